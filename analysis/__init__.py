@@ -1,0 +1,1 @@
+"""Figures and tables from the rows that a study left: no Ray and no torch here."""

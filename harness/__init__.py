@@ -1,0 +1,1 @@
+"""Studies of Variational Sparse Coding: from a study file to trials, runs and tables."""

@@ -1,0 +1,1 @@
+"""Sparse variational autoencoders and their training, in pure PyTorch."""
