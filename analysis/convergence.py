@@ -1,0 +1,121 @@
+"""How far has training come: the loss on training and test images, epoch by epoch."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing import BAND_OPACITY, MAX_VECTOR_LINES, Look, each_series, leave_out_the_far
+from analysis.series import (
+    SERIES_COLUMNS,
+    NothingToDrawError,
+    assign_series,
+    finished_with,
+    mean_over_seeds,
+    spread,
+)
+from analysis.style import model_label
+
+NEEDS: tuple[str, ...] = ()  # of the trials; the losses are in the history
+LINE_STYLES: dict[str, Any] = {"test": "-", "train": "--"}
+MAX_LATENT_DIMS = 3
+
+
+def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the loss (nats per image), by series, latent_dim, split and epoch.
+
+    Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
+    model's panel: one per latent dimension, or one for all if trials are shown individually.
+    """
+    losses = history[["trial_id", "epoch", "train/loss", "test/loss"]]
+    losses = losses.dropna(subset=["train/loss", "test/loss"], how="all")
+    rows = assign_series(finished_with(trials, NEEDS), apart_from=["latent_dim"]).assign(row=0)
+    rows = rows[rows["trial_id"].isin(losses["trial_id"])]
+    if rows.empty:
+        raise NothingToDrawError("no finished trial has a loss in the history")
+    if not rows["individual"].any():
+        panels = [
+            of_model[of_model["latent_dim"] == latent_dim].assign(row=row)
+            for _, of_model in rows.groupby("model")
+            for row, latent_dim in enumerate(spread(of_model["latent_dim"], MAX_LATENT_DIMS))
+        ]
+        rows = pd.concat(panels)
+    shared = ["trial_id", *SERIES_COLUMNS, "latent_dim", "row"]
+    epochs = rows[shared].merge(losses, on="trial_id")
+    by = ["row", "latent_dim", "epoch"]
+    means = [mean_over_seeds(epochs, f"{split}/loss", by=by).assign(split=split) for split in LINE_STYLES]
+    return pd.concat(means, ignore_index=True)
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: a column per model, a row per latent dimension shown."""
+    return int(frame["row"].max()) + 1, frame["model"].nunique()
+
+
+def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One column of panels per model; colour tells series apart, line style test from training images.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    handles: dict[str, Line2D] = {}
+    for column, (model, of_model) in enumerate(frame.groupby("model")):
+        for row in range(len(axes)):
+            panel, ax = of_model[of_model["row"] == row], axes[row, column]
+            ax.set_visible(not panel.empty)
+            if panel.empty:
+                continue
+            for rows, look in each_series(panel):
+                individual = bool(rows["individual"].any())
+                (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
+                in_legend = look | {"linestyle": "-", "marker": "" if individual else look["marker"]}
+                handles.setdefault(look["label"], Line2D([], [], **in_legend))
+            dims = panel["latent_dim"]
+            alike = f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else ""
+            ax.set_title(", ".join(filter(None, [model_label(str(model)), alike or "all latent dimensions"])))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if panel["epoch"].nunique() == 1:
+                ax.set_xlim(panel["epoch"].iloc[0] - 1, panel["epoch"].iloc[0] + 1)
+    if frame["individual"].any():
+        leave_out_the_far(axes[0, -1], "y", frame["mean"])  # the axes of a row share y
+    for of_column in axes.T:
+        [ax for ax in of_column if ax.get_visible()][-1].set_xlabel("epoch")
+    for of_row in axes:
+        first = next(ax for ax in of_row if ax.get_visible())
+        first.set_ylabel("loss (nats per image,\nlower is better)")
+        first.tick_params(labelleft=True)
+    for split, style in LINE_STYLES.items():
+        handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=style)
+    axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
+    for split, line in rows.groupby("split"):
+        x, mean, low, high = (line[name].to_numpy(float) for name in ("epoch", "mean", "low", "high"))
+        label = f"{rows['series'].iloc[0]}, {split}"
+        style = look | {"linestyle": LINE_STYLES[str(split)], "label": label}
+        if split == "train":
+            style |= {"marker": ""} if len(x) > 1 else {"fillstyle": "none"}
+        ax.plot(x, mean, markevery=max(1, len(x) // 6), **style)
+        ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+
+
+def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
+    for split, lines in rows.groupby("split"):
+        wide = lines.pivot(index="trial_id", columns="epoch", values="mean")
+        epochs = wide.columns.to_numpy(float)
+        opacity = min(0.6, max(0.04, 12 / len(wide))) * (1 if split == "test" else 0.6)
+        collection = LineCollection(
+            [np.column_stack([epochs, losses]) for losses in wide.to_numpy(float)],
+            colors=look["color"],
+            linestyles=LINE_STYLES[str(split)],
+            linewidths=0.9,
+            alpha=opacity,
+            rasterized=len(wide) > MAX_VECTOR_LINES,
+            label=f"{rows['series'].iloc[0]}, {split}",
+        )
+        ax.add_collection(collection)
+    ax.autoscale_view()

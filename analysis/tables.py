@@ -1,0 +1,91 @@
+"""The two tables of a study, read and checked: all that analysis knows of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+REBUILD = "`spikeslab collect STUDY` rebuilds it from MLflow, `spikeslab run` trains what is missing"
+
+STATUSES = ("finished", "stopped", "diverged", "failed", "running")
+
+# Every setting must be there: trials that differ in one that is not would be averaged as if they were alike.
+TRIAL_COLUMNS = {
+    "text": ("trial_id", "study", "status", "dataset", "model", "hidden", "gamma_link", "sharpness_schedule"),
+    "number": (
+        *("latent_dim", "alpha", "beta", "learning_rate"),
+        *("batch_size", "epochs", "num_validation", "seed"),
+    ),
+}
+HISTORY_COLUMNS = {"text": ("trial_id",), "number": ("epoch", "train/loss", "test/loss")}
+NEVER_EMPTY = ("trial_id", "status", "dataset", "model", "latent_dim", "epochs", "seed", "epoch")
+
+
+class TableError(ValueError):
+    """A table that cannot be used: the file, the column, and what to do."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """trials: one row per trial, settings and final metrics. history: one row per trial and epoch."""
+
+    trials: pd.DataFrame
+    history: pd.DataFrame
+
+
+def load_tables(folder: Path) -> Tables:
+    """Read `trials.parquet` and `history.parquet` of one study; infinite values become NaN."""
+    trials_file, history_file = folder / "trials.parquet", folder / "history.parquet"
+    trials = _read(trials_file, TRIAL_COLUMNS)
+    history = _read(history_file, HISTORY_COLUMNS)
+    _refuse_duplicates(trials, ["trial_id"], trials_file)
+    _refuse_duplicates(history, ["trial_id", "epoch"], history_file)
+    unknown = sorted(set(trials["status"]) - set(STATUSES))
+    if unknown:
+        raise TableError(
+            f"{trials_file}: column status has {unknown[0]!r}, "
+            f"which is none of {', '.join(STATUSES)}; {REBUILD}."
+        )
+    return Tables(trials, history)
+
+
+def _read(file: Path, columns: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    if not file.is_file():
+        raise TableError(f"{file} does not exist; {REBUILD}.")
+    try:
+        table = pd.read_parquet(file, engine="pyarrow")
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        raise TableError(f"{file} is cut short or not a Parquet file; {REBUILD}.") from error
+    for kind, names in columns.items():
+        for name in names:
+            if name not in table.columns:
+                raise TableError(f"{file} has no column {name}; {REBUILD}.")
+            table[name] = _checked(table[name], kind, file)
+    metrics = [str(name) for name in table.columns if "/" in str(name)]
+    for name in metrics:
+        table[name] = _checked(table[name], "number", file)
+    infinite = float("inf"), -float("inf")
+    table[metrics] = table[metrics].replace(infinite, float("nan"))
+    return table
+
+
+def _checked(column: pd.Series, kind: str, file: Path) -> pd.Series:
+    """The column as text or as numbers; one that is wholly empty has no type of its own and takes `kind`."""
+    dtype, name = column.dtype, column.name
+    if name in NEVER_EMPTY and column.isna().any():
+        raise TableError(f"{file}: column {name} has empty cells; {REBUILD}.")
+    if column.isna().all():
+        return column.astype("str" if kind == "text" else "float64")
+    is_number = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+    fits = is_number if kind == "number" else pd.api.types.is_string_dtype(dtype)
+    if not fits:
+        raise TableError(f"{file}: column {name} should hold {kind}, not {dtype}; {REBUILD}.")
+    return column
+
+
+def _refuse_duplicates(table: pd.DataFrame, key: list[str], file: Path) -> None:
+    doubled = table[table.duplicated(key)]
+    if not doubled.empty:
+        trial_id = doubled["trial_id"].iloc[0]
+        raise TableError(f"{file}: {' and '.join(key)} must be unique, {trial_id} is doubled; {REBUILD}.")

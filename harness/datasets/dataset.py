@@ -1,0 +1,51 @@
+"""What a dataset is, where it lies, and what is wrong with its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels, in memory.
+
+    train_images, test_images: (N, C, H, W) uint8, 0 is black and 255 white.
+    train_labels, test_labels: (N,) uint8.
+    content_hash: SHA-256 in hex of what the arrays hold, however the files were packed and wherever they lay.
+
+    The arrays are read-only, as are those that come out of Ray's object store: copy one to change it.
+    """
+
+    name: str
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.uint8]
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a dataset was found.
+
+    folder: the folder that holds its files; None if no folder does, or if the dataset is embedded.
+    searched: the folders that were looked in, in order; of each, also its subfolders `<name>` and
+        `<torchvision's name>/raw`.
+    embedded: the dataset comes with an installed package and has no files of its own.
+    """
+
+    name: str
+    folder: Path | None
+    searched: tuple[Path, ...]
+    embedded: bool
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """One file of a dataset: whether its bytes are right, and if not, a sentence that says what is wrong."""
+
+    path: Path
+    ok: bool
+    problem: str | None

@@ -1,0 +1,52 @@
+"""digits: the 1,797 handwritten digits that scikit-learn carries. Embedded: nothing to download."""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.datasets.dataset import Dataset
+from harness.datasets.split import split_stratified
+
+NAME = "digits"
+NUM_TEST = 297  # 1,500 are left to train on
+SPLIT_SEED = 20190101
+SIDE = 8
+MAX_INK = 16  # an image of the original counts the inked pixels of 4x4 blocks
+
+
+def load_digits() -> Dataset:
+    """The digits, split once and for all: 1,500 to train on and 297 to test on, of each class its share.
+
+    Images are (N, 1, 8, 8) uint8: the original's 0..16 scaled to 0..255 and rounded.
+    """
+    table = _read_table()  # (1797, 65)
+    images = np.rint(table[:, :-1] * (255 / MAX_INK)).astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
+    labels = table[:, -1].astype(np.uint8)
+    train, test = split_stratified(labels, NUM_TEST, SPLIT_SEED)
+    arrays = images[train], labels[train], images[test], labels[test]
+    content = hashlib.sha256()
+    for array in arrays:
+        array.setflags(write=False)
+        content.update(repr(array.shape).encode() + array.tobytes())
+    return Dataset(NAME, *arrays, content.hexdigest())
+
+
+def package_folder() -> Path:
+    """The folder of scikit-learn, in which the digits lie."""
+    package = find_spec("sklearn")
+    assert package is not None and package.origin is not None, "scikit-learn is a requirement of spikeslab"  # noqa: S101, PT018
+    return Path(package.origin).parent
+
+
+def _read_table() -> NDArray[np.float64]:
+    """(1797, 65) float64: the 64 pixels of each image, 0..16, and its label."""
+    path = package_folder() / "datasets" / "data" / "digits.csv.gz"
+    if path.is_file():
+        # Importing scikit-learn takes two seconds, which every command would pay; its file is read in 30 ms.
+        return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits as load
+
+    return np.column_stack(load(return_X_y=True))

@@ -1,0 +1,58 @@
+"""Fetching a dataset: its sources are tried in order, and only files that are right are put in place."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.datasets.idx import FlawError, IdxSpec
+from harness.datasets.sources import Source, SourceError
+from harness.errors import InputError
+
+
+def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) -> None:
+    """Put the dataset's files into `destination`, decompressed; raises InputError if no source gives them."""
+    failures: list[str] = []
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        for source in spec.sources:
+            on_progress(f"{spec.name}: trying {source}")
+            try:
+                _fetch_from(source, spec, destination)
+            except SourceError as error:
+                on_progress(f"{spec.name}: {source} failed: {error}")
+                failures.append(f"{source} ({error})")
+            else:
+                on_progress(f"{spec.name}: fetched, verified and put into {destination}")
+                return
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or destination} cannot be written ({error.strerror}); "
+            "choose another folder with --data"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            destination.rmdir()  # only if it is empty
+    raise InputError(
+        f"{spec.name} could not be fetched from {' or '.join(failures)}; "
+        f"put its four files into {destination} yourself, or mend one of these"
+    )
+
+
+def _fetch_from(source: Source, spec: IdxSpec, destination: Path) -> None:
+    # Within the destination, so that a file moves into place in one step, on one file system.
+    with tempfile.TemporaryDirectory(dir=destination, prefix=".fetching-") as staging:
+        taken, verified = Path(staging, "taken"), Path(staging, "verified")
+        taken.mkdir()
+        verified.mkdir()
+        folder = source.take([name for file in spec.files for name in file.names], taken)
+        for file in spec.files:
+            path = file.find(folder)
+            if path is None:
+                raise SourceError(f"it has no {file.name}")
+            try:
+                (verified / file.name).write_bytes(file.read(path))
+            except FlawError as flaw:
+                raise SourceError(f"its {path.name} {flaw}") from flaw
+        for file in spec.files:
+            (verified / file.name).replace(destination / file.name)

@@ -1,0 +1,152 @@
+"""Datasets in idx files: four of them, gzipped or not, each known by its shape and its SHA-256."""
+
+import hashlib
+import math
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.datasets.dataset import Dataset, FileCheck
+from harness.datasets.sources import Source
+from harness.errors import InputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+UNSIGNED_BYTE = 8
+
+
+class FlawError(Exception):
+    """What is wrong with a file, as the end of a sentence that begins with its name."""
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """One idx file of unsigned bytes: name, shape of its array, SHA-256 of its decompressed bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All the names that the file goes by, the quickest to read first."""
+        dotted = self.name.replace("-idx", ".idx")
+        return self.name, dotted, f"{self.name}.gz", f"{dotted}.gz"
+
+    def find(self, folder: Path) -> Path | None:
+        """The file in this folder, or None."""
+        # Not Path.is_file, which raises where the folder may not be read.
+        return next((folder / name for name in self.names if os.path.isfile(folder / name)), None)  # noqa: PTH113
+
+    def read(self, path: Path) -> bytes:
+        """The decompressed bytes of the file at this path; raises FlawError unless they are right."""
+        # Not torchvision's reader: it takes no gzip, asserts where it should explain, and is slow to import.
+        num_values = math.prod(self.shape)
+        header = struct.pack(f">BBBB{len(self.shape)}I", 0, 0, UNSIGNED_BYTE, len(self.shape), *self.shape)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FlawError(f"cannot be read ({error.strerror})") from error
+        if path.suffix == ".gz" or content.startswith(GZIP_MAGIC):
+            content = _gunzip(content, limit=len(header) + num_values + 1)
+        magic, right_magic = content[:4].hex(), header[:4].hex()
+        if magic != right_magic:
+            raise FlawError(f"has the wrong magic: it starts with {magic or 'nothing'}, not {right_magic}")
+        if len(content) < len(header):
+            raise FlawError("is truncated: it ends within its header")
+        if content[: len(header)] != header:
+            shape = struct.unpack_from(f">{len(self.shape)}I", content, 4)
+            raise FlawError(f"has the wrong count: it holds {_times(shape)} values, not {_times(self.shape)}")
+        if len(content) != len(header) + num_values:
+            flaw = "is truncated: it holds fewer" if len(content) < len(header) + num_values else "holds more"
+            raise FlawError(f"{flaw} than the {_times(self.shape)} values that its header promises")
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 != self.sha256:
+            raise FlawError(
+                f"has the wrong contents: their SHA-256 is {sha256[:12]}..., not {self.sha256[:12]}..."
+            )
+        return content
+
+    def to_array(self, content: bytes) -> NDArray[np.uint8]:
+        """What `read` returned, as an array of this file's shape: no copy, hence read-only."""
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * len(self.shape)).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class IdxSpec:
+    """A dataset in four idx files, and the sources that give them, to be tried in order."""
+
+    name: str
+    torchvision_name: str
+    train_images: IdxFile
+    train_labels: IdxFile
+    test_images: IdxFile
+    test_labels: IdxFile
+    sources: tuple[Source, ...]
+
+    @property
+    def files(self) -> tuple[IdxFile, ...]:
+        """The four files, in the order of Dataset's fields."""
+        return self.train_images, self.train_labels, self.test_images, self.test_labels
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over those of the four files, which stand for what the arrays hold."""
+        return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
+
+    def load(self, folder: Path) -> Dataset:
+        """The dataset in this folder; raises InputError for the first file that is missing or wrong."""
+        arrays = [file.to_array(self._read(file, folder)) for file in self.files]
+        train_images, train_labels, test_images, test_labels = arrays
+        return Dataset(
+            self.name,
+            train_images[:, np.newaxis],
+            train_labels,
+            test_images[:, np.newaxis],
+            test_labels,
+            self.content_hash,
+        )
+
+    def verify(self, folder: Path) -> list[FileCheck]:
+        """Each of the four files in this folder, read and compared with its shape and SHA-256."""
+        checks = []
+        for file in self.files:
+            path = file.find(folder) or folder / file.name
+            try:
+                self._read(file, folder)
+                checks.append(FileCheck(path, ok=True, problem=None))
+            except InputError as error:
+                checks.append(FileCheck(path, ok=False, problem=str(error)))
+        return checks
+
+    def _read(self, file: IdxFile, folder: Path) -> bytes:
+        fetch = f"spikeslab data fetch {self.name}"
+        path = file.find(folder)
+        if path is None:
+            raise InputError(f"{folder / file.name} (or .gz) is missing; run: {fetch}")
+        try:
+            return file.read(path)
+        except FlawError as flaw:
+            raise InputError(f"{path} {flaw}; delete it and run: {fetch}") from flaw
+
+
+def _gunzip(content: bytes, limit: int) -> bytes:
+    """At most `limit` bytes: a file that unpacks to more than it should need not be unpacked to its end."""
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    if content and not content.startswith(GZIP_MAGIC):
+        raise FlawError("is not gzip, though its name says so")
+    try:
+        unpacked = stream.decompress(content, limit)
+    except zlib.error as error:
+        raise FlawError("is damaged: its gzip stream cannot be unpacked") from error
+    if len(unpacked) < limit and not stream.eof:
+        raise FlawError("is truncated: its gzip stream ends too soon")
+    return unpacked
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)

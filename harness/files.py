@@ -1,0 +1,70 @@
+"""Files that are either whole or not there, and folders that are used by one process at a time."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import InputError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        with temporary.open("rb") as file:  # on the disk before it takes the name: a power cut leaves it whole too
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """The same for a short text."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def check_writable(folder: Path, num_bytes: int) -> None:
+    """Make the folder and see that `num_bytes` fit.
+
+    Raises:
+        InputError: it cannot be made or written to, or its disk is too full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder with --results"
+        ) from None
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise InputError(
+            f"{folder}: {free / 1e6:,.0f} MB free, but this study needs about {num_bytes / 1e6:,.0f} MB; "
+            "free some space, or choose another folder with --results"
+        )
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool, refusal: str) -> Iterator[None]:
+    """Hold a lock file. The system lets go of it when the process ends, however it ends.
+
+    Raises:
+        InputError: with `refusal`, where another process holds it and `wait` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise InputError(refusal) from None
+        yield

@@ -1,0 +1,120 @@
+"""One line that says how a study is doing: rewritten in a terminal, printed now and then elsewhere."""
+
+import threading
+import time
+from collections import deque
+from typing import Literal
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
+RATE_SECONDS = 30.0  # over which the rate of epochs is measured
+
+
+def format_duration(seconds: float) -> str:
+    """As people say it: 45 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Counts trials and epochs, and shows them."""
+
+    def __init__(
+        self, console: Console, *, num_trials: int, num_done: int, metric: str, mode: Literal["max", "min"]
+    ) -> None:
+        self._console, self._metric, self._sign = console, metric, 1 if mode == "max" else -1
+        self._num_trials, self._done, self._failed, self._running = num_trials, num_done, 0, 0
+        self._epochs_left = 0
+        self._best: float | None = None
+        self._trained = 0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._stage = "starting"
+        self._lock = threading.Lock()
+        self._last_line = 0.0
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Progress":
+        self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        else:
+            self._console.print(self._render(), soft_wrap=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if self._stage == "training":
+            self._console.print(self._render(), soft_wrap=True)
+
+    def set_epochs_left(self, epochs: int) -> None:
+        """How many epochs are still to be trained, as far as is known."""
+        with self._lock:
+            self._epochs_left = epochs
+
+    def start_trial(self) -> None:
+        """A trial began to run."""
+        with self._lock:
+            self._stage = "training"
+            self._running += 1
+            if not self._marks:
+                self._marks.append((time.monotonic(), 0))
+
+    def add_epoch(self, value: float | None, *, is_new: bool) -> None:
+        """An epoch was trained, or, where it is not new, read from a checkpoint; `value` is of the study's metric."""
+        with self._lock:
+            self._epochs_left = max(self._epochs_left - 1, 0)
+            if is_new:
+                self._trained += 1
+                now = time.monotonic()
+                self._marks.append((now, self._trained))
+                while len(self._marks) > 2 and now - self._marks[0][0] > RATE_SECONDS:
+                    self._marks.popleft()
+            if value is not None and (self._best is None or self._sign * (value - self._best) > 0):
+                self._best = value
+        self._maybe_print()
+
+    def end_trial(self, *, failed: bool, epochs_skipped: int = 0) -> None:
+        """A trial ended; epochs_skipped of its epochs will not be trained."""
+        with self._lock:
+            self._running -= 1
+            self._done, self._failed = self._done + (not failed), self._failed + failed
+            self._epochs_left = max(self._epochs_left - epochs_skipped, 0)
+        self._maybe_print()
+
+    def _maybe_print(self) -> None:
+        now = time.monotonic()
+        if self._live is None and now - self._last_line >= PLAIN_SECONDS:
+            self._last_line = now
+            self._console.print(self._render(), soft_wrap=True)
+
+    def _rate(self) -> float:
+        """Epochs per second of late."""
+        if len(self._marks) < 2:
+            return 0.0
+        (first, before), (_, after) = self._marks[0], self._marks[-1]
+        elapsed = time.monotonic() - first
+        return (after - before) / elapsed if elapsed > 0 else 0.0
+
+    def _render(self) -> Text:
+        with self._lock:
+            if self._stage == "starting":
+                return Text(f"{self._done}/{self._num_trials} trials done, starting Ray ...", no_wrap=True)
+            rate = self._rate()
+            parts = [f"{self._done}/{self._num_trials} trials done", f"{self._running} running"]
+            if self._failed:
+                parts.append(f"{self._failed} failed")
+            parts.append(f"{rate:.3g} epochs/s")
+            if rate > 0 and self._epochs_left:
+                parts.append(f"{format_duration(self._epochs_left / rate)} left")
+            if self._best is not None:
+                parts.append(f"best {self._metric} {self._best:.2f}")
+            return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,339 @@
+"""Run a study: train what is missing, under Ray Tune, and keep tables and MLflow up to date as it goes."""
+
+import errno
+import json
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harness.datasets import Dataset, load_dataset
+from harness.errors import InputError
+from harness.files import check_writable, locked, write_text_atomically
+from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
+from harness.progress import Progress
+from harness.search import Source, is_open, make_source
+from harness.study import Study
+from harness.tracking import Tracker
+
+MAX_CRASHES = 3
+"""So often a trial's process may die (killed, out of memory, its machine lost) before the trial counts as failed."""
+
+TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended."""
+
+    num_trials: int
+    num_done: int
+    num_failed: int  # diverged, or ended by an error
+    num_trained: int  # in this run
+    interrupted: bool
+    seconds: float
+    startup_seconds: float
+
+
+def run_study(
+    study: Study,
+    study_text: str,
+    *,
+    results: Path,
+    console: Console,
+    data_dir: Path | None = None,
+    address: str | None = None,
+    draw: Callable[[Path], list[Path]] = lambda _: [],
+) -> Outcome:
+    """Train what is missing of a study, then write its tables and draw its figures.
+
+    results: the folder that holds a folder for each study. draw: given the study's folder, once its tables are
+    written; returns the figures, which are stored with the parent run.
+
+    Raises:
+        InputError: a dataset is missing, the results folder cannot be written to, the study runs already.
+    """
+    folder = results.absolute() / study.name
+    dataset = load_dataset(study.dataset, data_dir)
+    check_writable(folder, 0)
+    refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
+    with locked(folder / ".lock", wait=False, refusal=refusal):
+        source = make_source(study, dataset, folder)
+        check_writable(folder, _estimate_bytes(source, folder, dataset))
+        _write_study(folder, study, study_text, source)
+        run = _StudyRun(study, source, folder, dataset, console)
+        return run.run(address, draw)
+
+
+class _StudyRun:
+    """The driver's side of a running study: what Tune's callback and the source of trials share."""
+
+    def __init__(
+        self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console
+    ) -> None:
+        self.study, self.source, self.folder, self.dataset, self.console = study, source, folder, dataset, console
+        self.started = time.monotonic()
+        self.results: dict[str, Result] = {}
+        self.running: dict[str, Trial] = {}
+        self.seen: dict[str, int] = {}  # trial_id -> epochs that its checkpoint held when it was begun
+        self.num_trained = 0
+        self.disk_full: str | None = None
+        self._tables_at = self.started
+        for trial in source.trials:
+            if (result := TrialFolder(folder, trial.trial_id).read_result()) is not None:
+                self.results[trial.trial_id] = result
+        tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
+        self.tracker = Tracker(study.name, folder.parent, tags)
+        num_done = sum(not is_open(study, TrialFolder(folder, t.trial_id)) for t in source.trials)
+        self.progress = Progress(
+            console, num_trials=source.num_trials, num_done=num_done, metric=study.metric, mode=study.mode
+        )
+        for trial in source.trials:
+            if trial.trial_id in self.results:
+                self.tracker.update(trial, self.results[trial.trial_id])
+
+    def run(self, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
+        first = self.source.next()
+        interrupted, startup_seconds = False, 0.0
+        if first is not None:
+            self.progress.set_epochs_left(self._count_epochs_left(first))
+            with self.progress:
+                interrupted, startup_seconds = _run_tune(self, first, address)
+        if self.disk_full:
+            raise InputError(f"{self.folder}: {self.disk_full}; free some space and run the study again")
+        self.tracker.flush()
+        tables = self.write_tables()
+        figures = draw(self.folder)
+        unsent = self.tracker.close(
+            "KILLED" if interrupted else "FINISHED",
+            artifacts={
+                None: [self.folder / "study.yaml", self.folder / "resolved.json"],
+                "tables": tables,
+                "figures": figures,
+            },
+            interrupted=list(self.running),
+        )
+        if self.tracker.problem:
+            self.console.print(
+                f"MLflow lacks {unsent or 'some files of'} {'trials of' if unsent else ''} this study "
+                f"({self.tracker.problem}). Nothing is lost: run it again, or `spikeslab collect {self.study.name}`, "
+                "to send the rest."
+            )
+        results = [self.results.get(trial.trial_id) for trial in self.source.trials]
+        return Outcome(
+            num_trials=self.source.num_trials,
+            num_done=sum(r is not None and r.status in ("finished", "stopped") for r in results),
+            num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in results),
+            num_trained=self.num_trained,
+            interrupted=interrupted,
+            seconds=time.monotonic() - self.started,
+            startup_seconds=startup_seconds,
+        )
+
+    def _count_epochs_left(self, first: Trial) -> int:
+        is_left = [t for t in self.source.trials if is_open(self.study, TrialFolder(self.folder, t.trial_id))]
+        planned = sum(t.settings.epochs for t in is_left)
+        unknown = self.source.num_trials - len(self.source.trials)
+        return planned + unknown * first.settings.epochs
+
+    # What follows is called by Tune's callback, in the main thread.
+
+    def begin(self, trial: Trial) -> None:
+        """A trial's process starts on it, for the first time or again after a crash."""
+        is_again = trial.trial_id in self.running
+        self.running[trial.trial_id] = trial
+        self.seen[trial.trial_id] = TrialFolder(self.folder, trial.trial_id).count_stored_epochs()
+        self.results[trial.trial_id] = Result(status="running")
+        if not is_again:
+            self.progress.start_trial()
+
+    def add_row(self, trial: Trial, row: Row) -> None:
+        """One epoch of a trial; the last one says how it ended."""
+        before = self.results[trial.trial_id]
+        if "status" in row:
+            result = TrialFolder(self.folder, trial.trial_id).read_result()
+            assert result is not None, "a trial writes its result before it says that it has ended"
+            self.results[trial.trial_id] = result
+            if "epoch" in row:
+                self._count_epoch(trial, row)
+            return
+        result = Result(status="running", history=[*before.history, row])
+        self.results[trial.trial_id] = result
+        self._count_epoch(trial, row)
+        self.tracker.update(trial, result)
+        if time.monotonic() - self._tables_at > TABLE_SECONDS:
+            self.write_tables()
+
+    def _count_epoch(self, trial: Trial, row: Row) -> None:
+        value = row.get(self.study.metric)
+        is_new = int(row["epoch"] or 0) > self.seen[trial.trial_id]
+        self.progress.add_epoch(float(value) if value is not None else None, is_new=is_new)
+
+    def end(self, trial: Trial, error: str | None = None) -> None:
+        """A trial ended: by itself, by the scheduler, or, with an error, because its process kept dying."""
+        if self.running.pop(trial.trial_id, None) is None:
+            return
+        result = self.results[trial.trial_id]
+        if result.status == "running":
+            status = "stopped" if error is None else "failed"
+            result = Result(status=status, history=result.history, error=error)  # type: ignore[arg-type]
+            TrialFolder(self.folder, trial.trial_id).write_result(result)
+            self.results[trial.trial_id] = result
+        if result.error and os.strerror(errno.ENOSPC) in result.error:
+            self.disk_full = os.strerror(errno.ENOSPC).lower()
+        self.num_trained += 1
+        self.source.tell(trial, result)
+        self.tracker.update(trial, result)
+        self.progress.end_trial(
+            failed=result.status in ("failed", "diverged"),
+            epochs_skipped=trial.settings.epochs - result.epochs_trained,
+        )
+
+    def write_tables(self) -> list[Path]:
+        """The tables as things stand."""
+        known = ((t, self.results[t.trial_id]) for t in self.source.trials if t.trial_id in self.results)
+        paths = write_tables(self.folder, build_tables(self.study.name, known, self.tracker.run_ids))
+        self._tables_at = time.monotonic()
+        return paths
+
+
+def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, float]:
+    """Run the trials of a study; returns whether it was interrupted, and the seconds until the first epoch."""
+    _quieten_ray(buffer_results=run.study.scheduler.name == "fifo")
+    import ray
+    from ray import tune
+
+    from harness.trainable import StudyTrainable
+    from harness.trial import Measures
+    from harness.tune_adapter import TrialSearch, Watcher, make_scheduler
+
+    is_ours = not ray.is_initialized()
+    log = _redirect_ray_log(run.folder / "ray.log")
+    try:
+        if is_ours:
+            _start_ray(address)
+        study = run.study
+        measures = Measures(tuple(study.evaluate), study.iw_samples, study.checkpoint_every)
+        trainable = tune.with_parameters(
+            StudyTrainable,
+            dataset=run.dataset,
+            measures=measures,
+            study_folder=run.folder,
+            metric=study.metric,
+        )
+        resources = {"cpu": study.resources.cpu, "gpu": study.resources.gpu}
+        watcher = Watcher(run)
+        # Tune keeps its own bookkeeping in files that we do not need: what counts is in the trials' folders.
+        with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:
+            tuner = tune.Tuner(
+                tune.with_resources(trainable, resources),
+                tune_config=tune.TuneConfig(
+                    search_alg=TrialSearch(run.source, first, gpu=study.resources.gpu > 0),
+                    scheduler=make_scheduler(study),
+                    num_samples=run.source.num_trials,
+                    reuse_actors=True,
+                    trial_name_creator=_name_trial,
+                    trial_dirname_creator=_name_trial,
+                ),
+                run_config=tune.RunConfig(
+                    name=study.name,
+                    storage_path=scratch,
+                    callbacks=[watcher],
+                    # Tune would ask a trial for a checkpoint of Tune's own when it ends.
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                    failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
+        return watcher.interrupted or bool(run.running), watcher.startup_seconds
+    except KeyboardInterrupt:
+        return True, 0.0
+    finally:
+        if is_ours:
+            ray.shutdown()
+        log.close()
+
+
+def _name_trial(trial: Any) -> str:
+    return str(trial.config["trial_id"])
+
+
+def _start_ray(address: str | None) -> None:
+    import ray
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own, which the user can do nothing about
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            if address is None:
+                raise
+            raise InputError(
+                f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]}); start one with "
+                "`ray start --head`, or leave --address out to use this machine"
+            ) from None
+
+
+def _quieten_ray(*, buffer_results: bool) -> None:
+    """Before Ray is imported: its output, its notices and its loggers off."""
+    environment = {
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+        # A scheduler that stops trials needs each epoch as it comes; else half a second's worth is handed over at once,
+        # so that a trial of millisecond epochs does not wait for the driver after each.
+        "TUNE_RESULT_BUFFER_LENGTH": "1000" if buffer_results else "1",
+        "TUNE_RESULT_BUFFER_MIN_TIME_S": "0.5",
+    }
+    os.environ.update(environment)
+
+
+def _redirect_ray_log(path: Path) -> logging.Handler:
+    """Send what Ray's driver side logs to a file: a trial's death is told in our own words."""
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    return handler
+
+
+def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
+    """Disk space of the checkpoints still to be written: in the trials' folders, and again in MLflow."""
+    num_pixels = dataset.train_images[0].size
+    total = 0
+    for trial in source.trials:
+        if TrialFolder(folder, trial.trial_id).checkpoint.exists():
+            continue
+        s = trial.settings
+        widths = [num_pixels, *s.hidden, 3 * s.latent_dim]
+        encoder = sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+        total += 2 * (2 * encoder) * 3 * 4  # twice stored; decoder as large; parameters and two moments; float32
+    return total
+
+
+def _write_study(folder: Path, study: Study, text: str, source: Source) -> None:
+    write_text_atomically(folder / "study.yaml", text)
+    resolved = {
+        "study": study.model_dump(mode="json"),
+        "trials": [{"trial_id": t.trial_id, "settings": t.settings.to_dict()} for t in source.trials],
+    }
+    write_text_atomically(folder / "resolved.json", json.dumps(resolved, indent=1))

@@ -1,0 +1,261 @@
+"""Where trials come from: a list made beforehand, or Optuna, which learns from the trials that have ended."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from harness.datasets import Dataset
+from harness.domains import Domain
+from harness.errors import InputError
+from harness.files import locked
+from harness.ledger import Result, Trial, TrialFolder, needs_training
+from harness.study import ADAPTIVE_SAMPLERS, Study
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_REPEATS = 200
+"""So many proposals in a row that were all tried before mean that the space holds nothing new."""
+
+
+class Source(Protocol):
+    """What the runner asks for trials, and tells how they went."""
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial known so far, ended or not, in order."""
+
+    @property
+    def num_trials(self) -> int:
+        """How many there are to be in all."""
+
+    def next(self) -> Trial | None:
+        """The next trial to run; None when there is none left."""
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """How a trial ended."""
+
+
+class ListSource:
+    """Trials that are known beforehand: of a grid, or drawn at random with a seed."""
+
+    def __init__(self, study: Study, dataset: Dataset, study_folder: Path) -> None:
+        self.trials = plan_trials(study, dataset)
+        self.num_trials = len(self.trials)
+        self._left = iter(
+            [trial for trial in self.trials if is_open(study, TrialFolder(study_folder, trial.trial_id))]
+        )
+
+    def next(self) -> Trial | None:
+        """The next trial of the list that has not ended."""
+        return next(self._left, None)
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """Nothing to learn."""
+
+
+def is_open(study: Study, folder: TrialFolder) -> bool:
+    """Whether a trial of this study still has to run."""
+    stops_early = study.scheduler.name != "fifo"
+    return needs_training(folder.read_result(), evaluate=study.evaluate, stops_early=stops_early)
+
+
+def plan_trials(study: Study, dataset: Dataset) -> list[Trial]:
+    """The trials of a grid or of a random search, seed by seed, so that a study cut short has whole curves.
+
+    Raises:
+        InputError: a configuration is not legal for this dataset.
+    """
+    if study.search.sampler == "grid":
+        configurations = list(study.enumerate_grid())
+    else:
+        rng = np.random.Generator(np.random.PCG64(study.search.seed))
+        spaces = study.sub_spaces()
+        configurations = []
+        for _ in range(study.search.num_trials or 0):
+            space = spaces[int(rng.integers(len(spaces)))]
+            configurations.append({name: domain.sample(rng) for name, domain in space.items()})
+    trials = [make_trial(study, dataset, c, seed) for seed in study.seeds for c in configurations]
+    # A union: a configuration that two sub-spaces share is one trial.
+    return list({trial.trial_id: trial for trial in trials}.values())
+
+
+def make_trial(study: Study, dataset: Dataset, configuration: Mapping[str, Any], seed: int) -> Trial:
+    """One trial of a study.
+
+    Raises:
+        InputError: the configuration is not legal for this dataset.
+    """
+    try:
+        settings = study.resolve(configuration, seed, num_train=len(dataset.train_images))
+    except ValueError as error:
+        raise InputError(f"study {study.name}: {error}") from None
+    return Trial(settings, dataset.name, dataset.content_hash)
+
+
+class OptunaSource:
+    """Trials that an Optuna sampler proposes, with its history in `optuna.db` beside the study's other results.
+
+    The history is named for the space and the search, so a study whose file changes begins a new one, while a larger
+    num_trials goes on with the old. Trials that a killed run left unfinished come first; each trial is told once.
+    """
+
+    def __init__(self, study: Study, dataset: Dataset, study_folder: Path, *, read_only: bool = False) -> None:
+        """read_only: only list the trials known so far; another process may be running the study."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study, self._dataset, self._folder = study, dataset, study_folder
+        self._spaces = study.sub_spaces()
+        self._names = _name_parameters(self._spaces)
+        self.num_trials = study.search.num_trials or 0
+        self.trials: list[Trial] = []
+        self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
+        self._told: set[str] = set()
+        self._unfinished: list[Trial] = []
+        self._storage = f"sqlite:///{(study_folder / 'optuna.db').absolute()}"
+        if read_only and not (study_folder / "optuna.db").exists():
+            return
+        study_folder.mkdir(parents=True, exist_ok=True)
+        with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
+            self._optuna = optuna.create_study(
+                study_name=self._history_name(),
+                storage=self._storage,
+                direction="maximize" if study.mode == "max" else "minimize",
+                load_if_exists=True,
+            )
+        self._optuna.sampler = self._make_sampler()
+        self._read_history()
+        if not read_only:
+            self._take_up()
+
+    def _make_sampler(self) -> "optuna.samplers.BaseSampler":
+        import optuna
+
+        with warnings.catch_warnings():  # grouped multivariate sampling is marked experimental
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                # A resumed search must not repeat the draws of its first part.
+                seed=self._study.search.seed + 1000 * len(self._optuna.get_trials(deepcopy=False)),
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+                n_startup_trials=min(10, max(self.num_trials // 3, 1)),
+            )
+
+    def _history_name(self) -> str:
+        content = self._study.model_dump(
+            mode="json", include={"dataset", "defaults", "space", "seeds", "search", "scheduler"}
+        )
+        content["search"].pop("num_trials")
+        digest = hashlib.sha256(json.dumps([content, self._dataset.content_hash]).encode()).hexdigest()
+        return f"{self._study.name}-{digest[:8]}"
+
+    def _read_history(self) -> None:
+        for frozen in self._optuna.get_trials(deepcopy=False):
+            if (configuration := frozen.user_attrs.get("configuration")) is None:
+                continue
+            trial = self._make_trial(configuration)
+            self.trials.append(trial)
+            self._numbers[trial.trial_id] = frozen.number
+            if frozen.state.is_finished():
+                self._told.add(trial.trial_id)
+
+    def _take_up(self) -> None:
+        """Go on where an earlier run ended: tell what it could not tell, and queue what it could not finish."""
+        from optuna.trial import TrialState
+
+        for frozen in self._optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if "configuration" not in frozen.user_attrs:  # killed before the trial was known to us
+                self._optuna.tell(frozen.number, state=TrialState.FAIL)
+        for trial in reversed(self.trials):
+            folder = TrialFolder(self._folder, trial.trial_id)
+            if is_open(self._study, folder):
+                self._unfinished.append(trial)
+            elif (result := folder.read_result()) is not None:
+                self.tell(trial, result)
+
+    def _make_trial(self, configuration: Mapping[str, Any]) -> Trial:
+        return make_trial(self._study, self._dataset, configuration, self._study.seeds[0])
+
+    def next(self) -> Trial | None:
+        """An unfinished trial of an earlier run, or one that the sampler proposes and that is new."""
+        import optuna
+
+        if self._unfinished:
+            return self._unfinished.pop()
+        for _ in range(MAX_REPEATS):
+            if len(self.trials) >= self.num_trials:
+                return None
+            asked = self._optuna.ask()
+            configuration = self._suggest(asked)
+            trial = self._make_trial(configuration)
+            if trial.trial_id in self._numbers:
+                # Tried before: the sampler has learned from it already.
+                self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
+                continue
+            asked.set_user_attr("trial_id", trial.trial_id)
+            asked.set_user_attr("configuration", configuration)
+            self.trials.append(trial)
+            self._numbers[trial.trial_id] = asked.number
+            folder = TrialFolder(self._folder, trial.trial_id)
+            result = folder.read_result()
+            if result is None or is_open(self._study, folder):
+                return trial
+            self.tell(trial, result)  # trained under an earlier version of the study's file
+        return None
+
+    def _suggest(self, asked: "optuna.Trial") -> dict[str, Any]:
+        labels = [str(i) for i in range(len(self._spaces))]
+        index = int(asked.suggest_categorical("space", labels)) if len(labels) > 1 else 0
+        return {
+            setting: domain.suggest(asked, self._names[index][setting])
+            for setting, domain in self._spaces[index].items()
+        }
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with what it reached."""
+        import optuna
+        from optuna.trial import TrialState
+
+        if trial.trial_id in self._told or result.status == "running":
+            return
+        self._told.add(trial.trial_id)
+        number, metric = self._numbers[trial.trial_id], self._study.metric
+        values = [(row["epoch"], row[metric]) for row in result.history if row.get(metric) is not None]
+        if result.status == "finished" and values:
+            self._optuna.tell(number, values[-1][1])
+        elif result.status == "stopped" and values:
+            epoch, value = values[-1]
+            frozen = self._optuna.get_trials(deepcopy=False)[number]
+            optuna.Trial(self._optuna, frozen._trial_id).report(value, epoch)  # noqa: SLF001 (no other way to one)
+            self._optuna.tell(number, state=TrialState.PRUNED)
+        else:
+            self._optuna.tell(number, state=TrialState.FAIL)
+
+
+def _name_parameters(spaces: Sequence[Mapping[str, Domain]]) -> list[dict[str, str]]:
+    """The sampler's name of each setting: shared by sub-spaces that give it the same domain, else one each."""
+    names: list[dict[str, str]] = []
+    for i, space in enumerate(spaces):
+        names.append({})
+        for setting, domain in space.items():
+            others = [other[setting] for other in spaces if setting in other]
+            names[i][setting] = setting if all(other == domain for other in others) else f"{setting}[{i}]"
+    return names
+
+
+def make_source(study: Study, dataset: Dataset, study_folder: Path, *, read_only: bool = False) -> Source:
+    """The source of a study's trials.
+
+    Raises:
+        InputError: a configuration is not legal for this dataset.
+    """
+    if study.search.sampler in ADAPTIVE_SAMPLERS:
+        return OptunaSource(study, dataset, study_folder, read_only=read_only)
+    return ListSource(study, dataset, study_folder)

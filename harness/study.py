@@ -1,0 +1,340 @@
+"""A study: one YAML file that asks one question, validated, and the trials that answer it."""
+
+import difflib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+
+from harness.domains import Domain, Finite, Interval, build_json_schema, parse_domain
+from harness.errors import InputError
+from harness.yamlfile import FieldPath, format_path, read_yaml_mapping
+from models.settings import SETTINGS, VSC_ONLY, TrialSettings
+
+SLUG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+ADAPTIVE_SAMPLERS = ("tpe",)
+LOWER_IS_BETTER = ("loss", "rate", "distortion")
+
+Evaluation = Literal["elbo", "iw_bound", "sparsity"]
+EPOCH_METRICS = ("train/loss", "train/rate", "train/distortion", "test/loss")
+VALIDATION_METRICS = ("val/loss", "val/elbo")
+EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
+    "elbo": ("test/elbo", "test/elbo_relaxed", "test/rate", "test/distortion"),
+    "iw_bound": ("test/iw_bound",),
+    "sparsity": ("code/slab_prob", "code/nonzero_fraction", "code/hoyer", "code/active_units"),
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Search(_Frozen):
+    """How configurations are chosen from the space."""
+
+    sampler: Literal["grid", "random", "tpe"] = Field(
+        default="grid", description="grid: all of the space; random; tpe: Optuna's tree-structured Parzen estimator"
+    )
+    num_trials: int | None = Field(default=None, ge=1, description="configurations to sample (not with grid)")
+    metric: str | None = Field(default=None, description="what an adaptive sampler or scheduler steers by")
+    mode: Literal["max", "min"] | None = Field(default=None, description="max for bounds, min for losses")
+    seed: int = Field(default=0, ge=0, description="seed of the sampler")
+
+
+class Scheduler(_Frozen):
+    """Which trials are stopped early."""
+
+    name: Literal["fifo", "asha"] = Field(default="fifo", description="fifo: none; asha: successive halving")
+    grace_epochs: int = Field(default=1, ge=1, description="asha: no trial stops before this epoch")
+    reduction_factor: int = Field(default=4, ge=2, description="asha: one in so many goes on at each rung")
+
+
+class Resources(_Frozen):
+    """What one trial takes of the machine."""
+
+    cpu: float = Field(default=1, gt=0, description="processor cores")
+    gpu: float = Field(default=0, ge=0, description="graphics cards, fractions allowed; 0 trains on the CPU")
+
+
+def _as_domain(name: str) -> Any:
+    """The pydantic type of one setting in a study."""
+    return Annotated[
+        Finite | Interval | None,
+        PlainValidator(lambda raw: parse_domain(name, raw)),
+        PlainSerializer(lambda domain: domain and domain.spelling),
+        WithJsonSchema(build_json_schema(name)),
+    ]
+
+
+SubSpace = create_model(
+    "SubSpace",
+    __base__=_Frozen,
+    __doc__="A product of domains, one for each setting that is given.",
+    **{name: (_as_domain(name), None) for name in SETTINGS if name != "seed"},
+)
+
+
+def _check_slug(name: str) -> str:
+    if not SLUG.fullmatch(name) or len(name) > 80:
+        raise ValueError(f"{name!r} is not a slug; use a-z, 0-9 and single - or _, such as elbo-vs-latent-dim")
+    return name
+
+
+class Study(_Frozen):
+    """One question: a dataset, a space of settings, how to search it, what to measure."""
+
+    name: Annotated[str, AfterValidator(_check_slug)] = Field(description="a slug; names the results folder")
+    dataset: Literal["digits", "mnist", "fashion-mnist"] = Field(description="the images")
+    defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")  # type: ignore[valid-type]
+    space: tuple[SubSpace, ...] = Field(strict=False, description="sub-spaces; the study is their union")  # type: ignore[valid-type]
+    seeds: tuple[int, ...] = Field(default=(0,), strict=False, description="each configuration runs once per seed")
+    search: Search = Field(default=Search(), description="how configurations are chosen")
+    scheduler: Scheduler = Field(default=Scheduler(), description="which trials are stopped early")
+    evaluate: tuple[Evaluation, ...] = Field(
+        default=("elbo", "iw_bound", "sparsity"), strict=False, description="what is measured at the end of a trial"
+    )
+    iw_samples: int = Field(default=50, ge=1, description="samples of the importance-weighted bound")
+    checkpoint_every: int = Field(default=10, ge=1, description="epochs between checkpoints")
+    resources: Resources = Field(default=Resources(), description="what one trial takes")
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if not self.space:
+            raise ValueError("space: no sub-space, so the study has no trials; add one, such as - model: vae")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError("seeds: give at least one whole number from 0, each once, such as [0, 1, 2]")
+        for i, sub in enumerate(self.sub_spaces()):
+            self._check_sub_space(i, sub)
+        self._check_search()
+        return self
+
+    def _check_sub_space(self, i: int, sub: dict[str, Domain]) -> None:
+        where = f"space[{i}]"
+        model = sub.get("model")
+        if not (isinstance(model, Finite) and len(model.values) == 1):
+            raise ValueError(f"{where}.model: give one model to each sub-space, vae or vsc")
+        if "latent_dim" not in sub:
+            raise ValueError(f"{where}.latent_dim: missing; give it here or under defaults, such as latent_dim: 16")
+        name = model.values[0]
+        given = self.space[i].model_dump(exclude_none=True)
+        for setting in VSC_ONLY:
+            if name != "vsc" and setting in given:
+                raise ValueError(f"{where}.{setting}: a {name} has none; remove it, or set model: vsc")
+        if name == "vsc" and "alpha" not in sub:
+            raise ValueError(f"{where}.alpha: missing; a vsc needs one, such as alpha: {{grid: [0.05, 0.2]}}")
+        for setting, domain in sub.items():
+            if self.search.sampler == "grid" and isinstance(domain, Interval):
+                raise ValueError(
+                    f"{where}.{setting}: a grid cannot enumerate {domain.kind}; list values with grid: [...], "
+                    "or set search.sampler to random or tpe"
+                )
+        epochs = sub.get("epochs")
+        if self.scheduler.name == "asha" and not (isinstance(epochs, Finite) or epochs is None):
+            raise ValueError(f"{where}.epochs: asha needs one number of epochs; it stops trials before that")
+
+    def _check_search(self) -> None:
+        search, sampler = self.search, self.search.sampler
+        if sampler == "grid" and search.num_trials is not None:
+            raise ValueError("search.num_trials: a grid runs all of its points; remove it, or sample at random")
+        if sampler != "grid" and search.num_trials is None:
+            raise ValueError(f"search.num_trials: missing; say how many configurations {sampler} draws")
+        if sampler in ADAPTIVE_SAMPLERS and len(self.seeds) > 1:
+            raise ValueError(
+                f"seeds: {sampler} trains each configuration once; give one seed, and run the best ones again "
+                "over several seeds in a grid study"
+            )
+        available = self.list_metrics()
+        if search.metric is not None and search.metric not in available:
+            raise ValueError(
+                f"search.metric: no evaluation yields {search.metric!r}; use one of {', '.join(available)}"
+            )
+        held_out = any("num_validation" in sub for sub in self.sub_spaces())
+        if self.metric.startswith("val/") and not (self.is_adaptive or held_out):
+            raise ValueError(
+                f"search.metric: {self.metric} needs validation images; add num_validation under defaults"
+            )
+        if self.is_adaptive:
+            metric = search.metric or "val/elbo"
+            if metric not in (*EPOCH_METRICS, *VALIDATION_METRICS) or metric.startswith("test/"):
+                raise ValueError(
+                    f"search.metric: {metric} would choose hyperparameters on the test set or only once a trial "
+                    "has ended; use val/elbo"
+                )
+        if search.mode is not None and search.mode != self.mode:
+            raise ValueError(f"search.mode: {self.metric} is to be {self.mode}imised; use mode: {self.mode}")
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether metrics steer which trials run, or for how long: such metrics need a validation split."""
+        return self.search.sampler in ADAPTIVE_SAMPLERS or self.scheduler.name != "fifo"
+
+    @property
+    def metric(self) -> str:
+        """What the search steers by, or, where nothing steers, what `best so far` shows."""
+        return self.search.metric or ("val/elbo" if self.is_adaptive else "test/loss")
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Whether more or less of the metric is better."""
+        return "min" if self.metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"
+
+    def list_metrics(self) -> list[str]:
+        """Every metric that a trial of this study yields."""
+        final = [name for group in self.evaluate for name in EVALUATION_METRICS[group]]
+        return [*EPOCH_METRICS, *VALIDATION_METRICS, *final]
+
+    def sub_spaces(self) -> list[dict[str, Domain]]:
+        """Each sub-space with the defaults that apply to its model, by setting."""
+        return [self._with_defaults(sub) for sub in self.space]
+
+    def _with_defaults(self, sub: Any) -> dict[str, Domain]:
+        own = {name: domain for name in SETTINGS if (domain := getattr(sub, name, None)) is not None}
+        defaults = {
+            name: domain for name in SETTINGS if (domain := getattr(self.defaults, name, None)) is not None
+        }
+        model = (own | defaults).get("model")
+        has_spike = isinstance(model, Finite) and model.values == ("vsc",)
+        return {name: d for name, d in defaults.items() if has_spike or name not in VSC_ONLY} | own
+
+    def resolve(self, configuration: Mapping[str, Any], seed: int, *, num_train: int) -> TrialSettings:
+        """The settings of one trial.
+
+        num_train: training images of the dataset; a sixth of them is held out where the study is adaptive and the
+        file does not say how many.
+        """
+        chosen = dict(configuration)
+        if "num_validation" not in chosen:
+            chosen["num_validation"] = num_train // 6 if self.is_adaptive else 0
+        held_out = chosen["num_validation"]
+        if self.is_adaptive and held_out == 0:
+            raise ValueError("num_validation: 0, but a search needs validation images; remove it or give more")
+        if held_out >= num_train:
+            raise ValueError(f"num_validation: {held_out} of {num_train} training images; leave some to train on")
+        return TrialSettings(**chosen, seed=seed)
+
+    def enumerate_grid(self) -> Iterator[dict[str, Any]]:
+        """Every configuration of the grid, sub-space by sub-space."""
+        for sub in self.sub_spaces():
+            names = list(sub)
+            finite = [d.values for d in sub.values() if isinstance(d, Finite)]
+            for values in itertools.product(*finite):
+                yield dict(zip(names, values, strict=True))
+
+
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """The study of a file, with `key=value` overrides applied.
+
+    Raises:
+        InputError: one sentence that names the file, the line, the field and the fix.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
+    content, lines = read_yaml_mapping(text, path)
+    for override in overrides:
+        _apply_override(content, override, path)
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise InputError(_describe(error, path, lines)) from None
+
+
+def _apply_override(content: dict[str, Any], override: str, path: Path) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
+    parts = key.split(".")
+    if len(parts) == 1 and key in SETTINGS and key != "seed":
+        parts = ["defaults", key]
+        subs = content.get("space")
+        if isinstance(subs, list):  # the override is meant for every trial
+            for sub in subs:
+                if isinstance(sub, dict):
+                    sub.pop(key, None)
+    target: Any = content
+    for part in parts[:-1]:
+        target = target.setdefault(part, {}) if isinstance(target, dict) else None
+    if not isinstance(target, dict):
+        raise InputError(f"--set {override}: {path} has no field {key}; write it as section.key=value")
+    parsed, _ = read_yaml_mapping(f"value: {value}", Path(f"--set {override}"))
+    target[parts[-1]] = parsed["value"]
+
+
+def _describe(error: ValidationError, source: Path, lines: Mapping[FieldPath, int]) -> str:
+    """The first complaint, as one sentence with its place."""
+    first = error.errors(include_url=False)[0]
+    loc = tuple(part for part in first["loc"])
+    message = str(first.get("ctx", {}).get("error", first["msg"]))
+    field = format_path(loc)
+    if first["type"] == "extra_forbidden":
+        known = Study.model_fields if len(loc) == 1 else _known_keys(loc)
+        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        message = f"unknown key; {hint}"
+    elif first["type"] == "missing":
+        message = "missing; add it"
+    elif first["type"] == "literal_error":
+        message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
+    elif first["type"] != "value_error":
+        kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
+        message = f"{first['input']!r} should be {kind}"
+    elif not loc:  # a check of the whole study names its field itself
+        field, _, message = message.partition(": ")
+        loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
+    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
+    return f"{source}{f':{line}' if line else ''}: {field}: {message}"
+
+
+def _known_keys(loc: FieldPath) -> list[str]:
+    if loc[0] in ("defaults", "space"):
+        return [name for name in SETTINGS if name != "seed"]
+    section = Study.model_fields[str(loc[0])].annotation
+    assert isinstance(section, type) and issubclass(section, BaseModel)
+    return list(section.model_fields)
+
+
+def find_study(text: str, results: Path) -> Path:
+    """The file of a study given by path, or by the name of a study in ./studies or under the results folder.
+
+    Raises:
+        InputError: there is none; says where it was looked for.
+    """
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    if not SLUG.fullmatch(text):
+        raise InputError(f"{text}: neither a study file nor the name of a study; give a path ending in .yaml")
+    candidates = [Path("studies") / f"{text}.yaml", results / text / "study.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = " or ".join(map(str, candidates))
+    raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML that loads to an equal study."""
+    return yaml.safe_dump(study.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+
+def build_study_schema() -> str:
+    """The JSON schema of study files, for editors; stored in studies/schema.json."""
+    return json.dumps(Study.model_json_schema(), indent=2) + "\n"

@@ -1,0 +1,338 @@
+"""Every trial as an MLflow run under its study's parent run, written by one thread of the driver.
+
+Nothing is queued on disk: the trials' folders hold all there is to know, and `MlflowStore.sync` sends what MLflow lacks
+of it. So what could not be sent, because the server was down or the driver was killed, is sent by the next run of
+the study or by `spikeslab collect`, and nothing is sent twice.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.files import locked
+from harness.ledger import Result, Row, Trial, TrialFolder
+from harness.provenance import describe_provenance
+from harness.study import EVALUATION_METRICS
+from models.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
+RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+MAX_BATCH = 1000  # metrics that MLflow takes in one call
+LIVE_SECONDS = 5.0  # between two sendings of a trial that is still running
+GIVE_UP_SECONDS = 20.0  # of trying to send what is left, once the study is done
+MAX_BACKOFF = 30.0
+
+
+def tracking_uri(results: Path) -> str:
+    """Where runs are logged: MLFLOW_TRACKING_URI, or the database in the results folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(results / 'mlflow.db').absolute()}"
+
+
+class MlflowStore:
+    """One study's runs in an MLflow store. Every method may raise what MLflow raises."""
+
+    def __init__(self, study: str, results: Path) -> None:
+        _quieten_mlflow()
+        from mlflow import MlflowClient
+
+        self.study, self.results = study, results
+        self.uri = tracking_uri(results)
+        is_local = self.uri.startswith("sqlite:") and "MLFLOW_TRACKING_URI" not in os.environ
+        if is_local:
+            results.mkdir(parents=True, exist_ok=True)
+        # Processes that create the database at the same moment fail; one after the other they do not.
+        with locked((results if is_local else Path("/tmp")) / ".mlflow.lock", wait=True, refusal=""):  # noqa: S108
+            self.client = MlflowClient(tracking_uri=self.uri)
+            experiment = self.client.get_experiment_by_name(study)
+            if experiment is None:
+                location = (results / "mlartifacts" / study).absolute().as_uri() if is_local else None
+                self.experiment_id = self.client.create_experiment(study, artifact_location=location)
+            else:
+                self.experiment_id = experiment.experiment_id
+                if experiment.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(self.experiment_id)
+        self._runs: dict[str, _TrialRun] = {}
+        self.parent_id: str | None = None
+
+    def open(self, tags: Mapping[str, str] | None = None) -> None:
+        """Find the parent run and its children; with tags, make the parent where it is missing and mark it running."""
+        found = self._search("tags.`spikeslab.kind` = 'study'")
+        self.parent_id = found[0].info.run_id if found else None
+        if tags is not None:
+            if self.parent_id is None:
+                names = {"mlflow.runName": self.study, "spikeslab.kind": "study", "spikeslab.study": self.study}
+                self.parent_id = self.client.create_run(self.experiment_id, tags=names).info.run_id
+            else:
+                self.client.update_run(self.parent_id, status="RUNNING")
+            self._log(self.parent_id, tags=tags)
+        for run in self._search("tags.`spikeslab.kind` = 'trial'"):
+            self._runs.setdefault(run.data.tags["spikeslab.trial_id"], _TrialRun(run))
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """MLflow's run of each trial."""
+        return {trial_id: run.run_id for trial_id, run in self._runs.items()}
+
+    def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> None:
+        """Send what MLflow lacks of a trial. Doing so again sends nothing."""
+        run = self._runs.get(trial.trial_id)
+        complete = f"{result.status}: {' '.join(result.evaluated)}"
+        if run is None:
+            run = self._create_run(trial, tags)
+        elif run.complete == complete and result.status != "running":
+            return
+        elif result.status == "running" and run.status != "RUNNING":
+            self.client.update_run(run.run_id, status="RUNNING")
+            run.status = "RUNNING"
+        new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
+        self._log_rows(run, new)
+        if result.status == "running":
+            return
+        final = dict(result.metrics) | {"train_seconds": result.train_seconds}
+        if result.peak_memory_mb is not None:
+            final["peak_memory_mb"] = result.peak_memory_mb
+        self._log(run.run_id, metrics=[(name, value, result.epochs_trained) for name, value in final.items()])
+        if result.status == "finished":
+            self.client.log_artifact(run.run_id, str(folder.checkpoint))
+        if folder.log.exists():
+            self.client.log_artifact(run.run_id, str(folder.log))
+        ended = {"status": result.status, "evaluated": " ".join(result.evaluated), "spikeslab.complete": complete}
+        ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
+        self._log(run.run_id, tags=ended)
+        self.client.set_terminated(run.run_id, RUN_STATUS[result.status])
+        run.complete, run.status = complete, RUN_STATUS[result.status]
+
+    def attach(self, paths: Iterable[Path], folder: str | None = None) -> None:
+        """Store files with the parent run."""
+        assert self.parent_id is not None
+        for path in paths:
+            self.client.log_artifact(self.parent_id, str(path), folder)
+
+    def close(self, status: str, interrupted: Iterable[str] = ()) -> None:
+        """End the parent run, and mark runs of trials that were interrupted."""
+        for trial_id in interrupted:
+            if (run := self._runs.get(trial_id)) is not None:
+                self.client.set_terminated(run.run_id, "KILLED")
+        assert self.parent_id is not None
+        self.client.set_terminated(self.parent_id, status)
+
+    def read_trials(self) -> list[tuple[Trial, Result]]:
+        """Every trial of the study that has ended, as MLflow has it."""
+        trials = []
+        for run in self._search("tags.`spikeslab.kind` = 'trial'"):
+            tags, params = run.data.tags, run.data.params
+            if "spikeslab.complete" not in tags:
+                continue
+            settings = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
+            trial = Trial(TrialSettings(**settings), params["dataset"], params["dataset_hash"])
+            metrics = run.data.metrics
+            result = Result(
+                status=tags["status"],
+                history=self._read_history(run),
+                metrics={name: metrics[name] for name in sorted(FINAL_METRICS & set(metrics))},
+                evaluated=tags["evaluated"].split(),
+                error=tags.get("error"),
+                peak_memory_mb=metrics.get("peak_memory_mb"),
+                device=tags.get("device"),
+                host=tags.get("host"),
+            )
+            trials.append((trial, result))
+        return trials
+
+    def _read_history(self, run: "Run") -> list[Row]:
+        rows: dict[int, Row] = {}
+        for name in set(run.data.metrics) - FINAL_METRICS - {"epoch", "train_seconds", "peak_memory_mb"}:
+            for point in self.client.get_metric_history(run.info.run_id, name):
+                rows.setdefault(point.step, {"epoch": point.step})[name] = point.value
+        return [rows[epoch] for epoch in sorted(rows)]
+
+    def _search(self, filter_string: str) -> "list[Run]":
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], filter_string, max_results=1000, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return sorted(runs, key=lambda run: run.info.start_time)
+
+    def _create_run(self, trial: Trial, tags: Mapping[str, str]) -> "_TrialRun":
+        names = {
+            "mlflow.runName": trial.label,
+            "mlflow.parentRunId": self.parent_id,
+            "spikeslab.kind": "trial",
+            "spikeslab.study": self.study,
+            "spikeslab.trial_id": trial.trial_id,
+            "dataset.sha256": trial.dataset_hash,
+        }
+        run = _TrialRun(self.client.create_run(self.experiment_id, tags={**tags, **names}))
+        self._runs[trial.trial_id] = run
+        params = {k: v if isinstance(v, str) else json.dumps(v) for k, v in trial.settings.to_dict().items()}
+        self._log(run.run_id, params={**params, "dataset": trial.dataset, "dataset_hash": trial.dataset_hash})
+        return run
+
+    def _log_rows(self, run: "_TrialRun", rows: list[Row]) -> None:
+        """Whole epochs at a time, each with a metric `epoch`: it tells the next process where this one got to."""
+        batch: list[tuple[str, float, int]] = []
+        epoch = run.last_epoch
+        for row in rows:
+            epoch = int(row["epoch"] or 0)
+            batch += [(name, float(value), epoch) for name, value in row.items() if value is not None]
+            if len(batch) > MAX_BATCH - 50 or row is rows[-1]:
+                self._log(run.run_id, metrics=batch)
+                run.last_epoch, batch = epoch, []
+
+    def _log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[tuple[str, float, int]] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, step) for name, value, step in metrics],
+            params=[Param(name, value) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+
+class _TrialRun:
+    """What MLflow has of one trial."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run_id: str = run.info.run_id
+        self.status: str = run.info.status
+        self.complete: str | None = run.data.tags.get("spikeslab.complete")
+        self.last_epoch = int(run.data.metrics.get("epoch", 0))
+
+
+class Tracker:
+    """A thread that keeps an MLflow store up to date with the trials, and never holds them up.
+
+    It keeps the newest state of each trial only, so that it cannot fall behind without bound.
+    """
+
+    def __init__(self, study: str, results: Path, tags: Mapping[str, str]) -> None:
+        self._study, self._results, self._tags = study, results, tags
+        self._folder = results / study
+        self._pending: OrderedDict[str, tuple[Trial, Result]] = OrderedDict()
+        self._sent_at: dict[str, float] = {}
+        self._busy = False
+        self._wake = threading.Condition()
+        self._closing_at: float | None = None
+        self.run_ids: Mapping[str, str] = {}
+        self.problem: str | None = None
+        self._store: MlflowStore | None = None
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def update(self, trial: Trial, result: Result) -> None:
+        """A trial has news; returns at once."""
+        with self._wake:
+            self._pending[trial.trial_id] = (trial, result)
+            self._wake.notify()
+
+    def close(
+        self, status: str, *, artifacts: Mapping[str | None, Iterable[Path]], interrupted: Iterable[str] = ()
+    ) -> int:
+        """Send what is left and end the parent run; returns how many trials could not be sent."""
+        with self._wake:
+            self._closing_at = time.monotonic()
+            self._wake.notify()
+        self._thread.join(GIVE_UP_SECONDS + 60)
+        if self._store is not None and not self._pending and not self._thread.is_alive():
+            try:
+                for folder, paths in artifacts.items():
+                    self._store.attach(paths, folder)
+                self._store.close(status, interrupted)
+            except Exception as error:  # noqa: BLE001 (whatever MLflow raises must not fail a study)
+                self.problem = _first_line(error)
+        return len(self._pending)
+
+    def flush(self, seconds: float = GIVE_UP_SECONDS) -> None:
+        """Wait until all news so far is sent, or so long."""
+        deadline = time.monotonic() + seconds
+        while (self._pending or self._busy) and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _work(self) -> None:
+        backoff = 1.0
+        while True:
+            item = self._take()
+            if item is None:
+                return
+            trial, result = item
+            try:
+                if self._store is None:
+                    store = MlflowStore(self._study, self._results)
+                    store.open({**describe_provenance(), **self._tags})
+                    self._store = store
+                self._store.sync(trial, result, TrialFolder(self._folder, trial.trial_id), self._tags)
+                self.run_ids = self._store.run_ids
+            except Exception as error:  # noqa: BLE001
+                self.problem = _first_line(error)
+                with self._wake:  # newer news of the trial, if any, stand
+                    self._pending.setdefault(trial.trial_id, (trial, result))
+                    if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
+                        return
+                    self._wake.wait(backoff)
+                backoff = min(2 * backoff, MAX_BACKOFF if self._closing_at is None else 4.0)
+            else:
+                self.problem, backoff = None, 1.0
+
+    def _take(self) -> tuple[Trial, Result] | None:
+        """The next news worth sending; None when closing and all is sent."""
+        with self._wake:
+            self._busy = False
+            while True:
+                now = time.monotonic()
+                for trial_id, (_, result) in self._pending.items():
+                    is_due = now - self._sent_at.get(trial_id, -LIVE_SECONDS) >= LIVE_SECONDS
+                    if result.status != "running" or is_due or self._closing_at:
+                        self._sent_at[trial_id] = now
+                        self._busy = True
+                        return self._pending.pop(trial_id)
+                if self._closing_at is not None:
+                    return None
+                self._wake.wait(1.0)
+
+
+def _parse_param(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _quieten_mlflow() -> None:
+    """Before MLflow is imported: no telemetry, no chatter, and no minutes of retries against a server that is down."""
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,229 @@
+"""Train and measure one trial, with or without Ray around it: the same numbers either way."""
+
+import logging
+import resource
+import socket
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.datasets import Dataset
+from harness.datasets.split import split_stratified
+from harness.ledger import Result, Row, Trial, TrialFolder, drop_nonfinite
+from models.evaluation import RELAXED_SHARPNESS, compute_bound, compute_iw_bound, compute_sparsity
+from models.randomness import make_stream
+from models.settings import TrialSettings
+from models.training import DivergedError, EpochMetrics, TrainState, describe_device, fit, init_state
+
+VALIDATION_SEED = 20190102
+"""Of the split, not of a trial: every trial of every study holds out the same images."""
+
+ELBO_SAMPLES = 10
+"""Passes over the test set that a trial's final bounds average over: their sampling error is then far below the
+spread over seeds."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a trial measures, and when it stores its state; none of it changes how the model trains."""
+
+    evaluate: tuple[str, ...]
+    iw_samples: int
+    checkpoint_every: int
+
+
+@dataclass(frozen=True)
+class Images:
+    """What one trial trains and is measured on, each (N, pixels) uint8, on the device that trains."""
+
+    train: Tensor
+    validation: Tensor | None
+    test: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, num_validation: int, device: str) -> "Images":
+        """The images of a dataset, some of the training images held out."""
+        train, validation = _as_tensor(dataset.train_images), None
+        if num_validation:
+            kept, held_out = split_stratified(dataset.train_labels, num_validation, VALIDATION_SEED)
+            train, validation = train[torch.from_numpy(kept)], train[torch.from_numpy(held_out)].to(device)
+        return cls(train.to(device), validation, _as_tensor(dataset.test_images).to(device))
+
+
+def run_trial(
+    trial: Trial, measures: Measures, dataset: Dataset, study_folder: Path, *, device: str = "cpu"
+) -> Iterator[Row]:
+    """Train what is missing of a trial and measure it, yielding the metrics of every epoch, stored ones first.
+
+    The last row holds the final metrics too, and `status`: finished, diverged or failed. Once it has been yielded the
+    trial's folder holds its result. Errors of training end the trial, not the caller; they stand in the log.
+    """
+    folder = TrialFolder(study_folder, trial.trial_id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with _trial_log(folder.log) as log:
+        run = _Run(trial, measures, folder, device, log)
+        try:
+            yield from run.train(dataset)
+        except DivergedError as error:
+            yield run.end("diverged", error=str(error))
+        except Exception as error:
+            log.error("failed\n%s", traceback.format_exc())
+            yield run.end("failed", error=f"{type(error).__name__}: {error}")
+
+
+class _Run:
+    def __init__(
+        self, trial: Trial, measures: Measures, folder: TrialFolder, device: str, log: logging.Logger
+    ) -> None:
+        self.trial, self.settings, self.measures = trial, trial.settings, measures
+        self.folder, self.device, self.log = folder, device, log
+        self.history: list[Row] = []
+        self.metrics: dict[str, float] = {}
+
+    def train(self, dataset: Dataset) -> Iterator[Row]:
+        settings = self.settings
+        images = Images.of(dataset, settings.num_validation, self.device)
+        state = self._restore(init_state(settings, images.train.shape[1], self.device), images.train.shape[1])
+        self.log.info("%s on %s, %d epochs, from epoch %d", self.trial.label, self.trial.dataset,
+                      settings.epochs, state.epoch)  # fmt: skip
+        last = self.history.pop() if state.epoch == settings.epochs else None
+        yield from self.history
+        for epoch in fit(state, settings, images.train):
+            row = self._measure_epoch(state, epoch, images)
+            self.log.info(" ".join(f"{k} {v:.6g}" for k, v in row.items() if v is not None))
+            is_last = state.epoch == settings.epochs
+            if is_last or state.epoch % self.measures.checkpoint_every == 0:
+                self.folder.write_checkpoint(state.tensors(), [*self.history, row])
+            if is_last:
+                last = row
+            else:
+                self.history.append(row)
+                yield row
+        assert last is not None
+        self.history.append(last)
+        self.metrics = self._evaluate(state, images)
+        yield last | self.end("finished")
+
+    def _restore(self, state: TrainState, num_pixels: int) -> TrainState:
+        try:
+            stored = self.folder.read_checkpoint()
+            if stored is None:
+                return state
+            tensors, self.history = stored
+            state.load_tensors(tensors)
+        except ValueError as error:
+            self.log.warning("%s: the trial starts over", error)
+            self.history = []
+            return init_state(self.settings, num_pixels, self.device)
+        state.epoch = len(self.history)
+        state.step = int(self.history[-1]["step"] or 0) if self.history else 0
+        self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
+        return state
+
+    def _measure_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:
+        row: Row = {
+            "epoch": epoch.epoch,
+            "step": state.step,
+            "train/loss": epoch.loss,
+            "train/rate": epoch.rate,
+            "train/distortion": epoch.distortion,
+            "sharpness": epoch.sharpness,
+            "seconds": epoch.seconds,
+        }
+        splits = {"test": images.test} | ({} if images.validation is None else {"val": images.validation})
+        for split, held_out in splits.items():
+            bound = compute_bound(
+                state.model, held_out, self._noise(f"{split}/loss", epoch.epoch), sharpness=epoch.sharpness
+            )
+            row[f"{split}/loss"] = float(self.settings.beta * bound.rate + bound.distortion)
+        if images.validation is not None:
+            bound = compute_bound(state.model, images.validation, self._noise("val/elbo", epoch.epoch))
+            row["val/elbo"] = -float(bound.rate + bound.distortion)
+        return drop_nonfinite(row)
+
+    def _evaluate(self, state: TrainState, images: Images) -> dict[str, float]:
+        """The final metrics. Every evaluation has noise of its own, so that adding one changes no other."""
+        metrics: dict[str, float] = {}
+        model, test = state.model, images.test
+        if "elbo" in self.measures.evaluate:
+            hard = compute_bound(model, test, self._noise("test/elbo"), num_samples=ELBO_SAMPLES)
+            relaxed = compute_bound(
+                model,
+                test,
+                self._noise("test/elbo_relaxed"),
+                sharpness=RELAXED_SHARPNESS,
+                num_samples=ELBO_SAMPLES,
+            )
+            metrics |= {
+                "test/elbo": -float(hard.rate + hard.distortion),
+                "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
+                "test/rate": float(hard.rate),
+                "test/distortion": float(hard.distortion),
+            }
+        if "iw_bound" in self.measures.evaluate:
+            metrics["test/iw_bound"] = compute_iw_bound(
+                model, test, self._noise("test/iw_bound"), num_samples=self.measures.iw_samples
+            )
+        if "sparsity" in self.measures.evaluate:
+            sparsity = compute_sparsity(model, test, self._noise("code"))
+            metrics |= {f"code/{name}": value for name, value in sparsity.items()}
+        return drop_nonfinite(metrics)
+
+    def _noise(self, purpose: str, epoch: int = 0) -> torch.Generator:
+        return make_stream(self.settings.seed, f"evaluate/{purpose}", epoch, device=self.device)
+
+    def end(self, status: str, error: str | None = None) -> Row:
+        """Write the result; returns the fields that tell the driver of it."""
+        result = Result(
+            status=status,  # type: ignore[arg-type]
+            history=self.history,
+            metrics=self.metrics,
+            evaluated=list(self.measures.evaluate) if status == "finished" else [],
+            error=error,
+            peak_memory_mb=_peak_memory_mb(self.device),
+            device=describe_device(self.device),
+            host=socket.gethostname(),
+        )
+        self.folder.write_result(result)
+        self.log.info("%s%s", status, f": {error}" if error else "")
+        return {"status": status, "error": error, **self.metrics}  # type: ignore[dict-item]
+
+
+
+
+def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, pixels)
+    with warnings.catch_warnings():
+        # The images may lie in memory shared by all trials of the machine, which is read-only; so do we read only.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(images.reshape(len(images), -1))
+
+
+def _peak_memory_mb(device: str) -> float:
+    """Most memory used so far: on a card, by this process there; else the process itself."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+@contextmanager
+def _trial_log(path: Path) -> Iterator[logging.Logger]:
+    """A logger that appends to the trial's own file and nowhere else."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logger = logging.Logger(f"spikeslab.trial.{path.parent.name}", logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        handler.close()

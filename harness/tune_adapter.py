@@ -1,0 +1,98 @@
+"""What Ray Tune calls: where its trials come from, who hears of their epochs, which of them it stops."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from harness.ledger import Trial
+from harness.search import Source
+from harness.study import Study
+
+if TYPE_CHECKING:
+    from harness.runner import _StudyRun
+
+
+class TrialSearch(Searcher):  # type: ignore[misc]
+    """Hands Tune the trials of a source, one by one. The source itself is told by the watcher."""
+
+    def __init__(self, source: Source, first: Trial, *, gpu: bool) -> None:
+        super().__init__()
+        self._source, self._first, self._gpu = source, first, gpu
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which names nothing of ours)
+        """The next trial as Tune's config, or Searcher.FINISHED."""
+        trial = self._first or self._source.next()
+        self._first = None  # type: ignore[assignment]
+        if trial is None:
+            return Searcher.FINISHED
+        return {"trial_id": trial.trial_id, "settings": trial.settings.to_dict(), "gpu": self._gpu, "trial": trial}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing: see the watcher."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a source keeps its own state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Watcher(tune.Callback):  # type: ignore[misc]
+    """Passes what happens to Tune's trials on to the study's run."""
+
+    def __init__(self, run: "_StudyRun") -> None:
+        self._run = run
+        self._started = time.monotonic()
+        self.startup_seconds = 0.0
+        self.interrupted = False
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process starts on a trial."""
+        self._run.begin(trial.config["trial"])
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+        """An epoch has been trained."""
+        self.startup_seconds = self.startup_seconds or time.monotonic() - self._run.started
+        self._run.add_row(trial.config["trial"], result["row"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has ended, or the scheduler has ended it."""
+        self._run.end(trial.config["trial"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process has died once too often."""
+        self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def _last_line(trial: Any) -> str:
+    error = trial.get_error()
+    lines = str(error).strip().splitlines() if error else []
+    return lines[-1][:300] if lines else "no reason given"
+
+
+def make_scheduler(study: Study) -> TrialScheduler:
+    """Tune's scheduler for a study."""
+    if study.scheduler.name == "fifo":
+        return FIFOScheduler()
+    longest = max(
+        value
+        for space in study.sub_spaces()
+        for value in (space["epochs"].values if "epochs" in space else [11])  # type: ignore[union-attr]
+    )
+    return ASHAScheduler(
+        time_attr="epoch",
+        metric="objective",
+        mode=study.mode,
+        max_t=longest,
+        grace_period=min(study.scheduler.grace_epochs, longest),
+        reduction_factor=study.scheduler.reduction_factor,
+    )

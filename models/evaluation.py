@@ -1,0 +1,127 @@
+"""What a trained model is worth: bounds in nats per image, and how sparse its codes are."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from models.autoencoder import Autoencoder, Elbo
+from models.training import single_thread, to_pixels
+
+RELAXED_SHARPNESS = 200.0
+"""The sharpness at which the report evaluates its Figure 1."""
+
+ACTIVE_VARIANCE = 0.01
+"""A latent is active when its posterior mean varies more than this over images (Burda et al., 2016, section 5)."""
+
+BATCH_SIZE = 500
+IW_BATCH_SIZE = 50
+
+
+@torch.no_grad()
+def compute_bound(
+    model: Autoencoder,
+    images: Tensor,  # (N, pixels) uint8
+    generator: torch.Generator,
+    *,
+    sharpness: float | None = None,
+    num_samples: int = 1,
+) -> Elbo:
+    """Mean rate and distortion over the images, each a scalar in nats per image.
+
+    sharpness: of relaxed samples; None for hard ones, which give the true bound.
+    num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
+    """
+    totals = torch.zeros(2, dtype=torch.float64)
+    with single_thread(), _evaluating(model):
+        for x in _batches(images, BATCH_SIZE):
+            for _ in range(num_samples):
+                elbo = model.compute_elbo(x, generator, sharpness=sharpness)
+                totals += torch.stack([term.double().sum() for term in elbo]).cpu()
+    rate, distortion = totals / (len(images) * num_samples)
+    return Elbo(rate, distortion)
+
+
+@torch.no_grad()
+def compute_iw_bound(
+    model: Autoencoder,
+    images: Tensor,  # (N, pixels) uint8
+    generator: torch.Generator,
+    *,
+    num_samples: int,
+) -> float:
+    """Importance-weighted bound log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), nats per image, over hard samples.
+
+    In expectation it is at least the true ELBO and at most log p(x). Source: Burda, Grosse and Salakhutdinov,
+    Importance Weighted Autoencoders (ICLR 2016), equation 8.
+    """
+    total = 0.0
+    prior = model.prior()
+    with single_thread(), _evaluating(model):
+        for x in _batches(images, IW_BATCH_SIZE):
+            q = model.posterior(x)
+            z = model.draw(q, generator, sample_shape=(num_samples,))  # (K, B, latent_dim)
+            log_ratio = (prior.log_prob(z) - q.log_prob(z)).sum(-1)
+            log_weights = log_ratio - model.compute_distortion(z, x)  # (K, B)
+            total += float((log_weights.logsumexp(0) - math.log(num_samples)).double().sum())
+    return total / len(images)
+
+
+@torch.no_grad()
+def compute_sparsity(
+    model: Autoencoder,
+    images: Tensor,  # (N, pixels) uint8
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """How sparse the codes of these images are.
+
+    slab_prob: mean posterior P(z != 0). nonzero_fraction: share of entries of hard samples that are not zero.
+    hoyer: Hoyer's measure of the hard samples, each latent first divided by its standard deviation over images, 0
+    for dense and 1 for one-hot or empty codes (Hurley and Rickard, 2009; normalised as in Mathieu et al., 2019,
+    equation 9); absent where there is one latent only. active_units: number of latents whose posterior mean
+    varies by more than 0.01 over images.
+    """
+    gammas, means, codes = [], [], []
+    with single_thread(), _evaluating(model):
+        for x in _batches(images, BATCH_SIZE):
+            q = model.posterior(x)
+            gammas.append(model.slab_prob(q).cpu())
+            means.append(q.mean.cpu())
+            codes.append(model.draw(q, generator).cpu())
+        z = torch.cat(codes).double()  # (N, latent_dim)
+        sparsity = {
+            "slab_prob": float(torch.cat(gammas).double().mean()),
+            "nonzero_fraction": float((z != 0).double().mean()),
+            "active_units": float((torch.cat(means).double().var(0) > ACTIVE_VARIANCE).sum()),
+        }
+        if model.latent_dim > 1:
+            sparsity["hoyer"] = compute_hoyer(z)
+    return sparsity
+
+
+def compute_hoyer(z: Tensor) -> float:  # (N, latent_dim) -> scalar
+    """Mean Hoyer sparsity of the rows: (sqrt(d) - |z|_1 / |z|_2) / (sqrt(d) - 1); an empty row counts as 1."""
+    scaled = z / z.std(0).clamp_min(1e-12)
+    ratio = scaled.abs().sum(1) / scaled.norm(dim=1).clamp_min(1e-12)
+    root = math.sqrt(z.shape[1])
+    return float(((root - ratio) / (root - 1)).clamp_max(1.0).mean())
+
+
+class _evaluating:  # noqa: N801 (a context manager, used like a function)
+    """Evaluation mode inside, the mode it had before outside."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.before = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.model.train(self.before)
+
+
+def _batches(images: Tensor, size: int) -> Iterator[Tensor]:
+    return (to_pixels(batch) for batch in images.split(size))

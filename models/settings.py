@@ -1,0 +1,121 @@
+"""The settings of one trial: what a study varies, each with its meaning and its legal values."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+SEMANTICS_VERSION = 1
+"""Raised when the same settings would train to other numbers: results of another version are not reused."""
+
+ModelName = Literal["vae", "vsc"]
+GammaLink = Literal["exp_relu", "sigmoid"]
+SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
+
+VSC_DEFAULTS: Mapping[str, Any] = {"gamma_link": "exp_relu", "sharpness_schedule": "per_epoch"}
+VSC_ONLY = ("alpha", *VSC_DEFAULTS)
+"""Settings that mean something only where there is a spike."""
+
+
+def setting(
+    default: Any = MISSING,
+    *,
+    help: str,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of the settings: its meaning, and the open or closed interval its numbers lie in."""
+    return field(
+        default=default, metadata={"help": help, "at_least": at_least, "above": above, "below": below}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSettings:
+    """Everything that determines a trained model, save the images.
+
+    Raises:
+        ValueError: a value is of the wrong type or outside its range, or a setting does not belong to the model.
+    """
+
+    model: ModelName = setting(help="vae (Gaussian prior) or vsc (spike-and-slab prior)")
+    latent_dim: int = setting(help="number of latent dimensions", at_least=1)
+    alpha: float | None = setting(None, help="VSC: prior probability that a latent is not zero", above=0, below=1)
+    gamma_link: GammaLink | None = setting(
+        None, help="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu"
+    )
+    sharpness_schedule: SharpnessSchedule | None = setting(
+        None,
+        help="VSC: how the sharpness of the relaxed spike rises from 50: by 0.001 per_step (the report's text), "
+        "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
+    )
+    beta: float = setting(1.0, help="weight of the rate in the training objective", above=0)
+    hidden: tuple[int, ...] = setting((400,), help="widths of the encoder's hidden layers", at_least=1)
+    learning_rate: float = setting(1e-3, help="Adam's step size", above=0)
+    batch_size: int = setting(32, help="training images per step", at_least=1)
+    epochs: int = setting(11, help="passes over the training images", at_least=1)
+    num_validation: int = setting(
+        0, help="training images held out, stratified by class, to choose settings on", at_least=0
+    )
+    seed: int = setting(0, help="seed of initialisation, batch order and noise", at_least=0)
+
+    def __post_init__(self) -> None:
+        if self.model == "vsc":
+            for name, default in VSC_DEFAULTS.items():
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, default)
+        for f in fields(self):
+            object.__setattr__(self, f.name, check_setting(f.name, getattr(self, f.name)))
+        if self.model == "vsc" and self.alpha is None:
+            raise ValueError("alpha: a vsc needs one; give a number inside (0, 1), such as 0.2")
+        for name in VSC_ONLY:
+            if self.model != "vsc" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: a {self.model} has none; remove it, or set model: vsc")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, without the settings that the model does not have."""
+        plain = {name: value for name, value in asdict(self).items() if value is not None}
+        return plain | {"hidden": list(self.hidden)}
+
+
+SETTINGS: Mapping[str, Field[Any]] = {f.name: f for f in fields(TrialSettings)}
+SETTING_TYPES: Mapping[str, Any] = get_type_hints(TrialSettings)
+
+
+def check_setting(name: str, value: Any) -> Any:
+    """The value in its proper type (3 becomes 3.0 where a float is meant, a list becomes a tuple).
+
+    Raises:
+        ValueError: one clause that names the setting, the value and what would be right.
+    """
+    kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
+    if value is None and SETTINGS[name].default is None:
+        return None
+    if get_origin(SETTING_TYPES[name]) is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        if not items:
+            raise ValueError(f"{name}: an empty list; give at least one width, such as [400]")
+        return tuple(_check_number(name, item, int) for item in items)
+    kind = kinds[0]
+    if kind in (int, float):
+        return _check_number(name, value, kind)
+    choices = [choice for k in kinds for choice in (get_args(k) or (k,))]
+    if value not in choices:
+        raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(str, choices))}")
+    return value
+
+
+def _check_number(name: str, value: Any, kind: type) -> int | float:
+    integral = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not integral):
+        raise ValueError(f"{name}: {value!r} is not {'a whole number, such as 16' if kind is int else 'a number, such as 0.2'}")
+    number: int | float = kind(value)
+    low, above, below = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below"))
+    if low is not None and not number >= low:
+        raise ValueError(f"{name}: {value} is too small; give at least {low}")
+    if above is not None and below is not None and not above < number < below:
+        raise ValueError(f"{name}: {value} is not inside ({above}, {below}); give a number such as 0.2")
+    if above is not None and not (number > above and math.isfinite(number)):
+        raise ValueError(f"{name}: {value} is not a positive, finite number; give one such as {SETTINGS[name].default}")
+    return number

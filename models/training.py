@@ -1,0 +1,202 @@
+"""Train one model: a generator of epochs over images held in memory."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.autoencoder import Autoencoder
+from models.randomness import make_stream
+from models.settings import SharpnessSchedule, TrialSettings
+from models.vae import VAE
+from models.vsc import VSC
+
+
+SHARPNESS_START, SHARPNESS_STEP, SHARPNESS_END = 50.0, 0.001, 200.0
+
+
+class DivergedError(ArithmeticError):
+    """The training objective stopped being finite at this epoch (from 1) and step (from 1, over the run)."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(f"the loss stopped being finite in epoch {epoch}, at step {step}")
+        self.epoch, self.step = epoch, step
+
+
+@dataclass
+class TrainState:
+    """All that training needs to go on; between epochs it needs nothing more, as every epoch has its own streams."""
+
+    model: Autoencoder
+    optimizer: torch.optim.Adam
+    epoch: int = 0  # epochs done
+    step: int = 0  # optimizer steps done
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters and Adam's moments and step counts, by name."""
+        state = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        for name, p in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(p, {}).items():
+                state[f"adam.{name}.{key}"] = value
+        return state
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned.
+
+        Raises:
+            ValueError: the names or shapes are not those of this model.
+        """
+        names = {name for name, _ in self.model.named_parameters()}
+        if {key.removeprefix("model.") for key in tensors if key.startswith("model.")} != names:
+            raise ValueError("the stored parameters are those of another model")
+        with torch.no_grad():
+            for name, p in self.model.named_parameters():
+                if tensors[f"model.{name}"].shape != p.shape:
+                    raise ValueError(f"the stored {name} has another shape")
+                p.copy_(tensors[f"model.{name}"])
+                moments = {
+                    key: tensors[f"adam.{name}.{key}"].clone().to(p.device if key != "step" else "cpu")
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                    if f"adam.{name}.{key}" in tensors
+                }
+                if moments:
+                    self.optimizer.state[p] = moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """Means over the training images seen in one epoch, nats per image, and how long it took."""
+
+    epoch: int  # from 1
+    loss: float  # the objective: beta * rate + distortion
+    rate: float
+    distortion: float
+    sharpness: float | None  # at the epoch's last step; None where there is no spike
+    seconds: float
+
+
+def build_model(settings: TrialSettings, num_pixels: int) -> Autoencoder:
+    """The freshly initialised model, on the CPU; the same seed gives the same parameters."""
+    generator = make_stream(settings.seed, "initialisation")
+    if settings.model == "vae":
+        return VAE(num_pixels, settings.hidden, settings.latent_dim, generator)
+    assert settings.alpha is not None and settings.gamma_link is not None
+    return VSC(
+        num_pixels,
+        settings.hidden,
+        settings.latent_dim,
+        generator,
+        alpha=settings.alpha,
+        gamma_link=settings.gamma_link,
+    )
+
+
+def init_state(
+    settings: TrialSettings, num_pixels: int, device: torch.device | str = "cpu"
+) -> TrainState:
+    """A model before its first step, and its optimizer."""
+    model = build_model(settings, num_pixels).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    return TrainState(model, optimizer)
+
+
+def compute_sharpness(
+    schedule: SharpnessSchedule | None, *, step: int, steps_per_epoch: int, epochs: int
+) -> float | None:
+    """The sharpness c at a step (from 0, over the run).
+
+    per_step: the report's text (section 3); per_epoch: its code; ramp: from 50 to 200 over the run, the supplement
+    of Tonolini et al. (2019).
+    """
+    match schedule:
+        case None:
+            return None
+        case "per_step":
+            return SHARPNESS_START + SHARPNESS_STEP * step
+        case "per_epoch":
+            return SHARPNESS_START + SHARPNESS_STEP * (step // steps_per_epoch)
+        case "ramp":
+            last = max(epochs * steps_per_epoch - 1, 1)
+            return SHARPNESS_START + (SHARPNESS_END - SHARPNESS_START) * min(step / last, 1.0)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread inside: sums are then added in the same order on every machine and beside any neighbour."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[EpochMetrics]:
+    """Train up to settings.epochs, yielding after every epoch; the state between yields can be stored and put back.
+
+    images: (N, pixels) uint8, on the device that trains.
+
+    Raises:
+        DivergedError: the objective stopped being finite. The state is then of no use.
+    """
+    while state.epoch < settings.epochs:
+        with single_thread():
+            metrics = _fit_epoch(state, settings, images)
+        yield metrics
+
+
+def _fit_epoch(state: TrainState, settings: TrialSettings, images: Tensor) -> EpochMetrics:
+    started = time.perf_counter()
+    epoch, device, num_images = state.epoch, images.device, len(images)
+    noise = make_stream(settings.seed, "noise", epoch, device=device)
+    # Drawn on the CPU wherever the images are: the same order on every device.
+    order = torch.randperm(num_images, generator=make_stream(settings.seed, "order", epoch)).to(device)
+    batches = order.split(settings.batch_size)
+    terms = torch.empty(len(batches), 2, device=device)  # rate and distortion of every step, read once at the end
+    sharpness = None
+    state.model.train()
+    for i, batch in enumerate(batches):
+        sharpness = compute_sharpness(
+            settings.sharpness_schedule,
+            step=state.step,
+            steps_per_epoch=len(batches),
+            epochs=settings.epochs,
+        )
+        elbo = state.model.compute_elbo(to_pixels(images[batch]), noise, sharpness=sharpness)
+        rate, distortion = elbo.rate.mean(), elbo.distortion.mean()
+        state.optimizer.zero_grad()
+        (settings.beta * rate + distortion).backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        terms[i, 0], terms[i, 1] = rate.detach(), distortion.detach()
+        state.step += 1
+    state.epoch += 1
+
+    terms = terms.cpu().double()
+    finite = terms.isfinite().all(dim=1)
+    if not finite.all():
+        first = int((~finite).nonzero()[0])
+        raise DivergedError(state.epoch, epoch * len(batches) + first + 1)
+    weights = torch.tensor([len(b) for b in batches], dtype=torch.float64) / num_images
+    mean_rate, mean_distortion = (weights @ terms).tolist()
+    return EpochMetrics(
+        epoch=state.epoch,
+        loss=settings.beta * mean_rate + mean_distortion,
+        rate=mean_rate,
+        distortion=mean_distortion,
+        sharpness=sharpness,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def to_pixels(images: Tensor) -> Tensor:  # (..., pixels) uint8 -> (..., pixels) float32
+    """Bytes as intensities in [0, 1]."""
+    return images.to(torch.float32).div_(255)
+
+
+def describe_device(device: Any) -> str:
+    """The device in words: the card's name, or cpu."""
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu"
