@@ -67,7 +67,7 @@ def _draw_means(ax: Axes, means: pd.DataFrame, look: Look) -> None:
     for end in ends.to_dict("records"):
         at = (end["distortion"], end["rate"])
         name = f"dim {end['latent_dim']:g}"
-        ax.annotate(name, at, (5, 4), textcoords="offset points", fontsize=8, color=QUIET)
+        ax.annotate(name, at, (5, 8), textcoords="offset points", fontsize=8, color=QUIET)
 
 
 def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, float]:

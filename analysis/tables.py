@@ -59,6 +59,8 @@ def _read(file: Path, columns: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
         raise TableError(f"{file} is cut short or not a Parquet file; {REBUILD}.") from error
     for kind, names in columns.items():
         for name in names:
+            if table.empty and "/" in name and name not in table.columns:
+                table[name] = float("nan")  # nothing has been measured yet
             if name not in table.columns:
                 raise TableError(f"{file} has no column {name}; {REBUILD}.")
             table[name] = _checked(table[name], kind, file)
@@ -81,7 +83,10 @@ def _checked(column: pd.Series, kind: str, file: Path) -> pd.Series:
     fits = is_number if kind == "number" else pd.api.types.is_string_dtype(dtype)
     if not fits:
         raise TableError(f"{file}: column {name} should hold {kind}, not {dtype}; {REBUILD}.")
-    return column
+    if kind == "text":
+        return column.astype("str")
+    is_whole = pd.api.types.is_integer_dtype(dtype) and not column.isna().any()
+    return column.astype("int64" if is_whole else "float64")  # pandas' nullable types have their own NA
 
 
 def _refuse_duplicates(table: pd.DataFrame, key: list[str], file: Path) -> None:

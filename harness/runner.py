@@ -20,7 +20,7 @@ from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
 from harness.search import Source, is_open, make_source
-from harness.study import Study
+from harness.study import ADAPTIVE_SAMPLERS, Study
 from harness.tracking import Tracker
 
 MAX_CRASHES = 3
@@ -220,6 +220,10 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
         if is_ours:
             _start_ray(address)
         study = run.study
+        num_slots = _count_slots(study)
+        # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process
+        # of its own to start, and all would run one after the other.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_slots)
         measures = Measures(tuple(study.evaluate), study.iw_samples, study.checkpoint_every)
         trainable = tune.with_parameters(
             StudyTrainable,
@@ -238,6 +242,8 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
                     search_alg=TrialSearch(run.source, first, gpu=study.resources.gpu > 0),
                     scheduler=make_scheduler(study),
                     num_samples=run.source.num_trials,
+                    # An adaptive sampler is asked only when its answer can be used at once.
+                    max_concurrent_trials=num_slots if study.search.sampler in ADAPTIVE_SAMPLERS else None,
                     reuse_actors=True,
                     trial_name_creator=_name_trial,
                     trial_dirname_creator=_name_trial,
@@ -260,6 +266,22 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
         if is_ours:
             ray.shutdown()
         log.close()
+
+
+def _count_slots(study: Study) -> int:
+    """How many trials the cluster runs at once."""
+    import ray
+
+    available = ray.cluster_resources()
+    wanted = {"CPU": study.resources.cpu, "GPU": study.resources.gpu}
+    slots = min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
+    if slots < 1:
+        has = ", ".join(f"{available.get(kind, 0):g} {kind}" for kind in wanted)
+        raise InputError(
+            f"study {study.name}: resources: a trial asks for {wanted['CPU']:g} CPU and {wanted['GPU']:g} GPU, but "
+            f"this machine or cluster has {has}; ask for less with --set resources.gpu=0 or resources.cpu=1"
+        )
+    return slots
 
 
 def _name_trial(trial: Any) -> str:

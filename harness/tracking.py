@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import InputError
 from harness.files import locked
 from harness.ledger import Result, Row, Trial, TrialFolder
 from harness.provenance import describe_provenance
@@ -40,19 +41,28 @@ def tracking_uri(results: Path) -> str:
 class MlflowStore:
     """One study's runs in an MLflow store. Every method may raise what MLflow raises."""
 
-    def __init__(self, study: str, results: Path) -> None:
+    def __init__(self, study: str, results: Path, *, create: bool = True) -> None:
+        """create: make the database and the experiment where they are missing.
+
+        Raises:
+            InputError: they are missing and are not to be made.
+        """
         _quieten_mlflow()
         from mlflow import MlflowClient
 
         self.study, self.results = study, results
         self.uri = tracking_uri(results)
         is_local = self.uri.startswith("sqlite:") and "MLFLOW_TRACKING_URI" not in os.environ
+        if is_local and not create and not (results / "mlflow.db").exists():
+            raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
             results.mkdir(parents=True, exist_ok=True)
         # Processes that create the database at the same moment fail; one after the other they do not.
         with locked((results if is_local else Path("/tmp")) / ".mlflow.lock", wait=True, refusal=""):  # noqa: S108
             self.client = MlflowClient(tracking_uri=self.uri)
             experiment = self.client.get_experiment_by_name(study)
+            if experiment is None and not create:
+                raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
             if experiment is None:
                 location = (results / "mlartifacts" / study).absolute().as_uri() if is_local else None
                 self.experiment_id = self.client.create_experiment(study, artifact_location=location)
@@ -82,21 +92,21 @@ class MlflowStore:
         """MLflow's run of each trial."""
         return {trial_id: run.run_id for trial_id, run in self._runs.items()}
 
-    def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> None:
-        """Send what MLflow lacks of a trial. Doing so again sends nothing."""
+    def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
+        """Send what MLflow lacks of a trial; returns whether it lacked anything. Doing so again sends nothing."""
         run = self._runs.get(trial.trial_id)
         complete = f"{result.status}: {' '.join(result.evaluated)}"
         if run is None:
             run = self._create_run(trial, tags)
         elif run.complete == complete and result.status != "running":
-            return
+            return False
         elif result.status == "running" and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
         new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
         self._log_rows(run, new)
         if result.status == "running":
-            return
+            return bool(new)
         final = dict(result.metrics) | {"train_seconds": result.train_seconds}
         if result.peak_memory_mb is not None:
             final["peak_memory_mb"] = result.peak_memory_mb
@@ -110,6 +120,7 @@ class MlflowStore:
         self._log(run.run_id, tags=ended)
         self.client.set_terminated(run.run_id, RUN_STATUS[result.status])
         run.complete, run.status = complete, RUN_STATUS[result.status]
+        return True
 
     def attach(self, paths: Iterable[Path], folder: str | None = None) -> None:
         """Store files with the parent run."""
@@ -147,6 +158,32 @@ class MlflowStore:
             )
             trials.append((trial, result))
         return trials
+
+    def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> None:
+        """Put a trial's stored checkpoint back into its folder, if MLflow has it."""
+        from mlflow.artifacts import download_artifacts
+
+        run_id = self._runs[trial_id].run_id
+        if any(item.path == folder.checkpoint.name for item in self.client.list_artifacts(run_id)):
+            folder.path.mkdir(parents=True, exist_ok=True)
+            download_artifacts(
+                run_id=run_id,
+                artifact_path=folder.checkpoint.name,
+                dst_path=str(folder.path),
+                tracking_uri=self.uri,
+            )
+
+    def read_study_text(self) -> str | None:
+        """The study's file as stored with the parent run."""
+        from mlflow.artifacts import load_text
+
+        if self.parent_id is None:
+            return None
+        names = {item.path for item in self.client.list_artifacts(self.parent_id)}
+        if "study.yaml" not in names:
+            return None
+        uri = f"{self.client.get_run(self.parent_id).info.artifact_uri}/study.yaml"
+        return str(load_text(uri))
 
     def _read_history(self, run: "Run") -> list[Row]:
         rows: dict[int, Row] = {}

@@ -106,6 +106,10 @@ class SyntheticStudy:
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tables = self.tables()
-        tables.trials.to_parquet(folder / "trials.parquet")
-        tables.history.to_parquet(folder / "history.parquet")
+        # The harness writes pandas' nullable types.
+        for name, table in (("trials", tables.trials), ("history", tables.history)):
+            whole = table.select_dtypes("int64").columns
+            text = table.columns.intersection(["trial_id", "model", "status", "gamma_link", "hidden"])
+            types = dict.fromkeys(whole, "Int64") | dict.fromkeys(text, "string")
+            table.astype(types).to_parquet(folder / f"{name}.parquet", index=False)
         return folder

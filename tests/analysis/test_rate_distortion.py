@@ -58,9 +58,8 @@ def test_the_ends_of_a_series_name_their_latent_dimension(
 ) -> None:
     ax = make_axes()[0, 0]
     plot_rate_distortion(compute_rate_distortion(quickstart.tables().trials), ax)
-    assert sorted(text.get_text() for text in ax.texts if "ELBO" not in text.get_text()) == 4 * ["2"] + 4 * [
-        "32"
-    ]
+    named = [text.get_text() for text in ax.texts if "ELBO" not in text.get_text()]
+    assert sorted(named) == ["dim 2"] * 4 + ["dim 32"] * 4
 
 
 def test_a_search_is_one_point_per_trial(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:

@@ -89,6 +89,19 @@ def test_columns_that_no_trial_filled_have_the_type_they_would_have(folder: Path
     assert pd.api.types.is_string_dtype(trials["gamma_link"])
 
 
+def test_nullable_types_become_plain_ones(folder: Path) -> None:
+    rewrite(folder / "trials.parquet", alpha=pd.Series([None, 0.5] * 30, dtype="Float64"))
+    trials = load_tables(folder).trials
+    assert trials["alpha"].dtype == "float64"
+    assert trials["latent_dim"].dtype == "int64"
+    assert trials["model"].dtype == "str"
+
+
+def test_a_study_that_has_only_begun_has_an_empty_history(folder: Path) -> None:
+    pd.DataFrame({"trial_id": [], "epoch": []}).to_parquet(folder / "history.parquet")
+    assert load_tables(folder).history.empty
+
+
 def test_infinite_metrics_become_nan(folder: Path) -> None:
     rewrite(folder / "history.parquet", **{"train/loss": np.inf})
     rewrite(folder / "trials.parquet", **{"test/elbo": -np.inf})

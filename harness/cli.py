@@ -1,0 +1,262 @@
+"""The command line: `spikeslab --help`."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.study import Study
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="spikeslab",
+    help="Hyperparameter studies of Variational Sparse Coding, on Ray.\n\n"
+    "A study is a YAML file that asks one question. `run` trains what is missing of it and draws its figures; running "
+    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed, 2 bad input.",
+    epilog="Example: `spikeslab run studies/quickstart.yaml`, then `spikeslab ui`",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(
+    help="Datasets: where they are, how to get them, whether their bytes are right.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(data_app, name="data")
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a study.")]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.")]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the study: `epochs=3`, `search.num_trials=20`."),
+]
+RESULTS = Path("results")
+
+
+def _load(text: str, results: Path, overrides: Iterable[str] | None = None) -> tuple["Study", str]:
+    """The study, and its text as it is stored with the results."""
+    from harness.study import dump_study, find_study, load_study
+
+    path = find_study(text, results)
+    study = load_study(path, overrides or ())
+    return study, dump_study(study) if overrides else path.read_text(encoding="utf-8")
+
+
+def _draw(folder: Path) -> list[Path]:
+    """Draw every figure that a study's tables hold."""
+    from analysis.figures import draw_figures
+    from analysis.tables import load_tables
+
+    return draw_figures(load_tables(folder), folder / "figures")
+
+
+@app.command(epilog="Example: `spikeslab run studies/quickstart.yaml --set epochs=5 --results /tmp/results`")
+def run(
+    study: StudyArgument,
+    results: Results = RESULTS,
+    data: Data = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else this machine.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train what is missing of a study, with live progress, then draw its figures."""
+    from harness.progress import format_duration
+    from harness.runner import run_study
+
+    loaded, text = _load(study, results, overrides)
+    outcome = run_study(
+        loaded, text, results=results, console=console, data_dir=data, address=address, draw=_draw
+    )
+    if outcome.interrupted:
+        console.print(
+            f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "
+            f"`spikeslab run {study}` goes on from there.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+    folder = results / loaded.name
+    trained = f"{outcome.num_trained} trained now" if outcome.num_trained else "nothing to train"
+    console.print(
+        f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
+        f"{format_duration(outcome.seconds)}. Figures: {folder / 'figures'}. Runs: spikeslab ui",
+        soft_wrap=True,
+    )
+    if outcome.num_failed:
+        console.print(
+            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {study}` and the logs in "
+            f"{folder / 'trials'}",
+            soft_wrap=True,
+        )
+        raise typer.Exit(FAILED)
+
+
+@app.command(epilog="Example: `spikeslab plan studies/elbo-vs-latent-dim.yaml`")
+def plan(study: StudyArgument, results: Results = RESULTS, data: Data = None, overrides: Overrides = None) -> None:
+    """Show what `run` would do: trials, done, left, estimated time. Nothing starts."""
+    from harness.overview import summarise_plan
+
+    loaded, _ = _load(study, results, overrides)
+    console.print(summarise_plan(loaded, results, data))
+
+
+@app.command(epilog="Example: `spikeslab status quickstart`")
+def status(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
+    """Show how far a study is, and which of its trials failed and why."""
+    from harness.overview import summarise_status
+
+    loaded, _ = _load(study, results)
+    console.print(summarise_status(loaded, results, data))
+
+
+@app.command(epilog="Example: `spikeslab plot quickstart elbo-vs-latent-dim`")
+def plot(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Study files, or names of studies.")],
+    results: Results = RESULTS,
+) -> None:
+    """Draw the figures of studies again, from their tables alone."""
+    for study in studies:
+        loaded, _ = _load(study, results)
+        for path in _draw(results / loaded.name):
+            if path.suffix == ".png":
+                console.print(str(path), soft_wrap=True)
+
+
+@app.command(epilog="Example: `spikeslab collect quickstart`")
+def collect(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
+    """Send MLflow what it lacks, and rebuild a study's tables, results and checkpoints from it."""
+    from harness.collect import collect_study, find_or_download_study
+
+    loaded = find_or_download_study(study, results)
+    collected = collect_study(loaded, results, data)
+    console.print(
+        f"{loaded.name}: {collected.num_sent} trials sent to MLflow, {collected.num_restored} restored from it; "
+        f"tables of {collected.num_trials} trials are in {results / loaded.name}",
+        soft_wrap=True,
+    )
+
+
+@app.command(epilog="Example: `spikeslab ui --port 5001`")
+def ui(
+    results: Results = RESULTS,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
+    from harness.tracking import tracking_uri
+
+    uri = tracking_uri(results)
+    if uri.startswith("http"):
+        console.print(f"Runs are logged to a server of their own: open {uri} in a browser.", soft_wrap=True)
+        return
+    if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise InputError(f"{uri.removeprefix('sqlite:///')}: no such database; run a study first, or give --results")
+    console.print(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    environment = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    server = subprocess.run(command, env=environment, check=False)  # noqa: S603 (our own interpreter, no shell)
+    if server.returncode not in (0, -2, INTERRUPTED):
+        raise InputError(f"--port {port}: the MLflow UI did not start there; choose another port")
+
+
+@data_app.command("list", epilog="Example: `spikeslab data list`")
+def list_data(data: Data = None) -> None:
+    """Show the datasets, and where each was found."""
+    from harness.datasets import DATASET_NAMES, locate_dataset
+
+    table = Table("dataset", "found", box=None, pad_edge=False)
+    for name in DATASET_NAMES:
+        location = locate_dataset(name, data)
+        if location.embedded:
+            found = "embedded (scikit-learn carries it)"
+        elif location.folder is not None:
+            found = str(location.folder)
+        else:
+            found = f"not found; run: spikeslab data fetch {name}"
+        table.add_row(name, found)
+    console.print(table, soft_wrap=True)
+
+
+@data_app.command(epilog="Example: `spikeslab data fetch mnist`")
+def fetch(name: Annotated[str, typer.Argument(help="mnist or fashion-mnist")], data: Data = None) -> None:
+    """Download a dataset, verified, into the user's cache or the folder given with --data."""
+    from harness.datasets import fetch_dataset
+
+    folder = fetch_dataset(name, data, on_progress=lambda line: console.print(line, soft_wrap=True))
+    console.print(f"{name} is in {folder}", soft_wrap=True)
+
+
+@data_app.command(epilog="Example: `spikeslab data verify mnist`")
+def verify(name: Annotated[str, typer.Argument(help="digits, mnist or fashion-mnist")], data: Data = None) -> None:
+    """Compare every byte of a dataset with what it should be."""
+    from harness.datasets import verify_dataset
+
+    checks = verify_dataset(name, data)
+    for check in checks:
+        console.print(f"{'ok  ' if check.ok else 'BAD '} {check.path}", soft_wrap=True)
+    if not checks:
+        console.print(f"{name} is embedded: nothing to verify")
+    if problems := [check.problem for check in checks if check.problem]:
+        raise InputError(problems[0])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"spikeslab {importlib.metadata.version('spikeslab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; bad input becomes one sentence and status 2."""
+    try:
+        app()
+    except (InputError, OSError) as error:
+        errors.print(f"error: {_describe(error)}", soft_wrap=True, markup=False)
+        sys.exit(BAD_INPUT)
+    except ValueError as error:
+        from analysis.tables import TableError
+
+        if not isinstance(error, TableError):
+            raise
+        errors.print(f"error: {error}", soft_wrap=True, markup=False)
+        sys.exit(BAD_INPUT)
+
+
+def _describe(error: InputError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input or output'}: {(error.strerror or str(error)).lower()}"
+    return str(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Bring a study's folder and MLflow to the same state, whichever of the two lacks something."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.datasets import load_dataset
+from harness.errors import InputError
+from harness.files import write_text_atomically
+from harness.ledger import TrialFolder, build_tables, write_tables
+from harness.provenance import describe_provenance
+from harness.search import make_source
+from harness.study import SLUG, Study, find_study, load_study
+from harness.tracking import MlflowStore
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was moved where."""
+
+    num_trials: int
+    num_sent: int
+    num_restored: int
+
+
+def find_or_download_study(text: str, results: Path) -> Study:
+    """A study by file or name; where no file is left of it, from its parent run in MLflow.
+
+    Raises:
+        InputError: there is none in either place.
+    """
+    try:
+        return load_study(find_study(text, results))
+    except InputError:
+        if not SLUG.fullmatch(text) or Path(text).suffix in (".yaml", ".yml"):
+            raise
+    store = MlflowStore(text, results, create=False)
+    store.open()
+    stored = store.read_study_text()
+    if stored is None:
+        raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
+    path = results / text / "study.yaml"
+    write_text_atomically(path, stored)
+    return load_study(path)
+
+
+def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> Collected:
+    """Send MLflow what it lacks, restore what the study's folder lacks, and write the tables from MLflow.
+
+    Raises:
+        InputError: MLflow has nothing of this study, or the dataset is missing.
+    """
+    folder = results.absolute() / study.name
+    dataset = load_dataset(study.dataset, data_dir)
+    planned = make_source(study, dataset, folder, read_only=True).trials
+    ended = [(t, r) for t in planned if (r := TrialFolder(folder, t.trial_id).read_result()) is not None]
+    store = MlflowStore(study.name, results, create=bool(ended))
+    tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
+    store.open({**describe_provenance(), **tags})
+    num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial.trial_id), tags) for trial, result in ended)
+
+    trials = dict((trial.trial_id, (trial, result)) for trial, result in store.read_trials())
+    num_restored = 0
+    for trial_id, (_, result) in trials.items():
+        place = TrialFolder(folder, trial_id)
+        if place.read_result() is None:
+            store.download_checkpoint(trial_id, place)
+            place.write_result(result)
+            num_restored += 1
+    # In the order of the plan; a sampler whose history is lost has no plan, so all its trials are taken.
+    order = [t.trial_id for t in planned] or list(trials)
+    kept = [trials[trial_id] for trial_id in order if trial_id in trials]
+    tables = write_tables(folder, build_tables(study.name, kept, store.run_ids))
+    store.attach(tables, "tables")
+    store.close("FINISHED")
+    return Collected(len(kept), num_sent, num_restored)
