@@ -52,9 +52,7 @@ def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
 
 def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> None:
     """One point per trial and no band: unlike configurations have no common mean."""
-    ax.scatter(
-        *(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look
-    )
+    ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
 
 
 def scale_x(ax: Axes, values: pd.Series) -> None:

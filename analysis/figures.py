@@ -73,9 +73,7 @@ FIGURES = (
 )
 
 
-def draw_figures(
-    tables: Tables, folder: Path, *, on_figure: Callable[[str], None] | None = None
-) -> list[Path]:
+def draw_figures(tables: Tables, folder: Path, *, on_figure: Callable[[str], None] | None = None) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths, PNG and PDF of each.
 
     `on_figure` hears one line per figure: its files, or why it was not drawn. A file that an earlier run

@@ -66,9 +66,7 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     labels = [", ".join(_parts(row, shown)) for row in first[shown].to_dict("records")]
     variants = first.groupby(named, dropna=False).cumcount().to_numpy()
     return trials.assign(
-        series=pd.Categorical(
-            [labels[i] for i in group], categories=list(dict.fromkeys(labels)), ordered=True
-        ),
+        series=pd.Categorical([labels[i] for i in group], categories=list(dict.fromkeys(labels)), ordered=True),
         variant=0 if individual else variants[group],
         individual=individual,
     )

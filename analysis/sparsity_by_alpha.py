@@ -72,7 +72,5 @@ def _scale(ax: Axes, alpha: pd.Series, log_floor: float | None) -> None:
 def _draw_prior(ax: Axes) -> None:
     limits = ax.get_xlim()
     x = np.linspace(*limits, 200)
-    ax.plot(
-        x, x, color=QUIET, linestyle="--", linewidth=1, label=f"the prior: fraction = {ALPHA}", zorder=1.5
-    )
+    ax.plot(x, x, color=QUIET, linestyle="--", linewidth=1, label=f"the prior: fraction = {ALPHA}", zorder=1.5)
     ax.set_xlim(limits)

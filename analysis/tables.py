@@ -44,8 +44,7 @@ def load_tables(folder: Path) -> Tables:
     unknown = sorted(set(trials["status"]) - set(STATUSES))
     if unknown:
         raise TableError(
-            f"{trials_file}: column status has {unknown[0]!r}, "
-            f"which is none of {', '.join(STATUSES)}; {REBUILD}."
+            f"{trials_file}: column status has {unknown[0]!r}, which is none of {', '.join(STATUSES)}; {REBUILD}."
         )
     return Tables(trials, history)
 

@@ -52,7 +52,7 @@ RESULTS = Path("results")
 
 def _load(text: str, results: Path, overrides: Iterable[str] | None = None) -> tuple["Study", str]:
     """The study, and its text as it is stored with the results."""
-    from harness.study import dump_study, find_study, load_study
+    from harness.study_file import dump_study, find_study, load_study
 
     path = find_study(text, results)
     study = load_study(path, overrides or ())
@@ -73,7 +73,8 @@ def run(
     results: Results = RESULTS,
     data: Data = None,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else this machine.")
+        str | None,
+        typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else this machine."),
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -82,9 +83,7 @@ def run(
     from harness.runner import run_study
 
     loaded, text = _load(study, results, overrides)
-    outcome = run_study(
-        loaded, text, results=results, console=console, data_dir=data, address=address, draw=_draw
-    )
+    outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=_draw)
     if outcome.interrupted:
         console.print(
             f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "

@@ -9,7 +9,8 @@ from harness.files import write_text_atomically
 from harness.ledger import TrialFolder, build_tables, write_tables
 from harness.provenance import describe_provenance
 from harness.search import make_source
-from harness.study import SLUG, Study, find_study, load_study
+from harness.study import SLUG, Study
+from harness.study_file import find_study, load_study
 from harness.tracking import MlflowStore
 
 
@@ -58,7 +59,7 @@ def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> 
     store.open({**describe_provenance(), **tags})
     num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial.trial_id), tags) for trial, result in ended)
 
-    trials = dict((trial.trial_id, (trial, result)) for trial, result in store.read_trials())
+    trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
     num_restored = 0
     for trial_id, (_, result) in trials.items():
         place = TrialFolder(folder, trial_id)

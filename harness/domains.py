@@ -34,9 +34,7 @@ class Finite:
         if len(self.values) == 1:
             return self.values[0]
         if self.kind == "range" and all(isinstance(v, int) for v in self.values):
-            return trial.suggest_int(
-                name, self.values[0], self.values[-1], step=self.values[1] - self.values[0]
-            )
+            return trial.suggest_int(name, self.values[0], self.values[-1], step=self.values[1] - self.values[0])
         # Optuna's storage holds plain values only: a list of widths goes in as its text.
         by_label = {json.dumps(v) if isinstance(v, tuple) else v: v for v in self.values}
         return by_label[trial.suggest_categorical(name, list(by_label))]
@@ -166,7 +164,11 @@ def build_json_schema(setting: str) -> dict[str, Any]:
     else:
         nested: Callable[[Any], list[Any]] = lambda t: [c for a in get_args(t) for c in (nested(a) or [a])]  # noqa: E731
         value = {"enum": [choice for choice in nested(SETTING_TYPES[setting]) if isinstance(choice, str)]}
-    forms: list[dict[str, Any]] = [value, _domain_schema("grid", value, 1), _domain_schema("choice", value, 1)]
+    forms: list[dict[str, Any]] = [
+        value,
+        _domain_schema("grid", value, 1),
+        _domain_schema("choice", value, 1),
+    ]
     if numeric and setting != "hidden":
         forms.append(_domain_schema("range", {"type": "number"}, 3, 3))
         intervals = ["int"] if numeric[0] is int else ["uniform", "loguniform"]

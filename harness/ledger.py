@@ -1,8 +1,8 @@
 """What has been trained: trials by the hash of their content, each with a folder that holds all there is of it.
 
-    results/<study>/trials/<trial_id>/checkpoint.safetensors   parameters, Adam's moments; epochs so far in its header
-                                      result.json              written once, when the trial has ended
-                                      log.txt
+results/<study>/trials/<trial_id>/checkpoint.safetensors   parameters, Adam's moments; epochs so far in its header
+                                  result.json              written once, when the trial has ended
+                                  log.txt
 """
 
 import hashlib
@@ -50,6 +50,15 @@ class Trial:
         s = self.settings
         alpha = f" alpha {s.alpha:g}" if s.alpha is not None else ""
         return f"{s.model}{alpha} latent {s.latent_dim} seed {s.seed}"
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a trial measures, and when it stores its state; none of it changes how the model trains."""
+
+    evaluate: tuple[str, ...]
+    iw_samples: int
+    checkpoint_every: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,10 @@ def summarise_status(study: Study, results: Path, data_dir: Path | None) -> Rend
     for name in ("finished", "stopped", "diverged", "failed", "begun", "waiting"):
         if counts[name]:
             table.add_row(name, str(counts[name]))
-    lines: list[RenderableType] = [f"{study.name}: {'running now' if _is_running(folder) else 'not running'}", table]
+    lines: list[RenderableType] = [
+        f"{study.name}: {'running now' if _is_running(folder) else 'not running'}",
+        table,
+    ]
     for state in states:
         if state.status == "begun":
             s = state.trial.settings

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
+STEADY_SECONDS = 5.0  # before which a rate says little of the time left
 RATE_SECONDS = 30.0  # over which the rate of epochs is measured
 
 
@@ -36,6 +37,7 @@ class Progress:
         self._trained = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._stage = "starting"
+        self._first_epoch_at = 0.0
         self._lock = threading.Lock()
         self._last_line = 0.0
         self._live: Live | None = None
@@ -66,6 +68,7 @@ class Progress:
             self._stage = "training"
             self._running += 1
             if not self._marks:
+                self._first_epoch_at = time.monotonic()
                 self._marks.append((time.monotonic(), 0))
 
     def add_epoch(self, value: float | None, *, is_new: bool) -> None:
@@ -109,11 +112,13 @@ class Progress:
             if self._stage == "starting":
                 return Text(f"{self._done}/{self._num_trials} trials done, starting Ray ...", no_wrap=True)
             rate = self._rate()
+            is_steady = bool(self._marks) and time.monotonic() - self._first_epoch_at > STEADY_SECONDS
             parts = [f"{self._done}/{self._num_trials} trials done", f"{self._running} running"]
             if self._failed:
                 parts.append(f"{self._failed} failed")
-            parts.append(f"{rate:.3g} epochs/s")
-            if rate > 0 and self._epochs_left:
+            if rate > 0:
+                parts.append(f"{rate:.3g} epochs/s")
+            if rate > 0 and self._epochs_left and is_steady:
                 parts.append(f"{format_duration(self._epochs_left / rate)} left")
             if self._best is not None:
                 parts.append(f"best {self._metric} {self._best:.2f}")

@@ -12,7 +12,11 @@ PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlf
 
 def describe_provenance() -> Mapping[str, str]:
     """Git commit and dirty state of the code, package versions, Python and host, as MLflow tags."""
-    tags = {"python": platform.python_version(), "host": socket.gethostname(), "platform": platform.platform()}
+    tags = {
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+    }
     for package in PACKAGES:
         try:
             tags[f"version.{package}"] = version(package)

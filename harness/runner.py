@@ -1,6 +1,7 @@
 """Run a study: train what is missing, under Ray Tune, and keep tables and MLflow up to date as it goes."""
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from rich.console import Console
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
-from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
+from harness.ledger import Measures, Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
 from harness.search import Source, is_open, make_source
 from harness.study import ADAPTIVE_SAMPLERS, Study
@@ -25,6 +26,9 @@ from harness.tracking import Tracker
 
 MAX_CRASHES = 3
 """So often a trial's process may die (killed, out of memory, its machine lost) before the trial counts as failed."""
+
+REPORT_SECONDS = 0.5
+"""So much time's epochs come in one report where no scheduler has to see each: Tune takes milliseconds for a report."""
 
 TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
 
@@ -75,10 +79,14 @@ def run_study(
 class _StudyRun:
     """The driver's side of a running study: what Tune's callback and the source of trials share."""
 
-    def __init__(
-        self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console
-    ) -> None:
-        self.study, self.source, self.folder, self.dataset, self.console = study, source, folder, dataset, console
+    def __init__(self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console) -> None:
+        self.study, self.source, self.folder, self.dataset, self.console = (
+            study,
+            source,
+            folder,
+            dataset,
+            console,
+        )
         self.started = time.monotonic()
         self.results: dict[str, Result] = {}
         self.running: dict[str, Trial] = {}
@@ -206,12 +214,11 @@ class _StudyRun:
 
 def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, float]:
     """Run the trials of a study; returns whether it was interrupted, and the seconds until the first epoch."""
-    _quieten_ray(buffer_results=run.study.scheduler.name == "fifo")
+    _quieten_ray()
     import ray
     from ray import tune
 
     from harness.trainable import StudyTrainable
-    from harness.trial import Measures
     from harness.tune_adapter import TrialSearch, Watcher, make_scheduler
 
     is_ours = not ray.is_initialized()
@@ -231,6 +238,7 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
             measures=measures,
             study_folder=run.folder,
             metric=study.metric,
+            report_seconds=REPORT_SECONDS if study.scheduler.name == "fifo" else 0.0,
         )
         resources = {"cpu": study.resources.cpu, "gpu": study.resources.gpu}
         watcher = Watcher(run)
@@ -259,7 +267,7 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
                 ),
             )
             tuner.fit()
-        return watcher.interrupted or bool(run.running), watcher.startup_seconds
+        return bool(run.running), watcher.startup_seconds
     except KeyboardInterrupt:
         return True, 0.0
     finally:
@@ -309,7 +317,7 @@ def _start_ray(address: str | None) -> None:
             ) from None
 
 
-def _quieten_ray(*, buffer_results: bool) -> None:
+def _quieten_ray() -> None:
     """Before Ray is imported: its output, its notices and its loggers off."""
     environment = {
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -319,10 +327,6 @@ def _quieten_ray(*, buffer_results: bool) -> None:
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-        # A scheduler that stops trials needs each epoch as it comes; else half a second's worth is handed over at once,
-        # so that a trial of millisecond epochs does not wait for the driver after each.
-        "TUNE_RESULT_BUFFER_LENGTH": "1000" if buffer_results else "1",
-        "TUNE_RESULT_BUFFER_MIN_TIME_S": "0.5",
     }
     os.environ.update(environment)
 
@@ -347,7 +351,7 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
             continue
         s = trial.settings
         widths = [num_pixels, *s.hidden, 3 * s.latent_dim]
-        encoder = sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+        encoder = sum((a + 1) * b for a, b in itertools.pairwise(widths))
         total += 2 * (2 * encoder) * 3 * 4  # twice stored; decoder as large; parameters and two moments; float32
     return total
 

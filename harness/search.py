@@ -47,9 +47,7 @@ class ListSource:
     def __init__(self, study: Study, dataset: Dataset, study_folder: Path) -> None:
         self.trials = plan_trials(study, dataset)
         self.num_trials = len(self.trials)
-        self._left = iter(
-            [trial for trial in self.trials if is_open(study, TrialFolder(study_folder, trial.trial_id))]
-        )
+        self._left = iter([trial for trial in self.trials if is_open(study, TrialFolder(study_folder, trial.trial_id))])
 
     def next(self) -> Trial | None:
         """The next trial of the list that has not ended."""
@@ -233,7 +231,7 @@ class OptunaSource:
         elif result.status == "stopped" and values:
             epoch, value = values[-1]
             frozen = self._optuna.get_trials(deepcopy=False)[number]
-            optuna.Trial(self._optuna, frozen._trial_id).report(value, epoch)  # noqa: SLF001 (no other way to one)
+            optuna.Trial(self._optuna, frozen._trial_id).report(value, epoch)
             self._optuna.tell(number, state=TrialState.PRUNED)
         else:
             self._optuna.tell(number, state=TrialState.FAIL)

@@ -1,14 +1,10 @@
 """A study: one YAML file that asks one question, validated, and the trials that answer it."""
 
-import difflib
 import itertools
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -16,15 +12,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
     WithJsonSchema,
     create_model,
     model_validator,
 )
 
 from harness.domains import Domain, Finite, Interval, build_json_schema, parse_domain
-from harness.errors import InputError
-from harness.yamlfile import FieldPath, format_path, read_yaml_mapping
 from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
 SLUG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
@@ -49,7 +42,8 @@ class Search(_Frozen):
     """How configurations are chosen from the space."""
 
     sampler: Literal["grid", "random", "tpe"] = Field(
-        default="grid", description="grid: all of the space; random; tpe: Optuna's tree-structured Parzen estimator"
+        default="grid",
+        description="grid: all of the space; random; tpe: Optuna's tree-structured Parzen estimator",
     )
     num_trials: int | None = Field(default=None, ge=1, description="configurations to sample (not with grid)")
     metric: str | None = Field(default=None, description="what an adaptive sampler or scheduler steers by")
@@ -82,12 +76,18 @@ def _as_domain(name: str) -> Any:
     ]
 
 
-SubSpace = create_model(
-    "SubSpace",
-    __base__=_Frozen,
-    __doc__="A product of domains, one for each setting that is given.",
-    **{name: (_as_domain(name), None) for name in SETTINGS if name != "seed"},
-)
+_DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name != "seed"}
+
+if TYPE_CHECKING:
+    SubSpace = _Frozen
+else:
+    # A field for each setting of a trial, so that none is written down twice.
+    SubSpace = create_model(
+        "SubSpace",
+        __base__=_Frozen,
+        __doc__="A product of domains, one for each setting that is given.",
+        **_DOMAINS,
+    )
 
 
 def _check_slug(name: str) -> str:
@@ -101,13 +101,15 @@ class Study(_Frozen):
 
     name: Annotated[str, AfterValidator(_check_slug)] = Field(description="a slug; names the results folder")
     dataset: Literal["digits", "mnist", "fashion-mnist"] = Field(description="the images")
-    defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")  # type: ignore[valid-type]
-    space: tuple[SubSpace, ...] = Field(strict=False, description="sub-spaces; the study is their union")  # type: ignore[valid-type]
+    defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
+    space: tuple[SubSpace, ...] = Field(strict=False, description="sub-spaces; the study is their union")
     seeds: tuple[int, ...] = Field(default=(0,), strict=False, description="each configuration runs once per seed")
     search: Search = Field(default=Search(), description="how configurations are chosen")
     scheduler: Scheduler = Field(default=Scheduler(), description="which trials are stopped early")
     evaluate: tuple[Evaluation, ...] = Field(
-        default=("elbo", "iw_bound", "sparsity"), strict=False, description="what is measured at the end of a trial"
+        default=("elbo", "iw_bound", "sparsity"),
+        strict=False,
+        description="what is measured at the end of a trial",
     )
     iw_samples: int = Field(default=50, ge=1, description="samples of the importance-weighted bound")
     checkpoint_every: int = Field(default=10, ge=1, description="epochs between checkpoints")
@@ -166,9 +168,7 @@ class Study(_Frozen):
             )
         held_out = any("num_validation" in sub for sub in self.sub_spaces())
         if self.metric.startswith("val/") and not (self.is_adaptive or held_out):
-            raise ValueError(
-                f"search.metric: {self.metric} needs validation images; add num_validation under defaults"
-            )
+            raise ValueError(f"search.metric: {self.metric} needs validation images; add num_validation under defaults")
         if self.is_adaptive:
             metric = search.metric or "val/elbo"
             if metric not in (*EPOCH_METRICS, *VALIDATION_METRICS) or metric.startswith("test/"):
@@ -205,9 +205,7 @@ class Study(_Frozen):
 
     def _with_defaults(self, sub: Any) -> dict[str, Domain]:
         own = {name: domain for name in SETTINGS if (domain := getattr(sub, name, None)) is not None}
-        defaults = {
-            name: domain for name in SETTINGS if (domain := getattr(self.defaults, name, None)) is not None
-        }
+        defaults = {name: domain for name in SETTINGS if (domain := getattr(self.defaults, name, None)) is not None}
         model = (own | defaults).get("model")
         has_spike = isinstance(model, Finite) and model.values == ("vsc",)
         return {name: d for name, d in defaults.items() if has_spike or name not in VSC_ONLY} | own
@@ -235,106 +233,3 @@ class Study(_Frozen):
             finite = [d.values for d in sub.values() if isinstance(d, Finite)]
             for values in itertools.product(*finite):
                 yield dict(zip(names, values, strict=True))
-
-
-def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """The study of a file, with `key=value` overrides applied.
-
-    Raises:
-        InputError: one sentence that names the file, the line, the field and the fix.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
-    content, lines = read_yaml_mapping(text, path)
-    for override in overrides:
-        _apply_override(content, override, path)
-    try:
-        return Study.model_validate(content)
-    except ValidationError as error:
-        raise InputError(_describe(error, path, lines)) from None
-
-
-def _apply_override(content: dict[str, Any], override: str, path: Path) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
-    parts = key.split(".")
-    if len(parts) == 1 and key in SETTINGS and key != "seed":
-        parts = ["defaults", key]
-        subs = content.get("space")
-        if isinstance(subs, list):  # the override is meant for every trial
-            for sub in subs:
-                if isinstance(sub, dict):
-                    sub.pop(key, None)
-    target: Any = content
-    for part in parts[:-1]:
-        target = target.setdefault(part, {}) if isinstance(target, dict) else None
-    if not isinstance(target, dict):
-        raise InputError(f"--set {override}: {path} has no field {key}; write it as section.key=value")
-    parsed, _ = read_yaml_mapping(f"value: {value}", Path(f"--set {override}"))
-    target[parts[-1]] = parsed["value"]
-
-
-def _describe(error: ValidationError, source: Path, lines: Mapping[FieldPath, int]) -> str:
-    """The first complaint, as one sentence with its place."""
-    first = error.errors(include_url=False)[0]
-    loc = tuple(part for part in first["loc"])
-    message = str(first.get("ctx", {}).get("error", first["msg"]))
-    field = format_path(loc)
-    if first["type"] == "extra_forbidden":
-        known = Study.model_fields if len(loc) == 1 else _known_keys(loc)
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
-        message = f"unknown key; {hint}"
-    elif first["type"] == "missing":
-        message = "missing; add it"
-    elif first["type"] == "literal_error":
-        message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
-    elif first["type"] != "value_error":
-        kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
-        message = f"{first['input']!r} should be {kind}"
-    elif not loc:  # a check of the whole study names its field itself
-        field, _, message = message.partition(": ")
-        loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
-    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
-    return f"{source}{f':{line}' if line else ''}: {field}: {message}"
-
-
-def _known_keys(loc: FieldPath) -> list[str]:
-    if loc[0] in ("defaults", "space"):
-        return [name for name in SETTINGS if name != "seed"]
-    section = Study.model_fields[str(loc[0])].annotation
-    assert isinstance(section, type) and issubclass(section, BaseModel)
-    return list(section.model_fields)
-
-
-def find_study(text: str, results: Path) -> Path:
-    """The file of a study given by path, or by the name of a study in ./studies or under the results folder.
-
-    Raises:
-        InputError: there is none; says where it was looked for.
-    """
-    path = Path(text)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return path
-    if not SLUG.fullmatch(text):
-        raise InputError(f"{text}: neither a study file nor the name of a study; give a path ending in .yaml")
-    candidates = [Path("studies") / f"{text}.yaml", results / text / "study.yaml"]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    looked = " or ".join(map(str, candidates))
-    raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
-
-
-def dump_study(study: Study) -> str:
-    """The study as YAML that loads to an equal study."""
-    return yaml.safe_dump(study.model_dump(mode="json", exclude_none=True), sort_keys=False)
-
-
-def build_study_schema() -> str:
-    """The JSON schema of study files, for editors; stored in studies/schema.json."""
-    return json.dumps(Study.model_json_schema(), indent=2) + "\n"

@@ -79,7 +79,11 @@ class MlflowStore:
         self.parent_id = found[0].info.run_id if found else None
         if tags is not None:
             if self.parent_id is None:
-                names = {"mlflow.runName": self.study, "spikeslab.kind": "study", "spikeslab.study": self.study}
+                names = {
+                    "mlflow.runName": self.study,
+                    "spikeslab.kind": "study",
+                    "spikeslab.study": self.study,
+                }
                 self.parent_id = self.client.create_run(self.experiment_id, tags=names).info.run_id
             else:
                 self.client.update_run(self.parent_id, status="RUNNING")
@@ -96,28 +100,31 @@ class MlflowStore:
         """Send what MLflow lacks of a trial; returns whether it lacked anything. Doing so again sends nothing."""
         run = self._runs.get(trial.trial_id)
         complete = f"{result.status}: {' '.join(result.evaluated)}"
+        has_ended = result.status != "running"
+        params: dict[str, str] = {}
         if run is None:
             run = self._create_run(trial, tags)
-        elif run.complete == complete and result.status != "running":
+            params = _as_params(trial)
+        elif run.complete == complete and has_ended:
             return False
-        elif result.status == "running" and run.status != "RUNNING":
+        elif not has_ended and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
         new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
-        self._log_rows(run, new)
-        if result.status == "running":
+        if not has_ended:
+            self._log_rows(run, new, params=params)
             return bool(new)
         final = dict(result.metrics) | {"train_seconds": result.train_seconds}
         if result.peak_memory_mb is not None:
             final["peak_memory_mb"] = result.peak_memory_mb
-        self._log(run.run_id, metrics=[(name, value, result.epochs_trained) for name, value in final.items()])
-        if result.status == "finished":
-            self.client.log_artifact(run.run_id, str(folder.checkpoint))
-        if folder.log.exists():
-            self.client.log_artifact(run.run_id, str(folder.log))
-        ended = {"status": result.status, "evaluated": " ".join(result.evaluated), "spikeslab.complete": complete}
+        ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
         ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
-        self._log(run.run_id, tags=ended)
+        self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
+        for path in (folder.checkpoint, folder.log):
+            if path.exists():
+                self.client.log_artifact(run.run_id, str(path))
+        # Last, as it says that nothing is missing.
+        self.client.set_tag(run.run_id, "spikeslab.complete", complete)
         self.client.set_terminated(run.run_id, RUN_STATUS[result.status])
         run.complete, run.status = complete, RUN_STATUS[result.status]
         return True
@@ -196,9 +203,7 @@ class MlflowStore:
         runs: list[Run] = []
         token = None
         while True:
-            page = self.client.search_runs(
-                [self.experiment_id], filter_string, max_results=1000, page_token=token
-            )
+            page = self.client.search_runs([self.experiment_id], filter_string, max_results=1000, page_token=token)
             runs += page
             token = page.token
             if not token:
@@ -215,20 +220,30 @@ class MlflowStore:
         }
         run = _TrialRun(self.client.create_run(self.experiment_id, tags={**tags, **names}))
         self._runs[trial.trial_id] = run
-        params = {k: v if isinstance(v, str) else json.dumps(v) for k, v in trial.settings.to_dict().items()}
-        self._log(run.run_id, params={**params, "dataset": trial.dataset, "dataset_hash": trial.dataset_hash})
         return run
 
-    def _log_rows(self, run: "_TrialRun", rows: list[Row]) -> None:
-        """Whole epochs at a time, each with a metric `epoch`: it tells the next process where this one got to."""
-        batch: list[tuple[str, float, int]] = []
-        epoch = run.last_epoch
+    def _log_rows(
+        self,
+        run: "_TrialRun",
+        rows: list[Row],
+        final: Iterable[tuple[str, float, int]] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Whole epochs at a time, each with a metric `epoch`: it tells the next process where this one got to.
+
+        As few calls as MLflow's limits allow: each costs it several milliseconds, which trials would lose.
+        """
+        batch = list(final)
         for row in rows:
             epoch = int(row["epoch"] or 0)
-            batch += [(name, float(value), epoch) for name, value in row.items() if value is not None]
-            if len(batch) > MAX_BATCH - 50 or row is rows[-1]:
+            if len(batch) + len(row) > MAX_BATCH:
                 self._log(run.run_id, metrics=batch)
-                run.last_epoch, batch = epoch, []
+                batch = []
+            batch += [(name, float(value), epoch) for name, value in row.items() if value is not None]
+        self._log(run.run_id, metrics=batch, params=params, tags=tags)
+        if rows:
+            run.last_epoch = int(rows[-1]["epoch"] or 0)
 
     def _log(
         self,
@@ -298,7 +313,7 @@ class Tracker:
                 for folder, paths in artifacts.items():
                     self._store.attach(paths, folder)
                 self._store.close(status, interrupted)
-            except Exception as error:  # noqa: BLE001 (whatever MLflow raises must not fail a study)
+            except Exception as error:
                 self.problem = _first_line(error)
         return len(self._pending)
 
@@ -322,7 +337,7 @@ class Tracker:
                     self._store = store
                 self._store.sync(trial, result, TrialFolder(self._folder, trial.trial_id), self._tags)
                 self.run_ids = self._store.run_ids
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 self.problem = _first_line(error)
                 with self._wake:  # newer news of the trial, if any, stand
                     self._pending.setdefault(trial.trial_id, (trial, result))
@@ -348,6 +363,11 @@ class Tracker:
                 if self._closing_at is not None:
                     return None
                 self._wake.wait(1.0)
+
+
+def _as_params(trial: Trial) -> dict[str, str]:
+    params = {k: v if isinstance(v, str) else json.dumps(v) for k, v in trial.settings.to_dict().items()}
+    return {**params, "dataset": trial.dataset, "dataset_hash": trial.dataset_hash}
 
 
 def _parse_param(text: str) -> Any:

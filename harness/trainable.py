@@ -1,5 +1,6 @@
 """One trial as a Ray Tune trainable: a thin shell around `run_trial`."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,39 +8,61 @@ from typing import Any
 from ray import tune
 
 from harness.datasets import Dataset
-from harness.ledger import Row, Trial
-from harness.trial import Measures, run_trial
+from harness.ledger import Measures, Row, Trial
 from models.settings import TrialSettings
 
 
 class StudyTrainable(tune.Trainable):  # type: ignore[misc]
-    """Steps one epoch at a time. Its process is used for one trial after another, which saves its start-up.
+    """Steps an epoch or a few at a time. Its process is used for one trial after another, which saves its start-up.
 
     Tune's own checkpoints are not used: a trial finds its newest state by its trial_id, also when Tune knows nothing
     of the run before.
     """
 
-    def setup(  # type: ignore[override]
-        self, config: dict[str, Any], dataset: Dataset, measures: Measures, study_folder: Path, metric: str
+    def setup(
+        self,
+        config: dict[str, Any],
+        *,
+        dataset: Dataset,
+        measures: Measures,
+        study_folder: Path,
+        metric: str,
+        report_seconds: float,
     ) -> None:
-        """dataset: in memory that all trials of the machine share, read-only."""
-        self._dataset, self._measures, self._study_folder, self._metric = dataset, measures, study_folder, metric
+        """dataset: in memory that all trials of the machine share, read-only.
+
+        report_seconds: so much time's epochs make one report; 0 reports each epoch by itself.
+        """
+        self._dataset, self._measures, self._study_folder, self._metric = (
+            dataset,
+            measures,
+            study_folder,
+            metric,
+        )
+        self._report_seconds = report_seconds
         self._rows = self._start(config)
 
     def _start(self, config: dict[str, Any]) -> Iterator[Row]:
+        # Here and not above: the driver, which imports this file too, then does without torch.
+        from harness.trial import run_trial
+
         settings = TrialSettings(**config["settings"])
         trial = Trial(settings, self._dataset.name, self._dataset.content_hash)
         device = "cuda" if config["gpu"] else "cpu"
         return run_trial(trial, self._measures, self._dataset, self._study_folder, device=device)
 
     def step(self) -> dict[str, Any]:
-        """The next epoch: `row` holds its metrics, `epoch` and `objective` are what a scheduler looks at."""
-        row = next(self._rows)
+        """The next epochs: `rows` holds their metrics, `epoch` and `objective` are what a scheduler looks at."""
+        deadline = time.monotonic() + self._report_seconds
+        rows = [next(self._rows)]
+        while "status" not in rows[-1] and time.monotonic() < deadline:
+            rows.append(next(self._rows))
+        last = rows[-1]
         return {
-            "row": row,
-            "epoch": row.get("epoch", 0),
-            "objective": row.get(self._metric),
-            "done": "status" in row,
+            "rows": rows,
+            "epoch": last.get("epoch", 0),
+            "objective": last.get(self._metric),
+            "done": "status" in last,
         }
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Train and measure one trial, with or without Ray around it: the same numbers either way."""
 
 import logging
+import math
 import resource
 import socket
 import time
@@ -18,10 +19,9 @@ from torch import Tensor
 
 from harness.datasets import Dataset
 from harness.datasets.split import split_stratified
-from harness.ledger import Result, Row, Trial, TrialFolder, drop_nonfinite
+from harness.ledger import Measures, Result, Row, Trial, TrialFolder, drop_nonfinite
 from models.evaluation import RELAXED_SHARPNESS, compute_bound, compute_iw_bound, compute_sparsity
 from models.randomness import make_stream
-from models.settings import TrialSettings
 from models.training import DivergedError, EpochMetrics, TrainState, describe_device, fit, init_state
 
 VALIDATION_SEED = 20190102
@@ -30,15 +30,6 @@ VALIDATION_SEED = 20190102
 ELBO_SAMPLES = 10
 """Passes over the test set that a trial's final bounds average over: their sampling error is then far below the
 spread over seeds."""
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What a trial measures, and when it stores its state; none of it changes how the model trains."""
-
-    evaluate: tuple[str, ...]
-    iw_samples: int
-    checkpoint_every: int
 
 
 @dataclass(frozen=True)
@@ -81,9 +72,7 @@ def run_trial(
 
 
 class _Run:
-    def __init__(
-        self, trial: Trial, measures: Measures, folder: TrialFolder, device: str, log: logging.Logger
-    ) -> None:
+    def __init__(self, trial: Trial, measures: Measures, folder: TrialFolder, device: str, log: logging.Logger) -> None:
         self.trial, self.settings, self.measures = trial, trial.settings, measures
         self.folder, self.device, self.log = folder, device, log
         self.history: list[Row] = []
@@ -118,14 +107,12 @@ class _Run:
             stored = self.folder.read_checkpoint()
             if stored is None:
                 return state
-            tensors, self.history = stored
-            state.load_tensors(tensors)
+            tensors, history = stored
+            state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
         except ValueError as error:
             self.log.warning("%s: the trial starts over", error)
-            self.history = []
             return init_state(self.settings, num_pixels, self.device)
-        state.epoch = len(self.history)
-        state.step = int(self.history[-1]["step"] or 0) if self.history else 0
+        self.history = history
         self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
         return state
 
@@ -144,7 +131,10 @@ class _Run:
             bound = compute_bound(
                 state.model, held_out, self._noise(f"{split}/loss", epoch.epoch), sharpness=epoch.sharpness
             )
-            row[f"{split}/loss"] = float(self.settings.beta * bound.rate + bound.distortion)
+            loss = float(self.settings.beta * bound.rate + bound.distortion)
+            if not math.isfinite(loss):  # the epoch's last step made it so
+                raise DivergedError(epoch.epoch, state.step)
+            row[f"{split}/loss"] = loss
         if images.validation is not None:
             bound = compute_bound(state.model, images.validation, self._noise("val/elbo", epoch.epoch))
             row["val/elbo"] = -float(bound.rate + bound.distortion)
@@ -196,8 +186,6 @@ class _Run:
         self.folder.write_result(result)
         self.log.info("%s%s", status, f": {error}" if error else "")
         return {"status": status, "error": error, **self.metrics}  # type: ignore[dict-item]
-
-
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, pixels)

@@ -28,7 +28,12 @@ class TrialSearch(Searcher):  # type: ignore[misc]
         self._first = None  # type: ignore[assignment]
         if trial is None:
             return Searcher.FINISHED
-        return {"trial_id": trial.trial_id, "settings": trial.settings.to_dict(), "gpu": self._gpu, "trial": trial}
+        return {
+            "trial_id": trial.trial_id,
+            "settings": trial.settings.to_dict(),
+            "gpu": self._gpu,
+            "trial": trial,
+        }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing: see the watcher."""
@@ -48,25 +53,25 @@ class Watcher(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, run: "_StudyRun") -> None:
         self._run = run
-        self._started = time.monotonic()
         self.startup_seconds = 0.0
-        self.interrupted = False
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_start(self, **info: Any) -> None:
         """A process starts on a trial."""
-        self._run.begin(trial.config["trial"])
+        self._run.begin(info["trial"].config["trial"])
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        """An epoch has been trained."""
+    def on_trial_result(self, **info: Any) -> None:
+        """Epochs have been trained."""
         self.startup_seconds = self.startup_seconds or time.monotonic() - self._run.started
-        self._run.add_row(trial.config["trial"], result["row"])
+        for row in info["result"]["rows"]:
+            self._run.add_row(info["trial"].config["trial"], row)
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, **info: Any) -> None:
         """A trial has ended, or the scheduler has ended it."""
-        self._run.end(trial.config["trial"])
+        self._run.end(info["trial"].config["trial"])
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, **info: Any) -> None:
         """A trial's process has died once too often."""
+        trial = info["trial"]
         self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
 
     def __getstate__(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[Fie
     except yaml.YAMLError as error:
         raise InputError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath, int]) -> None:
@@ -52,9 +52,7 @@ def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath
             line = key.start_mark.line + 1
             if here in lines:
                 name = format_path(here)
-                raise InputError(
-                    f"{source}:{line}: {name}: given twice (first on line {lines[here]}); remove one"
-                )
+                raise InputError(f"{source}:{line}: {name}: given twice (first on line {lines[here]}); remove one")
             lines[here] = line
             _index(value, here, source, lines)
     elif isinstance(node, yaml.SequenceNode):

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
+Shape = torch.Size | list[int] | tuple[int, ...]
+
 MIN_PROB = 1e-6
 """Bernoulli probabilities stay this far from 0 and 1 inside logarithms, as in the report's code."""
 
@@ -38,9 +40,7 @@ class SpikeAndSlab(Distribution):
     }
     support = constraints.real
 
-    def __init__(
-        self, slab_prob: Tensor, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, slab_prob: Tensor, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
         self.slab_prob, self.loc, self.scale = broadcast_all(slab_prob, loc, scale)
         super().__init__(self.loc.shape, validate_args=validate_args)
 
@@ -54,7 +54,7 @@ class SpikeAndSlab(Distribution):
         """Var[z], of the batch shape: gamma sigma^2 + gamma (1 - gamma) mu^2."""
         return self.slab_prob * (self.scale.square() + (1 - self.slab_prob) * self.loc.square())
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> "SpikeAndSlab":
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "SpikeAndSlab":
         """The same distribution over a larger batch shape."""
         return SpikeAndSlab(
             self.slab_prob.expand(batch_shape),
@@ -63,9 +63,7 @@ class SpikeAndSlab(Distribution):
             validate_args=False,
         )
 
-    def sample(
-        self, sample_shape: torch.Size | tuple[int, ...] = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Shape = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Hard samples: exact zeros with probability 1 - gamma. Shape: sample_shape + batch_shape."""
         with torch.no_grad():
             slab, eta = self._draw(sample_shape, generator)
@@ -75,7 +73,7 @@ class SpikeAndSlab(Distribution):
     def rsample_relaxed(
         self,
         sharpness: float,
-        sample_shape: torch.Size | tuple[int, ...] = (),
+        sample_shape: Shape = (),
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
@@ -87,9 +85,7 @@ class SpikeAndSlab(Distribution):
         slab, eta = self._draw(sample_shape, generator)
         return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob)) * slab
 
-    def _draw(
-        self, sample_shape: torch.Size | tuple[int, ...], generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
+    def _draw(self, sample_shape: Shape, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         shape = self._extended_shape(torch.Size(sample_shape))
         like: Any = {"generator": generator, "dtype": self.loc.dtype, "device": self.loc.device}
         eps = torch.randn(shape, **like)
@@ -109,7 +105,7 @@ class SpikeAndSlab(Distribution):
         return torch.where(value == 0, torch.log1p(-gamma), gamma.log() + log_slab)
 
 
-@register_kl(SpikeAndSlab, SpikeAndSlab)
+@register_kl(SpikeAndSlab, SpikeAndSlab)  # type: ignore[untyped-decorator]
 def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
     """KL(q || p), elementwise: a Bernoulli KL plus gamma times the Gaussian KL of the slabs.
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder, Elbo
 from models.training import single_thread, to_pixels

@@ -1,5 +1,6 @@
 """Encoders and decoders."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -24,8 +25,7 @@ class MLP(nn.Module):
     def __init__(self, widths: Sequence[int], generator: torch.Generator) -> None:
         """widths: of the input, of each hidden layer, of the output."""
         super().__init__()
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(make_linear(a, b, generator) for a, b in pairs)
+        self.layers = nn.ModuleList(make_linear(a, b, generator) for a, b in itertools.pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-1])
         """Apply every layer."""

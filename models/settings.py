@@ -20,15 +20,13 @@ VSC_ONLY = ("alpha", *VSC_DEFAULTS)
 def setting(
     default: Any = MISSING,
     *,
-    help: str,
+    meaning: str,
     at_least: float | None = None,
     above: float | None = None,
     below: float | None = None,
 ) -> Any:
     """A field of the settings: its meaning, and the open or closed interval its numbers lie in."""
-    return field(
-        default=default, metadata={"help": help, "at_least": at_least, "above": above, "below": below}
-    )
+    return field(default=default, metadata={"help": meaning, "at_least": at_least, "above": above, "below": below})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,26 +37,26 @@ class TrialSettings:
         ValueError: a value is of the wrong type or outside its range, or a setting does not belong to the model.
     """
 
-    model: ModelName = setting(help="vae (Gaussian prior) or vsc (spike-and-slab prior)")
-    latent_dim: int = setting(help="number of latent dimensions", at_least=1)
-    alpha: float | None = setting(None, help="VSC: prior probability that a latent is not zero", above=0, below=1)
+    model: ModelName = setting(meaning="vae (Gaussian prior) or vsc (spike-and-slab prior)")
+    latent_dim: int = setting(meaning="number of latent dimensions", at_least=1)
+    alpha: float | None = setting(None, meaning="VSC: prior probability that a latent is not zero", above=0, below=1)
     gamma_link: GammaLink | None = setting(
-        None, help="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu"
+        None, meaning="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu"
     )
     sharpness_schedule: SharpnessSchedule | None = setting(
         None,
-        help="VSC: how the sharpness of the relaxed spike rises from 50: by 0.001 per_step (the report's text), "
+        meaning="VSC: how the sharpness of the relaxed spike rises from 50: by 0.001 per_step (the report's text), "
         "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
     )
-    beta: float = setting(1.0, help="weight of the rate in the training objective", above=0)
-    hidden: tuple[int, ...] = setting((400,), help="widths of the encoder's hidden layers", at_least=1)
-    learning_rate: float = setting(1e-3, help="Adam's step size", above=0)
-    batch_size: int = setting(32, help="training images per step", at_least=1)
-    epochs: int = setting(11, help="passes over the training images", at_least=1)
+    beta: float = setting(1.0, meaning="weight of the rate in the training objective", above=0)
+    hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
+    learning_rate: float = setting(1e-3, meaning="Adam's step size", above=0)
+    batch_size: int = setting(32, meaning="training images per step", at_least=1)
+    epochs: int = setting(11, meaning="passes over the training images", at_least=1)
     num_validation: int = setting(
-        0, help="training images held out, stratified by class, to choose settings on", at_least=0
+        0, meaning="training images held out, stratified by class, to choose settings on", at_least=0
     )
-    seed: int = setting(0, help="seed of initialisation, batch order and noise", at_least=0)
+    seed: int = setting(0, meaning="seed of initialisation, batch order and noise", at_least=0)
 
     def __post_init__(self) -> None:
         if self.model == "vsc":
@@ -109,7 +107,9 @@ def check_setting(name: str, value: Any) -> Any:
 def _check_number(name: str, value: Any, kind: type) -> int | float:
     integral = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not integral):
-        raise ValueError(f"{name}: {value!r} is not {'a whole number, such as 16' if kind is int else 'a number, such as 0.2'}")
+        raise ValueError(
+            f"{name}: {value!r} is not {'a whole number, such as 16' if kind is int else 'a number, such as 0.2'}"
+        )
     number: int | float = kind(value)
     low, above, below = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below"))
     if low is not None and not number >= low:

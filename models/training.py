@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.adam import Adam
 from models.autoencoder import Autoencoder
 from models.randomness import make_stream
 from models.settings import SharpnessSchedule, TrialSettings
 from models.vae import VAE
 from models.vsc import VSC
-
 
 SHARPNESS_START, SHARPNESS_STEP, SHARPNESS_END = 50.0, 0.001, 200.0
 
@@ -32,39 +32,33 @@ class TrainState:
     """All that training needs to go on; between epochs it needs nothing more, as every epoch has its own streams."""
 
     model: Autoencoder
-    optimizer: torch.optim.Adam
+    optimizer: Adam
     epoch: int = 0  # epochs done
     step: int = 0  # optimizer steps done
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters and Adam's moments and step counts, by name."""
-        state = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
-        for name, p in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(p, {}).items():
-                state[f"adam.{name}.{key}"] = value
+        """Parameters and Adam's moments, by name; they share memory with the state."""
+        state: dict[str, Tensor] = {}
+        moments = zip(self.optimizer.exp_avgs, self.optimizer.exp_avg_sqs, strict=True)
+        for (name, p), (avg, avg_sq) in zip(self.model.named_parameters(), moments, strict=True):
+            state[f"model.{name}"] = p.detach()
+            state[f"adam.{name}.exp_avg"] = avg
+            state[f"adam.{name}.exp_avg_sq"] = avg_sq
         return state
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` returned.
+    def load(self, tensors: dict[str, Tensor], *, epoch: int, step: int) -> None:
+        """Go back to a stored state: what `tensors` returned, and how far training had come.
 
         Raises:
             ValueError: the names or shapes are not those of this model.
         """
-        names = {name for name, _ in self.model.named_parameters()}
-        if {key.removeprefix("model.") for key in tensors if key.startswith("model.")} != names:
-            raise ValueError("the stored parameters are those of another model")
-        with torch.no_grad():
-            for name, p in self.model.named_parameters():
-                if tensors[f"model.{name}"].shape != p.shape:
-                    raise ValueError(f"the stored {name} has another shape")
-                p.copy_(tensors[f"model.{name}"])
-                moments = {
-                    key: tensors[f"adam.{name}.{key}"].clone().to(p.device if key != "step" else "cpu")
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                    if f"adam.{name}.{key}" in tensors
-                }
-                if moments:
-                    self.optimizer.state[p] = moments
+        own = self.tensors()
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
+            raise ValueError("the stored state is that of another model")
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+        self.optimizer.set_step(step)
+        self.epoch, self.step = epoch, step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +78,8 @@ def build_model(settings: TrialSettings, num_pixels: int) -> Autoencoder:
     generator = make_stream(settings.seed, "initialisation")
     if settings.model == "vae":
         return VAE(num_pixels, settings.hidden, settings.latent_dim, generator)
-    assert settings.alpha is not None and settings.gamma_link is not None
+    assert settings.alpha is not None
+    assert settings.gamma_link is not None
     return VSC(
         num_pixels,
         settings.hidden,
@@ -95,13 +90,10 @@ def build_model(settings: TrialSettings, num_pixels: int) -> Autoencoder:
     )
 
 
-def init_state(
-    settings: TrialSettings, num_pixels: int, device: torch.device | str = "cpu"
-) -> TrainState:
+def init_state(settings: TrialSettings, num_pixels: int, device: torch.device | str = "cpu") -> TrainState:
     """A model before its first step, and its optimizer."""
     model = build_model(settings, num_pixels).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    return TrainState(model, optimizer)
+    return TrainState(model, Adam(model.parameters(), settings.learning_rate))
 
 
 def compute_sharpness(
@@ -168,8 +160,7 @@ def _fit_epoch(state: TrainState, settings: TrialSettings, images: Tensor) -> Ep
         )
         elbo = state.model.compute_elbo(to_pixels(images[batch]), noise, sharpness=sharpness)
         rate, distortion = elbo.rate.mean(), elbo.distortion.mean()
-        state.optimizer.zero_grad()
-        (settings.beta * rate + distortion).backward()  # type: ignore[no-untyped-call]
+        (settings.beta * rate + distortion).backward()
         state.optimizer.step()
         terms[i, 0], terms[i, 1] = rate.detach(), distortion.detach()
         state.step += 1

@@ -43,9 +43,7 @@ class VSC(Autoencoder):
     def prior(self) -> SpikeAndSlab:
         """p(z) = alpha N(0, 1) + (1 - alpha) delta(0) in every latent."""
         assert isinstance(self.alpha, Tensor)
-        return SpikeAndSlab(
-            self.alpha, torch.zeros_like(self.alpha), torch.ones_like(self.alpha), validate_args=False
-        )
+        return SpikeAndSlab(self.alpha, torch.zeros_like(self.alpha), torch.ones_like(self.alpha), validate_args=False)
 
     def draw(
         self,

@@ -120,22 +120,16 @@ def test_each_flaw_would_be_found(before: str, after: str, flaw: str) -> None:
 def test_the_lines_that_are_commented_out_are_right_too() -> None:
     text = re.sub(r"# (InstanceMarketOptions:|- sudo|- mountpoint)", r"\1", TEXT)
     config = load(text)
-    assert config["available_node_types"]["gpu"]["node_config"]["InstanceMarketOptions"] == {
-        "MarketType": "spot"
-    }
+    assert config["available_node_types"]["gpu"]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert len(config["setup_commands"]) == len(load()["setup_commands"]) + 2
     assert flaws(config) == []
 
 
 def test_workers_come_only_when_they_are_needed() -> None:
     config = prepared(load())
-    workers = {
-        name: t for name, t in config["available_node_types"].items() if name != config["head_node_type"]
-    }
+    workers = {name: t for name, t in config["available_node_types"].items() if name != config["head_node_type"]}
     assert len(workers) == 1
-    assert all(
-        t["min_workers"] == 0 and 1 <= t["max_workers"] <= config["max_workers"] for t in workers.values()
-    )
+    assert all(t["min_workers"] == 0 and 1 <= t["max_workers"] <= config["max_workers"] for t in workers.values())
     assert "InstanceMarketOptions" not in workers["gpu"]["node_config"]  # on demand
 
 

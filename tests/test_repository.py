@@ -201,9 +201,7 @@ class Clone:
         )
 
     def pip_calls(self) -> list[str]:
-        return [
-            call for call in self.calls_file.read_text().splitlines() if "pip" in call and "venv" not in call
-        ]
+        return [call for call in self.calls_file.read_text().splitlines() if "pip" in call and "venv" not in call]
 
     def stamps(self) -> set[str]:
         return {path.name for path in self.folder.glob(".venv/.installed*")}
@@ -296,9 +294,7 @@ def test_a_python_that_is_too_old_is_refused_in_one_sentence(clone: Clone) -> No
     result = clone.make("study", PYTHON=str(old))
     assert result.returncode != 0
     sentence, of_make = result.stderr.splitlines()
-    assert re.fullmatch(
-        r"spikeslab cannot run on .*, which is Python 3\.10: name a Python 3\.11 .*\.", sentence
-    )
+    assert re.fullmatch(r"spikeslab cannot run on .*, which is Python 3\.10: name a Python 3\.11 .*\.", sentence)
     assert of_make.startswith("make: ***")
     assert not (clone.folder / ".venv").exists()
 

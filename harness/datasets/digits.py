@@ -37,7 +37,7 @@ def load_digits() -> Dataset:
 def package_folder() -> Path:
     """The folder of scikit-learn, in which the digits lie."""
     package = find_spec("sklearn")
-    assert package is not None and package.origin is not None, "scikit-learn is a requirement of spikeslab"  # noqa: S101, PT018
+    assert package is not None and package.origin is not None, "scikit-learn is a requirement of spikeslab"  # noqa: PT018
     return Path(package.origin).parent
 
 

@@ -27,8 +27,7 @@ def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) 
                 return
     except OSError as error:
         raise InputError(
-            f"{error.filename or destination} cannot be written ({error.strerror}); "
-            "choose another folder with --data"
+            f"{error.filename or destination} cannot be written ({error.strerror}); choose another folder with --data"
         ) from error
     finally:
         with contextlib.suppress(OSError):

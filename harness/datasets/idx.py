@@ -66,9 +66,7 @@ class IdxFile:
             raise FlawError(f"{flaw} than the {_times(self.shape)} values that its header promises")
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 != self.sha256:
-            raise FlawError(
-                f"has the wrong contents: their SHA-256 is {sha256[:12]}..., not {self.sha256[:12]}..."
-            )
+            raise FlawError(f"has the wrong contents: their SHA-256 is {sha256[:12]}..., not {self.sha256[:12]}...")
         return content
 
     def to_array(self, content: bytes) -> NDArray[np.uint8]:

@@ -33,9 +33,7 @@ def test_mean_and_interval_per_epoch_are_those_computed_by_hand() -> None:
     assert list(test["high"] - test["mean"]) == pytest.approx(2 * [12.7062 * 2], abs=1e-3)  # t(0.975, 1)
 
 
-def test_train_is_dashed_and_test_is_solid_in_the_same_colour(
-    one_trial: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_train_is_dashed_and_test_is_solid_in_the_same_colour(one_trial: SyntheticStudy, make_axes: MakeAxes) -> None:
     _, axes = draw(one_trial, make_axes)
     test, train = axes[0, 0].lines
     assert (test.get_label(), test.get_linestyle()) == ("VSC, α = 0.2, test", "-")

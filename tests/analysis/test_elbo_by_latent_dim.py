@@ -80,14 +80,10 @@ def test_one_seed_has_no_band_and_the_legend_says_so(make_axes: MakeAxes) -> Non
     ax = make_axes()[0, 0]
     plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(study.tables().trials), ax)
     assert labels(ax) == ["VAE (1 seed)", "VSC, α = 0.2 (1 seed)"]
-    assert all(
-        np.isnan(path.vertices).any() or not len(path) for c in ax.collections for path in c.get_paths()
-    )
+    assert all(np.isnan(path.vertices).any() or not len(path) for c in ax.collections for path in c.get_paths())
 
 
-def test_a_search_is_points_without_lines_or_bands(
-    random_search: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_a_search_is_points_without_lines_or_bands(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
     trials = random_search.tables().trials
     plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(trials), ax)
@@ -97,9 +93,7 @@ def test_a_search_is_points_without_lines_or_bands(
     assert labels(ax) == ["VAE (20 trials)", "VSC (20 trials)"]
 
 
-def test_a_trial_far_off_does_not_set_the_scale_and_is_told(
-    random_search: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     random_search.trials[3]["test/elbo"] = -1e6
     ax = make_axes()[0, 0]
     plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(random_search.tables().trials), ax)

@@ -84,8 +84,7 @@ def test_the_caption_says_what_is_shown_and_what_is_left_out(quickstart: Synthet
     text = caption(trials, ["test/elbo"], compute_elbo_by_latent_dim(trials), width=200)
     assert text.splitlines() == [
         "Mean and 95% interval (Student t) over seeds.",
-        "digits · 59 finished trials · 3 seeds · 30 epochs · "
-        "left out: 2 diverged, 1 failed, 1 without test/elbo",
+        "digits · 59 finished trials · 3 seeds · 30 epochs · left out: 2 diverged, 1 failed, 1 without test/elbo",
     ]
 
 

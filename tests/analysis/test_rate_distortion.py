@@ -53,9 +53,7 @@ def test_diagonals_join_points_of_equal_elbo(quickstart: SyntheticStudy, make_ax
     assert all(line.get_slope() == -1 for line in ax.lines if hasattr(line, "get_slope"))
 
 
-def test_the_ends_of_a_series_name_their_latent_dimension(
-    quickstart: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_the_ends_of_a_series_name_their_latent_dimension(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
     plot_rate_distortion(compute_rate_distortion(quickstart.tables().trials), ax)
     named = [text.get_text() for text in ax.texts if "ELBO" not in text.get_text()]

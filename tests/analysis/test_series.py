@@ -39,9 +39,7 @@ def test_a_setting_that_only_one_model_has_does_not_vary(quickstart: SyntheticSt
         ("beta", [1.0, 1.0 + 1e-12], ["VAE, β = 1", "VAE, β = 1.000000000001"]),
     ],
 )
-def test_trials_unlike_in_any_setting_are_never_averaged(
-    setting: str, values: list[object], labels: list[str]
-) -> None:
+def test_trials_unlike_in_any_setting_are_never_averaged(setting: str, values: list[object], labels: list[str]) -> None:
     study = SyntheticStudy()
     for value in values:
         for seed in range(3):

@@ -34,9 +34,7 @@ def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy, make_axes
     assert prior.get_linestyle() == "--"
 
 
-def test_one_line_per_latent_dimension_and_none_for_the_vae(
-    quickstart: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_one_line_per_latent_dimension_and_none_for_the_vae(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
     plot_sparsity_by_alpha(compute_sparsity_by_alpha(quickstart.tables().trials), ax)
     assert labels(ax)[:-1] == [f"VSC, latent dimension {dim} (3 seeds)" for dim in (2, 4, 8, 16, 32)]
@@ -78,9 +76,7 @@ def test_of_many_latent_dimensions_five_are_shown() -> None:
     assert sorted(frame["latent_dim"].unique()) == [8, 56, 104, 152, 200]
 
 
-def test_a_search_is_one_point_per_trial_that_has_an_alpha(
-    random_search: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_a_search_is_one_point_per_trial_that_has_an_alpha(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
     plot_sparsity_by_alpha(compute_sparsity_by_alpha(random_search.tables().trials), ax)
     assert [len(item.get_offsets()) for item in ax.collections] == [20]

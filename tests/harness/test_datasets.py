@@ -96,9 +96,7 @@ def test_digits_are_those_of_scikit_learn_scaled_to_bytes(monkeypatch: pytest.Mo
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
-    expected = sorted(
-        (*map(round, row * 255 / 16), int(label)) for row, label in zip(pixels, labels, strict=True)
-    )
+    expected = sorted((*map(round, row * 255 / 16), int(label)) for row, label in zip(pixels, labels, strict=True))
     dataset = load_dataset("digits")
     images = np.concatenate([dataset.train_images, dataset.test_images]).reshape(-1, 64)
     found = np.column_stack([images, np.concatenate([dataset.train_labels, dataset.test_labels])])
@@ -162,9 +160,7 @@ def test_loaded_arrays_are_read_only(small: Path) -> None:
             dataset.train_images[0] = 0
 
 
-def test_the_folders_are_looked_in_in_order(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folders_are_looked_in_in_order(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment, cache, debian = tmp_path / "environment", tmp_path / "cache", tmp_path / "debian"
     monkeypatch.setenv("SPIKESLAB_DATA", str(environment))
     roots = (small, environment, cache, debian)
@@ -226,9 +222,7 @@ GOOD = CONTENTS[IMAGES]
         (IMAGES, GOOD[:-1] + bytes([GOOD[-1] ^ 1]), "has the wrong contents: their SHA-256 is "),
     ],
 )
-def test_a_wrong_file_is_named_with_its_flaw_and_the_fix(
-    small: Path, name: str, content: bytes, flaw: str
-) -> None:
+def test_a_wrong_file_is_named_with_its_flaw_and_the_fix(small: Path, name: str, content: bytes, flaw: str) -> None:
     folder = put(small / "mnist", CONTENTS)
     (folder / IMAGES).unlink()
     (folder / name).write_bytes(content)
@@ -247,9 +241,7 @@ def test_a_wrong_file_is_named_with_its_flaw_and_the_fix(
 def test_a_missing_file_of_the_four_is_named(small: Path) -> None:
     folder = put(small / "mnist", CONTENTS)
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(
-        InputError, match=r"t10k-labels-idx1-ubyte \(or \.gz\) is missing; run: spikeslab data fetch"
-    ):
+    with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte \(or \.gz\) is missing; run: spikeslab data fetch"):
         load_dataset("mnist", small)
     assert [check.ok for check in verify_dataset("mnist", small)] == [True, True, True, False]
 
@@ -490,9 +482,7 @@ def test_the_next_source_is_tried_when_one_fails(
     assert said[-1].startswith("mnist: fetched")
 
 
-def test_torchvisions_program_runs_quietly_in_a_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torchvisions_program_runs_quietly_in_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real program, with a torchvision that writes files instead of downloading them."""
     package = tmp_path / "path" / "torchvision"
     package.mkdir(parents=True)
@@ -543,9 +533,7 @@ def test_exported_names_exist() -> None:
     assert all(hasattr(datasets, name) for name in datasets.__all__)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("SPIKESLAB_DATA"), reason="SPIKESLAB_DATA names no folder with real data"
-)
+@pytest.mark.skipif(not os.environ.get("SPIKESLAB_DATA"), reason="SPIKESLAB_DATA names no folder with real data")
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 def test_the_real_files_load(name: str) -> None:
     dataset = load_dataset(name)

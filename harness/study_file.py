@@ -1,0 +1,120 @@
+"""Study files: found, read, checked with one clear sentence for every mistake, and written."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import InputError
+from harness.study import SLUG, Study
+from harness.yamlfile import FieldPath, format_path, read_yaml_mapping
+from models.settings import SETTINGS
+
+
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """The study of a file, with `key=value` overrides applied.
+
+    Raises:
+        InputError: one sentence that names the file, the line, the field and the fix.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
+    content, lines = read_yaml_mapping(text, path)
+    for override in overrides:
+        _apply_override(content, override, path)
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise InputError(_describe(error, path, lines)) from None
+
+
+def _apply_override(content: dict[str, Any], override: str, path: Path) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
+    parts = key.split(".")
+    if len(parts) == 1 and key in SETTINGS and key != "seed":
+        parts = ["defaults", key]
+        subs = content.get("space")
+        if isinstance(subs, list):  # the override is meant for every trial
+            for sub in subs:
+                if isinstance(sub, dict):
+                    sub.pop(key, None)
+    target: Any = content
+    for part in parts[:-1]:
+        target = target.setdefault(part, {}) if isinstance(target, dict) else None
+    if not isinstance(target, dict):
+        raise InputError(f"--set {override}: {path} has no field {key}; write it as section.key=value")
+    parsed, _ = read_yaml_mapping(f"value: {value}", Path(f"--set {override}"))
+    target[parts[-1]] = parsed["value"]
+
+
+def _describe(error: ValidationError, source: Path, lines: Mapping[FieldPath, int]) -> str:
+    """The first complaint, as one sentence with its place."""
+    first = error.errors(include_url=False)[0]
+    loc = tuple(part for part in first["loc"])
+    message = str(first.get("ctx", {}).get("error", first["msg"]))
+    field = format_path(loc)
+    if first["type"] == "extra_forbidden":
+        known = Study.model_fields if len(loc) == 1 else _known_keys(loc)
+        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        message = f"unknown key; {hint}"
+    elif first["type"] == "missing":
+        message = "missing; add it"
+    elif first["type"] == "literal_error":
+        message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
+    elif first["type"] != "value_error":
+        kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
+        message = f"{first['input']!r} should be {kind}"
+    elif not loc:  # a check of the whole study names its field itself
+        field, _, message = message.partition(": ")
+        loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
+    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
+    return f"{source}{f':{line}' if line else ''}: {field}: {message}"
+
+
+def _known_keys(loc: FieldPath) -> list[str]:
+    if loc[0] in ("defaults", "space"):
+        return [name for name in SETTINGS if name != "seed"]
+    section = Study.model_fields[str(loc[0])].annotation
+    assert isinstance(section, type)
+    assert issubclass(section, BaseModel)
+    return list(section.model_fields)
+
+
+def find_study(text: str, results: Path) -> Path:
+    """The file of a study given by path, or by the name of a study in ./studies or under the results folder.
+
+    Raises:
+        InputError: there is none; says where it was looked for.
+    """
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    if not SLUG.fullmatch(text):
+        raise InputError(f"{text}: neither a study file nor the name of a study; give a path ending in .yaml")
+    candidates = [Path("studies") / f"{text}.yaml", results / text / "study.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = " or ".join(map(str, candidates))
+    raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML that loads to an equal study."""
+    return yaml.safe_dump(study.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+
+def build_study_schema() -> str:
+    """The JSON schema of study files, for editors; stored in studies/schema.json."""
+    return json.dumps(Study.model_json_schema(), indent=2) + "\n"
