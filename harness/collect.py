@@ -55,8 +55,8 @@ def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> 
     planned = make_source(study, dataset, folder, read_only=True).trials
     ended = [(t, r) for t in planned if (r := TrialFolder(folder, t.trial_id).read_result()) is not None]
     store = MlflowStore(study.name, results, create=bool(ended))
-    tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
-    store.open({**describe_provenance(), **tags})
+    tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
+    store.open(tags)
     num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial.trial_id), tags) for trial, result in ended)
 
     trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}

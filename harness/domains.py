@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from models.settings import SETTING_TYPES, SETTINGS, check_setting
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 FINITE_KINDS = ("grid", "range", "choice")
 INTERVAL_KINDS = ("uniform", "loguniform", "int")
+
+MAX_VALUES = 100_000
+MAX_WHOLE = 2**31 - 1
+"""More of anything that is counted is a slip of the hand."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def parse_domain(setting: str, raw: Any) -> Domain:
     kind, items = next(iter(raw.items()))
     if not isinstance(items, list):
         raise ValueError(f"{kind} needs a list, such as {_EXAMPLES[kind]}")
+    if get_origin(SETTING_TYPES[setting]) is tuple and kind not in ("grid", "choice"):
+        raise ValueError(f"{setting} is a list; use {{grid: [[128], [400, 200]]}} instead of {kind}")
     if kind in INTERVAL_KINDS:
         return _parse_interval(setting, kind, items, raw)
     if kind == "range":
@@ -106,10 +112,16 @@ _EXAMPLES = {
 
 
 def _check(setting: str, value: Any) -> Any:
+    if value is None:
+        raise ValueError("no value; give one, or remove it")
     try:
-        return check_setting(setting, value)
+        checked = check_setting(setting, value)
     except ValueError as error:
         raise ValueError(str(error).removeprefix(f"{setting}: ")) from None
+    for number in checked if isinstance(checked, tuple) else (checked,):
+        if isinstance(number, int) and number > MAX_WHOLE:
+            raise ValueError(f"{number} is too large; give at most {MAX_WHOLE}")
+    return checked
 
 
 def _parse_interval(setting: str, kind: Any, items: list[Any], raw: Any) -> Interval:
@@ -132,13 +144,13 @@ def _expand_range(items: list[Any]) -> list[Any]:
     if len(items) != 3 or not all(_is_number(item) for item in items):
         raise ValueError(f"range needs three numbers [first, last, step], such as {_EXAMPLES['range']}")
     first, last, step = items
-    if not (step > 0 and first <= last and math.isfinite(last - first)):
+    if not (step > 0 and first <= last and all(map(math.isfinite, items))):
         raise ValueError(f"range needs first <= last and a step above 0, not {items}")
+    if (last - first) / step >= MAX_VALUES:
+        raise ValueError(f"range has more than {MAX_VALUES} values; give a larger step")
     count = math.floor((last - first) / step + 1e-9) + 1
-    if count > 100_000:
-        raise ValueError(f"range has {count} values; give a larger step")
-    # Rounding takes 0.30000000000000004 back to 0.3.
-    return [first + i * step if isinstance(step, int) else round(first + i * step, 12) for i in range(count)]
+    # Twelve digits take 0.30000000000000004 back to 0.3.
+    return [first + i * step if isinstance(step, int) else float(f"{first + i * step:.12g}") for i in range(count)]
 
 
 def _is_number(value: Any) -> bool:
@@ -156,11 +168,13 @@ def build_json_schema(setting: str) -> dict[str, Any]:
     numeric = [k for k in kinds if k in (int, float)]
     value: dict[str, Any]
     if setting == "hidden":
-        value = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
+        width = {"type": "integer", "minimum": 1, "maximum": MAX_WHOLE}
+        value = {"anyOf": [width, {"type": "array", "items": width, "minItems": 1}]}
     elif numeric:
         value = {"type": "integer" if numeric[0] is int else "number"}
         bounds = {"at_least": "minimum", "above": "exclusiveMinimum", "below": "exclusiveMaximum"}
         value |= {keyword: meta[key] for key, keyword in bounds.items() if meta[key] is not None}
+        value |= {"maximum": MAX_WHOLE} if numeric[0] is int else {}
     else:
         nested: Callable[[Any], list[Any]] = lambda t: [c for a in get_args(t) for c in (nested(a) or [a])]  # noqa: E731
         value = {"enum": [choice for choice in nested(SETTING_TYPES[setting]) if isinstance(choice, str)]}

@@ -126,8 +126,9 @@ class TrialFolder:
         try:
             with safe_open(self.checkpoint, framework="pt") as file:
                 history = json.loads((file.metadata() or {})["history"])
+                history[-1]["step"]  # what training goes on from
                 return {name: file.get_tensor(name) for name in file.keys()}, history  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, OSError) as error:
             raise ValueError(f"{self.checkpoint}: cannot be read ({error})") from None
 
     def count_stored_epochs(self) -> int:
@@ -136,7 +137,7 @@ class TrialFolder:
             with self.checkpoint.open("rb") as file:  # only the header: its length, then JSON
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             return len(json.loads(header["__metadata__"]["history"]))
-        except (OSError, ValueError, KeyError, MemoryError, OverflowError):
+        except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError):
             return 0
 
 

@@ -14,12 +14,12 @@ from harness.files import locked
 from harness.ledger import Result, Trial, TrialFolder
 from harness.progress import format_duration
 from harness.search import is_open, make_source
-from harness.study import ADAPTIVE_SAMPLERS, Study
+from harness.study import Study
 
 
 def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
     """Trials, done, left and estimated time, for each model and alpha."""
-    states = _read(study, results, data_dir)
+    states, unknown = _read(study, results, data_dir)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
     groups: dict[tuple[str, float | None], list[_State]] = {}
     for state in states:
@@ -36,7 +36,6 @@ def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> Render
             str(len(left)),
             str(epochs),
         )
-    unknown = _count_unproposed(study, states)
     if unknown:
         table.add_row(f"not yet proposed by {study.search.sampler}", "", str(unknown), "0", str(unknown), "")
     return Group(f"{study.name} on {study.dataset}", table, _estimate(study, states, unknown))
@@ -45,9 +44,9 @@ def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> Render
 def summarise_status(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
     """How many trials are in which state, whether the study runs now, and what failed."""
     folder = results / study.name
-    states = _read(study, results, data_dir)
+    states, unknown = _read(study, results, data_dir)
     counts = Counter(state.status for state in states)
-    counts["waiting"] += _count_unproposed(study, states)
+    counts["waiting"] += unknown
     table = _new_table("state", "trials")
     for name in ("finished", "stopped", "diverged", "failed", "begun", "waiting"):
         if counts[name]:
@@ -79,17 +78,12 @@ class _State:
         self.status: str = self.result.status if self.result else ("begun" if stored else "waiting")
 
 
-def _read(study: Study, results: Path, data_dir: Path | None) -> list[_State]:
+def _read(study: Study, results: Path, data_dir: Path | None) -> tuple[list[_State], int]:
+    """The trials known so far, and how many an adaptive sampler has still to propose."""
     dataset = load_dataset(study.dataset, data_dir)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
-    return [_State(study, trial, folder) for trial in source.trials]
-
-
-def _count_unproposed(study: Study, states: list[_State]) -> int:
-    if study.search.sampler not in ADAPTIVE_SAMPLERS:
-        return 0
-    return max((study.search.num_trials or 0) - len(states), 0)
+    return [_State(study, trial, folder) for trial in source.trials], max(source.num_trials - len(source.trials), 0)
 
 
 def _estimate(study: Study, states: list[_State], unknown: int) -> str:

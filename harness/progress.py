@@ -48,14 +48,14 @@ class Progress:
             self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         else:
-            self._console.print(self._render(), soft_wrap=True)
+            self._print()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
         if self._stage == "training":
-            self._console.print(self._render(), soft_wrap=True)
+            self._print()
 
     def set_epochs_left(self, epochs: int) -> None:
         """How many epochs are still to be trained, as far as is known."""
@@ -97,7 +97,11 @@ class Progress:
         now = time.monotonic()
         if self._live is None and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            self._console.print(self._render(), soft_wrap=True)
+            self._print()
+
+    def _print(self) -> None:
+        # A terminal folds it; elsewhere it stays one line, whatever width that console assumes.
+        self._console.print(self._render().plain, soft_wrap=not self._console.is_terminal, markup=False)
 
     def _rate(self) -> float:
         """Epochs per second of late."""

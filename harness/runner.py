@@ -296,7 +296,7 @@ def _name_trial(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-def _start_ray(address: str | None) -> None:
+def _start_ray(address: str | None, num_cpus: int | None = None) -> None:
     import ray
 
     with warnings.catch_warnings():
@@ -304,6 +304,7 @@ def _start_ray(address: str | None) -> None:
         try:
             ray.init(
                 address=address,
+                num_cpus=num_cpus,
                 include_dashboard=None if address else False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

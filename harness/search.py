@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from harness.datasets import Dataset
-from harness.domains import Domain
+from harness.domains import Domain, Interval
 from harness.errors import InputError
 from harness.files import locked
 from harness.ledger import Result, Trial, TrialFolder, needs_training
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_REPEATS = 200
 """So many proposals in a row that were all tried before mean that the space holds nothing new."""
+
+STUCK_REPEATS = 20
+"""So many mean that a sampler which learns keeps to what it knows: from there on, proposals are random."""
 
 
 class Source(Protocol):
@@ -111,7 +114,7 @@ class OptunaSource:
         self._study, self._dataset, self._folder = study, dataset, study_folder
         self._spaces = study.sub_spaces()
         self._names = _name_parameters(self._spaces)
-        self.num_trials = study.search.num_trials or 0
+        self.num_trials = self._count_points(at_most=study.search.num_trials or 0)
         self.trials: list[Trial] = []
         self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
         self._told: set[str] = set()
@@ -121,6 +124,8 @@ class OptunaSource:
             return
         study_folder.mkdir(parents=True, exist_ok=True)
         with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
+            if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
+                return
             self._optuna = optuna.create_study(
                 study_name=self._history_name(),
                 storage=self._storage,
@@ -131,6 +136,17 @@ class OptunaSource:
         self._read_history()
         if not read_only:
             self._take_up()
+
+    def _count_points(self, at_most: int) -> int:
+        """Configurations that the space holds, counted no further than `at_most`."""
+        if any(isinstance(domain, Interval) for space in self._spaces for domain in space.values()):
+            return at_most
+        points: set[str] = set()
+        for configuration in self._study.enumerate_grid():
+            points.add(self._make_trial(configuration).trial_id)
+            if len(points) == at_most:
+                break
+        return len(points)
 
     def _make_sampler(self) -> "optuna.samplers.BaseSampler":
         import optuna
@@ -187,9 +203,11 @@ class OptunaSource:
 
         if self._unfinished:
             return self._unfinished.pop()
-        for _ in range(MAX_REPEATS):
+        for repeat in range(MAX_REPEATS):
             if len(self.trials) >= self.num_trials:
                 return None
+            if repeat == STUCK_REPEATS:
+                self._optuna.sampler = optuna.samplers.RandomSampler(seed=len(self._optuna.get_trials(deepcopy=False)))
             asked = self._optuna.ask()
             configuration = self._suggest(asked)
             trial = self._make_trial(configuration)

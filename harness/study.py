@@ -1,6 +1,7 @@
 """A study: one YAML file that asks one question, validated, and the trials that answer it."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -20,7 +21,9 @@ from pydantic import (
 from harness.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
-SLUG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
+MAX_NAME = 80
+MAX_TRIALS = 100_000
 ADAPTIVE_SAMPLERS = ("tpe",)
 LOWER_IS_BETTER = ("loss", "rate", "distortion")
 
@@ -35,7 +38,7 @@ EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Search(_Frozen):
@@ -48,7 +51,7 @@ class Search(_Frozen):
     num_trials: int | None = Field(default=None, ge=1, description="configurations to sample (not with grid)")
     metric: str | None = Field(default=None, description="what an adaptive sampler or scheduler steers by")
     mode: Literal["max", "min"] | None = Field(default=None, description="max for bounds, min for losses")
-    seed: int = Field(default=0, ge=0, description="seed of the sampler")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the sampler")
 
 
 class Scheduler(_Frozen):
@@ -91,19 +94,31 @@ else:
 
 
 def _check_slug(name: str) -> str:
-    if not SLUG.fullmatch(name) or len(name) > 80:
-        raise ValueError(f"{name!r} is not a slug; use a-z, 0-9 and single - or _, such as elbo-vs-latent-dim")
+    if not SLUG.fullmatch(name) or len(name) > MAX_NAME:
+        raise ValueError(
+            f"{name!r} is not a slug; use a-z, 0-9 and single - or _, at most {MAX_NAME}, such as elbo-vs-latent-dim"
+        )
     return name
 
 
 class Study(_Frozen):
     """One question: a dataset, a space of settings, how to search it, what to measure."""
 
-    name: Annotated[str, AfterValidator(_check_slug)] = Field(description="a slug; names the results folder")
+    name: Annotated[str, AfterValidator(_check_slug)] = Field(
+        description="a slug; names the results folder",
+        json_schema_extra={"pattern": f"^{SLUG.pattern}$", "maxLength": MAX_NAME},
+    )
     dataset: Literal["digits", "mnist", "fashion-mnist"] = Field(description="the images")
     defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
-    space: tuple[SubSpace, ...] = Field(strict=False, description="sub-spaces; the study is their union")
-    seeds: tuple[int, ...] = Field(default=(0,), strict=False, description="each configuration runs once per seed")
+    space: tuple[SubSpace, ...] = Field(
+        strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
+    )
+    seeds: tuple[int, ...] = Field(
+        default=(0,),
+        strict=False,
+        description="each configuration runs once per seed",
+        json_schema_extra={"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+    )
     search: Search = Field(default=Search(), description="how configurations are chosen")
     scheduler: Scheduler = Field(default=Scheduler(), description="which trials are stopped early")
     evaluate: tuple[Evaluation, ...] = Field(
@@ -124,7 +139,17 @@ class Study(_Frozen):
         for i, sub in enumerate(self.sub_spaces()):
             self._check_sub_space(i, sub)
         self._check_search()
+        num_trials = self._count_configurations() * len(self.seeds)
+        if num_trials > MAX_TRIALS:
+            field = "space" if self.search.num_trials is None else "search.num_trials"
+            raise ValueError(f"{field}: {num_trials:.3g} trials in all; take fewer, {MAX_TRIALS} at most")
         return self
+
+    def _count_configurations(self) -> int:
+        if self.search.num_trials is not None:
+            return self.search.num_trials
+        spaces = ([len(d.values) for d in sub.values() if isinstance(d, Finite)] for sub in self.sub_spaces())
+        return sum(math.prod(sizes) for sizes in spaces)
 
     def _check_sub_space(self, i: int, sub: dict[str, Domain]) -> None:
         where = f"space[{i}]"

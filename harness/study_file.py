@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
-from harness.study import SLUG, Study
-from harness.yamlfile import FieldPath, format_path, read_yaml_mapping
+from harness.study import MAX_NAME, SLUG, Study
+from harness.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
 from models.settings import SETTINGS
 
 
@@ -24,19 +23,19 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
     content, lines = read_yaml_mapping(text, path)
-    for override in overrides:
-        _apply_override(content, override, path)
+    overridden = {_apply_override(content, override, path): override for override in overrides}
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        raise InputError(_describe(error, path, lines)) from None
+        raise InputError(_describe(error, path, lines, overridden)) from None
 
 
-def _apply_override(content: dict[str, Any], override: str, path: Path) -> None:
+def _apply_override(content: dict[str, Any], override: str, path: Path) -> FieldPath:
+    """Change one field of a study's mapping; returns its place."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
@@ -50,15 +49,22 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> None:
                     sub.pop(key, None)
     target: Any = content
     for part in parts[:-1]:
-        target = target.setdefault(part, {}) if isinstance(target, dict) else None
+        if isinstance(target, dict) and target.get(part) is None:
+            target[part] = {}
+        target = target[part] if isinstance(target, dict) else None
     if not isinstance(target, dict):
         raise InputError(f"--set {override}: {path} has no field {key}; write it as section.key=value")
     parsed, _ = read_yaml_mapping(f"value: {value}", Path(f"--set {override}"))
+    if len(parsed) > 1:
+        raise InputError(f"--set {override}: more than one value; give each a --set of its own")
     target[parts[-1]] = parsed["value"]
+    return tuple(parts)
 
 
-def _describe(error: ValidationError, source: Path, lines: Mapping[FieldPath, int]) -> str:
-    """The first complaint, as one sentence with its place."""
+def _describe(
+    error: ValidationError, source: Path, lines: Mapping[FieldPath, int], overridden: Mapping[FieldPath, str]
+) -> str:
+    """The first complaint, as one sentence with its place: a line of the file, or the --set that put it there."""
     first = error.errors(include_url=False)[0]
     loc = tuple(part for part in first["loc"])
     message = str(first.get("ctx", {}).get("error", first["msg"]))
@@ -70,16 +76,27 @@ def _describe(error: ValidationError, source: Path, lines: Mapping[FieldPath, in
         message = f"unknown key; {hint}"
     elif first["type"] == "missing":
         message = "missing; add it"
+    elif first["type"] == "model_type":
+        message = f"{first['input']!r} should be a mapping of `key: value`; see the examples in studies/"
     elif first["type"] == "literal_error":
         message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
     elif first["type"] != "value_error":
         kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
-        message = f"{first['input']!r} should be {kind}"
+        message = f"{first['input']!r} should be {kind.replace('a integer', 'an integer')}"
     elif not loc:  # a check of the whole study names its field itself
         field, _, message = message.partition(": ")
         loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
+    complaint = _shorten(f"{field}: {message}")
+    for parts, override in overridden.items():
+        if loc[: len(parts)] == parts[: len(loc)]:
+            return f"--set {override}: {complaint}"
     line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
-    return f"{source}{f':{line}' if line else ''}: {field}: {message}"
+    return f"{source}{f':{line}' if line else ''}: {complaint}"
+
+
+def _shorten(text: str) -> str:
+    """Without its middle where it is very long: some inputs are, and the fix stands at the end."""
+    return text if len(text) <= 500 else f"{text[:200]} ... {text[-200:]}"
 
 
 def _known_keys(loc: FieldPath) -> list[str]:
@@ -98,9 +115,12 @@ def find_study(text: str, results: Path) -> Path:
         InputError: there is none; says where it was looked for.
     """
     path = Path(text)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return path
-    if not SLUG.fullmatch(text):
+    try:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            return path
+    except OSError:  # too long for a path
+        pass
+    if not SLUG.fullmatch(text) or len(text) > MAX_NAME:
         raise InputError(f"{text}: neither a study file nor the name of a study; give a path ending in .yaml")
     candidates = [Path("studies") / f"{text}.yaml", results / text / "study.yaml"]
     for candidate in candidates:
@@ -112,7 +132,7 @@ def find_study(text: str, results: Path) -> Path:
 
 def dump_study(study: Study) -> str:
     """The study as YAML that loads to an equal study."""
-    return yaml.safe_dump(study.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    return format_yaml(study.model_dump(mode="json", exclude_none=True))
 
 
 def build_study_schema() -> str:

@@ -317,10 +317,10 @@ class Tracker:
                 self.problem = _first_line(error)
         return len(self._pending)
 
-    def flush(self, seconds: float = GIVE_UP_SECONDS) -> None:
-        """Wait until all news so far is sent, or so long."""
-        deadline = time.monotonic() + seconds
-        while (self._pending or self._busy) and self._thread.is_alive() and time.monotonic() < deadline:
+    def flush(self) -> None:
+        """Wait until all news so far is sent, or until that fails."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while (self._pending or self._busy) and self.problem is None and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def _work(self) -> None:
@@ -333,7 +333,8 @@ class Tracker:
             try:
                 if self._store is None:
                     store = MlflowStore(self._study, self._results)
-                    store.open({**describe_provenance(), **self._tags})
+                    self._tags = {**describe_provenance(), **self._tags}
+                    store.open(self._tags)
                     self._store = store
                 self._store.sync(trial, result, TrialFolder(self._folder, trial.trial_id), self._tags)
                 self.run_ids = self._store.run_ids

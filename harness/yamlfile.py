@@ -10,16 +10,37 @@ from harness.errors import InputError
 
 FieldPath = tuple[str | int, ...]
 
+MAX_VALUES = 100_000
+"""Aliases of aliases can stand for billions of values in a few lines."""
+
+KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML reads it as text)."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node; every complaint has its line."""
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):  # !!int text, 2001-99-99
+            problem = f"{str(node.value)[:40]!r} cannot be read as {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise yaml.constructor.ConstructorError(None, None, "a number beyond 64 bits", node.start_mark)
+        return value
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader would not read as text."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
 
 
 def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[FieldPath, int]]:
@@ -28,8 +49,9 @@ def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[Fie
     Raises:
         InputError: the text is not YAML, not a mapping, or has a key twice.
     """
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise InputError(f"{source}: not a mapping; write `key: value` lines, beginning with `name:`")
@@ -40,16 +62,30 @@ def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[Fie
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{source}:{line}: not valid YAML: {error.problem}; mend that line") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{source}: not valid YAML: {str(error).splitlines()[0]}; take it out") from None
+    except RecursionError:
+        raise InputError(f"{source}: nested too deeply, or an alias stands in itself; write it flat") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
+
+
+def format_yaml(content: dict[str, Any]) -> str:
+    """The mapping as YAML that `read_yaml_mapping` reads back as it was."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
 
 
 def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath, int]) -> None:
+    if len(lines) > MAX_VALUES:
+        raise InputError(f"{source}: more than {MAX_VALUES:,} values, aliases counted; shorten it, such as by ranges")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = (*path, str(key.value))
             line = key.start_mark.line + 1
+            if key.tag not in KEY_TAGS:
+                inside = f"{format_path(path)}: " if path else ""
+                shown = repr(key.value[:40]) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                raise InputError(f"{source}:{line}: {inside}{shown} is not a name; write keys as words, such as seeds")
+            here = (*path, key.value)
             if here in lines:
                 name = format_path(here)
                 raise InputError(f"{source}:{line}: {name}: given twice (first on line {lines[here]}); remove one")

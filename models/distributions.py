@@ -60,7 +60,7 @@ class SpikeAndSlab(Distribution):
             self.slab_prob.expand(batch_shape),
             self.loc.expand(batch_shape),
             self.scale.expand(batch_shape),
-            validate_args=False,
+            validate_args=self._validate_args,
         )
 
     def sample(self, sample_shape: Shape = (), *, generator: torch.Generator | None = None) -> Tensor:
@@ -113,7 +113,8 @@ def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
     """
     gamma = q.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
     alpha = p.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
-    ratio = (q.scale / p.scale).square()
-    gaussian = 0.5 * (((q.loc - p.loc) / p.scale).square() + ratio - 1 - ratio.log())
+    ratio = q.scale / p.scale
+    # 2 log(ratio), not log(ratio^2): the square of a legal scale can be too small for a float.
+    gaussian = 0.5 * (((q.loc - p.loc) / p.scale).square() + ratio.square() - 1) - ratio.log()
     bernoulli = gamma * (gamma / alpha).log() + (1 - gamma) * (torch.log1p(-gamma) - torch.log1p(-alpha))
-    return q.slab_prob * gaussian + bernoulli
+    return gamma * gaussian + bernoulli

@@ -8,13 +8,18 @@ import torch
 from torch import Tensor, nn
 
 
-def make_linear(num_in: int, num_out: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer initialised as torch's own (Kaiming uniform), but from the given generator."""
+def make_linear(num_in: int, num_out: int, generator: torch.Generator, *, num_heads: int = 1) -> nn.Linear:
+    """A linear layer initialised as torch's own (Kaiming uniform), but from the given generator.
+
+    num_heads: so many layers of equal width side by side, computed in one product. Their parameters are drawn one
+    head after the other, so that they are those of separate layers.
+    """
     layer = nn.utils.skip_init(nn.Linear, num_in, num_out)
     bound = 1 / math.sqrt(num_in)
     with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
+        for weight, bias in zip(layer.weight.chunk(num_heads), layer.bias.chunk(num_heads), strict=True):
+            weight.uniform_(-bound, bound, generator=generator)
+            bias.uniform_(-bound, bound, generator=generator)
     assert isinstance(layer, nn.Linear)
     return layer
 
@@ -22,10 +27,12 @@ def make_linear(num_in: int, num_out: int, generator: torch.Generator) -> nn.Lin
 class MLP(nn.Module):
     """Linear layers with ReLU between them and none after the last."""
 
-    def __init__(self, widths: Sequence[int], generator: torch.Generator) -> None:
-        """widths: of the input, of each hidden layer, of the output."""
+    def __init__(self, widths: Sequence[int], generator: torch.Generator, *, num_heads: int = 1) -> None:
+        """widths: of the input, of each hidden layer, of the output, which is `num_heads` outputs side by side."""
         super().__init__()
-        self.layers = nn.ModuleList(make_linear(a, b, generator) for a, b in itertools.pairwise(widths))
+        *hidden, last = itertools.pairwise(widths)
+        self.layers = nn.ModuleList(make_linear(*shape, generator) for shape in hidden)
+        self.layers.append(make_linear(*last, generator, num_heads=num_heads))
 
     def forward(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-1])
         """Apply every layer."""

@@ -110,7 +110,10 @@ def _check_number(name: str, value: Any, kind: type) -> int | float:
         raise ValueError(
             f"{name}: {value!r} is not {'a whole number, such as 16' if kind is int else 'a number, such as 0.2'}"
         )
-    number: int | float = kind(value)
+    try:
+        number: int | float = kind(value)
+    except OverflowError:  # a whole number beyond every float
+        number = math.inf
     low, above, below = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below"))
     if low is not None and not number >= low:
         raise ValueError(f"{name}: {value} is too small; give at least {low}")

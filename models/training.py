@@ -26,6 +26,9 @@ class DivergedError(ArithmeticError):
         super().__init__(f"the loss stopped being finite in epoch {epoch}, at step {step}")
         self.epoch, self.step = epoch, step
 
+    def __reduce__(self) -> tuple[type, tuple[int, int]]:
+        return type(self), (self.epoch, self.step)  # it can go from one process to another
+
 
 @dataclass
 class TrainState:
@@ -74,8 +77,12 @@ class EpochMetrics:
 
 
 def build_model(settings: TrialSettings, num_pixels: int) -> Autoencoder:
-    """The freshly initialised model, on the CPU; the same seed gives the same parameters."""
-    generator = make_stream(settings.seed, "initialisation")
+    """The freshly initialised model, on the CPU.
+
+    Its parameters are those that the report's code draws after torch.manual_seed(seed): what becomes of a VSC with few
+    latents depends on them by whole nats.
+    """
+    generator = torch.Generator().manual_seed(settings.seed % 2**64)
     if settings.model == "vae":
         return VAE(num_pixels, settings.hidden, settings.latent_dim, generator)
     assert settings.alpha is not None
@@ -143,7 +150,7 @@ def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[
 
 def _fit_epoch(state: TrainState, settings: TrialSettings, images: Tensor) -> EpochMetrics:
     started = time.perf_counter()
-    epoch, device, num_images = state.epoch, images.device, len(images)
+    epoch, device, num_images = state.epoch + 1, images.device, len(images)
     noise = make_stream(settings.seed, "noise", epoch, device=device)
     # Drawn on the CPU wherever the images are: the same order on every device.
     order = torch.randperm(num_images, generator=make_stream(settings.seed, "order", epoch)).to(device)
@@ -159,22 +166,23 @@ def _fit_epoch(state: TrainState, settings: TrialSettings, images: Tensor) -> Ep
             epochs=settings.epochs,
         )
         elbo = state.model.compute_elbo(to_pixels(images[batch]), noise, sharpness=sharpness)
-        rate, distortion = elbo.rate.mean(), elbo.distortion.mean()
-        (settings.beta * rate + distortion).backward()
+        # The sum over the batch, as in the report's code: Adam does not see the scale, but for its epsilon, which weighs
+        # on the small gradients of latents that are almost always off.
+        (settings.beta * elbo.rate + elbo.distortion).sum().backward()
         state.optimizer.step()
-        terms[i, 0], terms[i, 1] = rate.detach(), distortion.detach()
+        terms[i, 0], terms[i, 1] = elbo.rate.detach().mean(), elbo.distortion.detach().mean()
         state.step += 1
-    state.epoch += 1
+    state.epoch = epoch
 
     terms = terms.cpu().double()
     finite = terms.isfinite().all(dim=1)
     if not finite.all():
         first = int((~finite).nonzero()[0])
-        raise DivergedError(state.epoch, epoch * len(batches) + first + 1)
+        raise DivergedError(epoch, (epoch - 1) * len(batches) + first + 1)
     weights = torch.tensor([len(b) for b in batches], dtype=torch.float64) / num_images
     mean_rate, mean_distortion = (weights @ terms).tolist()
     return EpochMetrics(
-        epoch=state.epoch,
+        epoch=epoch,
         loss=settings.beta * mean_rate + mean_distortion,
         rate=mean_rate,
         distortion=mean_distortion,

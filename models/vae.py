@@ -18,7 +18,7 @@ class VAE(Autoencoder):
         super().__init__()
         self.latent_dim = latent_dim
         # One layer yields mu and log sigma^2: one product instead of two.
-        self.encoder = MLP([num_pixels, *hidden, 2 * latent_dim], generator)
+        self.encoder = MLP([num_pixels, *hidden, 2 * latent_dim], generator, num_heads=2)
         self.decoder = MLP([latent_dim, *reversed(hidden), num_pixels], generator)
         self.register_buffer("one", torch.ones(latent_dim), persistent=False)
 

@@ -30,7 +30,7 @@ class VSC(Autoencoder):
         self.latent_dim = latent_dim
         self.gamma_link = gamma_link
         # One layer yields mu, log sigma^2 and the pre-activation of gamma: one product instead of three.
-        self.encoder = MLP([num_pixels, *hidden, 3 * latent_dim], generator)
+        self.encoder = MLP([num_pixels, *hidden, 3 * latent_dim], generator, num_heads=3)
         self.decoder = MLP([latent_dim, *reversed(hidden), num_pixels], generator)
         self.register_buffer("alpha", torch.full((latent_dim,), alpha), persistent=False)
 

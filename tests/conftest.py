@@ -1,0 +1,55 @@
+"""One Ray cluster for all tests that need one, and nothing of the user's own settings."""
+
+import os
+
+# Before anything imports Ray, MLflow or this project.
+os.environ["RAY_AUTH_MODE"] = "disabled"  # else Ray writes a token under the user's home
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ.pop("RAY_ADDRESS", None)
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.runner import Outcome
+from harness.study import Study
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """A cluster of two cores on this machine; its address."""
+    import ray
+
+    from harness.runner import _quieten_ray, _start_ray
+
+    _quieten_ray()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _start_ray(None, num_cpus=2)
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+
+
+@pytest.fixture
+def run(ray_cluster: str, tmp_path: Path) -> Callable[..., tuple[Outcome, str]]:
+    """Run a study on the shared cluster; returns how it ended and what it printed."""
+    from harness.runner import run_study
+    from harness.study_file import dump_study
+
+    def run(study: Study, results: Path = tmp_path / "results") -> tuple[Outcome, str]:
+        output = io.StringIO()
+        with warnings.catch_warnings():
+            # Ray and MLflow warn of their own affairs; ours are errors in the tests of our own code.
+            warnings.simplefilter("ignore")
+            outcome = run_study(
+                study, dump_study(study), results=results, console=Console(file=output, width=200)
+            )
+        return outcome, output.getvalue()
+
+    return run

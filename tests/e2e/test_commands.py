@@ -1,0 +1,158 @@
+"""Commands that need no Ray: plan, status, plot, collect, data, help; and bad input to each."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer.main
+
+from harness.cli import app
+from harness.datasets import load_dataset
+from harness.ledger import Measures, TrialFolder, build_tables, write_tables
+from harness.search import plan_trials
+from harness.study_file import load_study
+from harness.trial import run_trial
+from tests.e2e.conftest import REPOSITORY, Spikeslab
+
+
+@pytest.fixture
+def trained(folder: Path) -> Path:
+    """A folder in which half of the study's trials have been trained."""
+    study = load_study(folder / "tiny.yaml")
+    dataset = load_dataset("digits")
+    trials = plan_trials(study, dataset)
+    results = folder / "results" / "tiny"
+    measures = Measures(tuple(study.evaluate), study.iw_samples, study.checkpoint_every)
+    ended = []
+    for trial in trials[:4]:
+        list(run_trial(trial, measures, dataset, results))
+        result = TrialFolder(results, trial.trial_id).read_result()
+        assert result is not None
+        ended.append((trial, result))
+    write_tables(results, build_tables("tiny", ended, {}))
+    return folder
+
+
+def test_plan_counts_what_is_done_and_left(spikeslab: Spikeslab, trained: Path) -> None:
+    done = spikeslab("plan", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["vae", "4", "2", "2", "6"] in rows
+    assert ["vsc", "0.2", "2", "1", "1", "3"] in rows
+    assert "Estimated time:" in done.stdout
+
+
+def test_plan_starts_nothing(spikeslab: Spikeslab, folder: Path) -> None:
+    assert spikeslab("plan", "tiny.yaml").returncode == 0
+    assert not (folder / "results").exists()
+
+
+def test_plan_of_an_adaptive_study_counts_what_is_not_yet_proposed(spikeslab: Spikeslab, folder: Path) -> None:
+    done = spikeslab("plan", str(REPOSITORY / "studies" / "example-tpe.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"not yet proposed by tpe\s+24\s+0\s+24", done.stdout)
+    assert not (folder / "results").exists()
+
+
+def test_status_counts_states(spikeslab: Spikeslab, trained: Path) -> None:
+    done = spikeslab("status", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "not running" in done.stdout
+    assert re.search(r"finished\s+4", done.stdout)
+    assert re.search(r"waiting\s+4", done.stdout)
+
+
+def test_plot_draws_from_the_tables_alone(spikeslab: Spikeslab, trained: Path) -> None:
+    (trained / "results" / "tiny" / "study.yaml").write_text((trained / "tiny.yaml").read_text())
+    done = spikeslab("plot", "tiny.yaml", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    imported = set(re.findall(r"\|\s+(\w[\w.]*)$", done.stderr, re.MULTILINE))
+    assert "matplotlib.figure" in imported
+    assert not imported & {"ray", "torch", "mlflow", "optuna"}
+    drawn = {Path(line).name for line in done.stdout.splitlines()}
+    assert {"elbo_by_latent_dim.png", "convergence.png"} <= drawn
+    by_name = spikeslab("plot", "tiny")
+    assert by_name.stdout == done.stdout
+
+
+def test_collect_sends_what_mlflow_lacks(spikeslab: Spikeslab, trained: Path) -> None:
+    first = spikeslab("collect", "tiny.yaml")
+    assert first.returncode == 0, first.stderr
+    assert "4 trials sent to MLflow, 0 restored" in first.stdout
+    second = spikeslab("collect", "tiny.yaml")
+    assert "0 trials sent to MLflow" in second.stdout
+    trials = pd.read_parquet(trained / "results" / "tiny" / "trials.parquet")
+    assert trials.mlflow_run_id.notna().all()
+
+
+def test_data_commands(spikeslab: Spikeslab, folder: Path) -> None:
+    listed = spikeslab("data", "list")
+    assert listed.returncode == 0
+    assert re.search(r"digits\s+embedded", listed.stdout)
+    assert "spikeslab data fetch mnist" in listed.stdout
+    assert spikeslab("data", "verify", "digits").returncode == 0
+    assert spikeslab("data", "fetch", "digits").returncode == 0
+    (folder / "mnist").mkdir()
+    (folder / "mnist" / "train-images-idx3-ubyte").write_bytes(b"nonsense")
+    wrong = spikeslab("data", "verify", "mnist", "--data", ".")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: ")
+
+
+def test_version_and_help(spikeslab: Spikeslab) -> None:
+    assert re.fullmatch(r"spikeslab \d+\.\d+\.\d+\n", spikeslab("--version").stdout)
+    assert "studies/quickstart.yaml" in spikeslab("--help").stdout
+
+
+def list_commands() -> list[list[str]]:
+    group = typer.main.get_command(app)
+    found = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        found += [[name, sub] for sub in command.commands] if hasattr(command, "commands") else [[name]]
+    return found
+
+
+@pytest.mark.parametrize("words", list_commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(spikeslab: Spikeslab, words: list[str]) -> None:
+    done = spikeslab(*words, "--help")
+    assert done.returncode == 0
+    assert f"Example: spikeslab {' '.join(words)}" in done.stdout
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [words for words in list_commands() if f"spikeslab {' '.join(words)}" not in readme] == []
+
+
+BAD_INPUT = {
+    "unknown key": (["run", "tiny.yaml"], "seeds: [0, 1]", "seed: [0, 1]", "tiny.yaml:7: seed: unknown key; did you mean"),
+    "alpha": (["run", "tiny.yaml"], "[0.2, 0.5]", "[0.2, 1.5]", "tiny.yaml:6: space[1].alpha: 1.5 is not inside (0, 1)"),
+    "not yaml": (["plan", "tiny.yaml"], "seeds: [0, 1]", "seeds: [0, 1", "tiny.yaml:"),
+    "not a slug": (["run", "tiny.yaml"], "name: tiny", "name: ../tiny", "tiny.yaml:2: name: '../tiny' is not a slug"),
+    "no dataset": (["run", "tiny.yaml"], "digits", "mnist", "spikeslab data fetch mnist"),
+    "no file": (["run", "other.yaml"], "", "", "other.yaml: cannot be read"),
+    "no study": (["status", "other"], "", "", "other: no study of that name"),
+    "no tables": (["plot", "tiny.yaml"], "", "", "trials.parquet"),
+    "nothing to collect": (["collect", "tiny.yaml"], "", "", "run a study first"),
+    "no database": (["ui"], "", "", "mlflow.db: no such database"),
+    "no such dataset": (["data", "verify", "cifar"], "", "", "digits"),
+    "bad override": (["run", "tiny.yaml", "--set", "epochs"], "", "", "--set epochs: not key=value"),
+    "results is a file": (["run", "tiny.yaml", "--results", "tiny.yaml"], "", "", "choose another folder with --results"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_one_sentence_and_status_2(
+    spikeslab: Spikeslab, folder: Path, case: tuple[list[str], str, str, str]
+) -> None:
+    arguments, old, new, expected = case
+    (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace(old, new))
+    before = {p for p in folder.rglob("*") if "cache" not in p.parts}
+    done = spikeslab(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert {p for p in folder.rglob("*") if "cache" not in p.parts} == before  # nothing half-written

@@ -1,0 +1,129 @@
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from harness.tracking import MlflowStore
+from tests.e2e.conftest import Spikeslab, command
+
+
+def test_run_trains_draws_and_does_nothing_twice(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
+    first = spikeslab("run", "tiny.yaml", "--address", ray_cluster)
+    assert first.returncode == 0, first.stderr
+    assert "8 of 8 trials done (8 trained now)" in first.stdout
+    assert "Traceback" not in first.stdout + first.stderr
+    assert first.stderr == ""
+    results = folder / "results" / "tiny"
+    assert len(pd.read_parquet(results / "trials.parquet")) == 8
+    figures = {p.name for p in (results / "figures").iterdir()}
+    names = ("elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha")
+    assert figures == {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
+    assert (results / "study.yaml").read_text() == (folder / "tiny.yaml").read_text()
+
+    started = time.monotonic()
+    second = spikeslab("run", "tiny.yaml")
+    assert second.returncode == 0
+    assert "8 of 8 trials done (nothing to train)" in second.stdout
+    assert time.monotonic() - started < 20
+
+
+def test_run_tells_of_failed_trials_by_its_exit_status(
+    spikeslab: Spikeslab, folder: Path, ray_cluster: str
+) -> None:
+    text = (folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 2, learning_rate: {grid: [1e-3, 1e18]}")
+    (folder / "tiny.yaml").write_text(text.replace("seeds: [0, 1]", "seeds: [0]"))
+    done = spikeslab("run", "tiny.yaml", "--address", ray_cluster)
+    assert done.returncode == 1
+    assert "4 trials failed or diverged" in done.stdout
+    status = spikeslab("status", "tiny.yaml")
+    assert "diverged" in status.stdout
+    assert "log.txt" in status.stdout
+
+
+def test_overrides_change_the_study(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
+    done = spikeslab("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[7]", "--address", ray_cluster)
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(folder / "results" / "tiny" / "trials.parquet")
+    assert set(trials.epochs) == {1}
+    assert set(trials.seed) == {7}
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(spikeslab: Spikeslab) -> None:
+    done = spikeslab("run", "tiny.yaml", "--address", "127.0.0.1:1", RAY_gcs_rpc_server_connect_timeout_s="1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --address 127.0.0.1:1: no Ray cluster answers there")
+    assert done.stderr.count("\n") == 1
+
+
+def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    # A session of its own, as a terminal gives each command.
+    return subprocess.Popen(
+        command("run", "tiny.yaml", *arguments),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("results/tiny/trials/*/result.json"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_after_kill_9_nothing_is_lost_or_done_twice(
+    folder: Path, environment: dict[str, str], spikeslab: Spikeslab
+) -> None:
+    (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 40"))
+    process = start(folder, environment)
+    wait_for_results(folder, 2, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    time.sleep(1)
+    ended = {p: p.stat().st_mtime_ns for p in folder.glob("results/tiny/trials/*/result.json")}
+    assert 2 <= len(ended) < 8
+
+    done = spikeslab("run", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert f"({8 - len(ended)} trained now)" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in ended} == ended
+    trials = pd.read_parquet(folder / "results/tiny/trials.parquet")
+    history = pd.read_parquet(folder / "results/tiny/history.parquet")
+    assert sorted(trials.trial_id) == sorted(p.parent.name for p in folder.glob("results/tiny/trials/*/result.json"))
+    assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * 8
+
+    store = MlflowStore("tiny", folder / "results", create=False)
+    runs = store._search("tags.`spikeslab.kind` = 'trial'")
+    assert sorted(r.data.tags["spikeslab.trial_id"] for r in runs) == sorted(trials.trial_id)
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        points = store.client.get_metric_history(run.info.run_id, "train/loss")
+        assert [p.step for p in points] == list(range(1, 41))
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
+    process = start(folder, environment, "--set", "epochs=4000")
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("results/tiny/trials/*/checkpoint.safetensors")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "`spikeslab run tiny.yaml` goes on from there" in output
+    assert errors == ""
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    assert set(pd.read_parquet(folder / "results/tiny/trials.parquet").status) <= {"running", "finished"}

@@ -1,0 +1,261 @@
+"""A small study, edited into others, and the wrong ones among those with what has to be said of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError
+from harness.study import Study
+from harness.study_file import load_study
+
+GOOD = """\
+name: demo
+dataset: digits
+defaults:
+  epochs: 2
+  hidden: [8]
+space:
+  - model: vae
+    latent_dim: 2
+  - model: vsc
+    latent_dim: {grid: [2, 4]}
+    alpha: 0.2
+seeds: [0, 1]
+"""
+LATENTS, ALPHA, SEEDS = "{grid: [2, 4]}", "0.2", "seeds: [0, 1]\n"
+TPE = "seeds: [0]\nsearch: {sampler: tpe, num_trials: 6}\n"
+RANDOM = SEEDS + "search: {sampler: random, num_trials: 6}\n"
+
+
+def edit(old: str, new: str, text: str = GOOD) -> str:
+    assert text.count(old) == 1, f"{old!r} does not stand once in the study"
+    return text.replace(old, new)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load(folder: Path, text: str, *overrides: str) -> Study:
+    return load_study(write(folder, text), overrides)
+
+
+def attempt(path: Path, overrides: Iterable[str] = ()) -> Study | InputError:
+    try:
+        return load_study(path, overrides)
+    except InputError as error:
+        return error
+
+
+def refusal(folder: Path, text: str | bytes, overrides: Iterable[str] = ()) -> str:
+    """What is said of a wrong study, without the folder: one line that begins with the file."""
+    path = folder / "study.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(InputError) as caught:
+        load_study(path, overrides)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 1000
+    if not overrides:
+        assert message.startswith(str(path))
+    return message.replace(f"{folder}/", "")
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong study and how the complaint begins (file, line, field) and what else it holds (the fix)."""
+
+    id: str
+    text: str
+    place: str
+    fix: str
+    in_schema: bool  # whether a JSON schema can see it, too
+
+
+def _wrong(id: str, old: str, new: str, place: str, fix: str, *, in_schema: bool = True) -> Wrong:  # noqa: A002
+    return Wrong(id, edit(old, new), f"study.yaml:{place}: ", fix, in_schema)
+
+
+WRONG_FIELDS = [
+    # keys
+    _wrong("unknown-key", "seeds:", "sedes:", "12: sedes", "unknown key; did you mean seeds?"),
+    _wrong("unknown-key-far", SEEDS, "lr: 3\n", "12: lr", "use one of name, dataset, defaults"),
+    _wrong("unknown-setting", "latent_dim: 2\n", "latent_dims: 2\n", "8: space[0].latent_dims", "mean latent_dim?"),
+    _wrong("unknown-default", "epochs: 2", "epoch: 2", "4: defaults.epoch", "did you mean epochs?"),
+    _wrong("seed-as-setting", "epochs: 2", "seed: 2", "4: defaults.seed", "unknown key; use one of model,"),
+    _wrong("unknown-search", SEEDS, "search: {smapler: grid}\n", "12: search.smapler", "did you mean sampler?"),
+    _wrong("key-with-newline", "seeds:", '"se\\nds":', "12: se ds", "did you mean seeds?"),
+    # the name
+    _wrong("name-dots", "demo", "..", "1: name", "'..' is not a slug; use a-z"),
+    _wrong("name-slash", "demo", "a/b", "1: name", "'a/b' is not a slug; use a-z"),
+    _wrong("name-absolute", "demo", "/tmp/x", "1: name", "'/tmp/x' is not a slug"),
+    _wrong("name-empty", "demo", "''", "1: name", "'' is not a slug"),
+    _wrong("name-upper", "demo", "Demo", "1: name", "'Demo' is not a slug"),
+    _wrong("name-file", "demo", "mlflow.db", "1: name", "'mlflow.db' is not a slug"),
+    _wrong("name-newline", "demo", '"demo\\n"', "1: name", "is not a slug"),
+    _wrong("name-long", "demo", "a" * 81, "1: name", "at most 80"),
+    _wrong("name-very-long", "demo", "a" * 100_000, "1: name", "at most 80"),
+    _wrong("name-number", "demo", "7", "1: name", "7 should be a string"),
+    _wrong("name-number-e", "demo", "1e3", "1: name", "1000.0 should be a string"),
+    _wrong("name-null", "demo", "", "1: name", "None should be a string"),
+    _wrong("name-date", "demo", "2001-01-01", "1: name", "should be a string", in_schema=False),
+    # types
+    _wrong("dataset-unknown", "digits", "imagenet", "2: dataset", "'imagenet' is not one of 'digits', 'mnist'"),
+    _wrong("dataset-number", "digits", "3", "2: dataset", "3 is not one of 'digits'"),
+    _wrong("text-for-number", "latent_dim: 2\n", "latent_dim: big\n", "8: space[0].latent_dim", "such as 16"),
+    _wrong("bool-for-number", "latent_dim: 2\n", "latent_dim: true\n", "8: space[0].latent_dim", "whole number"),
+    _wrong("fraction", "latent_dim: 2\n", "latent_dim: 2.5\n", "8: space[0].latent_dim", "2.5 is not a whole number"),
+    _wrong("quoted-number", "alpha: 0.2", "alpha: '0.2'", "11: space[1].alpha", "'0.2' is not a number, such as 0.2"),
+    _wrong("choice-unknown", "epochs: 2", "gamma_link: relu", "4: defaults.gamma_link", "not one of exp_relu, sigmoid"),
+    _wrong("list-as-value", "latent_dim: 2\n", "latent_dim: [2]\n", "8: space[0].latent_dim", "whole number"),
+    _wrong("sampler-unknown", SEEDS, "search: {sampler: bayes}\n", "12: search.sampler", "'grid', 'random', 'tpe'"),
+    _wrong("scheduler-text", SEEDS, "scheduler: fifo\n", "12: scheduler", "a mapping of `key: value`"),
+    _wrong("evaluate-text", SEEDS, "evaluate: elbo\n", "12: evaluate", "'elbo' should be a list"),
+    _wrong("evaluate-unknown", SEEDS, "evaluate: [elbow]\n", "12: evaluate[0]", "not one of 'elbo'"),
+    # nulls
+    _wrong("defaults-null", "  epochs: 2\n  hidden: [8]\n", "", "3: defaults", "None should be a mapping"),
+    _wrong("search-null", SEEDS, "search:\n", "12: search", "None should be a mapping"),
+    _wrong("seeds-null", SEEDS, "seeds:\n", "12: seeds", "None should be a list"),
+    _wrong("setting-null", "alpha: 0.2", "alpha: null", "11: space[1].alpha", "no value; give one, or remove it"),
+    _wrong("null-in-grid", ALPHA, "{grid: [0.1, null]}", "11: space[1].alpha", "no value; give one, or remove it"),
+    _wrong("hidden-null", "[8]", "", "5: defaults.hidden", "no value"),
+    # numbers
+    _wrong("alpha-0", ALPHA, "0", "11: space[1].alpha", "0 is not inside (0, 1); give a number"),
+    _wrong("alpha-1", ALPHA, "1.0", "11: space[1].alpha", "1.0 is not inside (0, 1)"),
+    _wrong("alpha-nan", ALPHA, ".nan", "11: space[1].alpha", "nan is not inside (0, 1)", in_schema=False),
+    _wrong("alpha-in-grid", ALPHA, "{grid: [0.1, 1.5]}", "11: space[1].alpha", "1.5 is not inside (0, 1)"),
+    _wrong("latent-0", "latent_dim: 2\n", "latent_dim: 0\n", "8: space[0].latent_dim", "give at least 1"),
+    _wrong("latent-huge", "latent_dim: 2\n", "latent_dim: 1e300\n", "8: space[0].latent_dim", "is too large; give at"),
+    _wrong("rate-inf", "epochs: 2", "learning_rate: .inf", "4: defaults.learning_rate", "inf is not", in_schema=False),
+    _wrong("rate-nan", "epochs: 2", "learning_rate: .nan", "4: defaults.learning_rate", "nan is not", in_schema=False),
+    _wrong("rate-0", "epochs: 2", "learning_rate: 0.0", "4: defaults.learning_rate", "positive, finite number"),
+    _wrong("hidden-empty", "[8]", "[]", "5: defaults.hidden", "an empty list; give at least one width"),
+    _wrong("hidden-0", "[8]", "[8, 0]", "5: defaults.hidden", "0 is too small"),
+    _wrong("cpu-0", SEEDS, "resources: {cpu: 0}\n", "12: resources.cpu", "greater than 0"),
+    _wrong("cpu-inf", SEEDS, "resources: {cpu: .inf}\n", "12: resources.cpu", "finite", in_schema=False),
+    _wrong("gpu-negative", SEEDS, "resources: {gpu: -1}\n", "12: resources.gpu", "greater than or equal to 0"),
+    _wrong("iw-0", SEEDS, "iw_samples: 0\n", "12: iw_samples", "greater than or equal to 1"),
+    _wrong("sampler-seed-huge", SEEDS, "search: {seed: 4294967296}\n", "12: search.seed", "less than or equal to"),
+    # domains
+    _wrong("grid-empty", LATENTS, "{grid: []}", "10: space[1].latent_dim", "an empty grid; give at least one value"),
+    _wrong("choice-empty", LATENTS, "{choice: []}", "10: space[1].latent_dim", "an empty choice"),
+    _wrong("grid-twice", LATENTS, "{grid: [2, 2.0]}", "10: space[1].latent_dim", "remove one", in_schema=False),
+    _wrong(
+        "grid-number", LATENTS, "{grid: 2}", "10: space[1].latent_dim", "grid needs a list, such as {grid: [8, 16]}"
+    ),
+    _wrong("domain-empty", LATENTS, "{}", "10: space[1].latent_dim", "not a domain; give one value, or one of grid"),
+    _wrong("domain-unknown", LATENTS, "{normal: [2, 4]}", "10: space[1].latent_dim", "not a domain"),
+    _wrong("domain-two", LATENTS, "{grid: [2], choice: [4]}", "10: space[1].latent_dim", "not a domain"),
+    _wrong("range-step-0", LATENTS, "{range: [2, 4, 0]}", "10: space[1].latent_dim", "above 0", in_schema=False),
+    _wrong("range-reversed", LATENTS, "{range: [4, 2, 1]}", "10: space[1].latent_dim", "first <= l", in_schema=False),
+    _wrong("range-two", LATENTS, "{range: [2, 4]}", "10: space[1].latent_dim", "three numbers [first, last, step]"),
+    _wrong("range-text", LATENTS, "{range: [2, 4, a]}", "10: space[1].latent_dim", "three numbers"),
+    _wrong("range-inf", LATENTS, "{range: [2, .inf, 1]}", "10: space[1].latent_dim", "range needs", in_schema=False),
+    _wrong("range-nan", LATENTS, "{range: [2, 4, .nan]}", "10: space[1].latent_dim", "range needs", in_schema=False),
+    _wrong("range-step-inf", LATENTS, "{range: [2, 4, .inf]}", "10: space[1].latent_dim", "needs", in_schema=False),
+    _wrong("range-huge", LATENTS, "{range: [1, 1e9, 1]}", "10: space[1].latent_dim", "larger step", in_schema=False),
+    _wrong("range-tiny", LATENTS, "{range: [1, 4, 5e-324]}", "10: space[1].latent_dim", "larger st", in_schema=False),
+    _wrong("range-fractions", LATENTS, "{range: [1, 2, 0.5]}", "10: space[1].latent_dim", "1.5 is", in_schema=False),
+    _wrong("uniform-reversed", ALPHA, "{uniform: [0.5, 0.1]}", "11: space[1].alpha", "below its high", in_schema=False),
+    _wrong("uniform-point", ALPHA, "{uniform: [0.5, 0.5]}", "11: space[1].alpha", "below its high", in_schema=False),
+    _wrong("uniform-three", ALPHA, "{uniform: [0.1, 0.2, 0.3]}", "11: space[1].alpha", "uniform needs two numbers"),
+    _wrong("uniform-outside", ALPHA, "{uniform: [0.5, 1.5]}", "11: space[1].alpha", "1.5 is not inside (0, 1)"),
+    _wrong("uniform-whole", LATENTS, "{uniform: [2, 4]}", "10: space[1].latent_dim", "use {int: [8, 200]}"),
+    _wrong("int-fraction", ALPHA, "{int: [1, 2]}", "11: space[1].alpha", "is not inside (0, 1)"),
+    _wrong("int-rate", "epochs: 2", "beta: {int: [1, 2]}", "4: defaults.beta", "use {uniform: [0.1, 0.5]}"),
+    _wrong("int-huge", LATENTS, "{int: [1, 1e18]}", "10: space[1].latent_dim", "is too large"),
+    _wrong("int-hidden", "[8]", "{int: [8, 16]}", "5: defaults.hidden", "hidden is a list; use {grid: [[128],"),
+    _wrong("range-hidden", "[8]", "{range: [8, 16, 8]}", "5: defaults.hidden", "hidden is a list; use {grid: [[128],"),
+    _wrong("interval-in-grid", ALPHA, "{uniform: [0.1, 0.5]}", "11: space[1].alpha", "list values", in_schema=False),
+    # the space
+    _wrong(
+        "space-null", "model: vae\n    latent_dim: 2\n  -", "{}\n  -", "7: space[0].model", "vae or", in_schema=False
+    ),
+    _wrong("space-entry-null", "- model: vae\n    latent_dim: 2\n", "-\n", "7: space[0]", "None should be a mapping"),
+    _wrong("space-entry-text", "- model: vae\n    latent_dim: 2\n", "- vae\n", "7: space[0]", "'vae' should be a mapp"),
+    _wrong("alpha-on-vae", "dim: 2\n", "dim: 2\n    alpha: 0.3\n", "9: space[0].alpha", "remove it", in_schema=False),
+    _wrong("no-alpha", "    alpha: 0.2\n", "", "9: space[1].alpha", "a vsc needs one, such as", in_schema=False),
+    _wrong("no-latent", "    latent_dim: 2\n", "", "7: space[0].latent_dim", "or under defaults", in_schema=False),
+    _wrong("two-models", "vae", "{grid: [vae, vsc]}", "7: space[0].model", "one model to each", in_schema=False),
+    _wrong("too-many", "epochs: 2", "batch_size: {range: [1, 90000, 1]}", "6: space", "take fewer", in_schema=False),
+    # the seeds
+    _wrong("seeds-empty", "[0, 1]", "[]", "12: seeds", "give at least one whole number from 0, each once"),
+    _wrong("seeds-twice", "[0, 1]", "[1, 1]", "12: seeds", "each once"),
+    _wrong("seeds-negative", "[0, 1]", "[0, -1]", "12: seeds", "from 0"),
+    _wrong("seeds-bool", "[0, 1]", "[true]", "12: seeds[0]", "True should be an integer"),
+    _wrong("seeds-fraction", "[0, 1]", "[0, 1.5]", "12: seeds[1]", "should be an integer"),
+    _wrong("seeds-number", "[0, 1]", "3", "12: seeds", "3 should be a list"),
+    # the search
+    _wrong("tpe-seeds", SEEDS, SEEDS + TPE.split("\n")[1], "12: seeds", "give one seed", in_schema=False),
+    _wrong("tpe-endless", SEEDS, "search: {sampler: tpe}\n", "12: search.num_trials", "say how many", in_schema=False),
+    _wrong("random-endless", SEEDS, "search: {sampler: random}\n", "12: search.num_trials", "say how", in_schema=False),
+    _wrong("num-trials-0", SEEDS, "search: {num_trials: 0}\n", "12: search.num_trials", "greater than or equal to 1"),
+    _wrong("grid-counted", SEEDS, "search: {num_trials: 3}\n", "12: search.num_trials", "remove it", in_schema=False),
+    _wrong(
+        "random-many",
+        SEEDS,
+        "search: {sampler: random, num_trials: 1000000}\n",
+        "12: search.num_trials",
+        "take fewer",
+        in_schema=False,
+    ),
+    _wrong("metric-unknown", SEEDS, "search: {metric: test/x}\n", "12: search.metric", "use one of", in_schema=False),
+    _wrong(
+        "metric-unmeasured",
+        SEEDS,
+        "evaluate: [elbo]\nsearch: {metric: test/iw_bound}\n",
+        "13: search.metric",
+        "no evaluation yields 'test/iw_bound'",
+        in_schema=False,
+    ),
+    _wrong("metric-val", SEEDS, "search: {metric: val/elbo}\n", "12: search.metric", "num_validat", in_schema=False),
+    _wrong("mode-wrong", SEEDS, "search: {mode: max}\n", "12: search.mode", "use mode: min", in_schema=False),
+    *(
+        _wrong(
+            f"tpe-on-{metric}",
+            SEEDS,
+            f"search: {{sampler: tpe, num_trials: 3, metric: {metric}}}\n",
+            "12: search.metric",
+            "use val/elbo",
+            in_schema=False,
+        )
+        for metric in ("test/elbo", "test/loss", "test/iw_bound", "code/hoyer")
+    ),
+    _wrong(
+        "asha-on-test",
+        SEEDS,
+        "scheduler: {name: asha}\nsearch: {metric: test/loss}\n",
+        "13: search.metric",
+        "use val/elbo",
+        in_schema=False,
+    ),
+    Wrong(
+        "asha-without-length",
+        edit("epochs: 2", "epochs: {int: [2, 4]}")
+        + "scheduler: {name: asha}\nsearch: {sampler: random, num_trials: 2}\n",
+        "study.yaml:7: space[0].epochs: ",
+        "asha needs one number of epochs",
+        in_schema=False,
+    ),
+    Wrong("missing-name", edit("name: demo\n", ""), "study.yaml: name: ", "missing; add it", in_schema=True),
+    Wrong("missing-space", "name: a\ndataset: digits\n", "study.yaml: space: ", "missing; add it", in_schema=True),
+    *(
+        Wrong(
+            f"space-{value}",
+            f"name: a\ndataset: digits\nspace: {value}\n",
+            "study.yaml:3: space: ",
+            fix,
+            in_schema=True,
+        )
+        for value, fix in {
+            "[]": "so the study has no trials; add one, such as - model: vae",
+            "": "None should be a list",
+            "vae": "'vae' should be a list",
+            "{model: vae}": "should be a list",
+        }.items()
+    ),
+]

@@ -1,0 +1,177 @@
+"""TrialSettings: what is legal, what it becomes, and how the rest is refused."""
+
+import dataclasses
+import json
+import math
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from models.settings import (
+    SETTINGS,
+    VSC_ONLY,
+    GammaLink,
+    ModelName,
+    SharpnessSchedule,
+    TrialSettings,
+    check_setting,
+)
+
+VAE: dict[str, Any] = {"model": "vae", "latent_dim": 8}
+VSC: dict[str, Any] = {"model": "vsc", "latent_dim": 8, "alpha": 0.2}
+
+positive = st.floats(0, exclude_min=True, allow_infinity=False)
+shared = {
+    "latent_dim": st.integers(1, 10**6),
+    "beta": positive,
+    "hidden": st.lists(st.integers(1, 10**6), min_size=1, max_size=4).map(tuple),
+    "learning_rate": positive,
+    "batch_size": st.integers(1, 10**6),
+    "epochs": st.integers(1, 10**6),
+    "num_validation": st.integers(0, 10**6),
+    "seed": st.integers(0, 2**63),
+}
+vaes = st.builds(TrialSettings, model=st.just("vae"), **shared)
+vscs = st.builds(
+    TrialSettings,
+    model=st.just("vsc"),
+    alpha=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    gamma_link=st.sampled_from([None, *get_args(GammaLink)]),
+    sharpness_schedule=st.sampled_from([None, *get_args(SharpnessSchedule)]),
+    **shared,
+)
+
+WHOLE = ["latent_dim", "batch_size", "epochs", "num_validation", "seed"]
+POSITIVE = ["beta", "learning_rate"]
+
+
+@given(settings=st.one_of(vaes, vscs))
+@hypothesis_settings(deadline=None)
+def test_settings_survive_json(settings: TrialSettings) -> None:
+    assert TrialSettings(**json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+@given(settings=st.one_of(vaes, vscs))
+@hypothesis_settings(deadline=None)
+def test_every_value_has_the_type_that_its_setting_says(settings: TrialSettings) -> None:
+    values = settings.to_dict()
+    assert all(type(values[name]) is int for name in WHOLE)
+    assert all(type(values[name]) is float for name in POSITIVE)
+    assert type(settings.hidden) is tuple
+    assert all(type(width) is int for width in settings.hidden)
+
+
+def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
+    assert TrialSettings(**VAE).to_dict() == VAE | {
+        "beta": 1.0,
+        "hidden": [400],
+        "learning_rate": 1e-3,
+        "batch_size": 32,
+        "epochs": 11,
+        "num_validation": 0,
+        "seed": 0,
+    }
+    with pytest.raises(TypeError, match="latent_dim"):
+        TrialSettings(model="vae")
+
+
+def test_a_vsc_gets_the_link_and_the_schedule_of_the_reports_code() -> None:
+    settings = TrialSettings(**VSC)
+    assert (settings.gamma_link, settings.sharpness_schedule) == ("exp_relu", "per_epoch")
+    given = TrialSettings(**VSC, gamma_link="sigmoid", sharpness_schedule="ramp")
+    assert (given.gamma_link, given.sharpness_schedule) == ("sigmoid", "ramp")
+
+
+def test_a_default_spelled_out_is_the_same_trial_as_one_left_out() -> None:
+    assert TrialSettings(**VSC, gamma_link="exp_relu", sharpness_schedule="per_epoch") == TrialSettings(**VSC)
+
+
+def test_a_vae_is_stored_without_the_settings_of_a_vsc() -> None:
+    assert not set(VSC_ONLY) & TrialSettings(**VAE).to_dict().keys()
+    assert set(VSC_ONLY) <= TrialSettings(**VSC).to_dict().keys()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrialSettings(**VAE).latent_dim = 3  # type: ignore[misc]
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert all(len(field.metadata["help"]) > 10 for field in SETTINGS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [
+        ("latent_dim", 8.0, 8),
+        ("beta", 2, 2.0),
+        ("learning_rate", 1, 1.0),
+        ("hidden", [400, 200], (400, 200)),
+        ("hidden", 400, (400,)),
+        ("hidden", [400.0], (400,)),
+        ("alpha", None, None),
+        ("gamma_link", None, None),
+    ],
+)
+def test_a_value_becomes_what_is_meant(name: str, given: Any, meant: Any) -> None:
+    checked = check_setting(name, given)
+    assert checked == meant
+    assert type(checked) is type(meant)
+
+
+REFUSED = [
+    ("model", "gan", "vae, vsc"),
+    ("model", None, "vae, vsc"),
+    ("model", ["vae"], "vae, vsc"),
+    ("gamma_link", "relu", "exp_relu, sigmoid"),
+    ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
+    *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
+    *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0), strict=True)),
+    *((name, 0, "at least 1") for name in ("latent_dim", "batch_size", "epochs")),
+    *((name, bad, "a number, such as 0.2") for name in (*POSITIVE, "alpha") for bad in ("0.2", False, [0.2])),
+    *((name, None, "a number") for name in POSITIVE),
+    *(
+        (name, bad, "positive, finite number; give one such as")
+        for name in POSITIVE
+        for bad in (0, -1.0, math.inf, math.nan, 10**400, -(10**400))
+    ),
+    *(("alpha", bad, r"inside \(0, 1\); give a number such as 0.2") for bad in (0, 1, -0.1, 1.1, math.nan, 10**400)),
+    ("hidden", [], r"such as \[400\]"),
+    ("hidden", [16, 0], "at least 1"),
+    ("hidden", [16, 0.5], "whole number"),
+    ("hidden", "400", "whole number"),
+    ("hidden", None, "whole number"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "fix"), REFUSED, ids=[f"{n}={str(v)[:9]}" for n, v, _ in REFUSED])
+def test_a_wrong_value_is_refused_with_the_setting_and_the_fix(name: str, value: Any, fix: str) -> None:
+    """The same sentence from the settings of a trial as from a study file that gives one value of many."""
+    with pytest.raises(ValueError, match=f"^{name}: .*{fix}"):
+        TrialSettings(**(VSC | {name: value}))
+    with pytest.raises(ValueError, match=f"^{name}: .*{fix}"):
+        check_setting(name, value)
+
+
+def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
+    assert {name for name, _, _ in REFUSED} == set(SETTINGS)
+
+
+@pytest.mark.parametrize("name", VSC_ONLY)
+def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str) -> None:
+    value = {"alpha": 0.2, "gamma_link": "sigmoid", "sharpness_schedule": "ramp"}[name]
+    with pytest.raises(ValueError, match=f"^{name}: a vae has none; remove it, or set model: vsc"):
+        TrialSettings(**VAE, **{name: value})
+
+
+def test_a_vsc_without_alpha_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^alpha: a vsc needs one; give a number inside \(0, 1\)"):
+        TrialSettings(model="vsc", latent_dim=8)
+
+
+def test_every_model_has_settings_that_are_legal() -> None:
+    made = {TrialSettings(**values).model for values in (VAE, VSC)}
+    assert made == set(get_args(ModelName))
