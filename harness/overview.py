@@ -7,6 +7,7 @@ from statistics import median
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from harness.datasets import load_dataset
 from harness.errors import InputError
@@ -61,7 +62,8 @@ def summarise_status(study: Study, results: Path, data_dir: Path | None) -> Rend
             lines.append(f"begun: {state.trial.label}, {s.epochs - state.epochs_left} of {s.epochs} epochs stored")
         elif state.result is not None and state.status in ("diverged", "failed"):
             log = TrialFolder(folder, state.trial.trial_id).log
-            lines.append(f"{state.status}: {state.trial.label}: {state.result.error} ({log})")
+            # As text: brackets in an error, as in [Errno 28], are no markup.
+            lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({log})"))
     return Group(*lines)
 
 

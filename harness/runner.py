@@ -3,18 +3,20 @@
 import errno
 import itertools
 import json
-import logging
 import os
+import signal
 import tempfile
+import threading
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from harness.cluster import connect, count_slots, quieten_ray, redirect_log
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
@@ -72,11 +74,11 @@ def run_study(
         source = make_source(study, dataset, folder)
         check_writable(folder, _estimate_bytes(source, folder, dataset))
         _write_study(folder, study, study_text, source)
-        run = _StudyRun(study, source, folder, dataset, console)
+        run = StudyRun(study, source, folder, dataset, console)
         return run.run(address, draw)
 
 
-class _StudyRun:
+class StudyRun:
     """The driver's side of a running study: what Tune's callback and the source of trials share."""
 
     def __init__(self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console) -> None:
@@ -92,7 +94,9 @@ class _StudyRun:
         self.running: dict[str, Trial] = {}
         self.seen: dict[str, int] = {}  # trial_id -> epochs that its checkpoint held when it was begun
         self.num_trained = 0
-        self.disk_full: str | None = None
+        self.startup_seconds = 0.0  # until the first epoch was reported
+        self.interrupted = False  # by the user; what is running then is neither stopped nor failed
+        self.disk_full = False
         self._tables_at = self.started
         for trial in source.trials:
             if (result := TrialFolder(folder, trial.trial_id).read_result()) is not None:
@@ -108,19 +112,21 @@ class _StudyRun:
                 self.tracker.update(trial, self.results[trial.trial_id])
 
     def run(self, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
+        """Train what is open, then write the tables, draw the figures and end the parent run."""
         first = self.source.next()
-        interrupted, startup_seconds = False, 0.0
         if first is not None:
             self.progress.set_epochs_left(self._count_epochs_left(first))
             with self.progress:
-                interrupted, startup_seconds = _run_tune(self, first, address)
+                _run_tune(self, first, address)
         if self.disk_full:
-            raise InputError(f"{self.folder}: {self.disk_full}; free some space and run the study again")
+            raise InputError(
+                f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
+            )
         self.tracker.flush()
         tables = self.write_tables()
         figures = draw(self.folder)
         unsent = self.tracker.close(
-            "KILLED" if interrupted else "FINISHED",
+            "KILLED" if self.interrupted else "FINISHED",
             artifacts={
                 None: [self.folder / "study.yaml", self.folder / "resolved.json"],
                 "tables": tables,
@@ -140,9 +146,9 @@ class _StudyRun:
             num_done=sum(r is not None and r.status in ("finished", "stopped") for r in results),
             num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in results),
             num_trained=self.num_trained,
-            interrupted=interrupted,
+            interrupted=self.interrupted,
             seconds=time.monotonic() - self.started,
-            startup_seconds=startup_seconds,
+            startup_seconds=self.startup_seconds,
         )
 
     def _count_epochs_left(self, first: Trial) -> int:
@@ -150,6 +156,15 @@ class _StudyRun:
         planned = sum(t.settings.epochs for t in is_left)
         unknown = self.source.num_trials - len(self.source.trials)
         return planned + unknown * first.settings.epochs
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more is to be trained in this run."""
+        return self.interrupted or self.disk_full
+
+    def request_stop(self) -> None:
+        """Ask Tune to end, at the user's wish: no more trials, and those that run go on another time."""
+        self.interrupted = True
 
     # What follows is called by Tune's callback, in the main thread.
 
@@ -164,6 +179,7 @@ class _StudyRun:
 
     def add_row(self, trial: Trial, row: Row) -> None:
         """One epoch of a trial; the last one says how it ended."""
+        self.startup_seconds = self.startup_seconds or time.monotonic() - self.started
         before = self.results[trial.trial_id]
         if "status" in row:
             result = TrialFolder(self.folder, trial.trial_id).read_result()
@@ -186,6 +202,8 @@ class _StudyRun:
 
     def end(self, trial: Trial, error: str | None = None) -> None:
         """A trial ended: by itself, by the scheduler, or, with an error, because its process kept dying."""
+        if self.interrupted and self.results[trial.trial_id].status == "running":
+            return
         if self.running.pop(trial.trial_id, None) is None:
             return
         result = self.results[trial.trial_id]
@@ -195,7 +213,7 @@ class _StudyRun:
             TrialFolder(self.folder, trial.trial_id).write_result(result)
             self.results[trial.trial_id] = result
         if result.error and os.strerror(errno.ENOSPC) in result.error:
-            self.disk_full = os.strerror(errno.ENOSPC).lower()
+            self.disk_full = True
         self.num_trained += 1
         self.source.tell(trial, result)
         self.tracker.update(trial, result)
@@ -212,22 +230,22 @@ class _StudyRun:
         return paths
 
 
-def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, float]:
-    """Run the trials of a study; returns whether it was interrupted, and the seconds until the first epoch."""
-    _quieten_ray()
+def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
+    """Run the trials of a study."""
+    quieten_ray()
     import ray
     from ray import tune
 
     from harness.trainable import StudyTrainable
-    from harness.tune_adapter import TrialSearch, Watcher, make_scheduler
+    from harness.tune_adapter import StopOnRequest, TrialSearch, Watcher, make_scheduler
 
     is_ours = not ray.is_initialized()
-    log = _redirect_ray_log(run.folder / "ray.log")
+    log = redirect_log(run.folder / "ray.log")
     try:
         if is_ours:
-            _start_ray(address)
+            connect(address)
         study = run.study
-        num_slots = _count_slots(study)
+        num_slots = count_slots(study.resources)
         # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process
         # of its own to start, and all would run one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_slots)
@@ -241,13 +259,12 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
             report_seconds=REPORT_SECONDS if study.scheduler.name == "fifo" else 0.0,
         )
         resources = {"cpu": study.resources.cpu, "gpu": study.resources.gpu}
-        watcher = Watcher(run)
         # Tune keeps its own bookkeeping in files that we do not need: what counts is in the trials' folders.
         with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(trainable, resources),
                 tune_config=tune.TuneConfig(
-                    search_alg=TrialSearch(run.source, first, gpu=study.resources.gpu > 0),
+                    search_alg=TrialSearch(run, first),
                     scheduler=make_scheduler(study),
                     num_samples=run.source.num_trials,
                     # An adaptive sampler is asked only when its answer can be used at once.
@@ -259,88 +276,44 @@ def _run_tune(run: _StudyRun, first: Trial, address: str | None) -> tuple[bool, 
                 run_config=tune.RunConfig(
                     name=study.name,
                     storage_path=scratch,
-                    callbacks=[watcher],
+                    callbacks=[Watcher(run)],
+                    stop=StopOnRequest(run),
                     # Tune would ask a trial for a checkpoint of Tune's own when it ends.
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
                     verbose=0,
                 ),
             )
-            tuner.fit()
-        return bool(run.running), watcher.startup_seconds
-    except KeyboardInterrupt:
-        return True, 0.0
+            with _on_ctrl_c(run.request_stop):
+                tuner.fit()
+    except KeyboardInterrupt:  # while Ray was starting, or the second one
+        run.request_stop()
     finally:
         if is_ours:
             ray.shutdown()
         log.close()
 
 
-def _count_slots(study: Study) -> int:
-    """How many trials the cluster runs at once."""
-    import ray
+@contextmanager
+def _on_ctrl_c(request_stop: Callable[[], None]) -> Iterator[None]:
+    """Inside, a first Ctrl-C is a request, and a second one interrupts."""
+    before = signal.getsignal(signal.SIGINT)
 
-    available = ray.cluster_resources()
-    wanted = {"CPU": study.resources.cpu, "GPU": study.resources.gpu}
-    slots = min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
-    if slots < 1:
-        has = ", ".join(f"{available.get(kind, 0):g} {kind}" for kind in wanted)
-        raise InputError(
-            f"study {study.name}: resources: a trial asks for {wanted['CPU']:g} CPU and {wanted['GPU']:g} GPU, but "
-            f"this machine or cluster has {has}; ask for less with --set resources.gpu=0 or resources.cpu=1"
-        )
-    return slots
+    def handle(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        request_stop()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _name_trial(trial: Any) -> str:
     return str(trial.config["trial_id"])
-
-
-def _start_ray(address: str | None, num_cpus: int | None = None) -> None:
-    import ray
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray's own, which the user can do nothing about
-        try:
-            ray.init(
-                address=address,
-                num_cpus=num_cpus,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            if address is None:
-                raise
-            raise InputError(
-                f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]}); start one with "
-                "`ray start --head`, or leave --address out to use this machine"
-            ) from None
-
-
-def _quieten_ray() -> None:
-    """Before Ray is imported: its output, its notices and its loggers off."""
-    environment = {
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    }
-    os.environ.update(environment)
-
-
-def _redirect_ray_log(path: Path) -> logging.Handler:
-    """Send what Ray's driver side logs to a file: a trial's death is told in our own words."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-    return handler
 
 
 def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:

@@ -320,7 +320,12 @@ class Tracker:
     def flush(self) -> None:
         """Wait until all news so far is sent, or until that fails."""
         deadline = time.monotonic() + GIVE_UP_SECONDS
-        while (self._pending or self._busy) and self.problem is None and self._thread.is_alive() and time.monotonic() < deadline:
+        while (
+            (self._pending or self._busy)
+            and self.problem is None
+            and self._thread.is_alive()
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
 
     def _work(self) -> None:

@@ -1,6 +1,5 @@
 """What Ray Tune calls: where its trials come from, who hears of their epochs, which of them it stops."""
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -8,30 +7,31 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from harness.ledger import Trial
-from harness.search import Source
 from harness.study import Study
 
 if TYPE_CHECKING:
-    from harness.runner import _StudyRun
+    from harness.runner import StudyRun
 
 
 class TrialSearch(Searcher):  # type: ignore[misc]
-    """Hands Tune the trials of a source, one by one. The source itself is told by the watcher."""
+    """Hands Tune the trials of a study's source, one by one. The source itself is told by the watcher."""
 
-    def __init__(self, source: Source, first: Trial, *, gpu: bool) -> None:
+    def __init__(self, run: "StudyRun", first: Trial) -> None:
         super().__init__()
-        self._source, self._first, self._gpu = source, first, gpu
+        self._run = run
+        self._first: Trial | None = first
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which names nothing of ours)
         """The next trial as Tune's config, or Searcher.FINISHED."""
-        trial = self._first or self._source.next()
-        self._first = None  # type: ignore[assignment]
+        if self._run.is_stopping:
+            return Searcher.FINISHED
+        trial, self._first = self._first or self._run.source.next(), None
         if trial is None:
             return Searcher.FINISHED
         return {
             "trial_id": trial.trial_id,
             "settings": trial.settings.to_dict(),
-            "gpu": self._gpu,
+            "gpu": self._run.study.resources.gpu > 0,
             "trial": trial,
         }
 
@@ -48,12 +48,29 @@ class TrialSearch(Searcher):  # type: ignore[misc]
         return {}
 
 
+class StopOnRequest(tune.Stopper):  # type: ignore[misc]
+    """Ends the experiment when the user asks for it, or when the disk is full."""
+
+    def __init__(self, run: "StudyRun") -> None:
+        self._run = run
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Stop no trial by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to end now."""
+        return self._run.is_stopping
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
 class Watcher(tune.Callback):  # type: ignore[misc]
     """Passes what happens to Tune's trials on to the study's run."""
 
-    def __init__(self, run: "_StudyRun") -> None:
+    def __init__(self, run: "StudyRun") -> None:
         self._run = run
-        self.startup_seconds = 0.0
 
     def on_trial_start(self, **info: Any) -> None:
         """A process starts on a trial."""
@@ -61,7 +78,6 @@ class Watcher(tune.Callback):  # type: ignore[misc]
 
     def on_trial_result(self, **info: Any) -> None:
         """Epochs have been trained."""
-        self.startup_seconds = self.startup_seconds or time.monotonic() - self._run.started
         for row in info["result"]["rows"]:
             self._run.add_row(info["trial"].config["trial"], row)
 

@@ -26,12 +26,12 @@ def ray_cluster() -> Iterator[str]:
     """A cluster of two cores on this machine; its address."""
     import ray
 
-    from harness.runner import _quieten_ray, _start_ray
+    from harness.cluster import connect, quieten_ray
 
-    _quieten_ray()
+    quieten_ray()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _start_ray(None, num_cpus=2)
+        connect(None, num_cpus=2)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
 
@@ -47,9 +47,7 @@ def run(ray_cluster: str, tmp_path: Path) -> Callable[..., tuple[Outcome, str]]:
         with warnings.catch_warnings():
             # Ray and MLflow warn of their own affairs; ours are errors in the tests of our own code.
             warnings.simplefilter("ignore")
-            outcome = run_study(
-                study, dump_study(study), results=results, console=Console(file=output, width=200)
-            )
+            outcome = run_study(study, dump_study(study), results=results, console=Console(file=output, width=200))
         return outcome, output.getvalue()
 
     return run

@@ -126,8 +126,8 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 BAD_INPUT = {
-    "unknown key": (["run", "tiny.yaml"], "seeds: [0, 1]", "seed: [0, 1]", "tiny.yaml:7: seed: unknown key; did you mean"),
-    "alpha": (["run", "tiny.yaml"], "[0.2, 0.5]", "[0.2, 1.5]", "tiny.yaml:6: space[1].alpha: 1.5 is not inside (0, 1)"),
+    "unknown key": (["run", "tiny.yaml"], "seeds: [0, 1]", "seed: [0, 1]", "tiny.yaml:8: seed: unknown key; did you mean"),
+    "alpha": (["run", "tiny.yaml"], "[0.2, 0.5]", "[0.2, 1.5]", "tiny.yaml:7: space[1].alpha: 1.5 is not inside (0, 1)"),
     "not yaml": (["plan", "tiny.yaml"], "seeds: [0, 1]", "seeds: [0, 1", "tiny.yaml:"),
     "not a slug": (["run", "tiny.yaml"], "name: tiny", "name: ../tiny", "tiny.yaml:2: name: '../tiny' is not a slug"),
     "no dataset": (["run", "tiny.yaml"], "digits", "mnist", "spikeslab data fetch mnist"),

@@ -96,7 +96,7 @@ WRONG_FIELDS = [
     _wrong("name-empty", "demo", "''", "1: name", "'' is not a slug"),
     _wrong("name-upper", "demo", "Demo", "1: name", "'Demo' is not a slug"),
     _wrong("name-file", "demo", "mlflow.db", "1: name", "'mlflow.db' is not a slug"),
-    _wrong("name-newline", "demo", '"demo\\n"', "1: name", "is not a slug"),
+    _wrong("name-newline", "demo", '"demo\\n"', "1: name", "is not a slug", in_schema=False),
     _wrong("name-long", "demo", "a" * 81, "1: name", "at most 80"),
     _wrong("name-very-long", "demo", "a" * 100_000, "1: name", "at most 80"),
     _wrong("name-number", "demo", "7", "1: name", "7 should be a string"),

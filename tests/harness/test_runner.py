@@ -81,7 +81,9 @@ def test_the_parent_run_holds_study_tables_and_figures(run: Run, tmp_path: Path)
     assert store.client.get_run(store.parent_id).info.status == "FINISHED"
     children = runs_of(tmp_path / "results")
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
-    assert {"checkpoint.safetensors", "log.txt"} <= {i.path for i in store.client.list_artifacts(children[0].info.run_id)}
+    assert {"checkpoint.safetensors", "log.txt"} <= {
+        i.path for i in store.client.list_artifacts(children[0].info.run_id)
+    }
 
 
 def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, tmp_path: Path) -> None:
@@ -256,7 +258,9 @@ def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, t
     run(study)
     results = tmp_path / "results"
     before = read(results / "small")
-    checkpoints = {p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/checkpoint.safetensors")}
+    checkpoints = {
+        p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/checkpoint.safetensors")
+    }
     shutil.rmtree(results / "small")
     collected = collect_study(study, results)
     assert (collected.num_trials, collected.num_sent, collected.num_restored) == (3, 0, 3)
@@ -301,5 +305,3 @@ def test_a_study_that_runs_already_is_refused(run: Run, tmp_path: Path) -> None:
         pytest.raises(ValueError, match="is being run by another process"),
     ):
         run(make_study())
-
-

@@ -390,8 +390,11 @@ def test_a_space_with_fewer_points_than_trials_ends_when_it_is_used_up(tmp_path:
     searching = Searching(tmp_path, dataset, TINY)
     ran = searching.run()
     assert len(ran) == len(set(ids(ran))) == 3
-    assert ids(searching.source().trials) == ids(ran)
-    assert searching.source().next() is None
+    again = searching.source()
+    assert (ids(again.trials), again.num_trials) == (ids(ran), 3)
+    before = len(searching.optuna_trials())
+    assert again.next() is None
+    assert len(searching.optuna_trials()) == before < 50  # nothing was asked for in vain
     assert TrialState.RUNNING not in [t.state for t in searching.optuna_trials()]
 
 

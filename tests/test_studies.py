@@ -1,0 +1,101 @@
+"""The files in studies/: each loads and asks a question; their JSON schema is current and sees what it can."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from harness.search import make_source
+from harness.study_file import build_study_schema, dump_study, load_study
+from harness.yamlfile import read_yaml_mapping
+from tests.harness.small_studies import GOOD, WRONG_FIELDS, Wrong
+
+FOLDER = Path(__file__).parents[1] / "studies"
+FILES = sorted(FOLDER.glob("*.yaml"))
+SCHEMA = FOLDER / "schema.json"
+REGENERATE = (
+    'studies/schema.json is not current; write it anew with: .venv/bin/python -c "from harness.study_file import '
+    "build_study_schema; print(build_study_schema(), end='')\" > studies/schema.json"
+)
+
+every_file = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+
+
+def complaints(content: Any) -> list[str]:
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    return [error.message for error in validator.iter_errors(content)]
+
+
+def read(text: str) -> dict[str, Any]:
+    return read_yaml_mapping(text, Path("study.yaml"))[0]
+
+
+def test_there_are_studies_and_nothing_else() -> None:
+    names = {path.name for path in FOLDER.iterdir()}
+    needed = {"quickstart", "elbo-vs-latent-dim", "reference-check", "example-random", "example-tpe"}
+    assert needed <= {path.stem for path in FILES}
+    assert names == {path.name for path in FILES} | {"schema.json"}
+
+
+@every_file
+def test_a_study_loads_and_is_named_as_its_file(path: Path) -> None:
+    assert load_study(path).name == path.stem
+
+
+@every_file
+def test_a_study_begins_with_its_schema_and_its_question(path: Path) -> None:
+    first, second, *_ = path.read_text().splitlines()
+    assert first == "# yaml-language-server: $schema=schema.json"
+    assert second.startswith("# ")
+    assert "?" in second
+
+
+@every_file
+def test_a_study_has_trials_that_its_dataset_can_have(path: Path, tmp_path: Path) -> None:
+    study = load_study(path)
+    grid = list(study.enumerate_grid()) if study.search.sampler == "grid" else [None] * (study.search.num_trials or 0)
+    assert 0 < len(grid) * len(study.seeds) < 1000
+    if study.dataset == "digits":
+        from harness.datasets import load_dataset
+
+        assert make_source(study, load_dataset("digits"), tmp_path).num_trials == len(grid) * len(study.seeds)
+
+
+@every_file
+def test_a_study_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "again.yaml").write_text(dump_study(load_study(path)))
+    assert load_study(tmp_path / "again.yaml") == load_study(path)
+
+
+# The JSON schema
+
+
+def test_the_schema_is_current() -> None:
+    assert SCHEMA.read_text() == build_study_schema(), REGENERATE
+
+
+def test_the_schema_is_a_schema_that_describes_every_field() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    fields = list(schema["properties"].items())
+    for definition in schema["$defs"].values():
+        fields += definition["properties"].items()
+    assert len(fields) > 30
+    assert [name for name, field in fields if not field.get("description")] == []
+
+
+@every_file
+def test_a_study_is_right_by_the_schema(path: Path) -> None:
+    assert complaints(read(path.read_text())) == []
+
+
+@pytest.mark.parametrize("wrong", [w for w in WRONG_FIELDS if w.in_schema], ids=lambda wrong: wrong.id)
+def test_the_schema_sees_a_mistake_of_form(wrong: Wrong) -> None:
+    assert complaints(read(GOOD)) == []
+    assert complaints(read(wrong.text)) != []
+
+
+def test_most_mistakes_are_mistakes_of_form() -> None:
+    assert sum(wrong.in_schema for wrong in WRONG_FIELDS) > 70
