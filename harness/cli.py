@@ -93,9 +93,10 @@ def run(
         raise typer.Exit(INTERRUPTED)
     folder = results / loaded.name
     trained = f"{outcome.num_trained} trained now" if outcome.num_trained else "nothing to train"
+    startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
     console.print(
         f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
-        f"{format_duration(outcome.seconds)}. Figures: {folder / 'figures'}. Runs: spikeslab ui",
+        f"{format_duration(outcome.seconds)}{startup}. Figures: {folder / 'figures'}. Runs: spikeslab ui",
         soft_wrap=True,
     )
     if outcome.num_failed:

@@ -65,7 +65,9 @@ class MlflowStore:
                 raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
             if experiment is None:
                 location = (results / "mlartifacts" / study).absolute().as_uri() if is_local else None
-                self.experiment_id = self.client.create_experiment(study, artifact_location=location)
+                self.experiment_id = self.client.create_experiment(
+                    study, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
+                )
             else:
                 self.experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":

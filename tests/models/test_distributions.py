@@ -201,8 +201,8 @@ class TestHardSamples:
         assert (cdf - ranks).abs().max() < 1.95 / math.sqrt(len(cdf))  # Kolmogorov-Smirnov, p = 0.001
 
     def test_they_carry_no_gradient(self) -> None:
-        gamma = double(0.5).requires_grad_()
-        assert not SpikeAndSlab(gamma, double(0), double(1)).sample(generator=make_generator(0)).requires_grad
+        parameters = [double(value).requires_grad_() for value in (0.5, 0.0, 1.0)]
+        assert not SpikeAndSlab(*parameters).sample(generator=make_generator(0)).requires_grad
 
 
 class TestRelaxedSamples:

@@ -1,0 +1,61 @@
+"""Our models beside the report's published curves, and the harness beside the time its trials take: `make slow`."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.e2e.conftest import REPOSITORY, Spikeslab
+
+PUBLISHED = Path(__file__).parents[1] / "data" / "report_training_curves.csv"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif("SPIKESLAB_DATA" not in os.environ, reason="needs MNIST; SPIKESLAB_DATA names its folder")
+def test_test_loss_is_within_one_and_a_half_percent_of_the_report(spikeslab: Spikeslab, folder: Path) -> None:
+    study = str(REPOSITORY / "studies" / "reference-check.yaml")
+    done = spikeslab("run", study, "--data", os.environ["SPIKESLAB_DATA"], timeout=1700)
+    assert done.returncode == 0, done.stderr
+    results = folder / "results" / "reference-check"
+    trials = pd.read_parquet(results / "trials.parquet")
+    history = pd.read_parquet(results / "history.parquet")
+    ours = history.merge(trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id")
+    keys = ["model", "alpha", "latent_dim", "epoch"]
+    both = ours.fillna({"alpha": 0}).merge(pd.read_csv(PUBLISHED).fillna({"alpha": 0}), on=keys)
+    assert len(both) == 27
+    deviation = both["test/loss"] / both["test_loss"] - 1
+    worst = both.loc[deviation.abs().idxmax()]
+    print("\ndeviation of test/loss from the report's, percent, by epoch")
+    print((both.assign(percent=100 * deviation).pivot_table("percent", keys[:3], "epoch")).round(2))
+    print(
+        f"largest: {100 * deviation.abs().max():.2f}% ({worst.model} alpha {worst.alpha:g} latent {worst.latent_dim}, "
+        f"epoch {worst.epoch})"
+    )
+    assert deviation.abs().max() <= 0.015
+
+
+@pytest.mark.slow
+def test_the_harness_adds_little_to_the_time_of_its_trials(spikeslab: Spikeslab, folder: Path) -> None:
+    study = str(REPOSITORY / "studies" / "quickstart.yaml")
+    started = time.monotonic()
+    done = spikeslab("run", study, timeout=300)
+    seconds = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(folder / "results" / "quickstart" / "trials.parquet")
+    assert len(trials) == 60
+    assert (trials.epochs_trained >= 30).all()
+    match = re.search(r"start-up (\d+) s", done.stdout)
+    assert match is not None
+    startup = int(match[1])
+    training = trials.train_seconds.sum() / min(os.cpu_count() or 1, 60)
+    print(
+        f"\nquickstart: {seconds:.1f} s in all, {startup} s of it start-up; training {training:.1f} s per core; "
+        f"ratio {(seconds - startup) / training:.2f}"
+    )
+    assert seconds - startup <= 1.3 * training
+    assert startup <= 15
+    assert seconds <= 75

@@ -1,0 +1,114 @@
+"""The MLflow UI on a study's store, seen through a real browser."""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.tracking import MlflowStore
+from tests.e2e.conftest import Spikeslab, command
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def server(folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_cluster: str) -> Iterator[str]:
+    """`spikeslab ui` on a study of two trials; its address."""
+    done = spikeslab("run", "tiny.yaml", "--set", "seeds=[0]", "--address", ray_cluster)
+    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        command("ui", "--port", str(port)),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                break
+        except OSError:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    yield address
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    for child in children:
+        child.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    psutil.wait_procs(children, timeout=30)
+
+
+@pytest.fixture
+def browse(server: str, tmp_path: Path) -> Callable[[str], str]:
+    """The text of a page of the UI, once its scripts have run; keeps a screenshot beside it."""
+
+    def browse(route: str) -> str:
+        assert CHROMIUM is not None
+        name = re.sub(r"\W+", "-", route)
+        flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
+        page = subprocess.run(
+            [
+                CHROMIUM,
+                *flags.split(),
+                f"--user-data-dir={tmp_path / 'browser'}",
+                "--window-size=1400,1000",
+                "--virtual-time-budget=30000",
+                f"--screenshot={tmp_path / name}.png",
+                "--dump-dom",
+                f"{server}/#/{route}",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.stdout))
+
+    return browse
+
+
+def test_the_ui_shows_parent_children_params_curves_and_figures_on_this_machine_only(
+    server: str, folder: Path, browse: Callable[[str], str]
+) -> None:
+    port = int(server.rpartition(":")[2])
+    listening = {c.laddr.ip for c in psutil.net_connections("inet") if c.laddr.port == port and c.status == "LISTEN"}
+    assert listening == {"127.0.0.1"}
+    if CHROMIUM is None:
+        pytest.skip("the rest needs a browser: chromium or google-chrome")
+
+    store = MlflowStore("tiny", folder / "results", create=False)
+    store.open()
+    child = store._search("tags.`spikeslab.kind` = 'trial'")[0]
+    runs = browse(f"experiments/{store.experiment_id}/runs")
+    assert "tiny" in runs
+    assert "5 matching runs" in runs  # the parent and four children
+
+    overview = browse(f"experiments/{store.experiment_id}/runs/{child.info.run_id}")
+    assert child.data.tags["mlflow.runName"] in overview
+    assert "Parent run tiny" in overview
+    for parameter, value in child.data.params.items():
+        assert f"{parameter} {value}" in overview
+    assert f"test/elbo {child.data.metrics['test/elbo']}" in overview
+
+    curves = browse(f"experiments/{store.experiment_id}/runs/{child.info.run_id}/model-metrics")
+    assert all(section in curves for section in ("code (4)", "train (3)", "test (6)"))
+
+    figures = browse(f"experiments/{store.experiment_id}/runs/{store.parent_id}/artifacts/figures/convergence.png")
+    assert "figures/convergence.png" in figures
+    assert all(name in figures for name in ("tables", "study.yaml", "resolved.json"))
