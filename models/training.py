@@ -166,8 +166,8 @@ def _fit_epoch(state: TrainState, settings: TrialSettings, images: Tensor) -> Ep
             epochs=settings.epochs,
         )
         elbo = state.model.compute_elbo(to_pixels(images[batch]), noise, sharpness=sharpness)
-        # The sum over the batch, as in the report's code: Adam does not see the scale, but for its epsilon, which weighs
-        # on the small gradients of latents that are almost always off.
+        # The sum over the batch, as in the report's code: Adam does not see the scale, but for its epsilon, which
+        # weighs on the small gradients of latents that are almost always off.
         (settings.beta * elbo.rate + elbo.distortion).sum().backward()
         state.optimizer.step()
         terms[i, 0], terms[i, 1] = elbo.rate.detach().mean(), elbo.distortion.detach().mean()

@@ -125,31 +125,32 @@ def test_every_command_is_in_the_readme() -> None:
     assert [words for words in list_commands() if f"spikeslab {' '.join(words)}" not in readme] == []
 
 
+# arguments, text of the study file to replace, its replacement, what the one sentence must hold
 BAD_INPUT = {
-    "unknown key": (["run", "tiny.yaml"], "seeds: [0, 1]", "seed: [0, 1]", "tiny.yaml:8: seed: unknown key; did you mean"),
-    "alpha": (["run", "tiny.yaml"], "[0.2, 0.5]", "[0.2, 1.5]", "tiny.yaml:7: space[1].alpha: 1.5 is not inside (0, 1)"),
-    "not yaml": (["plan", "tiny.yaml"], "seeds: [0, 1]", "seeds: [0, 1", "tiny.yaml:"),
-    "not a slug": (["run", "tiny.yaml"], "name: tiny", "name: ../tiny", "tiny.yaml:2: name: '../tiny' is not a slug"),
-    "no dataset": (["run", "tiny.yaml"], "digits", "mnist", "spikeslab data fetch mnist"),
-    "no file": (["run", "other.yaml"], "", "", "other.yaml: cannot be read"),
-    "no study": (["status", "other"], "", "", "other: no study of that name"),
-    "no tables": (["plot", "tiny.yaml"], "", "", "trials.parquet"),
-    "nothing to collect": (["collect", "tiny.yaml"], "", "", "run a study first"),
-    "no database": (["ui"], "", "", "mlflow.db: no such database"),
-    "no such dataset": (["data", "verify", "cifar"], "", "", "digits"),
-    "bad override": (["run", "tiny.yaml", "--set", "epochs"], "", "", "--set epochs: not key=value"),
-    "results is a file": (["run", "tiny.yaml", "--results", "tiny.yaml"], "", "", "choose another folder with --results"),
-}  # fmt: skip
+    "unknown key": ("run tiny.yaml", "seeds: [0, 1]", "seed: [0, 1]", "tiny.yaml:8: seed: unknown key; did you mean"),
+    "alpha": ("run tiny.yaml", "[0.2, 0.5]", "[0.2, 1.5]", "tiny.yaml:7: space[1].alpha: 1.5 is not inside (0, 1)"),
+    "not yaml": ("plan tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1", "tiny.yaml:"),
+    "not a slug": ("run tiny.yaml", "name: tiny", "name: ../tiny", "tiny.yaml:2: name: '../tiny' is not a slug"),
+    "no dataset": ("run tiny.yaml", "digits", "mnist", "spikeslab data fetch mnist"),
+    "no file": ("run other.yaml", "", "", "other.yaml: cannot be read"),
+    "no study": ("status other", "", "", "other: no study of that name"),
+    "no tables": ("plot tiny.yaml", "", "", "trials.parquet"),
+    "nothing to collect": ("collect tiny.yaml", "", "", "run a study first"),
+    "no database": ("ui", "", "", "mlflow.db: no such database"),
+    "no such dataset": ("data verify cifar", "", "", "digits"),
+    "bad override": ("run tiny.yaml --set epochs", "", "", "--set epochs: not key=value"),
+    "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
+}
 
 
 @pytest.mark.parametrize("case", BAD_INPUT.values(), ids=BAD_INPUT)
 def test_bad_input_is_one_sentence_and_status_2(
-    spikeslab: Spikeslab, folder: Path, case: tuple[list[str], str, str, str]
+    spikeslab: Spikeslab, folder: Path, case: tuple[str, str, str, str]
 ) -> None:
     arguments, old, new, expected = case
     (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace(old, new))
     before = {p for p in folder.rglob("*") if "cache" not in p.parts}
-    done = spikeslab(*arguments)
+    done = spikeslab(*arguments.split())
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert expected in done.stderr

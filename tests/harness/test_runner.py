@@ -204,7 +204,11 @@ def test_asha_stops_trials_early_and_keeps_what_they_reached(run: Run, tmp_path:
     assert {r.info.status for r in runs_of(tmp_path / "results", "halving")} == {"FINISHED"}
     assert run(study)[0].num_trained == 0
     # Without the scheduler the stopped ones go on; those that finished do not.
-    again, _ = run(Study.model_validate(study.model_dump(exclude_none=True) | {"scheduler": {"name": "fifo"}, "search": {"metric": "val/elbo"}, "defaults": {"hidden": [16], "batch_size": 128, "epochs": 9, "num_validation": 250}}))  # fmt: skip
+    changes = {
+        "scheduler": {"name": "fifo"},
+        "defaults": {"hidden": [16], "batch_size": 128, "epochs": 9, "num_validation": 250},
+    }
+    again, _ = run(Study.model_validate(study.model_dump(exclude_none=True) | changes))
     assert again.num_trained == len(stopped)
 
 
