@@ -73,7 +73,8 @@ def run_study(
     with locked(folder / ".lock", wait=False, refusal=refusal):
         source = make_source(study, dataset, folder)
         check_writable(folder, _estimate_bytes(source, folder, dataset))
-        _write_study(folder, study, study_text, source)
+        write_text_atomically(folder / "study.yaml", study_text)
+        _write_resolved(folder, study, source)
         run = StudyRun(study, source, folder, dataset, console)
         return run.run(address, draw)
 
@@ -123,6 +124,7 @@ class StudyRun:
                 f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
             )
         self.tracker.flush()
+        _write_resolved(self.folder, self.study, self.source)
         tables = self.write_tables()
         figures = draw(self.folder)
         unsent = self.tracker.close(
@@ -330,8 +332,8 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     return total
 
 
-def _write_study(folder: Path, study: Study, text: str, source: Source) -> None:
-    write_text_atomically(folder / "study.yaml", text)
+def _write_resolved(folder: Path, study: Study, source: Source) -> None:
+    """Every setting of every trial known so far, with nothing left to defaults."""
     resolved = {
         "study": study.model_dump(mode="json"),
         "trials": [{"trial_id": t.trial_id, "settings": t.settings.to_dict()} for t in source.trials],

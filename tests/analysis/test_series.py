@@ -4,6 +4,7 @@ import pytest
 
 from analysis.series import (
     MAX_SERIES,
+    MAX_SINGLES,
     NothingToDrawError,
     assign_series,
     finished_with,
@@ -64,11 +65,15 @@ def test_a_search_in_which_every_trial_is_its_own_configuration_has_no_means(
     assert means["low"].isna().all()
 
 
-@pytest.mark.parametrize(("num", "individual"), [(MAX_SERIES, False), (MAX_SERIES + 1, True)])
-def test_series_stay_series_up_to_the_limit(num: int, individual: bool) -> None:
+@pytest.mark.parametrize(
+    ("num", "num_seeds", "individual"),
+    [(MAX_SERIES, 2, False), (MAX_SERIES + 1, 2, True), (MAX_SINGLES, 1, False), (MAX_SINGLES + 1, 1, True)],
+)
+def test_series_stay_series_up_to_the_limit(num: int, num_seeds: int, individual: bool) -> None:
     study = SyntheticStudy()
     for i in range(num):
-        study.add("vae", latent_dim=8, seed=0, batch_size=16 + i)
+        for seed in range(num_seeds):
+            study.add("vae", latent_dim=8, seed=seed, batch_size=16 + i)
     rows = assign_series(study.tables().trials, apart_from=["latent_dim"])
     assert rows["individual"].all() == individual
 

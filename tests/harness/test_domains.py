@@ -200,6 +200,16 @@ def test_optuna_can_suggest_every_value_and_learns_the_order_of_a_range() -> Non
         assert is_ordered == ("range" in raw)
 
 
+def test_optuna_is_told_which_scale_is_logarithmic() -> None:
+    trial = in_memory().ask()
+    for kind in ("uniform", "loguniform"):
+        parse_domain("learning_rate", {kind: [1e-4, 1e-2]}).suggest(trial, kind)
+    assert trial.distributions == {
+        "uniform": optuna.distributions.FloatDistribution(1e-4, 1e-2),
+        "loguniform": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+    }
+
+
 # The JSON schema that editors complete and check by
 
 

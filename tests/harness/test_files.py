@@ -38,7 +38,9 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
         assert temporary.suffix == ".txt"
         temporary.write_text("new")
 
-    write_atomically(path, write)
+    with path.open() as reader:
+        write_atomically(path, write)
+        assert reader.read() == "old"  # who reads it meanwhile gets all of the old one
     assert path.read_text() == "new"
 
 

@@ -187,6 +187,7 @@ def test_in_a_terminal_one_line_is_rewritten_in_place(terminal: Console) -> None
 def test_in_a_terminal_no_line_is_wider_than_it(width: int) -> None:
     console = make_console(width=width, terminal=True)
     run_through(console, pause=0.05)
+    assert "\x1b[1A" not in written(console)  # nor was more than one line drawn, for the cursor to go back up
     lines = re.sub(r"\x1b\[[0-9?;]*[A-Za-z]", "", written(console)).replace("\r", "\n").splitlines()
     assert 0 < max(map(len, lines)) <= width
     assert "test/elbo_relaxed" in " ".join(lines) or width == 10  # the last line is folded, not cut

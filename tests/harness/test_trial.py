@@ -359,6 +359,22 @@ def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
     assert many["test/iw_bound"] > few["test/iw_bound"]
 
 
+def test_every_measurement_has_noise_of_its_own(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_stream, made = trial_module.make_stream, []
+
+    def spy(seed: int, purpose: str, epoch: int, **options: Any) -> torch.Generator:
+        made.append((seed, purpose, epoch))
+        return make_stream(seed, purpose, epoch, **options)
+
+    monkeypatch.setattr(trial_module, "make_stream", spy)
+    run(make_trial(dataset, num_validation=50, seed=7), dataset, tmp_path)
+    assert len(made) == len(set(made)) == 3 * EPOCHS + 4
+    assert {seed for seed, _, _ in made} == {7}
+    assert all(purpose.startswith("evaluate/") for _, purpose, _ in made)  # nor is any of it training's
+
+
 # Trials that do not go well
 
 
