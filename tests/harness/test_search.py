@@ -1,7 +1,7 @@
 """Where trials come from: what every source promises, and what Optuna's adds to it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import Engine, event
 
 from harness.datasets import Dataset, load_dataset
 from harness.domains import Finite
@@ -35,6 +36,18 @@ NUM_TRIALS = {"grid": 6, "random": 8, "tpe": 6, "tpe-asha": 6}
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     return load_dataset("digits")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hasty_sqlite() -> Iterator[None]:
+    """Databases of these tests need not outlive a power cut."""
+
+    def hurry(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", hurry)
+    yield
+    event.remove(Engine, "connect", hurry)
 
 
 class Searching:

@@ -160,9 +160,8 @@ def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
     assert {name for name, _, _ in REFUSED} == set(SETTINGS)
 
 
-@pytest.mark.parametrize("name", VSC_ONLY)
-def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str) -> None:
-    value = {"alpha": 0.2, "gamma_link": "sigmoid", "sharpness_schedule": "ramp"}[name]
+@pytest.mark.parametrize(("name", "value"), [("alpha", 0.2), ("gamma_link", "sigmoid"), ("sharpness_schedule", "ramp")])
+def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name}: a vae has none; remove it, or set model: vsc"):
         TrialSettings(**VAE, **{name: value})
 
