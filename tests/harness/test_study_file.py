@@ -251,7 +251,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 @given(mutated())
-@settings(max_examples=400)
+@settings(max_examples=300)
 def test_a_study_changed_anywhere_is_a_study_or_is_refused_in_one_line(folder: Path, text: str) -> None:
     path = write(folder, text)
     found = attempt(path)
