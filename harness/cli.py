@@ -159,7 +159,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
-    from harness.tracking import tracking_uri
+    from harness.mlflow_store import tracking_uri
 
     uri = tracking_uri(results)
     if uri.startswith("http"):

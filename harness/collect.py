@@ -7,11 +7,11 @@ from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.files import write_text_atomically
 from harness.ledger import TrialFolder, build_tables, write_tables
+from harness.mlflow_store import MlflowStore
 from harness.provenance import describe_provenance
 from harness.search import make_source
 from harness.study import SLUG, Study
 from harness.study_file import find_study, load_study
-from harness.tracking import MlflowStore
 
 
 @dataclass(frozen=True)

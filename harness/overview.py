@@ -74,7 +74,7 @@ class _State:
         place = TrialFolder(folder, trial.trial_id)
         self.trial = trial
         self.result: Result | None = place.read_result()
-        self.is_open = is_open(study, place)
+        self.is_open = is_open(study, self.result)
         stored = place.count_stored_epochs() if self.is_open else 0
         self.epochs_left = trial.settings.epochs - stored
         self.status: str = self.result.status if self.result else ("begun" if stored else "waiting")

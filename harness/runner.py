@@ -83,13 +83,8 @@ class StudyRun:
     """The driver's side of a running study: what Tune's callback and the source of trials share."""
 
     def __init__(self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console) -> None:
-        self.study, self.source, self.folder, self.dataset, self.console = (
-            study,
-            source,
-            folder,
-            dataset,
-            console,
-        )
+        self.study, self.source, self.folder = study, source, folder
+        self.dataset, self.console = dataset, console
         self.started = time.monotonic()
         self.results: dict[str, Result] = {}
         self.running: dict[str, Trial] = {}
@@ -102,15 +97,23 @@ class StudyRun:
         for trial in source.trials:
             if (result := TrialFolder(folder, trial.trial_id).read_result()) is not None:
                 self.results[trial.trial_id] = result
-        tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
-        self.tracker = Tracker(study.name, folder.parent, tags)
-        num_done = sum(not is_open(study, TrialFolder(folder, t.trial_id)) for t in source.trials)
-        self.progress = Progress(
-            console, num_trials=source.num_trials, num_done=num_done, metric=study.metric, mode=study.mode
+        self.tracker = Tracker(
+            study.name, folder.parent, {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
         )
         for trial in source.trials:
             if trial.trial_id in self.results:
                 self.tracker.update(trial, self.results[trial.trial_id])
+        self.progress = Progress(
+            console,
+            num_trials=source.num_trials,
+            num_done=len(source.trials) - len(self._list_open()),
+            metric=study.metric,
+            mode=study.mode,
+        )
+
+    def _list_open(self) -> list[Trial]:
+        """The trials known so far that still have to run."""
+        return [t for t in self.source.trials if is_open(self.study, self.results.get(t.trial_id))]
 
     def run(self, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
         """Train what is open, then write the tables, draw the figures and end the parent run."""
@@ -154,8 +157,7 @@ class StudyRun:
         )
 
     def _count_epochs_left(self, first: Trial) -> int:
-        is_left = [t for t in self.source.trials if is_open(self.study, TrialFolder(self.folder, t.trial_id))]
-        planned = sum(t.settings.epochs for t in is_left)
+        planned = sum(trial.settings.epochs for trial in self._list_open())
         unknown = self.source.num_trials - len(self.source.trials)
         return planned + unknown * first.settings.epochs
 
@@ -195,7 +197,8 @@ class StudyRun:
         self._count_epoch(trial, row)
         self.tracker.update(trial, result)
         if time.monotonic() - self._tables_at > TABLE_SECONDS:
-            self.write_tables()
+            with self._noticing_a_full_disk():
+                self.write_tables()
 
     def _count_epoch(self, trial: Trial, row: Row) -> None:
         value = row.get(self.study.metric)
@@ -212,7 +215,8 @@ class StudyRun:
         if result.status == "running":
             status = "stopped" if error is None else "failed"
             result = Result(status=status, history=result.history, error=error)  # type: ignore[arg-type]
-            TrialFolder(self.folder, trial.trial_id).write_result(result)
+            with self._noticing_a_full_disk():
+                TrialFolder(self.folder, trial.trial_id).write_result(result)
             self.results[trial.trial_id] = result
         if result.error and os.strerror(errno.ENOSPC) in result.error:
             self.disk_full = True
@@ -223,6 +227,15 @@ class StudyRun:
             failed=result.status in ("failed", "diverged"),
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
         )
+
+    @contextmanager
+    def _noticing_a_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            self.disk_full = True
 
     def write_tables(self) -> list[Path]:
         """The tables as things stand."""

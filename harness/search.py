@@ -50,7 +50,8 @@ class ListSource:
     def __init__(self, study: Study, dataset: Dataset, study_folder: Path) -> None:
         self.trials = plan_trials(study, dataset)
         self.num_trials = len(self.trials)
-        self._left = iter([trial for trial in self.trials if is_open(study, TrialFolder(study_folder, trial.trial_id))])
+        results = [TrialFolder(study_folder, trial.trial_id).read_result() for trial in self.trials]
+        self._left = iter([t for t, result in zip(self.trials, results, strict=True) if is_open(study, result)])
 
     def next(self) -> Trial | None:
         """The next trial of the list that has not ended."""
@@ -60,10 +61,10 @@ class ListSource:
         """Nothing to learn."""
 
 
-def is_open(study: Study, folder: TrialFolder) -> bool:
-    """Whether a trial of this study still has to run."""
+def is_open(study: Study, result: Result | None) -> bool:
+    """Whether a trial of this study, of which the ledger has this result, still has to run."""
     stops_early = study.scheduler.name != "fifo"
-    return needs_training(folder.read_result(), evaluate=study.evaluate, stops_early=stops_early)
+    return needs_training(result, evaluate=study.evaluate, stops_early=stops_early)
 
 
 def plan_trials(study: Study, dataset: Dataset) -> list[Trial]:
@@ -188,10 +189,10 @@ class OptunaSource:
             if "configuration" not in frozen.user_attrs:  # killed before the trial was known to us
                 self._optuna.tell(frozen.number, state=TrialState.FAIL)
         for trial in reversed(self.trials):
-            folder = TrialFolder(self._folder, trial.trial_id)
-            if is_open(self._study, folder):
+            result = TrialFolder(self._folder, trial.trial_id).read_result()
+            if result is None or is_open(self._study, result):
                 self._unfinished.append(trial)
-            elif (result := folder.read_result()) is not None:
+            else:
                 self.tell(trial, result)
 
     def _make_trial(self, configuration: Mapping[str, Any]) -> Trial:
@@ -219,9 +220,8 @@ class OptunaSource:
             asked.set_user_attr("configuration", configuration)
             self.trials.append(trial)
             self._numbers[trial.trial_id] = asked.number
-            folder = TrialFolder(self._folder, trial.trial_id)
-            result = folder.read_result()
-            if result is None or is_open(self._study, folder):
+            result = TrialFolder(self._folder, trial.trial_id).read_result()
+            if result is None or is_open(self._study, result):
                 return trial
             self.tell(trial, result)  # trained under an earlier version of the study's file
         return None

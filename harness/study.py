@@ -21,6 +21,9 @@ from pydantic import (
 from harness.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
+RESERVED_NAMES = ("mlartifacts",)
+"""Folders of the results that are not studies."""
+
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 MAX_NAME = 80
 MAX_TRIALS = 100_000
@@ -98,6 +101,8 @@ def _check_slug(name: str) -> str:
         raise ValueError(
             f"{name!r} is not a slug; use a-z, 0-9 and single - or _, at most {MAX_NAME}, such as elbo-vs-latent-dim"
         )
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is a folder of MLflow's among the results; choose another name")
     return name
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from harness.tracking import MlflowStore
+from harness.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 
 

@@ -15,10 +15,10 @@ import torch
 from harness.collect import collect_study
 from harness.datasets import load_dataset
 from harness.ledger import Measures, TrialFolder
+from harness.mlflow_store import MlflowStore
 from harness.runner import Outcome
 from harness.search import plan_trials
 from harness.study import Study
-from harness.tracking import MlflowStore
 from harness.trial import run_trial
 
 Run = Callable[..., tuple[Outcome, str]]
@@ -271,6 +271,23 @@ def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, t
         pd.testing.assert_frame_equal(table, expected)
     assert {p: (results / p).read_bytes() for p in checkpoints} == checkpoints
     assert run(study)[0].num_trained == 0
+
+
+def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "search_experiments", die)
+        with pytest.raises(KeyboardInterrupt):
+            MlflowStore("small", tmp_path)
+    assert not (tmp_path / "mlflow.db").exists()
+    MlflowStore("small", tmp_path)
+    store = MlflowStore("small", tmp_path, create=False)
+    assert [e.name for e in store.client.search_experiments()] == ["small", "Default"]
+    assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.lock"}
 
 
 def test_trials_share_one_read_only_copy_of_the_images(ray_cluster: str) -> None:
