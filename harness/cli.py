@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,21 +50,28 @@ Overrides = Annotated[
 RESULTS = Path("results")
 
 
-def _load(text: str, results: Path, overrides: Iterable[str] | None = None) -> tuple["Study", str]:
+def _load(
+    text: str, results: Path, overrides: Iterable[str] | None = None, *, stored_first: bool = False
+) -> tuple["Study", str]:
     """The study, and its text as it is stored with the results."""
     from harness.study_file import dump_study, find_study, load_study
 
-    path = find_study(text, results)
+    path = find_study(text, results, stored_first=stored_first)
     study = load_study(path, overrides or ())
     return study, dump_study(study) if overrides else path.read_text(encoding="utf-8")
 
 
-def _draw(folder: Path) -> list[Path]:
+def _draw(folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
     """Draw every figure that a study's tables hold."""
     from analysis.figures import draw_figures
     from analysis.tables import load_tables
 
-    return draw_figures(load_tables(folder), folder / "figures")
+    return draw_figures(load_tables(folder), folder / "figures", on_figure=on_figure)
+
+
+def _option(name: str, value: object, default: object = None) -> str:
+    """An option as the user would type it again; nothing where it has its default."""
+    return "" if value == default else f" {name} {value}"
 
 
 @app.command(epilog="Example: `spikeslab run studies/quickstart.yaml --set epochs=5 --results /tmp/results`")
@@ -84,25 +91,27 @@ def run(
 
     loaded, text = _load(study, results, overrides)
     outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=_draw)
+    again = "".join(f" --set {override}" for override in overrides or ())
+    again += _option("--results", results, RESULTS) + _option("--data", data) + _option("--address", address)
     if outcome.interrupted:
         console.print(
             f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "
-            f"`spikeslab run {study}` goes on from there.",
+            f"`spikeslab run {study}{again}` goes on from there.",
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED)
-    folder = results / loaded.name
+    folder, here = results / loaded.name, _option("--results", results, RESULTS)
     trained = f"{outcome.num_trained} trained now" if outcome.num_trained else "nothing to train"
     startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
     console.print(
         f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
-        f"{format_duration(outcome.seconds)}{startup}. Figures: {folder / 'figures'}. Runs: spikeslab ui",
+        f"{format_duration(outcome.seconds)}{startup}. Figures: {folder / 'figures'}. Runs: spikeslab ui{here}",
         soft_wrap=True,
     )
     if outcome.num_failed:
         console.print(
-            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {study}` and the logs in "
-            f"{folder / 'trials'}",
+            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {loaded.name}{here}` and the logs "
+            f"in {folder / 'trials'}",
             soft_wrap=True,
         )
         raise typer.Exit(FAILED)
@@ -122,7 +131,7 @@ def status(study: StudyArgument, results: Results = RESULTS, data: Data = None) 
     """Show how far a study is, and which of its trials failed and why."""
     from harness.overview import summarise_status
 
-    loaded, _ = _load(study, results)
+    loaded, _ = _load(study, results, stored_first=True)
     console.print(summarise_status(loaded, results, data))
 
 
@@ -133,10 +142,9 @@ def plot(
 ) -> None:
     """Draw the figures of studies again, from their tables alone."""
     for study in studies:
-        loaded, _ = _load(study, results)
-        for path in _draw(results / loaded.name):
-            if path.suffix == ".png":
-                console.print(str(path), soft_wrap=True)
+        loaded, _ = _load(study, results, stored_first=True)
+        console.print(f"{results / loaded.name / 'figures'}:", soft_wrap=True)
+        _draw(results / loaded.name, on_figure=lambda line: console.print(f"  {line}", soft_wrap=True, markup=False))
 
 
 @app.command(epilog="Example: `spikeslab collect quickstart`")

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets import load_dataset
+from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
-from harness.files import write_text_atomically
+from harness.files import locked, write_text_atomically
 from harness.ledger import TrialFolder, build_tables, write_tables
-from harness.mlflow_store import MlflowStore
+from harness.mlflow_store import MlflowStore, tracking_uri
 from harness.provenance import describe_provenance
 from harness.search import make_source
 from harness.study import SLUG, Study
@@ -30,7 +30,7 @@ def find_or_download_study(text: str, results: Path) -> Study:
         InputError: there is none in either place.
     """
     try:
-        return load_study(find_study(text, results))
+        return load_study(find_study(text, results, stored_first=True))
     except InputError:
         if not SLUG.fullmatch(text) or Path(text).suffix in (".yaml", ".yml"):
             raise
@@ -52,9 +52,25 @@ def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> 
     """
     folder = results.absolute() / study.name
     dataset = load_dataset(study.dataset, data_dir)
+    refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
+    try:
+        if not folder.exists():  # then MLflow has it, or nobody has: nothing is made for a study that was never run
+            MlflowStore(study.name, folder.parent, create=False)
+        with locked(folder / ".lock", wait=False, refusal=refusal):
+            return _collect(study, dataset, folder)
+    except InputError:
+        raise
+    except Exception as error:  # whatever MLflow raises where its store does not answer or is broken
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{tracking_uri(results)}: MLflow cannot be used ({reason}); mend it, and collect again"
+        ) from error
+
+
+def _collect(study: Study, dataset: Dataset, folder: Path) -> Collected:
     planned = make_source(study, dataset, folder, read_only=True).trials
     ended = [(t, r) for t in planned if (r := TrialFolder(folder, t.trial_id).read_result()) is not None]
-    store = MlflowStore(study.name, results, create=bool(ended))
+    store = MlflowStore(study.name, folder.parent, create=bool(ended))
     tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
     store.open(tags)
     num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial.trial_id), tags) for trial, result in ended)
@@ -70,6 +86,8 @@ def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> 
     # In the order of the plan; a sampler whose history is lost has no plan, so all its trials are taken.
     order = [t.trial_id for t in planned] or list(trials)
     kept = [trials[trial_id] for trial_id in order if trial_id in trials]
+    if not kept:
+        raise InputError(f"{folder}: neither it nor MLflow has a trial of this study as its file stands; run it first")
     tables = write_tables(folder, build_tables(study.name, kept, store.run_ids))
     store.attach(tables, "tables")
     store.close("FINISHED")

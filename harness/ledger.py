@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,7 +49,7 @@ class Trial:
         """The trial in a few words, for people."""
         s = self.settings
         alpha = f" alpha {s.alpha:g}" if s.alpha is not None else ""
-        return f"{s.model}{alpha} latent {s.latent_dim} seed {s.seed}"
+        return f"{s.model}{alpha} latent {s.latent_dim} seed {s.seed} ({self.trial_id[:6]})"
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Measures:
     evaluate: tuple[str, ...]
     iw_samples: int
     checkpoint_every: int
+
+    @property
+    def evaluated(self) -> list[str]:
+        """What a finished trial has measured, each with what its numbers depend on."""
+        return [f"iw_bound@{self.iw_samples}" if name == "iw_bound" else name for name in self.evaluate]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +233,3 @@ def write_tables(folder: Path, tables: tuple["pd.DataFrame", "pd.DataFrame"]) ->
 def drop_nonfinite(values: Mapping[str, Any]) -> dict[str, Any]:
     """Without entries that are not finite numbers: JSON and MLflow have no place for those."""
     return {k: v for k, v in values.items() if isinstance(v, int | str) or (v is not None and math.isfinite(v))}
-
-
-def without(result: Result, **changes: Any) -> Result:
-    """A copy with some fields changed."""
-    return replace(result, **changes)

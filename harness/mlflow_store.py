@@ -101,12 +101,13 @@ class MlflowStore:
         params: dict[str, str] = {}
         if run is None:
             run = self._create_run(trial, tags)
-            params = _as_params(trial)
         elif run.complete == complete and has_ended:
             return False
         elif not has_ended and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
+        if not run.has_params:  # new, or its making was cut short
+            params = _as_params(trial)
         new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
         if not has_ended:
             self._log_rows(run, new, params=params)
@@ -149,6 +150,8 @@ class MlflowStore:
                 continue
             settings = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
             trial = Trial(TrialSettings(**settings), params["dataset"], params["dataset_hash"])
+            if trial.trial_id != tags["spikeslab.trial_id"]:  # of another version of the training semantics
+                continue
             metrics = run.data.metrics
             result = Result(
                 status=tags["status"],
@@ -239,6 +242,7 @@ class MlflowStore:
                 batch = []
             batch += [(name, float(value), epoch) for name, value in row.items() if value is not None]
         self._log(run.run_id, metrics=batch, params=params, tags=tags)
+        run.has_params = run.has_params or bool(params)
         if rows:
             run.last_epoch = int(rows[-1]["epoch"] or 0)
 
@@ -267,6 +271,7 @@ class _TrialRun:
     def __init__(self, run: "Run") -> None:
         self.run_id: str = run.info.run_id
         self.status: str = run.info.status
+        self.has_params = bool(run.data.params)
         self.complete: str | None = run.data.tags.get("spikeslab.complete")
         self.last_epoch = int(run.data.metrics.get("epoch", 0))
 

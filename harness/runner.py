@@ -20,7 +20,7 @@ from harness.cluster import connect, count_slots, quieten_ray, redirect_log
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
-from harness.ledger import Measures, Result, Row, Trial, TrialFolder, build_tables, write_tables
+from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
 from harness.search import Source, is_open, make_source
 from harness.study import ADAPTIVE_SAMPLERS, Study
@@ -122,6 +122,7 @@ class StudyRun:
             self.progress.set_epochs_left(self._count_epochs_left(first))
             with self.progress:
                 _run_tune(self, first, address)
+        self.tracker.start()
         if self.disk_full:
             raise InputError(
                 f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
@@ -141,7 +142,7 @@ class StudyRun:
         )
         if self.tracker.problem:
             self.console.print(
-                f"MLflow lacks {unsent or 'some files of'} {'trials of' if unsent else ''} this study "
+                f"MLflow lacks {f'{unsent} trials' if unsent else 'some files'} of this study "
                 f"({self.tracker.problem}). Nothing is lost: run it again, or `spikeslab collect {self.study.name}`, "
                 "to send the rest."
             )
@@ -259,16 +260,17 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     try:
         if is_ours:
             connect(address)
+        # While the trials' processes start, which takes them seconds.
+        run.tracker.start()
         study = run.study
         num_slots = count_slots(study.resources)
         # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process
         # of its own to start, and all would run one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_slots)
-        measures = Measures(tuple(study.evaluate), study.iw_samples, study.checkpoint_every)
         trainable = tune.with_parameters(
             StudyTrainable,
             dataset=run.dataset,
-            measures=measures,
+            measures=study.measures,
             study_folder=run.folder,
             metric=study.metric,
             report_seconds=REPORT_SECONDS if study.scheduler.name == "fifo" else 0.0,

@@ -64,7 +64,7 @@ class ListSource:
 def is_open(study: Study, result: Result | None) -> bool:
     """Whether a trial of this study, of which the ledger has this result, still has to run."""
     stops_early = study.scheduler.name != "fifo"
-    return needs_training(result, evaluate=study.evaluate, stops_early=stops_early)
+    return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
 
 
 def plan_trials(study: Study, dataset: Dataset) -> list[Trial]:
@@ -239,7 +239,8 @@ class OptunaSource:
         import optuna
         from optuna.trial import TrialState
 
-        if trial.trial_id in self._told or result.status == "running":
+        # One that failed will be tried again; it stays open until then.
+        if trial.trial_id in self._told or result.status in ("running", "failed"):
             return
         self._told.add(trial.trial_id)
         number, metric = self._numbers[trial.trial_id], self._study.metric

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from harness.domains import Domain, Finite, Interval, build_json_schema, parse_domain
+from harness.ledger import Measures
 from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
 RESERVED_NAMES = ("mlartifacts",)
@@ -223,6 +224,11 @@ class Study(_Frozen):
     def mode(self) -> Literal["max", "min"]:
         """Whether more or less of the metric is better."""
         return "min" if self.metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"
+
+    @property
+    def measures(self) -> Measures:
+        """What each trial of this study measures."""
+        return Measures(tuple(self.evaluate), self.iw_samples, self.checkpoint_every)
 
     def list_metrics(self) -> list[str]:
         """Every metric that a trial of this study yields."""

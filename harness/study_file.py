@@ -108,8 +108,10 @@ def _known_keys(loc: FieldPath) -> list[str]:
     return list(section.model_fields)
 
 
-def find_study(text: str, results: Path) -> Path:
+def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
     """The file of a study given by path, or by the name of a study in ./studies or under the results folder.
+
+    stored_first: of two of that name, take the one that was last run.
 
     Raises:
         InputError: there is none; says where it was looked for.
@@ -123,6 +125,8 @@ def find_study(text: str, results: Path) -> Path:
     if not SLUG.fullmatch(text) or len(text) > MAX_NAME:
         raise InputError(f"{text}: neither a study file nor the name of a study; give a path ending in .yaml")
     candidates = [Path("studies") / f"{text}.yaml", results / text / "study.yaml"]
+    if stored_first:
+        candidates.reverse()
     for candidate in candidates:
         if candidate.is_file():
             return candidate

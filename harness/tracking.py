@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from harness.ledger import Result, Trial, TrialFolder
@@ -28,12 +29,17 @@ class Tracker:
         self._sent_at: dict[str, float] = {}
         self._busy = False
         self._wake = threading.Condition()
+        self._closing = threading.Event()
         self._closing_at: float | None = None
         self.run_ids: Mapping[str, str] = {}
         self.problem: str | None = None
         self._store: MlflowStore | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Open the store and begin to send. Importing MLflow takes seconds: a good moment is while others wait."""
+        if not self._thread.ident:
+            self._thread.start()
 
     def update(self, trial: Trial, result: Result) -> None:
         """A trial has news; returns at once."""
@@ -45,8 +51,10 @@ class Tracker:
         self, status: str, *, artifacts: Mapping[str | None, Iterable[Path]], interrupted: Iterable[str] = ()
     ) -> int:
         """Send what is left and end the parent run; returns how many trials could not be sent."""
+        self.start()
         with self._wake:
             self._closing_at = time.monotonic()
+            self._closing.set()
             self._wake.notify()
         self._thread.join(GIVE_UP_SECONDS + 60)
         if self._store is not None and not self._pending and not self._thread.is_alive():
@@ -71,29 +79,38 @@ class Tracker:
 
     def _work(self) -> None:
         backoff = 1.0
+        with suppress(Exception):  # what fails now is tried again, and told, with the first trial
+            self._open()
         while True:
             item = self._take()
             if item is None:
                 return
             trial, result = item
             try:
-                if self._store is None:
-                    store = MlflowStore(self._study, self._results)
-                    self._tags = {**describe_provenance(), **self._tags}
-                    store.open(self._tags)
-                    self._store = store
-                self._store.sync(trial, result, TrialFolder(self._folder, trial.trial_id), self._tags)
-                self.run_ids = self._store.run_ids
+                store = self._open()
+                store.sync(trial, result, TrialFolder(self._folder, trial.trial_id), self._tags)
+                self.run_ids = store.run_ids
             except Exception as error:
                 self.problem = _first_line(error)
                 with self._wake:  # newer news of the trial, if any, stand
                     self._pending.setdefault(trial.trial_id, (trial, result))
                     if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
                         return
-                    self._wake.wait(backoff)
-                backoff = min(2 * backoff, MAX_BACKOFF if self._closing_at is None else 4.0)
+                self._closing.wait(backoff)
+                backoff = min(2 * backoff, MAX_BACKOFF)
+                if self._closing_at:
+                    backoff = 1.0
+                    time.sleep(backoff)
             else:
                 self.problem, backoff = None, 1.0
+
+    def _open(self) -> MlflowStore:
+        if self._store is None:
+            store = MlflowStore(self._study, self._results)
+            self._tags = {**describe_provenance(), **self._tags}
+            store.open(self._tags)
+            self._store = store
+        return self._store
 
     def _take(self) -> tuple[Trial, Result] | None:
         """The next news worth sending; None when closing and all is sent."""

@@ -58,12 +58,10 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         while "status" not in rows[-1] and time.monotonic() < deadline:
             rows.append(next(self._rows))
         last = rows[-1]
-        return {
-            "rows": rows,
-            "epoch": last.get("epoch", 0),
-            "objective": last.get(self._metric),
-            "done": "status" in last,
-        }
+        report = {"rows": rows, "epoch": last.get("epoch", 0), "done": "status" in last}
+        # A trial that diverged has none, and Tune computes with what it finds.
+        objective = last.get(self._metric)
+        return report if objective is None else report | {"objective": objective}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Go over to another trial."""

@@ -177,7 +177,7 @@ class _Run:
             status=status,  # type: ignore[arg-type]
             history=self.history,
             metrics=self.metrics,
-            evaluated=list(self.measures.evaluate) if status == "finished" else [],
+            evaluated=self.measures.evaluated if status == "finished" else [],
             error=error,
             peak_memory_mb=_peak_memory_mb(self.device),
             device=describe_device(self.device),

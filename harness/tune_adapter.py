@@ -6,8 +6,10 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from harness.domains import Domain, Finite
 from harness.ledger import Trial
 from harness.study import Study
+from models.settings import SETTINGS
 
 if TYPE_CHECKING:
     from harness.runner import StudyRun
@@ -104,11 +106,7 @@ def make_scheduler(study: Study) -> TrialScheduler:
     """Tune's scheduler for a study."""
     if study.scheduler.name == "fifo":
         return FIFOScheduler()
-    longest = max(
-        value
-        for space in study.sub_spaces()
-        for value in (space["epochs"].values if "epochs" in space else [11])  # type: ignore[union-attr]
-    )
+    longest = max(value for space in study.sub_spaces() for value in _list_epochs(space))
     return ASHAScheduler(
         time_attr="epoch",
         metric="objective",
@@ -117,3 +115,9 @@ def make_scheduler(study: Study) -> TrialScheduler:
         grace_period=min(study.scheduler.grace_epochs, longest),
         reduction_factor=study.scheduler.reduction_factor,
     )
+
+
+def _list_epochs(space: dict[str, Domain]) -> list[int]:
+    """How long the trials of a sub-space are, if none is stopped."""
+    epochs = space.get("epochs")
+    return list(epochs.values) if isinstance(epochs, Finite) else [int(str(SETTINGS["epochs"].default))]

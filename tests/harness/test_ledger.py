@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from harness import ledger
 from harness.ledger import (
     TRIAL_COLUMNS,
+    Measures,
     Result,
     Row,
     Trial,
@@ -24,7 +25,6 @@ from harness.ledger import (
     build_tables,
     drop_nonfinite,
     needs_training,
-    without,
     write_tables,
 )
 from models.settings import SETTINGS, TrialSettings
@@ -104,8 +104,12 @@ def test_an_identity_can_name_a_folder_and_survives_json() -> None:
 
 
 def test_a_label_says_what_a_trial_is() -> None:
-    assert TRIAL.label == "vsc alpha 0.2 latent 4 seed 1"
-    assert Trial(TrialSettings(model="vae", latent_dim=2), "", "").label == "vae latent 2 seed 0"
+    assert TRIAL.label == f"vsc alpha 0.2 latent 4 seed 1 ({TRIAL.trial_id[:6]})"
+    assert Trial(TrialSettings(model="vae", latent_dim=2), "", "").label.startswith("vae latent 2 seed 0 (")
+
+
+def test_measures_name_what_their_numbers_depend_on() -> None:
+    assert Measures(("elbo", "iw_bound"), 50, 10).evaluated == ["elbo", "iw_bound@50"]
 
 
 # Results
@@ -127,7 +131,9 @@ def folder(tmp_path: Path) -> TrialFolder:
     return TrialFolder(tmp_path, TRIAL.trial_id)
 
 
-@pytest.mark.parametrize("result", [RESULT, Result(status="failed"), without(RESULT, status="stopped", history=[])])
+@pytest.mark.parametrize(
+    "result", [RESULT, Result(status="failed"), dataclasses.replace(RESULT, status="stopped", history=[])]
+)
 def test_a_result_survives_a_round_trip(folder: TrialFolder, result: Result) -> None:
     folder.write_result(result)
     assert folder.read_result() == result

@@ -14,7 +14,7 @@ from harness.search import make_source
 from harness.study import Study
 from tests.harness.small_studies import ALPHA, GOOD, SEEDS, TPE, edit, load
 
-FINISHED = ["elbo", "iw_bound", "sparsity"]
+FINISHED = ["elbo", "iw_bound@50", "sparsity"]
 STUDY = edit("epochs: 2", "epochs: 5", edit(ALPHA, "{grid: [0.2, 0.05]}"))  # 10 trials: 2 VAE, 4 and 4 VSC
 
 

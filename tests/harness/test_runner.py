@@ -107,7 +107,7 @@ def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(run:
     study = make_study()
     run(study)
     dataset = load_dataset("digits")
-    measures = Measures(tuple(study.evaluate), study.iw_samples, study.checkpoint_every)
+    measures = study.measures
     for trial in plan_trials(study, dataset):
         rows = list(run_trial(trial, measures, dataset, tmp_path / "alone"))
         under_ray = TrialFolder(tmp_path / "results" / "small", trial.trial_id)

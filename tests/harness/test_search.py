@@ -1,5 +1,6 @@
 """Where trials come from: what every source promises, and what Optuna's adds to it."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, event
 from harness.datasets import Dataset, load_dataset
 from harness.domains import Finite
 from harness.errors import InputError
-from harness.ledger import Result, Status, Trial, TrialFolder, without
+from harness.ledger import Result, Status, Trial, TrialFolder
 from harness.search import ListSource, OptunaSource, Source, make_source, make_trial, plan_trials
 from harness.study import Study
 from tests.harness.small_studies import ALPHA, GOOD, LATENTS, RANDOM, SEEDS, TPE, edit, load
@@ -64,7 +65,7 @@ class Searching:
         """Write a trial's result, as its process would."""
         score = value if value is not None else -abs(trial.settings.latent_dim - 5.0)
         history = [{"epoch": e, self.study.metric: score + e - 2, "seconds": 0.1} for e in (1, 2)]
-        result = Result(status=status, history=history, evaluated=list(self.study.evaluate))  # type: ignore[arg-type]
+        result = Result(status=status, history=history, evaluated=self.study.measures.evaluated)  # type: ignore[arg-type]
         TrialFolder(self.folder, trial.trial_id).write_result(result)
         return result
 
@@ -159,7 +160,7 @@ def test_a_trial_that_lacks_an_evaluation_comes_again(searching: Searching) -> N
     folder = TrialFolder(searching.folder, lacking.trial_id)
     result = folder.read_result()
     assert result is not None
-    folder.write_result(without(result, evaluated=[]))
+    folder.write_result(dataclasses.replace(result, evaluated=[]))
     assert ids(searching.run()) == [lacking.trial_id]
     assert searching.source().next() is None
 
@@ -312,10 +313,13 @@ def test_a_trial_that_still_runs_is_not_told(tpe: Searching) -> None:
     assert [t.state for t in tpe.optuna_trials()] == [TrialState.COMPLETE]
 
 
-@pytest.mark.parametrize("status", ["failed", "diverged"])
-def test_a_trial_without_a_value_is_told_as_failed(tpe: Searching, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("failed", TrialState.RUNNING), ("diverged", TrialState.FAIL)],  # one that failed is tried again, and told then
+)
+def test_a_trial_without_a_value_teaches_the_sampler_nothing(tpe: Searching, status: Status, state: TrialState) -> None:
     tpe.run(at_most=1, status=status)
-    assert [(t.state, t.value) for t in tpe.optuna_trials()] == [(TrialState.FAIL, None)]
+    assert [(t.state, t.value) for t in tpe.optuna_trials()] == [(state, None)]
 
 
 def test_a_trial_stopped_early_is_pruned_with_what_it_reached(tmp_path: Path, dataset: Dataset) -> None:
