@@ -29,7 +29,7 @@ from harness.tracking import Tracker
 MAX_CRASHES = 3
 """So often a trial's process may die (killed, out of memory, its machine lost) before the trial counts as failed."""
 
-REPORT_SECONDS = 0.5
+REPORT_SECONDS = 1.0
 """So much time's epochs come in one report where no scheduler has to see each: Tune takes milliseconds for a report."""
 
 TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
@@ -122,7 +122,6 @@ class StudyRun:
             self.progress.set_epochs_left(self._count_epochs_left(first))
             with self.progress:
                 _run_tune(self, first, address)
-        self.tracker.start()
         if self.disk_full:
             raise InputError(
                 f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
@@ -260,8 +259,6 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     try:
         if is_ours:
             connect(address)
-        # While the trials' processes start, which takes them seconds.
-        run.tracker.start()
         study = run.study
         num_slots = count_slots(study.resources)
         # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process

@@ -36,22 +36,25 @@ class Tracker:
         self._store: MlflowStore | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
-    def start(self) -> None:
-        """Open the store and begin to send. Importing MLflow takes seconds: a good moment is while others wait."""
+    def _start(self) -> None:
+        """Not before there is something to send: importing MLflow takes seconds, which a start-up should not."""
         if not self._thread.ident:
             self._thread.start()
 
     def update(self, trial: Trial, result: Result) -> None:
         """A trial has news; returns at once."""
+        self._start()
         with self._wake:
             self._pending[trial.trial_id] = (trial, result)
+            # A trial of a few seconds is sent once, when it has ended.
+            self._sent_at.setdefault(trial.trial_id, time.monotonic())
             self._wake.notify()
 
     def close(
         self, status: str, *, artifacts: Mapping[str | None, Iterable[Path]], interrupted: Iterable[str] = ()
     ) -> int:
         """Send what is left and end the parent run; returns how many trials could not be sent."""
-        self.start()
+        self._start()
         with self._wake:
             self._closing_at = time.monotonic()
             self._closing.set()
@@ -119,7 +122,7 @@ class Tracker:
             while True:
                 now = time.monotonic()
                 for trial_id, (_, result) in self._pending.items():
-                    is_due = now - self._sent_at.get(trial_id, -LIVE_SECONDS) >= LIVE_SECONDS
+                    is_due = now - self._sent_at[trial_id] >= LIVE_SECONDS
                     if result.status != "running" or is_due or self._closing_at:
                         self._sent_at[trial_id] = now
                         self._busy = True
