@@ -119,7 +119,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: d
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "`spikeslab run tiny.yaml` goes on from there" in output
+    assert "`spikeslab run tiny.yaml --set epochs=4000` goes on from there" in output
     assert errors == ""
     assert "Traceback" not in output
     _, alive = psutil.wait_procs(children, timeout=30)
