@@ -273,6 +273,41 @@ def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, t
     assert run(study)[0].num_trained == 0
 
 
+def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(run: Run, tmp_path: Path) -> None:
+    from harness.files import locked
+
+    run(make_study())
+    before = (tmp_path / "results/small/trials.parquet").read_bytes()
+    other = make_study(defaults={"hidden": [16], "batch_size": 128, "epochs": 5})
+    with pytest.raises(ValueError, match="as its file stands; run it first"):
+        collect_study(other, tmp_path / "results")
+    with (
+        locked(tmp_path / "results/small/.lock", wait=False, refusal=""),
+        pytest.raises(ValueError, match="is being run by another process"),
+    ):
+        collect_study(make_study(), tmp_path / "results")
+    assert (tmp_path / "results/small/trials.parquet").read_bytes() == before
+
+
+def test_params_that_mlflow_did_not_get_are_sent_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, failures = MlflowStore._log, []
+
+    def fail_once(self: MlflowStore, run_id: str, **content: Any) -> None:
+        if content.get("params") and not failures:
+            failures.append(run_id)
+            raise ConnectionError("a blip")
+        send(self, run_id, **content)
+
+    monkeypatch.setattr(MlflowStore, "_log", fail_once)
+    run(make_study())
+    assert failures
+    runs = runs_of(tmp_path / "results")
+    assert len(runs) == 3
+    assert all("latent_dim" in r.data.params for r in runs)
+
+
 def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
