@@ -4,7 +4,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from harness.ledger import Result, Trial, TrialFolder
@@ -82,8 +81,10 @@ class Tracker:
 
     def _work(self) -> None:
         backoff = 1.0
-        with suppress(Exception):  # what fails now is tried again, and told, with the first trial
+        try:
             self._open()
+        except Exception as error:  # tried again with the first trial; where there is none, it is told all the same
+            self.problem = _first_line(error)
         while True:
             item = self._take()
             if item is None:
@@ -99,11 +100,11 @@ class Tracker:
                     self._pending.setdefault(trial.trial_id, (trial, result))
                     if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
                         return
-                self._closing.wait(backoff)
-                backoff = min(2 * backoff, MAX_BACKOFF)
-                if self._closing_at:
-                    backoff = 1.0
-                    time.sleep(backoff)
+                if self._closing.is_set():  # little time is left: no more patience than this
+                    time.sleep(1.0)
+                else:
+                    self._closing.wait(backoff)
+                    backoff = min(2 * backoff, MAX_BACKOFF)
             else:
                 self.problem, backoff = None, 1.0
 
