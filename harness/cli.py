@@ -1,5 +1,7 @@
 """The command line: `spikeslab --help`."""
 
+import atexit
+import gc
 import importlib.metadata
 import os
 import subprocess
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from harness.study import Study
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+# Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
+atexit.register(gc.freeze)
 
 app = typer.Typer(
     name="spikeslab",

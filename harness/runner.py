@@ -3,13 +3,14 @@
 import errno
 import itertools
 import json
+import logging
 import os
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,16 @@ class StudyRun:
     def run(self, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
         """Train what is open, then write the tables, draw the figures and end the parent run."""
         first = self.source.next()
-        if first is not None:
-            self.progress.set_epochs_left(self._count_epochs_left(first))
-            with self.progress:
-                _run_tune(self, first, address)
+        with ExitStack() as until_the_end:
+            if first is not None:
+                self.progress.set_epochs_left(self._count_epochs_left(first))
+                with self.progress:
+                    shutdown = _run_tune(self, first, address)
+                until_the_end.callback(shutdown.join)
+            return self._conclude(draw)
+
+    def _conclude(self, draw: Callable[[Path], list[Path]]) -> Outcome:
+        """Write what the trials gave: the tables, the figures, MLflow's parent run."""
         if self.disk_full:
             raise InputError(
                 f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
@@ -245,8 +252,8 @@ class StudyRun:
         return paths
 
 
-def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
-    """Run the trials of a study."""
+def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thread:
+    """Run the trials of a study. Returns the thread in which Ray shuts down: its second can be used."""
     quieten_ray()
     import ray
     from ray import tune
@@ -303,9 +310,17 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     except KeyboardInterrupt:  # while Ray was starting, or the second one
         run.request_stop()
     finally:
-        if is_ours:
-            ray.shutdown()
-        log.close()
+        shutdown = threading.Thread(target=_shut_down, args=[is_ours, log])
+        shutdown.start()
+    return shutdown
+
+
+def _shut_down(is_ours: bool, log: logging.Handler) -> None:
+    if is_ours:
+        import ray
+
+        ray.shutdown()
+    log.close()
 
 
 @contextmanager
