@@ -12,7 +12,17 @@ STATUSES = ("finished", "stopped", "diverged", "failed", "running")
 
 # Every setting must be there: trials that differ in one that is not would be averaged as if they were alike.
 TRIAL_COLUMNS = {
-    "text": ("trial_id", "study", "status", "dataset", "model", "hidden", "gamma_link", "sharpness_schedule"),
+    "text": (
+        "trial_id",
+        "study",
+        "status",
+        "dataset",
+        "model",
+        "hidden",
+        "gamma_link",
+        "sharpness_schedule",
+        "precision",
+    ),
     "number": (
         *("latent_dim", "alpha", "beta", "learning_rate"),
         *("batch_size", "epochs", "num_validation", "seed"),

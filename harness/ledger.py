@@ -173,6 +173,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "learning_rate": "float64",
     "batch_size": "Int64",
     "epochs": "Int64",
+    "precision": "string",
     "num_validation": "Int64",
     "seed": "Int64",
     "epochs_trained": "Int64",

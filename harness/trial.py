@@ -21,8 +21,9 @@ from harness.datasets import Dataset
 from harness.datasets.split import split_stratified
 from harness.ledger import Measures, Result, Row, Trial, TrialFolder, drop_nonfinite
 from models.evaluation import RELAXED_SHARPNESS, compute_bound, compute_iw_bound, compute_sparsity
+from models.fused import DivergedError, EpochMetrics
 from models.randomness import make_stream
-from models.training import DivergedError, EpochMetrics, TrainState, describe_device, fit, init_state
+from models.training import TrainState, describe_device, fit, init_state
 
 VALIDATION_SEED = 20190102
 """Of the split, not of a trial: every trial of every study holds out the same images."""

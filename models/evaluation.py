@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder, Elbo
 from models.training import single_thread, to_pixels
@@ -36,9 +37,11 @@ def compute_bound(
     totals = torch.zeros(2, dtype=torch.float64)
     with single_thread(), _evaluating(model):
         for x in _batches(images, BATCH_SIZE):
+            q = model.posterior(x)
+            rate = kl_divergence(q, model.prior()).double().sum()
             for _ in range(num_samples):
-                elbo = model.compute_elbo(x, generator, sharpness=sharpness)
-                totals += torch.stack([term.double().sum() for term in elbo]).cpu()
+                distortion = model.compute_distortion(model.draw(q, generator, sharpness=sharpness), x).double().sum()
+                totals += torch.stack([rate, distortion]).cpu()
     rate, distortion = totals / (len(images) * num_samples)
     return Elbo(rate, distortion)
 

@@ -3,9 +3,12 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from models.onednn import multiply
 
 
 def make_linear(num_in: int, num_out: int, generator: torch.Generator, *, num_heads: int = 1) -> nn.Linear:
@@ -36,8 +39,9 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-1])
         """Apply every layer."""
-        *hidden, last = self.layers
+        *hidden, last = (cast("nn.Linear", layer) for layer in self.layers)
+        is_fast = not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
         for layer in hidden:
-            x = layer(x).relu()
-        out: Tensor = last(x)
+            x = multiply(x, layer.weight, layer.bias, relu=True) if is_fast else layer(x).relu()
+        out: Tensor = multiply(x, last.weight, last.bias) if is_fast else last(x)
         return out

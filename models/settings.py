@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-SEMANTICS_VERSION = 1
+SEMANTICS_VERSION = 2
 """Raised when the same settings would train to other numbers: results of another version are not reused."""
 
 ModelName = Literal["vae", "vsc"]
 GammaLink = Literal["exp_relu", "sigmoid"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
+Precision = Literal["float32", "bf16"]
 
 VSC_DEFAULTS: Mapping[str, Any] = {"gamma_link": "exp_relu", "sharpness_schedule": "per_epoch"}
 VSC_ONLY = ("alpha", *VSC_DEFAULTS)
@@ -53,6 +54,9 @@ class TrialSettings:
     learning_rate: float = setting(1e-3, meaning="Adam's step size", above=0)
     batch_size: int = setting(32, meaning="training images per step", at_least=1)
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
+    precision: Precision = setting(
+        "float32", meaning="of the matrix products in training: float32, or bf16, faster where the processor has it"
+    )
     num_validation: int = setting(
         0, meaning="training images held out, stratified by class, to choose settings on", at_least=0
     )

@@ -38,6 +38,7 @@ class SyntheticStudy:
             "learning_rate": 1e-3,
             "batch_size": 32,
             "epochs": 30,
+            "precision": "float32",
             "num_validation": 0,
             "seed": seed,
         } | changes

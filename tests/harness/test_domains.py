@@ -121,6 +121,7 @@ scalars: dict[str, st.SearchStrategy[Any]] = {
     "model": st.sampled_from(["vae", "vsc"]),
     "gamma_link": st.sampled_from(["exp_relu", "sigmoid"]),
     "sharpness_schedule": st.sampled_from(["per_step", "per_epoch", "ramp"]),
+    "precision": st.sampled_from(["float32", "bf16"]),
 }
 
 

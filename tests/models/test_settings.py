@@ -71,6 +71,7 @@ def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
         "learning_rate": 1e-3,
         "batch_size": 32,
         "epochs": 11,
+        "precision": "float32",
         "num_validation": 0,
         "seed": 0,
     }
@@ -128,6 +129,7 @@ REFUSED = [
     ("model", ["vae"], "vae, vsc"),
     ("gamma_link", "relu", "exp_relu, sigmoid"),
     ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
+    ("precision", "float16", "float32, bf16"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
     *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0), strict=True)),
     *((name, 0, "at least 1") for name in ("latent_dim", "batch_size", "epochs")),

@@ -5,24 +5,19 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from models import fused
 from models.evaluation import compute_bound, compute_iw_bound, compute_sparsity
-from models.randomness import make_stream
+from models.fused import DivergedError, EpochMetrics, Stack
+from models.randomness import draw_noise, make_key, make_row_keys, make_stream
 from models.settings import TrialSettings
-from models.training import (
-    DivergedError,
-    EpochMetrics,
-    build_model,
-    compute_sharpness,
-    fit,
-    init_state,
-    single_thread,
-    to_pixels,
-)
+from models.sharpness import compute_sharpness
+from models.training import build_model, fit, init_state, single_thread, to_pixels
 from tests.models.cases import (
     KINDS,
     assert_same_tensors,
@@ -83,25 +78,18 @@ class TestEpochs:
     ) -> None:
         settings = make_settings("vae", epochs=2)
         numbered = torch.arange(NUM_IMAGES, dtype=torch.uint8)[:, None].expand(-1, NUM_PIXELS).contiguous()
-        state = init_state(settings, NUM_PIXELS)
         seen: list[int] = []
-        compute_elbo = state.model.compute_elbo
+        compare_pixels = fused.compare_pixels
 
-        def watch(x: Tensor, *args: object, **kwargs: object) -> object:
-            seen.extend((x[:, 0] * 255).round().int().tolist())
-            return compute_elbo(x, *args, **kwargs)
+        def watch(logits: Tensor, x: Tensor) -> object:
+            seen.extend((x[0, :, 0] * 255).round().int().tolist())
+            return compare_pixels(logits, x)
 
-        monkeypatch.setattr(state.model, "compute_elbo", watch)
-        list(fit(state, settings, numbered))
+        monkeypatch.setattr(fused, "compare_pixels", watch)
+        train(settings, numbered)
         first, second = seen[:NUM_IMAGES], seen[NUM_IMAGES:]
         assert sorted(first) == sorted(second) == list(range(NUM_IMAGES))
         assert len({tuple(first), tuple(second), tuple(range(NUM_IMAGES))}) == 3
-
-    def test_the_model_trains_in_training_mode(self, settings: TrialSettings, images: Tensor) -> None:
-        state = init_state(settings, NUM_PIXELS)
-        for _ in fit(state, settings, images):
-            assert state.model.training
-            state.model.eval()  # as a caller might leave it
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_loss_goes_down_on_real_digits(self, kind: str, digits: Tensor) -> None:
@@ -166,10 +154,15 @@ class TestSameBits:
 
     def test_an_epoch_runs_on_one_thread(self, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = make_settings("vae", epochs=1)
-        state, seen = init_state(settings, NUM_PIXELS), []
-        state.model.encoder.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        seen, compare_pixels = [], fused.compare_pixels
+
+        def watch(*args: Tensor) -> object:
+            seen.append(torch.get_num_threads())
+            return compare_pixels(*args)
+
+        monkeypatch.setattr(fused, "compare_pixels", watch)
         with num_threads(2):
-            list(fit(state, settings, images))
+            train(settings, images)
         assert set(seen) == {1}
 
     def test_the_number_of_threads_is_put_back_after_an_error(self) -> None:
@@ -229,20 +222,20 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
 
     history, step = [], 0
     for epoch in range(settings.epochs):
-        noise = make_stream(settings.seed, "noise", epoch + 1)
+        row_keys = make_row_keys([make_key(settings.seed, "noise", epoch + 1)], len(images))[0]
         order = torch.randperm(len(images), generator=make_stream(settings.seed, "order", epoch + 1)).tolist()
         sums = {"loss": 0.0, "rate": 0.0, "distortion": 0.0}
         for start in range(0, len(images), settings.batch_size):
             x = images[order[start : start + settings.batch_size]].double() / 255
+            eps, eta = (n.double() for n in draw_noise(row_keys[start : start + len(x)], latent_dim))
             outputs = apply(parameters[: 2 * num_layers], x)
             mu, log_var = outputs[:, :latent_dim], outputs[:, latent_dim : 2 * latent_dim]
-            z = mu + (log_var / 2).exp() * torch.randn(mu.shape, generator=noise).double()
+            z = mu + (log_var / 2).exp() * eps
             kl = (mu**2 + log_var.exp() - 1 - log_var) / 2
             if settings.model == "vsc":
                 alpha, v = settings.alpha, outputs[:, 2 * latent_dim :]
                 assert alpha is not None
                 gamma = (-(-v).clamp(min=0)).exp() if settings.gamma_link == "exp_relu" else 1 / (1 + (-v).exp())
-                eta = torch.rand(mu.shape, generator=noise).double()
                 c = {
                     "per_step": 50 + 0.001 * step,
                     "per_epoch": 50 + 0.001 * epoch,
@@ -288,17 +281,15 @@ class TestObjective:
             torch.testing.assert_close(ours.detach().double(), plainly, rtol=0, atol=3e-6)
 
     def test_a_partial_batch_counts_by_its_images(self, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-        settings = make_settings("vae", epochs=1)
-        state, means = init_state(settings, NUM_PIXELS), []
-        compute_elbo = state.model.compute_elbo
+        means, step = [], Stack._step
 
-        def watch(*args: object, **kwargs: object) -> object:
-            elbo = compute_elbo(*args, **kwargs)
-            means.append((len(elbo.rate), elbo.rate.mean().item(), elbo.distortion.mean().item()))
-            return elbo
+        def watch(stack: Stack, *args: Any) -> Tensor:
+            done = step(stack, *args)
+            means.append((args[3].order.shape[1], *done[0].tolist()))
+            return done
 
-        monkeypatch.setattr(state.model, "compute_elbo", watch)
-        (epoch,) = fit(state, settings, images)
+        monkeypatch.setattr(Stack, "_step", watch)
+        (epoch,) = train(make_settings("vae", epochs=1), images)[1]
         assert [count for count, _, _ in means] == [32, 32, 6]
         assert epoch.rate == pytest.approx(sum(n * rate for n, rate, _ in means) / 70, rel=1e-6)
         assert epoch.distortion == pytest.approx(sum(n * distortion for n, _, distortion in means) / 70, rel=1e-6)
@@ -338,25 +329,23 @@ class TestSharpness:
         ],
     )
     def test_it_rises_as_the_schedule_says(self, schedule: str, step: int, sharpness: float) -> None:
-        given = compute_sharpness(schedule, step=step, steps_per_epoch=100, epochs=10)
-        assert given == pytest.approx(sharpness, rel=1e-12)
+        settings = make_settings("vsc_sigmoid", sharpness_schedule=schedule, epochs=10)
+        assert compute_sharpness(settings, torch.tensor([step]), 100).item() == pytest.approx(sharpness, rel=1e-12)
 
     @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(1, 2), (3, 7), (47, 30), (1875, 11)])
     def test_a_ramp_ends_at_exactly_200_and_not_before(self, steps_per_epoch: int, epochs: int) -> None:
-        total = steps_per_epoch * epochs
-        values = [
-            compute_sharpness("ramp", step=step, steps_per_epoch=steps_per_epoch, epochs=epochs)
-            for step in range(total)
-        ]
+        settings = make_settings("vsc_sigmoid", sharpness_schedule="ramp", epochs=epochs)
+        values = compute_sharpness(settings, torch.arange(steps_per_epoch * epochs), steps_per_epoch).tolist()
         assert (values[0], values[-1]) == (50.0, 200.0)
         assert values[:-1] == sorted(values[:-1])
         assert all(value < 200 for value in values[:-1])
 
     def test_a_ramp_of_one_step_has_a_value(self) -> None:
-        assert compute_sharpness("ramp", step=0, steps_per_epoch=1, epochs=1) == 50.0
+        settings = make_settings("vsc_sigmoid", sharpness_schedule="ramp", epochs=1)
+        assert compute_sharpness(settings, torch.tensor([0]), 1).item() == 50.0
 
-    def test_a_model_without_a_spike_has_none(self) -> None:
-        assert compute_sharpness(None, step=5, steps_per_epoch=1, epochs=10) is None
+    def test_a_model_without_a_spike_has_none(self, images: Tensor) -> None:
+        assert [epoch.sharpness for epoch in train(make_settings("vae"), images)[1]] == [None] * 3
 
     @pytest.mark.parametrize(
         ("schedule", "expected"), [("per_step", [50.002, 50.005]), ("per_epoch", [50.0, 50.001]), ("ramp", [110, 200])]
@@ -389,10 +378,9 @@ class TestDivergence:
         self, poison: float, images: Tensor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings = make_settings("vae", epochs=4)
-        state = init_state(settings, NUM_PIXELS)
-        monkeypatch.setattr(state.model, "compute_elbo", poisoned(state.model.compute_elbo, 8, poison))
+        monkeypatch.setattr(fused, "compare_pixels", poisoned(fused.compare_pixels, 8, poison))
         with pytest.raises(DivergedError) as caught:
-            list(fit(state, settings, images))
+            train(settings, images)
         assert (caught.value.epoch, caught.value.step) == (3, 8)
 
     def test_the_error_survives_the_way_to_another_process(self) -> None:
@@ -400,14 +388,14 @@ class TestDivergence:
         assert (error.epoch, error.step, str(error)) == (3, 8, str(DivergedError(3, 8)))
 
 
-def poisoned(compute_elbo: Callable[..., tuple[Tensor, Tensor]], at: int, poison: float) -> Callable[..., object]:
+def poisoned(compare_pixels: Callable[..., tuple[Tensor, Tensor]], at: int, poison: float) -> Callable[..., object]:
     """The same, but the distortion of call number `at` (from 1) is not finite."""
     calls = 0
 
-    def wrapped(*args: object, **kwargs: object) -> object:
+    def wrapped(*args: Tensor) -> object:
         nonlocal calls
         calls += 1
-        elbo = compute_elbo(*args, **kwargs)
-        return elbo._replace(distortion=elbo.distortion + poison) if calls == at else elbo
+        distortion, grad = compare_pixels(*args)
+        return (distortion + poison if calls == at else distortion), grad
 
     return wrapped

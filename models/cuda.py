@@ -1,0 +1,84 @@
+"""What makes a step cheap on a GPU: steps replayed as a graph, and elementwise work compiled into single kernels."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+GRAPH_STEPS = 25
+"""So many steps make one graph: the host is then needed 75 times in an epoch of MNIST."""
+
+
+class Plan(NamedTuple):
+    """What some models need to know for some steps besides the images, each with a row for every model."""
+
+    order: Tensor  # (K, images) int64: which image comes when
+    keys: Tensor  # (K, images) int64: of each image's noise
+    sharpness: Tensor  # (K, steps)
+
+    def to(self, device: torch.device) -> "Plan":
+        """The same on a device."""
+        return Plan(*(part.to(device) for part in self))
+
+    def split(self, batch_size: int) -> list["Plan"]:
+        """One for each step."""
+        return list(
+            map(Plan, self.order.split(batch_size, 1), self.keys.split(batch_size, 1), self.sharpness.split(1, 1))
+        )
+
+
+def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one kernel; as it is where the machine lacks what compiling takes."""
+    import torch._dynamo
+
+    torch._dynamo.config.suppress_errors = True
+    compiled: Callable[..., Any] = torch.compile(function)
+    return compiled
+
+
+class StepGraph:
+    """Some steps as one CUDA graph, over buffers that are filled before each replay."""
+
+    def __init__(self, step: Callable[[Plan], Tensor], images: Tensor, num_models: int, batch_size: int) -> None:
+        """step: trains all models on one batch each, and returns (K, 2). images: those that it reads."""
+        self.images = images
+        self._step, self._batch_size = step, batch_size
+        order = torch.zeros(num_models, GRAPH_STEPS * batch_size, dtype=torch.int64, device=images.device)
+        sharpness = torch.zeros(num_models, GRAPH_STEPS, device=images.device)
+        self._plan = Plan(order, torch.zeros_like(order), sharpness)
+        self._totals = torch.zeros(GRAPH_STEPS, num_models, 2, device=images.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._is_warm = False
+
+    def run(self, plan: Plan, totals: Tensor) -> int:
+        """As many steps as fill whole graphs; returns how many. totals: (steps, members, 2), to be filled."""
+        chunk = GRAPH_STEPS * self._batch_size
+        num_chunks = plan.order.shape[1] // chunk
+        for c in range(num_chunks):
+            for part, buffer in zip(plan, self._plan, strict=True):
+                width = buffer.shape[1]
+                buffer.copy_(part[:, c * width : (c + 1) * width])
+            self._replay()
+            totals[c * GRAPH_STEPS : (c + 1) * GRAPH_STEPS] = self._totals[:, : totals.shape[1]]
+        return num_chunks * GRAPH_STEPS
+
+    def _replay(self) -> None:
+        if not self._is_warm:
+            # Libraries set themselves up, and kernels are compiled, in a first run that is not captured. It trains.
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self._run_steps()
+            torch.cuda.current_stream().wait_stream(stream)
+            self._is_warm = True
+            return
+        if self._graph is None:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):  # this only records
+                self._run_steps()
+        self._graph.replay()
+
+    def _run_steps(self) -> None:
+        for i, batch in enumerate(self._plan.split(self._batch_size)):
+            self._totals[i] = self._step(batch)

@@ -1,0 +1,314 @@
+"""Many models of one shape trained as one: stacked parameters, batched products, gradients written out.
+
+A trial that trains alone is a stack of one. What differs between the members of a stack is a vector over them (learning
+rate, alpha, beta, sharpness, seed) or is padded (the number of latents; a VAE beside VSCs pads gamma). Members join and
+leave between epochs. A member's noise and batch order depend on its own settings only: neither its neighbours nor its
+place change its numbers.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.cuda import Plan, StepGraph, compile_elementwise
+from models.distributions import MIN_PROB
+from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
+from models.onednn import is_bf16_fast
+from models.randomness import make_key, make_row_keys, make_stream
+from models.settings import GammaLink, Precision, TrialSettings
+from models.sharpness import compute_sharpness
+from models.stacked_linear import StackedLinear
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies numbers of that precision."""
+    return is_bf16_fast() if device.type == "cpu" else torch.cuda.is_bf16_supported()
+
+
+class DivergedError(ArithmeticError):
+    """The training objective stopped being finite at this epoch (from 1) and step (from 1, over the run)."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(f"the loss stopped being finite in epoch {epoch}, at step {step}")
+        self.epoch, self.step = epoch, step
+
+    def __reduce__(self) -> tuple[type, tuple[int, int]]:
+        return type(self), (self.epoch, self.step)  # it can go from one process to another
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """Means over the training images seen in one epoch, nats per image, and how long it took."""
+
+    epoch: int  # from 1
+    loss: float  # the objective: beta * rate + distortion
+    rate: float
+    distortion: float
+    sharpness: float | None  # at the epoch's last step; None where there is no spike
+    seconds: float  # of a stack's epoch, this member's share
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What the members of a stack have in common."""
+
+    num_pixels: int
+    hidden: tuple[int, ...]
+    batch_size: int
+    precision: Precision
+    gamma_link: GammaLink | None  # None: VAEs only
+
+    @classmethod
+    def of(cls, settings: TrialSettings, num_pixels: int) -> "Family":
+        """The family in which a trial trains alone."""
+        return cls(
+            num_pixels=num_pixels,
+            hidden=settings.hidden,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            gamma_link=settings.gamma_link,
+        )
+
+    def admits(self, settings: TrialSettings) -> bool:
+        """Whether such a trial can be a member. A VAE can be one among VSCs, which cost it a third head."""
+        own = Family.of(settings, self.num_pixels)
+        shape = (own.hidden, own.batch_size, own.precision)
+        return shape == (self.hidden, self.batch_size, self.precision) and own.gamma_link in (None, self.gamma_link)
+
+
+@dataclass
+class Member:
+    """A trial in a stack: its settings, and how far it has come."""
+
+    settings: TrialSettings
+    epoch: int  # epochs done
+    step: int  # steps done
+
+
+class Stack:
+    """Up to `capacity` fully connected VAEs and VSCs of one family. Members are numbered in the order of `members`."""
+
+    def __init__(
+        self,
+        family: Family,
+        latent_dim: int,
+        *,
+        capacity: int = 1,
+        device: torch.device | str = "cpu",
+        is_batched: bool | None = None,
+    ) -> None:
+        """latent_dim: the most that a member can have; members with fewer are padded.
+
+        is_batched: whether a step is one of all members together, as on a GPU, or of one after the other, as on the
+        CPU, where the products of one fill a core.
+
+        Raises:
+            ValueError: the processor cannot compute in the family's precision.
+        """
+        if family.precision == "bf16" and not has_bf16(torch.device(device)):
+            raise ValueError("precision: this processor cannot compute in bf16; use float32")
+        self.family, self.latent_dim, self.capacity = family, latent_dim, capacity
+        self.device = torch.device(device)
+        self.is_batched = self.device.type != "cpu" if is_batched is None else is_batched
+        self.members: list[Member] = []
+        self.num_heads = 2 if family.gamma_link is None else 3
+        encoder = [family.num_pixels, *family.hidden, self.num_heads * latent_dim]
+        decoder = [latent_dim, *reversed(family.hidden), family.num_pixels]
+        like: dict[str, Any] = {"capacity": capacity, "precision": family.precision}
+        like |= {"is_batched": self.is_batched, "device": self.device}
+        self._encoder = [StackedLinear(*shape, **like) for shape in pairwise(encoder)]
+        self._decoder = [StackedLinear(*shape, **like) for shape in pairwise(decoder)]
+        like = {"device": self.device}
+        self._counts = torch.zeros(capacity, **like)
+        self._learning_rates = torch.zeros(capacity, **like)
+        self._each_count, self._each_rate = list(self._counts.unbind()), list(self._learning_rates.unbind())
+        self._log_slab, self._log_spike, self._beta = (torch.zeros(capacity, 1, 1, **like) for _ in range(3))
+        self._is_dense = torch.ones(capacity, 1, 1, dtype=torch.bool, **like)
+        self._is_padding = torch.ones(capacity, 1, latent_dim, dtype=torch.bool, **like)
+        self._graph: StepGraph | None = None
+        self._sample, self._compare, self._to_heads = sample_codes, compare_pixels, find_heads_gradient
+        if self.device.type == "cuda":
+            self._sample = compile_elementwise(sample_codes)
+            self._compare = compile_elementwise(compare_pixels)
+            self._to_heads = compile_elementwise(find_heads_gradient)
+
+    # Members
+
+    def add(self, settings: TrialSettings, tensors: dict[str, Tensor], *, epoch: int, step: int) -> None:
+        """Take a trial in, as the last member. tensors: what TrainState.tensors() returns; they are copied.
+
+        Raises:
+            ValueError: the stack is full, or the trial is of another family or wider.
+        """
+        if len(self.members) == self.capacity or settings.latent_dim > self.latent_dim:
+            raise ValueError("the stack has no room for this trial")
+        if not self.family.admits(settings):
+            raise ValueError("the trial is of another family than the stack")
+        slot = len(self.members)
+        self.members.append(Member(settings, epoch, step))
+        for layer in (*self._encoder, *self._decoder):
+            for stacked in layer.tensors.values():
+                stacked[slot].zero_()
+        for name, tensor in tensors.items():
+            place = self._find_place(name, slot)
+            place.copy_(tensor.view(place.shape))
+        alpha = torch.tensor(settings.alpha or 0.5).clamp(MIN_PROB, 1 - MIN_PROB)
+        self._counts[slot] = step
+        self._learning_rates[slot] = settings.learning_rate
+        self._log_slab[slot] = alpha.log()
+        self._log_spike[slot] = torch.log1p(-alpha)
+        self._beta[slot] = settings.beta
+        self._is_dense[slot] = settings.model != "vsc"
+        self._is_padding[slot] = torch.arange(self.latent_dim) >= settings.latent_dim
+
+    def store(self, index: int, tensors: dict[str, Tensor]) -> None:
+        """Copy a member's parameters and moments into tensors named and shaped as TrainState.tensors()."""
+        for name, tensor in tensors.items():
+            place = self._find_place(name, index)
+            tensor.view(place.shape).copy_(place)
+
+    def remove(self, index: int) -> None:
+        """Let a member go; the last one takes its place."""
+        last = len(self.members) - 1
+        layers = [stacked for layer in (*self._encoder, *self._decoder) for stacked in layer.tensors.values()]
+        rows = (self._counts, self._learning_rates, self._log_slab, self._log_spike, self._beta)
+        for stacked in (*layers, *rows, self._is_dense, self._is_padding):
+            stacked[index].copy_(stacked[last])
+        self.members[index] = self.members[last]
+        self.members.pop()
+
+    def _find_place(self, name: str, slot: int) -> Tensor:
+        """The part of a stacked tensor that a member's own, named as in TrainState.tensors(), fills; the rest pads."""
+        settings = self.members[slot].settings
+        _, half, _, index, *rest = name.split(".")  # such as adam, encoder, layers, 0, weight, exp_avg
+        layer = (self._encoder if half == "encoder" else self._decoder)[int(index)]
+        tensor = layer.tensors[".".join(reversed(rest))][slot]
+        if layer is self._encoder[-1]:
+            own_heads = 3 if settings.model == "vsc" else 2
+            return tensor.view(self.num_heads, self.latent_dim, *tensor.shape[1:])[:own_heads, : settings.latent_dim]
+        if layer is self._decoder[0] and rest[0] == "weight":
+            return tensor[:, : settings.latent_dim]
+        return tensor
+
+    # Training
+
+    def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
+        """Train every member for an epoch. A member that diverged is of no further use, and harms no other.
+
+        images: (N, pixels) uint8, on the device of the stack.
+        """
+        started = time.perf_counter()
+        num_images, batch_size = len(images), self.family.batch_size
+        num_steps = -(-num_images // batch_size)
+        seeds = [(member.settings.seed, member.epoch + 1) for member in self.members]
+        # Drawn on the CPU wherever the images are: the same order on every device.
+        shuffles = [make_stream(seed, "order", epoch) for seed, epoch in seeds]
+        order = torch.stack([torch.randperm(num_images, generator=shuffle) for shuffle in shuffles])
+        keys = make_row_keys([make_key(seed, "noise", epoch) for seed, epoch in seeds], num_images)
+        sharpness = torch.stack(
+            [compute_sharpness(m.settings, m.step + torch.arange(num_steps), num_steps) for m in self.members]
+        )
+        totals = torch.empty(num_steps, len(self.members), 2, device=self.device)
+        if self.is_batched:
+            # Always of the whole stack, so that one graph serves; what the free places do is of no use, and no harm.
+            slots = torch.arange(self.capacity).where(torch.arange(self.capacity) < len(self.members), 0)
+            groups = [(range(self.capacity), slots)]
+        else:
+            groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
+        for places, slots in groups:
+            plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
+            self._run_epoch(images, places, plan, totals[:, places.start : places.stop])
+        seconds = (time.perf_counter() - started) / len(self.members)
+        return self._conclude(totals.cpu().double(), num_images, sharpness, seconds)
+
+    def _run_epoch(self, images: Tensor, places: range, plan: Plan, totals: Tensor) -> None:
+        """totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
+        step = partial(self._step, images, places, self._view_terms(places))
+        batches = plan.split(self.family.batch_size)
+        done = 0
+        if self.device.type == "cuda":
+            if self._graph is None or self._graph.images is not images:
+                self._graph = StepGraph(step, images, len(places), self.family.batch_size)
+            done = self._graph.run(plan, totals)
+        for i, batch in enumerate(batches[done:], start=done):
+            totals[i] = step(batch)[: totals.shape[1]]
+
+    def _view_terms(self, places: range) -> Terms:
+        """Those of some places. What is computed one by one is masked only where there is something to mask."""
+        at = slice(places.start, places.stop)
+        terms = Terms(self._log_slab[at], self._log_spike[at], self._beta[at], self._is_dense[at], self._is_padding[at])
+        if self.is_batched:
+            return terms
+        settings = self.members[places.start].settings
+        return terms._replace(
+            is_dense=terms.is_dense if settings.model != "vsc" else None,
+            is_padding=terms.is_padding if settings.latent_dim < self.latent_dim else None,
+        )
+
+    def _step(self, images: Tensor, places: range, terms: Terms, batch: Plan) -> Tensor:
+        """One step of the members in these places, each on its own batch -> (K, 2), mean rate and distortion."""
+        num = len(places)
+        x = images.index_select(0, batch.order.flatten()).view(num, -1, images.shape[1]).to(torch.float32).div_(255)
+        heads, encoder_inputs = self._apply(self._encoder, x, places)
+        heads = heads.view(num, -1, self.num_heads, self.latent_dim)
+        codes = self._sample(heads, batch.keys, batch.sharpness[:, :, None], terms, self.family.gamma_link)
+        logits, decoder_inputs = self._apply(self._decoder, codes.z, places)
+        distortion, grad = self._compare(logits, x)
+
+        # The objective is summed over the batch, as in the report's code: Adam does not see the scale, but for its
+        # epsilon, which weighs on the small gradients of latents that are almost always off.
+        self._counts[places.start : places.stop] += 1
+        grad = self._go_back(self._decoder, grad, decoder_inputs, places)
+        grad = self._to_heads(codes, grad).flatten(2)
+        self._go_back(self._encoder, grad, encoder_inputs, places)
+        return torch.stack([codes.rate.mean(1), distortion.mean(1)], 1)
+
+    def _apply(self, layers: list[StackedLinear], x: Tensor, places: range) -> tuple[Tensor, list[Tensor]]:
+        """What the layers make of x, with ReLU between them and none after the last, and what each was given."""
+        inputs = []
+        for layer in layers:
+            inputs.append(x)
+            x = layer.apply(x, places, relu=layer is not layers[-1])
+        return x, inputs
+
+    def _go_back(self, layers: list[StackedLinear], grad: Tensor, inputs: list[Tensor], places: range) -> Tensor:
+        """Update the layers, given the gradient by what they made; returns that by what they were given."""
+        for layer, x in zip(reversed(layers), reversed(inputs), strict=True):
+            to_inputs = layer is not self._encoder[0]  # nothing depends on the images
+            rates = {"counts": self._each_count, "learning_rates": self._each_rate}
+            grad = layer.go_back(grad, x, places, **rates, to_inputs=to_inputs)
+            if layer is not layers[0]:
+                grad = torch.ops.aten.threshold_backward(grad, x, 0.0)  # where a rectified input is 0, nothing passes
+        return grad
+
+    def _conclude(
+        self, totals: Tensor, num_images: int, sharpness: Tensor, seconds: float
+    ) -> list[EpochMetrics | DivergedError]:
+        num_steps, size = len(totals), self.family.batch_size
+        weights = torch.tensor([min(size, num_images - i * size) / num_images for i in range(num_steps)]).double()
+        outcomes: list[EpochMetrics | DivergedError] = []
+        for k, member in enumerate(self.members):
+            member.epoch += 1
+            member.step += num_steps
+            finite = totals[:, k].isfinite().all(1)
+            if not finite.all():
+                first = int((~finite).nonzero()[0])
+                outcomes.append(DivergedError(member.epoch, member.step - num_steps + first + 1))
+                continue
+            rate, distortion = (weights @ totals[:, k]).tolist()
+            outcomes.append(
+                EpochMetrics(
+                    epoch=member.epoch,
+                    loss=member.settings.beta * rate + distortion,
+                    rate=rate,
+                    distortion=distortion,
+                    sharpness=float(sharpness[k, -1]) if member.settings.model == "vsc" else None,
+                    seconds=seconds,
+                )
+            )
+        return outcomes

@@ -1,0 +1,300 @@
+"""A stack trains each of its members as it would train alone, whoever the others are."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import fused
+from models.evaluation import compute_bound, compute_sparsity
+from models.fused import DivergedError, EpochMetrics, Family, Stack
+from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
+from models.randomness import draw_noise, make_key, make_row_keys, make_stream
+from models.settings import TrialSettings
+from models.training import TrainState, fit, init_state
+from tests.models.cases import assert_same_tensors, copy_tensors, make_images, make_settings, train
+
+NUM_PIXELS = 20
+
+MIXED: list[dict[str, Any]] = [
+    {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
+    {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
+    {"model": "vsc", "alpha": 0.05, "latent_dim": 4, "learning_rate": 5e-3, "seed": 1, "beta": 0.5},
+    {"model": "vsc", "alpha": 0.2, "latent_dim": 2, "seed": 3, "sharpness_schedule": "ramp"},
+    {"model": "vae", "latent_dim": 6, "seed": 4},
+    {"model": "vsc", "alpha": 0.2, "latent_dim": 5, "seed": 5, "sharpness_schedule": "per_step"},
+]
+
+
+def make_mixed(**changes: Any) -> list[TrialSettings]:
+    return [TrialSettings(**({"hidden": (16,), "batch_size": 32, "epochs": 3} | one | changes)) for one in MIXED]
+
+
+def make_stack(
+    trials: list[TrialSettings], num_pixels: int, *, latent_dim: int = 0, capacity: int = 0, is_batched: bool = False
+) -> Stack:
+    """A stack with these members at their start."""
+    spiked = next(s for s in trials if s.model == "vsc")
+    latent_dim = latent_dim or max(s.latent_dim for s in trials)
+    capacity = capacity or len(trials)
+    stack = Stack(Family.of(spiked, num_pixels), latent_dim, capacity=capacity, is_batched=is_batched)
+    for settings in trials:
+        stack.add(settings, init_state(settings, num_pixels).tensors(), epoch=0, step=0)
+    return stack
+
+
+def take(stack: Stack, index: int, num_pixels: int) -> TrainState:
+    """A member's state, apart from the stack."""
+    member = stack.members[index]
+    state = init_state(member.settings, num_pixels)
+    stack.store(index, state.tensors())
+    state.epoch, state.step = member.epoch, member.step
+    return state
+
+
+def get_loss(outcome: EpochMetrics | DivergedError) -> float:
+    assert isinstance(outcome, EpochMetrics)
+    return outcome.loss
+
+
+class TestAgainstAlone:
+    @pytest.mark.parametrize("is_batched", [False, True])
+    def test_a_mixed_stack_trains_each_as_it_would_alone(
+        self, is_batched: bool, digits: Tensor, test_digits: Tensor
+    ) -> None:
+        trials = make_mixed(hidden=(64,))
+        stack = make_stack(trials, 64, is_batched=is_batched, capacity=8)
+        outcomes = [stack.fit_epoch(digits) for _ in range(3)]
+        for k, settings in enumerate(trials):
+            state, alone = train(settings, digits)
+            assert get_loss(outcomes[0][k]) == pytest.approx(alone[0].loss, rel=1e-4)
+            bounds = [
+                sum(compute_bound(s.model, test_digits, make_stream(0, "test"), num_samples=5))
+                for s in (state, take(stack, k, 64))
+            ]
+            assert float(bounds[1]) == pytest.approx(float(bounds[0]), rel=2e-3)
+            assert [outcome[k].sharpness for outcome in outcomes] == [epoch.sharpness for epoch in alone]  # type: ignore[union-attr]
+
+    def test_two_hidden_layers_and_the_other_link(self, digits: Tensor) -> None:
+        trials = [
+            TrialSettings(**(s.to_dict() | {"gamma_link": "sigmoid"})) if s.model == "vsc" else s
+            for s in make_mixed(hidden=(32, 16))
+        ]
+        outcomes = make_stack(trials, 64).fit_epoch(digits)
+        for settings, outcome in zip(trials, outcomes, strict=True):
+            assert get_loss(outcome) == pytest.approx(train(settings, digits)[1][0].loss, rel=1e-4)
+
+    def test_its_initial_state_goes_in_and_comes_out_unchanged(self) -> None:
+        trials = make_mixed()
+        stack = make_stack(trials, NUM_PIXELS, latent_dim=9)
+        for k, settings in enumerate(trials):
+            assert_same_tensors(take(stack, k, NUM_PIXELS).tensors(), init_state(settings, NUM_PIXELS).tensors())
+
+    def test_a_member_can_go_on_alone_and_come_back(self) -> None:
+        images, (settings, *_) = make_images(70, NUM_PIXELS), make_mixed(epochs=4)
+        stack = make_stack([settings], NUM_PIXELS)
+        stack.fit_epoch(images)
+        state = take(stack, 0, NUM_PIXELS)
+        next(fit(state, settings, images))
+        back = Stack(Family.of(settings, NUM_PIXELS), settings.latent_dim)
+        back.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
+        for _ in range(2):
+            back.fit_epoch(images)
+        assert_same_tensors(take(back, 0, NUM_PIXELS).tensors(), train(settings, images)[0].tensors())
+
+
+class TestNeighbours:
+    """The same bits whatever the neighbours and the place, in stacks of one width."""
+
+    @pytest.mark.parametrize("index", range(len(MIXED)))
+    def test_neither_neighbours_nor_place_change_a_member(self, index: int) -> None:
+        images, trials = make_images(70, NUM_PIXELS), make_mixed()
+        everyone = make_stack(trials, NUM_PIXELS)
+        turned = make_stack([*trials[index:], *trials[:index]], NUM_PIXELS)
+        spiked = next(s for s in trials if s.model == "vsc" and s is not trials[index])
+        pair = make_stack([spiked, trials[index]], NUM_PIXELS, latent_dim=6, capacity=5)
+        for stack in (everyone, turned, pair):
+            for _ in range(2):
+                stack.fit_epoch(images)
+        expected = take(everyone, index, NUM_PIXELS).tensors()
+        assert_same_tensors(take(turned, 0, NUM_PIXELS).tensors(), expected)
+        assert_same_tensors(take(pair, 1, NUM_PIXELS).tensors(), expected)
+
+    def test_others_join_and_leave_without_being_noticed(self) -> None:
+        images, trials = make_images(70, NUM_PIXELS), make_mixed(epochs=9)
+        undisturbed = make_stack(trials[2:4], NUM_PIXELS, latent_dim=6)
+        stack = make_stack(trials[:3], NUM_PIXELS, capacity=4)
+        for epoch in range(4):
+            undisturbed.fit_epoch(images)
+            stack.fit_epoch(images)
+            if epoch == 0:
+                stack.remove(0)  # the last one takes its place
+            if epoch == 1:
+                stack.add(trials[5], init_state(trials[5], NUM_PIXELS).tensors(), epoch=0, step=0)
+        index = next(k for k, member in enumerate(stack.members) if member.settings == trials[2])
+        assert index == 0
+        assert_same_tensors(take(stack, index, NUM_PIXELS).tensors(), take(undisturbed, 0, NUM_PIXELS).tensors())
+
+    def test_a_member_that_diverges_harms_no_other(self) -> None:
+        images, trials = make_images(70, NUM_PIXELS), make_mixed(epochs=2)
+        wild = TrialSettings(**(trials[2].to_dict() | {"learning_rate": 1e30}))
+        stack = make_stack([trials[0], wild, trials[1]], NUM_PIXELS)
+        calm = make_stack([trials[0], trials[1]], NUM_PIXELS)
+        first, error, third = stack.fit_epoch(images)
+        assert isinstance(error, DivergedError)
+        assert (error.epoch, error.step) == (1, 2)
+        assert [get_loss(first), get_loss(third)] == [get_loss(one) for one in calm.fit_epoch(images)]
+        stack.remove(1)
+        assert [get_loss(o) for o in stack.fit_epoch(images)] == [get_loss(o) for o in calm.fit_epoch(images)]
+
+    def test_a_place_left_by_one_who_diverged_is_as_good_as_new(self) -> None:
+        images, trials = make_images(70, NUM_PIXELS), make_mixed()
+        wild = TrialSettings(**(trials[0].to_dict() | {"learning_rate": 1e30}))
+        stack = make_stack([wild], NUM_PIXELS)
+        stack.fit_epoch(images)
+        stack.remove(0)
+        stack.add(trials[2], init_state(trials[2], NUM_PIXELS).tensors(), epoch=0, step=0)
+        stack.fit_epoch(images)
+        fresh = make_stack([trials[2]], NUM_PIXELS, latent_dim=6)
+        fresh.fit_epoch(images)
+        assert_same_tensors(take(stack, 0, NUM_PIXELS).tensors(), take(fresh, 0, NUM_PIXELS).tensors())
+
+
+class TestPadding:
+    def make_case(self) -> tuple[Tensor, Tensor, Tensor, Terms]:
+        """Three members of six latents, of which they own 6, 2 and 4; the last one is a VAE."""
+        generator = torch.Generator().manual_seed(0)
+        heads = torch.randn(3, 5, 3, 6, generator=generator)
+        keys = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)
+        owned = torch.tensor([6, 2, 4])[:, None, None]
+        alpha = torch.tensor([0.2, 0.5, 0.5])[:, None, None]
+        terms = Terms(
+            log_slab=alpha.log(),
+            log_spike=torch.log1p(-alpha),
+            beta=torch.tensor([1.0, 2.0, 0.5])[:, None, None],
+            is_dense=torch.tensor([False, False, True])[:, None, None],
+            is_padding=torch.arange(6)[None, None] >= owned,
+        )
+        return heads, keys, torch.full((3, 1, 1), 50.0), terms
+
+    @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
+    def test_gradients_of_padding_are_exactly_zero(self, link: Any) -> None:
+        heads, keys, sharpness, terms = self.make_case()
+        codes = sample_codes(heads, keys, sharpness, terms, link)
+        grad = find_heads_gradient(codes, torch.full_like(codes.z, 7.0))
+        assert terms.is_padding is not None
+        padding = terms.is_padding.expand_as(codes.z)
+        assert (codes.z[padding] == 0).all()
+        assert (grad.transpose(2, 3)[padding] == 0).all()
+        assert (grad[2, :, 2] == 0).all(), "a VAE has no third head"
+        assert (grad.transpose(2, 3)[:2][~padding[:2]] != 0).any()
+
+    @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
+    def test_the_rate_ignores_padding(self, link: Any) -> None:
+        heads, keys, sharpness, terms = self.make_case()
+        rate = sample_codes(heads, keys, sharpness, terms, link).rate
+        other = torch.where(terms.is_padding.unsqueeze(2), heads + 3.0, heads)  # type: ignore[union-attr]
+        assert torch.equal(sample_codes(other, keys, sharpness, terms, link).rate, rate)
+
+    def test_what_pads_stays_zero_through_training(self) -> None:
+        trials = make_mixed()
+        stack = make_stack(trials, NUM_PIXELS, latent_dim=9)
+        for _ in range(2):
+            stack.fit_epoch(make_images(70, NUM_PIXELS))
+        for k, settings in enumerate(trials):
+            owned = sum(t.count_nonzero().item() for t in take(stack, k, NUM_PIXELS).tensors().values())
+            layers = (*stack._encoder, *stack._decoder)
+            held = sum(t[k].count_nonzero().item() for layer in layers for t in layer.tensors.values())
+            assert held == owned, settings
+
+    def test_sparsity_of_a_member_is_that_of_its_own_latents(self, digits: Tensor) -> None:
+        stack = make_stack(make_mixed(hidden=(64,)), 64, latent_dim=40)
+        stack.fit_epoch(digits)
+        state = take(stack, 1, 64)
+        assert state.model.latent_dim == 3
+        sparsity = compute_sparsity(state.model, digits, make_stream(0, "code"))
+        assert sparsity["slab_prob"] == sparsity["nonzero_fraction"] == 1.0
+        assert sparsity["active_units"] <= 3
+
+
+class TestGradients:
+    """What is written out is what autograd finds of the models' own bound."""
+
+    @pytest.mark.parametrize("kind", ["vae", "vsc_exp_relu", "vsc_sigmoid"])
+    def test_they_are_autograds(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = make_settings(kind, latent_dim=7, beta=1.7)
+        model = init_state(settings, NUM_PIXELS).model
+        x = make_images(32, NUM_PIXELS).float() / 255
+        keys = make_row_keys([make_key(0, "noise", 1)], 32)
+        eps, eta = draw_noise(keys[0], 7)
+        outputs = (3 * model.encoder(x)).detach().requires_grad_()  # far from zero, where gamma is clamped too
+        monkeypatch.setattr(model.encoder, "forward", lambda _: outputs)
+        monkeypatch.setattr(torch, "randn", lambda *_, **__: eps)
+        monkeypatch.setattr(torch, "rand", lambda *_, **__: eta)
+        elbo = model.compute_elbo(x, torch.Generator(), sharpness=50.0)
+        (expected,) = torch.autograd.grad((settings.beta * elbo.rate + elbo.distortion).sum(), outputs)
+
+        alpha = torch.full((1, 1, 1), settings.alpha or 0.5)
+        terms = Terms(alpha.log(), torch.log1p(-alpha), torch.full((1, 1, 1), settings.beta), None, None)
+        heads = outputs.detach().view(1, 32, -1, 7)
+        with torch.no_grad():
+            codes = sample_codes(heads, keys, torch.full((1, 1, 1), 50.0), terms, settings.gamma_link)
+        z = codes.z[0].requires_grad_()
+        logits = model.decoder(z)
+        distortion, by_logits = compare_pixels(logits.detach()[None], x[None])
+        torch.testing.assert_close(codes.rate[0], elbo.rate.detach(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(distortion[0], elbo.distortion.detach(), rtol=1e-5, atol=1e-5)
+        (by_z,) = torch.autograd.grad(logits, z, by_logits[0])
+        grad = find_heads_gradient(codes, by_z[None]).view(32, -1)
+        torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-4)
+
+
+class TestRoom:
+    def test_a_full_stack_takes_no_more(self) -> None:
+        trials = make_mixed()
+        stack = make_stack(trials[:1], NUM_PIXELS)
+        with pytest.raises(ValueError, match="room"):
+            stack.add(trials[2], init_state(trials[2], NUM_PIXELS).tensors(), epoch=0, step=0)
+
+    @pytest.mark.parametrize(
+        "change", [{"batch_size": 64}, {"hidden": (8,)}, {"gamma_link": "sigmoid"}, {"precision": "bf16"}]
+    )
+    def test_a_trial_of_another_family_is_refused(self, change: dict[str, Any]) -> None:
+        first = make_mixed()[0]
+        other = TrialSettings(**(first.to_dict() | change))
+        stack = make_stack([first], NUM_PIXELS, capacity=2)
+        assert not stack.family.admits(other)
+        with pytest.raises(ValueError, match="family"):
+            stack.add(other, init_state(other, NUM_PIXELS).tensors(), epoch=0, step=0)
+
+    def test_a_vsc_does_not_join_a_stack_of_vaes(self) -> None:
+        vsc, vae, *_ = make_mixed()
+        assert Family.of(vsc, 20).admits(vae)
+        assert not Family.of(vae, 20).admits(vsc)
+
+
+@pytest.mark.skipif(not fused.has_bf16(torch.device("cpu")), reason="this processor has no bf16")
+def test_reduced_precision_is_close_and_not_the_same(digits: Tensor) -> None:
+    full, low = (make_settings("vsc_exp_relu", hidden=(64,), epochs=3, precision=p) for p in ("float32", "bf16"))
+    expected, given = (train(settings, digits)[1][-1].loss for settings in (full, low))
+    assert given != expected
+    assert given == pytest.approx(expected, rel=0.02)
+
+
+def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "has_bf16", lambda _: False)
+    settings = make_settings("vae", precision="bf16")
+    with pytest.raises(ValueError, match="^precision: .* use float32"):
+        next(fit(init_state(settings, NUM_PIXELS), settings, make_images(70, NUM_PIXELS)))
+
+
+def test_a_state_is_not_shared_with_the_stack() -> None:
+    settings = make_mixed()[0]
+    state = init_state(settings, NUM_PIXELS)
+    before = copy.deepcopy(copy_tensors(state))
+    stack = Stack(Family.of(settings, NUM_PIXELS), 6)
+    stack.add(settings, state.tensors(), epoch=0, step=0)
+    stack.fit_epoch(make_images(70, NUM_PIXELS))
+    assert_same_tensors(state.tensors(), before)
