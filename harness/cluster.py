@@ -87,7 +87,8 @@ def count_slots(resources: Resources) -> int:
     import ray
 
     available = ray.cluster_resources()
-    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
+    assert resources.gpu != "auto"
+    wanted = {"CPU": resources.num_cpus, "GPU": resources.gpu}
     slots = min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
     if slots < 1:
         has = ", ".join(f"{available.get(kind, 0):g} {kind}" for kind in wanted)

@@ -101,7 +101,7 @@ def _estimate(study: Study, states: list[_State], unknown: int) -> str:
     ]
     if not measured:
         return "Estimated time: unknown until the first trial has ended."
-    slots = max(int((os.cpu_count() or 1) // study.resources.cpu), 1)
+    slots = max(int((os.cpu_count() or 1) // study.resources.num_cpus), 1)
     seconds = epochs_left * median(measured) / slots
     return f"Estimated time: {format_duration(seconds)} on this machine ({slots} trials at once)"
 

@@ -9,11 +9,12 @@ import signal
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -24,8 +25,11 @@ from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
 from harness.search import Source, is_open, make_source
-from harness.study import ADAPTIVE_SAMPLERS, Study
+from harness.study import ADAPTIVE_SAMPLERS, Resources, Study
 from harness.tracking import Tracker
+
+if TYPE_CHECKING:
+    from harness.engine_actor import EngineSpec
 
 MAX_CRASHES = 3
 """So often a trial's process may die (killed, out of memory, its machine lost) before the trial counts as failed."""
@@ -258,6 +262,8 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thr
     import ray
     from ray import tune
 
+    from harness.engine_actor import end_engines
+    from harness.packing import settle_resources
     from harness.trainable import StudyTrainable
     from harness.tune_adapter import StopOnRequest, TrialSearch, Watcher, make_scheduler
 
@@ -267,7 +273,10 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thr
         if is_ours:
             connect(address)
         study = run.study
-        num_slots = count_slots(study.resources)
+        resources = settle_resources(study, run.source.num_trials, run.dataset)
+        num_slots = count_slots(resources)
+        is_fifo = study.scheduler.name == "fifo"
+        engines = _specify_engines(run, resources, num_slots) if resources.is_fused else None
         # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process
         # of its own to start, and all would run one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_slots)
@@ -277,13 +286,13 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thr
             measures=study.measures,
             study_folder=run.folder,
             metric=study.metric,
-            report_seconds=REPORT_SECONDS if study.scheduler.name == "fifo" else 0.0,
+            report_seconds=REPORT_SECONDS if is_fifo else 0.0,
+            engines=engines,
         )
-        resources = {"cpu": study.resources.cpu, "gpu": study.resources.gpu}
         # Tune keeps its own bookkeeping in files that we do not need: what counts is in the trials' folders.
         with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:
             tuner = tune.Tuner(
-                tune.with_resources(trainable, resources),
+                tune.with_resources(trainable, {"cpu": resources.num_cpus, "gpu": resources.gpu}),
                 tune_config=tune.TuneConfig(
                     search_alg=TrialSearch(run, first),
                     scheduler=make_scheduler(study),
@@ -307,12 +316,33 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thr
             )
             with _on_ctrl_c(run.request_stop):
                 tuner.fit()
+        if engines is not None:
+            end_engines(engines)
     except KeyboardInterrupt:  # while Ray was starting, or the second one
         run.request_stop()
     finally:
         shutdown = threading.Thread(target=_shut_down, args=[is_ours, log])
         shutdown.start()
     return shutdown
+
+
+def _specify_engines(run: StudyRun, resources: Resources, num_slots: int) -> "EngineSpec":
+    """What trains the trials that share a device."""
+    import ray
+
+    from harness.engine_actor import EngineSpec
+
+    on_gpu = isinstance(resources.gpu, float) and resources.gpu > 0
+    return EngineSpec(
+        namespace=f"spikeslab-{uuid.uuid4().hex}",
+        dataset=[ray.put(run.dataset)],
+        measures=run.study.measures,
+        study_folder=run.folder,
+        device="cuda" if on_gpu else "cpu",
+        capacity=int(1 / resources.gpu + 1e-6) if on_gpu else num_slots,  # type: ignore[operator]
+        latent_dim=run.study.largest_settings.latent_dim,
+        is_in_step=run.study.scheduler.name != "fifo",
+    )
 
 
 def _shut_down(is_ours: bool, log: logging.Handler) -> None:

@@ -66,11 +66,45 @@ class Scheduler(_Frozen):
     reduction_factor: int = Field(default=4, ge=2, description="asha: one in so many goes on at each rung")
 
 
+def _check_gpu(value: Any) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} should be a number greater than or equal to 0, such as 0.05, or auto")
+    return float(value)
+
+
 class Resources(_Frozen):
     """What one trial takes of the machine."""
 
-    cpu: float = Field(default=1, gt=0, description="processor cores")
-    gpu: float = Field(default=0, ge=0, description="graphics cards, fractions allowed; 0 trains on the CPU")
+    cpu: float | None = Field(
+        default=None,
+        gt=0,
+        description="processor cores, fractions allowed; default 1, or 0.05 for a trial that shares a graphics card",
+    )
+    gpu: Annotated[
+        float | Literal["auto"],
+        PlainValidator(_check_gpu),
+        WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}),
+    ] = Field(
+        default=0.0,
+        description="graphics cards, fractions allowed; 0 trains on the CPU, auto packs as many trials as fit",
+    )
+    fuse: Literal["auto", "never"] = Field(
+        default="auto",
+        description="auto: trials that share a graphics card, or a core, train as one stacked model; never: each alone",
+    )
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether trials that share a device train together."""
+        shares = self.gpu == "auto" or 0 < self.gpu < 1 or (self.gpu == 0 and self.num_cpus < 1)
+        return self.fuse == "auto" and shares
+
+    @property
+    def num_cpus(self) -> float:
+        """Cores that a trial takes."""
+        return self.cpu or (0.05 if self.gpu == "auto" or 0 < self.gpu < 1 else 1)
 
 
 def _as_domain(name: str) -> Any:
@@ -105,6 +139,11 @@ def _check_slug(name: str) -> str:
     if name in RESERVED_NAMES:
         raise ValueError(f"{name!r} is a folder of MLflow's among the results; choose another name")
     return name
+
+
+def _measure_size(value: Any) -> int:
+    """Of a number itself; of hidden layers, their products."""
+    return value if isinstance(value, int) else sum(a * b for a, b in itertools.pairwise([1, *value, 1]))
 
 
 class Study(_Frozen):
@@ -234,6 +273,19 @@ class Study(_Frozen):
         """Every metric that a trial of this study yields."""
         final = [name for group in self.evaluate for name in EVALUATION_METRICS[group]]
         return [*EPOCH_METRICS, *VALIDATION_METRICS, *final]
+
+    @property
+    def largest_settings(self) -> TrialSettings:
+        """Settings of a trial that takes at least as much memory as any of the study: the largest of each."""
+        largest: dict[str, Any] = {"model": "vae"}
+        for sub in self.sub_spaces():
+            for name in ("latent_dim", "hidden", "batch_size"):
+                if (domain := sub.get(name)) is not None:
+                    values = domain.values if isinstance(domain, Finite) else (int(domain.high),)
+                    largest[name] = max(values + ((largest[name],) if name in largest else ()), key=_measure_size)
+            if "alpha" in sub:
+                largest |= {"model": "vsc", "alpha": 0.5}
+        return TrialSettings(**largest)
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
         """Each sub-space with the defaults that apply to its model, by setting."""

@@ -1,15 +1,15 @@
 """One trial as a Ray Tune trainable: a thin shell around `run_trial`."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from harness.datasets import Dataset
-from harness.ledger import Measures, Row, Trial
-from models.settings import TrialSettings
+from harness.engine_actor import EngineSpec, train_fused
+from harness.ledger import Measures, Row
 
 
 class StudyTrainable(tune.Trainable):  # type: ignore[misc]
@@ -28,11 +28,14 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         study_folder: Path,
         metric: str,
         report_seconds: float,
+        engines: EngineSpec | None,
     ) -> None:
         """dataset: in memory that all trials of the machine share, read-only.
 
-        report_seconds: so much time's epochs make one report; 0 reports each epoch by itself.
+        report_seconds: so much time's epochs make one report; 0 reports each epoch by itself. engines: train the trials
+        together with those that share the device; None: each by itself, in this process.
         """
+        self._engines = engines
         self._dataset, self._measures, self._study_folder, self._metric = (
             dataset,
             measures,
@@ -42,14 +45,14 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         self._report_seconds = report_seconds
         self._rows = self._start(config)
 
-    def _start(self, config: dict[str, Any]) -> Iterator[Row]:
+    def _start(self, config: dict[str, Any]) -> Generator[Row]:
+        if self._engines is not None:
+            return train_fused(self._engines, config["trial"])
         # Here and not above: the driver, which imports this file too, then does without torch.
         from harness.trial import run_trial
 
-        settings = TrialSettings(**config["settings"])
-        trial = Trial(settings, self._dataset.name, self._dataset.content_hash)
         device = "cuda" if config["gpu"] else "cpu"
-        return run_trial(trial, self._measures, self._dataset, self._study_folder, device=device)
+        return run_trial(config["trial"], self._measures, self._dataset, self._study_folder, device=device)
 
     def step(self) -> dict[str, Any]:
         """The next epochs: `rows` holds their metrics, `epoch` and `objective` are what a scheduler looks at."""
@@ -65,5 +68,10 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Go over to another trial."""
+        self._rows.close()
         self._rows = self._start(new_config)
         return True
+
+    def cleanup(self) -> None:
+        """Leave the trial as it stands."""
+        self._rows.close()

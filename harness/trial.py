@@ -7,10 +7,11 @@ import socket
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -53,57 +54,87 @@ class Images:
 
 def run_trial(
     trial: Trial, measures: Measures, dataset: Dataset, study_folder: Path, *, device: str = "cpu"
-) -> Iterator[Row]:
+) -> Generator[Row]:
     """Train what is missing of a trial and measure it, yielding the metrics of every epoch, stored ones first.
 
     The last row holds the final metrics too, and `status`: finished, diverged or failed. Once it has been yielded the
     trial's folder holds its result. Errors of training end the trial, not the caller; they stand in the log.
     """
-    folder = TrialFolder(study_folder, trial.trial_id)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with _trial_log(folder.log) as log:
-        run = _Run(trial, measures, folder, device, log)
+    with TrialRun(trial, measures, study_folder, device) as run:
         try:
-            yield from run.train(dataset)
-        except DivergedError as error:
-            yield run.end("diverged", error=str(error))
+            images = Images.of(dataset, trial.settings.num_validation, device)
+            state = run.restore(images)
+            yield from run.list_stored()
+            for epoch in fit(state, trial.settings, images.train):
+                row = run.add_epoch(state, epoch, images)
+                if not run.is_trained:
+                    yield row
+            yield run.finish(state, images)
         except Exception as error:
-            log.error("failed\n%s", traceback.format_exc())
-            yield run.end("failed", error=f"{type(error).__name__}: {error}")
+            yield run.fail(error)
 
 
-class _Run:
-    def __init__(self, trial: Trial, measures: Measures, folder: TrialFolder, device: str, log: logging.Logger) -> None:
-        self.trial, self.settings, self.measures = trial, trial.settings, measures
-        self.folder, self.device, self.log = folder, device, log
+class TrialRun:
+    """One trial's history, measurements and files while something trains it."""
+
+    def __init__(self, trial: Trial, measures: Measures, study_folder: Path, device: str) -> None:
+        self.trial, self.settings, self.measures, self.device = trial, trial.settings, measures, device
+        self.folder = TrialFolder(study_folder, trial.trial_id)
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
+        self._until_end = ExitStack()
 
-    def train(self, dataset: Dataset) -> Iterator[Row]:
-        settings = self.settings
-        images = Images.of(dataset, settings.num_validation, self.device)
-        state = self._restore(init_state(settings, images.train.shape[1], self.device), images.train.shape[1])
+    def __enter__(self) -> Self:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self.log = self._until_end.enter_context(_trial_log(self.folder.log))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._until_end.close()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the history holds every epoch."""
+        return len(self.history) == self.settings.epochs
+
+    def restore(self, images: Images) -> TrainState:
+        """The state to go on from: the stored one, or that before the first step."""
+        num_pixels = images.train.shape[1]
+        state = self._read_checkpoint(init_state(self.settings, num_pixels, self.device), num_pixels)
         self.log.info("%s on %s, %d epochs, from epoch %d", self.trial.label, self.trial.dataset,
-                      settings.epochs, state.epoch)  # fmt: skip
-        last = self.history.pop() if state.epoch == settings.epochs else None
-        yield from self.history
-        for epoch in fit(state, settings, images.train):
-            row = self._measure_epoch(state, epoch, images)
-            self.log.info(" ".join(f"{k} {v:.6g}" for k, v in row.items() if v is not None))
-            is_last = state.epoch == settings.epochs
-            if is_last or state.epoch % self.measures.checkpoint_every == 0:
-                self.folder.write_checkpoint(state.tensors(), [*self.history, row])
-            if is_last:
-                last = row
-            else:
-                self.history.append(row)
-                yield row
-        assert last is not None
-        self.history.append(last)
-        self.metrics = self._evaluate(state, images)
-        yield last | self.end("finished")
+                      self.settings.epochs, state.epoch)  # fmt: skip
+        return state
 
-    def _restore(self, state: TrainState, num_pixels: int) -> TrainState:
+    def list_stored(self) -> list[Row]:
+        """The epochs trained before, but for the last of all, which comes with the final metrics."""
+        return self.history[: self.settings.epochs - 1]
+
+    def add_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:
+        """Measure the state after an epoch, note it, and store it where one is due.
+
+        Raises:
+            DivergedError: the epoch's last step made the model useless.
+        """
+        row = self._measure_epoch(state, epoch, images)
+        self.log.info(" ".join(f"{k} {v:.6g}" for k, v in row.items() if v is not None))
+        self.history.append(row)
+        if self.is_trained or state.epoch % self.measures.checkpoint_every == 0:
+            self.folder.write_checkpoint(state.tensors(), self.history)
+        return row
+
+    def finish(self, state: TrainState, images: Images) -> Row:
+        """The last epoch's row, with the final metrics and the end of the trial."""
+        self.metrics = self._evaluate(state, images)
+        return self.history[-1] | self._end("finished")
+
+    def fail(self, error: Exception) -> Row:
+        """The row that says how an error of training ended the trial."""
+        if isinstance(error, DivergedError):
+            return self._end("diverged", error=str(error))
+        self.log.error("failed\n%s", "".join(traceback.format_exception(error)))
+        return self._end("failed", error=f"{type(error).__name__}: {error}")
+
+    def _read_checkpoint(self, state: TrainState, num_pixels: int) -> TrainState:
         try:
             stored = self.folder.read_checkpoint()
             if stored is None:
@@ -172,7 +203,7 @@ class _Run:
     def _noise(self, purpose: str, epoch: int = 0) -> torch.Generator:
         return make_stream(self.settings.seed, f"evaluate/{purpose}", epoch, device=self.device)
 
-    def end(self, status: str, error: str | None = None) -> Row:
+    def _end(self, status: str, error: str | None = None) -> Row:
         """Write the result; returns the fields that tell the driver of it."""
         result = Result(
             status=status,  # type: ignore[arg-type]

@@ -32,8 +32,7 @@ class TrialSearch(Searcher):  # type: ignore[misc]
             return Searcher.FINISHED
         return {
             "trial_id": trial.trial_id,
-            "settings": trial.settings.to_dict(),
-            "gpu": self._run.study.resources.gpu > 0,
+            "gpu": self._run.study.resources.gpu != 0,
             "trial": trial,
         }
 

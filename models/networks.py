@@ -11,26 +11,28 @@ from torch import Tensor, nn
 from models.onednn import multiply
 
 
-def make_linear(num_in: int, num_out: int, generator: torch.Generator, *, num_heads: int = 1) -> nn.Linear:
-    """A linear layer initialised as torch's own (Kaiming uniform), but from the given generator.
+def make_linear(num_in: int, num_out: int, generator: torch.Generator | None, *, num_heads: int = 1) -> nn.Linear:
+    """A linear layer initialised as torch's own (Kaiming uniform), but from the given generator, or not at all.
 
     num_heads: so many layers of equal width side by side, computed in one product. Their parameters are drawn one
     head after the other, so that they are those of separate layers.
     """
     layer = nn.utils.skip_init(nn.Linear, num_in, num_out)
+    assert isinstance(layer, nn.Linear)
+    if generator is None:
+        return layer
     bound = 1 / math.sqrt(num_in)
     with torch.no_grad():
         for weight, bias in zip(layer.weight.chunk(num_heads), layer.bias.chunk(num_heads), strict=True):
             weight.uniform_(-bound, bound, generator=generator)
             bias.uniform_(-bound, bound, generator=generator)
-    assert isinstance(layer, nn.Linear)
     return layer
 
 
 class MLP(nn.Module):
     """Linear layers with ReLU between them and none after the last."""
 
-    def __init__(self, widths: Sequence[int], generator: torch.Generator, *, num_heads: int = 1) -> None:
+    def __init__(self, widths: Sequence[int], generator: torch.Generator | None, *, num_heads: int = 1) -> None:
         """widths: of the input, of each hidden layer, of the output, which is `num_heads` outputs side by side."""
         super().__init__()
         *hidden, last = itertools.pairwise(widths)

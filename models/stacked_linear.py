@@ -8,6 +8,14 @@ from models.onednn import multiply
 from models.settings import Precision
 
 
+def resize_rows(tensor: Tensor, num: int) -> Tensor:
+    """The first rows, and zeros where there were no more."""
+    resized = tensor.new_zeros(num, *tensor.shape[1:])
+    kept = min(num, len(tensor))
+    resized[:kept] = tensor[:kept]
+    return resized
+
+
 class StackedLinear:
     """y = x W^T + b for each of some models. Nothing here is seen by autograd.
 
@@ -29,13 +37,24 @@ class StackedLinear:
             for name, shape in (("weight", (num_out, num_in)), ("bias", (num_out,)))
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         }
-        # Each model's own, as Adam takes them: made once, as making a view costs as much as a small product.
+        self._is_bf16, self._is_batched = precision == "bf16", is_batched
+        self._weight = torch.empty(0)  # as the last product took it: of all places, or of the one
+        self._make_views()
+
+    def _make_views(self) -> None:
+        """Each model's own tensors, as Adam takes them: made once, as a view costs as much as a small product."""
         self._parameters, self._exp_avgs, self._exp_avg_sqs = (
             list(zip(*(self.tensors[f"{moment}{name}"].unbind() for name in ("weight", "bias")), strict=True))
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         )
-        self._is_bf16, self._is_batched = precision == "bf16", is_batched
-        self._weight = torch.empty(0)  # as the last product took it: of all places, or of the one
+
+    def resize(self, capacity: int) -> None:
+        """Make room for more models, or for fewer; the first ones stay."""
+        self._parameters, self._exp_avgs, self._exp_avg_sqs = [], [], []
+        self._weight = torch.empty(0)
+        for name in self.tensors:  # one by one: both sizes of all of them might not fit into memory
+            self.tensors[name] = resize_rows(self.tensors[name], capacity)
+        self._make_views()
 
     def apply(self, x: Tensor, places: range, *, relu: bool) -> Tensor:
         """x (K, B, in) -> (K, B, out), rectified if asked."""

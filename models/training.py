@@ -49,13 +49,13 @@ class TrainState:
         self.epoch, self.step = epoch, step
 
 
-def build_model(settings: TrialSettings, num_pixels: int) -> Autoencoder:
+def build_model(settings: TrialSettings, num_pixels: int, *, is_drawn: bool = True) -> Autoencoder:
     """The freshly initialised model, on the CPU.
 
     Its parameters are those that the report's code draws after torch.manual_seed(seed): what becomes of a VSC with few
-    latents depends on them by whole nats.
+    latents depends on them by whole nats. is_drawn: else they are left undefined, for others to be put there.
     """
-    generator = torch.Generator().manual_seed(settings.seed % 2**64)
+    generator = torch.Generator().manual_seed(settings.seed % 2**64) if is_drawn else None
     if settings.model == "vae":
         return VAE(num_pixels, settings.hidden, settings.latent_dim, generator)
     assert settings.alpha is not None

@@ -13,7 +13,9 @@ from models.networks import MLP
 class VAE(Autoencoder):
     """Fully connected VAE (Kingma and Welling, Auto-Encoding Variational Bayes, 2014, appendix C)."""
 
-    def __init__(self, num_pixels: int, hidden: Sequence[int], latent_dim: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_pixels: int, hidden: Sequence[int], latent_dim: int, generator: torch.Generator | None
+    ) -> None:
         """hidden: widths of the encoder's hidden layers; the decoder mirrors them."""
         super().__init__()
         self.latent_dim = latent_dim

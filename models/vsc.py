@@ -20,7 +20,7 @@ class VSC(Autoencoder):
         num_pixels: int,
         hidden: Sequence[int],
         latent_dim: int,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
         *,
         alpha: float,
         gamma_link: GammaLink,

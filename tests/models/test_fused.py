@@ -252,6 +252,19 @@ class TestGradients:
 
 
 class TestRoom:
+    @pytest.mark.parametrize("is_batched", [False, True])
+    def test_more_or_fewer_places_change_no_member(self, is_batched: bool) -> None:
+        images, trials = make_images(70, NUM_PIXELS), make_mixed()
+        stack = make_stack(trials[:3], NUM_PIXELS, is_batched=is_batched)
+        constant = make_stack(trials[:3], NUM_PIXELS, is_batched=is_batched)
+        for capacity in (9, 3, 4):
+            outcomes, expected = stack.fit_epoch(images), constant.fit_epoch(images)
+            losses = [get_loss(outcome) for outcome in outcomes]
+            assert losses == pytest.approx([get_loss(outcome) for outcome in expected], rel=1e-5 if is_batched else 0)
+            stack.resize(capacity)
+        with pytest.raises(ValueError, match="3 members do not fit into 2 places"):
+            stack.resize(2)
+
     def test_a_full_stack_takes_no_more(self) -> None:
         trials = make_mixed()
         stack = make_stack(trials[:1], NUM_PIXELS)
@@ -286,7 +299,7 @@ def test_reduced_precision_is_close_and_not_the_same(digits: Tensor) -> None:
 def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "has_bf16", lambda _: False)
     settings = make_settings("vae", precision="bf16")
-    with pytest.raises(ValueError, match="^precision: .* use float32"):
+    with pytest.raises(ValueError, match=r"^precision: .* use float32"):
         next(fit(init_state(settings, NUM_PIXELS), settings, make_images(70, NUM_PIXELS)))
 
 
