@@ -3,7 +3,9 @@
 import atexit
 import gc
 import importlib.metadata
+import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -191,6 +193,36 @@ def ui(
     server = subprocess.run(command, env=environment, check=False)  # noqa: S603 (our own interpreter, no shell)
     if server.returncode not in (0, -2, INTERRUPTED):
         raise InputError(f"--port {port}: the MLflow UI did not start there; choose another port")
+
+
+@app.command(epilog="Example: `spikeslab bench --json > bench.json`")
+def bench(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    seconds: Annotated[float, typer.Option(help="To time each row for.")] = 5.0,
+    latent_dim: Annotated[int, typer.Option(help="Of the model.")] = 200,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
+    precision: Annotated[str, typer.Option(metavar="all|float32|bf16", help="Of our rows.")] = "all",
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="auto: the CPU, and a GPU where there is one.")
+    ] = "auto",
+) -> None:
+    """Measure how fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop."""
+    from models.benchmark.comparison import Options, compare, has_failed
+    from models.benchmark.table import format_table
+
+    try:
+        options = Options(
+            seconds=seconds, latent_dim=latent_dim, batch_size=batch_size, precision=precision, device=device
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    command = shlex.join(["spikeslab", *sys.argv[1:]])
+    # Neither goes through rich, which would break lines to the width of the terminal.
+    report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
+    typer.echo(json.dumps(report, indent=2) if as_json else format_table(report))
+    if has_failed(report):
+        raise typer.Exit(FAILED)
 
 
 @data_app.command("list", epilog="Example: `spikeslab data list`")
