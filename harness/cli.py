@@ -208,7 +208,8 @@ def bench(
     ] = "auto",
 ) -> None:
     """Measure how fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop."""
-    from models.benchmark.comparison import Options, compare, has_failed
+    from models.benchmark.comparison import compare, has_failed
+    from models.benchmark.options import Options
     from models.benchmark.table import format_table
 
     try:

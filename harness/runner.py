@@ -3,7 +3,6 @@
 import errno
 import itertools
 import json
-import logging
 import os
 import signal
 import tempfile
@@ -11,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,16 +122,10 @@ class StudyRun:
     def run(self, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
         """Train what is open, then write the tables, draw the figures and end the parent run."""
         first = self.source.next()
-        with ExitStack() as until_the_end:
-            if first is not None:
-                self.progress.set_epochs_left(self._count_epochs_left(first))
-                with self.progress:
-                    shutdown = _run_tune(self, first, address)
-                until_the_end.callback(shutdown.join)
-            return self._conclude(draw)
-
-    def _conclude(self, draw: Callable[[Path], list[Path]]) -> Outcome:
-        """Write what the trials gave: the tables, the figures, MLflow's parent run."""
+        if first is not None:
+            self.progress.set_epochs_left(self._count_epochs_left(first))
+            with self.progress:
+                _run_tune(self, first, address)
         if self.disk_full:
             raise InputError(
                 f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
@@ -256,8 +249,8 @@ class StudyRun:
         return paths
 
 
-def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thread:
-    """Run the trials of a study. Returns the thread in which Ray shuts down: its second can be used."""
+def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
+    """Run the trials of a study."""
     quieten_ray()
     import ray
     from ray import tune
@@ -321,9 +314,10 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> threading.Thr
     except KeyboardInterrupt:  # while Ray was starting, or the second one
         run.request_stop()
     finally:
-        shutdown = threading.Thread(target=_shut_down, args=[is_ours, log])
-        shutdown.start()
-    return shutdown
+        # Not in a thread, while the figures are drawn: Ray ends the process if a reference is dropped meanwhile.
+        if is_ours:
+            ray.shutdown()
+        log.close()
 
 
 def _specify_engines(run: StudyRun, resources: Resources, num_slots: int) -> "EngineSpec":
@@ -343,14 +337,6 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int) -> "En
         latent_dim=run.study.largest_settings.latent_dim,
         is_in_step=run.study.scheduler.name != "fifo",
     )
-
-
-def _shut_down(is_ours: bool, log: logging.Handler) -> None:
-    if is_ours:
-        import ray
-
-        ray.shutdown()
-    log.close()
 
 
 @contextmanager

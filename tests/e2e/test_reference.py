@@ -16,9 +16,13 @@ PUBLISHED = Path(__file__).parents[1] / "data" / "report_training_curves.csv"
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif("SPIKESLAB_DATA" not in os.environ, reason="needs MNIST; SPIKESLAB_DATA names its folder")
-def test_test_loss_is_within_one_and_a_half_percent_of_the_report(spikeslab: Spikeslab, folder: Path) -> None:
+@pytest.mark.parametrize("cpu", [1, 0.2], ids=["alone", "fused"])
+def test_test_loss_is_within_one_and_a_half_percent_of_the_report(
+    cpu: float, spikeslab: Spikeslab, folder: Path
+) -> None:
     study = str(REPOSITORY / "studies" / "reference-check.yaml")
-    done = spikeslab("run", study, "--data", os.environ["SPIKESLAB_DATA"], timeout=1700)
+    options = ("--data", os.environ["SPIKESLAB_DATA"], "--set", f"resources.cpu={cpu}")
+    done = spikeslab("run", study, *options, timeout=1700)
     assert done.returncode == 0, done.stderr
     results = folder / "results" / "reference-check"
     trials = pd.read_parquet(results / "trials.parquet")
