@@ -10,6 +10,7 @@ from harness.errors import InputError
 from harness.study import Resources
 
 PROBE_SECONDS = 5.0
+START_ONE = "start one with `ray start --head`, or leave --address out to use this machine"
 
 
 def connect(address: str | None, num_cpus: int | None = None) -> None:
@@ -20,10 +21,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
     """
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS")
-    fix = "start one with `ray start --head`, or leave --address out to use this machine"
-    if address and not _answers(address):
-        raise InputError(f"--address {address}: no Ray cluster answers there; {fix}")
+    address = check_address(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own, which the user can do nothing about
         try:
@@ -38,7 +36,19 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
             if address is None:
                 raise
             reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise InputError(f"--address {address}: Ray cannot connect ({reason}); {fix}") from None
+            raise InputError(f"--address {address}: Ray cannot connect ({reason}); {START_ONE}") from None
+
+
+def check_address(address: str | None) -> str | None:
+    """The address to connect to: the one given, or $RAY_ADDRESS; None for this machine's own cluster.
+
+    Raises:
+        InputError: nothing answers there.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address and not _answers(address):
+        raise InputError(f"--address {address}: no Ray cluster answers there; {START_ONE}")
+    return address
 
 
 def _answers(address: str) -> bool:

@@ -68,3 +68,15 @@ def locked(path: Path, *, wait: bool, refusal: str) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(refusal) from None
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds a lock file. Needs no more than to read it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.datasets import load_dataset
-from harness.errors import InputError
-from harness.files import locked
+from harness.files import is_locked
 from harness.ledger import Result, Trial, TrialFolder
 from harness.progress import format_duration
 from harness.search import is_open, make_source
@@ -53,7 +52,7 @@ def summarise_status(study: Study, results: Path, data_dir: Path | None) -> Rend
         if counts[name]:
             table.add_row(name, str(counts[name]))
     lines: list[RenderableType] = [
-        f"{study.name}: {'running now' if _is_running(folder) else 'not running'}",
+        f"{study.name}: {'running now' if is_locked(folder / '.lock') else 'not running'}",
         table,
     ]
     for state in states:
@@ -104,16 +103,6 @@ def _estimate(study: Study, states: list[_State], unknown: int) -> str:
     slots = max(int((os.cpu_count() or 1) // study.resources.num_cpus), 1)
     seconds = epochs_left * median(measured) / slots
     return f"Estimated time: {format_duration(seconds)} on this machine ({slots} trials at once)"
-
-
-def _is_running(folder: Path) -> bool:
-    if not (folder / ".lock").exists():
-        return False
-    try:
-        with locked(folder / ".lock", wait=False, refusal=""):
-            return False
-    except InputError:
-        return True
 
 
 def _new_table(*columns: str) -> Table:

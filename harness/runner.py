@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from harness.cluster import connect, count_slots, quieten_ray, redirect_log
+from harness.cluster import check_address, connect, count_slots, quieten_ray, redirect_log
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
@@ -71,6 +71,7 @@ def run_study(
         InputError: a dataset is missing, the results folder cannot be written to, the study runs already.
     """
     folder = results.absolute() / study.name
+    check_address(address)
     dataset = load_dataset(study.dataset, data_dir)
     check_writable(folder, 0)
     refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"

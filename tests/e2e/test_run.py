@@ -50,10 +50,11 @@ def test_overrides_change_the_study(spikeslab: Spikeslab, folder: Path, ray_clus
     assert set(trials.seed) == {7}
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence(spikeslab: Spikeslab) -> None:
+def test_a_cluster_that_is_not_there_is_one_sentence(spikeslab: Spikeslab, folder: Path) -> None:
     done = spikeslab("run", "tiny.yaml", "--address", "127.0.0.1:1")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --address 127.0.0.1:1: no Ray cluster answers there")
+    assert not (folder / "results").exists(), "nothing is written for a study that cannot run"
     assert done.stderr.count("\n") == 1
 
 
