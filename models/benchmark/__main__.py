@@ -1,0 +1,45 @@
+"""`python -m models.benchmark`: what `spikeslab bench` does, where torch alone is installed."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+
+from models.benchmark.comparison import compare, has_failed
+from models.benchmark.options import Options
+from models.benchmark.table import format_table
+
+DEFAULTS = Options()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit status. argv: the arguments, by default the command line's."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="python -m models.benchmark",
+        description="How fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--seconds", type=float, default=DEFAULTS.seconds, help="to time each row for")
+    parser.add_argument("--latent-dim", type=int, default=DEFAULTS.latent_dim, help="of the model")
+    parser.add_argument("--batch-size", type=int, default=DEFAULTS.batch_size, help="images per step")
+    parser.add_argument("--precision", default=DEFAULTS.precision, help="of our rows: all, float32 or bf16")
+    parser.add_argument(
+        "--device", default=DEFAULTS.device, help="auto (the CPU, and a GPU where there is one), cpu or cuda"
+    )
+    given = vars(parser.parse_args(argv))
+    as_json = given.pop("json")
+    try:
+        options = Options(**given)
+    except ValueError as error:
+        parser.error(str(error))
+    command = shlex.join(["python", "-m", "models.benchmark", *argv])
+    report = compare(options, command=command, on_progress=lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(report, indent=2) if as_json else format_table(report))
+    return int(has_failed(report))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The floor: how long a step would take if nothing but the least possible work took time.
+
+Counted per trial and step. Bytes: Adam reads and writes each parameter and its two moments; each gradient is written
+once and read once; each weight is read once more in the forward pass and, but for the first layer's, in the backward
+pass, in the precision of the products. Operations: the products alone, two for each multiplication and addition: one
+per layer forward and two backward, but for the first layer's, whose inputs need no gradient. The rest (activations,
+noise, biases in the products, the images) is small and left out, so the true floor is a little higher.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from models.onednn import multiply
+from models.settings import Precision
+from models.training import single_thread
+
+BIG_COPY = 2**30  # bytes; far more than the cache of any device
+BIG_PRODUCT = 8192  # rows and columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one step of one trial cannot do without."""
+
+    num_parameters: int
+    num_bytes: int
+    num_operations: int
+
+    @property
+    def state_bytes(self) -> int:
+        """What parameters, gradients and both moments fill."""
+        return 4 * 4 * self.num_parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What a core of this processor, or this GPU, was seen to do."""
+
+    bytes_per_second: float
+    operations_per_second: float
+
+
+def list_layers(num_pixels: int, num_hidden: int, latent_dim: int) -> list[tuple[int, int]]:
+    """The inputs and outputs of a VSC's linear layers, its three heads being one."""
+    encoder, decoder = [num_pixels, num_hidden, 3 * latent_dim], [latent_dim, num_hidden, num_pixels]
+    return [*pairwise(encoder), *pairwise(decoder)]
+
+
+def count_work(layers: list[tuple[int, int]], batch_size: int, precision: Precision) -> Work:
+    """Bytes and operations of one step of one trial. layers: inputs and outputs of each, the first one first."""
+    weights = sum(num_in * num_out for num_in, num_out in layers)
+    parameters = weights + sum(num_out for _, num_out in layers)
+    first = layers[0][0] * layers[0][1]
+    width = 2 if precision == "bf16" else 4
+    adam = 4 * (3 + 3 + 1 + 1)  # reads and writes of parameter and moments, then the gradient's
+    return Work(
+        num_parameters=parameters,
+        num_bytes=adam * parameters + width * (2 * weights - first),
+        num_operations=2 * batch_size * (3 * weights - first),
+    )
+
+
+def compute_floor(work: Work, rates: Rates) -> tuple[float, str]:
+    """Seconds for one step of one trial on one core or GPU, and what sets them: bytes or operations."""
+    by_bytes = work.num_bytes / rates.bytes_per_second
+    by_operations = work.num_operations / rates.operations_per_second
+    return max((by_bytes, "bytes"), (by_operations, "operations"))
+
+
+def measure_bandwidth(num_bytes: int, device: torch.device | str = "cpu", *, seconds: float = 0.5) -> float:
+    """Bytes read and written per second, by copying one half of so many bytes to the other; one thread of a CPU.
+
+    The floor asks for the least time, so the fastest copy counts. A CPU's caches hold the state of a small model: give
+    as many bytes as that has.
+    """
+    source = torch.ones(num_bytes // 8, device=device)
+    target = torch.ones_like(source)
+    return 2 * source.numel() * 4 / _time_fastest(lambda: target.copy_(source), source.device, seconds)
+
+
+def measure_products(
+    layers: list[tuple[int, int]],
+    batch_size: int,
+    precision: Precision,
+    device: torch.device | str = "cpu",
+    *,
+    seconds: float = 0.5,
+) -> float:
+    """Operations per second of matrix products: on a CPU, one thread, those of a step; on a GPU, one large one."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    device = torch.device(device)
+    if device.type == "cuda":
+        one, other = (torch.ones(BIG_PRODUCT, BIG_PRODUCT, dtype=dtype, device=device) for _ in range(2))
+        return 2 * BIG_PRODUCT**3 / _time_fastest(lambda: one @ other, device, seconds)
+    products = _list_products(layers, batch_size, dtype)
+    run = lambda: [multiply(x, weight) for x, weight in products]  # noqa: E731
+    return count_work(layers, batch_size, precision).num_operations / _time_fastest(run, device, seconds)
+
+
+def _list_products(layers: list[tuple[int, int]], batch_size: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """The arguments of a step's products, laid out in memory as models.stacked_linear has them."""
+    products = []
+    for num_in, num_out in layers:
+        x, grad = torch.ones(batch_size, num_in, dtype=dtype), torch.ones(batch_size, num_out, dtype=dtype)
+        weight = torch.ones(num_out, num_in, dtype=dtype)
+        products += [(x, weight), (grad.t(), x.t()), (grad, weight.t())]
+    return products[:2] + products[3:]  # nothing needs the gradient by the images
+
+
+def _time_fastest(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Seconds of the fastest of the runs that fit into a time."""
+    best = float("inf")
+    with single_thread():
+        run()  # libraries set themselves up
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            synchronize(device)
+            started = time.perf_counter()
+            run()
+            synchronize(device)
+            best = min(best, time.perf_counter() - started)
+    return best
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

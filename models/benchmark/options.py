@@ -1,0 +1,61 @@
+"""What the user of the benchmark can choose."""
+
+import math
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+
+from models.benchmark.timing import NUM_IMAGES
+from models.fused import has_bf16
+from models.settings import Precision
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("all", *get_args(Precision))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user can choose.
+
+    Raises:
+        ValueError: one sentence that names the option and the fix.
+    """
+
+    seconds: float = 5.0  # of timing, per row
+    latent_dim: int = 200
+    batch_size: int = 32
+    precision: str = "all"  # of our rows
+    device: str = "auto"  # the CPU, and the GPU where there is one
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise ValueError(f"--seconds: {self.seconds} is not a positive number; give one such as 5")
+        if self.latent_dim < 1:
+            raise ValueError(f"--latent-dim: {self.latent_dim} is too small; give at least 1")
+        if not 1 <= self.batch_size <= NUM_IMAGES:
+            raise ValueError(f"--batch-size: {self.batch_size} is not from 1 to {NUM_IMAGES}; give one such as 32")
+        choices_of = {"device": DEVICES, "precision": PRECISIONS}
+        for name, choices in choices_of.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"--{name}: {value!r} is not one of {', '.join(choices)}")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
+        if not self.list_precisions():
+            raise ValueError("--precision bf16: no processor to be measured computes in bf16; use float32")
+
+    def list_devices(self) -> list[str]:
+        """Those to measure on."""
+        if self.device != "auto":
+            return [self.device]
+        return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+    def list_precisions(self) -> list[tuple[str, Precision]]:
+        """Each device with each precision to measure there."""
+        wanted: tuple[Precision, ...] = get_args(Precision)
+        return [
+            (device, precision)
+            for device in self.list_devices()
+            for precision in wanted
+            if self.precision in ("all", precision) and (precision == "float32" or has_bf16(torch.device(device)))
+        ]

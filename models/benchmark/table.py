@@ -1,0 +1,69 @@
+"""The benchmark as text."""
+
+from textwrap import wrap
+from typing import Any
+
+WIDTH = 120
+COLUMNS = {
+    "trials": ("num_trials", "{:d}"),
+    "ms/step": ("ms_per_step", "{:.3f}"),
+    "trial-epochs/h": ("trial_epochs_per_hour", "{:,.0f}"),
+    "x plain": ("ratio_to_plain_loop", "{:.2f}"),
+    "MB/process": ("peak_memory_mb_per_process", "{:,.0f}"),
+    "floor ms": ("floor_ms_per_step", "{:.3f}"),
+    "of floor": ("fraction_of_floor", "{:.0%}"),
+}
+
+
+def format_table(report: dict[str, Any]) -> str:
+    """What `compare` found, as lines of text."""
+    return "\n".join([*format_header(report), "", *format_rows(report["rows"]), "", *format_notes(report)])
+
+
+def format_header(report: dict[str, Any]) -> list[str]:
+    """Which machine, when, what was typed, and what was trained."""
+    machine, model = report["machine"], report["model"]
+    gpu = f"{machine['gpu']}, {machine['gpu_memory_gb']:.0f} GB" if machine["gpu"] else "no GPU"
+    return [
+        f"machine  {machine['cpu']}, {machine['num_cores']} cores, {machine['memory_gb']:.0f} GB; {gpu}",
+        f"         torch {machine['torch']}, Python {machine['python']}, {machine['system']}",
+        f"date     {report['date']}",
+        f"command  {report['command']}",
+        f"model    VSC {model['num_pixels']}-{model['num_hidden']}-{model['latent_dim']}, alpha {model['alpha']}, "
+        f"{model['num_parameters']:,} parameters; batch {model['batch_size']}; "
+        f"{model['num_steps_per_epoch']:,} steps an epoch",
+        f"timed    about {report['seconds_per_row']:g} s a row, after a warm-up; each row in processes of its own",
+    ]
+
+
+def format_rows(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows under their headings; in place of numbers, what went wrong."""
+    width = max(len(row["name"]) for row in rows)
+    lines = ["  ".join([" " * width, *COLUMNS])]
+    for row in rows:
+        if row["problem"] is not None:
+            lines.append(f"{row['name']:<{width}}  {row['problem']}")
+            continue
+        cells = [_format(row[key], style).rjust(len(heading)) for heading, (key, style) in COLUMNS.items()]
+        lines.append("  ".join([row["name"].ljust(width), *cells]))
+    return lines
+
+
+def _format(value: Any, style: str) -> str:
+    return "-" if value is None else style.format(value)
+
+
+def format_notes(report: dict[str, Any]) -> list[str]:
+    """What the numbers mean, and what the floors were computed from."""
+    notes = [*report["notes"], *map(_describe_floor, report["floors"])]
+    return [line for note in notes for line in wrap(f"- {note}", width=WIDTH, subsequent_indent="  ")]
+
+
+def _describe_floor(floor: dict[str, Any]) -> str:
+    return (
+        f"floor on the {floor['device'].replace('cuda', 'GPU').replace('cpu', 'CPU')}, {floor['precision']}: "
+        f"{floor['mb_per_trial_step']:.1f} MB at {floor['bandwidth_gb_per_second']:,.0f} GB/s (copying within "
+        f"{floor['copied_mb']:,.0f} MB), {floor['mflop_per_trial_step']:.1f} Mflop at "
+        f"{floor['products_gflop_per_second']:,.0f} Gflop/s: {floor['ms_per_trial_step']:.3f} ms a step of one trial, "
+        f"set by {floor['set_by']}"
+    )

@@ -1,0 +1,138 @@
+"""Time training steps in this process."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from models.benchmark.floor import synchronize
+from models.benchmark.plain_loop import has_torchvision, train_plainly
+from models.fused import Family, Stack
+from models.settings import Precision, TrialSettings
+from models.training import init_state, single_thread
+
+NUM_IMAGES, SIDE = 60_000, 28  # as MNIST has them
+NUM_HIDDEN, ALPHA = 400, 0.2
+MIN_CHUNKS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a process is to time."""
+
+    loop: Literal["plain", "ours"]
+    device: str
+    latent_dim: int
+    batch_size: int
+    seconds: float  # to go on for; at least MIN_CHUNKS chunks are timed
+    precision: Precision = "float32"
+    num_trials: int = 1  # trained as one stack; the plain loop trains one
+    num_threads: int | None = None  # of the plain loop; None: torch's default. Ours has one
+    chunk_steps: int = 25  # timed together; on a GPU a multiple of models.cuda.GRAPH_STEPS
+    num_images: int = NUM_IMAGES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What a process found."""
+
+    ms_per_step: float  # one step of every trial of the task; the median over chunks
+    num_steps: int  # timed
+    num_threads: int
+    has_torchvision: bool | None  # whether the plain loop converts images with its ToTensor; None: ours
+    peak_memory_mb: float  # of the process, or of what it reserved on the GPU
+
+
+def make_images(count: int, seed: int = 0) -> Tensor:  # -> (count, SIDE, SIDE) uint8
+    """Noise in which, as in MNIST, a fifth of the pixels are not black. What a step costs does not depend on them."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.empty(count, SIDE, SIDE, dtype=torch.uint8).random_(generator=generator)
+    return images.masked_fill_(images > 255 // 5, 0).mul_(5)
+
+
+def time_task(task: Task, when_warm: Callable[[], object] = lambda: None) -> Timing:
+    """Time a task in this process. when_warm: is called between the warm-up and the timing."""
+    device = torch.device(task.device)
+    run_chunk = _start_plain(task) if task.loop == "plain" else _start_ours(task)
+    run_chunk()
+    synchronize(device)
+    when_warm()
+    seconds: list[float] = []
+    while len(seconds) < MIN_CHUNKS or sum(seconds) < task.seconds:
+        started = time.perf_counter()
+        run_chunk()
+        synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return Timing(
+        ms_per_step=1000 * median(seconds) / task.chunk_steps,
+        num_steps=len(seconds) * task.chunk_steps,
+        num_threads=torch.get_num_threads() if task.loop == "plain" else 1,
+        has_torchvision=has_torchvision() if task.loop == "plain" else None,
+        peak_memory_mb=read_peak_memory(device) / 1e6,
+    )
+
+
+def _start_plain(task: Task) -> Callable[[], object]:
+    """What runs the next chunk of the plain loop's steps."""
+    steps = train_plainly(
+        make_images(task.num_images),
+        num_hidden=NUM_HIDDEN,
+        latent_dim=task.latent_dim,
+        alpha=ALPHA,
+        batch_size=task.batch_size,
+        device=task.device,
+    )
+    return lambda: sum(islice(steps, task.chunk_steps))
+
+
+def _start_ours(task: Task) -> Callable[[], object]:
+    """What trains a stack as `models.training.fit` does, on as many images as make a chunk of steps."""
+    trials = [
+        TrialSettings(
+            model="vsc",
+            latent_dim=task.latent_dim,
+            alpha=ALPHA,
+            hidden=(NUM_HIDDEN,),
+            batch_size=task.batch_size,
+            precision=task.precision,
+            learning_rate=1e-3 * (1 + k / task.num_trials),
+            seed=k,
+        )
+        for k in range(task.num_trials)
+    ]
+    images = make_images(task.num_images).flatten(1).to(task.device)
+    family = Family.of(trials[0], images.shape[1])
+    stack = Stack(family, task.latent_dim, capacity=len(trials), device=task.device)
+    for settings in trials:
+        stack.add(settings, init_state(settings, images.shape[1]).tensors(), epoch=0, step=0)
+    assert len(images) >= task.chunk_steps * task.batch_size
+    parts = images.split(task.chunk_steps * task.batch_size)
+    # A GPU's graph of steps reads the images it was recorded with; a CPU's cache is not to hold all that are used.
+    turns = cycle(parts[:1] if stack.device.type == "cuda" else parts[: len(images) // len(parts[0])])
+
+    def run_chunk() -> None:
+        with single_thread():
+            stack.fit_epoch(next(turns))
+
+    return run_chunk
+
+
+def read_peak_memory(device: torch.device) -> int:
+    """Bytes: on a GPU, the most that this process reserved; else the most that it had in memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    status = Path("/proc/self/status")
+    if status.exists():  # there getrusage would count what the parent had, too
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
