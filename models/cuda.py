@@ -21,11 +21,10 @@ class Plan(NamedTuple):
         """The same on a device."""
         return Plan(*(part.to(device) for part in self))
 
-    def split(self, batch_size: int) -> list["Plan"]:
-        """One for each step."""
-        return list(
-            map(Plan, self.order.split(batch_size, 1), self.keys.split(batch_size, 1), self.sharpness.split(1, 1))
-        )
+    def split(self, batch_size: int, num_steps: int = 1) -> list["Plan"]:
+        """One for each so many steps."""
+        parts = (self.order.split(num_steps * batch_size, 1), self.keys.split(num_steps * batch_size, 1))
+        return list(map(Plan, *parts, self.sharpness.split(num_steps, 1)))
 
 
 def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,10 +39,10 @@ def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 class StepGraph:
     """Some steps as one CUDA graph, over buffers that are filled before each replay."""
 
-    def __init__(self, step: Callable[[Plan], Tensor], images: Tensor, num_models: int, batch_size: int) -> None:
-        """step: trains all models on one batch each, and returns (K, 2). images: those that it reads."""
+    def __init__(self, train: Callable[[Plan, Tensor], None], images: Tensor, num_models: int, batch_size: int) -> None:
+        """train: trains all models for the steps of a plan and fills (steps, K, 2). images: those that it reads."""
         self.images = images
-        self._step, self._batch_size = step, batch_size
+        self._train, self._batch_size = train, batch_size
         order = torch.zeros(num_models, GRAPH_STEPS * batch_size, dtype=torch.int64, device=images.device)
         sharpness = torch.zeros(num_models, GRAPH_STEPS, device=images.device)
         self._plan = Plan(order, torch.zeros_like(order), sharpness)
@@ -69,16 +68,12 @@ class StepGraph:
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                self._run_steps()
+                self._train(self._plan, self._totals)
             torch.cuda.current_stream().wait_stream(stream)
             self._is_warm = True
             return
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):  # this only records
-                self._run_steps()
+                self._train(self._plan, self._totals)
         self._graph.replay()
-
-    def _run_steps(self) -> None:
-        for i, batch in enumerate(self._plan.split(self._batch_size)):
-            self._totals[i] = self._step(batch)

@@ -19,10 +19,13 @@ from models.cuda import Plan, StepGraph, compile_elementwise
 from models.distributions import MIN_PROB
 from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
 from models.onednn import is_bf16_fast
-from models.randomness import make_key, make_row_keys, make_stream
+from models.randomness import draw_noise, make_key, make_row_keys, make_stream
 from models.settings import GammaLink, Precision, TrialSettings
 from models.sharpness import compute_sharpness
 from models.stacked_linear import StackedLinear, resize_rows
+
+PREPARED_STEPS = 8
+"""For so many steps pixels and noise are made at once, which takes fewer and longer operations."""
 
 NOISE = "noise-h"
 """The stream that training draws from. Eleven were tried, all alike but for the numbers they hold, and give test losses
@@ -140,14 +143,24 @@ class Stack:
         }
         self._make_views()
         self._graph: StepGraph | None = None
-        self._sample, self._compare, self._to_heads = sample_codes, compare_pixels, find_heads_gradient
+        self._draw, self._sample = draw_noise, sample_codes
+        self._compare, self._to_heads = compare_pixels, find_heads_gradient
         if self.device.type == "cuda":
+            self._draw = compile_elementwise(draw_noise)
             self._sample = compile_elementwise(sample_codes)
             self._compare = compile_elementwise(compare_pixels)
             self._to_heads = compile_elementwise(find_heads_gradient)
 
     def _make_views(self) -> None:
-        """The scalars that each member's Adam takes, made once."""
+        """The scalars that each member's Adam takes, and the room for gradients that the layers share, made once."""
+        layers = (*self._encoder, *self._decoder)
+        if self.is_batched and self.family.precision == "float32":
+            largest = max(layer.tensors["weight"].numel() for layer in layers)
+            for layer in layers:
+                layer.scratch = None
+            scratch = torch.empty(largest, device=self.device)
+            for layer in layers:
+                layer.scratch = scratch
         self._counts, self._learning_rates = (list(self._rows[name].unbind()) for name in ("count", "learning_rate"))
 
     def resize(self, capacity: int) -> None:
@@ -251,23 +264,40 @@ class Stack:
             groups = [(range(self.capacity), slots)]
         else:
             groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
-        for places, slots in groups:
-            plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
-            self._run_epoch(images, places, plan, totals[:, places.start : places.stop])
+        # Autograd has nothing to do here, and without it an operation costs less than its bookkeeping did.
+        with torch.inference_mode():
+            for places, slots in groups:
+                plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
+                self._run_epoch(images, places, plan, totals[:, places.start : places.stop])
         seconds = (time.perf_counter() - started) / len(self.members)
         return self._conclude(totals.cpu().double(), num_images, sharpness, seconds)
 
     def _run_epoch(self, images: Tensor, places: range, plan: Plan, totals: Tensor) -> None:
         """totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
-        step = partial(self._step, images, places, self._view_terms(places))
-        batches = plan.split(self.family.batch_size)
-        done = 0
+        train = partial(self._train, images, places, self._view_terms(places))
+        size, done = self.family.batch_size, 0
         if self.device.type == "cuda":
             if self._graph is None or self._graph.images is not images:
-                self._graph = StepGraph(step, images, len(places), self.family.batch_size)
+                self._graph = StepGraph(train, images, len(places), size)
             done = self._graph.run(plan, totals)
-        for i, batch in enumerate(batches[done:], start=done):
-            totals[i] = step(batch)[: totals.shape[1]]
+        num_members = totals.shape[1]
+        buffer = torch.empty(len(totals) - done, len(places), 2, device=self.device)
+        train(Plan(plan.order[:, done * size :], plan.keys[:, done * size :], plan.sharpness[:, done:]), buffer)
+        totals[done:] = buffer[:, :num_members]
+
+    def _train(self, images: Tensor, places: range, terms: Terms, plan: Plan, totals: Tensor) -> None:
+        """Train the members in some places by a plan; totals: (steps, K, 2), to be filled.
+
+        What depends on no parameter is made for several steps at once, where that fits into a cache.
+        """
+        size, step = self.family.batch_size, 0
+        for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
+            x = images.index_select(0, part.order.flatten()).view(len(places), -1, images.shape[1])
+            noise = self._draw(part.keys, self.latent_dim)
+            inputs = (tensor.split(size, 1) for tensor in (x.to(torch.float32).div_(255), *noise))
+            for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
+                totals[step] = self._step(places, terms, x, (eps, eta), sharpness[:, :, None])
+                step += 1
 
     def _view_terms(self, places: range) -> Terms:
         """Those of some places. What is computed one by one is masked only where there is something to mask."""
@@ -281,13 +311,11 @@ class Stack:
             is_padding=terms.is_padding if settings.latent_dim < self.latent_dim else None,
         )
 
-    def _step(self, images: Tensor, places: range, terms: Terms, batch: Plan) -> Tensor:
-        """One step of the members in these places, each on its own batch -> (K, 2), mean rate and distortion."""
-        num = len(places)
-        x = images.index_select(0, batch.order.flatten()).view(num, -1, images.shape[1]).to(torch.float32).div_(255)
-        heads, encoder_inputs = self._apply(self._encoder, x, places)
-        heads = heads.view(num, -1, self.num_heads, self.latent_dim)
-        codes = self._sample(heads, batch.keys, batch.sharpness[:, :, None], terms, self.family.gamma_link)
+    def _step(self, places: range, terms: Terms, x: Tensor, noise: tuple[Tensor, Tensor], sharpness: Tensor) -> Tensor:
+        """One step of the members in some places, each on its own batch x (K, B, P) -> mean rate, distortion (K, 2)."""
+        outputs, encoder_inputs = self._apply(self._encoder, x, places)
+        heads = outputs.view(*x.shape[:2], self.num_heads, self.latent_dim)
+        codes = self._sample(heads, noise, sharpness, terms, self.family.gamma_link)
         logits, decoder_inputs = self._apply(self._decoder, codes.z, places)
         distortion, grad = self._compare(logits, x)
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from models.distributions import MIN_PROB
-from models.randomness import draw_noise
 from models.settings import GammaLink
 
 
@@ -36,7 +35,7 @@ class Codes(NamedTuple):
 
 def sample_codes(
     heads: Tensor,  # (K, B, H, D): mu, log sigma^2 and, where H is 3, the pre-activation of gamma
-    row_keys: Tensor,  # (K, B) int64, for draw_noise
+    noise: tuple[Tensor, Tensor],  # each (K, B, D): standard normal, and uniform in [0, 1)
     sharpness: Tensor,  # (K, 1, 1), of the relaxed spikes
     terms: Terms,
     gamma_link: GammaLink | None,  # None: VAEs only, and H is 2
@@ -45,41 +44,47 @@ def sample_codes(
 
     The bound is that of models.distributions: Variational Sparse Coding, equations 9 to 11.
     """
-    eps, eta = draw_noise(row_keys, heads.shape[-1])
+    eps, eta = noise
     mu, log_var = heads[:, :, 0], heads[:, :, 1]
-    sigma = (0.5 * log_var).exp()
-    surplus = sigma.square() - 1
-    noise = sigma * eps
-    slab = mu + noise
-    gaussian = 0.5 * (mu.square() + surplus - log_var)
+    # In place where a value is not needed again: memory, not arithmetic, is what this takes.
+    sigma = (0.5 * log_var).exp_()
+    surplus = sigma.square().sub_(1)
+    spread = sigma.mul_(eps)
+    slab = mu + spread
+    gaussian = (surplus - log_var).addcmul_(mu, mu).mul_(0.5)
     if gamma_link is None:
         z, rate = slab, gaussian
-        slopes = [torch.ones_like(mu), 0.5 * noise]
+        slopes = [torch.ones_like(mu), 0.5 * spread]
         rate_slopes = [mu, 0.5 * surplus]
     else:
         v = heads[:, :, 2]
         if gamma_link == "exp_relu":
-            gamma = v.clamp_max(0).exp()
+            gamma = v.clamp_max(0).exp_()
             gamma_slope = gamma * (v < 0)
         else:
             gamma = v.sigmoid()
             gamma_slope = gamma * (1 - gamma)
-        gate = (sharpness * (eta - 1 + gamma)).sigmoid()
+        gate = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
         prob = gamma.clamp(MIN_PROB, 1 - MIN_PROB)
-        by_slab, by_spike = prob.log() - terms.log_slab, torch.log1p(-prob) - terms.log_spike
-        by_prob = (gaussian + by_slab - by_spike) * (prob == gamma)  # clamping stops the gradient
-        bernoulli = prob * by_slab + (1 - prob) * by_spike
+        by_spike = (-prob).log1p_().sub_(terms.log_spike)
+        log_ratio = prob.log().sub_(terms.log_slab).sub_(by_spike)
+        bernoulli = torch.addcmul(by_spike, prob, log_ratio)
+        by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
         if terms.is_dense is not None:
-            gate, prob = gate.masked_fill(terms.is_dense, 1.0), prob.masked_fill(terms.is_dense, 1.0)
-            gamma_slope, bernoulli = (t.masked_fill(terms.is_dense, 0.0) for t in (gamma_slope, bernoulli))
-        z, rate = gate * slab, prob * gaussian + bernoulli
-        slopes = [gate, 0.5 * gate * noise, sharpness * (gate - gate.square()) * slab * gamma_slope]
-        rate_slopes = [prob * mu, 0.5 * prob * surplus, by_prob * gamma_slope]
-    slope, rate_slope = torch.stack(slopes, 2), torch.stack(rate_slopes, 2) * terms.beta.unsqueeze(2)
+            gate.masked_fill_(terms.is_dense, 1.0)
+            prob.masked_fill_(terms.is_dense, 1.0)
+            gamma_slope.masked_fill_(terms.is_dense, 0.0)
+            bernoulli.masked_fill_(terms.is_dense, 0.0)
+        z, rate = gate * slab, bernoulli.addcmul_(prob, gaussian)
+        rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
+        by_gamma = (gate - gate.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
+        slopes = [gate, spread.mul_(gate).mul_(0.5), by_gamma]
+    slope, rate_slope = torch.stack(slopes, 2), torch.stack(rate_slopes, 2).mul_(terms.beta.unsqueeze(2))
     if terms.is_padding is not None:
-        z, rate = z.masked_fill(terms.is_padding, 0.0), rate.masked_fill(terms.is_padding, 0.0)
         padding = terms.is_padding.unsqueeze(2)
-        slope, rate_slope = slope.masked_fill(padding, 0.0), rate_slope.masked_fill(padding, 0.0)
+        z, rate = z.masked_fill(terms.is_padding, 0.0), rate.masked_fill(terms.is_padding, 0.0)
+        slope.masked_fill_(padding, 0.0)
+        rate_slope.masked_fill_(padding, 0.0)
     return Codes(z, rate.sum(-1), slope, rate_slope)
 
 
@@ -90,4 +95,4 @@ def find_heads_gradient(codes: Codes, grad: Tensor) -> Tensor:  # (K, B, D) -> (
 
 def compare_pixels(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # twice (K, B, P) -> (K, B), (K, B, P)
     """The distortion -log p(x|z) of a Bernoulli likelihood, nats per image, and its gradient by the logits."""
-    return (softplus(logits) - x * logits).sum(-1), logits.sigmoid() - x
+    return softplus(logits).sub_(x * logits).sum(-1), logits.sigmoid().sub_(x)

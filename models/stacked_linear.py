@@ -39,6 +39,7 @@ class StackedLinear:
         }
         self._is_bf16, self._is_batched = precision == "bf16", is_batched
         self._weight = torch.empty(0)  # as the last product took it: of all places, or of the one
+        self.scratch: Tensor | None = None  # where the weights' gradients go, one layer's after the other's
         self._make_views()
 
     def _make_views(self) -> None:
@@ -86,7 +87,9 @@ class StackedLinear:
         bias_grads = grad.sum(1).unbind()
         low_grad, x = self._cast(grad), self._cast(x)
         if self._is_batched:
-            weight_grads = torch.bmm(low_grad.transpose(1, 2), x).unbind()
+            shape = self._weight.shape
+            out = None if self.scratch is None else self.scratch[: shape.numel()].view(shape)
+            weight_grads = torch.bmm(low_grad.transpose(1, 2), x, out=out).unbind()
             grad = torch.bmm(low_grad, self._weight).float() if to_inputs else grad
         else:
             weight_grads = (multiply(low_grad[0].t(), x[0].t()),)

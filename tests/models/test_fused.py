@@ -1,6 +1,8 @@
 """A stack trains each of its members as it would train alone, whoever the others are."""
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ MIXED: list[dict[str, Any]] = [
     {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
     {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
     {"model": "vsc", "alpha": 0.05, "latent_dim": 4, "learning_rate": 5e-3, "seed": 1, "beta": 0.5},
-    {"model": "vsc", "alpha": 0.2, "latent_dim": 2, "seed": 3, "sharpness_schedule": "ramp"},
+    {"model": "vsc", "alpha": 0.2, "latent_dim": 3, "seed": 3, "sharpness_schedule": "ramp"},
     {"model": "vae", "latent_dim": 6, "seed": 4},
     {"model": "vsc", "alpha": 0.2, "latent_dim": 5, "seed": 5, "sharpness_schedule": "per_step"},
 ]
@@ -163,7 +165,7 @@ class TestNeighbours:
 
 
 class TestPadding:
-    def make_case(self) -> tuple[Tensor, Tensor, Tensor, Terms]:
+    def make_case(self) -> tuple[Tensor, tuple[tuple[Tensor, Tensor], Tensor], Terms]:
         """Three members of six latents, of which they own 6, 2 and 4; the last one is a VAE."""
         generator = torch.Generator().manual_seed(0)
         heads = torch.randn(3, 5, 3, 6, generator=generator)
@@ -177,12 +179,12 @@ class TestPadding:
             is_dense=torch.tensor([False, False, True])[:, None, None],
             is_padding=torch.arange(6)[None, None] >= owned,
         )
-        return heads, keys, torch.full((3, 1, 1), 50.0), terms
+        return heads, (draw_noise(keys, 6), torch.full((3, 1, 1), 50.0)), terms
 
     @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
     def test_gradients_of_padding_are_exactly_zero(self, link: Any) -> None:
-        heads, keys, sharpness, terms = self.make_case()
-        codes = sample_codes(heads, keys, sharpness, terms, link)
+        heads, noise, terms = self.make_case()
+        codes = sample_codes(heads, *noise, terms, link)
         grad = find_heads_gradient(codes, torch.full_like(codes.z, 7.0))
         assert terms.is_padding is not None
         padding = terms.is_padding.expand_as(codes.z)
@@ -193,10 +195,10 @@ class TestPadding:
 
     @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
     def test_the_rate_ignores_padding(self, link: Any) -> None:
-        heads, keys, sharpness, terms = self.make_case()
-        rate = sample_codes(heads, keys, sharpness, terms, link).rate
+        heads, noise, terms = self.make_case()
+        rate = sample_codes(heads, *noise, terms, link).rate
         other = torch.where(terms.is_padding.unsqueeze(2), heads + 3.0, heads)  # type: ignore[union-attr]
-        assert torch.equal(sample_codes(other, keys, sharpness, terms, link).rate, rate)
+        assert torch.equal(sample_codes(other, *noise, terms, link).rate, rate)
 
     def test_what_pads_stays_zero_through_training(self) -> None:
         trials = make_mixed()
@@ -240,7 +242,7 @@ class TestGradients:
         terms = Terms(alpha.log(), torch.log1p(-alpha), torch.full((1, 1, 1), settings.beta), None, None)
         heads = outputs.detach().view(1, 32, -1, 7)
         with torch.no_grad():
-            codes = sample_codes(heads, keys, torch.full((1, 1, 1), 50.0), terms, settings.gamma_link)
+            codes = sample_codes(heads, (eps[None], eta[None]), torch.full((1, 1, 1), 50.0), terms, settings.gamma_link)
         z = codes.z[0].requires_grad_()
         logits = model.decoder(z)
         distortion, by_logits = compare_pixels(logits.detach()[None], x[None])
@@ -311,3 +313,41 @@ def test_a_state_is_not_shared_with_the_stack() -> None:
     stack.add(settings, state.tensors(), epoch=0, step=0)
     stack.fit_epoch(make_images(70, NUM_PIXELS))
     assert_same_tensors(state.tensors(), before)
+
+
+@pytest.mark.slow
+def test_a_member_takes_little_more_memory_than_it_would_alone() -> None:
+    """Stacked as on a GPU: its parameters, moments and activations, and what is needed of gradients for a moment."""
+    program = """
+import resource, sys, torch
+from models.fused import Family, Stack
+from models.settings import TrialSettings
+from models.training import init_state
+settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
+size = int(sys.argv[1])
+stack = Stack(Family.of(settings, 784), 200, capacity=size, is_batched=True)
+stack.add(settings, init_state(settings, 784).tensors(), epoch=0, step=0)
+stack.fit_epoch(torch.zeros(320, 784, dtype=torch.uint8))
+print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    small, large = (
+        int(subprocess.run([sys.executable, "-c", program, str(size)], capture_output=True, check=True).stdout)
+        for size in (8, 40)
+    )
+    settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
+    state = init_state(settings, 784)
+    own = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in state.tensors().values()}
+
+    def note(tensor: Tensor) -> Tensor:
+        """Activations are what autograd would keep of a batch."""
+        own[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        kept.append(tensor)
+        return tensor
+
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        elbo = state.model.compute_elbo(make_images(32, 784).float() / 255, torch.Generator(), sharpness=50.0)
+    ratio = (large - small) / 32 / sum(own.values())
+    print(f"\na member more: {(large - small) / 32e6:.1f} MB, {ratio:.3f} times its own")
+    assert elbo.rate.isfinite().all()
+    assert ratio <= 1.15

@@ -285,7 +285,7 @@ class TestObjective:
 
         def watch(stack: Stack, *args: Any) -> Tensor:
             done = step(stack, *args)
-            means.append((args[3].order.shape[1], *done[0].tolist()))
+            means.append((args[2].shape[1], *done[0].tolist()))
             return done
 
         monkeypatch.setattr(Stack, "_step", watch)
