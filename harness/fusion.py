@@ -15,7 +15,8 @@ from harness.datasets import Dataset
 from harness.ledger import Measures, Row, Trial
 from harness.trial import Images, TrialRun
 from models.fused import DivergedError, Family, Stack
-from models.training import TrainState, build_model, single_thread
+from models.threads import single_thread
+from models.training import TrainState, build_model
 
 ABANDONED_SECONDS = 60.0
 """A trial whose process has not asked for rows for so long has none any more: it is let go."""

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder, Elbo
-from models.training import single_thread, to_pixels
+from models.threads import single_thread
+from models.training import to_pixels
 
 RELAXED_SHARPNESS = 200.0
 """The sharpness at which the report evaluates its Figure 1."""

@@ -23,13 +23,10 @@ from models.randomness import draw_noise, make_key, make_row_keys, make_stream
 from models.settings import GammaLink, Precision, TrialSettings
 from models.sharpness import compute_sharpness
 from models.stacked_linear import StackedLinear, resize_rows
+from models.threads import single_thread
 
 PREPARED_STEPS = 8
 """For so many steps pixels and noise are made at once, which takes fewer and longer operations."""
-
-NOISE = "noise-h"
-"""The stream that training draws from. Eleven were tried, all alike but for the numbers they hold, and give test losses
-that differ by about 1%; with this one they come nearest to the report's own run (BENCHMARKS.md has them all)."""
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -253,7 +250,7 @@ class Stack:
         # Drawn on the CPU wherever the images are: the same order on every device.
         shuffles = [make_stream(seed, "order", epoch) for seed, epoch in seeds]
         order = torch.stack([torch.randperm(num_images, generator=shuffle) for shuffle in shuffles])
-        keys = make_row_keys([make_key(seed, NOISE, epoch) for seed, epoch in seeds], num_images)
+        keys = make_row_keys([make_key(seed, "noise", epoch) for seed, epoch in seeds], num_images)
         sharpness = torch.stack(
             [compute_sharpness(m.settings, m.step + torch.arange(num_steps), num_steps) for m in self.members]
         )
@@ -265,7 +262,7 @@ class Stack:
         else:
             groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
         # Autograd has nothing to do here, and without it an operation costs less than its bookkeeping did.
-        with torch.inference_mode():
+        with single_thread(), torch.inference_mode():
             for places, slots in groups:
                 plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
                 self._run_epoch(images, places, plan, totals[:, places.start : places.stop])

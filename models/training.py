@@ -1,7 +1,6 @@
 """Train one model: a generator of epochs over images held in memory."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,17 +74,6 @@ def init_state(settings: TrialSettings, num_pixels: int, device: torch.device | 
     return TrainState(build_model(settings, num_pixels).to(device))
 
 
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """One thread inside: sums are then added in the same order on every machine and beside any neighbour."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[EpochMetrics]:
     """Train up to settings.epochs, yielding after every epoch; the state between yields can be stored and put back.
 
@@ -98,9 +86,8 @@ def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[
     stack = Stack(Family.of(settings, images.shape[1]), settings.latent_dim, device=images.device)
     stack.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
     while state.epoch < settings.epochs:
-        with single_thread():
-            (metrics,) = stack.fit_epoch(images)
-            stack.store(0, state.tensors())
+        (metrics,) = stack.fit_epoch(images)
+        stack.store(0, state.tensors())
         state.epoch, state.step = stack.members[0].epoch, stack.members[0].step
         if isinstance(metrics, DivergedError):
             raise metrics

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.onednn import multiply
 from models.settings import Precision
-from models.training import single_thread
+from models.threads import single_thread
 
 BIG_COPY = 2**30  # bytes; far more than the cache of any device
 BIG_PRODUCT = 8192  # rows and columns

@@ -16,7 +16,8 @@ from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
 from models.fused import Family, Stack
 from models.settings import Precision, TrialSettings
-from models.training import init_state, single_thread
+from models.threads import single_thread
+from models.training import init_state
 
 NUM_IMAGES, SIDE = 60_000, 28  # as MNIST has them
 NUM_HIDDEN, ALPHA = 400, 0.2

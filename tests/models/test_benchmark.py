@@ -32,7 +32,7 @@ from models.benchmark.plain_loop import PlainVSC, _convert, has_torchvision, mak
 from models.benchmark.processes import TaskFailedError, time_processes
 from models.benchmark.table import format_table
 from models.benchmark.timing import Task, Timing, make_images, read_peak_memory, time_task
-from models.training import single_thread
+from models.threads import single_thread
 from models.vsc import VSC
 from tests.models.cases import make_generator
 

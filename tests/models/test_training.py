@@ -13,11 +13,12 @@ from torch import Tensor
 
 from models import fused
 from models.evaluation import compute_bound, compute_iw_bound, compute_sparsity
-from models.fused import NOISE, DivergedError, EpochMetrics, Stack
+from models.fused import DivergedError, EpochMetrics, Stack
 from models.randomness import draw_noise, make_key, make_row_keys, make_stream
 from models.settings import TrialSettings
 from models.sharpness import compute_sharpness
-from models.training import build_model, fit, init_state, single_thread, to_pixels
+from models.threads import single_thread
+from models.training import build_model, fit, init_state, to_pixels
 from tests.models.cases import (
     KINDS,
     assert_same_tensors,
@@ -222,7 +223,7 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
 
     history, step = [], 0
     for epoch in range(settings.epochs):
-        row_keys = make_row_keys([make_key(settings.seed, NOISE, epoch + 1)], len(images))[0]
+        row_keys = make_row_keys([make_key(settings.seed, "noise", epoch + 1)], len(images))[0]
         order = torch.randperm(len(images), generator=make_stream(settings.seed, "order", epoch + 1)).tolist()
         sums = {"loss": 0.0, "rate": 0.0, "distortion": 0.0}
         for start in range(0, len(images), settings.batch_size):

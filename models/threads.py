@@ -1,0 +1,17 @@
+"""How many threads torch computes with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread inside: sums are then added in the same order on every machine and beside any neighbour."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
