@@ -5,6 +5,7 @@ Only the actor's process imports torch; those of the trials stay light.
 
 import os
 import threading
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,7 @@ def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Row]:
     Raises:
         ray.exceptions.RayError: the engine died. Its trials can be started again, and go on from their checkpoints.
     """
-    engine = _find_engine(spec)
-    ticket = ray.get(engine.submit.remote(trial))
+    engine, ticket = _submit(spec, trial)
     row: Row = {}
     try:
         while "status" not in row:
@@ -51,10 +51,23 @@ def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Row]:
             engine.leave.remote(ticket)
 
 
+def _submit(spec: EngineSpec, trial: Trial) -> tuple[Any, int]:
+    """Hand a trial to the engine; to the next one, should this one be about to end."""
+    for patience in (2.0, 4.0, 0.0):
+        try:
+            engine = _find_engine(spec)
+            return engine, ray.get(engine.submit.remote(trial))
+        except ray.exceptions.RayError:
+            if not patience:
+                raise
+            time.sleep(patience)
+    raise AssertionError
+
+
 def _find_engine(spec: EngineSpec) -> Any:
     """The engine of this process's GPU, or of its machine; made if there is none."""
     node = ray.get_runtime_context().get_node_id()
-    gpu = str(int(ray.get_gpu_ids()[0])) if spec.device == "cuda" else None
+    gpu = str(ray.get_gpu_ids()[0]) if spec.device == "cuda" else None
     name = f"engine-{node}-{gpu or 'cpu'}"
     try:
         return ray.get_actor(name, spec.namespace)

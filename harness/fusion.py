@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from harness.datasets import Dataset
 from harness.ledger import Measures, Row, Trial
 from harness.trial import Images, TrialRun
@@ -20,6 +22,9 @@ from models.training import TrainState, build_model
 
 ABANDONED_SECONDS = 60.0
 """A trial whose process has not asked for rows for so long has none any more: it is let go."""
+
+DEVICE_ERRORS = (torch.AcceleratorError, torch.OutOfMemoryError)
+"""After these a device's process is of no further use."""
 
 PATIENCE_SECONDS = 2.0
 """In step with a scheduler, an epoch waits so long at most for a trial that has not asked for it."""
@@ -74,14 +79,22 @@ class Engine:
         self._changed = threading.Condition()
         self._places: dict[int, _Place] = {}  # by ticket
         self._tickets = itertools.count()
+        self._is_closed = False
+        self._trained_at = 0.0
         self._groups: list[_Group] = []
         self._images: dict[int, Images] = {}  # by number of images held out
 
     # Called by the trials' processes
 
     def submit(self, trial: Trial) -> int:
-        """Take a trial in, before the next epoch, from its checkpoint if it has one; returns the ticket to ask with."""
+        """Take a trial in, before the next epoch, from its checkpoint if it has one; returns the ticket to ask with.
+
+        Raises:
+            RuntimeError: the engine is about to end.
+        """
         with self._changed:
+            if self._is_closed:
+                raise RuntimeError("the engine is ending; another one will take the trial")
             for place in list(self._places.values()):
                 if place.run.trial.trial_id == trial.trial_id:  # its process died and was started again
                     self._let_go(place.ticket)
@@ -137,7 +150,7 @@ class Engine:
             Exception: the device failed. Every trial has been told.
         """
         idle_since = time.monotonic()
-        while time.monotonic() - idle_since < idle_seconds:
+        while not self._close_if(time.monotonic() - idle_since > idle_seconds):
             try:
                 is_busy = self.step()
             except Exception as error:
@@ -145,12 +158,19 @@ class Engine:
                     for place in self._places.values():
                         place.rows, place.is_over = [*place.rows, error], True
                     self._changed.notify_all()
+                    self._is_closed = True
                 raise
-            if is_busy or not self.is_idle:
+            if is_busy or not self.is_idle or self._trained_at > idle_since:
                 idle_since = time.monotonic()
             if not is_busy:
                 with self._changed:
                     self._changed.wait(0.2)
+
+    def _close_if(self, is_long_idle: bool) -> bool:
+        """Whether the engine ends: nobody has come for long, and from now on nobody can."""
+        with self._changed:
+            self._is_closed = is_long_idle and not self._places
+            return self._is_closed
 
     def step(self) -> bool:
         """Take in who waits, and train everyone for an epoch; whether there was anyone."""
@@ -190,7 +210,9 @@ class Engine:
             return
         group = self._find_group(run, images)
         if len(group.places) == group.stack.capacity:
-            group.stack.resize(min(2 * group.stack.capacity, self._capacity))
+            others = sum(other.stack.capacity for other in self._groups if other is not group)
+            room = max(self._capacity - others, len(group.places) + 1)
+            group.stack.resize(min(2 * group.stack.capacity, room))
         group.stack.add(run.settings, state.tensors(), epoch=state.epoch, step=state.step)
         group.places.append(place)
 
@@ -218,6 +240,7 @@ class Engine:
         if not group.places:
             return
         outcomes = group.stack.fit_epoch(group.images.train)
+        self._trained_at = time.monotonic()
         for index, (place, outcome) in enumerate(zip(group.places, outcomes, strict=True)):
 
             def measure(place: _Place, index: int = index, outcome: object = outcome) -> None:
@@ -244,6 +267,8 @@ class Engine:
         """Do something for a trial; an error ends the trial and no other."""
         try:
             work(place)
+        except DEVICE_ERRORS:
+            raise  # nobody can go on; a new process can, from the checkpoints
         except Exception as error:
             try:
                 row: Row | Exception = place.run.fail(error)

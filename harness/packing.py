@@ -29,7 +29,7 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
             "resources.gpu: auto packs trials on a graphics card, but this machine or cluster has none; "
             "train on the CPU with --set resources.gpu=0"
         )
-    measure = ray.remote(measure_memory).options(num_gpus=1)
+    measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
     free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images[0].size))
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
     packed = choose_packing(free, fixed, per_trial, num_trials)

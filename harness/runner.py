@@ -261,7 +261,7 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     from harness.trainable import StudyTrainable
     from harness.tune_adapter import StopOnRequest, TrialSearch, Watcher, make_scheduler
 
-    is_ours = not ray.is_initialized()
+    is_ours, engines = not ray.is_initialized(), None
     log = redirect_log(run.folder / "ray.log")
     try:
         if is_ours:
@@ -310,12 +310,12 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
             )
             with _on_ctrl_c(run.request_stop):
                 tuner.fit()
-        if engines is not None:
-            end_engines(engines)
     except KeyboardInterrupt:  # while Ray was starting, or the second one
         run.request_stop()
     finally:
         # Not in a thread, while the figures are drawn: Ray ends the process if a reference is dropped meanwhile.
+        if engines is not None and ray.is_initialized():
+            end_engines(engines)
         if is_ours:
             ray.shutdown()
         log.close()

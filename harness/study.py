@@ -277,12 +277,17 @@ class Study(_Frozen):
     @property
     def largest_settings(self) -> TrialSettings:
         """Settings of a trial that takes at least as much memory as any of the study: the largest of each."""
-        largest: dict[str, Any] = {"model": "vae"}
+        largest: dict[str, Any] = {"model": "vae", "latent_dim": 1, "hidden": (1,), "batch_size": 1}
         for sub in self.sub_spaces():
             for name in ("latent_dim", "hidden", "batch_size"):
-                if (domain := sub.get(name)) is not None:
-                    values = domain.values if isinstance(domain, Finite) else (int(domain.high),)
-                    largest[name] = max(values + ((largest[name],) if name in largest else ()), key=_measure_size)
+                match sub.get(name):
+                    case None:
+                        values: tuple[Any, ...] = (SETTINGS[name].default,)
+                    case Finite() as domain:
+                        values = domain.values
+                    case Interval() as domain:
+                        values = (int(domain.high),)
+                largest[name] = max((largest[name], *values), key=_measure_size)
             if "alpha" in sub:
                 largest |= {"model": "vsc", "alpha": 0.5}
         return TrialSettings(**largest)

@@ -82,6 +82,7 @@ class TrialRun:
         self.folder = TrialFolder(study_folder, trial.trial_id)
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
+        self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until there is a file
         self._until_end = ExitStack()
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ from models.cuda import Plan, StepGraph, compile_elementwise
 from models.distributions import MIN_PROB
 from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
 from models.onednn import is_bf16_fast
-from models.randomness import draw_noise, make_key, make_row_keys, make_stream
+from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import GammaLink, Precision, TrialSettings
 from models.sharpness import compute_sharpness
 from models.stacked_linear import StackedLinear, resize_rows
@@ -139,6 +139,7 @@ class Stack:
             "is_padding": torch.ones(capacity, 1, latent_dim, dtype=torch.bool, **like),
         }
         self._make_views()
+        self._offsets = make_offsets(latent_dim, self.device)
         self._graph: StepGraph | None = None
         self._draw, self._sample = draw_noise, sample_codes
         self._compare, self._to_heads = compare_pixels, find_heads_gradient
@@ -266,8 +267,9 @@ class Stack:
             for places, slots in groups:
                 plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
                 self._run_epoch(images, places, plan, totals[:, places.start : places.stop])
+        totals = totals.cpu().double()  # which waits until a GPU has done its work
         seconds = (time.perf_counter() - started) / len(self.members)
-        return self._conclude(totals.cpu().double(), num_images, sharpness, seconds)
+        return self._conclude(totals, num_images, sharpness, seconds)
 
     def _run_epoch(self, images: Tensor, places: range, plan: Plan, totals: Tensor) -> None:
         """totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
@@ -275,8 +277,10 @@ class Stack:
         size, done = self.family.batch_size, 0
         if self.device.type == "cuda":
             if self._graph is None or self._graph.images is not images:
-                self._graph = StepGraph(train, images, len(places), size)
-            done = self._graph.run(plan, totals)
+                self._graph = StepGraph(images, len(places), size)
+            done = self._graph.run(train, plan, totals)
+        if done == len(totals):
+            return
         num_members = totals.shape[1]
         buffer = torch.empty(len(totals) - done, len(places), 2, device=self.device)
         train(Plan(plan.order[:, done * size :], plan.keys[:, done * size :], plan.sharpness[:, done:]), buffer)
@@ -290,7 +294,7 @@ class Stack:
         size, step = self.family.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
             x = images.index_select(0, part.order.flatten()).view(len(places), -1, images.shape[1])
-            noise = self._draw(part.keys, self.latent_dim)
+            noise = self._draw(part.keys[..., None] + self._offsets)
             inputs = (tensor.split(size, 1) for tensor in (x.to(torch.float32).div_(255), *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
                 totals[step] = self._step(places, terms, x, (eps, eta), sharpness[:, :, None])

@@ -40,17 +40,21 @@ def make_row_keys(keys: list[int], num_rows: int) -> Tensor:  # -> (len(keys), n
     return torch.tensor([_signed(key) for key in keys])[:, None] + torch.arange(num_rows) * ROW_STEP
 
 
-def draw_noise(row_keys: Tensor, width: int) -> tuple[Tensor, Tensor]:  # (...) int64 -> twice (..., width) float32
-    """A standard normal and a uniform number in [0, 1) for every element, from nothing but its row's key and its place.
+def make_offsets(width: int, device: torch.device | str = "cpu") -> Tensor:  # -> (width,) int64
+    """What the place in a row adds to the row's key."""
+    return torch.arange(width, device=device) * STEP
+
+
+def draw_noise(counters: Tensor) -> tuple[Tensor, Tensor]:  # (...) int64 -> twice (...) float32
+    """A standard normal and a uniform number in [0, 1) for every element, from its row's key plus its place's offset.
 
     So a trial's noise is the same alone and in a stack, in whichever slot, on whichever device, however wide the
     stack is padded. The bits are those of SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number
     Generators, OOPSLA 2014), started at the stream's key, at the element's position; the normal is the inverse
     distribution function of 23 of them, the uniform number is 24 others.
     """
-    bits = row_keys[..., None] + torch.arange(width, device=row_keys.device) * STEP
     # The shifts must be logical, and torch's keep the sign: hence the masks.
-    bits ^= (bits >> 30).bitwise_and_(2**34 - 1)
+    bits = counters ^ (counters >> 30).bitwise_and_(2**34 - 1)
     bits *= MIX_1
     bits ^= (bits >> 27).bitwise_and_(2**37 - 1)
     bits *= MIX_2

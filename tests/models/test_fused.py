@@ -3,17 +3,19 @@
 import copy
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from models import fused
+from models import cuda, fused
+from models.cuda import Plan, StepGraph
 from models.evaluation import compute_bound, compute_sparsity
 from models.fused import DivergedError, EpochMetrics, Family, Stack
 from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
-from models.randomness import draw_noise, make_key, make_row_keys, make_stream
+from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import TrialSettings
 from models.training import TrainState, fit, init_state
 from tests.models.cases import assert_same_tensors, copy_tensors, make_images, make_settings, train
@@ -179,7 +181,7 @@ class TestPadding:
             is_dense=torch.tensor([False, False, True])[:, None, None],
             is_padding=torch.arange(6)[None, None] >= owned,
         )
-        return heads, (draw_noise(keys, 6), torch.full((3, 1, 1), 50.0)), terms
+        return heads, (draw_noise(keys[..., None] + make_offsets(6)), torch.full((3, 1, 1), 50.0)), terms
 
     @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
     def test_gradients_of_padding_are_exactly_zero(self, link: Any) -> None:
@@ -230,7 +232,7 @@ class TestGradients:
         model = init_state(settings, NUM_PIXELS).model
         x = make_images(32, NUM_PIXELS).float() / 255
         keys = make_row_keys([make_key(0, "noise", 1)], 32)
-        eps, eta = draw_noise(keys[0], 7)
+        eps, eta = draw_noise(keys[0][..., None] + make_offsets(7))
         outputs = (3 * model.encoder(x)).detach().requires_grad_()  # far from zero, where gamma is clamped too
         monkeypatch.setattr(model.encoder, "forward", lambda _: outputs)
         monkeypatch.setattr(torch, "randn", lambda *_, **__: eps)
@@ -251,6 +253,35 @@ class TestGradients:
         (by_z,) = torch.autograd.grad(logits, z, by_logits[0])
         grad = find_heads_gradient(codes, by_z[None]).view(32, -1)
         torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-4)
+
+
+class TestGraph:
+    """What a GPU's graph leaves of an epoch, on a graph that is not one but trains as it does."""
+
+    @pytest.mark.parametrize("graph_steps", [1, 2, 3])
+    def test_an_epoch_is_the_same_however_many_steps_fill_graphs(
+        self, graph_steps: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images, trials = make_images(96, NUM_PIXELS), make_mixed()  # three whole batches
+        expected = make_stack(trials, NUM_PIXELS, is_batched=True)
+        stack = make_stack(trials, NUM_PIXELS, is_batched=True, capacity=8)
+        monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
+        monkeypatch.setattr(StepGraph, "_replay", lambda graph, train: train(graph._plan, graph._totals), raising=True)
+        for _ in range(2):
+            outcomes = expected.fit_epoch(images)
+            stack.device = torch.device("cuda")  # for the branch alone: the tensors stay where they are
+            monkeypatch.setattr(Plan, "to", lambda plan, _: plan)
+            monkeypatch.setattr(torch, "empty", partial(_empty_on_cpu, torch.empty))
+            given = stack.fit_epoch(images)
+            monkeypatch.undo()
+            monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
+            monkeypatch.setattr(StepGraph, "_replay", lambda graph, train: train(graph._plan, graph._totals))
+            assert [get_loss(o) for o in given] == pytest.approx([get_loss(o) for o in outcomes], rel=1e-5)
+        assert stack._rows["count"][: len(trials)].tolist() == [6.0] * len(trials)
+
+
+def _empty_on_cpu(empty: Any, *shape: Any, **_: Any) -> Tensor:
+    return empty(*shape)
 
 
 class TestRoom:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.randomness import draw_noise, make_key, make_row_keys, make_stream
+from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.training import build_model
 from tests.models.cases import KINDS, make_settings
 
@@ -70,8 +70,8 @@ class TestCounterNoise:
 
     def test_an_element_depends_on_its_row_and_place_alone(self) -> None:
         keys = make_row_keys([make_key(3, "noise", 1), make_key(4, "noise", 1)], 50)
-        eps, eta = draw_noise(keys, 12)
-        alone_eps, alone_eta = draw_noise(keys[1:, 10:20], 5)
+        eps, eta = draw_noise(keys[..., None] + make_offsets(12))
+        alone_eps, alone_eta = draw_noise(keys[1:, 10:20][..., None] + make_offsets(5))
         assert torch.equal(eps[1:, 10:20, :5], alone_eps)
         assert torch.equal(eta[1:, 10:20, :5], alone_eta)
 
@@ -82,13 +82,16 @@ class TestCounterNoise:
         state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
         state = (state ^ (state >> 27)) * 0x94D049BB133111EB % 2**64
         state ^= state >> 31
-        eps, eta = draw_noise(make_row_keys([key], 8)[:, 7], 10)
+        eps, eta = draw_noise(make_row_keys([key], 8)[:, 7][..., None] + make_offsets(10))
         assert eta[0, place].item() == (state >> 17) % 2**24 / 2**24
         cell = ((state >> 41) + 0.5) / 2**23
         assert eps[0, place].item() == pytest.approx(NormalDist().inv_cdf(cell), abs=1e-5)
 
     def test_it_is_normal_and_uniform_and_the_two_are_unrelated(self) -> None:
-        eps, eta = (n.double().flatten() for n in draw_noise(make_row_keys([make_key(0, "noise", 1)], 5000), 200))
+        eps, eta = (
+            n.double().flatten()
+            for n in draw_noise(make_row_keys([make_key(0, "noise", 1)], 5000)[..., None] + make_offsets(200))
+        )
         n = len(eps)
         for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
             assert abs(eps.pow(power).mean() - moment) < 5 * (variance / n) ** 0.5
@@ -104,7 +107,7 @@ class TestCounterNoise:
 
     def test_neighbouring_rows_places_seeds_and_epochs_are_unrelated(self) -> None:
         keys = [make_key(seed, "noise", epoch) for seed in (0, 1) for epoch in (1, 2)]
-        eps, _ = draw_noise(make_row_keys(keys, 1000), 8)
+        eps, _ = draw_noise(make_row_keys(keys, 1000)[..., None] + make_offsets(8))
         columns = eps.transpose(1, 2).reshape(-1, 1000)
         correlations = columns.corrcoef() - torch.eye(len(columns))
         rows = eps[0].corrcoef() - torch.eye(1000)

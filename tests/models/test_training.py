@@ -14,7 +14,7 @@ from torch import Tensor
 from models import fused
 from models.evaluation import compute_bound, compute_iw_bound, compute_sparsity
 from models.fused import DivergedError, EpochMetrics, Stack
-from models.randomness import draw_noise, make_key, make_row_keys, make_stream
+from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import TrialSettings
 from models.sharpness import compute_sharpness
 from models.threads import single_thread
@@ -228,7 +228,9 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
         sums = {"loss": 0.0, "rate": 0.0, "distortion": 0.0}
         for start in range(0, len(images), settings.batch_size):
             x = images[order[start : start + settings.batch_size]].double() / 255
-            eps, eta = (n.double() for n in draw_noise(row_keys[start : start + len(x)], latent_dim))
+            eps, eta = (
+                n.double() for n in draw_noise(row_keys[start : start + len(x)][..., None] + make_offsets(latent_dim))
+            )
             outputs = apply(parameters[: 2 * num_layers], x)
             mu, log_var = outputs[:, :latent_dim], outputs[:, latent_dim : 2 * latent_dim]
             z = mu + (log_var / 2).exp() * eps
