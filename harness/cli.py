@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-# Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
-atexit.register(gc.freeze)
-
 app = typer.Typer(
     name="spikeslab",
     help="Hyperparameter studies of Variational Sparse Coding, on Ray.\n\n"
@@ -96,6 +93,8 @@ def run(
     from harness.progress import format_duration
     from harness.runner import run_study
 
+    # Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
+    atexit.register(gc.freeze)
     loaded, text = _load(study, results, overrides)
     outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=_draw)
     again = "".join(f" --set {override}" for override in overrides or ())
