@@ -382,3 +382,23 @@ print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     print(f"\na member more: {(large - small) / 32e6:.1f} MB, {ratio:.3f} times its own")
     assert elbo.rate.isfinite().all()
     assert ratio <= 1.15
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
+def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any) -> None:
+    """Compiled for the processor at hand: that the compiler takes it, and changes no number by more than rounding."""
+    heads, _, terms = TestPadding().make_case()
+    counters = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)[..., None] + make_offsets(6)
+    sharpness = torch.full((3, 1, 1), 50.0)
+    x = make_images(15, NUM_PIXELS).view(3, 5, NUM_PIXELS) / 255
+    with torch.inference_mode():
+        noise = draw_noise(counters)
+        given = cuda.compile_elementwise(draw_noise)(counters)
+        codes = sample_codes(heads, noise, sharpness, terms, link)
+        given += tuple(cuda.compile_elementwise(sample_codes)(heads, noise, sharpness, terms, link))
+        given += cuda.compile_elementwise(compare_pixels)(2 * x - 1, x)
+        expected = (*noise, *codes, *compare_pixels(2 * x - 1, x))
+        for one, other in zip(given, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
