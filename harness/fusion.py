@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,8 +17,7 @@ import torch
 from harness.datasets import Dataset
 from harness.ledger import Measures, Row, Trial
 from harness.trial import Images, TrialRun
-from models.fused import DivergedError, Family, Stack
-from models.threads import single_thread
+from models.fused import DivergedError, EpochMetrics, Family, Stack
 from models.training import TrainState, build_model
 
 ABANDONED_SECONDS = 60.0
@@ -174,15 +174,14 @@ class Engine:
 
     def step(self) -> bool:
         """Take in who waits, and train everyone for an epoch; whether there was anyone."""
-        with single_thread():
-            self._let_go_of_the_abandoned()
-            self._admit()
-            if self._is_in_step:
-                self._wait_for_all()
-            for group in self._groups:
-                self._fit_epoch(group)
-            self._tidy()
-            return bool(self._groups)
+        self._let_go_of_the_abandoned()
+        self._admit()
+        if self._is_in_step:
+            self._wait_for_all()
+        for group in self._groups:
+            self._fit_epoch(group)
+        self._tidy()
+        return bool(self._groups)
 
     def _let_go_of_the_abandoned(self) -> None:
         limit = time.monotonic() - ABANDONED_SECONDS
@@ -242,18 +241,17 @@ class Engine:
         outcomes = group.stack.fit_epoch(group.images.train)
         self._trained_at = time.monotonic()
         for index, (place, outcome) in enumerate(zip(group.places, outcomes, strict=True)):
-
-            def measure(place: _Place, index: int = index, outcome: object = outcome) -> None:
-                if isinstance(outcome, DivergedError):
-                    raise outcome
-                assert not isinstance(outcome, Exception)
-                state = self._take(group.stack, index)
-                row = place.run.add_epoch(state, outcome, group.images)  # type: ignore[arg-type]
-                is_last = place.run.is_trained
-                self._add_rows(place, [place.run.finish(state, group.images) if is_last else row], is_last=is_last)
-
-            self._guard(place, measure)
+            self._guard(place, partial(self._measure, group, index, outcome))
         self._remove(group, [place for place in group.places if place.is_over])
+
+    def _measure(self, group: _Group, index: int, outcome: EpochMetrics | DivergedError, place: _Place) -> None:
+        """What a member's epoch gave, for its process and its files."""
+        if isinstance(outcome, DivergedError):
+            raise outcome
+        state = self._take(group.stack, index)
+        row = place.run.add_epoch(state, outcome, group.images)
+        is_last = place.run.is_trained
+        self._add_rows(place, [place.run.finish(state, group.images) if is_last else row], is_last=is_last)
 
     def _take(self, stack: Stack, index: int) -> TrainState:
         """A member's state, apart from the stack."""

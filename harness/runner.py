@@ -327,14 +327,14 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int) -> "En
 
     from harness.engine_actor import EngineSpec
 
-    on_gpu = isinstance(resources.gpu, float) and resources.gpu > 0
+    share = 0.0 if resources.gpu == "auto" else resources.gpu  # of a GPU; settled by now
     return EngineSpec(
         namespace=f"spikeslab-{uuid.uuid4().hex}",
         dataset=[ray.put(run.dataset)],
         measures=run.study.measures,
         study_folder=run.folder,
-        device="cuda" if on_gpu else "cpu",
-        capacity=int(1 / resources.gpu + 1e-6) if on_gpu else num_slots,  # type: ignore[operator]
+        device="cuda" if share else "cpu",
+        capacity=int(1 / share + 1e-6) if share else num_slots,
         latent_dim=run.study.largest_settings.latent_dim,
         is_in_step=run.study.scheduler.name != "fifo",
     )

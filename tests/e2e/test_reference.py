@@ -21,18 +21,16 @@ space:
 evaluate: [elbo, sparsity]
 """
 
-DATA = Path(__file__).parents[1] / "data"
-PUBLISHED = DATA / "report_training_curves.csv"
-NOISE = DATA / "reference_noise.csv"
-"""Deviations of test/loss from the report's over ten streams of noise, the initial parameters being the same."""
+PUBLISHED = Path(__file__).parents[1] / "data" / "report_training_curves.csv"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif("SPIKESLAB_DATA" not in os.environ, reason="needs MNIST; SPIKESLAB_DATA names its folder")
 @pytest.mark.parametrize("cpu", [1, 0.2], ids=["alone", "fused"])
-def test_test_loss_is_that_of_the_report_within_its_noise(cpu: float, spikeslab: Spikeslab, folder: Path) -> None:
-    """1.5%, and three standard deviations of what other noise of training, or another rounding, changes."""
+def test_test_loss_is_within_one_and_a_half_percent_of_the_report(
+    cpu: float, spikeslab: Spikeslab, folder: Path
+) -> None:
     study = str(REPOSITORY / "studies" / "reference-check.yaml")
     options = ("--data", os.environ["SPIKESLAB_DATA"], "--set", f"resources.cpu={cpu}")
     done = spikeslab("run", study, *options, timeout=1700)
@@ -40,21 +38,20 @@ def test_test_loss_is_that_of_the_report_within_its_noise(cpu: float, spikeslab:
     results = folder / "results" / "reference-check"
     trials = pd.read_parquet(results / "trials.parquet")
     history = pd.read_parquet(results / "history.parquet")
-    both = history.merge(trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id").fillna({"alpha": 0})
+    ours = history.merge(trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id")
     keys = ["model", "alpha", "latent_dim", "epoch"]
-    for table in (PUBLISHED, NOISE):
-        both = both.merge(pd.read_csv(table).fillna({"alpha": 0}), on=keys)
+    both = ours.fillna({"alpha": 0}).merge(pd.read_csv(PUBLISHED).fillna({"alpha": 0}), on=keys)
     assert len(both) == 27
-    percent = 100 * (both["test/loss"] / both["test_loss"] - 1)
-    worst = both.loc[percent.abs().idxmax()]
+    deviation = both["test/loss"] / both["test_loss"] - 1
+    worst = both.loc[deviation.abs().idxmax()]
     print("\ndeviation of test/loss from the report's, percent, by epoch")
-    print((both.assign(percent=percent).pivot_table("percent", keys[:3], "epoch")).round(2))
+    print((both.assign(percent=100 * deviation).pivot_table("percent", keys[:3], "epoch")).round(2))
     print(
-        f"largest: {percent.abs().max():.2f}% ({worst.model} alpha {worst.alpha:g} latent {worst.latent_dim}, "
-        f"epoch {worst.epoch}); mean of all {percent.abs().mean():.2f}%; {(percent.abs() <= 1.5).sum()} within 1.5%"
+        f"largest: {100 * deviation.abs().max():.2f}% ({worst.model} alpha {worst.alpha:g} latent {worst.latent_dim}, "
+        f"epoch {worst.epoch}); mean of all {100 * deviation.abs().mean():.2f}%; "
+        f"{(deviation.abs() <= 0.015).sum()} of 27 within 1.5%"
     )
-    assert (percent.abs() <= 1.5 + 3 * both["sd_percent"]).all()
-    assert percent.abs().mean() <= 1
+    assert deviation.abs().max() <= 0.015
 
 
 @pytest.mark.slow
@@ -73,9 +70,9 @@ def test_the_harness_adds_little_to_the_time_of_its_trials(spikeslab: Spikeslab,
     training = trials.train_seconds.sum() / min(os.cpu_count() or 1, 60)
     print(
         f"\nquickstart: {seconds:.1f} s in all, {startup} s of it start-up; training {training:.1f} s per core; "
-        f"ratio {(seconds - startup) / training:.2f}; limit {1.3 * training + 15:.1f} s"
+        f"ratio {(seconds - startup) / training:.2f}"
     )
-    assert seconds <= 1.3 * training + 15
+    assert seconds - startup <= 1.3 * training
     assert startup <= 15
     assert seconds <= 75
 
