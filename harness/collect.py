@@ -69,16 +69,16 @@ def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> 
 
 def _collect(study: Study, dataset: Dataset, folder: Path) -> Collected:
     planned = make_source(study, dataset, folder, read_only=True).trials
-    ended = [(t, r) for t in planned if (r := TrialFolder(folder, t.trial_id).read_result()) is not None]
+    ended = [(t, r) for t in planned if (r := TrialFolder(folder, t).read_result()) is not None]
     store = MlflowStore(study.name, folder.parent, create=bool(ended))
     tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
     store.open(tags)
-    num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial.trial_id), tags) for trial, result in ended)
+    num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial), tags) for trial, result in ended)
 
     trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
     num_restored = 0
-    for trial_id, (_, result) in trials.items():
-        place = TrialFolder(folder, trial_id)
+    for trial_id, (trial, result) in trials.items():
+        place = TrialFolder(folder, trial)
         if place.read_result() is None:
             store.download_checkpoint(trial_id, place)
             place.write_result(result)
@@ -88,7 +88,7 @@ def _collect(study: Study, dataset: Dataset, folder: Path) -> Collected:
     kept = [trials[trial_id] for trial_id in order if trial_id in trials]
     if not kept:
         raise InputError(f"{folder}: neither it nor MLflow has a trial of this study as its file stands; run it first")
-    tables = write_tables(folder, build_tables(study.name, kept, store.run_ids))
+    tables = write_tables(folder, build_tables(study, kept, store.run_ids))
     store.attach(tables, "tables")
     store.close("FINISHED")
     return Collected(len(kept), num_sent, num_restored)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from models.settings import SETTING_TYPES, SETTINGS, check_setting
 
 if TYPE_CHECKING:
-    import numpy as np
     import optuna
 
 FINITE_KINDS = ("grid", "range", "choice")
@@ -29,9 +28,9 @@ class Finite:
     values: tuple[Any, ...]
     spelling: Any  # as it stands in the file
 
-    def sample(self, rng: "np.random.Generator") -> Any:
-        """One of the values, each as likely."""
-        return self.values[int(rng.integers(len(self.values)))]
+    def at(self, share: float) -> Any:
+        """The value at a share, from 0 to 1, of the way through them: each has as long a part of it."""
+        return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
         """The value that an Optuna sampler proposes."""
@@ -54,14 +53,16 @@ class Interval:
     high: float
     spelling: Any
 
-    def sample(self, rng: "np.random.Generator") -> Any:
-        """A random value of the interval."""
+    def at(self, share: float) -> Any:
+        """The value at a share, from 0 to 1, of the way from the low end to the high one."""
         if self.kind == "int":
-            return int(rng.integers(int(self.low), int(self.high), endpoint=True))
+            low, high = int(self.low), int(self.high)
+            return min(low + int(share * (high - low + 1)), high)
         if self.kind == "loguniform":
-            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-            return min(max(value, self.low), self.high)
-        return float(rng.uniform(self.low, self.high))
+            value = self.low * math.exp(share * math.log(self.high / self.low))
+        else:
+            value = self.low + share * (self.high - self.low)
+        return min(max(value, self.low), self.high)
 
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
         """The value that an Optuna sampler proposes."""

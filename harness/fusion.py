@@ -204,8 +204,8 @@ class Engine:
         images = self._get_images(run.settings.num_validation)
         state = run.restore(images)
         self._add_rows(place, run.list_stored())
-        if run.is_trained:
-            self._add_rows(place, [run.finish(state, images)], is_last=True)
+        if (last := run.conclude(state, images)) is not None:
+            self._add_rows(place, [last], is_last=True)
             return
         group = self._find_group(run, images)
         if len(group.places) == group.stack.capacity:
@@ -235,6 +235,9 @@ class Engine:
             self._changed.wait_for(lambda: all(p.is_asking or p.is_over for p in members), PATIENCE_SECONDS)
 
     def _fit_epoch(self, group: _Group) -> None:
+        for place in group.places:
+            if place.is_over:  # stopped by the scheduler or the user since the last epoch
+                place.run.leave(self._take(group.stack, group.places.index(place)))
         self._remove(group, [place for place in group.places if place.is_over])
         if not group.places:
             return
@@ -250,8 +253,8 @@ class Engine:
             raise outcome
         state = self._take(group.stack, index)
         row = place.run.add_epoch(state, outcome, group.images)
-        is_last = place.run.is_trained
-        self._add_rows(place, [place.run.finish(state, group.images) if is_last else row], is_last=is_last)
+        last = place.run.conclude(state, group.images)
+        self._add_rows(place, [last or row], is_last=last is not None)
 
     def _take(self, stack: Stack, index: int) -> TrainState:
         """A member's state, apart from the stack."""

@@ -1,14 +1,18 @@
 """What has been trained: trials by the hash of their content, each with a folder that holds all there is of it.
 
-results/<study>/trials/<trial_id>/checkpoint.safetensors   parameters, Adam's moments; epochs so far in its header
-                                  result.json              written once, when the trial has ended
-                                  log.txt
+results/<study>/trials/<training_id>/epoch-20.safetensors   parameters, Adam's moments; the epochs so far in its header
+                                     result-25.json         written once, when the trial of 25 epochs has ended
+                                     log.txt
+
+Trials that differ only in how long they train share a folder, and with it the training: the state that ends one is
+where the next longer one goes on.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +25,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from harness.study import Study
+
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
+Phase = Literal["search", "select", "confirm"]
+"""What a trial is for: to find good settings, to select the best of them over seeds, to confirm what they are worth."""
+
+CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
+
 Row = dict[str, float | int | None]
 """Metrics of one epoch, by name; `epoch` counts from 1."""
 
@@ -33,15 +44,28 @@ class Trial:
     settings: TrialSettings
     dataset: str
     dataset_hash: str
+    population: str = ""  # what it shares its training with, where that is so (harness.population)
+    # What follows is no part of what a trial is.
+    phase: Phase = field(default="search", compare=False)
+    until: int | None = field(default=None, compare=False)  # the epoch to pause at
+    current: Mapping[str, float] = field(default_factory=dict, compare=False)  # settings that its population changed
 
     @cached_property
     def trial_id(self) -> str:
-        """A hash of all that determines the trial's numbers; it names the folder, the row and the MLflow run."""
-        content = {
-            "settings": self.settings.to_dict(),
-            "dataset": self.dataset_hash,
-            "semantics": SEMANTICS_VERSION,
-        }
+        """A hash of all that determines the trial's numbers; it names the row and the MLflow run."""
+        return self._hash(self.settings.to_dict())
+
+    @cached_property
+    def training_id(self) -> str:
+        """The same for all trials whose epochs are the first ones of one training; it names the folder."""
+        settings = self.settings.to_dict()
+        if not (self.settings.depends_on_length or self.population):
+            settings.pop("epochs")
+        return self._hash(settings)
+
+    def _hash(self, settings: Mapping[str, Any]) -> str:
+        content = {"settings": settings, "dataset": self.dataset_hash, "semantics": SEMANTICS_VERSION}
+        content |= {"population": self.population} if self.population else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -89,15 +113,21 @@ class Result:
         """Time spent in training steps, evaluation left out."""
         return sum(float(row["seconds"] or 0) for row in self.history)
 
+    def last_value(self, metric: str) -> float | None:
+        """What the trial reached: the last value of a metric of its epochs, or the time that it took."""
+        if metric == "train_seconds":
+            return self.train_seconds
+        return next((row[metric] for row in reversed(self.history) if row.get(metric) is not None), None)
+
 
 class TrialFolder:
-    """Where one trial keeps its checkpoint, its result and its log."""
+    """Where one trial keeps its states, its result and its log."""
 
-    def __init__(self, study_folder: Path, trial_id: str) -> None:
-        self.path = study_folder / "trials" / trial_id
-        self.checkpoint = self.path / "checkpoint.safetensors"
+    def __init__(self, study_folder: Path, trial: Trial) -> None:
+        self.path = study_folder / "trials" / trial.training_id
         self.log = self.path / "log.txt"
-        self._result = self.path / "result.json"
+        self._epochs = trial.settings.epochs
+        self._result = self.path / f"result-{self._epochs}.json"
 
     def write_result(self, result: Result) -> None:
         """Record how the trial ended."""
@@ -110,40 +140,86 @@ class TrialFolder:
         except (OSError, ValueError, TypeError):
             return None
 
-    def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Iterable[Row]) -> None:
-        """Store the training state and the epochs that led to it, in one file that is whole or not there."""
+    def list_checkpoints(self) -> list[Path]:
+        """The stored states that this trial can go on from, the furthest first."""
+        stored = {int(match[1]): path for path in self._list_files() if (match := CHECKPOINT.fullmatch(path.name))}
+        return [stored[epoch] for epoch in sorted(stored, reverse=True) if epoch <= self._epochs]
+
+    def _list_files(self) -> list[Path]:
+        try:
+            return list(self.path.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
+        """Store the training state and the epochs that led to it, in one file that is whole or not there.
+
+        Earlier states go, but for those that a shorter trial ended with.
+        """
         from safetensors.torch import save_file
 
         header = {"history": json.dumps(list(history), allow_nan=False)}
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        write_atomically(self.checkpoint, lambda path: save_file(contiguous, path, metadata=header))
-
-    def read_checkpoint(self) -> tuple[dict[str, "Tensor"], list[Row]] | None:
-        """The stored state and its history; None if there is none.
-
-        Raises:
-            ValueError: the file is cut short or is not a checkpoint.
-        """
-        from safetensors import SafetensorError, safe_open
-
-        if not self.checkpoint.exists():
-            return None
-        try:
-            with safe_open(self.checkpoint, framework="pt") as file:
-                history = json.loads((file.metadata() or {})["history"])
-                history[-1]["step"]  # what training goes on from
-                return {name: file.get_tensor(name) for name in file.keys()}, history  # noqa: SIM118
-        except (SafetensorError, LookupError, ValueError, TypeError, OSError) as error:
-            raise ValueError(f"{self.checkpoint}: cannot be read ({error})") from None
+        newest = self.path / f"epoch-{len(history)}.safetensors"
+        write_atomically(newest, lambda path: save_file(contiguous, path, metadata=header))
+        for path in self.list_checkpoints():
+            epoch = _epoch_of(path)
+            if epoch < len(history) and not (self.path / f"result-{epoch}.json").exists():
+                path.unlink(missing_ok=True)
 
     def count_stored_epochs(self) -> int:
         """Epochs that a later run need not train again."""
-        try:
-            with self.checkpoint.open("rb") as file:  # only the header: its length, then JSON
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            return len(json.loads(header["__metadata__"]["history"]))
-        except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError):
-            return 0
+        return len(self.read_history())
+
+    def read_history(self) -> list[Row]:
+        """The stored epochs that this trial can go on from."""
+        return next(filter(None, map(_read_history, self.list_checkpoints())), [])
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
+    """A stored state and its history.
+
+    Raises:
+        ValueError: the file is cut short or is not a checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            history = json.loads((file.metadata() or {})["history"])
+            history[-1]["step"]  # what training goes on from
+            return {name: file.get_tensor(name) for name in file.keys()}, history  # noqa: SIM118
+    except (SafetensorError, LookupError, ValueError, TypeError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from None
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("epoch-"))
+
+
+def _read_history(checkpoint: Path) -> list[Row]:
+    """The epochs that led to a stored state, by its header alone; none if it cannot be read."""
+    try:
+        with checkpoint.open("rb") as file:  # the header: its length, then JSON
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return list(json.loads(header["__metadata__"]["history"]))
+    except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError):
+        return []
+
+
+def take_over(donor: TrialFolder, loser: TrialFolder, epoch: int) -> None:
+    """Put the donor's state after an epoch in the place of the loser's, whose own history stays with it.
+
+    Both are of the same architecture. Nothing else of the loser's is touched, and doing so again changes nothing.
+    """
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    name = f"epoch-{epoch}.safetensors"
+    history = json.dumps(_read_history(loser.path / name), allow_nan=False)
+    with safe_open(donor.path / name, framework="np") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    write_atomically(loser.path / name, lambda path: save_file(tensors, path, metadata={"history": history}))
 
 
 def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_early: bool) -> bool:
@@ -161,12 +237,18 @@ def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_earl
 TRIAL_COLUMNS: Mapping[str, str] = {
     "trial_id": "string",
     "study": "string",
+    "phase": "string",
     "status": "string",
+    "sampler": "string",
+    "scheduler": "string",
+    "objectives": "string",  # a JSON list of metrics
+    "directions": "string",  # a JSON list: maximize or minimize
     "dataset": "string",
     "model": "string",
     "latent_dim": "Int64",
     "alpha": "float64",
     "gamma_link": "string",
+    "sharpness": "float64",
     "sharpness_schedule": "string",
     "beta": "float64",
     "hidden": "string",  # a JSON list
@@ -186,22 +268,30 @@ TRIAL_COLUMNS: Mapping[str, str] = {
 
 
 def build_tables(
-    study: str,
+    study: "Study",
     trials: Iterable[tuple[Trial, Result]],
     run_ids: Mapping[str, str],
 ) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     """The two tables, one row per trial and one per trial and epoch, in the order of the trials."""
     import pandas as pd
 
+    search = {
+        "study": study.name,
+        "sampler": study.search.sampler,
+        "scheduler": study.scheduler.name,
+        "objectives": json.dumps(study.objectives),
+        "directions": json.dumps(study.directions),
+    }
     rows: list[dict[str, Any]] = []
     history: list[dict[str, Any]] = []
     for trial, result in trials:
         settings = trial.settings.to_dict()
         rows.append(
             settings
+            | search
             | {
                 "trial_id": trial.trial_id,
-                "study": study,
+                "phase": trial.phase,
                 "status": result.status,
                 "dataset": trial.dataset,
                 "hidden": json.dumps(settings["hidden"]),

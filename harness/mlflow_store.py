@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
 from harness.files import locked
-from harness.ledger import Result, Row, Trial, TrialFolder
+from harness.ledger import CHECKPOINT, Result, Row, Trial, TrialFolder
 from harness.study import EVALUATION_METRICS
 from models.settings import TrialSettings
 
@@ -118,7 +118,7 @@ class MlflowStore:
         ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
         ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
         self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
-        for path in (folder.checkpoint, folder.log):
+        for path in (*folder.list_checkpoints()[:1], folder.log):
             if path.exists():
                 self.client.log_artifact(run.run_id, str(path))
         # Last, as it says that nothing is missing.
@@ -149,7 +149,13 @@ class MlflowStore:
             if "spikeslab.complete" not in tags:
                 continue
             settings = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
-            trial = Trial(TrialSettings(**settings), params["dataset"], params["dataset_hash"])
+            trial = Trial(
+                TrialSettings(**settings),
+                params["dataset"],
+                params["dataset_hash"],
+                population=tags.get("spikeslab.population", ""),
+                phase=tags.get("spikeslab.phase", "search"),
+            )
             if trial.trial_id != tags["spikeslab.trial_id"]:  # of another version of the training semantics
                 continue
             metrics = run.data.metrics
@@ -171,14 +177,12 @@ class MlflowStore:
         from mlflow.artifacts import download_artifacts
 
         run_id = self._runs[trial_id].run_id
-        if any(item.path == folder.checkpoint.name for item in self.client.list_artifacts(run_id)):
-            folder.path.mkdir(parents=True, exist_ok=True)
-            download_artifacts(
-                run_id=run_id,
-                artifact_path=folder.checkpoint.name,
-                dst_path=str(folder.path),
-                tracking_uri=self.uri,
-            )
+        for item in self.client.list_artifacts(run_id):
+            if CHECKPOINT.fullmatch(item.path):
+                folder.path.mkdir(parents=True, exist_ok=True)
+                download_artifacts(
+                    run_id=run_id, artifact_path=item.path, dst_path=str(folder.path), tracking_uri=self.uri
+                )
 
     def read_study_text(self) -> str | None:
         """The study's file as stored with the parent run."""
@@ -216,6 +220,8 @@ class MlflowStore:
             "spikeslab.kind": "trial",
             "spikeslab.study": self.study,
             "spikeslab.trial_id": trial.trial_id,
+            "spikeslab.phase": trial.phase,
+            "spikeslab.population": trial.population,
             "dataset.sha256": trial.dataset_hash,
         }
         run = _TrialRun(self.client.create_run(self.experiment_id, tags={**tags, **names}))

@@ -13,8 +13,10 @@ from harness.datasets import load_dataset
 from harness.files import is_locked
 from harness.ledger import Result, Trial, TrialFolder
 from harness.progress import format_duration
-from harness.search import is_open, make_source
-from harness.study import Study
+from harness.search import count_epochs_to_train, is_open, make_source
+from harness.study import ADAPTIVE_SAMPLERS, Study
+
+PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 
 def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
@@ -24,7 +26,8 @@ def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> Render
     groups: dict[tuple[str, float | None], list[_State]] = {}
     for state in states:
         alpha = state.trial.settings.alpha if study.search.sampler == "grid" else None
-        groups.setdefault((state.trial.settings.model, alpha), []).append(state)
+        name = f"{state.trial.settings.model}{PHASES[state.trial.phase]}"
+        groups.setdefault((name, alpha), []).append(state)
     for (model, alpha), members in groups.items():
         left = [state for state in members if state.is_open]
         epochs = sum(state.epochs_left for state in left)
@@ -36,9 +39,22 @@ def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> Render
             str(len(left)),
             str(epochs),
         )
-    if unknown:
-        table.add_row(f"not yet proposed by {study.search.sampler}", "", str(unknown), "0", str(unknown), "")
-    return Group(f"{study.name} on {study.dataset}", table, _estimate(study, states, unknown))
+    for what, num in unknown.items():
+        table.add_row(what, "", str(num), "0", str(num), "")
+    lines: list[RenderableType] = [
+        f"{study.name} on {study.dataset}",
+        table,
+        _estimate(study, states, sum(unknown.values())),
+    ]
+    longest: dict[str, int] = {}
+    for trial in (state.trial for state in states):
+        longest[trial.training_id] = max(longest.get(trial.training_id, 0), trial.settings.epochs)
+    separate = sum(state.trial.settings.epochs for state in states)
+    if saved := separate - sum(longest.values()):
+        lines.append(
+            f"Epochs saved: {saved:,} of {separate:,}, as trials that differ only in epochs are parts of one training."
+        )
+    return Group(*lines)
 
 
 def summarise_status(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
@@ -46,7 +62,7 @@ def summarise_status(study: Study, results: Path, data_dir: Path | None) -> Rend
     folder = results / study.name
     states, unknown = _read(study, results, data_dir)
     counts = Counter(state.status for state in states)
-    counts["waiting"] += unknown
+    counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
     for name in ("finished", "stopped", "diverged", "failed", "begun", "waiting"):
         if counts[name]:
@@ -58,9 +74,9 @@ def summarise_status(study: Study, results: Path, data_dir: Path | None) -> Rend
     for state in states:
         if state.status == "begun":
             s = state.trial.settings
-            lines.append(f"begun: {state.trial.label}, {s.epochs - state.epochs_left} of {s.epochs} epochs stored")
+            lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
         elif state.result is not None and state.status in ("diverged", "failed"):
-            log = TrialFolder(folder, state.trial.trial_id).log
+            log = TrialFolder(folder, state.trial).log
             # As text: brackets in an error, as in [Errno 28], are no markup.
             lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({log})"))
     return Group(*lines)
@@ -70,27 +86,39 @@ class _State:
     """One trial, and what the ledger has of it."""
 
     def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
-        place = TrialFolder(folder, trial.trial_id)
+        place = TrialFolder(folder, trial)
         self.trial = trial
         self.result: Result | None = place.read_result()
-        self.is_open = is_open(study, self.result)
-        stored = place.count_stored_epochs() if self.is_open else 0
-        self.epochs_left = trial.settings.epochs - stored
-        self.status: str = self.result.status if self.result else ("begun" if stored else "waiting")
+        self.is_open = is_open(study, trial, self.result)
+        self.epochs_left = 0  # to be trained for this trial
+        self.num_stored = place.count_stored_epochs() if self.is_open else 0
+        self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
-def _read(study: Study, results: Path, data_dir: Path | None) -> tuple[list[_State], int]:
-    """The trials known so far, and how many an adaptive sampler has still to propose."""
+def _read(study: Study, results: Path, data_dir: Path | None) -> tuple[list[_State], dict[str, int]]:
+    """The trials known so far, and how many are still to be found out, by what finds them out."""
     dataset = load_dataset(study.dataset, data_dir)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
-    return [_State(study, trial, folder) for trial in source.trials], max(source.num_trials - len(source.trials), 0)
+    states = [_State(study, trial, folder) for trial in source.trials]
+    left = count_epochs_to_train((state.trial for state in states if state.is_open), folder)
+    for state in states:
+        state.epochs_left = left.get(state.trial.trial_id, 0)
+    num_unknown = source.num_trials - len(states)
+    num_proposed = sum(state.trial.phase == "search" for state in states)
+    is_adaptive = study.search.sampler in ADAPTIVE_SAMPLERS
+    num_unproposed = min(max((study.search.num_trials or 0) - num_proposed, 0), num_unknown) if is_adaptive else 0
+    unknown = {
+        f"not yet proposed by {study.search.sampler}": num_unproposed,
+        "to confirm the best": num_unknown - num_unproposed,
+    }
+    return states, {what: num for what, num in unknown.items() if num}
 
 
 def _estimate(study: Study, states: list[_State], unknown: int) -> str:
     """Time left, from the epochs measured so far."""
     longest = max((state.trial.settings.epochs for state in states), default=0)
-    epochs_left = sum(state.epochs_left for state in states if state.is_open) + unknown * longest
+    epochs_left = sum(state.epochs_left for state in states) + unknown * longest
     if not epochs_left and not unknown:
         return "Nothing is left to train."
     measured = [

@@ -62,6 +62,11 @@ class Progress:
         with self._lock:
             self._epochs_left = epochs
 
+    def set_num_trials(self, num_trials: int) -> None:
+        """How many trials there are to be in all, now that more is known."""
+        with self._lock:
+            self._num_trials = num_trials
+
     def start_trial(self) -> None:
         """A trial began to run."""
         with self._lock:
@@ -74,8 +79,8 @@ class Progress:
     def add_epoch(self, value: float | None, *, is_new: bool) -> None:
         """An epoch was trained, or, where it is not new, read from a checkpoint; `value` is of the study's metric."""
         with self._lock:
-            self._epochs_left = max(self._epochs_left - 1, 0)
             if is_new:
+                self._epochs_left = max(self._epochs_left - 1, 0)
                 self._trained += 1
                 now = time.monotonic()
                 self._marks.append((now, self._trained))
@@ -84,6 +89,11 @@ class Progress:
             if value is not None and (self._best is None or self._sign * (value - self._best) > 0):
                 self._best = value
         self._maybe_print()
+
+    def pause_trial(self) -> None:
+        """A trial waits for others, and goes on later."""
+        with self._lock:
+            self._running -= 1
 
     def end_trial(self, *, failed: bool, epochs_skipped: int = 0) -> None:
         """A trial ended; epochs_skipped of its epochs will not be trained."""

@@ -23,7 +23,7 @@ from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
-from harness.search import Source, is_open, make_source
+from harness.search import Source, count_epochs_to_train, is_open, make_source
 from harness.study import ADAPTIVE_SAMPLERS, Resources, Study
 from harness.tracking import Tracker
 
@@ -47,6 +47,7 @@ class Outcome:
     num_done: int
     num_failed: int  # diverged, or ended by an error
     num_trained: int  # in this run
+    num_epochs: int  # that were trained for that, in all
     interrupted: bool
     seconds: float
     startup_seconds: float
@@ -94,13 +95,15 @@ class StudyRun:
         self.results: dict[str, Result] = {}
         self.running: dict[str, Trial] = {}
         self.seen: dict[str, int] = {}  # trial_id -> epochs that its checkpoint held when it was begun
+        self.paused: set[str] = set()
         self.num_trained = 0
+        self.num_epochs = 0
         self.startup_seconds = 0.0  # until the first epoch was reported
         self.interrupted = False  # by the user; what is running then is neither stopped nor failed
         self.disk_full = False
         self._tables_at = self.started
         for trial in source.trials:
-            if (result := TrialFolder(folder, trial.trial_id).read_result()) is not None:
+            if (result := TrialFolder(folder, trial).read_result()) is not None:
                 self.results[trial.trial_id] = result
         self.tracker = Tracker(
             study.name, folder.parent, {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
@@ -118,7 +121,7 @@ class StudyRun:
 
     def _list_open(self) -> list[Trial]:
         """The trials known so far that still have to run."""
-        return [t for t in self.source.trials if is_open(self.study, self.results.get(t.trial_id))]
+        return [t for t in self.source.trials if is_open(self.study, t, self.results.get(t.trial_id))]
 
     def run(self, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
         """Train what is open, then write the tables, draw the figures and end the parent run."""
@@ -142,7 +145,7 @@ class StudyRun:
                 "tables": tables,
                 "figures": figures,
             },
-            interrupted=list(self.running),
+            interrupted=[trial_id for trial_id, result in self.results.items() if result.status == "running"],
         )
         if self.tracker.problem:
             self.console.print(
@@ -156,13 +159,14 @@ class StudyRun:
             num_done=sum(r is not None and r.status in ("finished", "stopped") for r in results),
             num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in results),
             num_trained=self.num_trained,
+            num_epochs=self.num_epochs,
             interrupted=self.interrupted,
             seconds=time.monotonic() - self.started,
             startup_seconds=self.startup_seconds,
         )
 
     def _count_epochs_left(self, first: Trial) -> int:
-        planned = sum(trial.settings.epochs for trial in self._list_open())
+        planned = sum(count_epochs_to_train(self._list_open(), self.folder).values())
         unknown = self.source.num_trials - len(self.source.trials)
         return planned + unknown * first.settings.epochs
 
@@ -181,7 +185,7 @@ class StudyRun:
         """A trial's process starts on it, for the first time or again after a crash."""
         is_again = trial.trial_id in self.running
         self.running[trial.trial_id] = trial
-        self.seen[trial.trial_id] = TrialFolder(self.folder, trial.trial_id).count_stored_epochs()
+        self.seen[trial.trial_id] = TrialFolder(self.folder, trial).count_stored_epochs()
         self.results[trial.trial_id] = Result(status="running")
         if not is_again:
             self.progress.start_trial()
@@ -190,8 +194,11 @@ class StudyRun:
         """One epoch of a trial; the last one says how it ended."""
         self.startup_seconds = self.startup_seconds or time.monotonic() - self.started
         before = self.results[trial.trial_id]
-        if "status" in row:
-            result = TrialFolder(self.folder, trial.trial_id).read_result()
+        if str(row.get("status")) == "paused":
+            self.paused.add(trial.trial_id)
+            row = {name: value for name, value in row.items() if name != "status"}
+        elif "status" in row:
+            result = TrialFolder(self.folder, trial).read_result()
             assert result is not None, "a trial writes its result before it says that it has ended"
             self.results[trial.trial_id] = result
             if "epoch" in row:
@@ -208,6 +215,7 @@ class StudyRun:
     def _count_epoch(self, trial: Trial, row: Row) -> None:
         value = row.get(self.study.metric)
         is_new = int(row["epoch"] or 0) > self.seen[trial.trial_id]
+        self.num_epochs += is_new
         self.progress.add_epoch(float(value) if value is not None else None, is_new=is_new)
 
     def end(self, trial: Trial, error: str | None = None) -> None:
@@ -217,17 +225,23 @@ class StudyRun:
         if self.running.pop(trial.trial_id, None) is None:
             return
         result = self.results[trial.trial_id]
+        if trial.trial_id in self.paused:
+            self.paused.discard(trial.trial_id)
+            self.source.tell(trial, result)
+            self.progress.pause_trial()
+            return
         if result.status == "running":
             status = "stopped" if error is None else "failed"
             result = Result(status=status, history=result.history, error=error)  # type: ignore[arg-type]
             with self._noticing_a_full_disk():
-                TrialFolder(self.folder, trial.trial_id).write_result(result)
+                TrialFolder(self.folder, trial).write_result(result)
             self.results[trial.trial_id] = result
         if result.error and os.strerror(errno.ENOSPC) in result.error:
             self.disk_full = True
         self.num_trained += 1
         self.source.tell(trial, result)
         self.tracker.update(trial, result)
+        self.progress.set_num_trials(self.source.num_trials)
         self.progress.end_trial(
             failed=result.status in ("failed", "diverged"),
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
@@ -245,7 +259,7 @@ class StudyRun:
     def write_tables(self) -> list[Path]:
         """The tables as things stand."""
         known = ((t, self.results[t.trial_id]) for t in self.source.trials if t.trial_id in self.results)
-        paths = write_tables(self.folder, build_tables(self.study.name, known, self.tracker.run_ids))
+        paths = write_tables(self.folder, build_tables(self.study, known, self.tracker.run_ids))
         self._tables_at = time.monotonic()
         return paths
 
@@ -269,7 +283,7 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
         study = run.study
         resources = settle_resources(study, run.source.num_trials, run.dataset)
         num_slots = count_slots(resources)
-        is_fifo = study.scheduler.name == "fifo"
+        is_fifo = study.scheduler.name in ("fifo", "pbt")  # no trial of which is stopped
         engines = _specify_engines(run, resources, num_slots) if resources.is_fused else None
         # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process
         # of its own to start, and all would run one after the other.
@@ -289,8 +303,8 @@ def _run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
                 tune.with_resources(trainable, {"cpu": resources.num_cpus, "gpu": resources.gpu}),
                 tune_config=tune.TuneConfig(
                     search_alg=TrialSearch(run, first),
-                    scheduler=make_scheduler(study),
-                    num_samples=run.source.num_trials,
+                    scheduler=make_scheduler(run),
+                    num_samples=-1,  # until the source has no more
                     # An adaptive sampler is asked only when its answer can be used at once.
                     max_concurrent_trials=num_slots if study.search.sampler in ADAPTIVE_SAMPLERS else None,
                     reuse_actors=True,
@@ -336,7 +350,7 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int) -> "En
         device="cuda" if share else "cpu",
         capacity=int(1 / share + 1e-6) if share else num_slots,
         latent_dim=run.study.largest_settings.latent_dim,
-        is_in_step=run.study.scheduler.name != "fifo",
+        is_in_step=run.study.scheduler.name not in ("fifo", "pbt"),
     )
 
 
@@ -367,7 +381,7 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     num_pixels = dataset.train_images[0].size
     total = 0
     for trial in source.trials:
-        if TrialFolder(folder, trial.trial_id).checkpoint.exists():
+        if TrialFolder(folder, trial).list_checkpoints():
             continue
         s = trial.settings
         widths = [num_pixels, *s.hidden, 3 * s.latent_dim]

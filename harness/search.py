@@ -1,29 +1,16 @@
 """Where trials come from: a list made beforehand, or Optuna, which learns from the trials that have ended."""
 
-import hashlib
-import json
-import warnings
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from harness.datasets import Dataset
-from harness.domains import Domain, Interval
 from harness.errors import InputError
-from harness.files import locked
 from harness.ledger import Result, Trial, TrialFolder, needs_training
 from harness.study import ADAPTIVE_SAMPLERS, Study
-
-if TYPE_CHECKING:
-    import optuna
-
-MAX_REPEATS = 200
-"""So many proposals in a row that were all tried before mean that the space holds nothing new."""
-
-STUCK_REPEATS = 20
-"""So many mean that a sampler which learns keeps to what it knows: from there on, proposals are random."""
 
 
 class Source(Protocol):
@@ -37,33 +24,51 @@ class Source(Protocol):
     def num_trials(self) -> int:
         """How many there are to be in all."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is more to come than `next` gives now: it depends on trials that have not ended."""
+
     def next(self) -> Trial | None:
-        """The next trial to run; None when there is none left."""
+        """The next trial to run; None when there is none now."""
 
     def tell(self, trial: Trial, result: Result) -> None:
         """How a trial ended."""
 
 
 class ListSource:
-    """Trials that are known beforehand: of a grid, or drawn at random with a seed."""
+    """Trials that are known beforehand: of a grid, or drawn at random with a seed.
 
-    def __init__(self, study: Study, dataset: Dataset, study_folder: Path) -> None:
-        self.trials = plan_trials(study, dataset)
-        self.num_trials = len(self.trials)
-        results = [TrialFolder(study_folder, trial.trial_id).read_result() for trial in self.trials]
-        self._left = iter([t for t, result in zip(self.trials, results, strict=True) if is_open(study, result)])
+    Of trials that differ only in how long they train the shorter comes first, and the longer goes on where it ended.
+    """
+
+    def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
+        self.trials = trials
+        self.num_trials = len(trials)
+        results = [TrialFolder(study_folder, trial).read_result() for trial in trials]
+        self._left = [trial for trial, result in zip(trials, results, strict=True) if is_open(study, trial, result)]
+        self._running: set[str] = set()  # by training
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the trials that are left wait for shorter ones."""
+        return bool(self._left)
 
     def next(self) -> Trial | None:
-        """The next trial of the list that has not ended."""
-        return next(self._left, None)
+        """The next trial of the list that has not ended and whose training does not run already."""
+        for i, trial in enumerate(self._left):
+            if trial.training_id not in self._running:
+                self._running.add(trial.training_id)
+                return self._left.pop(i)
+        return None
 
-    def tell(self, trial: Trial, result: Result) -> None:
-        """Nothing to learn."""
+    def tell(self, trial: Trial, result: Result) -> None:  # noqa: ARG002 (nothing to learn)
+        """The trial's training is free for a longer one."""
+        self._running.discard(trial.training_id)
 
 
-def is_open(study: Study, result: Result | None) -> bool:
+def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
     """Whether a trial of this study, of which the ledger has this result, still has to run."""
-    stops_early = study.scheduler.name != "fifo"
+    stops_early = study.scheduler.name != "fifo" and trial.phase == "search"
     return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
 
 
@@ -73,18 +78,66 @@ def plan_trials(study: Study, dataset: Dataset) -> list[Trial]:
     Raises:
         InputError: a configuration is not legal for this dataset.
     """
+    configurations = list(_list_configurations(study))
+    return order_trials(make_trial(study, dataset, c, seed) for seed in study.seeds for c in configurations)
+
+
+def order_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """Each trial once; of those that share a training the shorter first, in the places that they have."""
+    unique = {trial.trial_id: trial for trial in trials}.values()
+    by_training: dict[str, list[Trial]] = {}
+    for trial in unique:
+        by_training.setdefault(trial.training_id, []).append(trial)
+    queues = {name: iter(sorted(group, key=lambda t: t.settings.epochs)) for name, group in by_training.items()}
+    return [next(queues[trial.training_id]) for trial in unique]
+
+
+def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[str, int]:
+    """Epochs that each of these trials still has to train itself, by trial_id.
+
+    Not counted are epochs that are stored, and those that a shorter one of these trials trains for it.
+    """
+    own: dict[str, int] = {}
+    reached: dict[str, int] = {}
+    for trial in sorted(trials, key=lambda t: t.settings.epochs):
+        stored = TrialFolder(study_folder, trial).count_stored_epochs()
+        own[trial.trial_id] = trial.settings.epochs - max(stored, reached.get(trial.training_id, 0))
+        reached[trial.training_id] = trial.settings.epochs
+    return own
+
+
+def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
+    """The points of a grid, or those that a sequence of numbers from 0 to 1 picks out of the space."""
     if study.search.sampler == "grid":
-        configurations = list(study.enumerate_grid())
-    else:
-        rng = np.random.Generator(np.random.PCG64(study.search.seed))
-        spaces = study.sub_spaces()
-        configurations = []
-        for _ in range(study.search.num_trials or 0):
-            space = spaces[int(rng.integers(len(spaces)))]
-            configurations.append({name: domain.sample(rng) for name, domain in space.items()})
-    trials = [make_trial(study, dataset, c, seed) for seed in study.seeds for c in configurations]
-    # A union: a configuration that two sub-spaces share is one trial.
-    return list({trial.trial_id: trial for trial in trials}.values())
+        yield from study.enumerate_grid()
+        return
+    spaces = study.sub_spaces()
+    # What has one value needs no number. Of a longer space a shorter one uses the first.
+    searched = [
+        [name for name, domain in space.items() if len(getattr(domain, "values", "ab")) > 1] for space in spaces
+    ]
+    num_trials, num_dims = study.search.num_trials or 0, 1 + max(map(len, searched))
+    for shares in _draw_shares(study, num_trials, num_dims):
+        i = min(int(shares[0] * len(spaces)), len(spaces) - 1)
+        places = dict(zip(searched[i], shares[1:], strict=False))
+        yield {name: domain.at(places.get(name, 0.0)) for name, domain in spaces[i].items()}
+
+
+def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[float]]:
+    """Points of the unit cube, (num_points, num_dims): independent, or a scrambled Sobol sequence, which is more even.
+
+    More points begin with the fewer.
+    """
+    rng = np.random.Generator(np.random.PCG64(study.search.seed))
+    if study.search.sampler == "random":
+        points = rng.random((num_points, num_dims))
+        return [[float(share) for share in point] for point in points]
+    from scipy.stats import qmc
+
+    # A whole power of two at a time: a part of one is less even, and SciPy warns of it.
+    power = math.ceil(math.log2(max(num_points, 1)))
+    points = qmc.Sobol(num_dims, rng=rng).random_base2(power)[:num_points]
+    return [[float(share) for share in point] for point in points]
 
 
 def make_trial(study: Study, dataset: Dataset, configuration: Mapping[str, Any], seed: int) -> Trial:
@@ -100,179 +153,25 @@ def make_trial(study: Study, dataset: Dataset, configuration: Mapping[str, Any],
     return Trial(settings, dataset.name, dataset.content_hash)
 
 
-class OptunaSource:
-    """Trials that an Optuna sampler proposes, with its history in `optuna.db` beside the study's other results.
-
-    The history is named for the space and the search, so a study whose file changes begins a new one, while a larger
-    num_trials goes on with the old. Trials that a killed run left unfinished come first; each trial is told once.
-    """
-
-    def __init__(self, study: Study, dataset: Dataset, study_folder: Path, *, read_only: bool = False) -> None:
-        """read_only: only list the trials known so far; another process may be running the study."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study, self._dataset, self._folder = study, dataset, study_folder
-        self._spaces = study.sub_spaces()
-        self._names = _name_parameters(self._spaces)
-        self.num_trials = self._count_points(at_most=study.search.num_trials or 0)
-        self.trials: list[Trial] = []
-        self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
-        self._told: set[str] = set()
-        self._unfinished: list[Trial] = []
-        self._storage = f"sqlite:///{(study_folder / 'optuna.db').absolute()}"
-        if read_only and not (study_folder / "optuna.db").exists():
-            return
-        study_folder.mkdir(parents=True, exist_ok=True)
-        with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
-            if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
-                return
-            self._optuna = optuna.create_study(
-                study_name=self._history_name(),
-                storage=self._storage,
-                direction="maximize" if study.mode == "max" else "minimize",
-                load_if_exists=True,
-            )
-        self._optuna.sampler = self._make_sampler()
-        self._read_history()
-        if not read_only:
-            self._take_up()
-
-    def _count_points(self, at_most: int) -> int:
-        """Configurations that the space holds, counted no further than `at_most`."""
-        if any(isinstance(domain, Interval) for space in self._spaces for domain in space.values()):
-            return at_most
-        points: set[str] = set()
-        for configuration in self._study.enumerate_grid():
-            points.add(self._make_trial(configuration).trial_id)
-            if len(points) == at_most:
-                break
-        return len(points)
-
-    def _make_sampler(self) -> "optuna.samplers.BaseSampler":
-        import optuna
-
-        with warnings.catch_warnings():  # grouped multivariate sampling is marked experimental
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                # A resumed search must not repeat the draws of its first part.
-                seed=self._study.search.seed + 1000 * len(self._optuna.get_trials(deepcopy=False)),
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                n_startup_trials=min(10, max(self.num_trials // 3, 1)),
-            )
-
-    def _history_name(self) -> str:
-        content = self._study.model_dump(
-            mode="json", include={"dataset", "defaults", "space", "seeds", "search", "scheduler"}
-        )
-        content["search"].pop("num_trials")
-        digest = hashlib.sha256(json.dumps([content, self._dataset.content_hash]).encode()).hexdigest()
-        return f"{self._study.name}-{digest[:8]}"
-
-    def _read_history(self) -> None:
-        for frozen in self._optuna.get_trials(deepcopy=False):
-            if (configuration := frozen.user_attrs.get("configuration")) is None:
-                continue
-            trial = self._make_trial(configuration)
-            self.trials.append(trial)
-            self._numbers[trial.trial_id] = frozen.number
-            if frozen.state.is_finished():
-                self._told.add(trial.trial_id)
-
-    def _take_up(self) -> None:
-        """Go on where an earlier run ended: tell what it could not tell, and queue what it could not finish."""
-        from optuna.trial import TrialState
-
-        for frozen in self._optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            if "configuration" not in frozen.user_attrs:  # killed before the trial was known to us
-                self._optuna.tell(frozen.number, state=TrialState.FAIL)
-        for trial in reversed(self.trials):
-            result = TrialFolder(self._folder, trial.trial_id).read_result()
-            if result is None or is_open(self._study, result):
-                self._unfinished.append(trial)
-            else:
-                self.tell(trial, result)
-
-    def _make_trial(self, configuration: Mapping[str, Any]) -> Trial:
-        return make_trial(self._study, self._dataset, configuration, self._study.seeds[0])
-
-    def next(self) -> Trial | None:
-        """An unfinished trial of an earlier run, or one that the sampler proposes and that is new."""
-        import optuna
-
-        if self._unfinished:
-            return self._unfinished.pop()
-        for repeat in range(MAX_REPEATS):
-            if len(self.trials) >= self.num_trials:
-                return None
-            if repeat == STUCK_REPEATS:
-                self._optuna.sampler = optuna.samplers.RandomSampler(seed=len(self._optuna.get_trials(deepcopy=False)))
-            asked = self._optuna.ask()
-            configuration = self._suggest(asked)
-            trial = self._make_trial(configuration)
-            if trial.trial_id in self._numbers:
-                # Tried before: the sampler has learned from it already.
-                self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
-                continue
-            asked.set_user_attr("trial_id", trial.trial_id)
-            asked.set_user_attr("configuration", configuration)
-            self.trials.append(trial)
-            self._numbers[trial.trial_id] = asked.number
-            result = TrialFolder(self._folder, trial.trial_id).read_result()
-            if result is None or is_open(self._study, result):
-                return trial
-            self.tell(trial, result)  # trained under an earlier version of the study's file
-        return None
-
-    def _suggest(self, asked: "optuna.Trial") -> dict[str, Any]:
-        labels = [str(i) for i in range(len(self._spaces))]
-        index = int(asked.suggest_categorical("space", labels)) if len(labels) > 1 else 0
-        return {
-            setting: domain.suggest(asked, self._names[index][setting])
-            for setting, domain in self._spaces[index].items()
-        }
-
-    def tell(self, trial: Trial, result: Result) -> None:
-        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with what it reached."""
-        import optuna
-        from optuna.trial import TrialState
-
-        # One that failed will be tried again; it stays open until then.
-        if trial.trial_id in self._told or result.status in ("running", "failed"):
-            return
-        self._told.add(trial.trial_id)
-        number, metric = self._numbers[trial.trial_id], self._study.metric
-        values = [(row["epoch"], row[metric]) for row in result.history if row.get(metric) is not None]
-        if result.status == "finished" and values:
-            self._optuna.tell(number, values[-1][1])
-        elif result.status == "stopped" and values:
-            epoch, value = values[-1]
-            frozen = self._optuna.get_trials(deepcopy=False)[number]
-            optuna.Trial(self._optuna, frozen._trial_id).report(value, epoch)
-            self._optuna.tell(number, state=TrialState.PRUNED)
-        else:
-            self._optuna.tell(number, state=TrialState.FAIL)
-
-
-def _name_parameters(spaces: Sequence[Mapping[str, Domain]]) -> list[dict[str, str]]:
-    """The sampler's name of each setting: shared by sub-spaces that give it the same domain, else one each."""
-    names: list[dict[str, str]] = []
-    for i, space in enumerate(spaces):
-        names.append({})
-        for setting, domain in space.items():
-            others = [other[setting] for other in spaces if setting in other]
-            names[i][setting] = setting if all(other == domain for other in others) else f"{setting}[{i}]"
-    return names
-
-
 def make_source(study: Study, dataset: Dataset, study_folder: Path, *, read_only: bool = False) -> Source:
     """The source of a study's trials.
 
     Raises:
         InputError: a configuration is not legal for this dataset.
     """
+    source: Source
     if study.search.sampler in ADAPTIVE_SAMPLERS:
-        return OptunaSource(study, dataset, study_folder, read_only=read_only)
-    return ListSource(study, dataset, study_folder)
+        from harness.optuna_source import OptunaSource
+
+        source = OptunaSource(study, dataset, study_folder, read_only=read_only)
+    elif study.scheduler.name == "pbt":
+        from harness.population import PopulationSource
+
+        source = PopulationSource(study, plan_trials(study, dataset), study_folder, read_only=read_only)
+    else:
+        source = ListSource(study, plan_trials(study, dataset), study_folder)
+    if study.confirm is None:
+        return source
+    from harness.confirm import ConfirmingSource
+
+    return ConfirmingSource(study, source, study_folder)

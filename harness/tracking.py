@@ -92,7 +92,7 @@ class Tracker:
             trial, result = item
             try:
                 store = self._open()
-                store.sync(trial, result, TrialFolder(self._folder, trial.trial_id), self._tags)
+                store.sync(trial, result, TrialFolder(self._folder, trial), self._tags)
                 self.run_ids = store.run_ids
             except Exception as error:
                 self.problem = _first_line(error)

@@ -46,6 +46,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         self._rows = self._start(config)
 
     def _start(self, config: dict[str, Any]) -> Generator[Row]:
+        self._is_searching = config["trial"].phase == "search"
         if self._engines is not None:
             return train_fused(self._engines, config["trial"])
         # Here and not above: the driver, which imports this file too, then does without torch.
@@ -62,8 +63,8 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
             rows.append(next(self._rows))
         last = rows[-1]
         report = {"rows": rows, "epoch": last.get("epoch", 0), "done": "status" in last}
-        # A trial that diverged has none, and Tune computes with what it finds.
-        objective = last.get(self._metric)
+        # A trial that diverged has none, and Tune computes with what it finds. What confirms is not to be stopped.
+        objective = last.get(self._metric) if self._is_searching else None
         return report if objective is None else report | {"objective": objective}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

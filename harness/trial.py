@@ -9,9 +9,9 @@ import traceback
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from harness.datasets import Dataset
 from harness.datasets.split import split_stratified
-from harness.ledger import Measures, Result, Row, Trial, TrialFolder, drop_nonfinite
+from harness.ledger import Measures, Result, Row, Trial, TrialFolder, drop_nonfinite, read_checkpoint
 from models.evaluation import RELAXED_SHARPNESS, compute_bound, compute_iw_bound, compute_sparsity
 from models.fused import DivergedError, EpochMetrics
 from models.randomness import make_stream
@@ -58,18 +58,26 @@ def run_trial(
     """Train what is missing of a trial and measure it, yielding the metrics of every epoch, stored ones first.
 
     The last row holds the final metrics too, and `status`: finished, diverged or failed. Once it has been yielded the
-    trial's folder holds its result. Errors of training end the trial, not the caller; they stand in the log.
+    trial's folder holds its result. A trial that is to pause has the status paused instead, and no result. Errors of
+    training end the trial, not the caller; they stand in the log.
     """
     with TrialRun(trial, measures, study_folder, device) as run:
         try:
             images = Images.of(dataset, trial.settings.num_validation, device)
             state = run.restore(images)
             yield from run.list_stored()
-            for epoch in fit(state, trial.settings, images.train):
-                row = run.add_epoch(state, epoch, images)
-                if not run.is_trained:
-                    yield row
-            yield run.finish(state, images)
+            last = run.conclude(state, images)
+            epochs = fit(state, run.settings, images.train)
+            try:
+                while last is None:
+                    row = run.add_epoch(state, next(epochs), images)
+                    last = run.conclude(state, images)
+                    if last is None:
+                        yield row
+            except GeneratorExit:
+                run.leave(state)
+                raise
+            yield last
         except Exception as error:
             yield run.fail(error)
 
@@ -78,10 +86,13 @@ class TrialRun:
     """One trial's history, measurements and files while something trains it."""
 
     def __init__(self, trial: Trial, measures: Measures, study_folder: Path, device: str) -> None:
-        self.trial, self.settings, self.measures, self.device = trial, trial.settings, measures, device
-        self.folder = TrialFolder(study_folder, trial.trial_id)
+        self.trial, self.measures, self.device = trial, measures, device
+        self.settings = replace(trial.settings, **dict[str, Any](trial.current))
+        self._goal = trial.until or trial.settings.epochs
+        self.folder = TrialFolder(study_folder, trial)
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
+        self._num_stored = 0  # epochs that the newest checkpoint holds
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until there is a file
         self._until_end = ExitStack()
 
@@ -93,11 +104,6 @@ class TrialRun:
     def __exit__(self, *_: object) -> None:
         self._until_end.close()
 
-    @property
-    def is_trained(self) -> bool:
-        """Whether the history holds every epoch."""
-        return len(self.history) == self.settings.epochs
-
     def restore(self, images: Images) -> TrainState:
         """The state to go on from: the stored one, or that before the first step."""
         num_pixels = images.train.shape[1]
@@ -107,8 +113,8 @@ class TrialRun:
         return state
 
     def list_stored(self) -> list[Row]:
-        """The epochs trained before, but for the last of all, which comes with the final metrics."""
-        return self.history[: self.settings.epochs - 1]
+        """The epochs trained before, but for the one at which the trial ends or pauses, which says so."""
+        return self.history[: self._goal - 1]
 
     def add_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:
         """Measure the state after an epoch, note it, and store it where one is due.
@@ -119,14 +125,30 @@ class TrialRun:
         row = self._measure_epoch(state, epoch, images)
         self.log.info(" ".join(f"{k} {v:.6g}" for k, v in row.items() if v is not None))
         self.history.append(row)
-        if self.is_trained or state.epoch % self.measures.checkpoint_every == 0:
-            self.folder.write_checkpoint(state.tensors(), self.history)
+        if len(self.history) == self._goal or state.epoch % self.measures.checkpoint_every == 0:
+            self._store(state)
         return row
 
-    def finish(self, state: TrainState, images: Images) -> Row:
-        """The last epoch's row, with the final metrics and the end of the trial."""
+    def conclude(self, state: TrainState, images: Images) -> Row | None:
+        """The last row, if the trial has come to its end, with the final metrics, or to where it is to pause."""
+        if len(self.history) < self._goal:
+            return None
+        if self.trial.until is not None and self.trial.until < self.settings.epochs:
+            return self.history[-1] | {"status": "paused"}  # type: ignore[return-value]
         self.metrics = self._evaluate(state, images)
         return self.history[-1] | self._end("finished")
+
+    def leave(self, state: TrainState) -> None:
+        """Keep what has been trained of a trial that a scheduler or the user has stopped."""
+        if len(self.history) > self._num_stored:
+            try:
+                self._store(state)
+            except OSError as error:  # the trial is over; the next run trains these epochs again
+                self.log.warning("not stored: %s", error)
+
+    def _store(self, state: TrainState) -> None:
+        self.folder.write_checkpoint(state.tensors(), self.history)
+        self._num_stored = len(self.history)
 
     def fail(self, error: Exception) -> Row:
         """The row that says how an error of training ended the trial."""
@@ -136,17 +158,17 @@ class TrialRun:
         return self._end("failed", error=f"{type(error).__name__}: {error}")
 
     def _read_checkpoint(self, state: TrainState, num_pixels: int) -> TrainState:
-        try:
-            stored = self.folder.read_checkpoint()
-            if stored is None:
-                return state
-            tensors, history = stored
-            state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
-        except ValueError as error:
-            self.log.warning("%s: the trial starts over", error)
-            return init_state(self.settings, num_pixels, self.device)
-        self.history = history
-        self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
+        for path in self.folder.list_checkpoints():
+            try:
+                tensors, history = read_checkpoint(path)
+                state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
+            except ValueError as error:
+                self.log.warning("%s: the trial goes on from an earlier state", error)
+                state = init_state(self.settings, num_pixels, self.device)
+                continue
+            self.history, self._num_stored = history, len(history)
+            self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
+            break
         return state
 
     def _measure_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:
@@ -158,19 +180,23 @@ class TrialRun:
             "train/distortion": epoch.distortion,
             "sharpness": epoch.sharpness,
             "seconds": epoch.seconds,
+            **{f"pbt/{name}": value for name, value in self.trial.current.items()},
         }
-        splits = {"test": images.test} | ({} if images.validation is None else {"val": images.validation})
-        for split, held_out in splits.items():
-            bound = compute_bound(
-                state.model, held_out, self._noise(f"{split}/loss", epoch.epoch), sharpness=epoch.sharpness
-            )
-            loss = float(self.settings.beta * bound.rate + bound.distortion)
-            if not math.isfinite(loss):  # the epoch's last step made it so
-                raise DivergedError(epoch.epoch, state.step)
-            row[f"{split}/loss"] = loss
+        # Where images are held out to choose settings on, the test images wait for the end of the trial.
+        split, unseen = ("test", images.test) if images.validation is None else ("val", images.validation)
+        bound = compute_bound(state.model, unseen, self._noise(f"{split}/loss", epoch.epoch), sharpness=epoch.sharpness)
+        loss = float(self.settings.beta * bound.rate + bound.distortion)
+        if not math.isfinite(loss):  # the epoch's last step made it so
+            raise DivergedError(epoch.epoch, state.step)
+        row[f"{split}/loss"] = loss
         if images.validation is not None:
             bound = compute_bound(state.model, images.validation, self._noise("val/elbo", epoch.epoch))
-            row["val/elbo"] = -float(bound.rate + bound.distortion)
+            row |= {
+                "val/elbo": -float(bound.rate + bound.distortion),
+                "val/rate": float(bound.rate),
+                "val/distortion": float(bound.distortion),
+                "val/nonzero_fraction": float(bound.nonzero_fraction),
+            }
         return drop_nonfinite(row)
 
     def _evaluate(self, state: TrainState, images: Images) -> dict[str, float]:

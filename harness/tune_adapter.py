@@ -1,13 +1,15 @@
 """What Ray Tune calls: where its trials come from, who hears of their epochs, which of them it stops."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import Searcher
 
 from harness.domains import Domain, Finite
-from harness.ledger import Trial
+from harness.ledger import Result, Trial
 from harness.study import Study
 from models.settings import SETTINGS
 
@@ -24,12 +26,12 @@ class TrialSearch(Searcher):  # type: ignore[misc]
         self._first: Trial | None = first
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which names nothing of ours)
-        """The next trial as Tune's config, or Searcher.FINISHED."""
+        """The next trial as Tune's config, None while there is none, or Searcher.FINISHED."""
         if self._run.is_stopping:
             return Searcher.FINISHED
         trial, self._first = self._first or self._run.source.next(), None
         if trial is None:
-            return Searcher.FINISHED
+            return None if self._run.source.is_waiting else Searcher.FINISHED
         return {
             "trial_id": trial.trial_id,
             "gpu": self._run.study.resources.gpu != 0,
@@ -101,19 +103,66 @@ def _last_line(trial: Any) -> str:
     return lines[-1][:300] if lines else "no reason given"
 
 
-def make_scheduler(study: Study) -> TrialScheduler:
-    """Tune's scheduler for a study."""
-    if study.scheduler.name == "fifo":
+def make_scheduler(run: "StudyRun") -> TrialScheduler:
+    """Tune's scheduler for a study, which knows of the trials that ended in earlier runs."""
+    scheduler = _new_scheduler(run.study)
+    for trial in run.source.trials:
+        result = run.results.get(trial.trial_id)
+        if result is not None and trial.phase == "search":
+            _tell(scheduler, trial.trial_id, result, run.study.metric)
+    return scheduler
+
+
+def _new_scheduler(study: Study) -> TrialScheduler:
+    given = study.scheduler
+    if given.name in ("fifo", "pbt"):  # a population is led by its source
         return FIFOScheduler()
     longest = max(value for space in study.sub_spaces() for value in _list_epochs(space))
-    return ASHAScheduler(
-        time_attr="epoch",
-        metric="objective",
-        mode=study.mode,
-        max_t=longest,
-        grace_period=min(study.scheduler.grace_epochs, longest),
-        reduction_factor=study.scheduler.reduction_factor,
-    )
+    grace = min(given.grace_epochs, longest)
+    by: dict[str, Any] = {"time_attr": "epoch", "metric": "objective", "mode": study.mode, "grace_period": grace}
+    if given.name == "median":
+        # It would pause trials while it knows of few others, to give those a turn: not in so long a time slice.
+        return MedianStoppingRule(**by, min_time_slice=longest + 1)
+    by |= {"max_t": longest, "reduction_factor": given.reduction_factor}
+    if given.name == "asha":
+        return AsyncHyperBandScheduler(**by)
+    return HyperBand(**by, brackets=1 + int(math.log(longest / grace, given.reduction_factor) + 1e-9))
+
+
+class HyperBand(AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Brackets of successive halving, each of which starts later than the one before (Li et al., 2018), asynchronously.
+
+    Tune's synchronous HyperBand pauses trials until their bracket is full, which it never is where few run at once.
+    """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Put a trial into a bracket: always the same one, though Tune draws it from NumPy's global generator."""
+        before = np.random.get_state()
+        np.random.seed(int(trial.config["trial_id"][:8], 16))
+        try:
+            super().on_trial_add(tune_controller, trial)
+        finally:
+            np.random.set_state(before)
+
+
+class _PastTrial:
+    """What a scheduler looks at in a trial of Tune's, for one that ended in an earlier run."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id, self.config, self.status = trial_id, {"trial_id": trial_id}, "TERMINATED"
+
+
+def _tell(scheduler: TrialScheduler, trial_id: str, result: Result, metric: str) -> None:
+    """What a trial reached, epoch by epoch, as if it were trained now."""
+    past: Any = _PastTrial(trial_id)
+    reports = [
+        {"epoch": row["epoch"], "objective": row[metric]} for row in result.history if row.get(metric) is not None
+    ]
+    scheduler.on_trial_add(None, past)
+    for report in reports:
+        scheduler.on_trial_result(None, past, report)
+    if reports:
+        scheduler.on_trial_complete(None, past, reports[-1])
 
 
 def _list_epochs(space: dict[str, Domain]) -> list[int]:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from models.autoencoder import Autoencoder, Elbo
+from models.autoencoder import Autoencoder
 from models.threads import single_thread
 from models.training import to_pixels
 
@@ -21,6 +22,15 @@ BATCH_SIZE = 500
 IW_BATCH_SIZE = 50
 
 
+class Bound(NamedTuple):
+    """Means over images: rate and distortion in nats per image (the ELBO is minus their sum), and the expected share of
+    code entries that are not zero, the mean of P(z != 0 | x). Scalars."""
+
+    rate: Tensor
+    distortion: Tensor
+    nonzero_fraction: Tensor
+
+
 @torch.no_grad()
 def compute_bound(
     model: Autoencoder,
@@ -29,22 +39,22 @@ def compute_bound(
     *,
     sharpness: float | None = None,
     num_samples: int = 1,
-) -> Elbo:
-    """Mean rate and distortion over the images, each a scalar in nats per image.
+) -> Bound:
+    """The bound of these images.
 
     sharpness: of relaxed samples; None for hard ones, which give the true bound.
     num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
     """
-    totals = torch.zeros(2, dtype=torch.float64)
+    totals = torch.zeros(3, dtype=torch.float64)
     with single_thread(), _evaluating(model):
         for x in _batches(images, BATCH_SIZE):
             q = model.posterior(x)
             rate = kl_divergence(q, model.prior()).double().sum()
+            fraction = model.slab_prob(q).double().mean(1).sum()
             for _ in range(num_samples):
                 distortion = model.compute_distortion(model.draw(q, generator, sharpness=sharpness), x).double().sum()
-                totals += torch.stack([rate, distortion]).cpu()
-    rate, distortion = totals / (len(images) * num_samples)
-    return Elbo(rate, distortion)
+                totals += torch.stack([rate, distortion, fraction]).cpu()
+    return Bound(*(totals / (len(images) * num_samples)))
 
 
 @torch.no_grad()

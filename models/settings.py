@@ -13,7 +13,7 @@ GammaLink = Literal["exp_relu", "sigmoid"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "bf16"]
 
-VSC_DEFAULTS: Mapping[str, Any] = {"gamma_link": "exp_relu", "sharpness_schedule": "per_epoch"}
+VSC_DEFAULTS: Mapping[str, Any] = {"gamma_link": "exp_relu", "sharpness": 50.0, "sharpness_schedule": "per_epoch"}
 VSC_ONLY = ("alpha", *VSC_DEFAULTS)
 """Settings that mean something only where there is a spike."""
 
@@ -44,9 +44,12 @@ class TrialSettings:
     gamma_link: GammaLink | None = setting(
         None, meaning="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu"
     )
+    sharpness: float | None = setting(
+        None, meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the report", above=0
+    )
     sharpness_schedule: SharpnessSchedule | None = setting(
         None,
-        meaning="VSC: how the sharpness of the relaxed spike rises from 50: by 0.001 per_step (the report's text), "
+        meaning="VSC: how the sharpness rises from there: by 0.001 per_step (the report's text), "
         "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
     )
     beta: float = setting(1.0, meaning="weight of the rate in the training objective", above=0)
@@ -74,6 +77,11 @@ class TrialSettings:
         for name in VSC_ONLY:
             if self.model != "vsc" and getattr(self, name) is not None:
                 raise ValueError(f"{name}: a {self.model} has none; remove it, or set model: vsc")
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the first epochs would be others if there were more of them."""
+        return self.sharpness_schedule == "ramp"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, without the settings that the model does not have."""
@@ -124,5 +132,6 @@ def _check_number(name: str, value: Any, kind: type) -> int | float:
     if above is not None and below is not None and not above < number < below:
         raise ValueError(f"{name}: {value} is not inside ({above}, {below}); give a number such as 0.2")
     if above is not None and not (number > above and math.isfinite(number)):
-        raise ValueError(f"{name}: {value} is not a positive, finite number; give one such as {SETTINGS[name].default}")
+        example = SETTINGS[name].default or VSC_DEFAULTS[name]
+        raise ValueError(f"{name}: {value} is not a positive, finite number; give one such as {example}")
     return number

@@ -59,7 +59,8 @@ def test_a_study_has_trials_that_its_dataset_can_have(path: Path, tmp_path: Path
     if study.dataset == "digits":
         from harness.datasets import load_dataset
 
-        assert make_source(study, load_dataset("digits"), tmp_path).num_trials == len(grid) * len(study.seeds)
+        search = study.model_copy(update={"confirm": None})
+        assert make_source(search, load_dataset("digits"), tmp_path).num_trials == len(grid) * len(study.seeds)
 
 
 @every_file

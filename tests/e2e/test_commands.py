@@ -27,10 +27,10 @@ def trained(folder: Path) -> Path:
     ended = []
     for trial in trials[:4]:
         list(run_trial(trial, measures, dataset, results))
-        result = TrialFolder(results, trial.trial_id).read_result()
+        result = TrialFolder(results, trial).read_result()
         assert result is not None
         ended.append((trial, result))
-    write_tables(results, build_tables("tiny", ended, {}))
+    write_tables(results, build_tables(study, ended, {}))
     return folder
 
 

@@ -112,7 +112,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
     process = start(folder, environment, "--set", "epochs=4000")
     deadline = time.monotonic() + 120
-    while not list(folder.glob("results/tiny/trials/*/checkpoint.safetensors")):
+    while not list(folder.glob("results/tiny/trials/*/epoch-*.safetensors")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)

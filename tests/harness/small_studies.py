@@ -112,7 +112,7 @@ WRONG_FIELDS = [
     _wrong("quoted-number", "alpha: 0.2", "alpha: '0.2'", "11: space[1].alpha", "'0.2' is not a number, such as 0.2"),
     _wrong("choice-unknown", "epochs: 2", "gamma_link: relu", "4: defaults.gamma_link", "not one of exp_relu, sigmoid"),
     _wrong("list-as-value", "latent_dim: 2\n", "latent_dim: [2]\n", "8: space[0].latent_dim", "whole number"),
-    _wrong("sampler-unknown", SEEDS, "search: {sampler: bayes}\n", "12: search.sampler", "'grid', 'random', 'tpe'"),
+    _wrong("sampler-unknown", SEEDS, "search: {sampler: bayes}\n", "12: search.sampler", "'quasirandom', 'tpe'"),
     _wrong("scheduler-text", SEEDS, "scheduler: fifo\n", "12: scheduler", "a mapping of `key: value`"),
     _wrong("evaluate-text", SEEDS, "evaluate: elbo\n", "12: evaluate", "'elbo' should be a list"),
     _wrong("evaluate-unknown", SEEDS, "evaluate: [elbow]\n", "12: evaluate[0]", "not one of 'elbo'"),

@@ -13,9 +13,11 @@ import psutil
 import pytest
 import ray
 
+from harness.datasets import load_dataset
 from harness.ledger import TrialFolder
 from harness.mlflow_store import MlflowStore
 from harness.runner import Outcome
+from harness.search import plan_trials
 from harness.study import Study
 
 Run = Callable[..., tuple[Outcome, str]]
@@ -65,7 +67,8 @@ def test_the_table_is_that_of_the_same_study_without_fusing(run: Run, tmp_path: 
     runs = store._search("tags.`spikeslab.kind` = 'trial'")
     assert {r.data.tags["spikeslab.trial_id"] for r in runs} == set(trials.trial_id)
     assert {r.info.status for r in runs} == {"FINISHED"}
-    assert all(TrialFolder(tmp_path / "results" / "small", t).checkpoint.exists() for t in trials.trial_id)
+    planned = plan_trials(make_study(), load_dataset("digits"))
+    assert all(TrialFolder(tmp_path / "results" / "small", trial).list_checkpoints() for trial in planned)
 
 
 def test_no_engine_is_left_behind(run: Run) -> None:
@@ -100,14 +103,15 @@ def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path
         defaults={"hidden": [64], "batch_size": 16, "epochs": 40, "learning_rate": 1e-3}, checkpoint_every=1
     )
     folder = tmp_path / "results" / "small"
+    planned = plan_trials(study, load_dataset("digits"))
     stored: dict[str, int] = {}
 
     def kill() -> None:
         while len(stored) < 6:
             time.sleep(0.05)
-            for path in folder.glob("trials/*"):
-                if (count := TrialFolder(folder, path.name).count_stored_epochs()) > 2:
-                    stored[path.name] = count
+            for trial in planned:
+                if (count := TrialFolder(folder, trial).count_stored_epochs()) > 2:
+                    stored[trial.trial_id] = count
         (engine,) = list_engines()
         os.kill(engine.pid, signal.SIGKILL)
 
@@ -118,11 +122,11 @@ def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path
     assert (outcome.num_done, outcome.num_failed) == (6, 0)
     trials, history = read(folder)
     assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * 6
-    for trial_id in trials.trial_id:
-        log = TrialFolder(folder, trial_id).log.read_text()
+    for trial in planned:
+        log = TrialFolder(folder, trial).log.read_text()
         resumed = [int(line.rpartition(" ")[2]) for line in log.splitlines() if "resumed from its checkpoint" in line]
         assert resumed
-        assert resumed[0] >= stored[trial_id]
+        assert resumed[0] >= stored[trial.trial_id]
 
     run(study, tmp_path / "uninterrupted")
     expected, _ = read(tmp_path / "uninterrupted" / "small")

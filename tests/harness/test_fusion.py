@@ -12,7 +12,7 @@ import torch
 from harness import fusion
 from harness.datasets import Dataset, load_dataset
 from harness.fusion import Engine
-from harness.ledger import Measures, Row, Trial, TrialFolder
+from harness.ledger import Measures, Row, Trial, TrialFolder, read_checkpoint
 from harness.trial import TrialRun, run_trial
 from models.fused import Stack
 from models.settings import TrialSettings
@@ -99,14 +99,13 @@ def test_every_trial_has_the_rows_and_files_it_would_have_alone(
     for trial, ticket in zip(trials, tickets, strict=True):
         rows = collect(engine, ticket)
         assert_alike(rows, train_alone(trial, dataset, tmp_path / "alone"))
-        fused, alone = (TrialFolder(tmp_path / name, trial.trial_id) for name in ("fused", "alone"))
-        result, checkpoint, reference = fused.read_result(), fused.read_checkpoint(), alone.read_checkpoint()
+        fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "alone"))
+        result = fused.read_result()
+        (checkpoint, _), (reference, _) = (read_checkpoint(f.list_checkpoints()[0]) for f in (fused, alone))
         assert result is not None
         assert (result.status, len(result.history)) == ("finished", trial.settings.epochs)
-        assert checkpoint is not None
-        assert reference is not None
-        for name, tensor in reference[0].items():
-            torch.testing.assert_close(checkpoint[0][name], tensor, rtol=1e-3, atol=1e-5)
+        for name, tensor in reference.items():
+            torch.testing.assert_close(checkpoint[name], tensor, rtol=1e-3, atol=1e-5)
 
 
 def test_more_trials_than_places_are_trained_as_places_free_up(
@@ -159,9 +158,7 @@ def test_a_trial_that_leaves_can_come_back_to_where_its_checkpoint_is(
     other.step()
     assert not other.step()
     assert_alike(collect(other, ticket), train_alone(trial, dataset, tmp_path / "alone"))
-    assert (
-        "resumed from its checkpoint after epoch 2" in TrialFolder(tmp_path / "fused", trial.trial_id).log.read_text()
-    )
+    assert "resumed from its checkpoint after epoch 2" in TrialFolder(tmp_path / "fused", trial).log.read_text()
 
 
 def test_a_trial_submitted_again_is_trained_once(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:

@@ -25,12 +25,15 @@ from harness.ledger import (
     build_tables,
     drop_nonfinite,
     needs_training,
+    read_checkpoint,
     write_tables,
 )
+from harness.study import Study
 from models.settings import SETTINGS, TrialSettings
 
 SETTINGS_ = TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1)
 TRIAL = Trial(SETTINGS_, "digits", "d" * 64)
+STUDY = Study.model_validate({"name": "demo", "dataset": "digits", "space": [{"model": "vae", "latent_dim": 2}]})
 HISTORY: list[Row] = [
     {"epoch": 1, "step": 10, "train/loss": 0.1 + 0.2, "sharpness": None, "seconds": 1.5},
     {"epoch": 2, "step": 20, "train/loss": 1e-300, "sharpness": 50.0, "seconds": 0.25},
@@ -46,14 +49,15 @@ def change(**changes: Any) -> Trial:
 
 def test_the_identity_of_a_trial_never_changes() -> None:
     # Results are stored under it. If this fails, either take the change back or raise SEMANTICS_VERSION knowingly.
-    assert TRIAL.trial_id == "b0f247bf35bbf602"
+    assert TRIAL.trial_id == "4a30d4e7eafe63e9"
 
 
 CHANGES: dict[str, Any] = {
-    "model": {"model": "vae", "alpha": None, "gamma_link": None, "sharpness_schedule": None},
+    "model": {"model": "vae", "alpha": None, "gamma_link": None, "sharpness": None, "sharpness_schedule": None},
     "latent_dim": {"latent_dim": 5},
     "alpha": {"alpha": 0.2000001},
     "gamma_link": {"gamma_link": "sigmoid"},
+    "sharpness": {"sharpness": 60},
     "sharpness_schedule": {"sharpness_schedule": "ramp"},
     "beta": {"beta": 2},
     "hidden": {"hidden": (8, 8)},
@@ -129,7 +133,7 @@ RESULT = Result(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> TrialFolder:
-    return TrialFolder(tmp_path, TRIAL.trial_id)
+    return TrialFolder(tmp_path, TRIAL)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +191,8 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> None:
     folder.write_checkpoint(TENSORS, HISTORY)
-    stored = folder.read_checkpoint()
-    assert stored is not None
-    tensors, history = stored
+    (path,) = folder.list_checkpoints()
+    tensors, history = read_checkpoint(path)
     assert history == HISTORY
     assert tensors.keys() == TENSORS.keys()
     assert all(same_bits(tensors[name], TENSORS[name].contiguous()) for name in TENSORS)
@@ -197,7 +200,7 @@ def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> 
 
 
 def test_where_there_is_no_checkpoint_nothing_is_stored(folder: TrialFolder) -> None:
-    assert folder.read_checkpoint() is None
+    assert folder.list_checkpoints() == []
     assert folder.count_stored_epochs() == 0
 
 
@@ -208,22 +211,23 @@ def test_a_new_checkpoint_replaces_the_old_one_and_leaves_nothing_beside_it(fold
     with pytest.raises(ValueError, match="Out of range float values"):
         folder.write_checkpoint({}, [{"epoch": 3, "train/loss": math.nan}])
     assert folder.count_stored_epochs() == 2
-    assert [path.name for path in folder.path.iterdir()] == ["checkpoint.safetensors"]
+    assert [path.name for path in folder.path.iterdir()] == ["epoch-2.safetensors"]
 
 
 def refuses(folder: TrialFolder, content: bytes) -> bool:
     """Whether reading these bytes raises ValueError, and counting their epochs nothing."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.checkpoint.write_bytes(content)
+    path = folder.path / "epoch-2.safetensors"
+    path.write_bytes(content)
     assert folder.count_stored_epochs() >= 0
     with pytest.raises(ValueError, match="cannot be read") as caught:
-        folder.read_checkpoint()
-    return str(folder.checkpoint) in str(caught.value)
+        read_checkpoint(path)
+    return str(path) in str(caught.value)
 
 
 def test_a_checkpoint_that_is_cut_short_anywhere_is_refused(folder: TrialFolder) -> None:
     folder.write_checkpoint(TENSORS, HISTORY)
-    content = folder.checkpoint.read_bytes()
+    content = (folder.path / "epoch-2.safetensors").read_bytes()
     for size in {*range(0, len(content), 7), 0, 1, 7, 8, 9, len(content) - 1}:
         assert refuses(folder, content[:size])
     assert refuses(folder, content + b"\0")
@@ -264,24 +268,24 @@ def test_garbage_is_no_checkpoint(folder: TrialFolder, content: bytes) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 60))
 def test_random_bytes_are_no_checkpoint(tmp_path_factory: pytest.TempPathFactory, content: bytes, size: int) -> None:
-    folder = TrialFolder(tmp_path_factory.getbasetemp() / "random-bytes", "x")
+    folder = TrialFolder(tmp_path_factory.getbasetemp() / "random-bytes", TRIAL)
     assert refuses(folder, content)
     assert refuses(folder, struct.pack("<Q", size) + content)
 
 
 def test_a_folder_in_the_place_of_a_checkpoint_is_refused(folder: TrialFolder) -> None:
-    folder.checkpoint.mkdir(parents=True)
+    (folder.path / "epoch-2.safetensors").mkdir(parents=True)
     assert folder.count_stored_epochs() == 0
     with pytest.raises(ValueError, match="cannot be read"):
-        folder.read_checkpoint()
+        read_checkpoint(folder.path / "epoch-2.safetensors")
 
 
 def test_a_safetensors_file_of_something_else_is_refused(folder: TrialFolder) -> None:
     folder.path.mkdir(parents=True)
-    save_file({"a": torch.zeros(2)}, folder.checkpoint)
+    save_file({"a": torch.zeros(2)}, folder.path / "epoch-2.safetensors")
     assert folder.count_stored_epochs() == 0
     with pytest.raises(ValueError, match="cannot be read"):
-        folder.read_checkpoint()
+        read_checkpoint(folder.path / "epoch-2.safetensors")
 
 
 # What still has to run
@@ -321,7 +325,7 @@ def test_a_trial_without_a_result_has_to_run(stops_early: bool) -> None:
 def make_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     vae = Trial(TrialSettings(model="vae", latent_dim=2, hidden=(8, 4)), "digits", "d" * 64)
     diverged = Result(status="diverged", error="the loss stopped being finite")
-    return build_tables("demo", [(TRIAL, RESULT), (vae, diverged)], {TRIAL.trial_id: "run-1"})
+    return build_tables(STUDY, [(TRIAL, RESULT), (vae, diverged)], {TRIAL.trial_id: "run-1"})
 
 
 def test_the_trials_table_has_one_row_per_trial_in_order_and_the_promised_types() -> None:
@@ -359,7 +363,7 @@ def test_the_history_table_has_one_row_per_trial_and_epoch() -> None:
 
 
 def test_tables_without_trials_have_their_columns_and_types() -> None:
-    trials, history = build_tables("demo", [], {})
+    trials, history = build_tables(STUDY, [], {})
     assert {name: str(dtype) for name, dtype in trials.dtypes.items()} == dict(TRIAL_COLUMNS)
     assert {name: str(dtype) for name, dtype in history.dtypes.items()} == {"trial_id": "string", "epoch": "Int64"}
 

@@ -40,11 +40,11 @@ class Results:
     def end(self, trial: Trial, status: Status = "finished", *, seconds: float = 2.0, error: str | None = None) -> None:
         history: list[Row] = [{"epoch": i + 1, "step": i, "seconds": seconds} for i in range(trial.settings.epochs)]
         result = Result(status=status, history=history, evaluated=FINISHED, error=error)
-        TrialFolder(self.folder, trial.trial_id).write_result(result)
+        TrialFolder(self.folder, trial).write_result(result)
 
     def begin(self, trial: Trial, epochs: int) -> None:
         history: list[Row] = [{"epoch": i + 1, "step": i, "seconds": 1.0} for i in range(epochs)]
-        TrialFolder(self.folder, trial.trial_id).write_checkpoint({}, history)
+        TrialFolder(self.folder, trial).write_checkpoint({}, history)
 
     def plan(self) -> list[str]:
         return lines(summarise_plan(self.study, self.path, None))
@@ -140,7 +140,7 @@ def test_a_status_counts_states_and_names_what_is_begun_or_went_wrong(results: R
     results.end(diverged, "diverged", error="the loss stopped being finite in epoch 1, at step 2")
     results.end(failed, "failed", error="OSError: [Errno 28] No space left: [/tmp/x]")
     results.end(stopped, "stopped")
-    logs = {trial: results.folder / "trials" / trial.trial_id / "log.txt" for trial in (diverged, failed)}
+    logs = {trial: TrialFolder(results.folder, trial).log for trial in (diverged, failed)}
     assert results.status() == [
         "demo: not running",
         "state trials",
@@ -166,7 +166,7 @@ def test_a_status_says_whether_the_study_runs_now(results: Results) -> None:
 
 def test_a_cut_short_checkpoint_counts_as_nothing_stored(results: Results) -> None:
     results.begin(results.trials[0], 3)
-    checkpoint = TrialFolder(results.folder, results.trials[0].trial_id).checkpoint
+    (checkpoint,) = TrialFolder(results.folder, results.trials[0]).list_checkpoints()
     checkpoint.write_bytes(checkpoint.read_bytes()[:20])
     assert results.status()[1:] == ["state trials", "waiting 10"]
 

@@ -14,7 +14,7 @@ import torch
 
 from harness.collect import collect_study
 from harness.datasets import load_dataset
-from harness.ledger import Measures, TrialFolder
+from harness.ledger import Measures, TrialFolder, read_checkpoint
 from harness.mlflow_store import MlflowStore
 from harness.runner import Outcome
 from harness.search import plan_trials
@@ -81,14 +81,12 @@ def test_the_parent_run_holds_study_tables_and_figures(run: Run, tmp_path: Path)
     assert store.client.get_run(store.parent_id).info.status == "FINISHED"
     children = runs_of(tmp_path / "results")
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
-    assert {"checkpoint.safetensors", "log.txt"} <= {
-        i.path for i in store.client.list_artifacts(children[0].info.run_id)
-    }
+    assert {"epoch-3.safetensors", "log.txt"} <= {i.path for i in store.client.list_artifacts(children[0].info.run_id)}
 
 
 def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, tmp_path: Path) -> None:
     run(make_study())
-    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "results/small/trials").glob("*/checkpoint.safetensors")}
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "results/small/trials").glob("*/epoch-*.safetensors")}
     outcome, _ = run(make_study())
     assert outcome.num_trained == 0
     larger = make_study(
@@ -110,15 +108,15 @@ def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(run:
     measures = study.measures
     for trial in plan_trials(study, dataset):
         rows = list(run_trial(trial, measures, dataset, tmp_path / "alone"))
-        under_ray = TrialFolder(tmp_path / "results" / "small", trial.trial_id)
-        alone = TrialFolder(tmp_path / "alone", trial.trial_id)
+        under_ray = TrialFolder(tmp_path / "results" / "small", trial)
+        alone = TrialFolder(tmp_path / "alone", trial)
         result = under_ray.read_result()
         assert result is not None
         assert result.metrics == {k: rows[-1][k] for k in result.metrics}
         assert [without_seconds(r) for r in result.history] == [
             without_seconds({k: r[k] for k in result.history[0]}) for r in rows
         ]
-        tensors, expected = under_ray.read_checkpoint()[0], alone.read_checkpoint()[0]  # type: ignore[index]
+        tensors, expected = (read_checkpoint(f.list_checkpoints()[0])[0] for f in (under_ray, alone))
         assert tensors.keys() == expected.keys()
         assert all(torch.equal(tensors[name], expected[name]) for name in tensors)
 
@@ -134,15 +132,15 @@ def test_a_killed_trial_process_goes_on_from_its_checkpoint(run: Run, tmp_path: 
         checkpoint_every=1,
     )
     trial = plan_trials(study, load_dataset("digits"))[0]
-    folder = TrialFolder(tmp_path / "results" / "small", trial.trial_id)
+    folder = TrialFolder(tmp_path / "results" / "small", trial)
     killed: list[int] = []
 
     def kill_once() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not killed:
             if 3 <= folder.count_stored_epochs() < 50:
-                for process in psutil.process_iter(["cmdline"]):
-                    if "Trainable" in " ".join(process.info["cmdline"] or []):
+                for process in psutil.Process().children(recursive=True):
+                    if "Trainable" in process.name() or "Trainable" in " ".join(process.cmdline()):
                         os.kill(process.pid, signal.SIGKILL)
                         killed.append(process.pid)
             time.sleep(0.01)
@@ -261,9 +259,7 @@ def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, t
     run(study)
     results = tmp_path / "results"
     before = read(results / "small")
-    checkpoints = {
-        p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/checkpoint.safetensors")
-    }
+    checkpoints = {p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/epoch-*.safetensors")}
     shutil.rmtree(results / "small")
     collected = collect_study(study, results)
     assert (collected.num_trials, collected.num_sent, collected.num_restored) == (3, 0, 3)

@@ -16,7 +16,8 @@ from harness.datasets import Dataset, load_dataset
 from harness.domains import Finite
 from harness.errors import InputError
 from harness.ledger import Result, Status, Trial, TrialFolder
-from harness.search import ListSource, OptunaSource, Source, make_source, make_trial, plan_trials
+from harness.optuna_source import OptunaSource
+from harness.search import ListSource, Source, make_source, make_trial, plan_trials
 from harness.study import Study
 from tests.harness.small_studies import ALPHA, GOOD, LATENTS, RANDOM, SEEDS, TPE, edit, load
 
@@ -66,7 +67,7 @@ class Searching:
         score = value if value is not None else -abs(trial.settings.latent_dim - 5.0)
         history = [{"epoch": e, self.study.metric: score + e - 2, "seconds": 0.1} for e in (1, 2)]
         result = Result(status=status, history=history, evaluated=self.study.measures.evaluated)  # type: ignore[arg-type]
-        TrialFolder(self.folder, trial.trial_id).write_result(result)
+        TrialFolder(self.folder, trial).write_result(result)
         return result
 
     def run(self, source: Source | None = None, *, at_most: int = 1000, status: Status = "finished") -> list[Trial]:
@@ -157,7 +158,7 @@ def test_a_trial_that_failed_comes_again_at_the_next_run_and_a_diverged_one_does
 
 def test_a_trial_that_lacks_an_evaluation_comes_again(searching: Searching) -> None:
     lacking, *_ = searching.run()
-    folder = TrialFolder(searching.folder, lacking.trial_id)
+    folder = TrialFolder(searching.folder, lacking)
     result = folder.read_result()
     assert result is not None
     folder.write_result(dataclasses.replace(result, evaluated=[]))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.study import EPOCH_METRICS, EVALUATION_METRICS, VALIDATION_METRICS
+from harness.study import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from models.settings import TrialSettings
 from tests.harness.small_studies import ALPHA, LATENTS, RANDOM, SEEDS, TPE, edit, load
 
@@ -115,7 +115,7 @@ def test_losses_are_minimised_and_bounds_maximised(tmp_path: Path, search: str, 
 
 
 def test_the_metrics_of_a_study_are_those_of_its_epochs_and_of_what_it_evaluates(tmp_path: Path) -> None:
-    always = [*EPOCH_METRICS, *VALIDATION_METRICS]
+    always = [*TRAIN_METRICS, *TEST_METRICS, *VALIDATION_METRICS]
     assert load(tmp_path, edit(SEEDS, "evaluate: []\n")).list_metrics() == always
     found = load(tmp_path, edit(SEEDS, "evaluate: [iw_bound, elbo]\n")).list_metrics()
     assert found == [*always, "test/iw_bound", *EVALUATION_METRICS["elbo"]]

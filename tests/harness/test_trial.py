@@ -12,8 +12,8 @@ import torch
 
 from harness import trial as trial_module
 from harness.datasets import Dataset, load_dataset
-from harness.ledger import Measures, Result, Row, Trial, TrialFolder
-from harness.study import EPOCH_METRICS, EVALUATION_METRICS, VALIDATION_METRICS
+from harness.ledger import Measures, Result, Row, Trial, TrialFolder, read_checkpoint
+from harness.study import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.trial import Images, run_trial
 from models.autoencoder import Elbo
 from models.settings import TrialSettings
@@ -46,15 +46,13 @@ def run(trial: Trial, dataset: Dataset, folder: Path, measures: Measures = ALL) 
 
 
 def result_of(trial: Trial, folder: Path) -> Result:
-    result = TrialFolder(folder, trial.trial_id).read_result()
+    result = TrialFolder(folder, trial).read_result()
     assert result is not None
     return result
 
 
 def tensors_of(trial: Trial, folder: Path) -> dict[str, torch.Tensor]:
-    stored = TrialFolder(folder, trial.trial_id).read_checkpoint()
-    assert stored is not None
-    return stored[0]
+    return read_checkpoint(TrialFolder(folder, trial).list_checkpoints()[0])[0]
 
 
 def assert_same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
@@ -63,7 +61,7 @@ def assert_same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) 
 
 
 def log_of(trial: Trial, folder: Path) -> str:
-    return TrialFolder(folder, trial.trial_id).log.read_text()
+    return TrialFolder(folder, trial).log.read_text()
 
 
 class Fits:
@@ -109,7 +107,7 @@ def test_there_is_a_row_for_every_epoch_with_its_metrics(whole: Any, model: str)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert [row["step"] for row in rows] == [STEPS, 2 * STEPS, 3 * STEPS, 4 * STEPS]
     for row in rows:
-        assert set(EPOCH_METRICS) | {"seconds"} <= row.keys()
+        assert {*TRAIN_METRICS, *TEST_METRICS, "seconds"} <= row.keys()
         assert ("sharpness" in row) == (model == "vsc")
         assert set(VALIDATION_METRICS).isdisjoint(row)
         assert all(math.isfinite(v) for v in row.values() if isinstance(v, float))
@@ -131,7 +129,7 @@ def test_only_the_last_row_says_how_it_ended_and_has_the_final_metrics(whole: An
 def test_the_folder_holds_the_result_before_the_last_row_is_yielded(dataset: Dataset, tmp_path: Path) -> None:
     trial = make_trial(dataset)
     for row in run_trial(trial, NONE, dataset, tmp_path):
-        result = TrialFolder(tmp_path, trial.trial_id).read_result()
+        result = TrialFolder(tmp_path, trial).read_result()
         assert (result is not None) == ("status" in row)
 
 
@@ -177,16 +175,27 @@ def test_the_same_trial_gives_the_same_numbers_in_another_folder(whole: Any, dat
 
 @both
 @pytest.mark.parametrize("epochs_seen", range(EPOCHS))
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(("every", "how"), [(1, "killed"), (3, "killed"), (3, "stopped")])
 def test_a_trial_stopped_after_any_epoch_ends_as_if_it_had_not_been(
-    whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits, model: str, epochs_seen: int, every: int
+    whole: Any,
+    dataset: Dataset,
+    tmp_path: Path,
+    fits: Fits,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    epochs_seen: int,
+    every: int,
+    how: str,
 ) -> None:
     folder, rows = whole[model]
     trial = make_trial(dataset, model)
     measures = dataclasses.replace(ALL, checkpoint_every=every)
     started = run_trial(trial, measures, dataset, tmp_path)
     seen = [next(started) for _ in range(epochs_seen)]
-    del started  # as if its process had died
+    with monkeypatch.context() as patched:
+        if how == "killed":  # a process that dies stores nothing on its way
+            patched.setattr(trial_module.TrialRun, "leave", lambda *_: None)
+        started.close()
     fits.epochs.clear()
 
     again = run(trial, dataset, tmp_path, measures)
@@ -194,7 +203,7 @@ def test_a_trial_stopped_after_any_epoch_ends_as_if_it_had_not_been(
     assert untimed(seen) == untimed(rows[:epochs_seen])
     assert untimed(again) == untimed(rows)
     assert_same_tensors(tensors_of(trial, tmp_path), tensors_of(trial, folder))
-    stored = epochs_seen // every * every
+    stored = epochs_seen // every * every if how == "killed" else epochs_seen
     assert fits.epochs == list(range(stored + 1, EPOCHS + 1))
     assert [row["seconds"] for row in again[:stored]] == [row["seconds"] for row in seen[:stored]]
 
@@ -241,7 +250,7 @@ def test_a_checkpoint_that_is_cut_short_starts_the_trial_over_and_says_so(
     for _ in range(2):
         next(started)
     started.close()
-    checkpoint = TrialFolder(tmp_path, trial.trial_id).checkpoint
+    (checkpoint,) = TrialFolder(tmp_path, trial).list_checkpoints()
     checkpoint.write_bytes(cut(checkpoint.read_bytes())[how])
     fits.epochs.clear()
 
@@ -249,7 +258,7 @@ def test_a_checkpoint_that_is_cut_short_starts_the_trial_over_and_says_so(
     assert fits.epochs == [1, 2, 3, 4]
     (warning,) = [line for line in log_of(trial, tmp_path).splitlines() if "WARNING" in line]
     assert f"{checkpoint}: cannot be read" in warning
-    assert warning.endswith("the trial starts over")
+    assert warning.endswith("the trial goes on from an earlier state")
 
 
 def test_a_checkpoint_of_another_model_starts_the_trial_over(
@@ -258,13 +267,14 @@ def test_a_checkpoint_of_another_model_starts_the_trial_over(
     _, rows = whole["vsc"]
     trial, other = make_trial(dataset), make_trial(dataset, latent_dim=2)
     run(other, dataset, tmp_path, NONE)
-    folder = TrialFolder(tmp_path, trial.trial_id)
+    folder = TrialFolder(tmp_path, trial)
     folder.path.mkdir()
-    TrialFolder(tmp_path, other.trial_id).checkpoint.rename(folder.checkpoint)
+    (checkpoint,) = TrialFolder(tmp_path, other).list_checkpoints()
+    checkpoint.rename(folder.path / checkpoint.name)
     fits.epochs.clear()
     assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
     assert fits.epochs == [1, 2, 3, 4]
-    assert "the trial starts over" in log_of(trial, tmp_path)
+    assert "the trial goes on from an earlier state" in log_of(trial, tmp_path)
 
 
 # Images
@@ -300,18 +310,33 @@ def test_held_out_images_are_not_trained_on_and_give_metrics_of_their_own(
     (seen,) = fits.images
     assert torch.equal(seen, Images.of(dataset, 50, "cpu").train)
     assert all(set(VALIDATION_METRICS) <= row.keys() for row in found)
-    assert all(row["val/loss"] not in (row["test/loss"], row["train/loss"]) for row in found)
-    assert found[-1]["test/loss"] != rows[-1]["test/loss"]
+    assert all(
+        row["val/loss"] != row["train/loss"] != other["train/loss"] for row, other in zip(found, rows, strict=True)
+    )
+    assert all(row["val/elbo"] == pytest.approx(-row["val/rate"] - row["val/distortion"]) for row in found)
+    assert all(0 < row["val/nonzero_fraction"] < 1 for row in found)
 
 
 def test_metrics_are_of_the_images_they_name(dataset: Dataset, tmp_path: Path) -> None:
-    trial = make_trial(dataset, num_validation=50)
+    trial = make_trial(dataset)
     rows = run(trial, dataset, tmp_path / "a", NONE)
     blank = dataclasses.replace(dataset, test_images=np.zeros_like(dataset.test_images))
     blank_rows = run(trial, blank, tmp_path / "b", NONE)
     for row, other in zip(rows, blank_rows, strict=True):
         assert row["test/loss"] != other["test/loss"]
-        assert all(row[name] == other[name] for name in ("train/loss", "val/loss", "val/elbo"))
+        assert all(row[name] == other[name] for name in TRAIN_METRICS)
+
+
+def test_where_images_are_held_out_the_test_images_are_looked_at_once_at_the_end(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    trial = make_trial(dataset, num_validation=50)
+    rows = run(trial, dataset, tmp_path / "a")
+    blank = dataclasses.replace(dataset, test_images=np.zeros_like(dataset.test_images))
+    blank_rows = run(trial, blank, tmp_path / "b")
+    assert untimed(rows[:-1]) == untimed(blank_rows[:-1])
+    assert not any(name.startswith("test/") for row in rows[:-1] for name in row)
+    assert rows[-1]["test/elbo"] != blank_rows[-1]["test/elbo"]
 
 
 # Evaluations
@@ -370,7 +395,7 @@ def test_every_measurement_has_noise_of_its_own(
 
     monkeypatch.setattr(trial_module, "make_stream", spy)
     run(make_trial(dataset, num_validation=50, seed=7), dataset, tmp_path)
-    assert len(made) == len(set(made)) == 3 * EPOCHS + 4
+    assert len(made) == len(set(made)) == 2 * EPOCHS + 4
     assert {seed for seed, _, _ in made} == {7}
     assert all(purpose.startswith("evaluate/") for _, purpose, _ in made)  # nor is any of it training's
 
@@ -386,7 +411,7 @@ def test_a_trial_that_diverges_ends_with_its_epoch_and_step(dataset: Dataset, tm
     assert result.error == rows[-1]["error"] == "the loss stopped being finite in epoch 1, at step 2"
     assert (result.history, result.metrics, result.evaluated) == ([], {}, [])
     assert "diverged: the loss stopped" in log_of(trial, tmp_path)
-    assert not TrialFolder(tmp_path, trial.trial_id).checkpoint.exists()
+    assert TrialFolder(tmp_path, trial).list_checkpoints() == []
 
 
 def test_a_trial_that_diverges_late_keeps_the_epochs_before(
@@ -407,7 +432,7 @@ def test_a_trial_that_diverges_late_keeps_the_epochs_before(
     assert result.status == "diverged"
     assert result.error == f"the loss stopped being finite in epoch 3, at step {3 * STEPS}"
     assert untimed(result.history) == untimed(rows[:2]) == untimed(found[:-1])
-    assert TrialFolder(tmp_path, trial.trial_id).count_stored_epochs() == 2
+    assert TrialFolder(tmp_path, trial).count_stored_epochs() == 2
 
 
 @pytest.mark.parametrize("where", ["compute_sparsity", "compute_bound", "init_state"])
@@ -449,5 +474,5 @@ def test_an_interrupt_is_no_result(dataset: Dataset, tmp_path: Path, monkeypatch
     monkeypatch.setattr(trial_module, "compute_sparsity", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(trial, dataset, tmp_path)
-    assert TrialFolder(tmp_path, trial.trial_id).read_result() is None
-    assert TrialFolder(tmp_path, trial.trial_id).count_stored_epochs() == EPOCHS
+    assert TrialFolder(tmp_path, trial).read_result() is None
+    assert TrialFolder(tmp_path, trial).count_stored_epochs() == EPOCHS

@@ -24,7 +24,7 @@ EVALUATIONS: dict[str, Callable[[Autoencoder, Tensor], object]] = {
 
 
 def compute_elbo(model: Autoencoder, images: Tensor, seed: int = 0, **kwargs: float | None) -> float:
-    rate, distortion = compute_bound(model, images, make_generator(seed), **kwargs)
+    rate, distortion, _ = compute_bound(model, images, make_generator(seed), **kwargs)
     return -float(rate + distortion)
 
 
@@ -111,6 +111,15 @@ class TestBound:
         bound = compute_bound(trained.model, test_digits, make_generator(0), num_samples=5)
         assert float(bound.rate) == pytest.approx(float(expected.rate), rel=1e-5)
         assert float(bound.distortion) == pytest.approx(float(expected.distortion), rel=0.01)
+
+    def test_the_expected_share_of_non_zero_entries_is_that_of_hard_samples(
+        self, trained: TrainState, test_digits: Tensor
+    ) -> None:
+        expected = float(compute_bound(trained.model, test_digits, make_generator(0)).nonzero_fraction)
+        drawn = [
+            compute_sparsity(trained.model, test_digits, make_generator(seed))["nonzero_fraction"] for seed in range(20)
+        ]
+        assert expected == pytest.approx(sum(drawn) / 20, rel=0.02)
 
 
 class TestImportanceWeightedBound:

@@ -40,6 +40,7 @@ vscs = st.builds(
     model=st.just("vsc"),
     alpha=st.floats(0, 1, exclude_min=True, exclude_max=True),
     gamma_link=st.sampled_from([None, *get_args(GammaLink)]),
+    sharpness=st.one_of(st.none(), st.floats(0, 1e9, exclude_min=True)),
     sharpness_schedule=st.sampled_from([None, *get_args(SharpnessSchedule)]),
     **shared,
 )
@@ -129,6 +130,8 @@ REFUSED = [
     ("model", ["vae"], "vae, vsc"),
     ("gamma_link", "relu", "exp_relu, sigmoid"),
     ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
+    *(("sharpness", bad, "positive, finite number; give one such as 50") for bad in (0, -1.0, math.inf, math.nan)),
+    *(("sharpness", bad, "a number, such as 0.2") for bad in ("50", True)),
     ("precision", "float16", "float32, bf16"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
     *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0), strict=True)),
@@ -162,7 +165,10 @@ def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
     assert {name for name, _, _ in REFUSED} == set(SETTINGS)
 
 
-@pytest.mark.parametrize(("name", "value"), [("alpha", 0.2), ("gamma_link", "sigmoid"), ("sharpness_schedule", "ramp")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("alpha", 0.2), ("gamma_link", "sigmoid"), ("sharpness", 60.0), ("sharpness_schedule", "ramp")],
+)
 def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name}: a vae has none; remove it, or set model: vsc"):
         TrialSettings(**VAE, **{name: value})

@@ -1,0 +1,104 @@
+"""Train the best of a search again, over seeds: so that the answer is no lucky trial's, and no choice of the test set.
+
+The best configurations are trained over the seeds of `confirm` with the validation images held out, as in the search:
+the best mean is the winner (phase `select`). And they are trained on all training images, over the same seeds: the mean
+of their test ELBO is what each is worth (phase `confirm`).
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from harness.ledger import Result, Trial, TrialFolder
+from harness.search import ListSource, Source, is_open, order_trials
+from harness.study import Confirm, Study
+
+
+class ConfirmingSource:
+    """The trials of a search and, once all of those have ended, the ones that confirm the best of them."""
+
+    def __init__(self, study: Study, search: Source, study_folder: Path) -> None:
+        assert study.confirm is not None
+        self._study, self._confirm, self._search, self._folder = study, study.confirm, search, study_folder
+        self._running: set[str] = set()  # of the search
+        self._confirming: ListSource | None = None
+        results = ((trial, TrialFolder(study_folder, trial).read_result()) for trial in search.trials)
+        if len(search.trials) >= search.num_trials and not any(is_open(study, *ended) for ended in results):
+            self._begin_to_confirm()
+
+    def _begin_to_confirm(self) -> None:
+        results = {t.trial_id: TrialFolder(self._folder, t).read_result() for t in self._search.trials}
+        trials = plan_confirmation(self._study, self._confirm, self._search.trials, results)
+        self._confirming = ListSource(self._study, trials, self._folder)
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial known so far; those that confirm stand behind those of the search."""
+        return self._search.trials if self._confirming is None else [*self._search.trials, *self._confirming.trials]
+
+    @property
+    def num_trials(self) -> int:
+        """How many there are to be in all; until the search has ended, as many as there will be at most."""
+        if self._confirming is not None:
+            return len(self.trials)
+        again = sum(seed not in self._study.seeds for seed in self._confirm.seeds) + len(self._confirm.seeds)
+        return self._search.num_trials + min(self._confirm.top, self._search.num_trials) * again
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the best are not yet known, or wait for shorter ones."""
+        if self._confirming is not None:
+            return self._confirming.is_waiting
+        return bool(self._running) or self._search.is_waiting
+
+    def next(self) -> Trial | None:
+        """The next trial of the search; where there is none left, of the confirmation."""
+        if self._confirming is None:
+            trial = self._search.next()
+            if trial is not None:
+                self._running.add(trial.trial_id)
+            if trial is not None or self._running or self._search.is_waiting:
+                return trial
+            self._begin_to_confirm()
+        assert self._confirming is not None
+        return self._confirming.next()
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """How a trial ended."""
+        if trial.phase == "search":
+            self._running.discard(trial.trial_id)
+            self._search.tell(trial, result)
+        elif self._confirming is not None:
+            self._confirming.tell(trial, result)
+
+
+def plan_confirmation(
+    study: Study, confirm: Confirm, trials: Iterable[Trial], results: Mapping[str, Result | None]
+) -> list[Trial]:
+    """The trials that confirm the best configurations of a search, seed by seed; without those that it has trained."""
+    ended = [(t, result) for t in trials if (result := results[t.trial_id]) and result.status == "finished"]
+    best = rank_configurations(ended, study.metric, study.mode)[: confirm.top]
+    select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in confirm.seeds for t in best]
+    answer = [
+        replace(t, settings=replace(t.settings, seed=s, num_validation=0), phase="confirm")
+        for s in confirm.seeds
+        for t in best
+    ]
+    known = {trial.trial_id for trial, _ in ended}
+    return order_trials(trial for trial in [*select, *answer] if trial.trial_id not in known)
+
+
+def rank_configurations(ended: Iterable[tuple[Trial, Result]], metric: str, mode: str) -> list[Trial]:
+    """One trial of each configuration, best first, by the mean over its seeds of the value that was reached last."""
+    values: dict[str, list[float]] = {}
+    first: dict[str, Trial] = {}
+    for trial, result in ended:
+        value = result.last_value(metric)
+        if value is not None:
+            name = json.dumps(trial.settings.to_dict() | {"seed": 0})
+            values.setdefault(name, []).append(value)
+            first.setdefault(name, trial)
+    sign = -1 if mode == "max" else 1
+    return [first[name] for name in sorted(values, key=lambda name: sign * fmean(values[name]))]
