@@ -188,7 +188,7 @@ class OptunaSource:
         values = [result.last_value(metric) for metric in self._study.objectives]
         if result.status == "diverged" or None in values:
             self._optuna.tell(number, state=TrialState.FAIL)
-        elif result.status == "finished":
+        elif result.status == "finished" or len(values) > 1:  # Optuna prunes by one value only
             self._optuna.tell(number, values)
         else:
             frozen = self._optuna.get_trials(deepcopy=False)[number]

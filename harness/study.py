@@ -384,7 +384,7 @@ class Study(_Frozen):
                 )
             others = [name for name, d in sub.items() if name not in perturb and len(getattr(d, "values", "ab")) > 1]
             if sampler != "grid" and (others or i):
-                where = f"space[0].{others[0]}" if others else "space"
+                where = f"space[{i}].{others[0]}" if others else "space"
                 raise ValueError(
                     f"{where}: pbt changes {names} alone, in one population; give one value, or use sampler grid"
                 )

@@ -122,7 +122,7 @@ def _new_scheduler(study: Study) -> TrialScheduler:
     by: dict[str, Any] = {"time_attr": "epoch", "metric": "objective", "mode": study.mode, "grace_period": grace}
     if given.name == "median":
         # It would pause trials while it knows of few others, to give those a turn: not in so long a time slice.
-        return MedianStoppingRule(**by, min_time_slice=longest + 1)
+        return MedianStoppingRule(**by, min_time_slice=math.inf)
     by |= {"max_t": longest, "reduction_factor": given.reduction_factor}
     if given.name == "asha":
         return AsyncHyperBandScheduler(**by)

@@ -73,7 +73,7 @@ def start(folder: Path, environment: dict[str, str], *arguments: str) -> subproc
 
 def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
-    while len(list(folder.glob("results/tiny/trials/*/result.json"))) < count:
+    while len(list(folder.glob("results/tiny/trials/*/result-*.json"))) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -88,7 +88,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     time.sleep(1)
-    ended = {p: p.stat().st_mtime_ns for p in folder.glob("results/tiny/trials/*/result.json")}
+    ended = {p: p.stat().st_mtime_ns for p in folder.glob("results/tiny/trials/*/result-*.json")}
     assert 2 <= len(ended) < 8
 
     done = spikeslab("run", "tiny.yaml")
@@ -97,7 +97,8 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
     assert {p: p.stat().st_mtime_ns for p in ended} == ended
     trials = pd.read_parquet(folder / "results/tiny/trials.parquet")
     history = pd.read_parquet(folder / "results/tiny/history.parquet")
-    assert sorted(trials.trial_id) == sorted(p.parent.name for p in folder.glob("results/tiny/trials/*/result.json"))
+    assert trials.trial_id.is_unique
+    assert len(trials) == len(list(folder.glob("results/tiny/trials/*/result-40.json"))) == 8
     assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * 8
 
     store = MlflowStore("tiny", folder / "results", create=False)

@@ -233,6 +233,86 @@ WRONG_FIELDS = [
         "use val/elbo",
         in_schema=False,
     ),
+    # what does not go together
+    *(
+        _wrong(name, SEEDS, f"seeds: [0]\n{text}", f"{line}: {field}", fix, in_schema=False)
+        for name, text, line, field, fix in [
+            ("gp-spaces", "search: {sampler: gp, num_trials: 3}\n", 13, "search.sampler", "use tpe, random"),
+            ("cmaes-spaces", "search: {sampler: cmaes, num_trials: 3}\n", 13, "search.sampler", "keep one sub-space"),
+            (
+                "nsga2-one-metric",
+                "search: {sampler: nsga2, num_trials: 3, metric: val/elbo}\n",
+                13,
+                "search.metric",
+                "such as [val/rate, val/distortion], or use tpe",
+            ),
+            (
+                "metrics-of-random",
+                "search: {sampler: random, num_trials: 3, metric: [train/loss, train/rate]}\n",
+                13,
+                "search.metric",
+                "random steers by one metric; give one, or use nsga2 or tpe",
+            ),
+            ("metric-twice", "search: {metric: [test/loss, test/loss]}\n", 13, "search.metric", "remove one"),
+            (
+                "two-metrics-asha",
+                "search: {sampler: tpe, num_trials: 3, metric: [val/elbo, val/rate]}\nscheduler: {name: asha}\n",
+                14,
+                "scheduler.name",
+                "use fifo or val/elbo",
+            ),
+            (
+                "asha-by-time",
+                "search: {metric: train_seconds}\nscheduler: {name: asha}\n",
+                14,
+                "scheduler.name",
+                "fifo",
+            ),
+            (
+                "mode-of-two",
+                "search: {sampler: tpe, num_trials: 3, metric: [val/elbo, val/rate], mode: max}\n",
+                13,
+                "search.mode",
+                "remove mode",
+            ),
+            ("fifo-interval", "scheduler: {interval: 3}\n", 13, "scheduler.interval", "remove it, or use pbt"),
+            (
+                "median-reduces",
+                "scheduler: {name: median, reduction_factor: 3}\n",
+                13,
+                "scheduler.reduction_factor",
+                "asha or hyperband",
+            ),
+            (
+                "pbt-tpe",
+                "search: {sampler: tpe, num_trials: 8}\nscheduler: {name: pbt}\n",
+                14,
+                "scheduler.name",
+                "use grid, random or quasirandom",
+            ),
+            ("pbt-few", "scheduler: {name: pbt, interval: 1}\n", 7, "space[0]", "a population of 4 at least"),
+            (
+                "pbt-others",
+                "search: {sampler: random, num_trials: 8}\nscheduler: {name: pbt, interval: 1}\n",
+                10,
+                "space[1].latent_dim",
+                "pbt changes learning_rate alone, in one population",
+            ),
+            ("pbt-none", "scheduler: {name: pbt, perturb: []}\n", 13, "scheduler.perturb", "such as [learning_rate]"),
+            ("perturb-alpha", "scheduler: {name: pbt, perturb: [alpha]}\n", 13, "scheduler.perturb[0]", "'beta'"),
+            ("confirm-top", "confirm: {top: 0}\n", 13, "confirm.top", "greater than or equal to 1"),
+            ("confirm-seeds", "confirm: {seeds: []}\n", 13, "confirm.seeds", "give at least one whole number"),
+            ("confirm-on-train", "confirm: {}\nsearch: {metric: train/loss}\n", 13, "confirm", "use val/elbo"),
+            ("confirm-unmeasured", "confirm: {}\nevaluate: [sparsity]\n", 13, "confirm", "add elbo to evaluate"),
+            (
+                "confirm-two",
+                "confirm: {}\nsearch: {sampler: tpe, num_trials: 3, metric: [val/elbo, val/rate]}\n",
+                13,
+                "confirm",
+                "search by one metric",
+            ),
+        ]
+    ),
     Wrong(
         "asha-without-length",
         edit("epochs: 2", "epochs: {int: [2, 4]}")

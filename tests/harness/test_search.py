@@ -26,13 +26,28 @@ SPACE = edit(LATENTS, "{int: [2, 9]}", edit(ALPHA, "{uniform: [0.1, 0.3]}", SPAC
 SPACE = edit(
     "  - model: vsc\n", "  - model: vsc\n    hidden: {grid: [[8], [8, 4]]}\n    beta: {range: [1, 3, 0.5]}\n", SPACE
 )
+ONE_SPACE = """\
+name: demo
+dataset: digits
+defaults: {epochs: 2, hidden: [8]}
+space:
+  - model: vsc
+    latent_dim: {int: [2, 9]}
+    alpha: {loguniform: [0.01, 0.3]}
+    beta: {uniform: [0.5, 2]}
+"""
 STUDIES = {
     "grid": GOOD,
+    "quasirandom": edit(SEEDS, "seeds: [0, 1]\nsearch: {sampler: quasirandom, num_trials: 4}\n", SPACE),
+    "gp": ONE_SPACE + "search: {sampler: gp, num_trials: 6}\n",
+    "cmaes": ONE_SPACE + "search: {sampler: cmaes, num_trials: 6}\n",
+    "nsga2": ONE_SPACE + "search: {sampler: nsga2, num_trials: 9, metric: [val/elbo, val/rate]}\n",
+    "tpe-two-metrics": edit(SEEDS, TPE.replace("6}", "6, metric: [val/elbo, train_seconds]}"), SPACE),
     "random": edit(SEEDS, "seeds: [0, 1]\nsearch: {sampler: random, num_trials: 4}\n", SPACE),
     "tpe": edit(SEEDS, TPE, SPACE),
     "tpe-asha": edit(SEEDS, TPE + "scheduler: {name: asha}\n", SPACE),
 }
-NUM_TRIALS = {"grid": 6, "random": 8, "tpe-asha": 6}
+NUM_TRIALS = {"grid": 6, "random": 8, "quasirandom": 8, "nsga2": 9}  # else 6
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +80,7 @@ class Searching:
     def end(self, trial: Trial, status: Status = "finished", value: float | None = None) -> Result:
         """Write a trial's result, as its process would."""
         score = value if value is not None else -abs(trial.settings.latent_dim - 5.0)
-        history = [{"epoch": e, self.study.metric: score + e - 2, "seconds": 0.1} for e in (1, 2)]
+        history = [{"epoch": e, "seconds": 0.1} | dict.fromkeys(self.study.objectives, score + e - 2) for e in (1, 2)]
         result = Result(status=status, history=history, evaluated=self.study.measures.evaluated)  # type: ignore[arg-type]
         TrialFolder(self.folder, trial).write_result(result)
         return result
@@ -93,7 +108,7 @@ def ids(trials: Sequence[Trial]) -> list[str]:
 # What every source promises
 
 
-@pytest.fixture(params=["grid", "random", "tpe-asha"])
+@pytest.fixture(params=["grid", "random", "quasirandom", "tpe-asha", "tpe-two-metrics", "gp", "cmaes", "nsga2"])
 def searching(request: pytest.FixtureRequest, tmp_path: Path, dataset: Dataset) -> Searching:
     return Searching(tmp_path, dataset, STUDIES[request.param])
 
@@ -102,7 +117,7 @@ def test_every_trial_comes_once_and_then_none(searching: Searching, request: pyt
     source = searching.source()
     ran = searching.run(source)
     name = request.node.callspec.params["searching"]
-    assert len(ran) == len(set(ids(ran))) == source.num_trials == NUM_TRIALS[name]
+    assert len(ran) == len(set(ids(ran))) == source.num_trials == NUM_TRIALS.get(name, 6)
     assert ids(source.trials) == ids(ran)
     assert source.next() is None
 
