@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.drawing import plural
-from analysis.series import finished_with, setting_label, varying_settings
+from analysis.series import setting_label, varying_settings
 
 
 def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
@@ -22,30 +22,30 @@ def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     return note
 
 
-def trials_note(trials: pd.DataFrame, needs: Sequence[str]) -> str:
+def trials_note(trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[str] = ("finished",)) -> str:
     """Dataset, number of trials, seeds and epochs; how many trials were left out, and why."""
-    shown = finished_with(trials, needs)
+    counted = trials[trials["status"].isin(statuses)]
+    shown = counted.dropna(subset=list(needs))
+    num_stopped = int((shown["status"] == "stopped").sum())
     parts = [
         ", ".join(sorted(shown["dataset"].unique())),
-        plural(len(shown), "finished trial"),
+        plural(len(shown) - num_stopped, "finished trial"),
+        *([f"{num_stopped:,} stopped early"] if num_stopped else []),
         plural(shown["seed"].nunique(), "seed"),
-        _epochs(shown["epochs"]),
+        _epochs(shown["epochs_trained" if num_stopped else "epochs"]),
     ]
-    unfinished = trials["status"][trials["status"] != "finished"].value_counts().sort_index()
-    left_out = [f"{num:,} {status}" for status, num in unfinished.items()]
-    lacking = int((trials["status"] == "finished").sum()) - len(shown)
-    if lacking:
-        finished = trials[trials["status"] == "finished"]
-        names = [setting_label(name) for name in needs if finished[name].isna().any()]
-        left_out.append(f"{lacking:,} without {' or '.join(names)}")
+    others = trials["status"][~trials["status"].isin(statuses)].value_counts().sort_index()
+    left_out = [f"{num:,} {status}" for status, num in others.items()]
+    if len(shown) < len(counted):
+        names = [setting_label(name) for name in needs if counted[name].isna().any()]
+        left_out.append(f"{len(counted) - len(shown):,} without {' or '.join(names)}")
     if left_out:
         parts.append(f"left out: {', '.join(left_out)}")
     return " · ".join(parts)
 
 
-def caption(trials: pd.DataFrame, needs: Sequence[str], frame: pd.DataFrame, *, width: int) -> str:
-    """Both notes, wrapped to `width` characters."""
-    notes = (reading_note(frame, finished_with(trials, needs)), trials_note(trials, needs))
+def caption(notes: Sequence[str], *, width: int) -> str:
+    """The notes one below the other, wrapped to `width` characters."""
     return "\n".join(line for note in notes for line in textwrap.wrap(note, width))
 
 

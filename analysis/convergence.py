@@ -1,4 +1,4 @@
-"""How far has training come: the loss on training and test images, epoch by epoch."""
+"""How far has training come: the loss on training images and on images not seen in training, epoch by epoch."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis.configurations import longest_of_each, own_length
 from analysis.drawing import BAND_OPACITY, MAX_VECTOR_LINES, Look, each_series, leave_out_the_far
 from analysis.series import (
     SERIES_COLUMNS,
@@ -21,7 +22,9 @@ from analysis.series import (
 from analysis.style import model_label
 
 NEEDS: tuple[str, ...] = ()  # of the trials; the losses are in the history
-LINE_STYLES: dict[str, Any] = {"test": "-", "train": "--"}
+# Where images are held out, each epoch is measured on them, and on the test images only the end of training.
+LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
+LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
 MAX_LATENT_DIMS = 3
 
 
@@ -29,14 +32,17 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     """Mean and 95% interval over seeds of the loss (nats per image), by series, latent_dim, split and epoch.
 
     Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
-    model's panel: one per latent dimension, or one for all if trials are shown individually.
+    model's panel: one per latent dimension, or one for all if trials are shown individually. Of trials that
+    share a training, the longest is shown.
     """
-    losses = history[["trial_id", "epoch", "train/loss", "test/loss"]]
-    losses = losses.dropna(subset=["train/loss", "test/loss"], how="all")
-    rows = assign_series(finished_with(trials, NEEDS), apart_from=["latent_dim"]).assign(row=0)
-    rows = rows[rows["trial_id"].isin(losses["trial_id"])]
+    losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
+    losses["val/loss"] = losses["val/loss"].where(losses["test/loss"].isna())
+    losses = losses.dropna(subset=list(LOSSES.values()), how="all")
+    rows = finished_with(trials, NEEDS)
+    rows = longest_of_each(rows[rows["trial_id"].isin(losses["trial_id"])])
     if rows.empty:
         raise NothingToDrawError("no finished trial has a loss in the history")
+    rows = assign_series(rows.assign(epochs=own_length(rows)), apart_from=["latent_dim"]).assign(row=0)
     if not rows["individual"].any():
         panels = [
             of_model[of_model["latent_dim"] == latent_dim].assign(row=row)
@@ -47,7 +53,11 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     shared = ["trial_id", *SERIES_COLUMNS, "latent_dim", "row"]
     epochs = rows[shared].merge(losses, on="trial_id")
     by = ["row", "latent_dim", "epoch"]
-    means = [mean_over_seeds(epochs, f"{split}/loss", by=by).assign(split=split) for split in LINE_STYLES]
+    means = [
+        mean_over_seeds(epochs, loss, by=by).assign(split=split)
+        for split, loss in LOSSES.items()
+        if epochs[loss].notna().any()
+    ]
     return pd.concat(means, ignore_index=True)
 
 
@@ -57,7 +67,7 @@ def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One column of panels per model; colour tells series apart, line style test from training images.
+    """One column of panels per model; colour tells series apart, line style the images of a loss.
 
     axes: of shape `panel_shape(frame)`.
     """
@@ -87,8 +97,8 @@ def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
         first = next(ax for ax in of_row if ax.get_visible())
         first.set_ylabel("loss (nats per image,\nlower is better)")
         first.tick_params(labelleft=True)
-    for split, style in LINE_STYLES.items():
-        handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=style)
+    for split in frame["split"].unique():
+        handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=LINE_STYLES[split])
     axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -107,7 +117,7 @@ def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     for split, lines in rows.groupby("split"):
         wide = lines.pivot(index="trial_id", columns="epoch", values="mean")
         epochs = wide.columns.to_numpy(float)
-        opacity = min(0.6, max(0.04, 12 / len(wide))) * (1 if split == "test" else 0.6)
+        opacity = min(0.6, max(0.04, 12 / len(wide))) * (0.6 if split == "train" else 1)
         collection = LineCollection(
             [np.column_stack([epochs, losses]) for losses in wide.to_numpy(float)],
             colors=look["color"],

@@ -1,14 +1,15 @@
 """What the figures have in common when they draw: a line with its band, lone trials, scales, the legend."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis.style import FILLS, LINE_STYLES, MARKERS, QUIET, model_colour, series_colour, series_marker
+from analysis.style import FILLS, LINE_STYLES, MARKERS, QUIET, model_colour, model_label, series_colour, series_marker
 
 Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
 
@@ -16,6 +17,7 @@ BAND_OPACITY = 0.18
 MAX_VECTOR_POINTS = 300  # beyond, points become pixels, so that a PDF stays small
 MAX_VECTOR_LINES = 60
 FAR_IN_QUARTILE_RANGES = 8.0
+PLAIN_NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
 
 
 def each_series(frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look]]:
@@ -55,12 +57,30 @@ def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> Non
     ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
 
 
+def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
+    """One point per trial of a search in its model's colour: filled if finished, hollow if stopped early."""
+    for model, of_model in rows.groupby("model"):
+        colour, name = model_colour(str(model)), model_label(str(model))
+        stopped = of_model["status"] == "stopped"
+        finished_look: Look = {"color": colour, "linewidths": 0, "alpha": 0.7, "zorder": 2}
+        stopped_look: Look = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.8}
+        stopped_look |= {"alpha": 0.45, "zorder": 1.5}
+        for points, look, words in (
+            (of_model[~stopped], finished_look, "finished"),
+            (of_model[stopped], stopped_look, "stopped early"),
+        ):
+            if points.empty:
+                continue
+            look |= {"label": f"{name}, {words}", "rasterized": len(points) > MAX_VECTOR_POINTS}
+            ax.scatter(points[x], points[y], s=26 if len(rows) <= MAX_VECTOR_POINTS else 14, **look)
+
+
 def scale_x(ax: Axes, values: pd.Series) -> None:
     """A log axis where the values are spaced more evenly on it; a tick at each value if they are few."""
     levels = np.unique(values.to_numpy(float))
     if is_geometric(levels):
         ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_major_formatter(PLAIN_NUMBER)
     if len(levels) <= 8:
         ax.set_xticks(levels, [f"{level:g}" for level in levels])
     ax.xaxis.set_minor_locator(NullLocator())
@@ -73,11 +93,9 @@ def leave_out_the_far(ax: Axes, axis: str, values: pd.Series) -> None:
 
     One trial of a search that nearly diverged would otherwise press all others into a line.
     """
-    low, high = values.quantile([0.25, 0.75])
-    reach = FAR_IN_QUARTILE_RANGES * (high - low)
-    near = values[values.between(low - reach, high + reach)]
+    near = near_values(values)
     num_far = int(values.notna().sum()) - len(near)
-    if num_far == 0 or reach == 0:
+    if num_far == 0:
         return
     margin = 0.08 * (near.max() - near.min())
     ax.set(**{f"{axis}lim": (near.min() - margin, near.max() + margin)})
@@ -90,6 +108,13 @@ def leave_out_the_far(ax: Axes, axis: str, values: pd.Series) -> None:
     ax.text(0.99, height, note, transform=ax.transAxes, **style)
 
 
+def near_values(values: pd.Series) -> pd.Series:
+    """The bulk of the values: those at most some quartile ranges from the middle half, NaN apart."""
+    low, high = values.quantile([0.25, 0.75])
+    reach = FAR_IN_QUARTILE_RANGES * (high - low)
+    return values[values.between(low - reach, high + reach)] if reach > 0 else values.dropna()
+
+
 def is_geometric(levels: np.ndarray) -> bool:
     """Whether sorted positive levels are spaced more evenly by ratio than by difference."""
     if len(levels) < 3 or levels[0] <= 0:
@@ -98,11 +123,14 @@ def is_geometric(levels: np.ndarray) -> bool:
     return bool(np.std(ratios) / np.mean(ratios) < np.std(gaps) / np.mean(gaps))
 
 
-def legend_beside(ax: Axes) -> None:
-    """The legend to the right of the axes, where it covers no data."""
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+def legend_beside(ax: Axes, entries: Mapping[str, Artist] | None = None) -> None:
+    """The legend to the right of the axes, where it covers no data; of these entries, or of what the axes show."""
+    own = ax.get_legend_handles_labels()
+    handles, labels = (list(entries.values()), list(entries)) if entries is not None else own
+    ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
 
 
 def plural(num: int, noun: str) -> str:
-    """The number with its noun, as in "1 seed" and "3 seeds"."""
-    return f"{num:,} {noun}" if num == 1 else f"{num:,} {noun}s"
+    """The number with its noun, as in "1 seed" and "3 studies"."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{num:,} {noun if num == 1 else many}"

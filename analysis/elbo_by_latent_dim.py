@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.configurations import longest_of_each
 from analysis.drawing import draw_line, draw_trials, each_series, leave_out_the_far, legend_beside, scale_x
 from analysis.series import assign_series, finished_with, mean_over_seeds
 
@@ -12,7 +13,7 @@ NEEDS = ("test/elbo",)
 
 def compute_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the test ELBO (nats per image), by series and latent_dim."""
-    rows = assign_series(finished_with(trials, NEEDS), apart_from=["latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
     return mean_over_seeds(rows, "test/elbo", by=["latent_dim"])
 
 

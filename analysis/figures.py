@@ -1,44 +1,39 @@
 """All figures of a study, drawn from its tables into PNG and PDF."""
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from analysis import (
+    best_so_far,
+    confirmed,
+    convergence,
+    elbo_by_latent_dim,
+    elbo_by_training_length,
+    hyperparameter_importance,
+    learning_rate_by_batch_size,
+    optimisation_history,
+    parallel_coordinates,
+    pareto_front,
+    rate_distortion,
+    slices,
+    sparsity_by_alpha,
+)
+from analysis.drawable import Drawable, draw
+from analysis.objectives import COUNTED
+from analysis.style import ALPHA
+from analysis.tables import Tables, join_studies, of_search
 
-from analysis import convergence, elbo_by_latent_dim, rate_distortion, sparsity_by_alpha
-from analysis.caption import caption
-from analysis.series import NothingToDrawError
-from analysis.style import ALPHA, QUIET, drawing_style
-from analysis.tables import Tables
-
-# No date and no version of matplotlib in the files: the same tables give the same bytes.
-FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-CHARACTERS_PER_INCH = 14  # of the caption
-LEGEND_WIDTH = 3.0  # inches
-
-
-@dataclass(frozen=True)
-class Drawable:
-    """One figure: named after the module that computes and plots it. `needs`: columns of the trials."""
-
-    name: str
-    title: str
-    needs: Sequence[str]
-    compute: Callable[[Tables], pd.DataFrame]
-    plot: Callable[[pd.DataFrame, np.ndarray], None]
-    shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda _: (1, 1)
-    panel_size: tuple[float, float] = (6.0, 4.6)  # inches
-
-
+BEST_SO_FAR = Drawable(
+    "best_so_far",
+    "The best of the search by trained epochs",
+    best_so_far.NEEDS,
+    lambda tables: best_so_far.compute_best_so_far(tables.trials, tables.history),
+    best_so_far.plot_best_so_far,
+    best_so_far.panel_shape,
+    (6.5, 4.0),
+    shows=COUNTED,
+    note=best_so_far.note,
+)
 FIGURES = (
     Drawable(
         "elbo_by_latent_dim",
@@ -56,7 +51,7 @@ FIGURES = (
     ),
     Drawable(
         "convergence",
-        "Loss on training and test images by epoch",
+        "Loss by epoch, on training images and on unseen ones",
         convergence.NEEDS,
         lambda tables: convergence.compute_convergence(tables.trials, tables.history),
         convergence.plot_convergence,
@@ -70,58 +65,113 @@ FIGURES = (
         lambda tables: sparsity_by_alpha.compute_sparsity_by_alpha(tables.trials),
         lambda frame, axes: sparsity_by_alpha.plot_sparsity_by_alpha(frame, axes[0, 0]),
     ),
+    Drawable(
+        "optimisation_history",
+        "What each trial of the search reached",
+        optimisation_history.NEEDS,
+        lambda tables: optimisation_history.compute_optimisation_history(tables.trials, tables.history),
+        optimisation_history.plot_optimisation_history,
+        optimisation_history.panel_shape,
+        (6.5, 4.0),
+        shows=COUNTED,
+        note=optimisation_history.note,
+    ),
+    BEST_SO_FAR,
+    Drawable(
+        "hyperparameter_importance",
+        "Which settings set the best trials of the search apart",
+        hyperparameter_importance.NEEDS,
+        lambda tables: hyperparameter_importance.compute_hyperparameter_importance(tables.trials, tables.history),
+        hyperparameter_importance.plot_hyperparameter_importance,
+        hyperparameter_importance.panel_shape,
+        (4.5, 3.2),
+        shares="",
+        note=hyperparameter_importance.note,
+    ),
+    Drawable(
+        "parallel_coordinates",
+        "The settings of the search's trials, and what they reached",
+        parallel_coordinates.NEEDS,
+        lambda tables: parallel_coordinates.compute_parallel_coordinates(tables.trials, tables.history),
+        lambda frame, axes: parallel_coordinates.plot_parallel_coordinates(frame, axes[0, 0]),
+        panel_size=(8.0, 4.6),
+        shows=COUNTED,
+        note=parallel_coordinates.note,
+    ),
+    Drawable(
+        "slices",
+        "What the trials of the search reached, by each setting",
+        slices.NEEDS,
+        lambda tables: slices.compute_slices(tables.trials, tables.history),
+        slices.plot_slices,
+        slices.panel_shape,
+        (3.0, 3.0),
+        shares="y",
+        shows=COUNTED,
+        note=slices.note,
+    ),
+    Drawable(
+        "elbo_by_training_length",
+        "Test ELBO by number of training epochs",
+        elbo_by_training_length.NEEDS,
+        lambda tables: elbo_by_training_length.compute_elbo_by_training_length(tables.trials, tables.history),
+        elbo_by_training_length.plot_elbo_by_training_length,
+        elbo_by_training_length.panel_shape,
+        (6.0, 3.9),
+        note=elbo_by_training_length.note,
+    ),
+    Drawable(
+        "learning_rate_by_batch_size",
+        "What each learning rate reached, by batch size",
+        learning_rate_by_batch_size.NEEDS,
+        lambda tables: learning_rate_by_batch_size.compute_learning_rate_by_batch_size(tables.trials, tables.history),
+        learning_rate_by_batch_size.plot_learning_rate_by_batch_size,
+        learning_rate_by_batch_size.panel_shape,
+        learning_rate_by_batch_size.PANEL_SIZE,
+        shares="y",
+        shows=COUNTED,
+        note=learning_rate_by_batch_size.note,
+    ),
+    Drawable(
+        "pareto_front",
+        "What the study's objectives trade off",
+        pareto_front.NEEDS,
+        lambda tables: pareto_front.compute_pareto_front(tables.trials, tables.history),
+        pareto_front.plot_pareto_front,
+        pareto_front.panel_shape,
+        pareto_front.PANEL_SIZE,
+        shares="y",
+        note=pareto_front.note,
+    ),
+    Drawable(
+        "confirmed",
+        "The best configurations, trained again to confirm them",
+        confirmed.NEEDS,
+        lambda tables: confirmed.compute_confirmed(tables.trials, tables.history),
+        lambda frame, axes: confirmed.plot_confirmed(frame, axes[0, 0]),
+        panel_size=(7.0, 4.6),
+        note=confirmed.note,
+        all_phases=True,
+    ),
 )
 
 
 def draw_figures(tables: Tables, folder: Path, *, on_figure: Callable[[str], None] | None = None) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths, PNG and PDF of each.
 
-    `on_figure` hears one line per figure: its files, or why it was not drawn. A file that an earlier run
-    left of a figure which is not drawn now is removed: it would show other trials than its neighbours.
+    `on_figure` hears one line per figure: its files, or why it was not drawn.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    say = on_figure or (lambda _: None)
+    searched = of_search(tables)
     written: list[Path] = []
     for drawable in FIGURES:
-        files = [folder / f"{drawable.name}.{suffix}" for suffix in FORMATS]
-        try:
-            frame = drawable.compute(tables)
-        except NothingToDrawError as reason:
-            for file in files:
-                file.unlink(missing_ok=True)
-            say(f"{drawable.name}: not drawn, {reason}")
-            continue
-        with drawing_style():
-            figure = _compose(drawable, frame, tables)
-            for file in files:
-                _save(figure, file)
-        written += files
-        say(f"{drawable.name}: {' and '.join(file.name for file in files)}")
+        seen = tables if drawable.all_phases else searched
+        written += draw(drawable, seen, folder, on_figure)
     return written
 
 
-def _compose(drawable: Drawable, frame: pd.DataFrame, tables: Tables) -> Figure:
-    """Title above, panels, caption below."""
-    rows, columns = drawable.shape(frame)
-    width, height = drawable.panel_size
-    size = (columns * width + LEGEND_WIDTH, rows * height + 1.0)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
-    drawable.plot(frame, axes)
-    figure.suptitle(drawable.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    text = caption(tables.trials, drawable.needs, frame, width=int(CHARACTERS_PER_INCH * size[0]))
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
-    figure.draw_without_rendering()  # lay it out once, not again for each format
-    figure.set_layout_engine("none")
-    return figure
-
-
-def _save(figure: Figure, file: Path) -> None:
-    """Write to a temporary name and rename, so that a reader never meets half a file."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(part, format=file.suffix[1:], metadata=FORMATS[file.suffix[1:]])
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+def draw_comparison(
+    tables_by_study: Mapping[str, Tables], folder: Path, *, on_figure: Callable[[str], None] | None = None
+) -> list[Path]:
+    """Write what several studies found by trained epochs to one figure in `folder`; otherwise as `draw_figures`."""
+    joined = join_studies({name: of_search(tables) for name, tables in tables_by_study.items()})
+    return draw(BEST_SO_FAR, joined, folder, on_figure)

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.configurations import longest_of_each
 from analysis.drawing import Look, draw_trials, each_series, leave_out_the_far, legend_beside
 from analysis.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
 from analysis.style import QUIET
@@ -17,7 +18,7 @@ def compute_rate_distortion(trials: pd.DataFrame) -> pd.DataFrame:
     A row with a trial_id is that trial's own rate and distortion. A row without is their mean over seeds,
     with the 95% intervals rate_low to rate_high and distortion_low to distortion_high.
     """
-    rows = assign_series(finished_with(trials, NEEDS), apart_from=["latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
     rate, distortion = (
         mean_over_seeds(rows, f"test/{name}", by=["latent_dim"]).rename(
             columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}
@@ -46,7 +47,7 @@ def plot_rate_distortion(frame: pd.DataFrame, ax: Axes) -> None:
     if frame["individual"].any():
         leave_out_the_far(ax, "x", frame["distortion"])
         leave_out_the_far(ax, "y", frame["rate"])
-    _draw_equal_elbo_lines(ax)
+    draw_equal_elbo_lines(ax)
     ax.set_xlabel("distortion (nats per image, lower is better)")
     ax.set_ylabel("rate (nats per image, lower is better)")
     legend_beside(ax)
@@ -76,7 +77,7 @@ def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, fl
     return middle - half, middle + half
 
 
-def _draw_equal_elbo_lines(ax: Axes) -> None:
+def draw_equal_elbo_lines(ax: Axes) -> None:
     """Lines of equal ELBO = -(rate + distortion), each labelled where it enters at the top or the left."""
     (left, right), (bottom, top) = _at_least(ax.get_xlim()), _at_least(ax.get_ylim())
     ax.set_xlim(left, right)  # the lines must not move the limits
@@ -97,4 +98,5 @@ def _draw_equal_elbo_lines(ax: Axes) -> None:
             transform_rotates_text=True,
             va="bottom",
             clip_on=True,
+            zorder=1,
         )

@@ -17,6 +17,7 @@ from analysis.style import ALPHA, model_label
 NOT_SETTINGS = frozenset(
     {"trial_id", "study", "status", "seed", "epochs_trained", "mlflow_run_id"}
     | {"train_seconds", "peak_memory_mb", "error"}
+    | {"phase", "sampler", "scheduler", "objectives", "directions"}
 )
 MAX_SERIES = 10
 MAX_SINGLES = 6  # series of one trial each

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from analysis.configurations import longest_of_each
 from analysis.drawing import count_label, draw_line, draw_trials, each_series, legend_beside
 from analysis.series import MAX_SERIES, assign_series, finished_with, mean_over_seeds, spread
 from analysis.style import ALPHA, MARKERS, QUIET, tint
@@ -19,7 +20,7 @@ def compute_sparsity_by_alpha(trials: pd.DataFrame) -> pd.DataFrame:
 
     Of many latent dimensions some are shown, evenly by rank from the smallest to the largest.
     """
-    rows = assign_series(finished_with(trials, NEEDS), apart_from=["alpha", "latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["alpha", "latent_dim"])
     if not rows["individual"].any():
         num = max(1, min(MAX_LATENT_DIMS, MAX_SERIES // rows["series"].nunique()))
         rows = rows[rows["latent_dim"].isin(spread(rows["latent_dim"], num))]

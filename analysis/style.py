@@ -19,6 +19,32 @@ MARKERS = ("o", "s", "<", "^", "D", "v", "P", "X", ">")
 FILLS = ("full", "none", "left", "top")
 LINE_STYLES = ("-", "--", ":", "-.")
 
+# The colours of samplers are none that a model has.
+SAMPLER_COLOURS = {
+    "grid": "#999999",
+    "random": "#000000",
+    "quasirandom": "#56B4E9",
+    "tpe": "#009E73",
+    "gp": "#CC79A7",
+    "cmaes": "#E69F00",
+    "nsga2": "#882255",
+}
+SAMPLER_LABELS = {
+    "quasirandom": "quasi-random",
+    "tpe": "TPE",
+    "gp": "Gaussian process",
+    "cmaes": "CMA-ES",
+    "nsga2": "NSGA-II",
+}
+SCHEDULER_STYLES = {"fifo": "-", "asha": "--", "hyperband": ":", "median": "-.", "pbt": (0, (6, 2, 1, 2, 1, 2))}
+SCHEDULER_LABELS = {
+    "fifo": "FIFO",
+    "asha": "ASHA",
+    "hyperband": "HyperBand",
+    "median": "median stopping",
+    "pbt": "PBT",
+}
+
 QUIET = "#666666"
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
 RC: dict[Any, Any] = {
@@ -56,6 +82,16 @@ def model_colour(model: str) -> str:
     """The model's colour: the same in every figure and every study."""
     by_name = SPARE_COLOURS[zlib.crc32(model.encode()) % len(SPARE_COLOURS)]
     return MODEL_COLOURS.get(model, by_name)
+
+
+def sampler_label(sampler: str, scheduler: str) -> str:
+    """How a study chose its trials, as it is written in figures."""
+    return f"{SAMPLER_LABELS.get(sampler, sampler)}, {SCHEDULER_LABELS.get(scheduler, scheduler)}"
+
+
+def sampler_look(sampler: str, scheduler: str) -> dict[str, Any]:
+    """The colour of a sampler and the line style of a scheduler, the same in every figure and every study."""
+    return {"color": SAMPLER_COLOURS.get(sampler, QUIET), "linestyle": SCHEDULER_STYLES.get(scheduler, "-")}
 
 
 def tint(model: str, position: float) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 REBUILD = "`spikeslab collect STUDY` rebuilds it from MLflow, `spikeslab run` trains what is missing"
 
 STATUSES = ("finished", "stopped", "diverged", "failed", "running")
+PHASES = ("search", "select", "confirm")
 
 # Every setting must be there: trials that differ in one that is not would be averaged as if they were alike.
 TRIAL_COLUMNS = {
@@ -22,14 +23,18 @@ TRIAL_COLUMNS = {
         "gamma_link",
         "sharpness_schedule",
         "precision",
+        *("phase", "sampler", "scheduler", "objectives", "directions"),
     ),
     "number": (
         *("latent_dim", "alpha", "beta", "learning_rate"),
-        *("batch_size", "epochs", "num_validation", "seed"),
+        *("sharpness", "batch_size", "epochs", "epochs_trained", "num_validation", "seed"),
     ),
 }
-HISTORY_COLUMNS = {"text": ("trial_id",), "number": ("epoch", "train/loss", "test/loss")}
-NEVER_EMPTY = ("trial_id", "status", "dataset", "model", "latent_dim", "epochs", "seed", "epoch")
+HISTORY_COLUMNS = {"text": ("trial_id",), "number": ("epoch", "train/loss")}
+NEVER_EMPTY = (
+    *("trial_id", "status", "dataset", "model", "latent_dim", "epochs", "seed", "epoch"),
+    *("phase", "sampler", "scheduler", "objectives", "directions"),
+)
 
 
 class TableError(ValueError):
@@ -38,7 +43,10 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Tables:
-    """trials: one row per trial, settings and final metrics. history: one row per trial and epoch."""
+    """trials: one row per trial, settings and final metrics. history: one row per trial and epoch.
+
+    Trials stand in the order in which they were planned or proposed.
+    """
 
     trials: pd.DataFrame
     history: pd.DataFrame
@@ -51,12 +59,28 @@ def load_tables(folder: Path) -> Tables:
     history = _read(history_file, HISTORY_COLUMNS)
     _refuse_duplicates(trials, ["trial_id"], trials_file)
     _refuse_duplicates(history, ["trial_id", "epoch"], history_file)
-    unknown = sorted(set(trials["status"]) - set(STATUSES))
-    if unknown:
-        raise TableError(
-            f"{trials_file}: column status has {unknown[0]!r}, which is none of {', '.join(STATUSES)}; {REBUILD}."
-        )
+    for column, known in (("status", STATUSES), ("phase", PHASES)):
+        unknown = sorted(set(trials[column]) - set(known))
+        if unknown:
+            raise TableError(
+                f"{trials_file}: column {column} has {unknown[0]!r}, which is none of {', '.join(known)}; {REBUILD}."
+            )
+    if "test/loss" not in history:
+        history["test/loss"] = float("nan")  # with images held out, the test set is measured only at the end
     return Tables(trials, history)
+
+
+def of_search(tables: Tables) -> Tables:
+    """The trials that were planned or proposed, without those that trained the best of them again."""
+    trials = tables.trials[tables.trials["phase"] == "search"]
+    return Tables(trials, tables.history[tables.history["trial_id"].isin(trials["trial_id"])])
+
+
+def join_studies(tables: Mapping[str, Tables]) -> Tables:
+    """The tables of several studies as one, by name: both have it as `study`, since studies may share trials."""
+    trials = [own.trials.assign(study=name) for name, own in tables.items()]
+    history = [own.history.assign(study=name) for name, own in tables.items()]
+    return Tables(pd.concat(trials, ignore_index=True), pd.concat(history, ignore_index=True))
 
 
 def _read(file: Path, columns: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:

@@ -153,6 +153,56 @@ def plot(
         _draw(results / loaded.name, on_figure=lambda line: console.print(f"  {line}", soft_wrap=True, markup=False))
 
 
+@app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")
+def best(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
+    """Print a study's winner with its interval, whether the runner-up differs, its settings and its checkpoints."""
+    from harness.best import summarise_best
+
+    loaded, _ = _load(study, results, stored_first=True)
+    console.print(summarise_best(loaded, results, data), soft_wrap=True)
+
+
+@app.command(epilog="Example: `spikeslab compare example-random example-tpe --out comparison`")
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies that search the same space.")],
+    results: Results = RESULTS,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.")] = Path("comparison"),
+) -> None:
+    """Draw the best value so far against trained epochs, for several searches in one figure."""
+    from analysis.figures import draw_comparison
+    from analysis.tables import load_tables
+
+    names = [_load(study, results, stored_first=True)[0].name for study in studies]
+    tables = {name: load_tables(results / name) for name in names}
+    draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True, markup=False))
+
+
+@app.command(epilog="Example: `spikeslab report quickstart --out results/report`")
+def report(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Study files, or names of studies.")],
+    results: Results = RESULTS,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")] = RESULTS / "report",
+) -> None:
+    """Write one page, as HTML and Markdown: what was asked, what the report left open, every figure."""
+    from analysis.report import StudyReport, write_report
+    from analysis.tables import load_tables
+    from harness.provenance import describe_provenance
+    from harness.study_file import find_study, read_question
+
+    tables, described = {}, {}
+    for study in studies:
+        path = find_study(study, results, stored_first=True)
+        name = _load(study, results, stored_first=True)[0].name
+        tables[name] = load_tables(results / name)
+        command = f"spikeslab run {study}{_option('--results', results, RESULTS)}"
+        described[name] = StudyReport(read_question(path), command)
+    provenance = [
+        f"{key}: {value}" for key, value in describe_provenance().items() if key != "mlflow.source.git.commit"
+    ]
+    for path in write_report(tables, described, out, provenance=provenance):
+        console.print(str(path), soft_wrap=True)
+
+
 @app.command(epilog="Example: `spikeslab collect quickstart`")
 def collect(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
     """Send MLflow what it lacks, and rebuild a study's tables, results and checkpoints from it."""

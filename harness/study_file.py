@@ -134,6 +134,16 @@ def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
     raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
 
 
+def read_question(path: Path) -> str:
+    """What a study asks: the first comment of its file, or of the file of that name in studies/; else nothing."""
+    for candidate in (path, Path("studies") / f"{path.parent.name}.yaml"):
+        lines = candidate.read_text(encoding="utf-8").splitlines() if candidate.is_file() else []
+        for line in lines:
+            if line.startswith("# ") and not line.startswith("# yaml-language-server"):
+                return line.removeprefix("# ").strip()
+    return ""
+
+
 def dump_study(study: Study) -> str:
     """The study as YAML that loads to an equal study."""
     return format_yaml(study.model_dump(mode="json", exclude_none=True))

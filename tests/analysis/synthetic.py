@@ -22,11 +22,18 @@ class SyntheticStudy:
     history: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, model: str, latent_dim: int, seed: int, alpha: float = np.nan, **changes: Any) -> None:
+        """One trial. Where images are held out (`num_validation`), its epochs have val/* and no test/loss."""
         vsc = model != "vae"
+        searched = changes.get("sampler", "grid") != "grid"
         row: dict[str, Any] = {
             "trial_id": f"t{len(self.trials):05d}",
             "study": "synthetic",
             "status": "finished",
+            "phase": "search",
+            "sampler": "grid",
+            "scheduler": "fifo",
+            "objectives": json.dumps(["val/elbo" if searched else "test/loss"]),
+            "directions": json.dumps(["maximize" if searched else "minimize"]),
             "dataset": self.dataset,
             "model": model,
             "latent_dim": latent_dim,
@@ -35,11 +42,12 @@ class SyntheticStudy:
             "hidden": json.dumps([400]),
             "gamma_link": "exp_relu" if vsc else None,
             "sharpness_schedule": "per_epoch" if vsc else None,
+            "sharpness": 50.0 if vsc else np.nan,
             "learning_rate": 1e-3,
             "batch_size": 32,
             "epochs": 30,
             "precision": "float32",
-            "num_validation": 0,
+            "num_validation": 300 if searched else 0,
             "seed": seed,
         } | changes
         slow = abs(np.log10(row["learning_rate"] / 1e-3)) * 6
@@ -70,19 +78,50 @@ class SyntheticStudy:
         self.trials.append(row)
         epoch = np.arange(1, row["epochs"] + 1)
         train = loss + 18 * np.exp(-epoch / (4 + slow)) + self.rng.normal(0, 0.2, len(epoch)) - 0.8
-        test = loss + 16 * np.exp(-epoch / (4 + slow)) + self.rng.normal(0, 0.1, len(epoch))
-        self.history.append(
-            pd.DataFrame(
-                {
-                    "trial_id": row["trial_id"],
-                    "epoch": epoch,
-                    "train/loss": train,
-                    "test/loss": test,
-                    "sharpness": 50.0,
-                    "seconds": 0.1,
-                }
-            )
-        )
+        unseen = loss + 16 * np.exp(-epoch / (4 + slow)) + self.rng.normal(0, 0.1, len(epoch))
+        validation = {
+            "val/loss": unseen,
+            "val/elbo": -unseen + 0.05,
+            "val/rate": rate,
+            "val/distortion": unseen - 0.05 - rate,
+            "val/nonzero_fraction": fraction,
+        }
+        metrics = {
+            "trial_id": row["trial_id"],
+            "epoch": epoch,
+            "step": epoch * 50,
+            "train/loss": train,
+            "train/rate": rate,
+            "train/distortion": train - rate,
+            "sharpness": 50.0,
+            "seconds": 0.1,
+        }
+        self.history.append(pd.DataFrame(metrics | (validation if row["num_validation"] else {"test/loss": unseen})))
+
+    def add_searched(self, elbo: float, model: str = "vae", alpha: float = np.nan, **changes: Any) -> None:
+        """One trial of a search that reached this validation ELBO, by default in 3 epochs."""
+        status = changes.get("status", "finished")
+        settings = {"sampler": "tpe", "epochs": 3, "latent_dim": 8, "seed": 0} | changes
+        self.add(model, alpha=alpha, **settings)
+        if status in ("stopped", "finished"):
+            self.history[-1]["val/elbo"] = elbo - np.arange(len(self.history[-1]))[::-1]
+
+    def stop_early(self, trial: int, epochs: int) -> None:
+        """Stop this trial (its index) after so many epochs, as a scheduler would: it has no test metrics."""
+        row = self.trials[trial]
+        row |= {name: np.nan for name in row if "/" in name}
+        row |= {"status": "stopped", "epochs_trained": epochs, "train_seconds": 2.0 * epochs / row["epochs"]}
+        self.history[trial] = self.history[trial].head(epochs)
+
+    def halve(self, rungs: Sequence[int], keep: float = 1 / 3) -> None:
+        """Stop all but the best by validation ELBO at each rung (a number of epochs), as ASHA does."""
+        left = list(range(len(self.trials)))
+        for rung in rungs:
+            left.sort(key=lambda trial: -self.history[trial]["val/elbo"].iloc[rung - 1])
+            num_kept = max(1, round(len(left) * keep))
+            for trial in left[num_kept:]:
+                self.stop_early(trial, rung)
+            left = left[:num_kept]
 
     def grid(self, alphas: Sequence[float], latent_dims: Sequence[int], seeds: int, **changes: Any) -> None:
         for latent_dim in latent_dims:
@@ -96,17 +135,25 @@ class SyntheticStudy:
             model = "vsc" if i % 2 else "vae"
             alpha = float(10 ** self.rng.uniform(-2.3, -0.3)) if model == "vsc" else np.nan
             settings = {
+                "sampler": "random",
                 "learning_rate": float(10 ** self.rng.uniform(-4, -2)),
                 "batch_size": int(self.rng.choice([16, 32, 64, 128])),
             }
             self.add(model, int(self.rng.integers(8, 200)), 0, alpha, **settings | changes)
 
     def tables(self) -> Tables:
+        """As `load_tables` returns them."""
+        tables = self._written()
+        if "test/loss" not in tables.history:
+            tables.history["test/loss"] = np.nan
+        return tables
+
+    def _written(self) -> Tables:
         return Tables(pd.DataFrame(self.trials), pd.concat(self.history, ignore_index=True))
 
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        tables = self.tables()
+        tables = self._written()
         # The harness writes pandas' nullable types.
         for name, table in (("trials", tables.trials), ("history", tables.history)):
             whole = table.select_dtypes("int64").columns

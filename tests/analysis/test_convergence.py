@@ -42,6 +42,40 @@ def test_train_is_dashed_and_test_is_solid_in_the_same_colour(one_trial: Synthet
     assert list(test.get_ydata()) == list(one_trial.history[0]["test/loss"])
 
 
+def test_where_images_are_held_out_their_loss_stands_in_for_the_test_images(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    study.add("vsc", 8, 0, alpha=0.2, num_validation=300)
+    _, axes = draw(study, make_axes)
+    train, validation = axes[0, 0].lines
+    assert train.get_label() == "VSC, α = 0.2, train"
+    assert validation.get_label() == "VSC, α = 0.2, validation"
+    assert list(validation.get_ydata()) == list(study.history[0]["val/loss"])
+    assert validation.get_linestyle() not in ("-", train.get_linestyle())
+    legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert legend == ["VSC, α = 0.2 (1 seed)", "validation images", "train images"]
+
+
+def test_a_trial_measured_on_test_images_does_not_show_its_validation_images(one_trial: SyntheticStudy) -> None:
+    one_trial.history[0]["val/loss"] = 1.0
+    tables = one_trial.tables()
+    assert set(compute_convergence(tables.trials, tables.history)["split"]) == {"test", "train"}
+
+
+def test_of_trials_that_differ_only_in_epochs_the_longest_is_shown() -> None:
+    study = SyntheticStudy()
+    for seed, lengths in enumerate(((2, 4), (4, 2), (2,))):
+        for length in lengths:
+            study.add("vae", 8, seed, epochs=length)
+            study.history[-1]["test/loss"] = 100.0 * (seed + 1)
+    tables = study.tables()
+    frame = compute_convergence(tables.trials, tables.history)
+    test = frame[frame["split"] == "test"]
+    assert list(test["epoch"]) == [1, 2, 3, 4]
+    assert list(test["n"]) == [3, 3, 2, 2]  # the third seed has only come to 2 epochs
+    assert list(test["mean"]) == [200, 200, 150, 150]
+    assert set(test["series"]) == {"VAE"}
+
+
 def test_one_column_per_model_and_one_row_for_the_smallest_median_and_largest_latent_dimension(
     quickstart: SyntheticStudy, make_axes: MakeAxes
 ) -> None:

@@ -2,19 +2,76 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis.caption import caption
+from analysis import figures
+from analysis.caption import reading_note, trials_note
+from analysis.drawable import Drawable
 from analysis.elbo_by_latent_dim import compute_elbo_by_latent_dim
-from analysis.figures import FIGURES, draw_figures
-from analysis.tables import load_tables
+from analysis.figures import FIGURES, draw_comparison, draw_figures
+from analysis.objectives import COUNTED
+from analysis.series import NothingToDrawError, finished_with
+from analysis.tables import Tables, load_tables
 from tests.analysis.synthetic import SyntheticStudy
 
-NAMES = ["elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
-FILES = [f"{name}.{suffix}" for name in NAMES for suffix in ("png", "pdf")]
+ALWAYS = ["elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
+OF_SEARCHES = [
+    *("optimisation_history", "best_so_far", "hyperparameter_importance", "parallel_coordinates", "slices"),
+]
+
+
+def files_of(names: list[str]) -> list[str]:
+    return [f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")]
+
+
+def several_objectives() -> SyntheticStudy:
+    study = SyntheticStudy()
+    goals = {"objectives": '["val/rate", "val/distortion"]', "directions": '["minimize", "minimize"]'}
+    study.random_search(12, **{"sampler": "nsga2"} | goals)
+    return study
+
+
+def several_lengths() -> SyntheticStudy:
+    study = SyntheticStudy()
+    for epochs in (10, 20, 40):
+        study.grid([0.2], [8, 24], seeds=2, epochs=epochs)
+    return study
+
+
+def learning_rates_and_batch_sizes() -> SyntheticStudy:
+    study = SyntheticStudy()
+    for learning_rate in (1e-4, 1e-3):
+        for batch_size in (16, 64):
+            study.grid([0.2], [8], seeds=2, learning_rate=learning_rate, batch_size=batch_size)
+    return study
+
+
+def confirmed_search() -> SyntheticStudy:
+    study = SyntheticStudy()
+    study.random_search(12)
+    rows = [dict(row) for row in study.trials[1::2][:2]]
+    settings = ("model", "latent_dim", "alpha", "learning_rate", "batch_size")
+    for row in rows:
+        for phase, num_validation in (("select", 300), ("confirm", 0)):
+            for seed in (1, 2, 3):
+                study.add(
+                    **{name: row[name] for name in settings},
+                    **{"sampler": "random", "phase": phase, "num_validation": num_validation, "seed": seed},
+                )
+    return study
+
+
+DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
+    (several_objectives, [*ALWAYS, *OF_SEARCHES, "pareto_front"]),
+    (several_lengths, [*ALWAYS, "elbo_by_training_length"]),
+    (learning_rates_and_batch_sizes, [*ALWAYS, "learning_rate_by_batch_size"]),
+    (confirmed_search, [*ALWAYS, *OF_SEARCHES, "confirmed"]),
+]
 
 
 def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
@@ -22,7 +79,7 @@ def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
 ) -> None:
     heard: list[str] = []
     paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=heard.append)
-    assert [path.name for path in paths] == FILES
+    assert [path.name for path in paths] == files_of(ALWAYS)
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)
     assert heard[0] == "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf"
     assert paths[1].read_bytes().startswith(b"%PDF")
@@ -30,16 +87,75 @@ def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
         assert round(image.info["dpi"][0]) >= 150
 
 
-def test_the_same_tables_give_the_same_bytes(quickstart: SyntheticStudy, tmp_path: Path) -> None:
-    tables = load_tables(quickstart.write(tmp_path))
+@pytest.mark.parametrize("kind", ["quickstart", "random_search"])
+def test_the_same_tables_give_the_same_bytes(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    study: SyntheticStudy = request.getfixturevalue(kind)
+    tables = load_tables(study.write(tmp_path))
     first, second = (draw_figures(tables, tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-@pytest.mark.parametrize("shape", ["one_trial", "random_search"])
-def test_unusual_studies_are_drawn_whole(shape: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    study: SyntheticStudy = request.getfixturevalue(shape)
-    assert [path.name for path in draw_figures(study.tables(), tmp_path)] == FILES
+@pytest.mark.parametrize(("make_study", "names"), DRAWN)
+def test_each_kind_of_study_has_its_figures(
+    make_study: Callable[[], SyntheticStudy], names: list[str], tmp_path: Path
+) -> None:
+    tables = load_tables(make_study().write(tmp_path))
+    assert [path.name for path in draw_figures(tables, tmp_path / "figures")] == files_of(names)
+
+
+def test_the_kinds_of_studies_have_every_figure_between_them() -> None:
+    drawn = {name for _, names in DRAWN for name in names}
+    assert drawn == {figure.name for figure in FIGURES}
+
+
+def test_one_trial_is_drawn_whole(one_trial: SyntheticStudy, tmp_path: Path) -> None:
+    assert [path.name for path in draw_figures(one_trial.tables(), tmp_path)] == files_of(ALWAYS)
+
+
+@pytest.mark.parametrize("num", [1, 2])
+def test_a_search_that_has_just_begun_draws_what_it_can(num: int, tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.random_search(num)
+    names = {path.stem for path in draw_figures(study.tables(), tmp_path)}
+    assert {"optimisation_history", "best_so_far"} <= names
+    assert ("slices" in names) == (num > 1)
+
+
+def test_only_the_figure_of_all_phases_sees_the_trials_that_confirm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Tables] = {}
+
+    def make(name: str, *, all_phases: bool) -> Drawable:
+        def compute(tables: Tables) -> pd.DataFrame:
+            seen[name] = tables
+            raise NothingToDrawError("it only looks")
+
+        return Drawable(name, "", (), compute, lambda *_: None, all_phases=all_phases)
+
+    monkeypatch.setattr(figures, "FIGURES", [make("search", all_phases=False), make("all", all_phases=True)])
+    draw_figures(confirmed_search().tables(), tmp_path)
+    assert {name: len(tables.trials) for name, tables in seen.items()} == {"search": 12, "all": 24}
+    assert set(seen["search"].trials["phase"]) == {"search"}
+    assert {name: tables.history["trial_id"].nunique() for name, tables in seen.items()} == {"search": 12, "all": 24}
+
+
+def test_several_studies_are_compared_in_one_figure(tmp_path: Path) -> None:
+    studies = {}
+    for sampler in ("random", "tpe"):
+        study = SyntheticStudy()
+        study.random_search(5, sampler=sampler)
+        studies[f"of-{sampler}"] = study.tables()
+    heard: list[str] = []
+    paths = draw_comparison(studies, tmp_path / "new", on_figure=heard.append)
+    assert [path.name for path in paths] == files_of(["best_so_far"])
+    assert heard == ["best_so_far: best_so_far.png and best_so_far.pdf"]
+
+
+def test_a_comparison_that_cannot_be_drawn_says_why(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    heard: list[str] = []
+    assert draw_comparison({"a": quickstart.tables()}, tmp_path, on_figure=heard.append) == []
+    assert heard == ["best_so_far: not drawn, a grid trains every point, so nothing was searched"]
 
 
 def test_a_figure_that_cannot_be_drawn_is_reported_and_its_old_files_go(tmp_path: Path) -> None:
@@ -48,8 +164,8 @@ def test_a_figure_that_cannot_be_drawn_is_reported_and_its_old_files_go(tmp_path
     (tmp_path / "sparsity_by_alpha.png").write_text("of an earlier run")
     heard: list[str] = []
     paths = draw_figures(study.tables(), tmp_path, on_figure=heard.append)
-    assert [path.name for path in paths] == FILES[:6]
-    assert heard[-1] == "sparsity_by_alpha: not drawn, no finished trial has a value of alpha"
+    assert [path.name for path in paths] == files_of(ALWAYS[:3])
+    assert heard[3] == "sparsity_by_alpha: not drawn, no finished trial has a value of alpha"
     assert not (tmp_path / "sparsity_by_alpha.png").exists()
 
 
@@ -58,7 +174,8 @@ def test_a_study_without_finished_trials_draws_nothing_and_says_why(tmp_path: Pa
     study.add("vae", 8, 0, status="running")
     heard: list[str] = []
     assert draw_figures(study.tables(), tmp_path, on_figure=heard.append) == []
-    assert heard == [f"{figure.name}: not drawn, no trial has finished" for figure in FIGURES]
+    assert [line.split(": not drawn, ")[0] for line in heard] == [figure.name for figure in FIGURES]
+    assert heard[0] == "elbo_by_latent_dim: not drawn, no trial has finished"
 
 
 def test_a_failed_write_leaves_the_old_figure(
@@ -76,13 +193,17 @@ def test_a_failed_write_leaves_the_old_figure(
     assert old.read_text() == "old"
 
 
+def notes(trials: pd.DataFrame) -> list[str]:
+    shown = finished_with(trials, ["test/elbo"])
+    return [reading_note(compute_elbo_by_latent_dim(trials), shown), trials_note(trials, ["test/elbo"])]
+
+
 def test_the_caption_says_what_is_shown_and_what_is_left_out(quickstart: SyntheticStudy) -> None:
     for status in ("diverged", "diverged", "failed"):
         quickstart.add("vae", 8, 9, status=status)
     quickstart.trials[0]["test/elbo"] = float("nan")
     trials = quickstart.tables().trials
-    text = caption(trials, ["test/elbo"], compute_elbo_by_latent_dim(trials), width=200)
-    assert text.splitlines() == [
+    assert notes(trials) == [
         "Mean and 95% interval (Student t) over seeds.",
         "digits · 59 finished trials · 3 seeds · 30 epochs · left out: 2 diverged, 1 failed, 1 without test/elbo",
     ]
@@ -90,19 +211,28 @@ def test_the_caption_says_what_is_shown_and_what_is_left_out(quickstart: Synthet
 
 def test_the_caption_of_a_search_says_in_what_its_trials_differ(random_search: SyntheticStudy) -> None:
     trials = random_search.tables().trials
-    text = caption(trials, ["test/elbo"], compute_elbo_by_latent_dim(trials), width=200)
-    assert text.startswith("Each trial on its own, no means: trials differ in model, latent dimension, α,")
+    assert notes(trials)[0].startswith("Each trial on its own, no means: trials differ in model, latent dimension, α,")
 
 
+def test_the_caption_tells_trials_that_were_stopped_from_those_left_out() -> None:
+    study = SyntheticStudy()
+    study.random_search(4)
+    study.stop_early(1, epochs=5)
+    study.add_searched(0.0, status="diverged")
+    assert trials_note(study.tables().trials, [], COUNTED) == (
+        "digits · 3 finished trials · 1 stopped early · 1 seed · 5 to 30 epochs · left out: 1 diverged"
+    )
+
+
+# Seconds of the processor: others on the machine are not to fail it.
 MEASURE = """
 import json, resource, sys, time
-start = time.perf_counter()
 from pathlib import Path
 from analysis.figures import draw_figures
 from analysis.tables import load_tables
 draw_figures(load_tables(Path(sys.argv[1])), Path(sys.argv[1]) / "figures")
 print(json.dumps({
-    "seconds": time.perf_counter() - start,
+    "seconds": time.perf_counter(),
     "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     "unwanted": sorted({"ray", "torch", "mlflow", "optuna", "matplotlib.pyplot"} & set(sys.modules)),
 }))
@@ -124,7 +254,8 @@ def test_a_thousand_trials_of_a_hundred_epochs_take_ten_seconds_and_a_gigabyte_a
     output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     measured = json.loads(output)
     print(kind, measured)
-    assert len(list((tmp_path / "figures").iterdir())) == 8
+    names = ALWAYS if kind == "grid" else [*ALWAYS, *OF_SEARCHES]
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(names)
     assert measured["seconds"] <= 10
     assert measured["megabytes"] <= 1000
-    assert measured["unwanted"] == []
+    assert measured["unwanted"] == ([] if kind == "grid" else ["optuna"])  # for importances, and no more than that

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.tables import TableError, load_tables
+from analysis.tables import TableError, join_studies, load_tables, of_search
 from tests.analysis.synthetic import SyntheticStudy
 
 
@@ -45,6 +45,16 @@ def test_a_missing_column_is_named(folder: Path) -> None:
         load_tables(folder)
 
 
+@pytest.mark.parametrize(
+    "column", ["phase", "sampler", "scheduler", "objectives", "directions", "sharpness", "epochs_trained"]
+)
+def test_what_tells_how_a_study_searched_must_be_there(folder: Path, column: str) -> None:
+    file = folder / "trials.parquet"
+    pd.read_parquet(file).drop(columns=column).to_parquet(file)
+    with pytest.raises(TableError, match=rf"trials\.parquet has no column {column}; .*spikeslab collect"):
+        load_tables(folder)
+
+
 @pytest.mark.parametrize("column", ["latent_dim", "test/elbo", "train_seconds/total"])
 def test_text_in_a_column_of_numbers_is_refused(folder: Path, column: str) -> None:
     rewrite(folder / "trials.parquet", **{column: "many"})
@@ -68,6 +78,35 @@ def test_an_unknown_status_is_refused(folder: Path) -> None:
     rewrite(folder / "trials.parquet", status="done")
     with pytest.raises(TableError, match="column status has 'done', which is none of finished"):
         load_tables(folder)
+
+
+def test_an_unknown_phase_is_refused(folder: Path) -> None:
+    rewrite(folder / "trials.parquet", phase="test")
+    with pytest.raises(TableError, match="column phase has 'test', which is none of search, select, confirm"):
+        load_tables(folder)
+
+
+def test_a_study_with_held_out_images_has_no_test_loss_by_epoch(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.random_search(2)
+    assert "test/loss" not in pd.read_parquet(study.write(tmp_path) / "history.parquet")
+    history = load_tables(tmp_path).history
+    assert history["test/loss"].isna().all()
+    assert history["val/loss"].notna().all()
+
+
+def test_trials_of_the_search_are_told_from_those_that_confirm(quickstart: SyntheticStudy) -> None:
+    quickstart.add("vae", 8, 7, phase="select")
+    quickstart.add("vae", 8, 8, phase="confirm")
+    searched = of_search(quickstart.tables())
+    assert len(searched.trials) == 60
+    assert set(searched.history["trial_id"]) == set(searched.trials["trial_id"])
+
+
+def test_joined_studies_keep_their_rows_apart_by_name(quickstart: SyntheticStudy, one_trial: SyntheticStudy) -> None:
+    joined = join_studies({"a": quickstart.tables(), "b": one_trial.tables()})
+    assert joined.trials["study"].value_counts().to_dict() == {"a": 60, "b": 1}
+    assert joined.history["study"].value_counts().to_dict() == {"a": 60 * 30, "b": 30}
 
 
 def test_a_doubled_trial_is_refused(folder: Path) -> None:

@@ -86,6 +86,63 @@ def test_collect_sends_what_mlflow_lacks(spikeslab: Spikeslab, trained: Path) ->
     assert trials.mlflow_run_id.notna().all()
 
 
+SEARCH = """\
+# Which latent dimension is best? (a study for tests)
+name: NAME
+dataset: digits
+defaults: {hidden: [16], batch_size: 128, epochs: 2, num_validation: 250}
+space:
+  - {model: vae, latent_dim: {int: [2, 9]}}
+search: {sampler: SAMPLER, num_trials: 3}
+evaluate: [elbo]
+"""
+
+
+def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Path) -> None:
+    for name, sampler in (("first", "random"), ("second", "quasirandom")):
+        text = SEARCH.replace("NAME", name).replace("SAMPLER", sampler)
+        (folder / f"{name}.yaml").write_text(text + "confirm: {top: 2, seeds: [0, 1]}\n")
+    early = spikeslab("best", "first.yaml")
+    assert (early.returncode, early.stderr.count("\n")) == (2, 1)
+    assert "trials.parquet does not exist" in early.stderr
+    for name in ("first", "second"):
+        assert spikeslab("run", f"{name}.yaml").returncode == 0
+
+    found = spikeslab("best", "first")
+    assert found.returncode == 0, found.stderr
+    assert "first on digits, confirmed over 2 seeds, on all training images" in found.stdout
+    assert re.search(r"winner  VAE.*\n.*test ELBO .* nats per image, 2 seeds", found.stdout)
+    assert re.search(r"paired by seed: .*(they differ|no sign that they differ)", found.stdout)
+    trials = pd.read_parquet(folder / "results/first/trials.parquet")
+    assert sorted(trials.phase) == ["confirm"] * 4 + ["search"] * 3 + ["select"] * 2
+    checkpoints = re.findall(r"Checkpoint, seed \d: (.*)", found.stdout)
+    assert len(checkpoints) == 2
+    assert all((folder / path).is_file() for path in checkpoints)
+    compared = spikeslab("compare", "first", "second")
+    assert compared.returncode == 0, compared.stderr
+    assert (folder / "comparison" / "best_so_far.png").is_file()
+
+    (folder / "results/second/study.yaml").write_text(text)
+    reported = spikeslab("report", "second")
+    assert reported.returncode == 0, reported.stderr
+    markdown = (folder / "results/report/report.md").read_text()
+    assert "Which latent dimension is best? (a study for tests)" in markdown
+    assert "winner, chosen on validation images" in markdown
+    assert "<img src=" in (folder / "results/report/report.html").read_text()
+
+    # The settings are a study as they stand, and its trial is the confirmed one.
+    space = found.stdout[found.stdout.index("space:") : found.stdout.index("Checkpoint")]
+    (folder / "again.yaml").write_text(f"name: first\ndataset: digits\n{space}evaluate: [elbo]\n")
+    assert "1 of 1 trials done (nothing to train)" in spikeslab("run", "again.yaml").stdout
+
+
+def test_a_study_that_chooses_nothing_has_no_best(spikeslab: Spikeslab, trained: Path) -> None:
+    done = spikeslab("best", "tiny.yaml")
+    assert done.returncode == 2
+    assert "tiny: its trials are compared by test/loss" in done.stderr
+    assert "add confirm: {top: 5}" in done.stderr
+
+
 def test_data_commands(spikeslab: Spikeslab, folder: Path) -> None:
     listed = spikeslab("data", "list")
     assert listed.returncode == 0

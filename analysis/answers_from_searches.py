@@ -1,0 +1,53 @@
+"""What a search whose best configurations were trained again answers of the open questions."""
+
+import pandas as pd
+
+from analysis.configurations import short_labels, short_value
+from analysis.confirmed import compare_best, compute_confirmed
+from analysis.drawing import plural
+from analysis.objectives import goals
+from analysis.tables import Tables
+from analysis.wording import with_interval
+
+CHOSEN = ("alpha", "latent_dim", "learning_rate", "batch_size", "epochs")  # what a reader wants of a winner
+NO_SEARCH = "no study here searches, or trains its best configurations again to confirm them"
+
+
+def is_search(tables: Tables) -> bool:
+    """Whether the study looks for one best configuration; where it trades objectives off, there is none."""
+    trials = tables.trials
+    is_one = (trials["sampler"] != "grid").any() or (trials["phase"] == "confirm").any()
+    return bool(is_one) and len(goals(trials)) == 1
+
+
+def say_confirmed_learning_rate(tables: Tables) -> str:
+    """The learning rate of the confirmed winner, with what it goes with."""
+    best = compute_confirmed(tables.trials, tables.history).iloc[0]
+    rate, size = short_value(best["learning_rate"]), short_value(best["batch_size"])
+    return f"the confirmed winner has learning rate {rate}, with batch size {size} ({_describe(best)})."
+
+
+def say_winner(tables: Tables) -> str:
+    """The confirmed winner, the runner-up, and whether they differ."""
+    confirmed = compute_confirmed(tables.trials, tables.history)
+    best, two = confirmed.iloc[0], compare_best(confirmed)
+    text = f"the winner, chosen on validation images, is {_describe(best)}, with test ELBO {_test(best)}."
+    if two.runner_up is None:
+        return f"{text} No other configuration was confirmed."
+    text += f" Runner-up: {_describe(confirmed.iloc[1])}, with test ELBO {_test(confirmed.iloc[1])}."
+    if two.difference is None or two.low is None or two.high is None:
+        return f"{text} They have {plural(two.num_seeds, 'seed')} in common, too few to tell whether they differ."
+    gain = with_interval(two.difference, two.low, two.high)
+    verdict = "they differ" if two.differs else "no sign that they differ"
+    return f"{text} Winner less runner-up, paired over {plural(two.num_seeds, 'seed')}: {gain}, so {verdict}."
+
+
+def _describe(row: pd.Series) -> str:
+    return short_labels(pd.DataFrame([row]), CHOSEN)[0]
+
+
+def _test(row: pd.Series) -> str:
+    if not row["test_n"]:
+        return "not yet measured"
+    value = with_interval(row["test_mean"], row["test_low"], row["test_high"])
+    return f"{value} nats per image over {plural(int(row['test_n']), 'seed')}"

@@ -1,0 +1,104 @@
+"""From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from analysis.caption import caption, reading_note, trials_note
+from analysis.series import NothingToDrawError, finished_with
+from analysis.style import QUIET, drawing_style
+from analysis.tables import Tables
+
+# No date and no version of matplotlib in the files: the same tables give the same bytes.
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+CHARACTERS_PER_INCH = 14  # of the caption
+LEGEND_WIDTH = 3.0  # inches
+
+
+@dataclass(frozen=True)
+class Drawable:
+    """One figure: named after the module that computes and plots it. `needs`: columns of the trials.
+
+    `shows`: the statuses of the trials in it. `note`: how to read it, from the frame; without one, how means
+    over seeds are read. It sees the trials of the search, or with `all_phases` also those trained again after it.
+    """
+
+    name: str
+    title: str
+    needs: Sequence[str]
+    compute: Callable[[Tables], pd.DataFrame]
+    plot: Callable[[pd.DataFrame, np.ndarray], None]
+    shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda _: (1, 1)
+    panel_size: tuple[float, float] = (6.0, 4.6)  # inches
+    shares: str = "xy"  # axes that the panels of a row have in common
+    shows: Sequence[str] = ("finished",)
+    note: Callable[[pd.DataFrame], str] | None = None
+    all_phases: bool = False
+
+
+def draw(drawable: Drawable, tables: Tables, folder: Path, on_figure: Callable[[str], None] | None) -> list[Path]:
+    """Write one figure to `folder`, if the tables can support it; return its paths.
+
+    `on_figure` hears its files, or why it was not drawn. Then files that an earlier run left of it are removed:
+    they would show other trials than their neighbours.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    say = on_figure or (lambda _: None)
+    files = [folder / f"{drawable.name}.{suffix}" for suffix in FORMATS]
+    try:
+        frame = drawable.compute(tables)
+    except NothingToDrawError as reason:
+        for file in files:
+            file.unlink(missing_ok=True)
+        say(f"{drawable.name}: not drawn, {reason}")
+        return []
+    with drawing_style():
+        figure = _compose(drawable, frame, tables)
+        for file in files:
+            _save(figure, file)
+    say(f"{drawable.name}: {' and '.join(file.name for file in files)}")
+    return files
+
+
+def _compose(drawable: Drawable, frame: pd.DataFrame, tables: Tables) -> Figure:
+    """Title above, panels, caption below."""
+    rows, columns = drawable.shape(frame)
+    width, height = drawable.panel_size
+    size = (columns * width + LEGEND_WIDTH, rows * height + 1.0)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    share: dict[str, Any] = {f"share{axis}": "row" for axis in drawable.shares}
+    axes = figure.subplots(rows, columns, squeeze=False, **share)
+    drawable.plot(frame, axes)
+    figure.suptitle(drawable.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    text = caption(_notes(drawable, frame, tables.trials), width=int(CHARACTERS_PER_INCH * size[0]))
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
+    figure.draw_without_rendering()  # lay it out once, not again for each format
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _notes(drawable: Drawable, frame: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
+    """What stands under the figure."""
+    how = drawable.note(frame) if drawable.note else reading_note(frame, finished_with(trials, drawable.needs))
+    return [how, trials_note(trials, drawable.needs, drawable.shows)]
+
+
+def _save(figure: Figure, file: Path) -> None:
+    """Write to a temporary name and rename, so that a reader never meets half a file."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(part, format=file.suffix[1:], metadata=FORMATS[file.suffix[1:]])
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+# ruff: noqa: RUF001  (a minus sign, meant as one)
+import pytest
+
+from analysis.wording import decimal, markdown_table, with_interval
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"), [(-99.46, 1, "−99.5"), (0.25, 2, "0.25"), (-0.04, 1, "0.0"), (12.0, 0, "12")]
+)
+def test_a_number_has_a_minus_sign_unless_it_reads_zero(value: float, decimals: int, text: str) -> None:
+    assert decimal(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (-99.4567, -99.6867, -99.2267, "−99.46 (−99.69 to −99.23)"),
+        (-99.4567, -102.4567, -96.4567, "−99.5 (−102.5 to −96.5)"),
+        (-99.4567, -129.4567, -69.4567, "−99 (−129 to −69)"),
+        (1.0, 0.9999, 1.0001, "1.00 (1.00 to 1.00)"),
+        (5.0, 5.0, 5.0, "5.00 (5.00 to 5.00)"),
+        (-99.4567, NAN, NAN, "−99.5"),
+    ],
+)
+def test_digits_follow_the_width_of_the_interval(mean: float, low: float, high: float, text: str) -> None:
+    assert with_interval(mean, low, high) == text
+
+
+def test_epochs_can_be_given_whole() -> None:
+    assert with_interval(38.33, 30.1, 46.6, most=0) == "38 (30 to 47)"
+    assert with_interval(38.33, NAN, NAN, most=0) == "38"
+
+
+def test_a_table_in_markdown() -> None:
+    assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

@@ -1,0 +1,197 @@
+"""Searches that are killed, and what samplers and schedulers are worth: minutes of training. `make slow` runs these."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from harness.mlflow_store import MlflowStore
+from tests.e2e.conftest import Spikeslab, command
+
+pytestmark = pytest.mark.slow
+
+STUDY = """\
+# Which settings are best? (a study for tests)
+name: search
+dataset: digits
+defaults: {hidden: [64], batch_size: 64, epochs: 27, num_validation: 250, gamma_link: sigmoid}
+space:
+  - model: vsc
+    latent_dim: {int: [2, 32]}
+    alpha: {loguniform: [0.01, 0.5]}
+    learning_rate: {loguniform: [1.0e-4, 3.0e-2]}
+evaluate: [elbo]
+"""
+TPE = STUDY + "search: {sampler: tpe, num_trials: 24}\n"
+NSGA2 = STUDY + "search: {sampler: nsga2, num_trials: 16, metric: [val/rate, val/distortion]}\n"
+MEDIAN = STUDY + "search: {sampler: random, num_trials: 16}\nscheduler: {name: median, grace_epochs: 3}\n"
+HYPERBAND = STUDY + "search: {sampler: random, num_trials: 16}\nscheduler: {name: hyperband, reduction_factor: 3}\n"
+PBT = (
+    STUDY.replace("latent_dim: {int: [2, 32]}", "latent_dim: 8").replace("{loguniform: [0.01, 0.5]}", "0.2")
+    + "search: {sampler: quasirandom, num_trials: 8}\nscheduler: {name: pbt, interval: 5}\n"
+)
+
+
+def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command("run", "search.yaml"),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill_while_training(folder: Path, environment: dict[str, str], rng: random.Random) -> int:
+    """Start the study, kill it at a random moment while it trains; returns how many trials had ended by then."""
+    process = start(folder, environment)
+    before = count_stored(folder)
+    while count_stored(folder) <= before and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(rng.uniform(0.0, 3.0))
+    was_running = process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert was_running, "it ended before it could be killed: give the study more to do"
+    time.sleep(1.0)
+    return len(list(folder.glob("results/search/trials/*/result-*.json")))
+
+
+def count_stored(folder: Path) -> int:
+    return sum(path.stat().st_mtime_ns for path in folder.glob("results/search/trials/*/*") if path.name != "log.txt")
+
+
+def check_runs(folder: Path, num_trials: int) -> pd.DataFrame:
+    """Tables and MLflow agree: each trial once, each of its epochs once."""
+    trials = pd.read_parquet(folder / "results/search/trials.parquet")
+    history = pd.read_parquet(folder / "results/search/history.parquet")
+    assert len(trials) == num_trials
+    assert trials.trial_id.is_unique
+    assert not history.duplicated(["trial_id", "epoch"]).any()
+    store = MlflowStore("search", folder / "results", create=False)
+    runs = store._search("tags.`spikeslab.kind` = 'trial'")
+    assert sorted(r.data.tags["spikeslab.trial_id"] for r in runs) == sorted(trials.trial_id)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    return trials
+
+
+def test_a_tpe_search_killed_three_times_has_every_trial_once_and_told_each_once(
+    folder: Path, environment: dict[str, str], spikeslab: Spikeslab
+) -> None:
+    (folder / "search.yaml").write_text(TPE)
+    rng = random.Random(20261124)
+    ended = [kill_while_training(folder, environment, rng) for _ in range(3)]
+    print("trials ended at each kill:", ended)
+    done = spikeslab("run", "search.yaml", timeout=600)
+    assert done.returncode == 0, done.stderr
+    trials = check_runs(folder, 24)
+    assert spikeslab("run", "search.yaml").stdout.count("nothing to train") == 1
+
+    storage = f"sqlite:///{folder / 'results/search/optuna.db'}"
+    (name,) = optuna.get_all_study_names(storage)
+    told = optuna.load_study(study_name=name, storage=storage).trials
+    known = [t for t in told if "trial_id" in t.user_attrs]
+    assert sorted(t.user_attrs["trial_id"] for t in known) == sorted(trials.trial_id)
+    assert {t.state for t in known} == {TrialState.COMPLETE}
+    history = pd.read_parquet(folder / "results/search/history.parquet")
+    last = history[history.epoch == 27].set_index("trial_id")["val/elbo"].to_dict()
+    assert {t.user_attrs["trial_id"]: t.value for t in known} == last
+    # What was asked for but never known to us is given up, and told so.
+    assert {t.state for t in told if t not in known} <= {TrialState.FAIL}
+    check_dashboard(storage)
+
+
+def check_dashboard(storage: str) -> None:
+    """optuna-dashboard opens the storage and shows the study."""
+    port = "18471"
+    program = str(Path(sys.executable).parent / "optuna-dashboard")
+    server = subprocess.Popen(
+        [program, storage, "--host", "127.0.0.1", "--port", port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5) as answer:
+                    content = answer.read().decode()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "optuna-dashboard did not answer"
+                time.sleep(0.3)
+        assert '"study_name": "search-' in content or '"study_name":"search-' in content, content[:300]
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_trials"),
+    [(PBT, 8), (HYPERBAND, 16), (MEDIAN, 16), (NSGA2, 16)],
+    ids=["pbt", "hyperband", "median", "nsga2"],
+)
+def test_it_goes_on_after_a_kill_with_one_run_per_trial(
+    folder: Path, environment: dict[str, str], spikeslab: Spikeslab, text: str, num_trials: int
+) -> None:
+    (folder / "search.yaml").write_text(text)
+    kill_while_training(folder, environment, random.Random(text))
+    done = spikeslab("run", "search.yaml", timeout=600)
+    assert done.returncode == 0, done.stderr
+    trials = check_runs(folder, num_trials)
+    assert set(trials.status) <= {"finished", "stopped"}
+
+
+# What samplers and schedulers are worth
+
+REPETITIONS, NUM_TRIALS = 5, 60
+SEARCHES: dict[str, str] = {
+    "random": "search: {sampler: random, num_trials: 60, seed: SEED}\n",
+    "tpe": "search: {sampler: tpe, num_trials: 60, seed: SEED}\n",
+    "random, asha": (
+        "search: {sampler: random, num_trials: 60, seed: SEED}\n"
+        "scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}\n"
+    ),
+}
+
+
+def test_tpe_is_at_least_as_good_as_random_and_asha_needs_two_fifths_of_the_epochs(
+    folder: Path, spikeslab: Spikeslab
+) -> None:
+    rows: list[dict[str, Any]] = []
+    for name, search in SEARCHES.items():
+        for seed in range(REPETITIONS):
+            study = f"{name.replace(', ', '-')}-{seed}"
+            text = STUDY.replace("name: search", f"name: {study}") + search.replace("SEED", str(seed))
+            (folder / f"{study}.yaml").write_text(text)
+            done = spikeslab("run", f"{study}.yaml", timeout=1200)
+            assert done.returncode == 0, done.stderr
+            trials = pd.read_parquet(folder / f"results/{study}/trials.parquet")
+            history = pd.read_parquet(folder / f"results/{study}/history.parquet")
+            assert len(trials) == NUM_TRIALS
+            last = history.sort_values("epoch").groupby("trial_id")["val/elbo"].last()
+            finished = trials.trial_id[trials.status == "finished"]
+            best = last[finished].max()
+            rows.append({"search": name, "seed": seed, "best val/elbo": best, "epochs": trials.epochs_trained.sum()})
+    table = pd.DataFrame(rows)
+    print(f"\n{table.to_string(index=False, float_format='%.2f')}")
+    best = {name: median(own["best val/elbo"]) for name, own in table.groupby("search")}
+    epochs = {name: own["epochs"].sum() for name, own in table.groupby("search")}
+    print({name: (round(best[name], 2), int(epochs[name])) for name in best})
+    names = [f"{name.replace(', ', '-')}-{seed}" for name in SEARCHES for seed in range(REPETITIONS)]
+    assert spikeslab("compare", *names, "--out", "comparison").returncode == 0
+    assert (folder / "comparison" / "best_so_far.png").exists()
+    assert best["tpe"] >= best["random"]
+    assert best["random, asha"] >= best["random"] - 0.5
+    assert epochs["random, asha"] <= 0.4 * epochs["random"]
