@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.study import Resources
+from harness.sections import Resources
 
 PROBE_SECONDS = 5.0
 START_ONE = "start one with `ray start --head`, or leave --address out to use this machine"

@@ -13,7 +13,8 @@ from statistics import fmean
 
 from harness.ledger import Result, Trial, TrialFolder
 from harness.search import ListSource, Source, is_open, order_trials
-from harness.study import Confirm, Study
+from harness.sections import Confirm
+from harness.study import Study
 
 
 class ConfirmingSource:

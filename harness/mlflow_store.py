@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError
 from harness.files import locked
 from harness.ledger import CHECKPOINT, Result, Row, Trial, TrialFolder
-from harness.study import EVALUATION_METRICS
+from harness.metrics import EVALUATION_METRICS
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:

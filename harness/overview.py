@@ -14,7 +14,8 @@ from harness.files import is_locked
 from harness.ledger import Result, Trial, TrialFolder
 from harness.progress import format_duration
 from harness.search import count_epochs_to_train, is_open, make_source
-from harness.study import ADAPTIVE_SAMPLERS, Study
+from harness.sections import ADAPTIVE_SAMPLERS
+from harness.study import Study
 
 PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 

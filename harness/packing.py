@@ -2,7 +2,8 @@
 
 from harness.datasets import Dataset
 from harness.errors import InputError
-from harness.study import Resources, Study
+from harness.sections import Resources
+from harness.study import Study
 from models.settings import TrialSettings
 
 MAX_PACKED = 128

@@ -24,7 +24,8 @@ from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
 from harness.search import Source, count_epochs_to_train, is_open, make_source
-from harness.study import ADAPTIVE_SAMPLERS, Resources, Study
+from harness.sections import ADAPTIVE_SAMPLERS, Resources
+from harness.study import Study
 from harness.tracking import Tracker
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger import Result, Trial, TrialFolder, needs_training
-from harness.study import ADAPTIVE_SAMPLERS, Study
+from harness.sections import ADAPTIVE_SAMPLERS
+from harness.study import Study
 
 
 class Source(Protocol):

@@ -6,7 +6,8 @@ from harness import packing
 from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.packing import choose_packing, settle_resources
-from harness.study import Resources, Study
+from harness.sections import Resources
+from harness.study import Study
 from models.fused import Family, Stack
 from models.settings import TrialSettings
 from models.training import init_state

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.study import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
+from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from models.settings import TrialSettings
 from tests.harness.small_studies import ALPHA, LATENTS, RANDOM, SEEDS, TPE, edit, load
 

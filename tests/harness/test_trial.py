@@ -13,7 +13,7 @@ import torch
 from harness import trial as trial_module
 from harness.datasets import Dataset, load_dataset
 from harness.ledger import Measures, Result, Row, Trial, TrialFolder, read_checkpoint
-from harness.study import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
+from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.trial import Images, run_trial
 from models.autoencoder import Elbo
 from models.settings import TrialSettings

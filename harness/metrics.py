@@ -1,0 +1,21 @@
+"""What trials measure, by the names that tables, MLflow and study files use."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Evaluation = Literal["elbo", "iw_bound", "sparsity"]
+TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")
+TEST_METRICS = ("test/loss",)
+VALIDATION_METRICS = ("val/loss", "val/elbo", "val/rate", "val/distortion", "val/nonzero_fraction")
+COST_METRICS = ("train_seconds",)
+EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
+    "elbo": ("test/elbo", "test/elbo_relaxed", "test/rate", "test/distortion"),
+    "iw_bound": ("test/iw_bound",),
+    "sparsity": ("code/slab_prob", "code/nonzero_fraction", "code/hoyer", "code/active_units"),
+}
+LOWER_IS_BETTER = ("loss", "rate", "distortion", "nonzero_fraction", "train_seconds")
+
+
+def mode_of(metric: str) -> Literal["max", "min"]:
+    """Whether more or less of a metric is better."""
+    return "min" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"

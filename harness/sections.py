@@ -1,0 +1,138 @@
+"""The sections of a study's file: how it searches, what it stops early or confirms, what a trial takes."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+ADAPTIVE_SAMPLERS = ("tpe", "gp", "cmaes", "nsga2")
+
+
+class Frozen(BaseModel):
+    """A section that knows its fields and does not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _check_metric(value: Any) -> str | tuple[str, ...] | None:
+    names = value if isinstance(value, list | tuple) else [value]
+    if value is not None and not (names and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"{value!r} should be the name of a metric, such as val/elbo, or a list of names")
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Search(Frozen):
+    """How configurations are chosen from the space."""
+
+    sampler: Literal["grid", "random", "quasirandom", "tpe", "gp", "cmaes", "nsga2"] = Field(
+        default="grid",
+        description="grid: all of the space; random; quasirandom: Sobol points; and Optuna's: tpe, tree-structured "
+        "Parzen estimator; gp, Gaussian process; cmaes, CMA-ES; nsga2, NSGA-II, for several metrics",
+    )
+    num_trials: int | None = Field(default=None, ge=1, description="configurations to sample (not with grid)")
+    metric: Annotated[
+        str | tuple[str, ...] | None,
+        PlainValidator(_check_metric),
+        PlainSerializer(lambda metric: list(metric) if isinstance(metric, tuple) else metric),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    ] = Field(
+        default=None,
+        description="what an adaptive sampler or scheduler steers by; for nsga2 and tpe it may be a list",
+    )
+    mode: Literal["max", "min"] | None = Field(default=None, description="max for bounds, min for losses")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the sampler")
+
+
+Perturbable = Literal["learning_rate", "beta", "sharpness"]
+SCHEDULER_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "fifo": (),
+    "asha": ("grace_epochs", "reduction_factor"),
+    "hyperband": ("grace_epochs", "reduction_factor"),
+    "median": ("grace_epochs",),
+    "pbt": ("interval", "perturb"),
+}
+MIN_POPULATION = 4
+"""The worst quarter of a population takes over from the best quarter."""
+
+
+class Scheduler(Frozen):
+    """Which trials are stopped early, or changed while they train."""
+
+    name: Literal["fifo", "asha", "hyperband", "median", "pbt"] = Field(
+        default="fifo",
+        description="fifo: none; asha: successive halving; hyperband: the same in brackets of different patience, "
+        "asynchronously; median: those below the median of the others; pbt: population-based training",
+    )
+    grace_epochs: int = Field(default=1, ge=1, description="asha, hyperband, median: no trial stops before this epoch")
+    reduction_factor: int = Field(default=4, ge=2, description="asha, hyperband: one in so many goes on at each rung")
+    interval: int = Field(default=5, ge=1, description="pbt: epochs of a generation")
+    perturb: tuple[Perturbable, ...] = Field(
+        default=("learning_rate",),
+        strict=False,
+        description="pbt: the settings that it changes",
+        json_schema_extra={"minItems": 1, "uniqueItems": True},
+    )
+
+
+class Confirm(Frozen):
+    """Train the best configurations again, over seeds.
+
+    Twice: with the validation images held out, where the best mean is the winner; and on all training images, where
+    the mean of the test ELBO is the study's answer.
+    """
+
+    top: int = Field(default=5, ge=1, le=100, description="so many of the best configurations")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2, 3, 4),
+        strict=False,
+        description="each of them is trained once per seed",
+        json_schema_extra={"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+    )
+
+
+def _check_gpu(value: Any) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} should be a number greater than or equal to 0, such as 0.05, or auto")
+    return float(value)
+
+
+class Resources(Frozen):
+    """What one trial takes of the machine."""
+
+    cpu: float | None = Field(
+        default=None,
+        gt=0,
+        description="processor cores, fractions allowed; default 1, or 0.05 for a trial that shares a graphics card",
+    )
+    gpu: Annotated[
+        float | Literal["auto"],
+        PlainValidator(_check_gpu),
+        WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}),
+    ] = Field(
+        default=0.0,
+        description="graphics cards, fractions allowed; 0 trains on the CPU, auto packs as many trials as fit",
+    )
+    fuse: Literal["auto", "never"] = Field(
+        default="auto",
+        description="auto: trials that share a graphics card, or a core, train as one stacked model; never: each alone",
+    )
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether trials that share a device train together."""
+        shares = self.gpu == "auto" or 0 < self.gpu < 1 or (self.gpu == 0 and self.num_cpus < 1)
+        return self.fuse == "auto" and shares
+
+    @property
+    def num_cpus(self) -> float:
+        """Cores that a trial takes."""
+        return self.cpu or (0.05 if self.gpu == "auto" or 0 < self.gpu < 1 else 1)
+
+
+def check_seeds(field: str, seeds: tuple[int, ...]) -> None:
+    """Refuse seeds that are none, or not each their own."""
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"{field}: give at least one whole number from 0, each once, such as [0, 1, 2]")
