@@ -57,14 +57,15 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     """Add to each trial its series: trials alike in every setting but the seed and those in `apart_from`.
 
     series: ordered label. variant: number of the series among those of one model and alpha. individual:
-    there are too many series (more than MAX_SERIES), or more than a few that hold one trial each, as after a
-    search; so trials stand alone and `series` is the model.
+    there are too many series (more than MAX_SERIES), or more than a few that hold one trial each, or any such after
+    a search; so trials stand alone and `series` is the model.
     """
     named = [name for name in ("model", "alpha") if name not in apart_from]
     varying = varying_settings(trials, apart_from=[*named, *apart_from])
     group = trials.groupby([*named, *varying], dropna=False).ngroup()
     first = trials.assign(group=group).drop_duplicates("group").sort_values("group")
-    individual = len(first) > MAX_SERIES or (bool(varying) and MAX_SINGLES < len(first) == len(trials))
+    max_singles = MAX_SINGLES if (trials["sampler"] == "grid").all() else 1
+    individual = len(first) > MAX_SERIES or (bool(varying) and max_singles < len(first) == len(trials))
     shown = ["model"] if individual else [*named, *varying]
     labels = [", ".join(_parts(row, shown)) for row in first[shown].to_dict("records")]
     variants = first.groupby(named, dropna=False).cumcount().to_numpy()

@@ -104,3 +104,12 @@ def test_nothing_to_draw_says_why(quickstart: SyntheticStudy, change: dict[str, 
 )
 def test_spread_keeps_the_smallest_the_median_and_the_largest(num: int, expected: list[int]) -> None:
     assert spread([*range(8, 201, 8), 8], num) == expected
+
+
+@pytest.mark.parametrize(("sampler", "individual"), [("grid", False), ("tpe", True)])
+def test_even_a_few_trials_of_a_search_stand_alone(sampler: str, individual: bool) -> None:
+    study = SyntheticStudy()
+    for rate in (0.00012345678, 0.0023456789):
+        study.add("vae", 8, 0, learning_rate=rate, sampler=sampler)
+    rows = assign_series(study.tables().trials, apart_from=["latent_dim"])
+    assert set(rows["individual"]) == {individual}
