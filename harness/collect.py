@@ -83,8 +83,9 @@ def _collect(study: Study, dataset: Dataset, folder: Path) -> Collected:
             store.download_checkpoint(trial_id, place)
             place.write_result(result)
             num_restored += 1
-    # In the order of the plan; a sampler whose history is lost has no plan, so all its trials are taken.
-    order = [t.trial_id for t in planned] or list(trials)
+    # In the order of the plan, read again: only with the results is known which trials confirm the best. A sampler
+    # whose history is lost has no plan, so all its trials are taken.
+    order = [t.trial_id for t in make_source(study, dataset, folder, read_only=True).trials] or list(trials)
     kept = [trials[trial_id] for trial_id in order if trial_id in trials]
     if not kept:
         raise InputError(f"{folder}: neither it nor MLflow has a trial of this study as its file stands; run it first")

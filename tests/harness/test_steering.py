@@ -1,6 +1,7 @@
 """Studies that steer themselves, under Ray: lengths that share a training, schedulers, populations, confirmation."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from harness import runner
+from harness.collect import collect_study
 from harness.datasets import Dataset, load_dataset
 from harness.mlflow_store import MlflowStore
 from harness.runner import Outcome
@@ -181,11 +183,18 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
     assert set(trials[trials.phase == "confirm"].num_validation) == {0}
     confirmed = history[history.trial_id.isin(trials[trials.phase == "confirm"].trial_id)]
     assert confirmed["val/elbo"].isna().all()
-    assert {r.data.tags["spikeslab.phase"] for r in runs_of(tmp_path / "results", "confirm")} == {
-        "search",
-        "select",
-        "confirm",
-    }
+    tags = {r.data.tags["spikeslab.phase"] for r in runs_of(tmp_path / "results", "confirm")}
+    assert tags == {"search", "select", "confirm"}
+
+    # All of it can be had back from MLflow.
+    for path in (tmp_path / "results" / "confirm").glob("*.parquet"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "results" / "confirm" / "trials")
+    assert collect_study(study, tmp_path / "results").num_restored == 11
+    again, history_again = read(tmp_path / "results" / "confirm")
+    pd.testing.assert_frame_equal(again, trials)
+    assert len(history_again) == len(history)
+    assert run(study)[0].num_trained == 0
 
 
 def test_the_test_set_never_steers(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
