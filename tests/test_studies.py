@@ -1,6 +1,7 @@
 """The files in studies/: each loads and asks a question; their JSON schema is current and sees what it can."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.harness.small_studies import GOOD, WRONG_FIELDS, Wrong
 
 FOLDER = Path(__file__).parents[1] / "studies"
 FILES = sorted(FOLDER.glob("*.yaml"))
+README = FOLDER.parent / "README.md"
 SCHEMA = FOLDER / "schema.json"
 REGENERATE = (
     'studies/schema.json is not current; write it anew with: .venv/bin/python -c "from harness.study_file import '
@@ -34,6 +36,9 @@ def read(text: str) -> dict[str, Any]:
 
 def test_the_studies_that_the_readme_names_are_there() -> None:
     needed = {"quickstart", "elbo-vs-latent-dim", "reference-check", "example-random", "example-tpe"}
+    searches = ["open-hyperparameters-vae", "open-hyperparameters-vsc", "learning-rate-by-batch-size"]
+    for name in [*searches, "training-length", "rate-distortion"]:
+        needed |= {name, f"{name}-quick"}
     assert needed <= {path.stem for path in FILES}
     assert list(FOLDER.glob("*.yml")) == []  # which no test here would see
 
@@ -67,6 +72,16 @@ def test_a_study_has_trials_that_its_dataset_can_have(path: Path, tmp_path: Path
 def test_a_study_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
     (tmp_path / "again.yaml").write_text(dump_study(load_study(path)))
     assert load_study(tmp_path / "again.yaml") == load_study(path)
+
+
+def test_the_studies_that_the_readme_shows_are_studies(tmp_path: Path) -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    studies = [text for text in shown if "name: " in text]
+    assert len(studies) == 2
+    for text in studies:
+        path = tmp_path / "study.yaml"
+        path.write_text(text)
+        assert load_study(path).name in README.read_text()
 
 
 # The JSON schema
