@@ -71,6 +71,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     """
     if not (trials["phase"] == "confirm").any():
         raise NothingToDrawError("no configuration was trained again to confirm it")
+    if "test/elbo" not in trials:
+        raise NothingToDrawError("no trial has a test ELBO, which elbo among what it evaluates gives")
     objective, is_maximised = goals(trials)[0]
     rows = trials.reset_index(drop=True)
     rows["configuration"] = number_configurations(rows, apart_from=["num_validation"])

@@ -9,7 +9,8 @@ from harness.files import locked, write_text_atomically
 from harness.ledger import TrialFolder, build_tables, write_tables
 from harness.mlflow_store import MlflowStore, tracking_uri
 from harness.provenance import describe_provenance
-from harness.search import make_source
+from harness.search import HISTORY_FILE, make_source
+from harness.sections import ADAPTIVE_SAMPLERS
 from harness.study import SLUG, Study
 from harness.study_file import find_study, load_study
 
@@ -83,10 +84,12 @@ def _collect(study: Study, dataset: Dataset, folder: Path) -> Collected:
             store.download_checkpoint(trial_id, place)
             place.write_result(result)
             num_restored += 1
+    if study.search.sampler in ADAPTIVE_SAMPLERS and not (folder / HISTORY_FILE).exists():
+        store.download_parent_file(HISTORY_FILE, folder)
     # In the order of the plan, read again: only with the results is known which trials confirm the best. A sampler
     # whose history is lost has no plan, so all its trials are taken.
-    order = [t.trial_id for t in make_source(study, dataset, folder, read_only=True).trials] or list(trials)
-    kept = [trials[trial_id] for trial_id in order if trial_id in trials]
+    again = make_source(study, dataset, folder, read_only=True).trials or [trial for trial, _ in trials.values()]
+    kept = [(trial, trials[trial.trial_id][1]) for trial in again if trial.trial_id in trials]
     if not kept:
         raise InputError(f"{folder}: neither it nor MLflow has a trial of this study as its file stands; run it first")
     tables = write_tables(folder, build_tables(study, kept, store.run_ids))

@@ -146,6 +146,11 @@ def _check_confirm(study: "Study") -> None:
         raise ValueError("confirm: several metrics have no one best; remove it, or search by one metric")
     if not study.metric.startswith("val/"):
         raise ValueError(f"confirm: the best is chosen on validation images, not by {study.metric}; use val/elbo")
+    if study.scheduler.name != "fifo" and len(study.seeds) > 1:
+        raise ValueError(
+            f"seeds: {study.scheduler.name} stops some seeds of a configuration and not others; search with one seed, "
+            "and confirm over several"
+        )
     if study.scheduler.name == "pbt":
         raise ValueError("confirm: what pbt arrives at is no one configuration; remove it, or use fifo or asha")
     if "elbo" not in study.evaluate:

@@ -79,27 +79,33 @@ def plan_confirmation(
     study: Study, confirm: Confirm, trials: Iterable[Trial], results: Mapping[str, Result | None]
 ) -> list[Trial]:
     """The trials that confirm the best configurations of a search, seed by seed; without those that it has trained."""
-    ended = [(t, result) for t in trials if (result := results[t.trial_id]) and result.status == "finished"]
-    best = rank_configurations(ended, study.metric, study.mode)[: confirm.top]
+    trials = list(trials)
+    best = rank_configurations(trials, results, study.metric, study.mode)[: confirm.top]
     select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in confirm.seeds for t in best]
     answer = [
         replace(t, settings=replace(t.settings, seed=s, num_validation=0), phase="confirm")
         for s in confirm.seeds
         for t in best
     ]
-    known = {trial.trial_id for trial, _ in ended}
+    known = {trial.trial_id for trial in trials}
     return order_trials(trial for trial in [*select, *answer] if trial.trial_id not in known)
 
 
-def rank_configurations(ended: Iterable[tuple[Trial, Result]], metric: str, mode: str) -> list[Trial]:
-    """One trial of each configuration, best first, by the mean over its seeds of the value that was reached last."""
-    values: dict[str, list[float]] = {}
-    first: dict[str, Trial] = {}
-    for trial, result in ended:
-        value = result.last_value(metric)
-        if value is not None:
-            name = json.dumps(trial.settings.to_dict() | {"seed": 0})
-            values.setdefault(name, []).append(value)
-            first.setdefault(name, trial)
-    sign = -1 if mode == "max" else 1
-    return [first[name] for name in sorted(values, key=lambda name: sign * fmean(values[name]))]
+def rank_configurations(
+    trials: Iterable[Trial], results: Mapping[str, Result | None], metric: str, mode: str
+) -> list[Trial]:
+    """One trial of each configuration, best first, by the mean over its seeds of the value that was reached last.
+
+    One that diverged or failed with some seed is no candidate: a mean over the others would be a lucky one.
+    """
+    by_configuration: dict[str, list[Trial]] = {}
+    for trial in trials:
+        name = json.dumps(trial.settings.to_dict() | {"seed": 0})
+        by_configuration.setdefault(name, []).append(trial)
+    means: list[tuple[float, Trial]] = []
+    for alike in by_configuration.values():
+        ended = [result for t in alike if (result := results.get(t.trial_id)) and result.status == "finished"]
+        values = [value for result in ended if (value := result.last_value(metric)) is not None]
+        if len(values) == len(alike):
+            means.append((fmean(values), alike[0]))
+    return [trial for _, trial in sorted(means, key=lambda pair: pair[0], reverse=mode == "max")]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -32,12 +32,20 @@ class Finite:
         """The value at a share, from 0 to 1, of the way through them: each has as long a part of it."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
+    def list_values(self, at_most: int) -> Sequence[Any] | None:  # noqa: ARG002 (they are what they are)
+        """All of the values."""
+        return self.values
+
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
         """The value that an Optuna sampler proposes."""
         if len(self.values) == 1:
             return self.values[0]
-        if self.kind == "range" and all(isinstance(v, int) for v in self.values):
-            return trial.suggest_int(name, self.values[0], self.values[-1], step=self.values[1] - self.values[0])
+        if self.kind == "range":
+            first, last, step = self.values[0], self.values[-1], self.values[1] - self.values[0]
+            if all(isinstance(v, int) for v in self.values):
+                return trial.suggest_int(name, first, last, step=step)
+            # By place: a range of fractions is no whole number of steps long, to the last bit.
+            return self.values[trial.suggest_int(f"{name} (place)", 0, len(self.values) - 1)]
         # Optuna's storage holds plain values only: a list of widths goes in as its text.
         by_label = {json.dumps(v) if isinstance(v, tuple) else v: v for v in self.values}
         return by_label[trial.suggest_categorical(name, list(by_label))]
@@ -63,6 +71,11 @@ class Interval:
         else:
             value = self.low + share * (self.high - self.low)
         return min(max(value, self.low), self.high)
+
+    def list_values(self, at_most: int) -> Sequence[Any] | None:
+        """All of the values, if they are whole numbers and no more than so many; else None."""
+        low, high = int(self.low), int(self.high)
+        return range(low, high + 1) if self.kind == "int" and high - low < at_most else None
 
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
         """The value that an Optuna sampler proposes."""

@@ -140,6 +140,16 @@ class TrialFolder:
         except (OSError, ValueError, TypeError):
             return None
 
+    def forget_result(self) -> None:
+        """Let the trial be open again; its states stay."""
+        self._result.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove all there is of the trial but its log."""
+        for path in self._list_files():
+            if path != self.log:
+                path.unlink(missing_ok=True)
+
     def list_checkpoints(self) -> list[Path]:
         """The stored states that this trial can go on from, the furthest first."""
         stored = {int(match[1]): path for path in self._list_files() if (match := CHECKPOINT.fullmatch(path.name))}

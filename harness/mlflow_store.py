@@ -96,7 +96,8 @@ class MlflowStore:
     def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
         """Send what MLflow lacks of a trial; returns whether it lacked anything. Doing so again sends nothing."""
         run = self._runs.get(trial.trial_id)
-        complete = f"{result.status}: {' '.join(result.evaluated)}"
+        states = [path.name for path in folder.list_checkpoints()[:1]]  # a stopped trial's may come late
+        complete = f"{result.status}: {' '.join([*result.evaluated, *states])}"
         has_ended = result.status != "running"
         params: dict[str, str] = {}
         if run is None:
@@ -183,6 +184,13 @@ class MlflowStore:
                 download_artifacts(
                     run_id=run_id, artifact_path=item.path, dst_path=str(folder.path), tracking_uri=self.uri
                 )
+
+    def download_parent_file(self, name: str, folder: Path) -> None:
+        """Put a file that is stored with the parent run into a folder, if it is there."""
+        from mlflow.artifacts import download_artifacts
+
+        if self.parent_id is not None and name in {item.path for item in self.client.list_artifacts(self.parent_id)}:
+            download_artifacts(run_id=self.parent_id, artifact_path=name, dst_path=str(folder), tracking_uri=self.uri)
 
     def read_study_text(self) -> str | None:
         """The study's file as stored with the parent run."""

@@ -1,6 +1,7 @@
 """Trials that an Optuna sampler proposes, which learns from those that have ended."""
 
 import hashlib
+import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -8,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.datasets import Dataset
-from harness.domains import Domain, Interval
+from harness.domains import Domain
 from harness.files import locked
 from harness.ledger import Result, Trial, TrialFolder
-from harness.search import is_open, make_trial
+from harness.search import HISTORY_FILE, is_open, make_trial
 from harness.study import Study
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class OptunaSource:
         self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
         self._told: set[str] = set()
         self._unfinished: list[Trial] = []
-        self._storage = f"sqlite:///{(study_folder / 'optuna.db').absolute()}"
-        if read_only and not (study_folder / "optuna.db").exists():
+        self._storage = f"sqlite:///{(study_folder / HISTORY_FILE).absolute()}"
+        if read_only and not (study_folder / HISTORY_FILE).exists():
             return
         study_folder.mkdir(parents=True, exist_ok=True)
         with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
@@ -67,13 +68,15 @@ class OptunaSource:
 
     def _count_points(self, at_most: int) -> int:
         """Configurations that the space holds, counted no further than `at_most`."""
-        if any(isinstance(domain, Interval) for space in self._spaces for domain in space.values()):
-            return at_most
         points: set[str] = set()
-        for configuration in self._study.enumerate_grid():
-            points.add(self._make_trial(configuration).trial_id)
-            if len(points) == at_most:
-                break
+        for space in self._spaces:
+            values = [domain.list_values(at_most) for domain in space.values()]
+            if any(own is None for own in values):
+                return at_most
+            for chosen in itertools.product(*(own for own in values if own is not None)):
+                points.add(self._make_trial(dict(zip(space, chosen, strict=True))).trial_id)
+                if len(points) == at_most:
+                    return at_most
         return len(points)
 
     def _make_sampler(self) -> "optuna.samplers.BaseSampler":
@@ -165,6 +168,7 @@ class OptunaSource:
             if result is None or is_open(self._study, trial, result):
                 return trial
             self.tell(trial, result)  # trained under an earlier version of the study's file
+        self.num_trials = len(self.trials)  # the space holds no more
         return None
 
     def _suggest(self, asked: "optuna.Trial") -> dict[str, Any]:

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.errors import InputError
 from harness.ledger import Result, Row, Trial, TrialFolder, take_over
 from harness.search import is_open
+from harness.sections import MIN_POPULATION
 from harness.study import Study
 
 FACTORS = (0.8, 1.2)
@@ -50,6 +52,7 @@ class PopulationSource:
         self._of = {trial.trial_id: p for p in self._populations for trial in p.members}
         if not read_only:
             for population in self._populations:
+                population.take_up()
                 population.go_on()
 
     @property
@@ -73,6 +76,11 @@ class _Population:
         self._study, self._folder = study, study_folder
         name = _name_population(study, trials)
         self.members = [replace(trial, population=name) for trial in trials]
+        if len(trials) < MIN_POPULATION:
+            raise InputError(
+                f"study {study.name}: pbt needs a population of {MIN_POPULATION} at least, and one has {len(trials)} "
+                "different members; give the settings that it perturbs more values, or draw more"
+            )
         self._draws_from = int(name[:12], 16)
         self._waiting: list[Trial] = []
         self._running: set[str] = set()
@@ -92,6 +100,28 @@ class _Population:
         self._running.discard(trial.trial_id)
         if not self._running and not self._waiting:
             self.go_on()
+
+    def take_up(self) -> None:
+        """Put right what an earlier run left, before this one goes on.
+
+        A member that failed is tried again unless the others have gone on without it. And where a member's state was
+        lost, the population begins anew: the state that it took over from is no more, and without it all numbers
+        would be others.
+        """
+        folders = {t.trial_id: TrialFolder(self._folder, t) for t in self.members}
+        results = {name: folder.read_result() for name, folder in folders.items()}
+        lengths = {
+            name: len(folder.read_history()) if (r := results[name]) is None or r.status == "failed" else len(r.history)
+            for name, folder in folders.items()
+        }
+        interval = self._study.scheduler.interval
+        begun = max(max(lengths.values()) - 1, 0) // interval * interval  # the generation of whoever is furthest
+        for name, result in results.items():
+            if result is not None and result.status == "failed" and lengths[name] >= begun:
+                folders[name].forget_result()
+        if any(result is None and lengths[name] < begun for name, result in results.items()):
+            for folder in folders.values():
+                folder.discard()
 
     def go_on(self) -> None:
         """Begin the generation that comes next, from what the members have stored; nothing where all have ended."""
@@ -114,7 +144,7 @@ class _Population:
             until += interval
         for trial in self.members:
             result, own = results[trial.trial_id], current[trial.trial_id]
-            # One that failed is not tried again: its population has gone on without it.
+            # One that failed is not tried again in this run: its population goes on without it.
             is_over = result is not None and (result.status == "failed" or not is_open(self._study, trial, result))
             if not is_over and (result is not None or len(histories[trial.trial_id]) < min(until, length)):
                 self._waiting.append(replace(trial, until=min(until, length), current=own))

@@ -23,7 +23,7 @@ from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
-from harness.search import Source, count_epochs_to_train, is_open, make_source
+from harness.search import HISTORY_FILE, Source, count_epochs_to_train, is_open, make_source
 from harness.sections import ADAPTIVE_SAMPLERS, Resources
 from harness.study import Study
 from harness.tracking import Tracker
@@ -36,6 +36,9 @@ MAX_CRASHES = 3
 
 REPORT_SECONDS = 1.0
 """So much time's epochs come in one report where no scheduler has to see each: Tune takes milliseconds for a report."""
+
+PARENT_FILES = ("study.yaml", "resolved.json", HISTORY_FILE)
+"""Of a study's folder, kept with its parent run."""
 
 TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
 
@@ -137,12 +140,17 @@ class StudyRun:
             )
         self.tracker.flush()
         _write_resolved(self.folder, self.study, self.source)
+        self._take_in_what_is_stored()
+        for trial in self.source.trials:  # whose last state may have been stored after it was sent
+            if (result := self.results.get(trial.trial_id)) is not None and result.status == "stopped":
+                self.tracker.update(trial, result)
+        self.tracker.flush()
         tables = self.write_tables()
         figures = draw(self.folder)
         unsent = self.tracker.close(
             "KILLED" if self.interrupted else "FINISHED",
             artifacts={
-                None: [self.folder / "study.yaml", self.folder / "resolved.json"],
+                None: [path for name in PARENT_FILES if (path := self.folder / name).exists()],
                 "tables": tables,
                 "figures": figures,
             },
@@ -165,6 +173,15 @@ class StudyRun:
             seconds=time.monotonic() - self.started,
             startup_seconds=self.startup_seconds,
         )
+
+    def _take_in_what_is_stored(self) -> None:
+        """Results of trials that the source has come to know of and that had ended before."""
+        for trial in self.source.trials:
+            if trial.trial_id not in self.results:
+                result = TrialFolder(self.folder, trial).read_result()
+                if result is not None:
+                    self.results[trial.trial_id] = result
+                    self.tracker.update(trial, result)
 
     def _count_epochs_left(self, first: Trial) -> int:
         planned = sum(count_epochs_to_train(self._list_open(), self.folder).values())
@@ -221,6 +238,8 @@ class StudyRun:
 
     def end(self, trial: Trial, error: str | None = None) -> None:
         """A trial ended: by itself, by the scheduler, or, with an error, because its process kept dying."""
+        if error is not None and trial.trial_id not in self.running:  # its process died before it could begin
+            self.begin(trial)
         if self.interrupted and self.results[trial.trial_id].status == "running":
             return
         if self.running.pop(trial.trial_id, None) is None:
@@ -259,6 +278,7 @@ class StudyRun:
 
     def write_tables(self) -> list[Path]:
         """The tables as things stand."""
+        self._take_in_what_is_stored()
         known = ((t, self.results[t.trial_id]) for t in self.source.trials if t.trial_id in self.results)
         paths = write_tables(self.folder, build_tables(self.study, known, self.tracker.run_ids))
         self._tables_at = time.monotonic()

@@ -13,6 +13,9 @@ from harness.ledger import Result, Trial, TrialFolder, needs_training
 from harness.sections import ADAPTIVE_SAMPLERS
 from harness.study import Study
 
+HISTORY_FILE = "optuna.db"
+"""What a sampler of Optuna's has learned, in the folder of a study."""
+
 
 class Source(Protocol):
     """What the runner asks for trials, and tells how they went."""

@@ -141,9 +141,15 @@ class Study(Frozen):
                     f"{where}.{setting}: a grid cannot enumerate {domain.kind}; list values with grid: [...], "
                     "or set search.sampler to random or tpe"
                 )
-        epochs, scheduler = sub.get("epochs"), self.scheduler.name
-        if scheduler != "fifo" and isinstance(epochs, Interval):
-            raise ValueError(f"{where}.epochs: {scheduler} needs one number of epochs; it stops trials before that")
+        epochs, scheduler, sampler = sub.get("epochs"), self.scheduler.name, self.search.sampler
+        if epochs is not None and len(getattr(epochs, "values", "ab")) > 1:
+            if scheduler != "fifo":
+                raise ValueError(f"{where}.epochs: {scheduler} needs one number of epochs; it stops trials before that")
+            if sampler in ADAPTIVE_SAMPLERS:
+                raise ValueError(
+                    f"{where}.epochs: {sampler} compares trials of one length; give one number, and scheduler: "
+                    "{name: asha} to spend fewer, or list lengths in a grid study"
+                )
 
     @property
     def is_adaptive(self) -> bool:

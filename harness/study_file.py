@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -102,9 +102,9 @@ def _shorten(text: str) -> str:
 def _known_keys(loc: FieldPath) -> list[str]:
     if loc[0] in ("defaults", "space"):
         return [name for name in SETTINGS if name != "seed"]
-    section = Study.model_fields[str(loc[0])].annotation
-    assert isinstance(section, type)
-    assert issubclass(section, BaseModel)
+    annotation = Study.model_fields[str(loc[0])].annotation
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    (section,) = [kind for kind in kinds if issubclass(kind, BaseModel)]  # of Confirm | None the first
     return list(section.model_fields)
 
 

@@ -300,6 +300,7 @@ WRONG_FIELDS = [
             ),
             ("pbt-none", "scheduler: {name: pbt, perturb: []}\n", 13, "scheduler.perturb", "such as [learning_rate]"),
             ("perturb-alpha", "scheduler: {name: pbt, perturb: [alpha]}\n", 13, "scheduler.perturb[0]", "'beta'"),
+            ("confirm-key", "confirm: {topp: 1}\n", 13, "confirm.topp", "did you mean top?"),
             ("confirm-top", "confirm: {top: 0}\n", 13, "confirm.top", "greater than or equal to 1"),
             ("confirm-seeds", "confirm: {seeds: []}\n", 13, "confirm.seeds", "give at least one whole number"),
             ("confirm-on-train", "confirm: {}\nsearch: {metric: train/loss}\n", 13, "confirm", "use val/elbo"),
@@ -312,6 +313,27 @@ WRONG_FIELDS = [
                 "search by one metric",
             ),
         ]
+    ),
+    *(
+        Wrong(
+            f"lengths-{name}",
+            edit("epochs: 2", "epochs: {grid: [2, 4]}") + text,
+            "study.yaml:7: space[0].epochs: ",
+            fix,
+            in_schema=False,
+        )
+        for name, text, fix in [
+            ("asha", "scheduler: {name: asha}\n", "asha needs one number of epochs"),
+            ("tpe", "search: {sampler: tpe, num_trials: 2}\n", "list lengths in a grid study"),
+        ]
+    ),
+    _wrong(
+        "confirm-asha-seeds",
+        SEEDS,
+        "seeds: [0, 1]\nscheduler: {name: asha}\nconfirm: {}\n",
+        "12: seeds",
+        "search with one seed, and confirm over several",
+        in_schema=False,
     ),
     Wrong(
         "asha-without-length",

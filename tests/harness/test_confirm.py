@@ -1,7 +1,9 @@
 """The best of a search are trained again, over seeds: which ones, with what, and when."""
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.confirm import ConfirmingSource, rank_configurations
@@ -44,6 +46,10 @@ class Confirming:
         result = Result(status=status, history=history, evaluated=evaluated)  # type: ignore[arg-type]
         TrialFolder(self.folder, trial).write_result(result)
         return result
+
+    @staticmethod
+    def status(latent_dim: int, seed: int) -> Status:
+        return "diverged" if (latent_dim, seed) == (4, 1) else "finished"
 
     def run(self, source: Source, at_most: int = 100) -> list[Trial]:
         ran: list[Trial] = []
@@ -138,15 +144,29 @@ def test_without_a_finished_trial_there_is_nothing_to_confirm(confirming: Confir
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("max", [3, 2]), ("min", [2, 3])])
-def test_configurations_are_ranked_by_the_mean_over_their_seeds(
+def test_configurations_are_ranked_by_the_mean_over_all_of_their_seeds(
     tmp_path: Path, dataset: Dataset, mode: str, expected: list[int]
 ) -> None:
     confirming = Confirming(tmp_path, dataset, STUDY.replace("seeds: [0]\n", "seeds: [0, 1]\n"))
     trials = confirming.source().trials[:10]
-    values = {(2, 0): 9.0, (2, 1): 1.0, (3, 0): 6.0, (3, 1): 6.0}
-    ended = [
-        (t, Result(status="finished", history=[{"epoch": 1, "val/elbo": values[key]}]))
+    values = {(2, 0): 9.0, (2, 1): 1.0, (3, 0): 6.0, (3, 1): 6.0, (4, 0): 99.0, (4, 1): 99.0, (5, 0): -99.0}
+    results = {
+        t.trial_id: Result(status=status, history=[{"epoch": 1, "val/elbo": values[key]}])
         for t in trials
         if (key := (t.settings.latent_dim, t.settings.seed)) in values
-    ]
-    assert [t.settings.latent_dim for t in rank_configurations(ended, "val/elbo", mode)] == expected
+        for status in [confirming.status(*key)]
+    }
+    assert [t.settings.latent_dim for t in rank_configurations(trials, results, "val/elbo", mode)] == expected
+
+
+def test_a_longer_search_keeps_what_was_confirmed_before_in_its_tables(run: Any, tmp_path: Path) -> None:
+    text = STUDY.replace("[2, 3, 4, 5, 6]", "[2]").replace("top: 2, seeds: [0, 1, 2]", "top: 1, seeds: [0, 1]")
+    assert run(load(tmp_path, text))[0].num_trained == 4
+    outcome, _ = run(load(tmp_path, text.replace("seeds: [0]\n", "seeds: [0, 1]\n")))
+    assert (outcome.num_trained, outcome.num_done, outcome.num_trials) == (
+        0,
+        4,
+        4,
+    )  # what selected is of the search now
+    trials = pd.read_parquet(tmp_path / "results/demo/trials.parquet")
+    assert trials.phase.tolist() == ["search", "search", "confirm", "confirm"]

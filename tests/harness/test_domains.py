@@ -257,3 +257,14 @@ def test_the_schema_refuses_what_is_wrong_in_its_form(setting: str, raw: Any) ->
     assert not is_in_schema(setting, raw)
     with pytest.raises(ValueError, match=r"."):
         parse_domain(setting, raw)
+
+
+def test_a_range_of_fractions_is_numeric_to_a_sampler() -> None:
+    domain = parse_domain("alpha", {"range": [0.1, 0.5, 0.1]})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = set()
+    for _ in range(60):
+        trial = study.ask()
+        seen.add(domain.suggest(trial, "alpha"))
+        assert isinstance(trial.distributions["alpha (place)"], optuna.distributions.IntDistribution)
+    assert sorted(seen) == [0.1, 0.2, 0.3, 0.4, 0.5]

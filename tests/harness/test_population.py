@@ -1,5 +1,6 @@
 """Population-based training: who learns from whom, and that a killed population goes on as if it had not been."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from harness.datasets import Dataset, load_dataset
+from harness.errors import InputError
 from harness.ledger import Result, Row, Trial, TrialFolder, read_checkpoint
 from harness.population import FACTORS, PopulationSource
 from harness.search import make_source
@@ -207,3 +209,37 @@ def test_each_architecture_is_a_population_of_its_own(dataset: Dataset, tmp_path
     assert len({trial.population for trial in living.source().trials}) == 2
     living.live(living.source())
     assert [len(history) for history in living.histories()] == [7] * 8
+
+
+@pytest.mark.parametrize("num_legs", [11, 16, 27])
+def test_a_population_that_lost_a_members_state_begins_anew(
+    whole: Living, dataset: Dataset, tmp_path: Path, num_legs: int
+) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, num_legs)
+    waiting = list(iter(source.next, None))
+    shutil.rmtree(TrialFolder(living.folder, (waiting or list(source.trials))[-1]).path)
+    living.live(living.source())
+    assert same(living, whole)
+
+
+def test_a_member_that_failed_is_tried_again_unless_the_others_have_gone_on(
+    whole: Living, dataset: Dataset, tmp_path: Path
+) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, 3)
+    failed = source.next()
+    assert failed is not None
+    TrialFolder(living.folder, failed).write_result(Result(status="failed", error="no space left"))
+    living.live(living.source())
+    assert same(living, whole)
+
+
+def test_too_small_a_population_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    text = STUDY.replace("{loguniform: [1.0e-4, 3.0e-2]}", "{choice: [0.001, 0.002]}").replace(
+        "{uniform: [0.5, 1.5]}", "1.0"
+    )
+    with pytest.raises(InputError, match="pbt needs a population of 4 at least, and one has 2 different members"):
+        Living(tmp_path / "a", dataset, text).source(read_only=True)

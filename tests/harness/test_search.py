@@ -419,8 +419,11 @@ def test_trials_that_were_trained_for_an_older_file_are_not_trained_again(tpe: S
 TINY = edit(LATENTS, "{grid: [2, 3]}", edit(SEEDS, TPE))
 
 
-def test_a_space_with_fewer_points_than_trials_ends_when_it_is_used_up(tmp_path: Path, dataset: Dataset) -> None:
-    searching = Searching(tmp_path, dataset, TINY)
+@pytest.mark.parametrize("values", ["{grid: [2, 3, 4]}", "{int: [2, 4]}"])
+def test_a_space_with_fewer_points_than_trials_ends_when_it_is_used_up(
+    tmp_path: Path, dataset: Dataset, values: str
+) -> None:
+    searching = Searching(tmp_path, dataset, TINY.replace("{grid: [2, 3, 4]}", values))
     ran = searching.run()
     assert len(ran) == len(set(ids(ran))) == 3
     again = searching.source()

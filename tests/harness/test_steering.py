@@ -1,6 +1,7 @@
 """Studies that steer themselves, under Ray: lengths that share a training, schedulers, populations, confirmation."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import runner
+from harness import runner, trainable
 from harness.collect import collect_study
 from harness.datasets import Dataset, load_dataset
 from harness.mlflow_store import MlflowStore
@@ -195,6 +196,50 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
     pd.testing.assert_frame_equal(again, trials)
     assert len(history_again) == len(history)
     assert run(study)[0].num_trained == 0
+
+
+def test_a_search_whose_folder_is_lost_is_had_back_with_all_that_its_sampler_learned(run: Run, tmp_path: Path) -> None:
+    study = make_study(name="lost", space=[ONE_SPACE], search={"sampler": "tpe", "num_trials": 4})
+    run(study)
+    trials, _ = read(tmp_path / "results" / "lost")
+    shutil.rmtree(tmp_path / "results" / "lost")
+    assert collect_study(study, tmp_path / "results").num_restored == 4
+    outcome, _ = run(study)
+    assert (outcome.num_trained, outcome.num_done) == (0, 4)
+    assert read(tmp_path / "results" / "lost")[0].trial_id.tolist() == trials.trial_id.tolist()
+
+
+def test_a_trial_whose_process_dies_before_it_begins_fails_and_the_study_ends(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(
+        name="doomed",
+        defaults={"hidden": [16], "batch_size": 128, "epochs": {"grid": [2, 3]}},
+        space=[{"model": "vae", "latent_dim": {"grid": [2, 3]}}],
+    )
+    monkeypatch.setattr(trainable, "StudyTrainable", Doomed)
+    outcome, _ = run(study)
+    trials, _ = read(tmp_path / "results" / "doomed")
+    assert (outcome.num_done, outcome.num_failed) == (2, 2)
+    assert trials[trials.latent_dim == 2].error.str.startswith("its process died").all()
+    assert set(trials[trials.latent_dim == 3].status) == {"finished"}
+
+
+class Doomed(trainable.StudyTrainable):
+    """Dies, as if memory were short, before it trains anything of two latent dimensions."""
+
+    def setup(self, config: dict[str, Any], **options: Any) -> None:
+        self._die(config)
+        super().setup(config, **options)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._die(new_config)
+        return super().reset_config(new_config)
+
+    @staticmethod
+    def _die(config: dict[str, Any]) -> None:
+        if config["trial"].settings.latent_dim == 2:
+            os._exit(1)
 
 
 def test_the_test_set_never_steers(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,9 @@ def studies(draw: st.DrawFn) -> Study:
         "evaluate": draw(st.lists(st.sampled_from(["elbo", "iw_bound", "sparsity"]), unique=True)),
         "resources": {"cpu": draw(st.floats(0.01, 64)), "gpu": draw(st.floats(0, 8) | st.integers(0, 8))},
     }
+    if sampler == "tpe" or content["scheduler"]["name"] == "asha":
+        for settings in (content["defaults"], *space):
+            settings |= {"epochs": draw(whole)} if "epochs" in settings else {}
     for key in draw(st.lists(st.sampled_from(["seeds", "scheduler", "evaluate", "resources"]), unique=True)):
         if sampler != "tpe":
             del content[key]
