@@ -162,7 +162,7 @@ def studies(draw: st.DrawFn) -> Study:
     }
     if sampler == "tpe" or content["scheduler"]["name"] == "asha":
         for settings in (content["defaults"], *space):
-            settings |= {"epochs": draw(whole)} if "epochs" in settings else {}
+            settings.update({"epochs": draw(whole)} if "epochs" in settings else {})
     for key in draw(st.lists(st.sampled_from(["seeds", "scheduler", "evaluate", "resources"]), unique=True)):
         if sampler != "tpe":
             del content[key]
