@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.files import write_atomically, write_text_atomically
-from models.settings import SEMANTICS_VERSION, TrialSettings
+from models.settings import DEFAULTS, SEMANTICS_VERSION, TrialSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,9 @@ class Trial:
         return self._hash(settings)
 
     def _hash(self, settings: Mapping[str, Any]) -> str:
-        content = {"settings": settings, "dataset": self.dataset_hash, "semantics": SEMANTICS_VERSION}
+        # What is at its default is left out, so that a setting added later changes the identity of no older trial.
+        given = {name: value for name, value in settings.items() if value != DEFAULTS.get(name)}
+        content = {"settings": given, "dataset": self.dataset_hash, "semantics": SEMANTICS_VERSION}
         content |= {"population": self.population} if self.population else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

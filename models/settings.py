@@ -91,6 +91,12 @@ class TrialSettings:
 
 SETTINGS: Mapping[str, Field[Any]] = {f.name: f for f in fields(TrialSettings)}
 SETTING_TYPES: Mapping[str, Any] = get_type_hints(TrialSettings)
+DEFAULTS: Mapping[str, Any] = {
+    name: list(value) if isinstance(value, tuple) else value
+    for name, f in SETTINGS.items()
+    if (value := VSC_DEFAULTS.get(name, f.default)) is not MISSING
+}
+"""What a setting is where nothing is said, as `TrialSettings.to_dict` has it. To change one is to change the semantics."""
 
 
 def check_setting(name: str, value: Any) -> Any:
