@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.configurations import longest_of_each, own_length
-from analysis.drawing import BAND_OPACITY, MAX_VECTOR_LINES, Look, each_series, leave_out_the_far
+from analysis.drawing import BAND_OPACITY, MAX_VECTOR_LINES, STAR, Look, each_series, leave_out_the_far
+from analysis.plateau import plateau_epochs
 from analysis.series import (
     SERIES_COLUMNS,
     NothingToDrawError,
@@ -33,7 +34,8 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
 
     Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
     model's panel: one per latent dimension, or one for all if trials are shown individually. Of trials that
-    share a training, the longest is shown.
+    share a training, the longest is shown. plateau: the mean over seeds of the epoch from which on the loss stays
+    within 1 nat of its plateau; NaN where none has come to one.
     """
     losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
     losses["val/loss"] = losses["val/loss"].where(losses["test/loss"].isna())
@@ -50,6 +52,10 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
             for row, latent_dim in enumerate(spread(of_model["latent_dim"], MAX_LATENT_DIMS))
         ]
         rows = pd.concat(panels)
+    rows = rows.assign(
+        plateau=rows["trial_id"].map(plateau_epochs(history[history["trial_id"].isin(rows["trial_id"])]))
+    )
+    plateaus = rows.groupby(["series", "latent_dim"], observed=True)["plateau"].mean().reset_index()
     shared = ["trial_id", *SERIES_COLUMNS, "latent_dim", "row"]
     epochs = rows[shared].merge(losses, on="trial_id")
     by = ["row", "latent_dim", "epoch"]
@@ -58,7 +64,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
         for split, loss in LOSSES.items()
         if epochs[loss].notna().any()
     ]
-    return pd.concat(means, ignore_index=True)
+    return pd.concat(means, ignore_index=True).merge(plateaus, how="left")
 
 
 def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
@@ -99,6 +105,8 @@ def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
         first.tick_params(labelleft=True)
     for split in frame["split"].unique():
         handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=LINE_STYLES[split])
+    if frame["plateau"].notna().any() and not frame["individual"].any():
+        handles["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
     axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -110,6 +118,9 @@ def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
         if split == "train":
             style |= {"marker": ""} if len(x) > 1 else {"fillstyle": "none"}
         ax.plot(x, mean, markevery=max(1, len(x) // 6), **style)
+        epoch = float(line["plateau"].iloc[0])
+        if split != "train" and np.isfinite(epoch):
+            ax.plot([epoch], [np.interp(epoch, x, mean)], color=look["color"], zorder=3, **STAR)
         ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
 
 

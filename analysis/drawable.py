@@ -21,6 +21,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
 CHARACTERS_PER_INCH = 14  # of the caption
 LEGEND_WIDTH = 3.0  # inches
 
@@ -55,22 +56,25 @@ def draw(drawable: Drawable, tables: Tables, folder: Path, on_figure: Callable[[
     folder.mkdir(parents=True, exist_ok=True)
     say = on_figure or (lambda _: None)
     files = [folder / f"{drawable.name}.{suffix}" for suffix in FORMATS]
+    numbers = folder / f"{drawable.name}.csv"
     try:
         frame = drawable.compute(tables)
     except NothingToDrawError as reason:
-        for file in files:
+        for file in (*files, numbers):
             file.unlink(missing_ok=True)
         say(f"{drawable.name}: not drawn, {reason}")
         return []
+    notes = _notes(drawable, frame, tables.trials)
     with drawing_style():
-        figure = _compose(drawable, frame, tables)
+        figure = _compose(drawable, frame, notes)
         for file in files:
-            _save(figure, file)
-    say(f"{drawable.name}: {' and '.join(file.name for file in files)}")
-    return files
+            _save(figure, file, drawable.title, " ".join(notes))
+    _write(numbers, lambda part: _without_arrays(frame).to_csv(part, index=False))
+    say(f"{drawable.name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
+    return [*files, numbers]
 
 
-def _compose(drawable: Drawable, frame: pd.DataFrame, tables: Tables) -> Figure:
+def _compose(drawable: Drawable, frame: pd.DataFrame, notes: list[str]) -> Figure:
     """Title above, panels, caption below."""
     rows, columns = drawable.shape(frame)
     width, height = drawable.panel_size
@@ -81,7 +85,7 @@ def _compose(drawable: Drawable, frame: pd.DataFrame, tables: Tables) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, **share)
     drawable.plot(frame, axes)
     figure.suptitle(drawable.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    text = caption(_notes(drawable, frame, tables.trials), width=int(CHARACTERS_PER_INCH * size[0]))
+    text = caption(notes, width=int(CHARACTERS_PER_INCH * size[0]))
     figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
     figure.draw_without_rendering()  # lay it out once, not again for each format
     figure.set_layout_engine("none")
@@ -94,11 +98,32 @@ def _notes(drawable: Drawable, frame: pd.DataFrame, trials: pd.DataFrame) -> lis
     return [how, trials_note(trials, drawable.needs, drawable.shows)]
 
 
-def _save(figure: Figure, file: Path) -> None:
+def _save(figure: Figure, file: Path, title: str, text: str) -> None:
+    kind = file.suffix[1:]
+    metadata = FORMATS[kind] | {"Title": title, ABOUT[kind]: text}
+    _write(file, lambda part: figure.savefig(part, format=kind, metadata=metadata))
+
+
+def read_caption(picture: Path) -> str:
+    """What stands under a figure, from the PNG file that holds it."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        return str(image.info.get(ABOUT["png"], ""))
+
+
+def _without_arrays(frame: pd.DataFrame) -> pd.DataFrame:
+    """What a table of numbers can hold: pictures and codes are left out."""
+    mixed = [name for name in frame if frame[name].dtype == object]
+    arrays = [name for name in mixed if any(isinstance(cell, np.ndarray) for cell in frame[name])]
+    return frame.drop(columns=arrays)
+
+
+def _write(file: Path, write: Callable[[Path], object]) -> None:
     """Write to a temporary name and rename, so that a reader never meets half a file."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        figure.savefig(part, format=file.suffix[1:], metadata=FORMATS[file.suffix[1:]])
+        write(part)
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

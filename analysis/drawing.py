@@ -17,6 +17,7 @@ BAND_OPACITY = 0.18
 MAX_VECTOR_POINTS = 300  # beyond, points become pixels, so that a PDF stays small
 MAX_VECTOR_LINES = 60
 FAR_IN_QUARTILE_RANGES = 8.0
+STAR: Look = {"marker": "*", "markersize": 13, "markeredgecolor": "#222222", "linestyle": ""}  # of a plateau
 PLAIN_NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
 
 
@@ -50,6 +51,14 @@ def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
         ax.fill_between(at, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
     elif np.isfinite(low[0]):
         ax.vlines(at, low, high, color=look["color"], linewidth=1.2)
+
+
+def draw_reported(ax: Axes, x: str, frame: pd.DataFrame) -> None:
+    """What the report published (column `reported`), dashed in the colour of the series that it stands beside."""
+    for rows, look in each_series(frame.dropna(subset=["reported"])):
+        line, label = rows.sort_values(x), f"{rows['series'].iloc[0]}, the report's"
+        ax.plot(line[x], line["reported"], color=look["color"], linestyle=(0, (3, 2)), linewidth=1, label=label,
+                marker=look["marker"], markersize=3)  # fmt: skip
 
 
 def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> None:

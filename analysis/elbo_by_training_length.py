@@ -1,7 +1,5 @@
 """How long must a model train: the test ELBO after different numbers of epochs, and where the curve flattens?"""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -10,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from analysis.configurations import number_configurations
-from analysis.drawing import Look, draw_line, each_series, leave_out_the_far, legend_beside, plural
+from analysis.drawing import STAR, Look, draw_line, each_series, leave_out_the_far, legend_beside, plural
 from analysis.intervals import mean_interval
 from analysis.plateau import plateau_epochs
 from analysis.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
@@ -18,7 +16,6 @@ from analysis.series import NothingToDrawError, assign_series, finished_with, me
 NEEDS = ("test/elbo",)
 MAX_LATENT_DIMS = 3
 MAX_TICKS = 10
-STAR: dict[str, Any] = {"marker": "*", "markersize": 15, "markeredgecolor": "#222222", "linestyle": ""}
 
 
 def compute_elbo_by_training_length(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,17 @@
 """All figures of a study, drawn from its tables into PNG and PDF."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from analysis import (
+    accuracy_by_latent_dim,
     best_so_far,
+    codes_and_reconstructions,
+    compared_settings,
+    conditional_samples,
     confirmed,
     convergence,
+    edited_codes,
     elbo_by_latent_dim,
     elbo_by_training_length,
     hyperparameter_importance,
@@ -14,9 +19,13 @@ from analysis import (
     optimisation_history,
     parallel_coordinates,
     pareto_front,
+    prior_samples,
     rate_distortion,
+    relaxed_elbo_by_latent_dim,
     slices,
     sparsity_by_alpha,
+    training_cost,
+    traversals,
 )
 from analysis.drawable import Drawable, draw
 from analysis.objectives import COUNTED
@@ -43,6 +52,25 @@ FIGURES = (
         lambda frame, axes: elbo_by_latent_dim.plot_elbo_by_latent_dim(frame, axes[0, 0]),
     ),
     Drawable(
+        "relaxed_elbo_by_latent_dim",
+        "The report's bound by number of latent dimensions (its Figure 1)",
+        relaxed_elbo_by_latent_dim.NEEDS,
+        lambda tables: relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(tables.trials),
+        lambda frame, axes: relaxed_elbo_by_latent_dim.plot_relaxed_elbo_by_latent_dim(frame, axes[0, 0]),
+        note=relaxed_elbo_by_latent_dim.note,
+    ),
+    Drawable(
+        "accuracy_by_latent_dim",
+        "Accuracy of classifiers on codes by number of latent dimensions (the report's Figure 2)",
+        accuracy_by_latent_dim.NEEDS,
+        lambda tables: accuracy_by_latent_dim.compute_accuracy_by_latent_dim(tables.trials),
+        accuracy_by_latent_dim.plot_accuracy_by_latent_dim,
+        accuracy_by_latent_dim.panel_shape,
+        (4.6, 3.5),
+        shares="xy",
+        note=accuracy_by_latent_dim.note,
+    ),
+    Drawable(
         "rate_distortion",
         "Rate and distortion on test images after training",
         rate_distortion.NEEDS,
@@ -64,6 +92,29 @@ FIGURES = (
         sparsity_by_alpha.NEEDS,
         lambda tables: sparsity_by_alpha.compute_sparsity_by_alpha(tables.trials),
         lambda frame, axes: sparsity_by_alpha.plot_sparsity_by_alpha(frame, axes[0, 0]),
+    ),
+    Drawable(
+        "compared_settings",
+        "What each choice of setting reached",
+        compared_settings.NEEDS,
+        lambda tables: compared_settings.compute_compared_settings(tables.trials),
+        compared_settings.plot_compared_settings,
+        compared_settings.panel_shape,
+        (3.6, 4.0),
+        shares="y",
+        shows=("finished", "diverged"),
+        note=compared_settings.note,
+    ),
+    Drawable(
+        "training_cost",
+        "What training costs (the report's section 4.3)",
+        training_cost.NEEDS,
+        lambda tables: training_cost.compute_training_cost(tables.trials),
+        training_cost.plot_training_cost,
+        training_cost.panel_shape,
+        (4.4, 3.8),
+        shares="",
+        note=training_cost.note,
     ),
     Drawable(
         "optimisation_history",
@@ -153,17 +204,81 @@ FIGURES = (
         note=confirmed.note,
         all_phases=True,
     ),
+    Drawable(
+        "edited_codes",
+        "Pictures when the largest entry of a code is edited (the report's Figure 3)",
+        edited_codes.NEEDS,
+        edited_codes.compute_edited_codes,
+        edited_codes.plot_edited_codes,
+        edited_codes.panel_shape,
+        (1.9, 1.25),
+        shares="",
+        note=edited_codes.note,
+    ),
+    Drawable(
+        "codes_and_reconstructions",
+        "Images, their codes, and the pictures decoded from them (the report's Figure 4)",
+        codes_and_reconstructions.NEEDS,
+        codes_and_reconstructions.compute_codes_and_reconstructions,
+        codes_and_reconstructions.plot_codes_and_reconstructions,
+        codes_and_reconstructions.panel_shape,
+        (3.0, 1.25),
+        shares="",
+        note=codes_and_reconstructions.note,
+    ),
+    Drawable(
+        "traversals",
+        "Pictures as one latent at a time changes (the report's Figure 5)",
+        traversals.NEEDS,
+        traversals.compute_traversals,
+        traversals.plot_traversals,
+        traversals.panel_shape,
+        (3.2, 3.0),
+        shares="",
+        note=traversals.note,
+    ),
+    Drawable(
+        "conditional_samples",
+        "Samples that keep the largest entries of a code (the report's Figure 6)",
+        conditional_samples.NEEDS,
+        conditional_samples.compute_conditional_samples,
+        conditional_samples.plot_conditional_samples,
+        conditional_samples.panel_shape,
+        (5.0, 0.75),
+        shares="",
+        note=conditional_samples.note,
+    ),
+    Drawable(
+        "prior_samples",
+        "Samples of the prior, and of the Gaussian that the report drew from",
+        prior_samples.NEEDS,
+        prior_samples.compute_prior_samples,
+        prior_samples.plot_prior_samples,
+        prior_samples.panel_shape,
+        (3.0, 2.2),
+        shares="",
+        note=prior_samples.note,
+    ),
 )
 
 
-def draw_figures(tables: Tables, folder: Path, *, on_figure: Callable[[str], None] | None = None) -> list[Path]:
-    """Write every figure that the tables can support to `folder`; return the paths, PNG and PDF of each.
+def draw_figures(
+    tables: Tables,
+    folder: Path,
+    *,
+    only: Collection[str] | None = None,
+    on_figure: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Write every figure that the tables can support to `folder`; return the paths: PNG, PDF and CSV of each.
 
-    `on_figure` hears one line per figure: its files, or why it was not drawn.
+    `only`: the names of those to draw; None for all. `on_figure` hears one line per figure: its files, or why it was
+    not drawn.
     """
     searched = of_search(tables)
     written: list[Path] = []
     for drawable in FIGURES:
+        if only is not None and drawable.name not in only:
+            continue
         seen = tables if drawable.all_phases else searched
         written += draw(drawable, seen, folder, on_figure)
     return written

@@ -2,28 +2,40 @@
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import pandas as pd
+
+from analysis.claims import Claim, Verdict, claims_frame, claims_table, judge_claims
 from analysis.configurations import longest_of_each
+from analysis.drawable import read_caption
 from analysis.drawing import plural
 from analysis.figures import FIGURES, draw_figures
+from analysis.numbers import tabulate_numbers
 from analysis.open_questions import answer_open_questions
+from analysis.provenance import say_cost, tabulate_provenance
 from analysis.tables import Tables
 from analysis.wording import markdown_table
 
 TITLES = {drawable.name: drawable.title for drawable in FIGURES}
 IMAGE = re.compile(r'<img src="([^"]+)"')
+NUMBERS = re.compile(r'<a href="([^"]+\.csv)"')
 # Narrow enough to read, wide enough for a figure; a table scrolls by itself on a phone.
 CSS = """
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
 img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2em; overflow-wrap: anywhere; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; }
-@media print { body { max-width: none; } img { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
+th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
+@media print {
+  body { max-width: none; font-size: 9pt; } img { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  table { display: table; font-size: 8pt; } tr { break-inside: avoid; } pre { max-height: none; white-space: pre-wrap; }
+}
 """
 
 PAGE = """<!doctype html>
@@ -46,41 +58,85 @@ class StudyReport:
 
     question: str
     command: str  # that trains it and draws its figures
+    figures: Sequence[str] | None = None  # those that it asks for; None: all that can be drawn
+    provenance: Sequence[Mapping[str, str]] = ()  # what trained it, oldest first
+    problem: str = ""  # why its tables are missing, if they are
 
 
 def write_report(
-    tables: Mapping[str, Tables], studies: Mapping[str, StudyReport], folder: Path, *, provenance: Sequence[str] = ()
+    tables: Mapping[str, Tables], studies: Mapping[str, StudyReport], folder: Path, *, claims: Sequence[Claim] = ()
 ) -> list[Path]:
     """Draw the figures of these studies and write report.md and report.html to `folder`; returns both paths.
 
-    tables, studies: by name of the study. provenance: lines that say what produced the results.
+    tables, studies: by name of the study; a study without tables is said to be missing. claims: each gets its verdict.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {name: draw_figures(own, folder / "figures" / name) for name, own in tables.items()}
-    parts = ["# Studies of Variational Sparse Coding", _summarise(tables, studies), answer_open_questions(tables)]
+    verdicts = judge_claims(claims, tables) if claims else []
+    parts = ["# Studies of Variational Sparse Coding"]
+    if verdicts:
+        parts += _show_claims(verdicts, folder)
+    parts += ["## Studies", _summarise(tables, studies), say_cost(tables), answer_open_questions(tables)]
     for name, own in studies.items():
-        pictures = [path.relative_to(folder) for path in figures[name] if path.suffix == ".png"]
         parts += [f"## {name}", own.question, f"Trained and drawn by `{own.command}`."]
-        parts += [f"### {TITLES[path.stem]}\n\n![{TITLES[path.stem]}]({path.as_posix()})" for path in pictures]
-        if not pictures:
-            parts.append("No figure could be drawn: no trial has finished.")
-    if provenance:
-        parts += ["## What produced these results", "\n".join(f"- {line}" for line in provenance)]
-    text = "\n\n".join(part.strip() for part in parts) + "\n"
+        if name in tables:
+            parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
+            parts += _show_figures(tables[name], own, folder, name)
+        else:
+            parts.append(f"**Missing:** {own.problem or 'its tables'}")
+    parts += ["## What produced these results", *tabulate_provenance({n: s.provenance for n, s in studies.items()})]
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     paths = [folder / "report.md", folder / "report.html"]
     for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
+        _write_text(path, content)
     return paths
+
+
+def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("supported", "not supported", "inconclusive"))
+    _write_text(folder / "claims.csv", claims_frame(verdicts).to_csv(index=False))
+    return [
+        "## The report's claims at a glance",
+        f"Of {plural(len(verdicts), 'verdict')}, one for each claim and dataset: {said}. Each is computed from the "
+        "tables below; the effect is that of the part that decides. Every part: [claims.csv](claims.csv).",
+        claims_table(verdicts),
+    ]
+
+
+def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
+    """What was found, where claims ask for it."""
+    lines = [f"- **{verdict.outcome}**: {verdict.claim.words}" for verdict in verdicts]
+    return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
+
+
+def _show_figures(tables: Tables, study: StudyReport, folder: Path, name: str) -> list[str]:
+    heard: list[str] = []
+    paths = draw_figures(tables, folder / "figures" / name, only=study.figures, on_figure=heard.append)
+    parts = []
+    for picture in (path for path in paths if path.suffix == ".png"):
+        title, numbers = TITLES[picture.stem], picture.with_suffix(".csv")
+        parts += [
+            f"### {title}",
+            f"![{title}]({picture.relative_to(folder).as_posix()})",
+            f"{read_caption(picture)} Numbers: [{numbers.name}]({numbers.relative_to(folder).as_posix()}).",
+            tabulate_numbers(pd.read_csv(numbers)),
+        ]
+    if study.figures is not None:
+        parts += [f"**Missing:** {line}" for line in heard if ": not drawn, " in line]
+    if not paths and not parts:
+        parts.append("No figure could be drawn: no trial has finished.")
+    return parts
 
 
 def _summarise(tables: Mapping[str, Tables], studies: Mapping[str, StudyReport]) -> str:
     """A row for each study: what it asked, and what it took to answer."""
     head = ["study", "asks", "dataset", "trials", "seeds", "epochs trained", "minutes of training"]
     rows = []
-    for name, own in tables.items():
-        trials = own.trials
+    for name, study in studies.items():
+        if name not in tables:
+            rows.append([f"[{name}](#{name})", study.question, "", "missing", "", "", ""])
+            continue
+        trials = tables[name].trials
         status = trials["status"].value_counts()
         counts = ", ".join(f"{num:,} {which}" for which, num in status.items())
         trained = longest_of_each(trials)  # whose epochs the shorter ones share
@@ -88,7 +144,7 @@ def _summarise(tables: Mapping[str, Tables], studies: Mapping[str, StudyReport])
         rows.append(
             [
                 f"[{name}](#{name})",
-                studies[name].question,
+                study.question,
                 ", ".join(sorted(trials["dataset"].unique())),
                 f"{plural(len(trials), 'trial')}: {counts}",
                 str(trials["seed"].nunique()),
@@ -100,14 +156,25 @@ def _summarise(tables: Mapping[str, Tables], studies: Mapping[str, StudyReport])
 
 
 def _as_html(text: str, folder: Path) -> str:
-    """The Markdown as one file: pictures inside, nothing fetched from anywhere."""
+    """The Markdown as one file: pictures and numbers inside, nothing fetched from anywhere."""
     from markdown_it import MarkdownIt
 
-    body = MarkdownIt("commonmark").enable("table").render(text)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = re.sub(r"<h2>([^<]+)</h2>", lambda match: f'<h2 id="{escape(match[1])}">{match[1]}</h2>', body)
-    body = IMAGE.sub(lambda match: f'<img src="{_embed(folder / match[1])}"', body)
-    return PAGE.format(css=CSS, body=body)
+    body = IMAGE.sub(lambda match: f'<img src="{_embed(folder / match[1], "image/png")}"', body)
+
+    def embed_numbers(match: re.Match[str]) -> str:
+        path = folder / match[1]
+        return f'<a download="{path.name}" href="{_embed(path, "text/csv")}"'
+
+    return PAGE.format(css=CSS, body=NUMBERS.sub(embed_numbers, body))
 
 
-def _embed(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+def _embed(file: Path, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

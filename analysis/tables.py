@@ -1,7 +1,7 @@
 """The two tables of a study, read and checked: all that analysis knows of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,12 +22,14 @@ TRIAL_COLUMNS = {
         "hidden",
         "gamma_link",
         "sharpness_schedule",
+        "initialisation",
+        "pixel_scaling",
         "precision",
         *("phase", "sampler", "scheduler", "objectives", "directions"),
     ),
     "number": (
         *("latent_dim", "alpha", "beta", "learning_rate"),
-        *("sharpness", "batch_size", "epochs", "epochs_trained", "num_validation", "seed"),
+        *("gamma_clamp", "sharpness", "batch_size", "epochs", "epochs_trained", "num_validation", "seed"),
     ),
 }
 HISTORY_COLUMNS = {"text": ("trial_id",), "number": ("epoch", "train/loss")}
@@ -45,15 +47,20 @@ class TableError(ValueError):
 class Tables:
     """trials: one row per trial, settings and final metrics. history: one row per trial and epoch.
 
-    Trials stand in the order in which they were planned or proposed.
+    Trials stand in the order in which they were planned or proposed. exhibits: the folder of the arrays that they
+    stored for the qualitative figures, if they did; see `analysis.exhibits`.
     """
 
     trials: pd.DataFrame
     history: pd.DataFrame
+    exhibits: Path | None = None
 
 
 def load_tables(folder: Path) -> Tables:
-    """Read `trials.parquet` and `history.parquet` of one study; infinite values become NaN."""
+    """Read `trials.parquet` and `history.parquet` of one study, and see whether it has exhibits.
+
+    Infinite values become NaN.
+    """
     trials_file, history_file = folder / "trials.parquet", folder / "history.parquet"
     trials = _read(trials_file, TRIAL_COLUMNS)
     history = _read(history_file, HISTORY_COLUMNS)
@@ -67,17 +74,21 @@ def load_tables(folder: Path) -> Tables:
             )
     if "test/loss" not in history:
         history["test/loss"] = float("nan")  # with images held out, the test set is measured only at the end
-    return Tables(trials, history)
+    exhibits = folder / "exhibits"
+    return Tables(trials, history, exhibits if exhibits.is_dir() else None)
 
 
 def of_search(tables: Tables) -> Tables:
     """The trials that were planned or proposed, without those that trained the best of them again."""
     trials = tables.trials[tables.trials["phase"] == "search"]
-    return Tables(trials, tables.history[tables.history["trial_id"].isin(trials["trial_id"])])
+    return replace(tables, trials=trials, history=tables.history[tables.history["trial_id"].isin(trials["trial_id"])])
 
 
 def join_studies(tables: Mapping[str, Tables]) -> Tables:
-    """The tables of several studies as one, by name: both have it as `study`, since studies may share trials."""
+    """The tables of several studies as one, by name: both have it as `study`, since studies may share trials.
+
+    Without exhibits: their figures are of one study.
+    """
     trials = [own.trials.assign(study=name) for name, own in tables.items()]
     history = [own.history.assign(study=name) for name, own in tables.items()]
     return Tables(pd.concat(trials, ignore_index=True), pd.concat(history, ignore_index=True))

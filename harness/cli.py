@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,8 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change the study: `epochs=3`, `search.num_trials=20`."),
 ]
 RESULTS = Path("results")
+PUBLISHED = Path("studies/published")
+CLAIMS = Path("studies/claims.yaml")
 
 
 def _load(
@@ -65,12 +68,16 @@ def _load(
     return study, dump_study(study) if overrides else path.read_text(encoding="utf-8")
 
 
-def _draw(folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
-    """Draw every figure that a study's tables hold."""
+def _draw(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
+    """Draw the figures of a study that its tables hold."""
     from analysis.figures import draw_figures
     from analysis.tables import load_tables
 
-    return draw_figures(load_tables(folder), folder / "figures", on_figure=on_figure)
+    return draw_figures(load_tables(folder), folder / "figures", only=study.figures, on_figure=on_figure)
+
+
+def _say_indented(line: str) -> None:
+    console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _option(name: str, value: object, default: object = None) -> str:
@@ -96,7 +103,8 @@ def run(
     # Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
     atexit.register(gc.freeze)
     loaded, text = _load(study, results, overrides)
-    outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=_draw)
+    draw = partial(_draw, loaded)
+    outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
     again = "".join(f" --set {override}" for override in overrides or ())
     again += _option("--results", results, RESULTS) + _option("--data", data) + _option("--address", address)
     if outcome.interrupted:
@@ -150,7 +158,7 @@ def plot(
     for study in studies:
         loaded, _ = _load(study, results, stored_first=True)
         console.print(f"{results / loaded.name / 'figures'}:", soft_wrap=True)
-        _draw(results / loaded.name, on_figure=lambda line: console.print(f"  {line}", soft_wrap=True, markup=False))
+        _draw(loaded, results / loaded.name, _say_indented)
 
 
 @app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")
@@ -177,29 +185,52 @@ def compare(
     draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True, markup=False))
 
 
-@app.command(epilog="Example: `spikeslab report quickstart --out results/report`")
+@app.command(epilog="Example: `spikeslab report`, or `spikeslab report quickstart --out /tmp/report`")
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Study files, or names of studies.")],
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY...]", help="Study files, or names of studies; default: all that have results."),
+    ] = None,
     results: Results = RESULTS,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")] = RESULTS / "report",
+    claims: Annotated[Path, typer.Option(metavar="FILE", help="What is claimed, and by what to judge it.")] = CLAIMS,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the report; default: report/ among the results.")
+    ] = None,
 ) -> None:
-    """Write one page, as HTML and Markdown: what was asked, what the report left open, every figure."""
-    from analysis.report import StudyReport, write_report
-    from analysis.tables import load_tables
-    from harness.provenance import describe_provenance
-    from harness.study_file import find_study, read_question
+    """Write one page, as HTML and Markdown: each claim's verdict, what was asked and found, every figure.
 
+    Without results of your own, it is of those that were published with spikeslab, in studies/published.
+    """
+    from analysis.claims import load_claims
+    from analysis.report import StudyReport, write_report
+    from analysis.tables import TableError, load_tables
+    from harness.provenance import read_provenance
+    from harness.study_file import find_study, list_stored, read_question
+
+    if not studies and results == RESULTS and not list_stored(results):
+        results = PUBLISHED
+    names = studies or list_stored(results)
+    if not names:
+        raise InputError(f"{results}: no study has results there; run one first, or give --results")
     tables, described = {}, {}
-    for study in studies:
+    for study in names:
         path = find_study(study, results, stored_first=True)
-        name = _load(study, results, stored_first=True)[0].name
-        tables[name] = load_tables(results / name)
-        command = f"spikeslab run {study}{_option('--results', results, RESULTS)}"
-        described[name] = StudyReport(read_question(path), command)
-    provenance = [
-        f"{key}: {value}" for key, value in describe_provenance().items() if key != "mlflow.source.git.commit"
-    ]
-    for path in write_report(tables, described, out, provenance=provenance):
+        loaded = _load(study, results, stored_first=True)[0]
+        problem = ""
+        try:
+            tables[loaded.name] = load_tables(results / loaded.name)
+        except TableError as error:
+            problem = str(error)
+        again = path if path.parent.name == loaded.name else study
+        described[loaded.name] = StudyReport(
+            read_question(path),
+            f"spikeslab run {again}{_option('--results', results, RESULTS)}",
+            loaded.figures,
+            read_provenance(results / loaded.name),
+            problem,
+        )
+    judged = load_claims(claims) if claims.exists() or claims != CLAIMS else ()
+    for path in write_report(tables, described, out or results / "report", claims=judged):
         console.print(str(path), soft_wrap=True)
 
 
@@ -339,9 +370,10 @@ def main() -> None:
         errors.print(f"error: {_describe(error)}", soft_wrap=True, markup=False)
         sys.exit(BAD_INPUT)
     except ValueError as error:
+        from analysis.claims import ClaimsError
         from analysis.tables import TableError
 
-        if not isinstance(error, TableError):
+        if not isinstance(error, TableError | ClaimsError):
             raise
         errors.print(f"error: {error}", soft_wrap=True, markup=False)
         sys.exit(BAD_INPUT)

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from harness.datasets import Dataset
+from harness.evaluations import Images
 from harness.ledger import Measures, Row, Trial
-from harness.trial import Images, TrialRun
+from harness.trial import TrialRun
 from models.fused import DivergedError, EpochMetrics, Family, Stack
 from models.training import TrainState, build_model
 

@@ -5,7 +5,8 @@ results/<study>/trials/<training_id>/epoch-20.safetensors   parameters, Adam's m
                                      log.txt
 
 Trials that differ only in how long they train share a folder, and with it the training: the state that ends one is
-where the next longer one goes on.
+where the next longer one goes on. So do the studies of one results folder: what one has trained or measured of a trial,
+another takes over.
 """
 
 import hashlib
@@ -32,6 +33,8 @@ Phase = Literal["search", "select", "confirm"]
 """What a trial is for: to find good settings, to select the best of them over seeds, to confirm what they are worth."""
 
 CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
+EXHIBITS = "exhibits"
+"""The folder of a study that holds each trial's arrays for the qualitative figures."""
 
 Row = dict[str, float | int | None]
 """Metrics of one epoch, by name; `epoch` counts from 1."""
@@ -85,11 +88,13 @@ class Measures:
     evaluate: tuple[str, ...]
     iw_samples: int
     checkpoint_every: int
+    probe_width: int = 128
 
     @property
     def evaluated(self) -> list[str]:
         """What a finished trial has measured, each with what its numbers depend on."""
-        return [f"iw_bound@{self.iw_samples}" if name == "iw_bound" else name for name in self.evaluate]
+        depends = {"iw_bound": self.iw_samples, "probe": self.probe_width}
+        return [f"{name}@{depends[name]}" if name in depends else name for name in self.evaluate]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +133,9 @@ class TrialFolder:
     def __init__(self, study_folder: Path, trial: Trial) -> None:
         self.path = study_folder / "trials" / trial.training_id
         self.log = self.path / "log.txt"
+        self.exhibits = study_folder / EXHIBITS / f"{trial.trial_id}.npz"
         self._epochs = trial.settings.epochs
+        self._is_of_population = bool(trial.population)
         self._result = self.path / f"result-{self._epochs}.json"
 
     def write_result(self, result: Result) -> None:
@@ -137,10 +144,12 @@ class TrialFolder:
 
     def read_result(self) -> Result | None:
         """How the trial ended; None if it has not, or if the file cannot be read (the trial then goes on)."""
-        try:
-            return Result(**json.loads(self._result.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
+        return _read_result(self._result)
+
+    def read_measured(self) -> list[Result]:
+        """How the trial finished, in this study and in others of the same results: what need not be measured again."""
+        results = (_read_result(folder / self._result.name) for folder in (self.path, *self._list_twins()))
+        return [result for result in results if result is not None and result.status == "finished"]
 
     def forget_result(self) -> None:
         """Let the trial be open again; its states stay."""
@@ -148,20 +157,29 @@ class TrialFolder:
 
     def discard(self) -> None:
         """Remove all there is of the trial but its log."""
-        for path in self._list_files():
+        for path in _list_files(self.path):
             if path != self.log:
                 path.unlink(missing_ok=True)
 
     def list_checkpoints(self) -> list[Path]:
         """The stored states that this trial can go on from, the furthest first."""
-        stored = {int(match[1]): path for path in self._list_files() if (match := CHECKPOINT.fullmatch(path.name))}
-        return [stored[epoch] for epoch in sorted(stored, reverse=True) if epoch <= self._epochs]
+        return self._pick_states([self.path])
 
-    def _list_files(self) -> list[Path]:
-        try:
-            return list(self.path.iterdir())
-        except FileNotFoundError:
+    def list_states(self) -> list[Path]:
+        """The same, and those that other studies of the same results hold of this training, each study's own first."""
+        return self._pick_states([self.path, *self._list_twins()])
+
+    def _pick_states(self, folders: Iterable[Path]) -> list[Path]:
+        paths = [path for folder in folders for path in _list_files(folder) if CHECKPOINT.fullmatch(path.name)]
+        return sorted((path for path in paths if _epoch_of(path) <= self._epochs), key=_epoch_of, reverse=True)
+
+    def _list_twins(self) -> list[Path]:
+        """Where other studies of the same results keep this training; a population's is its own study's affair."""
+        if self._is_of_population:
             return []
+        own, results = self.path.parent.parent, self.path.parent.parent.parent
+        twins = (study / "trials" / self.path.name for study in sorted(_list_files(results)) if study != own)
+        return [twin for twin in twins if twin.is_dir()]
 
     def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
         """Store the training state and the epochs that led to it, in one file that is whole or not there.
@@ -185,7 +203,21 @@ class TrialFolder:
 
     def read_history(self) -> list[Row]:
         """The stored epochs that this trial can go on from."""
-        return next(filter(None, map(_read_history, self.list_checkpoints())), [])
+        return next(filter(None, map(_read_history, self.list_states())), [])
+
+
+def _list_files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read_result(path: Path) -> Result | None:
+    try:
+        return Result(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
@@ -260,10 +292,13 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "latent_dim": "Int64",
     "alpha": "float64",
     "gamma_link": "string",
+    "gamma_clamp": "float64",
     "sharpness": "float64",
     "sharpness_schedule": "string",
     "beta": "float64",
     "hidden": "string",  # a JSON list
+    "initialisation": "string",
+    "pixel_scaling": "string",
     "learning_rate": "float64",
     "batch_size": "Int64",
     "epochs": "Int64",

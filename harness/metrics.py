@@ -1,9 +1,11 @@
 """What trials measure, by the names that tables, MLflow and study files use."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
-Evaluation = Literal["elbo", "iw_bound", "sparsity"]
+from models.metric_names import EDIT_METRICS, PROBE_METRICS
+
+Evaluation = Literal["elbo", "iw_bound", "sparsity", "reconstruction", "probe", "edits", "exhibits"]
 TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")
 TEST_METRICS = ("test/loss",)
 VALIDATION_METRICS = ("val/loss", "val/elbo", "val/rate", "val/distortion", "val/nonzero_fraction")
@@ -12,8 +14,17 @@ EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
     "elbo": ("test/elbo", "test/elbo_relaxed", "test/rate", "test/distortion"),
     "iw_bound": ("test/iw_bound",),
     "sparsity": ("code/slab_prob", "code/nonzero_fraction", "code/hoyer", "code/active_units"),
+    "reconstruction": ("test/reconstruction_error",),
+    "probe": PROBE_METRICS,
+    "edits": EDIT_METRICS,
+    "exhibits": (),  # arrays for the qualitative figures
 }
-LOWER_IS_BETTER = ("loss", "rate", "distortion", "nonzero_fraction", "train_seconds")
+LOWER_IS_BETTER = ("loss", "rate", "distortion", "nonzero_fraction", "reconstruction_error", "train_seconds")
+
+
+def evaluation_of(evaluated: str) -> Evaluation:
+    """The evaluation that an entry of `Measures.evaluated`, such as iw_bound@50, stands for."""
+    return cast("Evaluation", evaluated.partition("@")[0])
 
 
 def mode_of(metric: str) -> Literal["max", "min"]:

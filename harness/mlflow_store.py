@@ -119,7 +119,7 @@ class MlflowStore:
         ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
         ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
         self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
-        for path in (*folder.list_checkpoints()[:1], folder.log):
+        for path in (*folder.list_checkpoints()[:1], folder.log, folder.exhibits):
             if path.exists():
                 self.client.log_artifact(run.run_id, str(path))
         # Last, as it says that nothing is missing.
@@ -174,16 +174,15 @@ class MlflowStore:
         return trials
 
     def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> None:
-        """Put a trial's stored checkpoint back into its folder, if MLflow has it."""
+        """Put a trial's stored checkpoint, and its exhibits, back where they were, if MLflow has them."""
         from mlflow.artifacts import download_artifacts
 
         run_id = self._runs[trial_id].run_id
         for item in self.client.list_artifacts(run_id):
-            if CHECKPOINT.fullmatch(item.path):
-                folder.path.mkdir(parents=True, exist_ok=True)
-                download_artifacts(
-                    run_id=run_id, artifact_path=item.path, dst_path=str(folder.path), tracking_uri=self.uri
-                )
+            place = folder.exhibits.parent if item.path == folder.exhibits.name else folder.path
+            if place != folder.path or CHECKPOINT.fullmatch(item.path):
+                place.mkdir(parents=True, exist_ok=True)
+                download_artifacts(run_id=run_id, artifact_path=item.path, dst_path=str(place), tracking_uri=self.uri)
 
     def download_parent_file(self, name: str, folder: Path) -> None:
         """Put a file that is stored with the parent run into a folder, if it is there."""

@@ -23,6 +23,7 @@ from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
+from harness.provenance import PROVENANCE_FILE, record_provenance
 from harness.search import HISTORY_FILE, Source, count_epochs_to_train, is_open, make_source
 from harness.sections import ADAPTIVE_SAMPLERS, Resources
 from harness.study import Study
@@ -37,7 +38,7 @@ MAX_CRASHES = 3
 REPORT_SECONDS = 1.0
 """So much time's epochs come in one report where no scheduler has to see each: Tune takes milliseconds for a report."""
 
-PARENT_FILES = ("study.yaml", "resolved.json", HISTORY_FILE)
+PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
 """Of a study's folder, kept with its parent run."""
 
 TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
@@ -95,6 +96,7 @@ class StudyRun:
     def __init__(self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console) -> None:
         self.study, self.source, self.folder = study, source, folder
         self.dataset, self.console = dataset, console
+        self._tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
         self.started = time.monotonic()
         self.results: dict[str, Result] = {}
         self.running: dict[str, Trial] = {}
@@ -109,9 +111,7 @@ class StudyRun:
         for trial in source.trials:
             if (result := TrialFolder(folder, trial).read_result()) is not None:
                 self.results[trial.trial_id] = result
-        self.tracker = Tracker(
-            study.name, folder.parent, {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
-        )
+        self.tracker = Tracker(study.name, folder.parent, self._tags)
         for trial in source.trials:
             if trial.trial_id in self.results:
                 self.tracker.update(trial, self.results[trial.trial_id])
@@ -131,6 +131,7 @@ class StudyRun:
         """Train what is open, then write the tables, draw the figures and end the parent run."""
         first = self.source.next()
         if first is not None:
+            record_provenance(self.folder, self._tags)
             self.progress.set_epochs_left(self._count_epochs_left(first))
             with self.progress:
                 _run_tune(self, first, address)

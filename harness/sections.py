@@ -6,6 +6,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+FigureName = Literal[
+    "elbo_by_latent_dim",
+    "relaxed_elbo_by_latent_dim",
+    "accuracy_by_latent_dim",
+    "rate_distortion",
+    "convergence",
+    "sparsity_by_alpha",
+    "compared_settings",
+    "training_cost",
+    "optimisation_history",
+    "best_so_far",
+    "hyperparameter_importance",
+    "parallel_coordinates",
+    "slices",
+    "elbo_by_training_length",
+    "learning_rate_by_batch_size",
+    "pareto_front",
+    "confirmed",
+    "edited_codes",
+    "codes_and_reconstructions",
+    "traversals",
+    "conditional_samples",
+    "prior_samples",
+]
+"""Those that `analysis.figures` draws; a test holds the two alike. Here, so that a study is checked without drawing."""
+
 ADAPTIVE_SAMPLERS = ("tpe", "gp", "cmaes", "nsga2")
 
 

@@ -20,7 +20,7 @@ from harness.combinations import check_combination
 from harness.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from harness.ledger import Measures
 from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS, Evaluation, mode_of
-from harness.sections import ADAPTIVE_SAMPLERS, Confirm, Frozen, Resources, Scheduler, Search, check_seeds
+from harness.sections import ADAPTIVE_SAMPLERS, Confirm, FigureName, Frozen, Resources, Scheduler, Search, check_seeds
 from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
 RESERVED_NAMES = ("mlartifacts",)
@@ -96,7 +96,13 @@ class Study(Frozen):
         strict=False,
         description="what is measured at the end of a trial",
     )
+    figures: tuple[FigureName, ...] | None = Field(
+        default=None, strict=False, description="what is drawn of it; default: every figure that its tables can support"
+    )
     iw_samples: int = Field(default=50, ge=1, description="samples of the importance-weighted bound")
+    probe_width: int = Field(
+        default=128, ge=1, description="hidden units of the probe of two layers; the report names no number"
+    )
     checkpoint_every: int = Field(default=10, ge=1, description="epochs between checkpoints")
     resources: Resources = Field(default=Resources(), description="what one trial takes")
 
@@ -188,7 +194,7 @@ class Study(Frozen):
     @property
     def measures(self) -> Measures:
         """What each trial of this study measures."""
-        return Measures(tuple(self.evaluate), self.iw_samples, self.checkpoint_every)
+        return Measures(tuple(self.evaluate), self.iw_samples, self.checkpoint_every, self.probe_width)
 
     def list_metrics(self) -> list[str]:
         """Every metric that a trial of this study yields."""

@@ -134,6 +134,11 @@ def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
     raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
 
 
+def list_stored(results: Path) -> list[str]:
+    """The names of the studies that have results in a folder."""
+    return sorted(path.parent.name for path in results.glob("*/study.yaml") if SLUG.fullmatch(path.parent.name))
+
+
 def read_question(path: Path) -> str:
     """What a study asks: the first comment of its file, or of the file of that name in studies/; else nothing."""
     for candidate in (path, Path("studies") / f"{path.parent.name}.yaml"):

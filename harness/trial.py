@@ -6,50 +6,24 @@ import resource
 import socket
 import time
 import traceback
-import warnings
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from harness.datasets import Dataset
-from harness.datasets.split import split_stratified
-from harness.ledger import Measures, Result, Row, Trial, TrialFolder, drop_nonfinite, read_checkpoint
-from models.evaluation import RELAXED_SHARPNESS, compute_bound, compute_iw_bound, compute_sparsity
+from harness.evaluations import Evaluator, Images, make_noise
+from harness.files import write_atomically
+from harness.ledger import EXHIBITS, Measures, Result, Row, Trial, TrialFolder, drop_nonfinite, read_checkpoint
+from harness.metrics import EVALUATION_METRICS, evaluation_of
+from models.evaluation import compute_bound
 from models.fused import DivergedError, EpochMetrics
-from models.randomness import make_stream
 from models.training import TrainState, describe_device, fit, init_state
-
-VALIDATION_SEED = 20190102
-"""Of the split, not of a trial: every trial of every study holds out the same images."""
-
-ELBO_SAMPLES = 10
-"""Passes over the test set that a trial's final bounds average over: their sampling error is then far below the
-spread over seeds."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """What one trial trains and is measured on, each (N, pixels) uint8, on the device that trains."""
-
-    train: Tensor
-    validation: Tensor | None
-    test: Tensor
-
-    @classmethod
-    def of(cls, dataset: Dataset, num_validation: int, device: str) -> "Images":
-        """The images of a dataset, some of the training images held out."""
-        train, validation = _as_tensor(dataset.train_images), None
-        if num_validation:
-            kept, held_out = split_stratified(dataset.train_labels, num_validation, VALIDATION_SEED)
-            train, validation = train[torch.from_numpy(kept)], train[torch.from_numpy(held_out)].to(device)
-        return cls(train.to(device), validation, _as_tensor(dataset.test_images).to(device))
 
 
 def run_trial(
@@ -135,7 +109,7 @@ class TrialRun:
             return None
         if self.trial.until is not None and self.trial.until < self.settings.epochs:
             return self.history[-1] | {"status": "paused"}  # type: ignore[return-value]
-        self.metrics = self._evaluate(state, images)
+        self._measure(state, images)
         return self.history[-1] | self._end("finished")
 
     def leave(self, state: TrainState) -> None:
@@ -158,7 +132,7 @@ class TrialRun:
         return self._end("failed", error=f"{type(error).__name__}: {error}")
 
     def _read_checkpoint(self, state: TrainState, num_pixels: int) -> TrainState:
-        for path in self.folder.list_checkpoints():
+        for path in self.folder.list_states():
             try:
                 tensors, history = read_checkpoint(path)
                 state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
@@ -168,6 +142,9 @@ class TrialRun:
                 continue
             self.history, self._num_stored = history, len(history)
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
+            if path.parent != self.folder.path:
+                self.log.info("which another study trained: %s", path)
+                self._store(state)
             break
         return state
 
@@ -184,13 +161,14 @@ class TrialRun:
         }
         # Where images are held out to choose settings on, the test images wait for the end of the trial.
         split, unseen = ("test", images.test) if images.validation is None else ("val", images.validation)
-        bound = compute_bound(state.model, unseen, self._noise(f"{split}/loss", epoch.epoch), sharpness=epoch.sharpness)
+        noise = partial(make_noise, self.settings.seed, epoch=epoch.epoch, device=self.device)
+        bound = compute_bound(state.model, unseen, noise(f"{split}/loss"), sharpness=epoch.sharpness)
         loss = float(self.settings.beta * bound.rate + bound.distortion)
         if not math.isfinite(loss):  # the epoch's last step made it so
             raise DivergedError(epoch.epoch, state.step)
         row[f"{split}/loss"] = loss
         if images.validation is not None:
-            bound = compute_bound(state.model, images.validation, self._noise("val/elbo", epoch.epoch))
+            bound = compute_bound(state.model, images.validation, noise("val/elbo"))
             row |= {
                 "val/elbo": -float(bound.rate + bound.distortion),
                 "val/rate": float(bound.rate),
@@ -199,36 +177,20 @@ class TrialRun:
             }
         return drop_nonfinite(row)
 
-    def _evaluate(self, state: TrainState, images: Images) -> dict[str, float]:
-        """The final metrics. Every evaluation has noise of its own, so that adding one changes no other."""
-        metrics: dict[str, float] = {}
-        model, test = state.model, images.test
-        if "elbo" in self.measures.evaluate:
-            hard = compute_bound(model, test, self._noise("test/elbo"), num_samples=ELBO_SAMPLES)
-            relaxed = compute_bound(
-                model,
-                test,
-                self._noise("test/elbo_relaxed"),
-                sharpness=RELAXED_SHARPNESS,
-                num_samples=ELBO_SAMPLES,
-            )
-            metrics |= {
-                "test/elbo": -float(hard.rate + hard.distortion),
-                "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
-                "test/rate": float(hard.rate),
-                "test/distortion": float(hard.distortion),
-            }
-        if "iw_bound" in self.measures.evaluate:
-            metrics["test/iw_bound"] = compute_iw_bound(
-                model, test, self._noise("test/iw_bound"), num_samples=self.measures.iw_samples
-            )
-        if "sparsity" in self.measures.evaluate:
-            sparsity = compute_sparsity(model, test, self._noise("code"))
-            metrics |= {f"code/{name}": value for name, value in sparsity.items()}
-        return drop_nonfinite(metrics)
-
-    def _noise(self, purpose: str, epoch: int = 0) -> torch.Generator:
-        return make_stream(self.settings.seed, f"evaluate/{purpose}", epoch, device=self.device)
+    def _measure(self, state: TrainState, images: Images) -> None:
+        """The final metrics: those measured before, here or in another study, and those that are missing."""
+        known: dict[str, dict[str, float]] = {}
+        for result in self.folder.read_measured():
+            for name in result.evaluated:
+                known.setdefault(name, result.metrics)
+        evaluator = Evaluator(state.model, images, self.measures, self.settings.seed)
+        for name in self.measures.evaluated:
+            evaluation = evaluation_of(name)
+            metrics = known[name] if name in known else drop_nonfinite(evaluator.evaluate(evaluation))
+            self.metrics |= {key: metrics[key] for key in EVALUATION_METRICS[evaluation] if key in metrics}
+        if EXHIBITS in self.measures.evaluate and not self.folder.exhibits.exists():
+            arrays = evaluator.make_exhibits()
+            write_atomically(self.folder.exhibits, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
     def _end(self, status: str, error: str | None = None) -> Row:
         """Write the result; returns the fields that tell the driver of it."""
@@ -245,13 +207,6 @@ class TrialRun:
         self.folder.write_result(result)
         self.log.info("%s%s", status, f": {error}" if error else "")
         return {"status": status, "error": error, **self.metrics}  # type: ignore[dict-item]
-
-
-def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, pixels)
-    with warnings.catch_warnings():
-        # The images may lie in memory shared by all trials of the machine, which is read-only; so do we read only.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(images.reshape(len(images), -1))
 
 
 def _peak_memory_mb(device: str) -> float:

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from models.pixels import to_pixels
+from models.settings import PixelScaling
+
 
 class Elbo(NamedTuple):
     """The two terms of the evidence lower bound, each (...,) nats per image: ELBO = -(rate + distortion)."""
@@ -25,6 +28,7 @@ class Autoencoder(nn.Module, ABC):
     encoder: nn.Module
     decoder: nn.Module
     latent_dim: int
+    pixel_scaling: PixelScaling = "minmax"
 
     @abstractmethod
     def posterior(self, x: Tensor) -> Distribution:
@@ -49,6 +53,14 @@ class Autoencoder(nn.Module, ABC):
     def slab_prob(self, q: Distribution) -> Tensor:
         """P(z != 0 | x), (B, latent_dim)."""
 
+    def compute_rate(self, q: Distribution) -> Tensor:
+        """KL(q || p) in nats per image, (B,), as it stands in the training objective."""
+        return kl_divergence(q, self.prior()).sum(-1)
+
+    def to_pixels(self, images: Tensor) -> Tensor:  # (..., pixels) uint8 -> (..., pixels) float32
+        """Images as the model sees them, in [0, 1]."""
+        return to_pixels(images, self.pixel_scaling)
+
     def compute_distortion(self, z: Tensor, x: Tensor) -> Tensor:
         """-log p(x|z) in nats per image, (..., B), for codes z (..., B, latent_dim) and images x (B, pixels)."""
         logits = self.decoder(z)
@@ -62,7 +74,7 @@ class Autoencoder(nn.Module, ABC):
         *,
         sharpness: float | None = None,
     ) -> Elbo:
-        """Rate (closed form) and distortion (one sample per image), each (B,)."""
+        """Rate (closed form) and distortion (one sample per image), each (B,): what training minimises."""
         q = self.posterior(x)
         z = self.draw(q, generator, sharpness=sharpness)
-        return Elbo(kl_divergence(q, self.prior()).sum(-1), self.compute_distortion(z, x))
+        return Elbo(self.compute_rate(q), self.compute_distortion(z, x))

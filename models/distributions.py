@@ -107,11 +107,17 @@ class SpikeAndSlab(Distribution):
 
 @register_kl(SpikeAndSlab, SpikeAndSlab)  # type: ignore[untyped-decorator]
 def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
+    return compute_kl(q, p)
+
+
+def compute_kl(q: SpikeAndSlab, p: SpikeAndSlab, *, min_prob: float = MIN_PROB) -> Tensor:
     """KL(q || p), elementwise: a Bernoulli KL plus gamma times the Gaussian KL of the slabs.
+
+    min_prob: how far q's gamma stays from 0 and 1; at 0 the result is not a number where gamma is either.
 
     Source: Variational Sparse Coding, equation 11 (there for a standard normal slab in p).
     """
-    gamma = q.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
+    gamma = q.slab_prob.clamp(min_prob, 1 - min_prob)
     alpha = p.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
     ratio = q.scale / p.scale
     # 2 log(ratio), not log(ratio^2): the square of a legal scale can be too small for a float.

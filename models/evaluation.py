@@ -10,7 +10,6 @@ from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder
 from models.threads import single_thread
-from models.training import to_pixels
 
 RELAXED_SHARPNESS = 200.0
 """The sharpness at which the report evaluates its Figure 1."""
@@ -47,7 +46,7 @@ def compute_bound(
     """
     totals = torch.zeros(3, dtype=torch.float64)
     with single_thread(), _evaluating(model):
-        for x in _batches(images, BATCH_SIZE):
+        for x in _batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
             rate = kl_divergence(q, model.prior()).double().sum()
             fraction = model.slab_prob(q).double().mean(1).sum()
@@ -73,7 +72,7 @@ def compute_iw_bound(
     total = 0.0
     prior = model.prior()
     with single_thread(), _evaluating(model):
-        for x in _batches(images, IW_BATCH_SIZE):
+        for x in _batches(model, images, IW_BATCH_SIZE):
             q = model.posterior(x)
             z = model.draw(q, generator, sample_shape=(num_samples,))  # (K, B, latent_dim)
             log_ratio = (prior.log_prob(z) - q.log_prob(z)).sum(-1)
@@ -98,7 +97,7 @@ def compute_sparsity(
     """
     gammas, means, codes = [], [], []
     with single_thread(), _evaluating(model):
-        for x in _batches(images, BATCH_SIZE):
+        for x in _batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
             gammas.append(model.slab_prob(q).cpu())
             means.append(q.mean.cpu())
@@ -112,6 +111,21 @@ def compute_sparsity(
         if model.latent_dim > 1:
             sparsity["hoyer"] = compute_hoyer(z)
     return sparsity
+
+
+@torch.no_grad()
+def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  # (N, pixels) uint8
+    """Mean over images of |x_hat - x|^2 / |x|^2, x_hat being what the decoder makes of the posterior mean E[z|x].
+
+    0 is perfect, 1 as good as black; it does not depend on the scale of the pixels. Images that are all black are left
+    out; not a number where there are no others.
+    """
+    errors = []
+    with single_thread(), _evaluating(model):
+        for x in _batches(model, images[(images > 0).any(-1)], BATCH_SIZE):
+            x_hat = model.decoder(model.posterior(x).mean).sigmoid()
+            errors.append(((x_hat - x).square().sum(-1) / x.square().sum(-1)).double().cpu())
+    return float(torch.cat(errors).mean())
 
 
 def compute_hoyer(z: Tensor) -> float:  # (N, latent_dim) -> scalar
@@ -136,5 +150,5 @@ class _evaluating:  # noqa: N801 (a context manager, used like a function)
         self.model.train(self.before)
 
 
-def _batches(images: Tensor, size: int) -> Iterator[Tensor]:
-    return (to_pixels(batch) for batch in images.split(size))
+def _batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:
+    return (model.to_pixels(batch) for batch in images.split(size))

@@ -7,7 +7,7 @@ place change its numbers.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -19,8 +19,9 @@ from models.cuda import Plan, StepGraph, compile_elementwise
 from models.distributions import MIN_PROB
 from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
 from models.onednn import is_bf16_fast
+from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
-from models.settings import GammaLink, Precision, TrialSettings
+from models.settings import GammaLink, PixelScaling, Precision, TrialSettings
 from models.sharpness import compute_sharpness
 from models.stacked_linear import StackedLinear, resize_rows
 from models.threads import single_thread
@@ -65,7 +66,9 @@ class Family:
     hidden: tuple[int, ...]
     batch_size: int
     precision: Precision
+    pixel_scaling: PixelScaling
     gamma_link: GammaLink | None  # None: VAEs only
+    gamma_clamp: float | None  # likewise
 
     @classmethod
     def of(cls, settings: TrialSettings, num_pixels: int) -> "Family":
@@ -75,14 +78,17 @@ class Family:
             hidden=settings.hidden,
             batch_size=settings.batch_size,
             precision=settings.precision,
+            pixel_scaling=settings.pixel_scaling,
             gamma_link=settings.gamma_link,
+            gamma_clamp=settings.gamma_clamp,
         )
 
     def admits(self, settings: TrialSettings) -> bool:
         """Whether such a trial can be a member. A VAE can be one among VSCs, which cost it a third head."""
         own = Family.of(settings, self.num_pixels)
-        shape = (own.hidden, own.batch_size, own.precision)
-        return shape == (self.hidden, self.batch_size, self.precision) and own.gamma_link in (None, self.gamma_link)
+        if own.gamma_link is None:
+            own = replace(own, gamma_link=self.gamma_link, gamma_clamp=self.gamma_clamp)
+        return own == self
 
 
 @dataclass
@@ -295,7 +301,7 @@ class Stack:
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
             x = images.index_select(0, part.order.flatten()).view(len(places), -1, images.shape[1])
             noise = self._draw(part.keys[..., None] + self._offsets)
-            inputs = (tensor.split(size, 1) for tensor in (x.to(torch.float32).div_(255), *noise))
+            inputs = (tensor.split(size, 1) for tensor in (to_pixels(x, self.family.pixel_scaling), *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
                 totals[step] = self._step(places, terms, x, (eps, eta), sharpness[:, :, None])
                 step += 1
@@ -316,7 +322,8 @@ class Stack:
         """One step of the members in some places, each on its own batch x (K, B, P) -> mean rate, distortion (K, 2)."""
         outputs, encoder_inputs = self._apply(self._encoder, x, places)
         heads = outputs.view(*x.shape[:2], self.num_heads, self.latent_dim)
-        codes = self._sample(heads, noise, sharpness, terms, self.family.gamma_link)
+        clamp = MIN_PROB if self.family.gamma_clamp is None else self.family.gamma_clamp
+        codes = self._sample(heads, noise, sharpness, terms, self.family.gamma_link, gamma_clamp=clamp)
         logits, decoder_inputs = self._apply(self._decoder, codes.z, places)
         distortion, grad = self._compare(logits, x)
 

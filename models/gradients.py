@@ -39,6 +39,8 @@ def sample_codes(
     sharpness: Tensor,  # (K, 1, 1), of the relaxed spikes
     terms: Terms,
     gamma_link: GammaLink | None,  # None: VAEs only, and H is 2
+    *,
+    gamma_clamp: float = MIN_PROB,  # how far gamma stays from 0 and 1 in logarithms
 ) -> Codes:
     """Reparameterised samples (relaxed ones where there is a spike) and their rate, with slopes.
 
@@ -65,7 +67,7 @@ def sample_codes(
             gamma = v.sigmoid()
             gamma_slope = gamma * (1 - gamma)
         gate = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
-        prob = gamma.clamp(MIN_PROB, 1 - MIN_PROB)
+        prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
         by_spike = (-prob).log1p_().sub_(terms.log_spike)
         log_ratio = prob.log().sub_(terms.log_slab).sub_(by_spike)
         bernoulli = torch.addcmul(by_spike, prob, log_ratio)
@@ -75,6 +77,7 @@ def sample_codes(
             prob.masked_fill_(terms.is_dense, 1.0)
             gamma_slope.masked_fill_(terms.is_dense, 0.0)
             bernoulli.masked_fill_(terms.is_dense, 0.0)
+            by_prob.masked_fill_(terms.is_dense, 0.0)  # without a clamp it can be infinite
         z, rate = gate * slab, bernoulli.addcmul_(prob, gaussian)
         rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
         by_gamma = (gate - gate.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)

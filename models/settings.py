@@ -12,8 +12,15 @@ ModelName = Literal["vae", "vsc"]
 GammaLink = Literal["exp_relu", "sigmoid"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "bf16"]
+PixelScaling = Literal["minmax", "unit_norm"]
+Initialisation = Literal["kaiming", "xavier"]
 
-VSC_DEFAULTS: Mapping[str, Any] = {"gamma_link": "exp_relu", "sharpness": 50.0, "sharpness_schedule": "per_epoch"}
+VSC_DEFAULTS: Mapping[str, Any] = {
+    "gamma_link": "exp_relu",
+    "gamma_clamp": 1e-6,
+    "sharpness": 50.0,
+    "sharpness_schedule": "per_epoch",
+}
 VSC_ONLY = ("alpha", *VSC_DEFAULTS)
 """Settings that mean something only where there is a spike."""
 
@@ -44,6 +51,13 @@ class TrialSettings:
     gamma_link: GammaLink | None = setting(
         None, meaning="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu"
     )
+    gamma_clamp: float | None = setting(
+        None,
+        meaning="VSC: how far gamma stays from 0 and 1 in the training objective's logarithms; 0 for no clamp, and the "
+        "loss is no number where gamma is 0 or 1; measured bounds have 1e-6 whatever this is; default 1e-6",
+        at_least=0,
+        below=0.5,
+    )
     sharpness: float | None = setting(
         None, meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the report", above=0
     )
@@ -51,6 +65,13 @@ class TrialSettings:
         None,
         meaning="VSC: how the sharpness rises from there: by 0.001 per_step (the report's text), "
         "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
+    )
+    pixel_scaling: PixelScaling = setting(
+        "minmax",
+        meaning="how bytes become pixels: minmax, divided by 255, or unit_norm, each image by its Euclidean norm",
+    )
+    initialisation: Initialisation = setting(
+        "kaiming", meaning="of the weights: kaiming, uniform as torch's default, or xavier, Glorot's uniform"
     )
     beta: float = setting(1.0, meaning="weight of the rate in the training objective", above=0)
     hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
@@ -96,7 +117,7 @@ DEFAULTS: Mapping[str, Any] = {
     for name, f in SETTINGS.items()
     if (value := VSC_DEFAULTS.get(name, f.default)) is not MISSING
 }
-"""What a setting is where nothing is said, as `TrialSettings.to_dict` has it. To change one is to change the semantics."""
+"""What a setting is where nothing is said, as `TrialSettings.to_dict` has it. To change one changes the semantics."""
 
 
 def check_setting(name: str, value: Any) -> Any:
@@ -133,6 +154,8 @@ def _check_number(name: str, value: Any, kind: type) -> int | float:
     except OverflowError:  # a whole number beyond every float
         number = math.inf
     low, above, below = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below"))
+    if low is not None and below is not None and not low <= number < below:
+        raise ValueError(f"{name}: {value} is not inside [{low}, {below}); give a number such as {VSC_DEFAULTS[name]}")
     if low is not None and not number >= low:
         raise ValueError(f"{name}: {value} is too small; give at least {low}")
     if above is not None and below is not None and not above < number < below:

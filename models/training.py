@@ -55,18 +55,24 @@ def build_model(settings: TrialSettings, num_pixels: int, *, is_drawn: bool = Tr
     latents depends on them by whole nats. is_drawn: else they are left undefined, for others to be put there.
     """
     generator = torch.Generator().manual_seed(settings.seed % 2**64) if is_drawn else None
+    shape = (num_pixels, settings.hidden, settings.latent_dim)
+    model: Autoencoder
     if settings.model == "vae":
-        return VAE(num_pixels, settings.hidden, settings.latent_dim, generator)
-    assert settings.alpha is not None
-    assert settings.gamma_link is not None
-    return VSC(
-        num_pixels,
-        settings.hidden,
-        settings.latent_dim,
-        generator,
-        alpha=settings.alpha,
-        gamma_link=settings.gamma_link,
-    )
+        model = VAE(*shape, generator, initialisation=settings.initialisation)
+    else:
+        assert settings.alpha is not None
+        assert settings.gamma_link is not None
+        assert settings.gamma_clamp is not None
+        model = VSC(
+            *shape,
+            generator,
+            alpha=settings.alpha,
+            gamma_link=settings.gamma_link,
+            gamma_clamp=settings.gamma_clamp,
+            initialisation=settings.initialisation,
+        )
+    model.pixel_scaling = settings.pixel_scaling
+    return model
 
 
 def init_state(settings: TrialSettings, num_pixels: int, device: torch.device | str = "cpu") -> TrainState:
@@ -92,11 +98,6 @@ def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[
         if isinstance(metrics, DivergedError):
             raise metrics
         yield metrics
-
-
-def to_pixels(images: Tensor) -> Tensor:  # (..., pixels) uint8 -> (..., pixels) float32
-    """Bytes as intensities in [0, 1]."""
-    return images.to(torch.float32).div_(255)
 
 
 def describe_device(device: Any) -> str:

@@ -8,20 +8,28 @@ from torch.distributions import Distribution, Normal
 
 from models.autoencoder import Autoencoder
 from models.networks import MLP
+from models.settings import Initialisation
 
 
 class VAE(Autoencoder):
     """Fully connected VAE (Kingma and Welling, Auto-Encoding Variational Bayes, 2014, appendix C)."""
 
     def __init__(
-        self, num_pixels: int, hidden: Sequence[int], latent_dim: int, generator: torch.Generator | None
+        self,
+        num_pixels: int,
+        hidden: Sequence[int],
+        latent_dim: int,
+        generator: torch.Generator | None,
+        *,
+        initialisation: Initialisation = "kaiming",
     ) -> None:
         """hidden: widths of the encoder's hidden layers; the decoder mirrors them."""
         super().__init__()
         self.latent_dim = latent_dim
         # One layer yields mu and log sigma^2: one product instead of two.
-        self.encoder = MLP([num_pixels, *hidden, 2 * latent_dim], generator, num_heads=2)
-        self.decoder = MLP([latent_dim, *reversed(hidden), num_pixels], generator)
+        encoder, decoder = [num_pixels, *hidden, 2 * latent_dim], [latent_dim, *reversed(hidden), num_pixels]
+        self.encoder = MLP(encoder, generator, num_heads=2, initialisation=initialisation)
+        self.decoder = MLP(decoder, generator, initialisation=initialisation)
         self.register_buffer("one", torch.ones(latent_dim), persistent=False)
 
     def posterior(self, x: Tensor) -> Normal:

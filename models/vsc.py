@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from models.autoencoder import Autoencoder
-from models.distributions import SpikeAndSlab
+from models.distributions import MIN_PROB, SpikeAndSlab, compute_kl
 from models.networks import MLP
-from models.settings import GammaLink
+from models.settings import GammaLink, Initialisation
 
 
 class VSC(Autoencoder):
@@ -24,14 +24,21 @@ class VSC(Autoencoder):
         *,
         alpha: float,
         gamma_link: GammaLink,
+        gamma_clamp: float = MIN_PROB,
+        initialisation: Initialisation = "kaiming",
     ) -> None:
-        """hidden: widths of the encoder's hidden layers; the decoder mirrors them. alpha: prior P(z != 0)."""
+        """hidden: widths of the encoder's hidden layers; the decoder mirrors them. alpha: prior P(z != 0).
+
+        gamma_clamp: how far gamma stays from 0 and 1 in the logarithms of the training objective.
+        """
         super().__init__()
         self.latent_dim = latent_dim
         self.gamma_link = gamma_link
+        self.gamma_clamp = gamma_clamp
         # One layer yields mu, log sigma^2 and the pre-activation of gamma: one product instead of three.
-        self.encoder = MLP([num_pixels, *hidden, 3 * latent_dim], generator, num_heads=3)
-        self.decoder = MLP([latent_dim, *reversed(hidden), num_pixels], generator)
+        encoder, decoder = [num_pixels, *hidden, 3 * latent_dim], [latent_dim, *reversed(hidden), num_pixels]
+        self.encoder = MLP(encoder, generator, num_heads=3, initialisation=initialisation)
+        self.decoder = MLP(decoder, generator, initialisation=initialisation)
         self.register_buffer("alpha", torch.full((latent_dim,), alpha), persistent=False)
 
     def posterior(self, x: Tensor) -> SpikeAndSlab:
@@ -44,6 +51,11 @@ class VSC(Autoencoder):
         """p(z) = alpha N(0, 1) + (1 - alpha) delta(0) in every latent."""
         assert isinstance(self.alpha, Tensor)
         return SpikeAndSlab(self.alpha, torch.zeros_like(self.alpha), torch.ones_like(self.alpha), validate_args=False)
+
+    def compute_rate(self, q: Distribution) -> Tensor:
+        """The objective's KL(q || p) with gamma clamped as the trial says, (B,)."""
+        assert isinstance(q, SpikeAndSlab)
+        return compute_kl(q, self.prior(), min_prob=self.gamma_clamp).sum(-1)
 
     def draw(
         self,

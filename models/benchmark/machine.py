@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 def describe_machine(*, with_gpu: bool) -> dict[str, Any]:
     """Names, versions and sizes, as plain JSON values. with_gpu: whether to look for one, which takes its driver."""
+    import torch  # here, so that others can name the processor without it
+
     gpu = torch.cuda.get_device_properties(0) if with_gpu and torch.cuda.is_available() else None
     return {
         "cpu": name_cpu(),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -11,22 +12,24 @@ from PIL import Image
 
 from analysis import figures
 from analysis.caption import reading_note, trials_note
-from analysis.drawable import Drawable
+from analysis.drawable import Drawable, read_caption
 from analysis.elbo_by_latent_dim import compute_elbo_by_latent_dim
 from analysis.figures import FIGURES, draw_comparison, draw_figures
 from analysis.objectives import COUNTED
 from analysis.series import NothingToDrawError, finished_with
 from analysis.tables import Tables, load_tables
+from harness.sections import FigureName
 from tests.analysis.synthetic import SyntheticStudy
+from tests.analysis.test_report_figures import cost_study, links, with_probes
 
-ALWAYS = ["elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
+ALWAYS = ["elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
 OF_SEARCHES = [
     *("optimisation_history", "best_so_far", "hyperparameter_importance", "parallel_coordinates", "slices"),
 ]
 
 
 def files_of(names: list[str]) -> list[str]:
-    return [f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")]
+    return [f"{name}.{suffix}" for name in names for suffix in ("png", "pdf", "csv")]
 
 
 def several_objectives() -> SyntheticStudy:
@@ -71,7 +74,12 @@ DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
     (several_lengths, [*ALWAYS, "elbo_by_training_length"]),
     (learning_rates_and_batch_sizes, [*ALWAYS, "learning_rate_by_batch_size"]),
     (confirmed_search, [*ALWAYS, *OF_SEARCHES, "confirmed"]),
+    (links, [*ALWAYS[:4], "compared_settings", ALWAYS[4]]),
+    (with_probes, [*ALWAYS[:2], "accuracy_by_latent_dim", *ALWAYS[2:]]),
+    (cost_study, ["convergence", "training_cost"]),
 ]
+OF_EXHIBITS = ["edited_codes", "codes_and_reconstructions", "traversals", "conditional_samples", "prior_samples"]
+"""Drawn from arrays beside the tables: see the tests of each."""
 
 
 def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
@@ -81,7 +89,9 @@ def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
     paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=heard.append)
     assert [path.name for path in paths] == files_of(ALWAYS)
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)
-    assert heard[0] == "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf"
+    assert heard[0] == (
+        "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf, numbers in elbo_by_latent_dim.csv"
+    )
     assert paths[1].read_bytes().startswith(b"%PDF")
     with Image.open(paths[0]) as image:
         assert round(image.info["dpi"][0]) >= 150
@@ -105,7 +115,31 @@ def test_each_kind_of_study_has_its_figures(
 
 def test_the_kinds_of_studies_have_every_figure_between_them() -> None:
     drawn = {name for _, names in DRAWN for name in names}
-    assert drawn == {figure.name for figure in FIGURES}
+    assert drawn | set(OF_EXHIBITS) == {figure.name for figure in FIGURES} == set(get_args(FigureName))
+
+
+def test_only_the_figures_that_are_asked_for_are_drawn(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    paths = draw_figures(quickstart.tables(), tmp_path, only=["convergence"])
+    assert [path.name for path in paths] == files_of(["convergence"])
+
+
+def test_the_numbers_of_a_figure_stand_beside_it_with_the_band_computed_by_hand(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    for seed, elbo in enumerate((-30.0, -31.0, -35.0)):
+        study.add("vae", 8, seed)
+        study.trials[-1]["test/elbo"] = elbo
+    draw_figures(study.tables(), tmp_path, only=["elbo_by_latent_dim"])
+    (row,) = pd.read_csv(tmp_path / "elbo_by_latent_dim.csv").to_dict("records")
+    half_width = 4.302653 * 7**0.5 / 3**0.5  # t(0.975, 2) * standard deviation / sqrt(n)
+    assert (row["mean"], row["n"]) == (-32, 3)
+    assert [row["low"], row["high"]] == pytest.approx([-32 - half_width, -32 + half_width], abs=1e-5)
+
+
+def test_a_picture_carries_its_caption(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    draw_figures(quickstart.tables(), tmp_path, only=["elbo_by_latent_dim"])
+    text = read_caption(tmp_path / "elbo_by_latent_dim.png")
+    assert text.startswith("Mean and 95% interval (Student t) over seeds.")
+    assert "60 finished trials" in text
 
 
 def test_one_trial_is_drawn_whole(one_trial: SyntheticStudy, tmp_path: Path) -> None:

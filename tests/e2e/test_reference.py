@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.reported_numbers import load_training_curves
 from models.benchmark.processes import time_processes
 from models.benchmark.timing import Task
 from tests.e2e.conftest import REPOSITORY, Spikeslab
@@ -20,8 +21,6 @@ space:
   - {model: vsc, alpha: {grid: [0.1, 0.2, 0.3, 0.5]}}
 evaluate: [elbo, sparsity]
 """
-
-PUBLISHED = Path(__file__).parents[1] / "data" / "report_training_curves.csv"
 
 
 @pytest.mark.slow
@@ -40,7 +39,7 @@ def test_test_loss_is_within_one_and_a_half_percent_of_the_report(
     history = pd.read_parquet(results / "history.parquet")
     ours = history.merge(trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id")
     keys = ["model", "alpha", "latent_dim", "epoch"]
-    both = ours.fillna({"alpha": 0}).merge(pd.read_csv(PUBLISHED).fillna({"alpha": 0}), on=keys)
+    both = ours.fillna({"alpha": 0}).merge(load_training_curves().fillna({"alpha": 0}), on=keys)
     assert len(both) == 27
     deviation = both["test/loss"] / both["test_loss"] - 1
     worst = both.loc[deviation.abs().idxmax()]

@@ -127,6 +127,10 @@ WRONG_FIELDS = [
     _wrong("alpha-0", ALPHA, "0", "11: space[1].alpha", "0 is not inside (0, 1); give a number"),
     _wrong("alpha-1", ALPHA, "1.0", "11: space[1].alpha", "1.0 is not inside (0, 1)"),
     _wrong("alpha-nan", ALPHA, ".nan", "11: space[1].alpha", "nan is not inside (0, 1)", in_schema=False),
+    _wrong(
+        "clamp-half", ALPHA, "0.2\n    gamma_clamp: 0.5", "12: space[1].gamma_clamp", "0.5 is not inside [0, 0.5); give"
+    ),
+    _wrong("clamp-below-0", ALPHA, "0.2\n    gamma_clamp: -1", "12: space[1].gamma_clamp", "-1 is not inside [0, 0.5)"),
     _wrong("alpha-in-grid", ALPHA, "{grid: [0.1, 1.5]}", "11: space[1].alpha", "1.5 is not inside (0, 1)"),
     _wrong("latent-0", "latent_dim: 2\n", "latent_dim: 0\n", "8: space[0].latent_dim", "give at least 1"),
     _wrong("latent-huge", "latent_dim: 2\n", "latent_dim: 1e300\n", "8: space[0].latent_dim", "is too large; give at"),

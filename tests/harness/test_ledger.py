@@ -29,7 +29,7 @@ from harness.ledger import (
     write_tables,
 )
 from harness.study import Study
-from models.settings import SETTINGS, TrialSettings
+from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
 SETTINGS_ = TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1)
 TRIAL = Trial(SETTINGS_, "digits", "d" * 64)
@@ -53,12 +53,15 @@ def test_the_identity_of_a_trial_never_changes() -> None:
 
 
 CHANGES: dict[str, Any] = {
-    "model": {"model": "vae", "alpha": None, "gamma_link": None, "sharpness": None, "sharpness_schedule": None},
+    "model": {"model": "vae", **dict.fromkeys(VSC_ONLY)},
     "latent_dim": {"latent_dim": 5},
     "alpha": {"alpha": 0.2000001},
     "gamma_link": {"gamma_link": "sigmoid"},
+    "gamma_clamp": {"gamma_clamp": 0},
     "sharpness": {"sharpness": 60},
     "sharpness_schedule": {"sharpness_schedule": "ramp"},
+    "pixel_scaling": {"pixel_scaling": "unit_norm"},
+    "initialisation": {"initialisation": "xavier"},
     "beta": {"beta": 2},
     "hidden": {"hidden": (8, 8)},
     "learning_rate": {"learning_rate": 2e-3},
@@ -91,6 +94,9 @@ def test_a_default_that_is_spelled_out_changes_no_identity() -> None:
     spelled = {
         "beta": 1,
         "gamma_link": "exp_relu",
+        "gamma_clamp": 1e-6,
+        "pixel_scaling": "minmax",
+        "initialisation": "kaiming",
         "sharpness_schedule": "per_epoch",
         "batch_size": 32.0,
         "hidden": [8],
@@ -348,7 +354,15 @@ def test_the_trials_table_has_one_row_per_trial_in_order_and_the_promised_types(
     assert (first["epochs"], first["epochs_trained"], first["train_seconds"]) == (3, 2, 1.75)
     assert (first["mlflow_run_id"], first["peak_memory_mb"], first["test/elbo"]) == ("run-1", 12.5, -1 / 3)
     assert (second["status"], second["error"], second["model"]) == ("diverged", "the loss stopped being finite", "vae")
-    for missing in ("alpha", "gamma_link", "sharpness_schedule", "mlflow_run_id", "peak_memory_mb", "test/elbo"):
+    for missing in (
+        "alpha",
+        "gamma_link",
+        "gamma_clamp",
+        "sharpness_schedule",
+        "mlflow_run_id",
+        "peak_memory_mb",
+        "test/elbo",
+    ):
         assert pd.isna(second[missing])
 
 

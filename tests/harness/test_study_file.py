@@ -102,6 +102,17 @@ def test_numbers_may_be_written_with_an_exponent_alone(tmp_path: Path) -> None:
     assert next(study.enumerate_grid())["epochs"] == 10
 
 
+def test_what_the_report_saw_in_passing_can_be_asked_for(tmp_path: Path) -> None:
+    defaults = "pixel_scaling: {grid: [minmax, unit_norm]}\n  initialisation: xavier\n  gamma_clamp: {grid: [0, 1e-6]}"
+    found = [
+        tuple(c.get(name) for name in ("model", "pixel_scaling", "initialisation", "gamma_clamp"))
+        for c in load(tmp_path, edit(ALPHA, "0.2", edit(LATENTS, "2", edit("epochs: 2", defaults)))).enumerate_grid()
+    ]
+    scalings = ("minmax", "unit_norm")
+    assert found[:2] == [("vae", scaling, "xavier", None) for scaling in scalings]
+    assert set(found[2:]) == {("vsc", scaling, "xavier", clamp) for scaling in scalings for clamp in (0.0, 1e-6)}
+
+
 # Round trip
 
 whole, real = st.integers(1, 50), st.floats(1e-5, 0.99)
@@ -109,6 +120,9 @@ numeric = {"latent_dim": whole, "epochs": whole, "num_validation": whole, "beta"
 others: dict[str, st.SearchStrategy[Any]] = {
     "hidden": st.lists(whole, min_size=1, max_size=2),
     "gamma_link": st.sampled_from(["sigmoid", "exp_relu"]),
+    "gamma_clamp": st.sampled_from([0.0, 1e-6, 0.1]),
+    "pixel_scaling": st.sampled_from(["minmax", "unit_norm"]),
+    "initialisation": st.sampled_from(["kaiming", "xavier"]),
 }
 
 

@@ -12,9 +12,10 @@ import torch
 
 from harness import trial as trial_module
 from harness.datasets import Dataset, load_dataset
+from harness.evaluations import Images
 from harness.ledger import Measures, Result, Row, Trial, TrialFolder, read_checkpoint
 from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
-from harness.trial import Images, run_trial
+from harness.trial import run_trial
 from models.autoencoder import Elbo
 from models.settings import TrialSettings
 
@@ -403,12 +404,15 @@ def test_every_measurement_has_noise_of_its_own(
 # Trials that do not go well
 
 
-def test_a_trial_that_diverges_ends_with_its_epoch_and_step(dataset: Dataset, tmp_path: Path, fits: Fits) -> None:
-    trial = make_trial(dataset, learning_rate=1e18)
+@pytest.mark.parametrize(("changes", "step"), [({"learning_rate": 1e18}, 2), ({"gamma_clamp": 0.0}, 1)])
+def test_a_trial_that_diverges_ends_with_its_epoch_and_step(
+    changes: dict[str, float], step: int, dataset: Dataset, tmp_path: Path, fits: Fits
+) -> None:
+    trial = make_trial(dataset, **changes)
     rows = run(trial, dataset, tmp_path)
     result = result_of(trial, tmp_path)
     assert rows[-1]["status"] == result.status == "diverged"
-    assert result.error == rows[-1]["error"] == "the loss stopped being finite in epoch 1, at step 2"
+    assert result.error == rows[-1]["error"] == f"the loss stopped being finite in epoch 1, at step {step}"
     assert (result.history, result.metrics, result.evaluated) == ([], {}, [])
     assert "diverged: the loss stopped" in log_of(trial, tmp_path)
     assert TrialFolder(tmp_path, trial).list_checkpoints() == []

@@ -6,13 +6,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from models import evaluation
 from models.autoencoder import Autoencoder
-from models.evaluation import compute_bound, compute_hoyer, compute_iw_bound, compute_sparsity
-from models.training import TrainState, build_model, to_pixels
+from models.evaluation import (
+    compute_bound,
+    compute_hoyer,
+    compute_iw_bound,
+    compute_reconstruction_error,
+    compute_sparsity,
+)
+from models.pixels import to_pixels
+from models.training import TrainState, build_model
 from tests.models.cases import KINDS, make_generator, make_images, make_settings, train
 
 EVALUATIONS: dict[str, Callable[[Autoencoder, Tensor], object]] = {
@@ -20,6 +27,7 @@ EVALUATIONS: dict[str, Callable[[Autoencoder, Tensor], object]] = {
     "relaxed": lambda model, images: compute_bound(model, images, make_generator(0), sharpness=200.0),
     "iw_bound": lambda model, images: compute_iw_bound(model, images, make_generator(0), num_samples=3),
     "sparsity": lambda model, images: compute_sparsity(model, images, make_generator(0)),
+    "reconstruction": compute_reconstruction_error,
 }
 
 
@@ -69,6 +77,19 @@ class TestBound:
         elbo = trained.model.compute_elbo(to_pixels(images), make_generator(3))
         assert float(bound.rate) == pytest.approx(elbo.rate.mean().item(), rel=1e-6)
         assert float(bound.distortion) == pytest.approx(elbo.distortion.mean().item(), rel=1e-6)
+
+    def test_models_of_any_clamp_are_measured_alike(self, test_digits: Tensor) -> None:
+        """Whatever training clamped, the bound is one; without a clamp at all it is finite where gamma is exactly 1."""
+        models = [build_model(make_settings("vsc_exp_relu", gamma_clamp=c), 64) for c in (0.0, 1e-6, 0.3)]
+        bounds = [compute_bound(model, test_digits, make_generator(0)) for model in models]
+        assert math.isfinite(bounds[0].rate)
+        assert bounds[0] == bounds[1] == bounds[2]
+        with torch.no_grad():
+            x = to_pixels(test_digits)
+            rates = [m.compute_elbo(x, make_generator(0), sharpness=50.0).rate.mean() for m in models]
+        assert rates[0].isnan()
+        assert float(rates[1]) == pytest.approx(float(bounds[1].rate), rel=1e-6)
+        assert float(rates[2]) != pytest.approx(float(bounds[1].rate), rel=1e-2)
 
     def test_more_passes_average_fresh_noise(self, trained: TrainState, test_digits: Tensor) -> None:
         generator = make_generator(3)
@@ -169,6 +190,54 @@ class TestImportanceWeightedBound:
         assert compute_iw_bound(trained.model, images, make_generator(0), num_samples=50) == pytest.approx(
             expected, rel=0.01
         )
+
+
+class TestReconstructionError:
+    @staticmethod
+    def make_model(x_hat: Tensor, scaling: str = "minmax") -> Autoencoder:
+        """One whose decoder makes these pixels (64,), in (0, 1), of every code."""
+        model = build_model(make_settings("vsc_sigmoid", pixel_scaling=scaling), 64)
+        model.decoder = Constant(x_hat)
+        return model
+
+    @pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
+    @pytest.mark.parametrize(("share", "error"), [(1.0, 0.0), (0.5, 0.25), (1e-9, 1.0)])
+    def test_it_is_0_of_a_perfect_model_and_1_of_a_black_one_whatever_the_scale(
+        self, share: float, error: float, scaling: str
+    ) -> None:
+        image = make_images(1, 64).clamp(1, 254)
+        x = build_model(make_settings("vae", pixel_scaling=scaling), 64).to_pixels(image)
+        model = self.make_model(share * x[0], scaling)
+        assert compute_reconstruction_error(model, image.expand(7, -1)) == pytest.approx(error, abs=1e-6)
+
+    @pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
+    def test_the_brightness_of_an_image_is_not_its_weight_and_black_ones_are_left_out(self, scaling: str) -> None:
+        image = make_images(1, 64) // 2
+        model = self.make_model(torch.full((64,), 1e-9), scaling)  # all but black: an error of 1 for every image
+        images = torch.cat([image, 2 * image, torch.zeros_like(image)])
+        assert compute_reconstruction_error(model, images) == pytest.approx(1.0, abs=1e-6)
+        assert math.isnan(compute_reconstruction_error(model, images[2:]))
+
+    def test_it_is_that_of_the_posterior_mean(self, trained: TrainState, test_digits: Tensor) -> None:
+        x, model = to_pixels(test_digits), trained.model
+        with torch.no_grad():
+            outputs = model.encoder(x).unflatten(1, (-1, model.latent_dim))
+            gamma = model.slab_prob(model.posterior(x))
+            x_hat = 1 / (1 + (-model.decoder(gamma * outputs[:, 0])).exp())
+        expected = float((((x_hat - x) ** 2).sum(1) / (x**2).sum(1)).mean())
+        assert 0.02 < expected < 0.5, "the model has learned something"
+        assert compute_reconstruction_error(model, test_digits) == pytest.approx(expected, rel=1e-5)
+
+
+class Constant(nn.Module):
+    """Makes the same pixels of every code."""
+
+    def __init__(self, x_hat: Tensor) -> None:
+        super().__init__()
+        self.x_hat = x_hat
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.x_hat.logit().expand(len(z), -1)
 
 
 class TestSparsity:

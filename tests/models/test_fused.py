@@ -15,7 +15,7 @@ from models.cuda import Plan, StepGraph
 from models.evaluation import compute_bound, compute_sparsity
 from models.fused import DivergedError, EpochMetrics, Family, Stack
 from models.randomness import make_stream
-from models.settings import TrialSettings
+from models.settings import VSC_ONLY, TrialSettings
 from models.training import TrainState, fit, init_state
 from tests.models.cases import assert_same_tensors, copy_tensors, make_images, make_settings, train
 
@@ -32,7 +32,10 @@ MIXED: list[dict[str, Any]] = [
 
 
 def make_mixed(**changes: Any) -> list[TrialSettings]:
-    return [TrialSettings(**({"hidden": (16,), "batch_size": 32, "epochs": 3} | one | changes)) for one in MIXED]
+    """Changes of what only a VSC has are made where there is one."""
+    shared = {name: value for name, value in changes.items() if name not in VSC_ONLY}
+    common: dict[str, Any] = {"hidden": (16,), "batch_size": 32, "epochs": 3}
+    return [TrialSettings(**(common | one | (changes if one["model"] == "vsc" else shared))) for one in MIXED]
 
 
 def make_stack(
@@ -64,10 +67,20 @@ def get_loss(outcome: EpochMetrics | DivergedError) -> float:
 
 class TestAgainstAlone:
     @pytest.mark.parametrize("is_batched", [False, True])
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"pixel_scaling": "unit_norm", "initialisation": "xavier"},
+            {"gamma_link": "sigmoid", "gamma_clamp": 0.0},
+            {"gamma_clamp": 0.1},
+        ],
+        ids=lambda changes: "-".join(map(str, changes.values())) or "defaults",
+    )
     def test_a_mixed_stack_trains_each_as_it_would_alone(
-        self, is_batched: bool, digits: Tensor, test_digits: Tensor
+        self, changes: dict[str, Any], is_batched: bool, digits: Tensor, test_digits: Tensor
     ) -> None:
-        trials = make_mixed(hidden=(64,))
+        trials = make_mixed(hidden=(64,), **changes)
         stack = make_stack(trials, 64, is_batched=is_batched, capacity=8)
         outcomes = [stack.fit_epoch(digits) for _ in range(3)]
         for k, settings in enumerate(trials):
@@ -81,10 +94,7 @@ class TestAgainstAlone:
             assert [outcome[k].sharpness for outcome in outcomes] == [epoch.sharpness for epoch in alone]  # type: ignore[union-attr]
 
     def test_two_hidden_layers_and_the_other_link(self, digits: Tensor) -> None:
-        trials = [
-            TrialSettings(**(s.to_dict() | {"gamma_link": "sigmoid"})) if s.model == "vsc" else s
-            for s in make_mixed(hidden=(32, 16))
-        ]
+        trials = make_mixed(hidden=(32, 16), gamma_link="sigmoid")
         outcomes = make_stack(trials, 64).fit_epoch(digits)
         for settings, outcome in zip(trials, outcomes, strict=True):
             assert get_loss(outcome) == pytest.approx(train(settings, digits)[1][0].loss, rel=1e-4)
@@ -161,6 +171,18 @@ class TestNeighbours:
         assert [get_loss(first), get_loss(third)] == [get_loss(one) for one in calm.fit_epoch(images)]
         stack.remove(1)
         assert [get_loss(o) for o in stack.fit_epoch(images)] == [get_loss(o) for o in calm.fit_epoch(images)]
+
+    @pytest.mark.parametrize("is_batched", [False, True])
+    def test_a_vae_does_not_see_that_vscs_without_a_clamp_diverge(self, is_batched: bool) -> None:
+        """Its own third head, which is none, is all zeros: a gamma of exactly 1."""
+        images, trials = make_images(70, NUM_PIXELS), make_mixed(gamma_clamp=0.0)
+        stack = make_stack(trials, NUM_PIXELS, is_batched=is_batched)
+        for epoch in range(2):
+            for settings, outcome in zip(trials, stack.fit_epoch(images), strict=True):
+                assert isinstance(outcome, DivergedError) == (settings.model == "vsc")
+                if settings.model == "vae":
+                    alone = train(settings, images)[1][epoch]
+                    assert get_loss(outcome) == pytest.approx(alone.loss, rel=1e-4)
 
     def test_a_place_left_by_one_who_diverged_is_as_good_as_new(self) -> None:
         images, trials = make_images(70, NUM_PIXELS), make_mixed()
@@ -247,7 +269,15 @@ class TestRoom:
             stack.add(trials[2], init_state(trials[2], NUM_PIXELS).tensors(), epoch=0, step=0)
 
     @pytest.mark.parametrize(
-        "change", [{"batch_size": 64}, {"hidden": (8,)}, {"gamma_link": "sigmoid"}, {"precision": "bf16"}]
+        "change",
+        [
+            {"batch_size": 64},
+            {"hidden": (8,)},
+            {"gamma_link": "sigmoid"},
+            {"gamma_clamp": 0.0},
+            {"pixel_scaling": "unit_norm"},
+            {"precision": "bf16"},
+        ],
     )
     def test_a_trial_of_another_family_is_refused(self, change: dict[str, Any]) -> None:
         first = make_mixed()[0]
@@ -256,6 +286,15 @@ class TestRoom:
         assert not stack.family.admits(other)
         with pytest.raises(ValueError, match="family"):
             stack.add(other, init_state(other, NUM_PIXELS).tensors(), epoch=0, step=0)
+
+    def test_a_trial_that_starts_from_other_weights_is_of_the_same_family(self) -> None:
+        first, other = make_mixed()[0], make_mixed(initialisation="xavier")[0]
+        assert Family.of(first, NUM_PIXELS).admits(other)
+
+    def test_a_vae_of_other_pixels_does_not_join(self) -> None:
+        family = Family.of(make_mixed()[0], NUM_PIXELS)
+        assert family.admits(make_mixed()[1])
+        assert not family.admits(make_mixed(pixel_scaling="unit_norm")[1])
 
     def test_a_vsc_does_not_join_a_stack_of_vaes(self) -> None:
         vsc, vae, *_ = make_mixed()

@@ -53,11 +53,32 @@ def test_the_rate_ignores_padding(link: Any) -> None:
     assert torch.equal(sample_codes(other, *noise, terms, link).rate, rate)
 
 
-@pytest.mark.parametrize("kind", ["vae", "vsc_exp_relu", "vsc_sigmoid"])
-def test_they_are_autograds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = make_settings(kind, latent_dim=7, beta=1.7)
+def test_without_a_clamp_a_gamma_of_one_is_lost_where_it_is_a_latents_and_nowhere_else() -> None:
+    heads, noise, terms = make_case()
+    heads[:, :, 2] = 1.0
+    codes = sample_codes(heads, *noise, terms, "exp_relu", gamma_clamp=0.0)
+    grad = find_heads_gradient(codes, torch.ones_like(codes.z)).transpose(2, 3)
+    assert terms.is_padding is not None
+    padding = terms.is_padding.expand_as(codes.z)
+    assert codes.rate[:2].isnan().all()
+    assert codes.rate[2].isfinite().all(), "a VAE has no gamma"
+    assert grad[2].isfinite().all()
+    assert (grad[padding] == 0).all()
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("vae", {}),
+        *(("vsc_exp_relu", {"gamma_clamp": clamp}) for clamp in (1e-6, 0.3)),
+        *(("vsc_sigmoid", {"gamma_clamp": clamp}) for clamp in (0.0, 1e-6, 0.3)),
+    ],
+)
+def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = make_settings(kind, latent_dim=7, beta=1.7, pixel_scaling=scaling, **changes)
     model = init_state(settings, NUM_PIXELS).model
-    x = make_images(32, NUM_PIXELS).float() / 255
+    x = model.to_pixels(make_images(32, NUM_PIXELS))
     keys = make_row_keys([make_key(0, "noise", 1)], 32)
     eps, eta = draw_noise(keys[0][..., None] + make_offsets(7))
     outputs = (3 * model.encoder(x)).detach().requires_grad_()  # far from zero, where gamma is clamped too
@@ -71,7 +92,9 @@ def test_they_are_autograds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     terms = Terms(alpha.log(), torch.log1p(-alpha), torch.full((1, 1, 1), settings.beta), None, None)
     heads = outputs.detach().view(1, 32, -1, 7)
     with torch.no_grad():
-        codes = sample_codes(heads, (eps[None], eta[None]), torch.full((1, 1, 1), 50.0), terms, settings.gamma_link)
+        noise, sharpness = (eps[None], eta[None]), torch.full((1, 1, 1), 50.0)
+        clamp = settings.gamma_clamp or 0.0
+        codes = sample_codes(heads, noise, sharpness, terms, settings.gamma_link, gamma_clamp=clamp)
     z = codes.z[0].requires_grad_()
     logits = model.decoder(z)
     distortion, by_logits = compare_pixels(logits.detach()[None], x[None])
@@ -84,8 +107,10 @@ def test_they_are_autograds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-@pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
-def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any) -> None:
+@pytest.mark.parametrize(
+    ("link", "clamp"), [("exp_relu", 1e-6), ("sigmoid", 1e-6), ("sigmoid", 0.0), ("exp_relu", 0.1)]
+)
+def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, clamp: float) -> None:
     """Compiled for the processor at hand: that the compiler takes it, and changes no number by more than rounding."""
     heads, _, terms = make_case()
     counters = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)[..., None] + make_offsets(6)
@@ -94,8 +119,9 @@ def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any) -> None:
     with torch.inference_mode():
         noise = draw_noise(counters)
         given = cuda.compile_elementwise(draw_noise)(counters)
-        codes = sample_codes(heads, noise, sharpness, terms, link)
-        given += tuple(cuda.compile_elementwise(sample_codes)(heads, noise, sharpness, terms, link))
+        codes = sample_codes(heads, noise, sharpness, terms, link, gamma_clamp=clamp)
+        compiled = cuda.compile_elementwise(sample_codes)
+        given += tuple(compiled(heads, noise, sharpness, terms, link, gamma_clamp=clamp))
         given += cuda.compile_elementwise(compare_pixels)(2 * x - 1, x)
         expected = (*noise, *codes, *compare_pixels(2 * x - 1, x))
         for one, other in zip(given, expected, strict=True):

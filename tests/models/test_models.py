@@ -9,8 +9,9 @@ from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder
 from models.distributions import SpikeAndSlab
+from models.pixels import to_pixels
 from models.settings import TrialSettings
-from models.training import TrainState, build_model, fit, init_state, to_pixels
+from models.training import TrainState, build_model, fit, init_state
 from models.vae import VAE
 from models.vsc import VSC
 from tests.models.cases import KINDS, copy_tensors, make_generator, make_images, make_settings

@@ -8,6 +8,7 @@ from scipy.stats import ks_2samp
 from torch import nn
 
 from models.networks import MLP, make_linear
+from models.settings import Initialisation
 from models.training import build_model
 from tests.models.cases import KINDS, make_generator, make_settings
 
@@ -49,6 +50,41 @@ def test_a_layer_starts_distributed_as_torchs_own(num_in: int) -> None:
         assert ks_2samp(mine.numpy(), reference.numpy()).pvalue > 1e-3
     assert ours.weight.requires_grad
     assert ours.bias.requires_grad
+
+
+@pytest.mark.parametrize("num_heads", [1, 3])
+def test_xavier_looks_at_both_ends_of_each_head_and_leaves_the_biases(num_heads: int) -> None:
+    num_in, num_out = 64, 90
+    layer = make_linear(num_in, num_out, make_generator(2), num_heads=num_heads, initialisation="xavier")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        weight = nn.init.xavier_uniform_(torch.empty(num_out // num_heads, num_in))
+    bound = math.sqrt(6 / (num_in + num_out // num_heads))
+    for head in layer.weight.detach().chunk(num_heads):
+        assert 0.95 * bound < head.abs().max() <= bound
+        assert ks_2samp(head.flatten().numpy(), weight.flatten().numpy()).pvalue > 1e-3
+    assert 0.9 / math.sqrt(num_in) < layer.bias.abs().max() <= 1 / math.sqrt(num_in)
+
+
+@pytest.mark.parametrize("initialisation", ["kaiming", "xavier"])
+def test_heads_start_as_layers_of_their_own(initialisation: Initialisation) -> None:
+    together = make_linear(5, 6, make_generator(1), num_heads=3, initialisation=initialisation)
+    generator = make_generator(1)
+    apart = [make_linear(5, 2, generator, initialisation=initialisation) for _ in range(3)]
+    assert torch.equal(together.weight, torch.cat([head.weight for head in apart]))
+    assert torch.equal(together.bias, torch.cat([head.bias for head in apart]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_layer_of_a_model_starts_as_its_settings_say(kind: str) -> None:
+    kaiming, xavier = (
+        build_model(make_settings(kind, initialisation=initialisation), 64).state_dict()
+        for initialisation in ("kaiming", "xavier")
+    )
+    for name, one in kaiming.items():
+        num_out, num_in = (3 if "encoder.layers.1" in name else len(one)), one.shape[-1]
+        ratio = math.sqrt(6 / (num_in + num_out)) * math.sqrt(num_in) if name.endswith("weight") else 1.0
+        torch.testing.assert_close(xavier[name], ratio * one, rtol=1e-5, atol=1e-7)  # from the same draws
 
 
 def test_weights_and_biases_of_all_layers_are_drawn_apart() -> None:

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from models.distributions import MIN_PROB
 from models.settings import (
     SETTINGS,
     VSC_ONLY,
     GammaLink,
+    Initialisation,
     ModelName,
+    PixelScaling,
     SharpnessSchedule,
     TrialSettings,
     check_setting,
@@ -26,6 +29,8 @@ VSC: dict[str, Any] = {"model": "vsc", "latent_dim": 8, "alpha": 0.2}
 positive = st.floats(0, exclude_min=True, allow_infinity=False)
 shared = {
     "latent_dim": st.integers(1, 10**6),
+    "pixel_scaling": st.sampled_from(get_args(PixelScaling)),
+    "initialisation": st.sampled_from(get_args(Initialisation)),
     "beta": positive,
     "hidden": st.lists(st.integers(1, 10**6), min_size=1, max_size=4).map(tuple),
     "learning_rate": positive,
@@ -40,6 +45,7 @@ vscs = st.builds(
     model=st.just("vsc"),
     alpha=st.floats(0, 1, exclude_min=True, exclude_max=True),
     gamma_link=st.sampled_from([None, *get_args(GammaLink)]),
+    gamma_clamp=st.one_of(st.none(), st.floats(0, 0.5, exclude_max=True)),
     sharpness=st.one_of(st.none(), st.floats(0, 1e9, exclude_min=True)),
     sharpness_schedule=st.sampled_from([None, *get_args(SharpnessSchedule)]),
     **shared,
@@ -67,6 +73,8 @@ def test_every_value_has_the_type_that_its_setting_says(settings: TrialSettings)
 
 def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
     assert TrialSettings(**VAE).to_dict() == VAE | {
+        "pixel_scaling": "minmax",
+        "initialisation": "kaiming",
         "beta": 1.0,
         "hidden": [400],
         "learning_rate": 1e-3,
@@ -83,8 +91,9 @@ def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
 def test_a_vsc_gets_the_link_and_the_schedule_of_the_reports_code() -> None:
     settings = TrialSettings(**VSC)
     assert (settings.gamma_link, settings.sharpness_schedule) == ("exp_relu", "per_epoch")
-    given = TrialSettings(**VSC, gamma_link="sigmoid", sharpness_schedule="ramp")
-    assert (given.gamma_link, given.sharpness_schedule) == ("sigmoid", "ramp")
+    assert settings.gamma_clamp == MIN_PROB
+    given = TrialSettings(**VSC, gamma_link="sigmoid", gamma_clamp=0, sharpness_schedule="ramp")
+    assert (given.gamma_link, given.gamma_clamp, given.sharpness_schedule) == ("sigmoid", 0.0, "ramp")
 
 
 def test_a_default_spelled_out_is_the_same_trial_as_one_left_out() -> None:
@@ -129,9 +138,16 @@ REFUSED = [
     ("model", None, "vae, vsc"),
     ("model", ["vae"], "vae, vsc"),
     ("gamma_link", "relu", "exp_relu, sigmoid"),
+    *(
+        ("gamma_clamp", bad, r"inside \[0, 0.5\); give a number such as 1e-06")
+        for bad in (-1e-9, 0.5, 1, math.nan, math.inf, 10**400)
+    ),
+    *(("gamma_clamp", bad, "a number, such as 0.2") for bad in ("0", False)),
     ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
     *(("sharpness", bad, "positive, finite number; give one such as 50") for bad in (0, -1.0, math.inf, math.nan)),
     *(("sharpness", bad, "a number, such as 0.2") for bad in ("50", True)),
+    ("pixel_scaling", "standard", "minmax, unit_norm"),
+    ("initialisation", "zeros", "kaiming, xavier"),
     ("precision", "float16", "float32, bf16"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
     *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0), strict=True)),
@@ -167,7 +183,13 @@ def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("alpha", 0.2), ("gamma_link", "sigmoid"), ("sharpness", 60.0), ("sharpness_schedule", "ramp")],
+    [
+        ("alpha", 0.2),
+        ("gamma_link", "sigmoid"),
+        ("gamma_clamp", 0.0),
+        ("sharpness", 60.0),
+        ("sharpness_schedule", "ramp"),
+    ],
 )
 def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name}: a vae has none; remove it, or set model: vsc"):

@@ -14,11 +14,12 @@ from torch import Tensor
 from models import fused
 from models.evaluation import compute_bound, compute_iw_bound, compute_sparsity
 from models.fused import DivergedError, EpochMetrics, Stack
+from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import TrialSettings
 from models.sharpness import compute_sharpness
 from models.threads import single_thread
-from models.training import build_model, fit, init_state, to_pixels
+from models.training import build_model, fit, init_state
 from tests.models.cases import (
     KINDS,
     assert_same_tensors,
@@ -227,7 +228,8 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
         order = torch.randperm(len(images), generator=make_stream(settings.seed, "order", epoch + 1)).tolist()
         sums = {"loss": 0.0, "rate": 0.0, "distortion": 0.0}
         for start in range(0, len(images), settings.batch_size):
-            x = images[order[start : start + settings.batch_size]].double() / 255
+            x = images[order[start : start + settings.batch_size]].double()
+            x = x / (255 if settings.pixel_scaling == "minmax" else x.square().sum(1, keepdim=True).sqrt())
             eps, eta = (
                 n.double() for n in draw_noise(row_keys[start : start + len(x)][..., None] + make_offsets(latent_dim))
             )
@@ -236,8 +238,9 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
             z = mu + (log_var / 2).exp() * eps
             kl = (mu**2 + log_var.exp() - 1 - log_var) / 2
             if settings.model == "vsc":
-                alpha, v = settings.alpha, outputs[:, 2 * latent_dim :]
+                alpha, v, clamp = settings.alpha, outputs[:, 2 * latent_dim :], settings.gamma_clamp
                 assert alpha is not None
+                assert clamp is not None
                 gamma = (-(-v).clamp(min=0)).exp() if settings.gamma_link == "exp_relu" else 1 / (1 + (-v).exp())
                 c = {
                     "per_step": 50 + 0.001 * step,
@@ -245,7 +248,7 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
                     "ramp": 50 + 150 * step / (settings.epochs * math.ceil(len(images) / settings.batch_size) - 1),
                 }[settings.sharpness_schedule]
                 z = torch.sigmoid(c * (eta - 1 + gamma)) * z
-                g = gamma.clamp(1e-6, 1 - 1e-6)
+                g = gamma.clamp(clamp, 1 - clamp)
                 kl = g * kl + g * (g / alpha).log() + (1 - g) * ((1 - g) / (1 - alpha)).log()
             p = torch.sigmoid(apply(parameters[2 * num_layers :], z))
             rate, distortion = kl.sum(1), -(x * p.log() + (1 - x) * (1 - p).log()).sum(1)
@@ -283,6 +286,29 @@ class TestObjective:
         for ours, plainly in zip(state.model.parameters(), parameters, strict=True):
             torch.testing.assert_close(ours.detach().double(), plainly, rtol=0, atol=3e-6)
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"pixel_scaling": "unit_norm"},
+            {"initialisation": "xavier"},
+            {"gamma_clamp": 0.0},
+            {"gamma_clamp": 0.49},
+            {"gamma_clamp": 0.2, "gamma_link": "exp_relu", "pixel_scaling": "unit_norm", "initialisation": "xavier"},
+        ],
+    )
+    def test_so_they_are_with_other_pixels_other_weights_and_another_clamp(
+        self, changes: dict[str, Any], images: Tensor
+    ) -> None:
+        plain, settings = (make_settings("vsc_sigmoid", learning_rate=0.01, seed=3, **c) for c in ({}, changes))
+        state, epochs = train(settings, images)
+        history, parameters = train_plainly(settings, images)
+        for epoch, expected in zip(epochs, history, strict=True):
+            assert {name: getattr(epoch, name) for name in expected} == pytest.approx(expected, rel=2e-6)
+        for ours, plainly in zip(state.model.parameters(), parameters, strict=True):
+            torch.testing.assert_close(ours.detach().double(), plainly, rtol=0, atol=2e-5)
+        if settings.gamma_clamp != 0:  # by as little as 1e-6 it changes nothing here
+            assert epochs[0].loss != pytest.approx(train(plain, images)[1][0].loss, rel=1e-4)
+
     def test_a_partial_batch_counts_by_its_images(self, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
         means, step = [], Stack._step
 
@@ -310,9 +336,6 @@ class TestObjective:
         ]
         assert rates == sorted(rates, reverse=True)
         assert rates[0] > 2 * rates[-1]
-
-    def test_bytes_become_intensities_between_zero_and_one(self) -> None:
-        assert to_pixels(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
 
 
 class TestSharpness:
@@ -375,6 +398,21 @@ class TestDivergence:
             assert torch.get_num_threads() == 2
         assert (caught.value.epoch, caught.value.step) == (epoch, step)
         assert len(seen) == epoch - 1
+
+    @pytest.mark.parametrize(
+        ("link", "clamp", "diverges"), [("exp_relu", 0.0, True), ("exp_relu", 1e-6, False), ("sigmoid", 0.0, False)]
+    )
+    def test_without_a_clamp_a_gamma_of_one_is_lost_at_the_first_step(
+        self, link: str, clamp: float, diverges: bool, images: Tensor
+    ) -> None:
+        """What the report says of its first attempts (section 4.2): exp(-relu(-v)) is 1 for every v above 0."""
+        settings = make_settings("vsc_exp_relu", gamma_link=link, gamma_clamp=clamp)
+        if not diverges:
+            assert all(math.isfinite(epoch.loss) for epoch in train(settings, images)[1])
+            return
+        with pytest.raises(DivergedError) as caught:
+            train(settings, images)
+        assert (caught.value.epoch, caught.value.step) == (1, 1)
 
     @pytest.mark.parametrize("poison", [math.nan, math.inf])
     def test_a_later_step_is_counted_over_the_run(

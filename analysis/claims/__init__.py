@@ -1,0 +1,22 @@
+"""The report's claims, each with a verdict computed from the tables of the studies that test it.
+
+`studies/claims.yaml` says what is claimed and by which quantity it is measured; each kind of quantity has a file here.
+"""
+
+from analysis.claims.claim import Claim, ClaimsError, load_claims
+from analysis.claims.judge import Outcome, Part, Verdict, judge_claims
+from analysis.claims.quantity import MIN_SEEDS
+from analysis.claims.summary import claims_frame, claims_table
+
+__all__ = [
+    "MIN_SEEDS",
+    "Claim",
+    "ClaimsError",
+    "Outcome",
+    "Part",
+    "Verdict",
+    "claims_frame",
+    "claims_table",
+    "judge_claims",
+    "load_claims",
+]

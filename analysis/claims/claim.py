@@ -1,0 +1,124 @@
+"""claims.yaml: what is claimed and by which number it is judged, checked with one sentence for every mistake."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, field_validator
+
+from analysis.claims.quantities import QUANTITIES
+from analysis.claims.quantity import Frozen, Quantity
+
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ClaimsError(ValueError):
+    """A file of claims that cannot be used: the file, the claim, and what to do."""
+
+
+def _check_slug(text: str) -> str:
+    if not SLUG.fullmatch(text):
+        raise ValueError(f"{text!r} is not a slug; use a-z, 0-9 and single -, such as vae-has-the-better-bound")
+    return text
+
+
+Slug = Annotated[str, AfterValidator(_check_slug)]
+
+
+class Claim(Frozen):
+    """One claim of the report, under one variant of how it is measured."""
+
+    id: Slug
+    section: str = Field(description="of the report", min_length=1)
+    claim: str = Field(description="the report's words, paraphrased in one sentence", min_length=1)
+    variant: str = Field(default="", description="how this entry measures it, where the claim has several entries")
+    study: Annotated[
+        tuple[Slug, ...],
+        BeforeValidator(lambda raw: (raw,) if isinstance(raw, str) else tuple(raw) if isinstance(raw, list) else raw),
+    ] = Field(description="the studies that test it, each judged for itself", min_length=1)
+    quantity: str = Field(description="the computation in analysis/claims that yields one number per seed")
+    parameters: dict[str, Any] = Field(default={}, description="of the quantity")
+    test: Literal["greater", "less"] = Field(description="what the number has to be, compared with the threshold")
+    threshold: float = Field(description="in the quantity's unit")
+
+    @field_validator("quantity")
+    @classmethod
+    def _check_quantity(cls, name: str) -> str:
+        if name not in QUANTITIES:
+            raise ValueError(f"no quantity {name!r}; {_suggest(name, QUANTITIES)}")
+        return name
+
+    @property
+    def words(self) -> str:
+        """The claim and, where there are several, the variant."""
+        return f"{self.claim} ({self.variant})" if self.variant else self.claim
+
+    def build_quantity(self) -> Quantity:
+        """The computation with its parameters."""
+        return QUANTITIES[self.quantity].model_validate(self.parameters)
+
+
+def load_claims(path: Path) -> list[Claim]:
+    """The claims of a file, in its order.
+
+    Raises:
+        ClaimsError: one sentence that names the file, the claim, the field and the fix.
+    """
+    claims: list[Claim] = []
+    for number, raw in enumerate(_read(path), 1):
+        if not isinstance(raw, dict):
+            raise ClaimsError(f"{path}: claim {number}: {raw!r} is not a mapping; begin it with `- id: ...`")
+        where = f"{path}: claim {raw.get('id', number)}"
+        claim = _validate(Claim, raw, where)
+        _validate(QUANTITIES[claim.quantity], claim.parameters, f"{where}: parameters")
+        if claim.id in {other.id for other in claims}:
+            raise ClaimsError(f"{where}: given twice; give one of them another id")
+        claims.append(claim)
+    return claims
+
+
+def _read(path: Path) -> list[Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        line = f":{mark.line + 1}" if mark else ""
+        raise ClaimsError(f"{path}{line}: not valid YAML; mend that line") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ClaimsError(f"{path}: cannot be read ({reason}); give the path of a file of claims") from error
+    if not isinstance(content, list) or not content:
+        raise ClaimsError(f"{path}: not a list of claims; begin each with `- id: ...`")
+    return content
+
+
+def _validate(model: type[M], raw: dict[str, Any], where: str) -> M:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ClaimsError(f"{where}: {_describe(error, model)}") from None
+
+
+def _describe(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint: the field and the fix."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{field}: missing; add it"
+    if first["type"] == "extra_forbidden":
+        known = model.model_fields if len(first["loc"]) == 1 else {}
+        return f"{field}: unknown key; {_suggest(field, known) if known else 'remove it'}"
+    message = str(first.get("ctx", {}).get("error", first["msg"]))
+    fix = "" if ";" in message else f"; it is {first['input']!r} now"
+    return f"{field}: {message}{fix}"
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"

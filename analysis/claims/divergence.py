@@ -1,0 +1,53 @@
+"""Does the loss become non-finite without a clamp or a sigmoid, and only then?"""
+
+import pandas as pd
+
+from analysis.claims.curves import name_at, name_model
+from analysis.claims.quantity import Quantity, Sample, UndecidableError
+from analysis.configurations import short_value
+from analysis.tables import Tables
+
+LINKS = {"exp_relu": "the report's link", "sigmoid": "sigmoid"}
+
+
+class DivergenceAsClaimed(Quantity):
+    """Share of trials that go as claimed: diverged with neither guard, finite with a clamp or the sigmoid.
+
+    A part for each guard, alpha and latent dimension; its interval is exact (Clopper-Pearson). Trials that failed, or
+    have not ended, are missing.
+    """
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        trials = tables.trials[tables.trials["model"] == "vsc"]
+        if trials.empty:
+            raise UndecidableError("the study has no VSC")
+        seeds = sorted(trials["seed"].unique())
+        by = ["gamma_link", "gamma_clamp", "alpha", "latent_dim"]
+        samples = [self._measure_one(rows, seeds) for _, rows in trials.groupby(by, dropna=False)]
+        is_unguarded = (trials["gamma_link"] == "exp_relu") & (trials["gamma_clamp"] == 0)
+        if is_unguarded.all() or not is_unguarded.any():
+            which = "with" if is_unguarded.all() else "without"
+            nothing = pd.Series(dtype=float)
+            samples.append(Sample(f"VSC {which} a guard", "of the trials", nothing, f"trials {which} a guard"))
+        return samples
+
+    def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
+        first = rows.iloc[0]
+        link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
+        expected = "diverged" if link == "exp_relu" and clamp == 0 else "finished"
+        where = name_at(name_model("vsc", float(first["alpha"])), int(first["latent_dim"]))
+        guard = f"{LINKS.get(link, link)}, {f'clamp {short_value(clamp)}' if clamp else 'no clamp'}"
+        if rows["seed"].duplicated().any():
+            lacks = "one trial for each seed: these differ in other settings"
+            return Sample(f"{where}, {guard}", "of the trials", pd.Series(dtype=float), lacks)
+        status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
+        has_ended = status.isin(["finished", "diverged"])
+        lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
+        return Sample(
+            f"{where}, {guard}: {'diverged' if expected == 'diverged' else 'finite'}",
+            "of the trials",
+            (status == expected).astype(float).where(has_ended),
+            lacks,
+            is_share=True,
+        )

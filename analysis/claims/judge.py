@@ -1,0 +1,139 @@
+"""From the samples of a claim to its verdict."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from scipy.special import betaincinv
+
+from analysis.claims.claim import Claim
+from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
+from analysis.drawing import plural
+from analysis.intervals import COVERAGE, mean_interval
+from analysis.tables import Tables, of_search
+
+QUICK = "-quick"
+
+Outcome = Literal["supported", "not supported", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a claim: its effect with a 95% interval over seeds.
+
+    mean, low, high: in `unit`; NaN where there is no number, or one seed alone. margin: distance of the mean from the
+    threshold towards the claim, in half-widths of the interval; 1 and more is supported.
+    """
+
+    name: str
+    unit: str
+    mean: float
+    low: float
+    high: float
+    num_seeds: int
+    margin: float
+    outcome: Outcome
+    reason: str  # why it is inconclusive, if it is
+    note: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim as one study has it: supported if all parts are, not supported if any is decidedly against it.
+
+    "All" needs no correction for how many parts there are. "Any" has none either: of many parts that lie close to the
+    threshold, one may be against by chance, so look at which one it is (`deciding`).
+    """
+
+    claim: Claim
+    study: str
+    outcome: Outcome
+    parts: tuple[Part, ...]
+    reason: str = ""  # why it is inconclusive, if it is
+
+    @property
+    def deciding(self) -> Part | None:
+        """The part that the verdict hangs on: of those with its outcome, the one furthest against the claim."""
+        alike = [part for part in self.parts if part.outcome == self.outcome]
+        return min(alike, key=lambda part: float("inf") if math.isnan(part.margin) else part.margin, default=None)
+
+
+def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[Verdict]:
+    """A verdict for each claim and each study that tests it, in the order of the claims.
+
+    tables: by name of the study. For a study that is not among them, its quick form is judged, by that name.
+    """
+    searched = {name: of_search(own) for name, own in tables.items()}
+    verdicts = []
+    for claim in claims:
+        for study in claim.study:
+            name = next((name for name in (study, study + QUICK) if name in searched), None)
+            if name is None:
+                verdicts.append(Verdict(claim, study, "inconclusive", (), f"study {study} has not been run"))
+            else:
+                verdicts.append(_judge(claim, name, searched[name]))
+    return verdicts
+
+
+def _judge(claim: Claim, study: str, tables: Tables) -> Verdict:
+    try:
+        samples = claim.build_quantity().measure(tables)
+    except UndecidableError as reason:
+        return Verdict(claim, study, "inconclusive", (), str(reason))
+    intervals = _compute_intervals(samples)
+    parts = tuple(_judge_part(claim, sample, row) for sample, row in zip(samples, intervals, strict=True))
+    outcomes = {part.outcome for part in parts}
+    if "not supported" in outcomes:
+        return Verdict(claim, study, "not supported", parts)
+    if outcomes == {"supported"}:
+        return Verdict(claim, study, "supported", parts)
+    undecided = [part for part in parts if part.outcome == "inconclusive"]
+    reasons = list(dict.fromkeys(part.reason for part in undecided))
+    more = f" (and {plural(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
+    return Verdict(claim, study, "inconclusive", parts, f"{reasons[0]}{more}" if reasons else "no part to judge")
+
+
+def _judge_part(claim: Claim, sample: Sample, interval: tuple[float, float, float, int]) -> Part:
+    mean, low, high, num_seeds = interval
+    # From here on, greater is better and the threshold is zero.
+    sign = 1 if claim.test == "greater" else -1
+    towards = sign * (mean - claim.threshold)
+    worst, best = sorted((sign * (low - claim.threshold), sign * (high - claim.threshold)))
+    half = best - towards if towards < 0 else towards - worst
+    margin = towards / half if half else float("inf") * (1 if towards > 0 else -1)
+    outcome: Outcome = "inconclusive"
+    reason = ""
+    if sample.lacks:
+        reason = f"missing: {sample.lacks}"
+    elif num_seeds < MIN_SEEDS:
+        reason = f"{plural(num_seeds, 'seed')} where {MIN_SEEDS} are needed"
+    elif worst > 0:
+        outcome = "supported"
+    elif best <= 0:
+        outcome = "not supported"
+    else:
+        reason = f"the interval spans {claim.threshold:g}"
+    return Part(sample.part, sample.unit, mean, low, high, num_seeds, margin, outcome, reason, sample.note)
+
+
+def _compute_intervals(samples: Sequence[Sample]) -> list[tuple[float, float, float, int]]:
+    """Mean, 95% interval and number of seeds of each sample: Student's t, or exact for a share."""
+    values = pd.concat({i: sample.by_seed.dropna() for i, sample in enumerate(samples)}, names=["part"])
+    frame = values.rename("value").reset_index("part")
+    found = mean_interval(frame, "value", by=["part"]).set_index("part")
+    found = found.reindex(range(len(samples))).fillna({"n": 0})
+    intervals = []
+    for sample, (mean, low, high, n) in zip(samples, found.to_numpy(float).tolist(), strict=True):
+        is_exact = sample.is_share and n > 0
+        intervals.append(compute_share_interval(round(mean * n), int(n)) if is_exact else (mean, low, high, int(n)))
+    return intervals
+
+
+def compute_share_interval(num: int, of: int) -> tuple[float, float, float, int]:
+    """num / of with its exact 95% interval (Clopper and Pearson 1934), and `of`."""
+    tail = (1 - COVERAGE) / 2
+    low = float(betaincinv(num, of - num + 1, tail)) if num else 0.0
+    high = float(betaincinv(num + 1, of - num, 1 - tail)) if num < of else 1.0
+    return num / of, low, high, of

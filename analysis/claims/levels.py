@@ -1,0 +1,92 @@
+"""Metrics as they are, or less another metric, or less what they are with another setting."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.curves import NOT_RUN, Curve, name_at, pick, say_missing, trace_curves, union_of_dims
+from analysis.claims.quantity import Quantity, Sample, UndecidableError, unit_of
+from analysis.configurations import longest_of_each
+from analysis.series import setting_label
+from analysis.tables import Tables
+
+
+class Level(Quantity):
+    """A metric, less another of the same trial if one is named: a part for each model, alpha and latent dimension."""
+
+    metric: str
+    minus: str | None = None
+    model: Literal["vae", "vsc"] | None = None
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        curves = trace_curves(tables.trials, self.metric)
+        others = curves if self.minus is None else trace_curves(tables.trials, self.minus)
+        pairs = list(zip(curves, others, strict=True))
+        if self.model:
+            pairs = list(zip(pick(curves, self.model), pick(others, self.model), strict=True))
+        return [
+            _compare(own, other if self.minus else None, dim, unit_of(self.metric))
+            for own, other in pairs
+            for dim in own.dims
+        ]
+
+
+class SettingDifference(Quantity):
+    """A metric with one value of a setting less that with another, paired by seed: parts as `Level` has them."""
+
+    metric: str
+    setting: str
+    value: str | float
+    minus: str | float
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        own, other = ({curve.name: curve for curve in self._trace(tables, value)} for value in (self.value, self.minus))
+        samples = []
+        for name in dict.fromkeys([*own, *other]):
+            curves = [of_value.get(name) or _as_not_run((own | other)[name]) for of_value in (own, other)]
+            for dim in union_of_dims(curves):
+                ours, theirs = (curve.at([dim]) for curve in curves)
+                lacks = [
+                    f"{missing}, with {setting_label(self.setting)} = {value}"
+                    for curve, value in ((ours, self.value), (theirs, self.minus))
+                    if (missing := say_missing(curve))
+                ]
+                difference = ours.values[dim] - theirs.values[dim]
+                samples.append(Sample(name_at(name, dim), unit_of(self.metric), difference, "; ".join(lacks)))
+        return samples
+
+    def _trace(self, tables: Tables, value: str | float) -> list[Curve]:
+        trials = tables.trials
+        rows = trials[trials[self.setting] == value] if self.setting in trials else trials.head(0)
+        if rows.empty:
+            raise UndecidableError(f"the study has no trial with {setting_label(self.setting)} = {value}")
+        return trace_curves(rows, self.metric, seeds=trials["seed"].unique().tolist())
+
+
+class SecondsPerEpoch(Quantity):
+    """Seconds of training per epoch: a part for each model, alpha and latent dimension."""
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        trials = longest_of_each(tables.trials)  # whose epochs the shorter ones share
+        trials = trials.assign(**{"cost/epoch": trials["train_seconds"] / trials["epochs_trained"]})
+        curves = trace_curves(trials, "cost/epoch")
+        return [_compare(own, None, dim, "seconds per epoch") for own in curves for dim in own.dims]
+
+
+def _compare(own: Curve, other: Curve | None, dim: int, unit: str) -> Sample:
+    """One latent dimension of a curve, less that of the other."""
+    values, curves = own.values[dim], [own.at([dim])]
+    if other is not None:
+        values, curves = values - other.values[dim], [own.at([dim]), other.at([dim])]
+    return Sample(name_at(own.name, dim), unit, values, say_missing(*curves))
+
+
+def _as_not_run(curve: Curve) -> Curve:
+    """The same, as if no trial of it had been run."""
+    status = pd.DataFrame(NOT_RUN, index=curve.status.index, columns=curve.status.columns)
+    return replace(curve, values=curve.values * np.nan, status=status)

@@ -1,0 +1,29 @@
+"""What does the VAE have over the VSC?"""
+
+from analysis.claims.curves import name_at, pick, say_missing, trace_curves, union_of_dims
+from analysis.claims.quantity import Quantity, Sample, unit_of
+from analysis.tables import Tables
+
+
+class VaeOverVsc(Quantity):
+    """The VAE's metric less the VSC's, paired by seed: a part for each alpha and latent dimension of either."""
+
+    metric: str
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        curves = trace_curves(tables.trials, self.metric)
+        dims, vae = union_of_dims(curves), pick(curves, "vae")[0]
+        samples = []
+        for vsc in pick(curves, "vsc"):
+            difference = vae.at(dims).values - vsc.at(dims).values
+            samples += [
+                Sample(
+                    name_at(vsc.name, dim),
+                    unit_of(self.metric),
+                    difference[dim],
+                    lacks=say_missing(vae.at([dim]), vsc.at([dim])),
+                )
+                for dim in dims
+            ]
+        return samples

@@ -1,0 +1,44 @@
+"""Does a bound improve up to an optimal latent dimension, and then worsen slowly?"""
+
+import pandas as pd
+
+from analysis.claims.curves import Curve, best_dims_of_others, say_dims, say_missing, say_too_few, trace_curves
+from analysis.claims.quantity import Quantity, Sample, unit_of
+from analysis.tables import Tables
+
+MIN_DIMS = 3  # an optimum has a side to the left and a side to the right
+
+
+class Optimum(Quantity):
+    """Three parts for each model and alpha, all above zero where the claim holds.
+
+    - What the best latent dimension has over the smallest, and over the largest (the metric's unit).
+    - By how much the rise up to the best is steeper than the fall beyond it (the metric's unit per latent).
+
+    The best latent dimension of a seed is the best of the other seeds (`best_dims_of_others`).
+    """
+
+    metric: str  # higher is better
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        return [sample for own in trace_curves(tables.trials, self.metric) for sample in self._measure_one(own)]
+
+    def _measure_one(self, own: Curve) -> list[Sample]:
+        values, unit = own.values.dropna(), unit_of(self.metric)
+        if values.empty or len(own.dims) < MIN_DIMS:
+            lacks = say_missing(own) or f"{own.name} at {MIN_DIMS} latent dimensions or more"
+            return [Sample(own.name, unit, pd.Series(dtype=float), lacks=lacks)]
+        best = best_dims_of_others(values)
+        at_best = pd.Series([values.at[seed, dim] for seed, dim in best.items()], index=values.index)
+        first, last = own.dims[0], own.dims[-1]
+        rise, fall = at_best - values[first], at_best - values[last]
+        is_inside = (best > first) & (best < last)
+        steeper = (rise / (best - first).where(is_inside)) - fall / (last - best).where(is_inside)
+        lacks, note = say_missing(own), f"best at {say_dims(best)}"
+        no_inside = say_too_few(is_inside, "a best latent dimension between the smallest and the largest")
+        return [
+            Sample(f"{own.name}: best over smallest latent dimension", unit, rise, lacks, note),
+            Sample(f"{own.name}: best over largest latent dimension", unit, fall, lacks, note),
+            Sample(f"{own.name}: rise less fall", f"{unit} per latent", steeper, lacks or no_inside, note),
+        ]

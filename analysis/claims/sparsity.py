@@ -1,0 +1,35 @@
+"""Does the fraction of latents that are not zero follow the prior's alpha?"""
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.curves import Curve, pick, say_missing, trace_curves, union_of_dims
+from analysis.claims.quantity import Quantity, Sample
+from analysis.tables import Tables
+
+METRIC = "code/nonzero_fraction"
+
+
+class SparsityByAlpha(Quantity):
+    """Slope of log(fraction of non-zero latents) against log(alpha), by seed: a part for each latent dimension.
+
+    0: the codes do not care for alpha. 1: the fraction is proportional to it.
+    """
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        curves = pick(trace_curves(tables.trials, METRIC), "vsc")
+        return [_measure_at(dim, [own.at([dim]) for own in curves]) for dim in union_of_dims(curves)]
+
+
+def _measure_at(dim: int, curves: list[Curve]) -> Sample:
+    part, unit = f"VSC at latent dimension {dim}", "(slope of the logarithms)"
+    fractions = pd.DataFrame({own.alpha: own.values[dim] for own in curves})
+    lacks = say_missing(*curves)
+    if len(curves) < 2 or (fractions <= 0).any(axis=None):
+        lacks = lacks or ("a second alpha" if len(curves) < 2 else "latents that are not zero")
+        return Sample(part, unit, pd.Series(np.nan, fractions.index), lacks)
+    x = np.log(fractions.columns.to_numpy(float))
+    x = x - x.mean()
+    slopes = np.log(fractions.to_numpy(float)) @ x / (x @ x)
+    return Sample(part, unit, pd.Series(slopes, fractions.index), lacks)

@@ -1,0 +1,89 @@
+"""Verdicts as a table to read and as a frame to compute with."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.claims.judge import Part, Verdict
+from analysis.wording import markdown_table, with_interval
+
+HEAD = ["claim", "section", "study", "verdict", "effect (95% interval)", "seeds"]
+MOST_DECIMALS = 4
+COLUMNS = [
+    *("id", "section", "claim", "variant", "study", "verdict", "part", "part_verdict"),
+    *("effect", "low", "high", "unit", "test", "threshold", "seeds", "reason", "note"),
+]
+
+
+def claims_table(verdicts: Sequence[Verdict]) -> str:
+    """A row of Markdown for each claim and study: the verdict, and the part that it hangs on."""
+    rows = [
+        [
+            _escape(verdict.claim.words),
+            verdict.claim.section,
+            f"`{verdict.study}`",
+            f"**{verdict.outcome}**" if verdict.outcome != "inconclusive" else verdict.outcome,
+            _escape(_say_effect(verdict)),
+            _count_seeds(verdict),
+        ]
+        for verdict in verdicts
+    ]
+    return markdown_table(HEAD, rows)
+
+
+def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """A row for each part of each verdict, or one without numbers where there is none."""
+    rows = []
+    for verdict in verdicts:
+        claim = verdict.claim
+        shared: dict[str, object] = {
+            "id": claim.id,
+            "section": claim.section,
+            "claim": claim.claim,
+            "variant": claim.variant,
+        }
+        shared |= {"study": verdict.study, "verdict": verdict.outcome, "test": claim.test, "threshold": claim.threshold}
+        if not verdict.parts:
+            rows.append(shared | {"reason": verdict.reason, "seeds": 0})
+        for part in verdict.parts:
+            own: dict[str, object] = {
+                "part": part.name,
+                "part_verdict": part.outcome,
+                "effect": part.mean,
+                "low": part.low,
+            }
+            own |= {"high": part.high, "unit": part.unit, "seeds": part.num_seeds}
+            rows.append(shared | own | {"reason": part.reason, "note": part.note})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def say_part(part: Part) -> str:
+    """The effect with its interval and unit, such as "3.2 (1.1 to 5.4) nats per image"."""
+    if math.isnan(part.mean):
+        return "no number"
+    return f"{with_interval(part.mean, part.low, part.high, most=MOST_DECIMALS)} {part.unit}".strip()
+
+
+def _say_effect(verdict: Verdict) -> str:
+    part = verdict.deciding
+    texts = []
+    if part is not None:
+        num = sum(own.outcome == "supported" for own in verdict.parts)
+        count = f"; {num} of {len(verdict.parts)} parts supported" if len(verdict.parts) > 1 else ""
+        note = f"; {part.note}" if part.note else ""
+        texts.append(f"{say_part(part)} ({part.name}{note}{count})")
+    return ". ".join([*texts, *([verdict.reason] if verdict.reason else [])])
+
+
+def _count_seeds(verdict: Verdict) -> str:
+    counts = [part.num_seeds for part in verdict.parts]
+    if not counts:
+        return "0"
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _escape(text: str) -> str:
+    """A bar would end the cell."""
+    return text.replace("|", "\\|")

@@ -1,0 +1,17 @@
+"""Whether a model trains or is looked at."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, the mode it had before outside."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)

@@ -1,0 +1,89 @@
+"""Logistic regression on standardised codes: what scikit-learn's LogisticRegression tends to, in a tenth of its time.
+
+Codes are often nearly collinear. scikit-learn's L-BFGS then takes hundreds of passes, and stopped at its usual
+tolerance it is points below the accuracy it tends to. A bound of the curvature that is known beforehand makes it tens.
+"""
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+C = 1.0
+"""The inverse strength of the penalty, as scikit-learn's default: C times the sum of losses plus half the squared
+weights, biases left out, is minimised."""
+
+MEMORY = 10
+MAX_STEPS = 100
+TOLERANCE = 1e-6
+"""Of the squared norm of the gradient, nats per image, in the metric of the curvature's bound."""
+
+
+def classify_linearly(x: Tensor, y: Tensor, test: Tensor) -> Tensor:  # -> (K, M)
+    """The most probable class. x: (N, K, D + 1) standardised. y: (N,). test: (M, K, D + 1)."""
+    classes, y = y.unique(return_inverse=True)
+    return torch.stack(
+        [
+            classes[(test[:, k] @ fit_logistic(x[:, k].contiguous(), y, len(classes)).T).argmax(1)]
+            for k in range(x.shape[1])
+        ]
+    )
+
+
+def fit_logistic(x: Tensor, y: Tensor, num_classes: int) -> Tensor:  # (N, D + 1), (N,) -> (num_classes, D + 1)
+    """Weights and, as their last column, biases: L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4).
+
+    The Hessian of the mean cross-entropy is at most half the second moments of x, for every class (Boehning,
+    Multinomial logistic regression algorithm, 1992); the inverse of that is where each step starts from.
+    """
+    penalty = x.new_full((x.shape[1],), 1 / (C * len(x)), dtype=torch.float64)
+    penalty[-1] = 0.0
+
+    def evaluate(weights: Tensor) -> tuple[float, Tensor]:
+        log_p = (x @ weights.float().T).log_softmax(1)
+        loss = -log_p.gather(1, y[:, None]).double().mean() + 0.5 * (penalty * weights.square()).sum()
+        error = log_p.exp_().scatter_add_(1, y[:, None], log_p.new_full((len(y), 1), -1.0))
+        return float(loss), (error.T @ x).double() / len(x) + penalty * weights
+
+    bound = (x.T @ x).double() / (2 * len(x)) + penalty.diag()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(bound))
+    weights = torch.zeros(num_classes, x.shape[1], dtype=torch.float64)
+    loss, gradient = evaluate(weights)
+    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=MEMORY)  # changes of the weights and of the gradient
+    for _ in range(MAX_STEPS):
+        if _dot(gradient @ inverse, gradient) < TOLERANCE:
+            break
+        direction = -_apply_inverse_hessian(gradient, pairs, inverse)
+        slope, size = _dot(direction, gradient), 1.0
+        while True:
+            new_weights = weights + size * direction
+            new_loss, new_gradient = evaluate(new_weights)
+            # The loss is a sum of float32, so its last digits say nothing.
+            if new_loss <= loss + 1e-4 * size * slope + 1e-7 or size < 1e-3:
+                break
+            size /= 2
+        change, turn = new_weights - weights, new_gradient - gradient
+        if _dot(change, turn) > 0:  # so it is, but for rounding: the loss is convex
+            pairs.append((change, turn))
+        weights, loss, gradient = new_weights, new_loss, new_gradient
+    return weights.float()
+
+
+def _apply_inverse_hessian(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], inverse: Tensor) -> Tensor:
+    """The two loops of L-BFGS; all tensors are (num_classes, D + 1) but for the inverse, (D + 1, D + 1)."""
+    direction = gradient.clone()
+    shares = []
+    for change, turn in reversed(pairs):
+        shares.append(_dot(change, direction) / _dot(change, turn))
+        direction -= shares[-1] * turn
+    direction = direction @ inverse
+    if pairs:
+        change, turn = pairs[-1]
+        direction *= _dot(change, turn) / _dot(turn @ inverse, turn)
+    for (change, turn), share in zip(pairs, reversed(shares), strict=True):
+        direction += (share - _dot(turn, direction) / _dot(change, turn)) * change
+    return direction
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float((a * b).sum())

@@ -1,0 +1,80 @@
+"""The report of the published results: quick, whole, light, and legible on a phone."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import REPOSITORY, Spikeslab
+from tests.e2e.test_ui import CHROMIUM
+
+PUBLISHED = REPOSITORY / "studies" / "published"
+RUN = """
+import json, sys
+from harness.cli import app
+app(sys.argv[1:], standalone_mode=False)
+print(json.dumps(sorted({"torch", "ray", "mlflow"} & set(sys.modules))))
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report on what is published; where there are no results of one's own, that is the default."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "studies").symlink_to(REPOSITORY / "studies")
+    started = time.monotonic()
+    command = [sys.executable, "-c", RUN, "report", "--out", "report"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    seconds = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []  # neither torch nor Ray
+    (folder / "report" / "seconds").write_text(str(seconds))
+    return folder / "report"
+
+
+@pytest.mark.slow
+def test_the_published_report_takes_twenty_seconds_at_most(report: Path) -> None:
+    seconds = float((report / "seconds").read_text())
+    print(f"\nspikeslab report on {len(list(PUBLISHED.glob('*/study.yaml')))} published studies: {seconds:.1f} s")
+    assert seconds <= 20
+
+
+def test_the_page_is_whole_and_light(report: Path) -> None:
+    page = (report / "report.html").read_text()
+    assert len(page) < 15e6
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "The report's claims at a glance" in page
+    assert "**Missing:**" not in (report / "report.md").read_text()
+    for study in PUBLISHED.glob("*/study.yaml"):
+        assert f'<h2 id="{study.parent.name}">' in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: chromium or google-chrome")
+@pytest.mark.parametrize("width", [500, 1400])  # the least that headless Chromium opens, and a desktop's
+def test_the_page_fits_its_window(report: Path, width: int, tmp_path: Path) -> None:
+    script = "<script>document.title = `${document.documentElement.scrollWidth} of ${window.innerWidth}`</script>"
+    copy = tmp_path / "report.html"
+    copy.write_text((report / "report.html").read_text().replace("</body>", f"{script}</body>"))
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
+    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={tmp_path / 'browser'}", f"--window-size={width},900"]
+    command += [f"--screenshot={tmp_path / 'page.png'}", "--dump-dom", copy.as_uri()]
+    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    content, window = map(int, re.findall(r"<title>(\d+) of (\d+)</title>", dumped)[0])
+    assert window == width
+    assert content <= window
+
+
+@pytest.mark.parametrize("lost", ["trials.parquet", "history.parquet", "exhibits", "provenance.json"])
+def test_what_is_deleted_is_said_to_be_missing(lost: str, folder: Path, spikeslab: Spikeslab) -> None:
+    name = "edited-codes" if lost == "exhibits" else "reproduction-cost"
+    shutil.copytree(PUBLISHED / name, folder / "results" / name)
+    found = folder / "results" / name / lost
+    shutil.rmtree(found) if found.is_dir() else found.unlink()
+    done = spikeslab("report")
+    assert done.returncode == 0, done.stderr
+    assert "**Missing:**" in (folder / "results" / "report" / "report.md").read_text()

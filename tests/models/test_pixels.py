@@ -1,0 +1,43 @@
+"""Bytes become pixels in one place, as the settings say."""
+
+import pytest
+import torch
+
+from models.pixels import to_pixels
+from models.training import build_model
+from tests.models.cases import KINDS, make_images, make_settings
+
+
+def test_bytes_become_intensities_between_zero_and_one() -> None:
+    assert to_pixels(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_or_every_image_gets_a_norm_of_one_however_bright_it_is() -> None:
+    images = torch.cat([make_images(40, 784), make_images(40, 784) // 50, torch.eye(784, dtype=torch.uint8)[:1]])
+    x = to_pixels(images, "unit_norm")
+    torch.testing.assert_close(x.double().square().sum(1), torch.ones(81, dtype=torch.float64), rtol=1e-5, atol=0)
+    assert 0 <= x.min() < x.max() <= 1
+    torch.testing.assert_close(x[0] * images[0].float().norm(), images[0].float())
+
+
+def test_a_black_image_stays_black_and_one_almost_black_does_not() -> None:
+    images = torch.zeros(2, 784, dtype=torch.uint8)
+    images[1, 3] = 1
+    for scaling, brightest in (("minmax", 1 / 255), ("unit_norm", 1.0)):
+        x = to_pixels(images, scaling)  # type: ignore[arg-type]
+        assert (x[0] == 0).all()
+        assert x[1].max() == pytest.approx(brightest)
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_sees_pixels_as_its_settings_say_in_batches_of_any_shape(kind: str, scaling: str) -> None:
+    images = make_images(12, 64)
+    before = images.clone()
+    model = build_model(make_settings(kind, pixel_scaling=scaling), 64)
+    x = model.to_pixels(images)
+    assert torch.equal(x, to_pixels(images, scaling))  # type: ignore[arg-type]
+    assert torch.equal(model.to_pixels(images.view(3, 4, 64)).view(12, 64), x)
+    assert torch.equal(torch.stack([model.to_pixels(image) for image in images]), x)
+    assert torch.equal(images, before)
+    assert (scaling == "minmax") == torch.equal(x, images / 255)
