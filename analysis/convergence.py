@@ -52,10 +52,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
             for row, latent_dim in enumerate(spread(of_model["latent_dim"], MAX_LATENT_DIMS))
         ]
         rows = pd.concat(panels)
-    rows = rows.assign(
-        plateau=rows["trial_id"].map(plateau_epochs(history[history["trial_id"].isin(rows["trial_id"])]))
-    )
-    plateaus = rows.groupby(["series", "latent_dim"], observed=True)["plateau"].mean().reset_index()
+    plateaus = _find_plateaus(rows, history)
     shared = ["trial_id", *SERIES_COLUMNS, "latent_dim", "row"]
     epochs = rows[shared].merge(losses, on="trial_id")
     by = ["row", "latent_dim", "epoch"]
@@ -65,6 +62,15 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
         if epochs[loss].notna().any()
     ]
     return pd.concat(means, ignore_index=True).merge(plateaus, how="left")
+
+
+def _find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of the epoch of plateau, by series and latent_dim; NaN where trials stand alone."""
+    if rows["individual"].any():
+        return rows[["series", "latent_dim"]].drop_duplicates().assign(plateau=np.nan)
+    found = plateau_epochs(history[history["trial_id"].isin(rows["trial_id"])])
+    plateaus = rows.assign(plateau=rows["trial_id"].map(found)).groupby(["series", "latent_dim"], observed=True)
+    return plateaus["plateau"].mean().reset_index()
 
 
 def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:

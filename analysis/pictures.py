@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from analysis.style import QUIET
 
@@ -64,6 +65,7 @@ def draw_code(ax: Axes, code: np.ndarray, colour: str, *, marked: int | None = N
     ax.scatter(latents, code[latents], s=9, c=colours, zorder=3)
     margin = 0.03 * len(code) + 0.5
     ax.set_xlim(-margin, len(code) - 1 + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     ax.margins(y=0.15)
     ax.grid(visible=False, axis="x")
     ax.tick_params(labelsize=SMALL)

@@ -11,7 +11,7 @@ from analysis.configurations import longest_of_each
 from analysis.drawing import draw_reported, legend_beside
 from analysis.elbo_by_latent_dim import plot_elbo_by_latent_dim
 from analysis.reported_numbers import are_as_reported, load_curves
-from analysis.series import assign_series, finished_with, mean_over_seeds
+from analysis.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
 
 NEEDS = ("test/elbo_relaxed",)
 
@@ -22,6 +22,8 @@ def compute_relaxed_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
     `reported`: the report's own value, where all trials are trained as its were.
     """
     rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    if rows["individual"].any():
+        raise NothingToDrawError("trials differ in too much for a curve")
     means = mean_over_seeds(rows, *NEEDS, by=["latent_dim"])
     curves = load_curves("elbo_relaxed").rename(columns={"value": "reported"})
     if not are_as_reported(rows).all():
@@ -32,8 +34,6 @@ def compute_relaxed_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
 def note(frame: pd.DataFrame) -> str:
     """How the figure is read."""
     text = "The report's Figure 1: the bound with relaxed samples at sharpness 200."
-    if frame["individual"].any():
-        return f"{text} Each trial on its own, no means."
     text += " Mean and 95% interval (Student t) over seeds."
     return f"{text} Dashed, small: the report's own curve, one seed." if frame["reported"].notna().any() else text
 

@@ -52,9 +52,10 @@ def plot_training_cost(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_xlabel("latent dimensions")
         ax.set_ylabel(title)
         ax.tick_params(labelleft=True)
-        ax.set_ylim(bottom=0)
     if frame["as_reported"].any():
         _draw_reported(axes[0, 0])
+    for ax in axes[0]:
+        ax.set_ylim(bottom=0)
     legend_beside(axes[0, -1])
 
 

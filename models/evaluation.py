@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder
+from models.modes import evaluating
 from models.threads import single_thread
 
 RELAXED_SHARPNESS = 200.0
@@ -45,7 +46,7 @@ def compute_bound(
     num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)
-    with single_thread(), _evaluating(model):
+    with single_thread(), evaluating(model):
         for x in _batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
             rate = kl_divergence(q, model.prior()).double().sum()
@@ -71,7 +72,7 @@ def compute_iw_bound(
     """
     total = 0.0
     prior = model.prior()
-    with single_thread(), _evaluating(model):
+    with single_thread(), evaluating(model):
         for x in _batches(model, images, IW_BATCH_SIZE):
             q = model.posterior(x)
             z = model.draw(q, generator, sample_shape=(num_samples,))  # (K, B, latent_dim)
@@ -96,7 +97,7 @@ def compute_sparsity(
     varies by more than 0.01 over images.
     """
     gammas, means, codes = [], [], []
-    with single_thread(), _evaluating(model):
+    with single_thread(), evaluating(model):
         for x in _batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
             gammas.append(model.slab_prob(q).cpu())
@@ -121,7 +122,7 @@ def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  
     out; not a number where there are no others.
     """
     errors = []
-    with single_thread(), _evaluating(model):
+    with single_thread(), evaluating(model):
         for x in _batches(model, images[(images > 0).any(-1)], BATCH_SIZE):
             x_hat = model.decoder(model.posterior(x).mean).sigmoid()
             errors.append(((x_hat - x).square().sum(-1) / x.square().sum(-1)).double().cpu())
@@ -134,20 +135,6 @@ def compute_hoyer(z: Tensor) -> float:  # (N, latent_dim) -> scalar
     ratio = scaled.abs().sum(1) / scaled.norm(dim=1).clamp_min(1e-12)
     root = math.sqrt(z.shape[1])
     return float(((root - ratio) / (root - 1)).clamp_max(1.0).mean())
-
-
-class _evaluating:  # noqa: N801 (a context manager, used like a function)
-    """Evaluation mode inside, the mode it had before outside."""
-
-    def __init__(self, model: Autoencoder) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.before = self.model.training
-        self.model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.model.train(self.before)
 
 
 def _batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:

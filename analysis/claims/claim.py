@@ -57,7 +57,7 @@ class Claim(Frozen):
     @property
     def words(self) -> str:
         """The claim and, where there are several, the variant."""
-        return f"{self.claim} ({self.variant})" if self.variant else self.claim
+        return f"{self.claim.removesuffix('.')} ({self.variant})." if self.variant else self.claim
 
     def build_quantity(self) -> Quantity:
         """The computation with its parameters."""

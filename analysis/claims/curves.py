@@ -1,10 +1,12 @@
 """A metric of one model by seed and latent dimension: what most claims are measured on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.claims.quantity import MIN_SEEDS, UndecidableError
 from analysis.configurations import short_value
@@ -18,30 +20,27 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Curve:
-    """values, status: by seed (index: every seed of the study) and latent dimension (columns, ascending).
-
-    A value is NaN where the trial has not finished or has none.
-    """
+    """A metric of one model and alpha. Plain arrays: a judge looks at a thousand of these in a second."""
 
     model: str
     alpha: float
-    values: pd.DataFrame
-    status: pd.DataFrame
+    seeds: NDArray[Any]  # (S,) every seed of the study, ascending
+    dims: Sequence[int]  # (D,) latent dimensions, ascending
+    values: NDArray[Any]  # (S, D) float, NaN where the trial has not finished or has none
+    status: NDArray[Any]  # (S, D) of the trials, NOT_RUN where there is none
 
     @property
     def name(self) -> str:
         """The model and its alpha, as a reader says it."""
         return name_model(self.model, self.alpha)
 
-    @property
-    def dims(self) -> list[int]:
-        """Latent dimensions, ascending."""
-        return [int(dim) for dim in self.values.columns]
-
     def at(self, dims: Sequence[int]) -> "Curve":
         """The curve at these latent dimensions; where there is no trial it was not run."""
-        status = self.status.reindex(columns=list(dims), fill_value=NOT_RUN)
-        return Curve(self.model, self.alpha, self.values.reindex(columns=list(dims)), status)
+        place = [self.dims.index(dim) if dim in self.dims else -1 for dim in dims]
+        is_there = np.array(place) >= 0
+        values = np.where(is_there, self.values[:, place], np.nan)
+        status = np.where(is_there, self.status[:, place], NOT_RUN)
+        return replace(self, dims=list(dims), values=values, status=status)
 
 
 def name_model(model: str, alpha: float) -> str:
@@ -68,31 +67,37 @@ def trace_curves(trials: pd.DataFrame, column: str, seeds: Sequence[int] | None 
     if column not in trials or trials.loc[finished, column].isna().all():
         raise UndecidableError(f"no finished trial has a value of {column}")
     _refuse_twins(trials)
-    index = np.unique(trials["seed"] if seeds is None else seeds)
+    all_seeds = np.unique(trials["seed"] if seeds is None else seeds)
+    group = trials.groupby(["model", "alpha"], dropna=False).ngroup().to_numpy()
+    numbers = trials[column].where(finished).to_numpy(float)
+    seed, latent_dim = (trials[name].to_numpy() for name in ("seed", "latent_dim"))
+    models, states = (trials[name].to_numpy(object) for name in ("model", "status"))
+    alphas = trials["alpha"].to_numpy(float)
     curves = []
-    for _, rows in trials.groupby(["model", "alpha"], dropna=False):
-        model, alpha = str(rows["model"].iloc[0]), float(rows["alpha"].iloc[0])
-        dims = np.unique(rows["latent_dim"])
-        values = np.full((len(index), len(dims)), np.nan)
+    for number in range(group.max() + 1):
+        rows = np.flatnonzero(group == number)
+        dims = np.unique(latent_dim[rows])
+        values = np.full((len(all_seeds), len(dims)), np.nan)
         status = np.full(values.shape, NOT_RUN, dtype=object)
-        place = np.searchsorted(index, rows["seed"]), np.searchsorted(dims, rows["latent_dim"])
-        values[place] = rows[column].where(finished)
-        status[place] = rows["status"]
-        frames = [pd.DataFrame(array, index=index, columns=dims) for array in (values, status)]
-        curves.append(Curve(model, alpha, *frames))
+        place = np.searchsorted(all_seeds, seed[rows]), np.searchsorted(dims, latent_dim[rows])
+        values[place], status[place] = numbers[rows], states[rows]
+        first = rows[0]
+        curves.append(Curve(models[first], alphas[first], all_seeds, dims.astype(int).tolist(), values, status))
     return curves
 
 
-def pick(curves: Sequence[Curve], model: str, alpha: float | None = None) -> list[Curve]:
-    """The curves of one model, and of one alpha if one is given.
+def pick(curves: Sequence[Curve], model: str, alphas: Sequence[float] = ()) -> list[Curve]:
+    """The curves of one model; if alphas are given, the one with the first of them that there is.
 
     Raises:
         UndecidableError: there is none.
     """
-    found = [own for own in curves if own.model == model and alpha in (None, own.alpha)]
+    found = [own for own in curves if own.model == model]
+    if alphas:
+        found = [own for alpha in alphas for own in found if own.alpha == alpha][:1]
     if not found:
-        wanted = name_model(model, float("nan") if alpha is None else alpha)
-        raise UndecidableError(f"the study has no {wanted}")
+        of_alpha = f" with {ALPHA} = {' or '.join(map(short_value, alphas))}" if alphas else ""
+        raise UndecidableError(f"the study has no {model_label(model)}{of_alpha}")
     return found
 
 
@@ -105,44 +110,50 @@ def say_missing(*curves: Curve) -> str:
     """Which trials have no value and why, or nothing."""
     lines: dict[str, None] = {}  # in order; a trial that several curves lack is named once
     for own in curves:
-        for row, column in zip(*np.nonzero(own.values.isna().to_numpy()), strict=True):
-            status = str(own.status.iat[row, column])
+        for row, column in np.argwhere(np.isnan(own.values)):
+            status = own.status[row, column]
             reason = "without this measure" if status == "finished" else status
-            lines[f"{name_at(own.name, own.dims[column])}, seed {own.values.index[row]} ({reason})"] = None
+            lines[f"{name_at(own.name, own.dims[column])}, seed {own.seeds[row]} ({reason})"] = None
     named = list(lines)[:MAX_NAMED]
     more = [f"{plural(len(lines) - MAX_NAMED, 'other trial')}"] if len(lines) > MAX_NAMED else []
     return "; ".join([*named, *more])
 
 
-def best_dims_of_others(values: pd.DataFrame) -> pd.Series:
-    """For each seed, the latent dimension (column) with the highest mean over all *other* seeds.
+def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
+    """For each seed, the place of the latent dimension with the highest mean over all *other* seeds.
 
     Where the best of several is chosen by the numbers that it is then judged by, it looks better than it is: part of
     why it was the best is chance. The other seeds' chance is not this seed's, so what it has there is unbiased. A lone
     seed has no others and is judged by its own: too few for a verdict anyway.
     """
-    numbers = values.to_numpy(float)
-    is_there = ~np.isnan(numbers)
-    total, num = np.where(is_there, numbers, 0.0), is_there.astype(int)
-    if len(numbers) > 1:
+    is_there = ~np.isnan(values)
+    total, num = np.where(is_there, values, 0.0), is_there.astype(int)
+    if len(values) > 1:
         total, num = total.sum(axis=0) - total, num.sum(axis=0) - num
     means = np.where(num > 0, total / np.maximum(num, 1), -np.inf)
-    return pd.Series(values.columns.to_numpy()[means.argmax(axis=1)], index=values.index)
+    return np.asarray(means.argmax(axis=1))
 
 
-def say_too_few(is_there: pd.Series, what: str) -> str:
+def say_too_few(is_there: NDArray[Any], what: str) -> str:
     """What is missing where too few seeds have it, or nothing.
 
-    Where `best_dims_of_others` put a seed's best latent dimension at an end, the seed has no number, and to go on
+    Where `find_best_of_others` put a seed's best latent dimension at an end, the seed has no number, and to go on
     without it is fair: it was the other seeds that chose.
     """
     return "" if is_there.sum() >= min(MIN_SEEDS, len(is_there)) else what
 
 
-def say_dims(dims: pd.Series) -> str:
+def say_best(dims: Sequence[int], best: NDArray[Any]) -> str:
     """One latent dimension, or the range of several."""
-    low, high = int(dims.min()), int(dims.max())
+    low, high = dims[best.min()], dims[best.max()]
     return f"{low}" if low == high else f"{low} to {high}, by seed"
+
+
+def mean_where(values: NDArray[Any], is_used: NDArray[Any]) -> NDArray[Any]:  # (S, D), (S, D) -> (S,)
+    """The mean of each row over what is used and is a number; NaN where nothing is."""
+    is_used = is_used & ~np.isnan(values)
+    num = is_used.sum(axis=1)
+    return np.where(num > 0, np.where(is_used, values, 0.0).sum(axis=1) / np.maximum(num, 1), np.nan)
 
 
 def _refuse_twins(trials: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """Does the loss become non-finite without a clamp or a sigmoid, and only then?"""
 
+import numpy as np
 import pandas as pd
 
 from analysis.claims.curves import name_at, name_model
@@ -28,8 +29,7 @@ class DivergenceAsClaimed(Quantity):
         is_unguarded = (trials["gamma_link"] == "exp_relu") & (trials["gamma_clamp"] == 0)
         if is_unguarded.all() or not is_unguarded.any():
             which = "with" if is_unguarded.all() else "without"
-            nothing = pd.Series(dtype=float)
-            samples.append(Sample(f"VSC {which} a guard", "of the trials", nothing, f"trials {which} a guard"))
+            samples.append(Sample(f"VSC {which} a guard", "of the trials", np.array([]), f"trials {which} a guard"))
         return samples
 
     def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
@@ -40,14 +40,14 @@ class DivergenceAsClaimed(Quantity):
         guard = f"{LINKS.get(link, link)}, {f'clamp {short_value(clamp)}' if clamp else 'no clamp'}"
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
-            return Sample(f"{where}, {guard}", "of the trials", pd.Series(dtype=float), lacks)
+            return Sample(f"{where}, {guard}", "of the trials", np.array([]), lacks)
         status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
         has_ended = status.isin(["finished", "diverged"])
         lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
         return Sample(
             f"{where}, {guard}: {'diverged' if expected == 'diverged' else 'finite'}",
             "of the trials",
-            (status == expected).astype(float).where(has_ended),
+            (status == expected).astype(float).where(has_ended).to_numpy(),
             lacks,
             is_share=True,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
 
@@ -17,6 +18,7 @@ from analysis.tables import Tables, of_search
 QUICK = "-quick"
 
 Outcome = Literal["supported", "not supported", "inconclusive"]
+_Interval = tuple[float, float, float, int]  # mean, low, high, number of seeds
 
 
 @dataclass(frozen=True)
@@ -66,36 +68,43 @@ def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[
     tables: by name of the study. For a study that is not among them, its quick form is judged, by that name.
     """
     searched = {name: of_search(own) for name, own in tables.items()}
-    verdicts = []
-    for claim in claims:
-        for study in claim.study:
-            name = next((name for name in (study, study + QUICK) if name in searched), None)
-            if name is None:
-                verdicts.append(Verdict(claim, study, "inconclusive", (), f"study {study} has not been run"))
-            else:
-                verdicts.append(_judge(claim, name, searched[name]))
-    return verdicts
+    measured = [_measure(claim, study, searched) for claim in claims for study in claim.study]
+    intervals = iter(_compute_intervals([sample for one in measured for sample in one.samples]))  # all at once: quick
+    return [_judge(one, [next(intervals) for _ in one.samples]) for one in measured]
 
 
-def _judge(claim: Claim, study: str, tables: Tables) -> Verdict:
+@dataclass(frozen=True)
+class _Measured:
+    claim: Claim
+    study: str
+    samples: Sequence[Sample] = ()
+    reason: str = ""  # why there is none, if there is none
+
+
+def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> _Measured:
+    name = next((name for name in (study, study + QUICK) if name in tables), None)
+    if name is None:
+        return _Measured(claim, study, reason=f"study {study} has not been run")
     try:
-        samples = claim.build_quantity().measure(tables)
+        return _Measured(claim, name, claim.build_quantity().measure(tables[name]))
     except UndecidableError as reason:
-        return Verdict(claim, study, "inconclusive", (), str(reason))
-    intervals = _compute_intervals(samples)
-    parts = tuple(_judge_part(claim, sample, row) for sample, row in zip(samples, intervals, strict=True))
+        return _Measured(claim, name, reason=str(reason))
+
+
+def _judge(measured: _Measured, intervals: Sequence[_Interval]) -> Verdict:
+    claim, study, samples = measured.claim, measured.study, measured.samples
+    parts = tuple(_judge_part(claim, *both) for both in zip(samples, intervals, strict=True))
     outcomes = {part.outcome for part in parts}
     if "not supported" in outcomes:
         return Verdict(claim, study, "not supported", parts)
     if outcomes == {"supported"}:
         return Verdict(claim, study, "supported", parts)
-    undecided = [part for part in parts if part.outcome == "inconclusive"]
-    reasons = list(dict.fromkeys(part.reason for part in undecided))
+    reasons = list(dict.fromkeys(part.reason for part in parts if part.outcome == "inconclusive"))
     more = f" (and {plural(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
-    return Verdict(claim, study, "inconclusive", parts, f"{reasons[0]}{more}" if reasons else "no part to judge")
+    return Verdict(claim, study, "inconclusive", parts, f"{reasons[0]}{more}" if reasons else measured.reason)
 
 
-def _judge_part(claim: Claim, sample: Sample, interval: tuple[float, float, float, int]) -> Part:
+def _judge_part(claim: Claim, sample: Sample, interval: _Interval) -> Part:
     mean, low, high, num_seeds = interval
     # From here on, greater is better and the threshold is zero.
     sign = 1 if claim.test == "greater" else -1
@@ -118,10 +127,12 @@ def _judge_part(claim: Claim, sample: Sample, interval: tuple[float, float, floa
     return Part(sample.part, sample.unit, mean, low, high, num_seeds, margin, outcome, reason, sample.note)
 
 
-def _compute_intervals(samples: Sequence[Sample]) -> list[tuple[float, float, float, int]]:
+def _compute_intervals(samples: Sequence[Sample]) -> list[_Interval]:
     """Mean, 95% interval and number of seeds of each sample: Student's t, or exact for a share."""
-    values = pd.concat({i: sample.by_seed.dropna() for i, sample in enumerate(samples)}, names=["part"])
-    frame = values.rename("value").reset_index("part")
+    if not samples:
+        return []
+    place = np.repeat(np.arange(len(samples)), [len(sample.by_seed) for sample in samples])
+    frame = pd.DataFrame({"part": place, "value": np.concatenate([sample.by_seed for sample in samples])})
     found = mean_interval(frame, "value", by=["part"]).set_index("part")
     found = found.reindex(range(len(samples))).fillna({"n": 0})
     intervals = []
@@ -131,7 +142,7 @@ def _compute_intervals(samples: Sequence[Sample]) -> list[tuple[float, float, fl
     return intervals
 
 
-def compute_share_interval(num: int, of: int) -> tuple[float, float, float, int]:
+def compute_share_interval(num: int, of: int) -> _Interval:
     """num / of with its exact 95% interval (Clopper and Pearson 1934), and `of`."""
     tail = (1 - COVERAGE) / 2
     low = float(betaincinv(num, of - num + 1, tail)) if num else 0.0

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from analysis.claims.curves import NOT_RUN, Curve, name_at, pick, say_missing, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample, UndecidableError, unit_of
@@ -55,7 +54,7 @@ class SettingDifference(Quantity):
                     for curve, value in ((ours, self.value), (theirs, self.minus))
                     if (missing := say_missing(curve))
                 ]
-                difference = ours.values[dim] - theirs.values[dim]
+                difference = (ours.values - theirs.values)[:, 0]
                 samples.append(Sample(name_at(name, dim), unit_of(self.metric), difference, "; ".join(lacks)))
         return samples
 
@@ -80,13 +79,13 @@ class SecondsPerEpoch(Quantity):
 
 def _compare(own: Curve, other: Curve | None, dim: int, unit: str) -> Sample:
     """One latent dimension of a curve, less that of the other."""
-    values, curves = own.values[dim], [own.at([dim])]
-    if other is not None:
-        values, curves = values - other.values[dim], [own.at([dim]), other.at([dim])]
-    return Sample(name_at(own.name, dim), unit, values, say_missing(*curves))
+    own = own.at([dim])
+    if other is None:
+        return Sample(name_at(own.name, dim), unit, own.values[:, 0], say_missing(own))
+    other = other.at([dim])
+    return Sample(name_at(own.name, dim), unit, (own.values - other.values)[:, 0], say_missing(own, other))
 
 
 def _as_not_run(curve: Curve) -> Curve:
     """The same, as if no trial of it had been run."""
-    status = pd.DataFrame(NOT_RUN, index=curve.status.index, columns=curve.status.columns)
-    return replace(curve, values=curve.values * np.nan, status=status)
+    return replace(curve, values=curve.values * np.nan, status=np.full(curve.status.shape, NOT_RUN, dtype=object))

@@ -21,9 +21,9 @@ class VaeOverVsc(Quantity):
                 Sample(
                     name_at(vsc.name, dim),
                     unit_of(self.metric),
-                    difference[dim],
+                    difference[:, i],
                     lacks=say_missing(vae.at([dim]), vsc.at([dim])),
                 )
-                for dim in dims
+                for i, dim in enumerate(dims)
             ]
         return samples

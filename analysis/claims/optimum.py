@@ -1,8 +1,8 @@
 """Does a bound improve up to an optimal latent dimension, and then worsen slowly?"""
 
-import pandas as pd
+import numpy as np
 
-from analysis.claims.curves import Curve, best_dims_of_others, say_dims, say_missing, say_too_few, trace_curves
+from analysis.claims.curves import Curve, find_best_of_others, say_best, say_missing, say_too_few, trace_curves
 from analysis.claims.quantity import Quantity, Sample, unit_of
 from analysis.tables import Tables
 
@@ -15,7 +15,7 @@ class Optimum(Quantity):
     - What the best latent dimension has over the smallest, and over the largest (the metric's unit).
     - By how much the rise up to the best is steeper than the fall beyond it (the metric's unit per latent).
 
-    The best latent dimension of a seed is the best of the other seeds (`best_dims_of_others`).
+    The best latent dimension of a seed is the best of the other seeds (`find_best_of_others`).
     """
 
     metric: str  # higher is better
@@ -25,17 +25,17 @@ class Optimum(Quantity):
         return [sample for own in trace_curves(tables.trials, self.metric) for sample in self._measure_one(own)]
 
     def _measure_one(self, own: Curve) -> list[Sample]:
-        values, unit = own.values.dropna(), unit_of(self.metric)
-        if values.empty or len(own.dims) < MIN_DIMS:
+        values, unit = own.values[~np.isnan(own.values).any(axis=1)], unit_of(self.metric)
+        if not len(values) or len(own.dims) < MIN_DIMS:
             lacks = say_missing(own) or f"{own.name} at {MIN_DIMS} latent dimensions or more"
-            return [Sample(own.name, unit, pd.Series(dtype=float), lacks=lacks)]
-        best = best_dims_of_others(values)
-        at_best = pd.Series([values.at[seed, dim] for seed, dim in best.items()], index=values.index)
-        first, last = own.dims[0], own.dims[-1]
-        rise, fall = at_best - values[first], at_best - values[last]
-        is_inside = (best > first) & (best < last)
-        steeper = (rise / (best - first).where(is_inside)) - fall / (last - best).where(is_inside)
-        lacks, note = say_missing(own), f"best at {say_dims(best)}"
+            return [Sample(own.name, unit, np.array([]), lacks=lacks)]
+        best = find_best_of_others(values)
+        at_best, best_dims = values[np.arange(len(values)), best], np.array(own.dims)[best]
+        rise, fall = at_best - values[:, 0], at_best - values[:, -1]
+        is_inside = (best > 0) & (best < len(own.dims) - 1)
+        up, down = (np.where(is_inside, width, np.nan) for width in (best_dims - own.dims[0], own.dims[-1] - best_dims))
+        steeper = rise / up - fall / down
+        lacks, note = say_missing(own), f"best at {say_best(own.dims, best)}"
         no_inside = say_too_few(is_inside, "a best latent dimension between the smallest and the largest")
         return [
             Sample(f"{own.name}: best over smallest latent dimension", unit, rise, lacks, note),

@@ -1,7 +1,9 @@
 """One classifier on frozen codes, and its accuracy by model."""
 
+from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from analysis.claims.curves import Curve, trace_curves
@@ -29,7 +31,7 @@ class Probe(Frozen):
     def trace_accuracy(self, trials: pd.DataFrame) -> list[Curve]:
         """Test accuracy in percent; with the status "left out" where a logit died and such runs are left out."""
         curves = trace_curves(trials, f"{self.key}_accuracy")
-        curves = [Curve(own.model, own.alpha, own.values * 100, own.status) for own in curves]
+        curves = [replace(own, values=own.values * 100) for own in curves]
         if not self.leave_out_dead:
             return curves
         dead = f"{self.key}_dead_logits"
@@ -37,18 +39,23 @@ class Probe(Frozen):
             raise UndecidableError(f"no finished trial has a value of {dead}")
         counts = trace_curves(trials, dead)
         return [
-            Curve(own.model, own.alpha, own.values.mask(num.values > 0), own.status.mask(num.values > 0, LEFT_OUT))
+            replace(
+                own,
+                values=np.where(num.values > 0, np.nan, own.values),
+                status=np.where(num.values > 0, LEFT_OUT, own.status),
+            )
             for own, num in zip(curves, counts, strict=True)
         ]
 
-    def say_dead(self, trials: pd.DataFrame) -> str:
-        """In how many runs a logit died and what became of them, or nothing where no such thing is counted."""
-        num = self._count_dead(trials)
+    def say_dead(self, trials: pd.DataFrame, *curves: Curve) -> str:
+        """In how many runs of these curves a logit died and what became of them, or nothing where none is counted."""
+        models = trials["model"].str.cat(trials["alpha"].map(str), sep=" ")
+        runs = trials[models.isin([f"{own.model} {own.alpha}" for own in curves]) & (trials["status"] == "finished")]
+        num = self._count_dead(runs)
         if num is None:
             return ""
-        fate = ("left out" if self.leave_out_dead else "counted in") if num else ""
-        runs = f"a logit died in {num} of {plural(int((trials['status'] == 'finished').sum()), 'run')}"
-        return f"{runs}, {fate}" if fate else runs
+        text = f"a logit died in {num} of {plural(len(runs), 'run')}"
+        return f"{text}, {'left out' if self.leave_out_dead else 'counted in'}" if num else text
 
     def _count_dead(self, trials: pd.DataFrame) -> int | None:
         dead = f"{self.key}_dead_logits"
@@ -61,4 +68,4 @@ LEFT_OUT = "left out"
 
 def forgive_left_out(own: Curve) -> Curve:
     """The curve for `say_missing`: a run that was left out on purpose is not missing."""
-    return Curve(own.model, own.alpha, own.values.mask(own.status == LEFT_OUT, 0.0), own.status)
+    return replace(own, values=np.where(own.status == LEFT_OUT, 0.0, own.values))

@@ -1,6 +1,9 @@
 """How much more accurate is one probe than another on the same codes?"""
 
-from analysis.claims.curves import say_missing
+import numpy as np
+
+from analysis.claims.accuracy_past_best import join_parts
+from analysis.claims.curves import Curve, mean_where, say_missing
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
@@ -17,15 +20,15 @@ class ProbeOverProbe(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        own, other = (probe.trace_accuracy(tables.trials) for probe in (self.under, self.less_under))
-        notes = [probe.say_dead(tables.trials) for probe in (self.under, self.less_under)]
-        return [
-            Sample(
-                a.name,
-                "points",
-                (a.values - b.values).mean(axis=1),
-                lacks=say_missing(forgive_left_out(a), forgive_left_out(b)),
-                note="; ".join(note for note in notes if note),
-            )
-            for a, b in zip(own, other, strict=True)
-        ]
+        curves = (probe.trace_accuracy(tables.trials) for probe in (self.under, self.less_under))
+        return [self._compare(tables, *both) for both in zip(*curves, strict=True)]
+
+    def _compare(self, tables: Tables, own: Curve, other: Curve) -> Sample:
+        difference = own.values - other.values
+        return Sample(
+            own.name,
+            "points",
+            mean_where(difference, np.isfinite(difference)),
+            say_missing(*map(forgive_left_out, (own, other))),
+            join_parts([probe.say_dead(tables.trials, own) for probe in (self.under, self.less_under)]),
+        )

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from analysis.tables import Tables
@@ -38,7 +39,7 @@ class Sample:
 
     part: str
     unit: str
-    by_seed: pd.Series  # index: the seed. NaN where there is no number
+    by_seed: NDArray[Any]  # (S,) NaN where there is no number
     lacks: str = ""  # what is missing for a verdict, if anything is
     note: str = ""
     is_share: bool = False  # numbers are 0 or 1 and their mean is a proportion

@@ -1,7 +1,6 @@
 """Does the fraction of latents that are not zero follow the prior's alpha?"""
 
 import numpy as np
-import pandas as pd
 
 from analysis.claims.curves import Curve, pick, say_missing, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample
@@ -24,12 +23,11 @@ class SparsityByAlpha(Quantity):
 
 def _measure_at(dim: int, curves: list[Curve]) -> Sample:
     part, unit = f"VSC at latent dimension {dim}", "(slope of the logarithms)"
-    fractions = pd.DataFrame({own.alpha: own.values[dim] for own in curves})
+    fractions = np.hstack([own.values for own in curves])  # (S, number of alphas)
     lacks = say_missing(*curves)
-    if len(curves) < 2 or (fractions <= 0).any(axis=None):
+    if len(curves) < 2 or (fractions <= 0).any():
         lacks = lacks or ("a second alpha" if len(curves) < 2 else "latents that are not zero")
-        return Sample(part, unit, pd.Series(np.nan, fractions.index), lacks)
-    x = np.log(fractions.columns.to_numpy(float))
+        return Sample(part, unit, np.full(len(fractions), np.nan), lacks)
+    x = np.log([own.alpha for own in curves])
     x = x - x.mean()
-    slopes = np.log(fractions.to_numpy(float)) @ x / (x @ x)
-    return Sample(part, unit, pd.Series(slopes, fractions.index), lacks)
+    return Sample(part, unit, np.log(fractions) @ x / (x @ x), lacks)

@@ -62,7 +62,8 @@ def say_part(part: Part) -> str:
     """The effect with its interval and unit, such as "3.2 (1.1 to 5.4) nats per image"."""
     if math.isnan(part.mean):
         return "no number"
-    return f"{with_interval(part.mean, part.low, part.high, most=MOST_DECIMALS)} {part.unit}".strip()
+    most = 2 if part.low == part.high else MOST_DECIMALS
+    return f"{with_interval(part.mean, part.low, part.high, most=most)} {part.unit}".strip()
 
 
 def _say_effect(verdict: Verdict) -> str:

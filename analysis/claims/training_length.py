@@ -79,9 +79,9 @@ class StillToGain(AfterTheReport):
 
     def _compare(self, curves: list[Curve], note: str) -> list[Sample]:
         return [
-            Sample(name_at(own.name, dim), NATS, own.values[dim], say_missing(own.at([dim])), note)
+            Sample(name_at(own.name, dim), NATS, own.values[:, i], say_missing(own.at([dim])), note)
             for own in curves
-            for dim in own.dims
+            for i, dim in enumerate(own.dims)
         ]
 
 
@@ -98,7 +98,7 @@ class GapClosed(AfterTheReport):
                 name_at(vsc.name, dim),
                 NATS,
                 # (VSC before - VAE before) - (VSC after - VAE after), in another order
-                vsc.at([dim]).values[dim] - vae.at([dim]).values[dim],
+                (vsc.at([dim]).values - vae.at([dim]).values)[:, 0],
                 say_missing(vsc.at([dim]), vae.at([dim])),
                 note,
             )

@@ -1,7 +1,5 @@
 """Classifiers trained on frozen codes: how much of the class is in a code, and how easily it is read there."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from analysis.claims import Claim, ClaimsError, Outcome, Verdict, claims_frame, claims_table, judge_claims, load_claims
-from analysis.claims.curves import best_dims_of_others
+from analysis.claims.curves import find_best_of_others
 from analysis.claims.judge import compute_share_interval
 from analysis.claims.quantities import QUANTITIES
-from analysis.tables import Tables
+from analysis.tables import Tables, load_tables
 from tests.analysis.planted_claims import (
     CODED,
     EFFECTS,
@@ -169,19 +169,25 @@ def test_trials_that_differ_in_another_setting_are_not_averaged() -> None:
     assert "differ in learning rate" in judge_one("vae-has-the-better-bound", study).reason
 
 
+def test_tables_that_were_written_and_read_get_the_same_verdict(tmp_path: Path) -> None:
+    for claim_id in ("higher-capacity-beats-the-reports-probe", "gap-narrows-with-training"):
+        study = PLANTS[claim_id](EFFECTS["supported"])
+        loaded = load_tables(study.write(tmp_path / claim_id))
+        assert judge_one(claim_id, loaded) == judge_one(claim_id, study)
+
+
 # Optimum
 
 
 def test_the_best_of_each_seed_is_that_of_the_others() -> None:
-    values = pd.DataFrame({8: [9.0, 0, 0], 24: [0.0, 3, 3], 48: [0.0, 2, 7]}, index=[5, 6, 7])
-    # Without seed 5: 0, 3, 4.5. Without 6: 4.5, 1.5, 3.5. Without 7: 4.5, 1.5, 1.
-    assert best_dims_of_others(values).to_dict() == {5: 48, 6: 8, 7: 8}
-    assert best_dims_of_others(values.head(1)).to_dict() == {5: 8}
+    values = np.array([[9.0, 0, 0], [0, 3, 2], [0, 3, 7]])
+    # Without the first: 0, 3, 4.5. Without the second: 4.5, 1.5, 3.5. Without the third: 4.5, 1.5, 1.
+    assert find_best_of_others(values).tolist() == [2, 0, 0]
+    assert find_best_of_others(values[:1]).tolist() == [0]
 
 
 def test_a_best_of_others_needs_no_value_of_every_seed() -> None:
-    values = pd.DataFrame({8: [1.0, np.nan], 24: [np.nan, 2.0]})
-    assert best_dims_of_others(values).to_dict() == {0: 24, 1: 8}
+    assert find_best_of_others(np.array([[1.0, np.nan], [np.nan, 2.0]])).tolist() == [1, 0]
 
 
 def bound(by_dim: dict[int, float]) -> SyntheticStudy:
@@ -250,6 +256,9 @@ def test_runs_with_a_dead_logit_are_counted_and_said() -> None:
     part = judge_one("vsc-accuracy-beats-vae", study).parts[0]
     assert "a logit died in 3 of 24 runs, counted in" in part.note  # the VAE's in seed 0, the VSC's in 1 and 2
     assert part.outcome == "inconclusive"
+    study.add("vsc", 8, 0, 0.5)  # of no concern to the claim
+    study.trials[-1] |= {f"{CODED}_dead_logits": 1, f"{CODED}_accuracy": 0.3}
+    assert "a logit died in 3 of 24 runs" in judge_one("vsc-accuracy-beats-vae", study).parts[0].note
 
 
 def test_runs_with_a_dead_logit_are_left_out_of_the_variant_and_are_not_missing() -> None:
@@ -292,9 +301,21 @@ def test_a_probe_is_compared_over_all_latent_dimensions() -> None:
 
 def test_a_study_without_the_alpha_of_a_claim_says_so() -> None:
     tables = plant("vsc-accuracy-beats-vae-linear", "supported")
-    trials = tables.trials.assign(alpha=tables.trials["alpha"] * 5)
+    trials = tables.trials.assign(alpha=tables.trials["alpha"] * 50)
     verdict = judge_one("vsc-accuracy-beats-vae-linear", Tables(trials, tables.history))
-    assert verdict.reason == "the study has no VSC, α = 0.01"
+    assert verdict.reason == "the study has no VSC with α = 0.01 or 0.05"
+
+
+def test_the_first_alpha_of_a_claim_that_a_study_has_is_judged() -> None:
+    study = accuracy_beyond(LINEAR)(EFFECTS["supported"])
+    for row in [row for row in study.trials if row["model"] == "vsc"]:
+        study.add("vsc", row["latent_dim"], row["seed"], 0.05)
+        study.trials[-1][f"{LINEAR}_accuracy"] = 0.0
+    assert judge_one("vsc-accuracy-beats-vae-linear", study).outcome == "supported"
+    study.trials = [row for row in study.trials if row["alpha"] != 0.01]
+    verdict = judge_one("vsc-accuracy-beats-vae-linear", study)
+    assert verdict.outcome == "not supported"
+    assert verdict.parts[0].name == "VSC, α = 0.05: past the VAE's best"
 
 
 # Codes, training, guards

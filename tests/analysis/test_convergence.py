@@ -4,6 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from analysis.convergence import compute_convergence, panel_shape, plot_convergence
 from analysis.series import NothingToDrawError
@@ -33,9 +35,36 @@ def test_mean_and_interval_per_epoch_are_those_computed_by_hand() -> None:
     assert list(test["high"] - test["mean"]) == pytest.approx(2 * [12.7062 * 2], abs=1e-3)  # t(0.975, 1)
 
 
+def curves(ax: Axes) -> list[Line2D]:
+    """The lines of an axes but for the stars on them."""
+    return [line for line in ax.lines if line.get_marker() != "*"]
+
+
+def test_a_star_stands_on_the_curve_where_it_comes_to_its_plateau(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for seed, fall in enumerate((6, 8)):  # epochs at 110, then 100 for ever
+        study.add("vae", 8, seed, epochs=40)
+        study.history[-1]["test/loss"] = np.where(np.arange(1, 41) <= fall, 110.0, 100.0)
+    frame, axes = draw(study, make_axes)
+    assert set(frame["plateau"]) == {8}  # the mean of 7 and 9
+    (star,) = (line for line in axes[0, 0].lines if line.get_marker() == "*")
+    assert star.get_xydata().tolist() == [[8, 105]]
+    legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert legend[-1] == "from here on within 1 nat of its plateau"
+
+
+def test_a_curve_that_still_falls_has_no_star(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0, epochs=40)
+    study.history[-1]["test/loss"] = 200.0 - np.arange(40)
+    frame, axes = draw(study, make_axes)
+    assert frame["plateau"].isna().all()
+    assert len(curves(axes[0, 0])) == len(axes[0, 0].lines)
+
+
 def test_train_is_dashed_and_test_is_solid_in_the_same_colour(one_trial: SyntheticStudy, make_axes: MakeAxes) -> None:
     _, axes = draw(one_trial, make_axes)
-    test, train = axes[0, 0].lines
+    test, train = curves(axes[0, 0])
     assert (test.get_label(), test.get_linestyle()) == ("VSC, α = 0.2, test", "-")
     assert (train.get_label(), train.get_linestyle()) == ("VSC, α = 0.2, train", "--")
     assert test.get_color() == train.get_color()
@@ -46,13 +75,13 @@ def test_where_images_are_held_out_their_loss_stands_in_for_the_test_images(make
     study = SyntheticStudy()
     study.add("vsc", 8, 0, alpha=0.2, num_validation=300)
     _, axes = draw(study, make_axes)
-    train, validation = axes[0, 0].lines
+    train, validation = curves(axes[0, 0])
     assert train.get_label() == "VSC, α = 0.2, train"
     assert validation.get_label() == "VSC, α = 0.2, validation"
     assert list(validation.get_ydata()) == list(study.history[0]["val/loss"])
     assert validation.get_linestyle() not in ("-", train.get_linestyle())
     legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
-    assert legend == ["VSC, α = 0.2 (1 seed)", "validation images", "train images"]
+    assert legend[:3] == ["VSC, α = 0.2 (1 seed)", "validation images", "train images"]
 
 
 def test_a_trial_measured_on_test_images_does_not_show_its_validation_images(one_trial: SyntheticStudy) -> None:
@@ -82,7 +111,7 @@ def test_one_column_per_model_and_one_row_for_the_smallest_median_and_largest_la
     _, axes = draw(quickstart, make_axes)
     titles = [[ax.get_title() for ax in row] for row in axes]
     assert titles == [[f"{model}, latent dimension {dim}" for model in ("VAE", "VSC")] for dim in (2, 8, 32)]
-    assert [len(ax.lines) for ax in axes[0]] == [2, 6]
+    assert [len(curves(ax)) for ax in axes[0]] == [2, 6]
 
 
 def test_axes_have_names_and_units_and_the_legend_names_series_and_splits(
@@ -96,6 +125,7 @@ def test_axes_have_names_and_units_and_the_legend_names_series_and_splits(
         *(f"VSC, α = {alpha} (3 seeds)" for alpha in (0.05, 0.2, 0.5)),
         "test images",
         "train images",
+        "from here on within 1 nat of its plateau",
     ]
 
 

@@ -98,8 +98,8 @@ def test_every_trial_has_the_rows_and_files_it_would_have_alone(
     working(engine)
     for trial, ticket in zip(trials, tickets, strict=True):
         rows = collect(engine, ticket)
-        assert_alike(rows, train_alone(trial, dataset, tmp_path / "alone"))
-        fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "alone"))
+        assert_alike(rows, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))
+        fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "elsewhere/alone"))
         result = fused.read_result()
         (checkpoint, _), (reference, _) = (read_checkpoint(f.list_checkpoints()[0]) for f in (fused, alone))
         assert result is not None
@@ -136,8 +136,8 @@ def test_a_newcomer_joins_in_the_middle_and_disturbs_nobody(
     for _ in range(4):
         engine.step()
     assert not engine.step()
-    assert_alike(collect(engine, first), train_alone(make_trial(dataset), dataset, tmp_path / "alone"))
-    assert_alike(collect(engine, second), train_alone(make_trial(dataset, seed=9), dataset, tmp_path / "alone"))
+    assert_alike(collect(engine, first), train_alone(make_trial(dataset), dataset, tmp_path / "elsewhere" / "alone"))
+    assert_alike(collect(engine, second), train_alone(make_trial(dataset, seed=9), dataset, tmp_path / "elsewhere" / "alone"))
     assert engine.is_idle
 
 
@@ -157,7 +157,7 @@ def test_a_trial_that_leaves_can_come_back_to_where_its_checkpoint_is(
     other.step()
     other.step()
     assert not other.step()
-    assert_alike(collect(other, ticket), train_alone(trial, dataset, tmp_path / "alone"))
+    assert_alike(collect(other, ticket), train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))
     assert "resumed from its checkpoint after epoch 2" in TrialFolder(tmp_path / "fused", trial).log.read_text()
 
 
@@ -205,7 +205,7 @@ def test_one_that_diverges_or_fails_ends_alone(
     assert "epoch 1, at step 2" in str(wild_rows[-1]["error"])
     assert broken_rows[-1] == {"status": "failed", "error": "RuntimeError: out of luck"}
     monkeypatch.undo()
-    assert_alike(calm_rows, train_alone(calm, dataset, tmp_path / "alone"))
+    assert_alike(calm_rows, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
 
 
 def test_when_the_device_fails_every_trial_is_told(

@@ -274,7 +274,7 @@ def test_garbage_is_no_checkpoint(folder: TrialFolder, content: bytes) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 60))
 def test_random_bytes_are_no_checkpoint(tmp_path_factory: pytest.TempPathFactory, content: bytes, size: int) -> None:
-    folder = TrialFolder(tmp_path_factory.getbasetemp() / "random-bytes", TRIAL)
+    folder = TrialFolder(tmp_path_factory.getbasetemp() / "random-bytes" / "study", TRIAL)
     assert refuses(folder, content)
     assert refuses(folder, struct.pack("<Q", size) + content)
 

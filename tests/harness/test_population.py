@@ -85,7 +85,7 @@ def untimed(rows: Sequence[Row]) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Living:
-    living = Living(tmp_path_factory.mktemp("whole"), dataset)
+    living = Living(tmp_path_factory.mktemp("whole") / "study", dataset)
     living.live(living.source())
     return living
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness import evaluations
 from harness import trial as trial_module
 from harness.datasets import Dataset, load_dataset
 from harness.evaluations import Images
@@ -92,7 +93,7 @@ def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """For each model a folder in which its trial has ended, and the rows that it yielded."""
     ended = {}
     for model in ("vae", "vsc"):
-        folder = tmp_path_factory.mktemp(model)
+        folder = tmp_path_factory.mktemp(model) / "study"
         ended[model] = (folder, run(make_trial(dataset, model), dataset, folder))
     return ended
 
@@ -119,7 +120,7 @@ def test_there_is_a_row_for_every_epoch_with_its_metrics(whole: Any, model: str)
 
 def test_only_the_last_row_says_how_it_ended_and_has_the_final_metrics(whole: Any) -> None:
     _, rows = whole["vsc"]
-    final = {name for names in EVALUATION_METRICS.values() for name in names}
+    final = {name for group in ALL.evaluate for name in EVALUATION_METRICS[group]}  # type: ignore[index]
     assert all("status" not in row and final.isdisjoint(row) for row in rows[:-1])
     assert rows[-1]["status"] == "finished"
     assert final <= rows[-1].keys()
@@ -322,7 +323,7 @@ def test_metrics_are_of_the_images_they_name(dataset: Dataset, tmp_path: Path) -
     trial = make_trial(dataset)
     rows = run(trial, dataset, tmp_path / "a", NONE)
     blank = dataclasses.replace(dataset, test_images=np.zeros_like(dataset.test_images))
-    blank_rows = run(trial, blank, tmp_path / "b", NONE)
+    blank_rows = run(trial, blank, tmp_path / "elsewhere" / "b", NONE)
     for row, other in zip(rows, blank_rows, strict=True):
         assert row["test/loss"] != other["test/loss"]
         assert all(row[name] == other[name] for name in TRAIN_METRICS)
@@ -334,7 +335,7 @@ def test_where_images_are_held_out_the_test_images_are_looked_at_once_at_the_end
     trial = make_trial(dataset, num_validation=50)
     rows = run(trial, dataset, tmp_path / "a")
     blank = dataclasses.replace(dataset, test_images=np.zeros_like(dataset.test_images))
-    blank_rows = run(trial, blank, tmp_path / "b")
+    blank_rows = run(trial, blank, tmp_path / "elsewhere" / "b")
     assert untimed(rows[:-1]) == untimed(blank_rows[:-1])
     assert not any(name.startswith("test/") for row in rows[:-1] for name in row)
     assert rows[-1]["test/elbo"] != blank_rows[-1]["test/elbo"]
@@ -388,13 +389,13 @@ def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
 def test_every_measurement_has_noise_of_its_own(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_stream, made = trial_module.make_stream, []
+    make_stream, made = evaluations.make_stream, []
 
     def spy(seed: int, purpose: str, epoch: int, **options: Any) -> torch.Generator:
         made.append((seed, purpose, epoch))
         return make_stream(seed, purpose, epoch, **options)
 
-    monkeypatch.setattr(trial_module, "make_stream", spy)
+    monkeypatch.setattr(evaluations, "make_stream", spy)
     run(make_trial(dataset, num_validation=50, seed=7), dataset, tmp_path)
     assert len(made) == len(set(made)) == 2 * EPOCHS + 4
     assert {seed for seed, _, _ in made} == {7}
@@ -450,7 +451,7 @@ def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
         raise RuntimeError("broken\nin two")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trial_module, where, fail)
+        patch.setattr(evaluations if where == "compute_sparsity" else trial_module, where, fail)
         found = run(trial, dataset, tmp_path)
     result = result_of(trial, tmp_path)
     assert found[-1]["status"] == result.status == "failed"
@@ -475,7 +476,7 @@ def test_an_interrupt_is_no_result(dataset: Dataset, tmp_path: Path, monkeypatch
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trial_module, "compute_sparsity", interrupt)
+    monkeypatch.setattr(evaluations, "compute_sparsity", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(trial, dataset, tmp_path)
     assert TrialFolder(tmp_path, trial).read_result() is None

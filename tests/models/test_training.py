@@ -292,7 +292,6 @@ class TestObjective:
             {"pixel_scaling": "unit_norm"},
             {"initialisation": "xavier"},
             {"gamma_clamp": 0.0},
-            {"gamma_clamp": 0.49},
             {"gamma_clamp": 0.2, "gamma_link": "exp_relu", "pixel_scaling": "unit_norm", "initialisation": "xavier"},
         ],
     )
@@ -307,7 +306,7 @@ class TestObjective:
         for ours, plainly in zip(state.model.parameters(), parameters, strict=True):
             torch.testing.assert_close(ours.detach().double(), plainly, rtol=0, atol=2e-5)
         if settings.gamma_clamp != 0:  # by as little as 1e-6 it changes nothing here
-            assert epochs[0].loss != pytest.approx(train(plain, images)[1][0].loss, rel=1e-4)
+            assert epochs[0].rate != pytest.approx(train(plain, images)[1][0].rate, rel=1e-3)
 
     def test_a_partial_batch_counts_by_its_images(self, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
         means, step = [], Stack._step
