@@ -50,7 +50,13 @@ class Drawable:
     all_phases: bool = False
 
 
-def draw(drawable: Drawable, tables: Tables, folder: Path, on_figure: Callable[[str], None] | None) -> list[Path]:
+def draw(
+    drawable: Drawable,
+    tables: Tables,
+    folder: Path,
+    on_figure: Callable[[str], None] | None,
+    formats: Sequence[str] = tuple(FORMATS),
+) -> list[Path]:
     """Write one figure to `folder`, if the tables can support it; return its paths.
 
     `on_figure` hears its files, or why it was not drawn. Then files that an earlier run left of it are removed:
@@ -58,7 +64,7 @@ def draw(drawable: Drawable, tables: Tables, folder: Path, on_figure: Callable[[
     """
     folder.mkdir(parents=True, exist_ok=True)
     say = on_figure or (lambda _: None)
-    files = [folder / f"{drawable.name}.{suffix}" for suffix in FORMATS]
+    files = [folder / f"{drawable.name}.{suffix}" for suffix in formats]
     numbers = folder / f"{drawable.name}.csv"
     try:
         frame = drawable.compute(tables)
@@ -116,12 +122,13 @@ def read_caption(picture: Path) -> str:
 
 
 def _write_numbers(frame: pd.DataFrame, file: Path) -> None:
-    """What a table of numbers can hold: pictures and codes are left out."""
-    mixed = [name for name in frame if frame[name].dtype == object]
-    arrays = [name for name in mixed if any(isinstance(cell, np.ndarray) for cell in frame[name])]
-    kinds = {name: "str" for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
+    """What a table can hold: pictures, codes and the like are left out."""
+    objects = [name for name in frame if frame[name].dtype == object]
+    others = [name for name in objects if not all(map(pd.api.types.is_scalar, frame[name]))]
+    kept = frame.drop(columns=others)
+    texts = [name for name in kept if kept[name].dtype == "category" or kept[name].dtype == object]
     # Not pandas' own writer, which takes seconds for a hundred thousand rows.
-    write_csv(pa.Table.from_pandas(frame.drop(columns=arrays).astype(kinds), preserve_index=False), file)
+    write_csv(pa.Table.from_pandas(kept.astype(dict.fromkeys(texts, "str")), preserve_index=False), file)
 
 
 def _write(file: Path, write: Callable[[Path], object]) -> None:

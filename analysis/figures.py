@@ -1,6 +1,6 @@
 """All figures of a study, drawn from its tables into PNG and PDF."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from analysis import (
@@ -27,7 +27,7 @@ from analysis import (
     training_cost,
     traversals,
 )
-from analysis.drawable import Drawable, draw
+from analysis.drawable import FORMATS, Drawable, draw
 from analysis.objectives import COUNTED
 from analysis.style import ALPHA
 from analysis.tables import Tables, join_studies, of_search
@@ -267,9 +267,10 @@ def draw_figures(
     folder: Path,
     *,
     only: Collection[str] | None = None,
+    formats: Sequence[str] = tuple(FORMATS),
     on_figure: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Write every figure that the tables can support to `folder`; return the paths: PNG, PDF and CSV of each.
+    """Write every figure that the tables can support to `folder`; return the paths: of each its `formats` and a CSV.
 
     `only`: the names of those to draw; None for all. `on_figure` hears one line per figure: its files, or why it was
     not drawn.
@@ -280,7 +281,7 @@ def draw_figures(
         if only is not None and drawable.name not in only:
             continue
         seen = tables if drawable.all_phases else searched
-        written += draw(drawable, seen, folder, on_figure)
+        written += draw(drawable, seen, folder, on_figure, formats)
     return written
 
 

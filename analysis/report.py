@@ -111,7 +111,7 @@ def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _show_figures(tables: Tables, study: StudyReport, folder: Path, name: str) -> list[str]:
     heard: list[str] = []
-    paths = draw_figures(tables, folder / "figures" / name, only=study.figures, on_figure=heard.append)
+    paths = draw_figures(tables, folder / "figures" / name, only=study.figures, formats=["png"], on_figure=heard.append)
     parts = []
     for picture in (path for path in paths if path.suffix == ".png"):
         title, numbers = TITLES[picture.stem], picture.with_suffix(".csv")

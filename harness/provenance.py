@@ -15,7 +15,7 @@ from models.benchmark.machine import count_cores, name_cpu
 PROVENANCE_FILE = "provenance.json"
 """What trained a study, in its folder: an entry for each run by other code, on another machine, or of another file."""
 
-MAX_DIFF = 20_000  # characters that are kept of changes that were not committed
+MAX_DIFF = 4_000  # characters that are kept of changes that were not committed
 
 PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlflow", "numpy")
 

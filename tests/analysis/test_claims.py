@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from analysis.claims import Claim, ClaimsError, Outcome, Verdict, claims_frame, claims_table, judge_claims, load_claims
-from analysis.claims.curves import find_best_of_others
+from analysis.claims.curves import find_best_of_others, say_too_few
 from analysis.claims.judge import compute_share_interval
 from analysis.claims.quantities import QUANTITIES
 from analysis.tables import Tables, load_tables
@@ -20,6 +20,7 @@ from tests.analysis.planted_claims import (
     VAE_ACCURACY,
     accuracy_beyond,
     better_bound,
+    cost,
     grow,
     guards,
     losses,
@@ -190,6 +191,12 @@ def test_a_best_of_others_needs_no_value_of_every_seed() -> None:
     assert find_best_of_others(np.array([[1.0, np.nan], [np.nan, 2.0]])).tolist() == [1, 0]
 
 
+def test_seeds_without_a_number_may_be_few_as_long_as_enough_are_left() -> None:
+    assert say_too_few(np.array([True, True, True, False]), "what") == ""
+    assert say_too_few(np.array([True, True, False]), "what") == "what"
+    assert say_too_few(np.array([True, True]), "what") == ""  # then the seeds are what is too few
+
+
 def bound(by_dim: dict[int, float]) -> SyntheticStudy:
     return grow(EFFECTS["supported"], lambda *args: {"test/elbo": by_dim[args[2]]}, dims=by_dim)
 
@@ -333,6 +340,8 @@ def test_one_alpha_shows_no_dependence_on_it() -> None:
 
 def test_the_epoch_at_which_the_report_stopped_is_read_from_the_steps() -> None:
     study = losses(lambda *_: 105.0, after=100.0)((1.0,) * 3)
+    for history in study.history:
+        history.loc[history["epoch"] == 10, "test/loss"] = 200.0  # an epoch too early
     part = judge_one("twenty-thousand-iterations-are-too-few", study).parts[0]
     assert (part.mean, part.note) == (5, "from epoch 11 on")  # 10 epochs are 18,750 steps
     for history in study.history:
@@ -370,6 +379,15 @@ def test_of_trials_that_share_a_training_the_longest_is_judged() -> None:
     assert verdict.parts[0].mean == 5
 
 
+def test_the_cost_of_an_epoch_is_that_of_the_longest_training() -> None:
+    study = cost(60.0)((1.0, 1.0, 1.0))
+    for seed in range(3):
+        study.add("vae", 200, seed, epochs=1)
+        study.trials[-1]["train_seconds"] = 1.0
+    part = judge_one("epoch-takes-a-minute-on-a-cpu", study).parts[0]
+    assert (part.mean, part.unit) == (59, "seconds per epoch")
+
+
 def test_a_setting_that_one_seed_lacks_is_missing_with_its_value() -> None:
     tables = unit_norm(EFFECTS["supported"]).tables()
     is_kept = (tables.trials["pixel_scaling"] != "minmax") | (tables.trials["seed"] != 2)
@@ -401,6 +419,7 @@ def test_guards_are_judged_each_for_itself() -> None:
         ("the report's link, clamp 1e-06: finite", 1),
         ("sigmoid, no clamp: finite", 1),
     ]
+    assert [part.low for part in verdict.parts] == pytest.approx([0.025 ** (1 / 8)] * 3)
     for row in study.trials:
         row["status"] = "diverged"
     verdict = judge_one("unguarded-gamma-diverges", study)

@@ -71,7 +71,7 @@ def test_the_page_fits_its_window(report: Path, width: int, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("lost", ["trials.parquet", "history.parquet", "exhibits", "provenance.json"])
 def test_what_is_deleted_is_said_to_be_missing(lost: str, folder: Path, spikeslab: Spikeslab) -> None:
-    name = "edited-codes" if lost == "exhibits" else "reproduction-cost"
+    name = "edited-codes"
     shutil.copytree(PUBLISHED / name, folder / "results" / name)
     found = folder / "results" / name / lost
     shutil.rmtree(found) if found.is_dir() else found.unlink()
