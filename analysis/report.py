@@ -92,14 +92,17 @@ def write_report(
 
 
 def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
-    counts = Counter(verdict.outcome for verdict in verdicts)
+    judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
+    counts = Counter(verdict.outcome for verdict in judged)
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("supported", "not supported", "inconclusive"))
     _write_text(folder / "claims.csv", claims_frame(verdicts).to_csv(index=False))
+    absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
     return [
         "## The report's claims at a glance",
-        f"Of {plural(len(verdicts), 'verdict')}, one for each claim and dataset: {said}. Each is computed from the "
+        f"Of {plural(len(judged), 'verdict')}, one for each claim and dataset: {said}. Each is computed from the "
         "tables below; the effect is that of the part that decides. Every part: [claims.csv](claims.csv).",
-        claims_table(verdicts),
+        claims_table(judged),
+        f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
     ]
 
 

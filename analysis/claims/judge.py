@@ -56,10 +56,19 @@ class Verdict:
     reason: str = ""  # why it is inconclusive, if it is
 
     @property
+    def is_of_missing_study(self) -> bool:
+        """Whether there is nothing to judge it by."""
+        return not self.parts and self.reason == _say_missing(self.study)
+
+    @property
     def deciding(self) -> Part | None:
         """The part that the verdict hangs on: of those with its outcome, the one furthest against the claim."""
         alike = [part for part in self.parts if part.outcome == self.outcome]
         return min(alike, key=lambda part: float("inf") if math.isnan(part.margin) else part.margin, default=None)
+
+
+def _say_missing(study: str) -> str:
+    return f"study {study} has not been run"
 
 
 def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[Verdict]:
@@ -84,7 +93,7 @@ class _Measured:
 def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> _Measured:
     name = next((name for name in (study, study + QUICK) if name in tables), None)
     if name is None:
-        return _Measured(claim, study, reason=f"study {study} has not been run")
+        return _Measured(claim, study, reason=_say_missing(study))
     try:
         return _Measured(claim, name, claim.build_quantity().measure(tables[name]))
     except UndecidableError as reason:

@@ -49,7 +49,8 @@ def test_the_page_is_whole_and_light(report: Path) -> None:
     assert len(page) < 15e6
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "The report's claims at a glance" in page
-    assert "**Missing:**" not in (report / "report.md").read_text()
+    missing = re.findall(r"\*\*Missing:\*\* (.*)", (report / "report.md").read_text())
+    assert [line for line in missing if not line.startswith("nothing is said of `")] == []
     for study in PUBLISHED.glob("*/study.yaml"):
         assert f'<h2 id="{study.parent.name}">' in page
 

@@ -137,7 +137,9 @@ def test_a_newcomer_joins_in_the_middle_and_disturbs_nobody(
         engine.step()
     assert not engine.step()
     assert_alike(collect(engine, first), train_alone(make_trial(dataset), dataset, tmp_path / "elsewhere" / "alone"))
-    assert_alike(collect(engine, second), train_alone(make_trial(dataset, seed=9), dataset, tmp_path / "elsewhere" / "alone"))
+    assert_alike(
+        collect(engine, second), train_alone(make_trial(dataset, seed=9), dataset, tmp_path / "elsewhere" / "alone")
+    )
     assert engine.is_idle
 
 
