@@ -27,6 +27,7 @@ NEEDS: tuple[str, ...] = ()  # of the trials; the losses are in the history
 LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
 LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
 MAX_LATENT_DIMS = 3
+EPOCHS_OF_MANY = 30
 
 
 def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -133,6 +134,9 @@ def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
 def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     for split, lines in rows.groupby("split"):
         wide = lines.pivot(index="trial_id", columns="epoch", values="mean")
+        if len(wide) > MAX_VECTOR_LINES:  # nobody can follow one of so many: some of its epochs will do
+            places = np.linspace(0, len(wide.columns) - 1, min(len(wide.columns), EPOCHS_OF_MANY)).round().astype(int)
+            wide = wide.iloc[:, places]
         epochs = wide.columns.to_numpy(float)
         opacity = min(0.6, max(0.04, 12 / len(wide))) * (0.6 if split == "train" else 1)
         collection = LineCollection(

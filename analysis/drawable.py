@@ -110,7 +110,9 @@ def _notes(drawable: Drawable, frame: pd.DataFrame, trials: pd.DataFrame) -> lis
 def _save(figure: Figure, file: Path, title: str, text: str) -> None:
     kind = file.suffix[1:]
     metadata = FORMATS[kind] | {"Title": title, ABOUT[kind]: text}
-    _write(file, lambda part: figure.savefig(part, format=kind, metadata=metadata))
+    # To press the last bytes out of a picture takes as long as to draw it.
+    options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+    _write(file, lambda part: figure.savefig(part, format=kind, metadata=metadata, **options))
 
 
 def read_caption(picture: Path) -> str:
