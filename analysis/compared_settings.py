@@ -1,5 +1,8 @@
 """What is a choice of link, clamp, schedule, scaling or initialisation worth? (the report's sections 4.1 and 4.2)"""
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -48,7 +51,7 @@ def compute_compared_settings(trials: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _label(row: dict, varying: list[str]) -> str:  # type: ignore[type-arg]
+def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
     alpha = "" if pd.isna(row["alpha"]) else f", {ALPHA} = {row['alpha']:g}"
     parts = [
         f"{setting_label(name)} {row[name]:g}" if isinstance(row[name], float) else str(row[name])
