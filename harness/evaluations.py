@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from models.probes import run_probes
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from models.evaluation import (
     compute_sparsity,
 )
 from models.exhibits import make_exhibits
+from models.probes import run_probes
 from models.randomness import make_stream
 
 VALIDATION_SEED = 20190102
