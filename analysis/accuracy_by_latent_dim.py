@@ -18,7 +18,7 @@ PANELS = {
     AS_CODED: "as the report codes it: one layer,\nReLU on its logits, 5,000 labels",
     "probe/report_written_mu_5k_accuracy": "as the report writes it:\ntwo layers, 5,000 labels",
     "probe/linear_mu_all_accuracy": "logistic regression,\nall labels",
-    "probe/mlp_mu_all_accuracy": "two wide layers stopped early,\nall labels",
+    "probe/mlp_mu_all_accuracy": "wide hidden layer, stopped early,\nall labels",
 }
 
 

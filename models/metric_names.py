@@ -3,6 +3,8 @@
 PROBES = ("report_coded", "report_written", "linear", "mlp", "knn")
 INPUTS = ("mu", "gamma_mu", "z")
 LABEL_SETS = ("5k", "all")
+PROBE_VERSION = 2
+"""Raised when a probe comes to measure otherwise: what older code measured is then measured again."""
 
 PROBE_METRICS = (
     *(f"probe/{probe}_{codes}_{labels}_accuracy" for probe in PROBES for codes in INPUTS for labels in LABEL_SETS),

@@ -15,8 +15,9 @@ weights, biases left out, is minimised."""
 
 MEMORY = 10
 MAX_STEPS = 100
-TOLERANCE = 1e-6
-"""Of the squared norm of the gradient, nats per image, in the metric of the curvature's bound."""
+TOLERANCE = 1e-4
+"""Of the squared norm of the gradient, nats per image, in the metric of the curvature's bound: on codes of MNIST, at
+most a third of a point below the accuracy that far more steps tend to."""
 
 
 def classify_linearly(x: Tensor, y: Tensor, test: Tensor) -> Tensor:  # -> (K, M)

@@ -119,8 +119,10 @@ def test_a_label_says_what_a_trial_is() -> None:
     assert Trial(TrialSettings(model="vae", latent_dim=2), "", "").label.startswith("vae latent 2 seed 0 (")
 
 
-def test_measures_name_what_their_numbers_depend_on() -> None:
-    assert Measures(("elbo", "iw_bound"), 50, 10).evaluated == ["elbo", "iw_bound@50"]
+def test_measures_name_what_their_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures = Measures(("elbo", "iw_bound", "probe"), 50, 10, probe_width=64)
+    monkeypatch.setattr("harness.ledger.PROBE_VERSION", 7)
+    assert measures.evaluated == ["elbo", "iw_bound@50", "probe@64v7"]
 
 
 # Results

@@ -7,9 +7,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
+from models import probes
 from models.metric_names import PROBE_METRICS
 from models.probes import run_probes
-from models.probes.codes import standardise
+from models.probes.codes import standardise, whiten
 from models.probes.knn import NUM_NEIGHBOURS, classify_by_neighbours
 from models.probes.linear import classify_linearly
 from models.probes.mlp import classify_by_mlp
@@ -108,6 +109,52 @@ def test_standardised_codes_have_mean_zero_and_variance_one_but_for_constants() 
     assert train[:, 0, 0].var(correction=0) == pytest.approx(1, abs=1e-4)
     assert train[:, 0, 1].abs().max() < 1e-4
     assert (train[:, :, -1] == 1).all()
+
+
+@torch.inference_mode()
+def test_whitened_codes_vary_alike_in_all_directions_but_for_constants() -> None:
+    common = torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+    own = torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
+    codes = torch.cat([5 * common + own, torch.full((500, 1), 7.0)], 1)  # three go together, one is constant
+    x = torch.cat([codes, torch.ones(500, 1)], 1)[:, None]
+    standardised = standardise(x, x[:50])
+    train, test = whiten(*standardised)
+    variances = torch.linalg.eigvalsh(torch.cov(train[:, 0, :-1].T)).tolist()
+    assert variances[0] == pytest.approx(0, abs=1e-6)
+    assert all(0.2 < value < 1.0 for value in variances[1:])  # before, the least was 0.04 of the largest 2.9
+    assert torch.linalg.eigvalsh(torch.cov(standardised[0][:, 0, :3].T))[0] < 0.05
+    torch.testing.assert_close(train[:50], test)
+    assert (train[:, :, -1] == 1).all()
+
+
+@torch.inference_mode()
+def test_the_network_reads_codes_whose_entries_go_together() -> None:
+    def make(num: int, seed: int) -> tuple[Tensor, Tensor]:
+        x, y = make_codes(num, seed=seed)
+        common = 1_000 * torch.randn(num, 1, 1, generator=torch.Generator().manual_seed(seed + 10))
+        return torch.cat([x[..., :-1] + common, x[..., -1:]], 2), y
+
+    (x, y), (test, truth) = make(2_000, 0), make(500, 1)
+    x, test = whiten(*standardise(x, test))
+    (predictions,) = classify_by_mlp(x, y, test, num_classes=NUM_CLASSES, seed=0)
+    assert float((predictions == truth).double().mean()) > 0.95
+
+
+@torch.inference_mode()
+def test_of_many_test_images_the_neighbours_of_some_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def watch(x: Tensor, y: Tensor, test: Tensor, *, num_classes: int) -> Tensor:
+        asked.append(len(test))
+        return classify_by_neighbours(x, y, test, num_classes=num_classes)
+
+    monkeypatch.setattr(probes, "classify_by_neighbours", watch)
+    everything = measure()
+    monkeypatch.setattr(probes, "NUM_KNN_IMAGES", 20)
+    some = measure()
+    assert asked == [60, 20]
+    for name, value in some.items():
+        assert (20 * value) % 1 == pytest.approx(0, abs=1e-9) if "knn" in name else value == everything[name]
 
 
 def measure(model: str = "vsc", *, seed: int = 0, num: int = 150) -> dict[str, float]:
