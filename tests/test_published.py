@@ -1,0 +1,50 @@
+"""The published results: as near to the report's own numbers as promised, and shown in README as they are."""
+
+import numpy as np
+import pytest
+
+from analysis.reported_numbers import load_curves, load_training_curves
+from analysis.tables import load_tables
+from tests.readme_claims import FOLDER, README, make_table
+
+PUBLISHED = FOLDER / "studies" / "published"
+EPOCHS = 11
+LARGEST_DEVIATION = 1.0  # percent
+FARTHEST = 3.0  # points of accuracy
+
+
+@pytest.mark.parametrize("latent_dim", [24, 200])
+@pytest.mark.parametrize("alpha", [None, 0.5, 0.2, 0.01])
+def test_the_reports_seed_comes_to_the_reports_loss(alpha: float | None, latent_dim: int) -> None:
+    tables = load_tables(PUBLISHED / "elbo-vs-latent-dim")
+    trials = tables.trials[(tables.trials["seed"] == 1) & (tables.trials["latent_dim"] == latent_dim)]
+    trials = trials[trials["alpha"].isna() if alpha is None else trials["alpha"] == alpha]
+    (trial_id,) = trials["trial_id"]
+    ours = tables.history[tables.history["trial_id"] == trial_id].set_index("epoch").loc[EPOCHS, "test/loss"]
+    reported = load_training_curves()
+    is_same = reported["alpha"].isna() if alpha is None else reported["alpha"] == alpha
+    is_same &= (reported["latent_dim"] == latent_dim) & (reported["epoch"] == EPOCHS)
+    (theirs,) = reported.loc[is_same, "test_loss"]
+    deviation = 100 * (ours / theirs - 1)
+    print(f"\nalpha {alpha}, latent {latent_dim}: {ours:.2f} nats per image, {deviation:+.2f}% of the report's")
+    assert abs(deviation) < LARGEST_DEVIATION  # asked for down to alpha 0.2; 0.01 is there, too
+
+
+@pytest.mark.parametrize(("alpha", "latent_dim"), [(None, 24), (None, 48), (None, 96), (0.01, 200)])
+def test_the_reports_classifier_comes_to_the_reports_accuracy(alpha: float | None, latent_dim: int) -> None:
+    trials = load_tables(PUBLISHED / "accuracy-vs-latent-dim").trials
+    trials = trials[trials["latent_dim"] == latent_dim]
+    trials = trials[trials["alpha"].isna() if alpha is None else trials["alpha"] == alpha]
+    is_dead = trials["probe/report_coded_mu_5k_dead_logits"] > 0
+    ours = trials.loc[~is_dead, "probe/report_coded_mu_5k_accuracy"]
+    assert len(ours) >= 3
+    reported = load_curves("accuracy")
+    is_same = reported["alpha"].isna() if alpha is None else reported["alpha"] == alpha
+    (theirs,) = reported.loc[is_same & (reported["latent_dim"] == latent_dim), "value"]
+    points = 100 * (ours.mean() - theirs)
+    print(f"\nalpha {alpha}, latent {latent_dim}: {points:+.2f} points; a logit died in {is_dead.sum()} runs")
+    assert np.abs(points) < FARTHEST
+
+
+def test_readme_shows_the_claims_as_they_are_judged() -> None:
+    assert make_table() in README.read_text(), "run `python -m tests.readme_claims`"
