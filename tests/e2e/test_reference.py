@@ -9,8 +9,13 @@ import pandas as pd
 import pytest
 
 from analysis.reported_numbers import load_training_curves
+from harness.datasets import load_dataset
+from harness.evaluations import Images
 from models.benchmark.processes import time_processes
 from models.benchmark.timing import Task
+from models.probes import run_probes
+from models.settings import TrialSettings
+from models.training import fit, init_state
 from tests.e2e.conftest import REPOSITORY, Spikeslab
 
 FOUR_TRIALS = """
@@ -96,3 +101,19 @@ def test_a_study_trains_four_times_as_fast_as_a_plain_loop(spikeslab: Spikeslab,
         f"an epoch; plain loop: {plain:.2f} ms a step, {theirs:.0f} trial-epochs per hour; ratio {ours / theirs:.2f}"
     )
     assert ours >= 4 * theirs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SPIKESLAB_DATA" not in os.environ, reason="needs MNIST; SPIKESLAB_DATA names its folder")
+def test_all_probes_of_a_trial_take_twenty_seconds_at_most() -> None:
+    """On one core; a VSC has three inputs, which at alpha 0.01 are nearly collinear."""
+    images = Images.of(load_dataset("mnist", Path(os.environ["SPIKESLAB_DATA"])), 0, "cpu")
+    settings = TrialSettings(model="vsc", alpha=0.01, latent_dim=200, epochs=1)
+    state = init_state(settings, images.train.shape[1])
+    list(fit(state, settings, images.train))
+    started = time.monotonic()
+    accuracies = run_probes(state.model, *images.labelled, seed=0)
+    seconds = time.monotonic() - started
+    print(f"\nall probes: {seconds:.1f} s; linear on mu, all labels: {accuracies['probe/linear_mu_all_accuracy']:.3f}")
+    assert accuracies["probe/linear_mu_all_accuracy"] > 0.8
+    assert seconds <= 20
