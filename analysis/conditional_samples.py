@@ -67,6 +67,6 @@ def _list_rows(shown: Shown, num_images: int) -> list[dict[str, object]]:
         about = {"label": int(stored["labels"][image]), "image": image}
         about |= {"num_active": int(num_active[place]), "num_kept": int(stored["conditional_kept"][place])}
         pictures = [("image", stored["images"][image]), ("decoded", stored["reconstructions"][image])]
-        pictures += [("sample", sample) for sample in stored["conditional_samples"][place]]
+        pictures += [("samples", sample) for sample in stored["conditional_samples"][place]]
         rows += [shown.columns | about | {"shows": what, "picture": picture} for what, picture in pictures]
     return rows

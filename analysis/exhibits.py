@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.configurations import longest_of_each, short_labels
-from analysis.series import NothingToDrawError, finished_with, spread
+from analysis.configurations import longest_of_each, short_labels, short_value
+from analysis.series import NothingToDrawError, finished_with, setting_label, spread
 from analysis.style import ALPHA, model_label
 from analysis.tables import Tables
 
@@ -111,9 +111,12 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, model: str | None
 def shown_note(frame: pd.DataFrame) -> str:
     """Which trials a figure shows, and which it cannot."""
     trials = frame.drop_duplicates("trial_id")
-    labels = "; ".join(short_labels(trials, ["alpha", "latent_dim", "epochs", "seed"]))
+    common = [name for name in ("epochs", "seed") if len(trials) > 1 and trials[name].nunique() == 1]
+    names = [name for name in ("alpha", "latent_dim", "epochs", "seed") if name not in common]
+    labels = short_labels(trials, names)
+    labels += [f"{setting_label(name)} = {short_value(trials[name].iloc[0])} for all" for name in common]
     left_out = frame["left_out"].iloc[0]
-    return f"Shown, of the trials below: {labels}." + (f" Left out: {left_out}." if left_out else "")
+    return f"Shown, of the trials below: {'; '.join(labels)}." + (f" Left out: {left_out}." if left_out else "")
 
 
 def _pick(rows: pd.DataFrame, num_latent_dims: int) -> Iterator[dict[str, Any]]:

@@ -44,10 +44,11 @@ def name_rows(ax: Axes, names: list[str]) -> None:
 
 
 def name_columns(ax: Axes, names: list[str]) -> None:
-    """A name above each column of a table of pictures."""
-    ax.set_xticks(range(len(names)), names)
+    """A name above each column of a table of pictures; of neighbours with one name, above the first."""
+    first = [name if place == 0 or name != names[place - 1] else "" for place, name in enumerate(names)]
+    ax.set_xticks(range(len(names)), first)
     ax.xaxis.tick_top()
-    ax.tick_params(length=0)
+    ax.tick_params(axis="x", length=0, labelsize=SMALL - 2)
 
 
 def mark_column(ax: Axes, column: int, num_rows: int, colour: str) -> None:

@@ -22,7 +22,7 @@ def test_a_row_per_image_whose_code_is_not_empty_says_how_many_entries_it_keeps(
     study.add("vae", 4, 0)
     study.add("vsc", 4, 0, 0.2)
     frame = compute_conditional_samples(study.stored(tmp_path))
-    assert list(frame["shows"]) == ["image", "decoded", "sample", "sample"] * 4
+    assert list(frame["shows"]) == ["image", "decoded", "samples", "samples"] * 4
     axes = make_axes(*panel_shape(frame))
     assert axes.shape == (4, 1)
     plot_conditional_samples(frame, axes)

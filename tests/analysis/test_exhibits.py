@@ -136,6 +136,14 @@ def test_a_broken_file_is_left_out_and_the_others_say_so(grid: Tables) -> None:
     )
 
 
+def test_what_the_trials_shown_have_in_common_is_said_once(grid: Tables) -> None:
+    frame = pd.DataFrame([trial.columns for trial in choose_trials(grid)])
+    assert shown_note(frame) == (
+        "Shown, of the trials below: VAE, latent dimension = 32; VSC, α = 0.05, latent dimension = 32; "
+        "epochs = 30 for all; seed = 0 for all."
+    )
+
+
 def test_the_trials_of_a_search_keep_their_exhibits(grid: Tables) -> None:
     assert of_search(grid).exhibits == grid.exhibits is not None
 
