@@ -3,7 +3,7 @@
 PROBES = ("report_coded", "report_written", "linear", "mlp", "knn")
 INPUTS = ("mu", "gamma_mu", "z")
 LABEL_SETS = ("5k", "all")
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 """Raised when a probe comes to measure otherwise: what older code measured is then measured again."""
 
 PROBE_METRICS = (

@@ -72,6 +72,25 @@ def test_a_logit_that_no_image_passes_is_dead_and_its_class_is_not_predicted() -
 
 
 @torch.inference_mode()
+def test_a_logit_is_dead_where_it_stops_most_images_of_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.probes.report.EPOCHS", 0)
+    first = ReportProbes(1, 4, 8, NUM_CLASSES, seed=0).first[0, 8:]
+    x = torch.cat([torch.zeros(9, 4), torch.ones(9, 1)], 1)  # of each class three images
+    y = torch.arange(9) // 3
+    own = first[:, :-1] / first[:, :-1].square().sum(1, keepdim=True)  # a code that adds one to its class's logit
+
+    def place(code: Tensor, bias: Tensor, logit: float) -> Tensor:
+        return torch.cat([code * (logit - bias), torch.ones(1)])
+
+    for image, logit in enumerate([-1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]):
+        x[image] = place(own[y[image]], first[y[image], -1], logit)
+    _, _, num_dead = classify_as_reported(x[:, None], y, x[:, None], num_classes=NUM_CLASSES, width=8, seed=0)
+    assert num_dead.tolist() == [
+        2
+    ]  # of the first class one image of three passes, of the second two, of the third none
+
+
+@torch.inference_mode()
 def test_neighbours_vote_as_scikit_learns_do() -> None:
     (x, y), (test, _) = make_codes(120, seed=0, spread=2.0), make_codes(60, seed=1, spread=2.0)
     (ours,) = classify_by_neighbours(x, y, test, num_classes=NUM_CLASSES)
