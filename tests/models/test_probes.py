@@ -87,7 +87,7 @@ def test_a_logit_is_dead_where_it_stops_most_images_of_its_class(monkeypatch: py
     _, _, num_dead = classify_as_reported(x[:, None], y, x[:, None], num_classes=NUM_CLASSES, width=8, seed=0)
     assert num_dead.tolist() == [
         2
-    ]  # of the first class one image of three passes, of the second two, of the third none
+    ]  # of three images, one, two and none pass
 
 
 @torch.inference_mode()
