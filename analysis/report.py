@@ -14,7 +14,7 @@ from analysis.claims import Claim, Verdict, claims_frame, claims_table, judge_cl
 from analysis.configurations import longest_of_each
 from analysis.drawable import read_caption
 from analysis.drawing import plural
-from analysis.figures import FIGURES, draw_figures
+from analysis.figures import FIGURES, draw_studies
 from analysis.numbers import tabulate_numbers
 from analysis.open_questions import answer_open_questions
 from analysis.provenance import say_cost, tabulate_provenance
@@ -78,11 +78,13 @@ def write_report(
     if verdicts:
         parts += _show_claims(verdicts, folder)
     parts += ["## Studies", _summarise(tables, studies), say_cost(tables), answer_open_questions(tables)]
+    there = {name: tables[name] for name in studies if name in tables}
+    drawn = draw_studies(there, folder / "figures", only={name: studies[name].figures for name in there})
     for name, own in studies.items():
         parts += [f"## {name}", own.question, f"Trained and drawn by `{own.command}`."]
         if name in tables:
             parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
-            parts += _show_figures(tables[name], own, folder, name)
+            parts += _show_figures(*drawn[name], folder, is_all_asked=own.figures is not None)
         else:
             parts.append(f"**Missing:** {own.problem or 'its tables'}")
     parts += ["## What produced these results", *tabulate_provenance({n: s.provenance for n, s in studies.items()})]
@@ -114,9 +116,8 @@ def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
 
 
-def _show_figures(tables: Tables, study: StudyReport, folder: Path, name: str) -> list[str]:
-    heard: list[str] = []
-    paths = draw_figures(tables, folder / "figures" / name, only=study.figures, formats=["png"], on_figure=heard.append)
+def _show_figures(paths: Sequence[Path], heard: Sequence[str], folder: Path, *, is_all_asked: bool) -> list[str]:
+    """Each figure with its caption and numbers; where all were asked for, why those not drawn are missing."""
     parts = []
     for picture in (path for path in paths if path.suffix == ".png"):
         title, numbers = TITLES[picture.stem], picture.with_suffix(".csv")
@@ -126,7 +127,7 @@ def _show_figures(tables: Tables, study: StudyReport, folder: Path, name: str) -
             f"{read_caption(picture)} Numbers: [{numbers.name}]({numbers.relative_to(folder).as_posix()}).",
             tabulate_numbers(pd.read_csv(numbers)),
         ]
-    if study.figures is not None:
+    if is_all_asked:
         parts += [f"**Missing:** {line}" for line in heard if ": not drawn, " in line]
     if not paths and not parts:
         parts.append("No figure could be drawn: no trial has finished.")

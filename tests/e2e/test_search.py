@@ -180,9 +180,10 @@ def test_tpe_is_at_least_as_good_as_random_and_asha_needs_two_fifths_of_the_epoc
             study = f"{name.replace(', ', '-')}-{seed}"
             path = tmp_path / f"{study}.yaml"
             path.write_text(space.replace("name: search", f"name: {study}") + search.replace("SEED", str(seed)))
-            outcome, _ = run(load_study(path))
-            trials = pd.read_parquet(tmp_path / f"results/{study}/trials.parquet")
-            history = pd.read_parquet(tmp_path / f"results/{study}/history.parquet")
+            results = tmp_path / f"results-{study}"  # of its own: studies of one folder share what they train
+            outcome, _ = run(load_study(path), results)
+            trials = pd.read_parquet(results / study / "trials.parquet")
+            history = pd.read_parquet(results / study / "history.parquet")
             assert len(trials) == NUM_TRIALS
             last = history.sort_values("epoch").groupby("trial_id")["val/elbo"].last()
             best = last[trials.trial_id[trials.status == "finished"]].max()
@@ -191,6 +192,7 @@ def test_tpe_is_at_least_as_good_as_random_and_asha_needs_two_fifths_of_the_epoc
     print(f"\n{table.to_string(index=False, float_format='%.2f')}")
     best = {name: median(own["best val/elbo"]) for name, own in table.groupby("search")}
     epochs = {name: own["epochs"].sum() for name, own in table.groupby("search")}
+    assert epochs["random"] == epochs["tpe"] == REPETITIONS * NUM_TRIALS * 27
     for name in SEARCHES:
         print(f"{name}: median best val/elbo {best[name]:.2f}, {epochs[name] / REPETITIONS:.0f} epochs each")
     assert best["tpe"] >= best["random"]

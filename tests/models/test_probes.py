@@ -85,9 +85,7 @@ def test_a_logit_is_dead_where_it_stops_most_images_of_its_class(monkeypatch: py
     for image, logit in enumerate([-1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]):
         x[image] = place(own[y[image]], first[y[image], -1], logit)
     _, _, num_dead = classify_as_reported(x[:, None], y, x[:, None], num_classes=NUM_CLASSES, width=8, seed=0)
-    assert num_dead.tolist() == [
-        2
-    ]  # of three images, one, two and none pass
+    assert num_dead.tolist() == [2]  # of three images, one, two and none pass
 
 
 @torch.inference_mode()
