@@ -22,8 +22,8 @@ def compute_training_cost(trials: pd.DataFrame) -> pd.DataFrame:
     rows = finished_with(trials, NEEDS)
     if rows.filter(regex="^(test|code|probe|edit)/").notna().any(axis=None):
         raise NothingToDrawError("the study asks something else than what training costs")
-    rows = rows.assign(seconds=rows["train_seconds"] / rows["epochs_trained"])
     rows = assign_series(longest_of_each(rows), apart_from=["latent_dim"])
+    rows = rows.assign(seconds=rows["train_seconds"] / rows["epochs_trained"])
     means = [mean_over_seeds(rows, name, by=["latent_dim"]).assign(panel=name) for name in PANELS if name in rows]
     return pd.concat(means, ignore_index=True).assign(as_reported=bool(are_as_reported(rows.assign(epochs=11)).all()))
 
@@ -55,7 +55,7 @@ def plot_training_cost(frame: pd.DataFrame, axes: np.ndarray) -> None:
     if frame["as_reported"].any():
         _draw_reported(axes[0, 0])
     for ax in axes[0]:
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=0, top=1.05 * ax.get_ylim()[1])
     legend_beside(axes[0, -1])
 
 
