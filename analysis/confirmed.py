@@ -56,7 +56,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
 
     Takes all phases of one study. Each setting has its column; besides:
 
-    - rank: from 1, by validation_mean; NaN where there is none.
+    - rank: from 1, by validation_mean; NaN where there is none, or where it diverged or failed with some seed: a mean
+      over the others would be a lucky one.
     - label: the model, its alpha and the settings in which the configurations differ; if there is only one, those in
       which the trials of the study differ.
     - objective, is_maximised: the first objective of the study, and its direction.
@@ -79,6 +80,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     rows["reached"] = final_values(trials, history)[objective]
     confirming = rows[rows["phase"] == "confirm"]
     frame = confirming.drop_duplicates("configuration")[["configuration", *settings_of(trials)]]
+    is_lost = rows["status"].isin(["diverged", "failed"])
+    unreliable = set(rows.loc[is_lost, "configuration"])
     rows = rows[(rows["status"] == "finished") & rows["configuration"].isin(frame["configuration"])]
     tested = rows[rows["phase"] == "confirm"].dropna(subset=["test/elbo"])
     if tested.empty:
@@ -92,7 +95,10 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
         frame = frame.merge(_over_seeds(of, value, name), on="configuration", how="left").fillna({f"{name}_n": 0})
         frame[f"{name}_by_seed"] = frame["configuration"].map(_by_seed(of, value, frame["configuration"]))
     frame["trial_by_seed"] = frame["configuration"].map(_by_seed(tested, "trial_id", frame["configuration"]))
-    frame["rank"] = frame["validation_mean"].rank(ascending=not is_maximised, method="first")
+    candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))
+    if candidates.isna().all():
+        raise NothingToDrawError("every configuration that was to be confirmed diverged or failed with some seed")
+    frame["rank"] = candidates.rank(ascending=not is_maximised, method="first")
     frame = frame.assign(objective=objective, is_maximised=is_maximised)
     return frame.drop(columns=["configuration", "num_validation"]).sort_values("rank", ignore_index=True)
 

@@ -16,7 +16,7 @@ from analysis.style import ALPHA, model_label
 # Columns that say which trial it is or how it went. Every other column without a slash is a setting.
 NOT_SETTINGS = frozenset(
     {"trial_id", "study", "status", "seed", "epochs_trained", "mlflow_run_id"}
-    | {"train_seconds", "peak_memory_mb", "error"}
+    | {"train_seconds", "peak_memory_mb", "device", "error"}
     | {"phase", "sampler", "scheduler", "objectives", "directions"}
 )
 MAX_SERIES = 10

@@ -35,6 +35,11 @@ def summarise_best(study: Study, results: Path, data_dir: Path | None) -> Render
     folder = results / study.name
     if len(study.objectives) > 1:
         raise InputError(f"{study.name}: several metrics have no one best; see {folder / 'figures/pareto_front.png'}")
+    if study.scheduler.name == "pbt":
+        raise InputError(
+            f"{study.name}: what pbt arrives at is no one configuration, as settings change along the way; "
+            f"see the metrics pbt/... of its trials: spikeslab ui --results {results}"
+        )
     if not study.metric.startswith("val/"):
         raise InputError(
             f"{study.name}: its trials are compared by {study.metric}, but settings are chosen on images held out; "
@@ -50,7 +55,7 @@ def summarise_best(study: Study, results: Path, data_dir: Path | None) -> Render
     except NothingToDrawError as reason:
         raise InputError(f"{study.name}: {reason}; run the study to its end") from None
     best = ranked.iloc[0].to_dict()
-    num_seeds = plural(int(ranked["test_n"].max()), "seed")
+    num_seeds = plural(int(best["test_n"]), "seed")
     head = f"confirmed over {num_seeds}, on all training images" if is_confirmed else "not confirmed: see `confirm`"
     return Group(
         Text(f"{study.name} on {study.dataset}, {head}. Ranked by {study.metric}, mean over seeds."),

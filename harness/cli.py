@@ -224,7 +224,8 @@ def report(
         again = path if path.parent.name == loaded.name else study
         described[loaded.name] = StudyReport(
             read_question(path),
-            f"spikeslab run {again}{_option('--results', results, RESULTS)}",
+            # Not into the published results: they hold no states, so that it would begin anew and write over them.
+            f"spikeslab run {again}{_option('--results', results, RESULTS) if results != PUBLISHED else ''}",
             loaded.figures,
             read_provenance(results / loaded.name),
             problem,

@@ -25,19 +25,26 @@ class ConfirmingSource:
         self._study, self._confirm, self._search, self._folder = study, study.confirm, search, study_folder
         self._running: set[str] = set()  # of the search
         self._confirming: ListSource | None = None
-        results = ((trial, TrialFolder(study_folder, trial).read_result()) for trial in search.trials)
-        if len(search.trials) >= search.num_trials and not any(is_open(study, *ended) for ended in results):
+        self._earlier: list[Trial] = []  # that confirmed the best of a search which is open again
+        results = self._read_results()
+        is_open_again = any(is_open(study, trial, results[trial.trial_id]) for trial in search.trials)
+        if len(search.trials) >= search.num_trials and not is_open_again:
             self._begin_to_confirm()
+        elif all(results.values()):  # but some failed, or there are to be more
+            planned = plan_confirmation(study, study.confirm, search.trials, results)
+            self._earlier = [trial for trial in planned if TrialFolder(study_folder, trial).read_result() is not None]
+
+    def _read_results(self) -> dict[str, Result | None]:
+        return {trial.trial_id: TrialFolder(self._folder, trial).read_result() for trial in self._search.trials}
 
     def _begin_to_confirm(self) -> None:
-        results = {t.trial_id: TrialFolder(self._folder, t).read_result() for t in self._search.trials}
-        trials = plan_confirmation(self._study, self._confirm, self._search.trials, results)
+        trials = plan_confirmation(self._study, self._confirm, self._search.trials, self._read_results())
         self._confirming = ListSource(self._study, trials, self._folder)
 
     @property
     def trials(self) -> Sequence[Trial]:
         """Every trial known so far; those that confirm stand behind those of the search."""
-        return self._search.trials if self._confirming is None else [*self._search.trials, *self._confirming.trials]
+        return [*self._search.trials, *(self._earlier if self._confirming is None else self._confirming.trials)]
 
     @property
     def num_trials(self) -> int:

@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,12 +144,22 @@ class TrialFolder:
         write_text_atomically(self._result, json.dumps(asdict(result), allow_nan=False))
 
     def read_result(self) -> Result | None:
-        """How the trial ended; None if it has not, or if the file cannot be read (the trial then goes on)."""
-        return _read_result(self._result)
+        """How the trial ended; None if it has not, or if the file cannot be read (the trial then goes on).
 
-    def read_measured(self) -> list[Result]:
-        """How the trial finished, in this study and in others of the same results: what need not be measured again."""
-        results = (_read_result(folder / self._result.name) for folder in (self.path, *self._list_twins()))
+        Exhibits that are gone count as not made.
+        """
+        result = _read_result(self._result)
+        if result is None or EXHIBITS not in result.evaluated or self.exhibits.exists():
+            return result
+        return replace(result, evaluated=[name for name in result.evaluated if name != EXHIBITS])
+
+    def read_measured(self, taken_from: Path | None) -> list[Result]:
+        """How the trial finished, here and where its last state was taken from: what need not be measured again.
+
+        Not in any other study: the same training on another device comes to another model.
+        """
+        folders = [self.path] if taken_from is None else [self.path, taken_from]
+        results = (_read_result(folder / self._result.name) for folder in folders)
         return [result for result in results if result is not None and result.status == "finished"]
 
     def forget_result(self) -> None:
@@ -310,6 +320,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "mlflow_run_id": "string",
     "train_seconds": "float64",
     "peak_memory_mb": "float64",
+    "device": "string",  # cpu, or the card's name
     "error": "string",
 }
 """The columns every trials table has; the final metrics stand behind them, as float64."""
@@ -347,6 +358,7 @@ def build_tables(
                 "mlflow_run_id": run_ids.get(trial.trial_id),
                 "train_seconds": result.train_seconds,
                 "peak_memory_mb": result.peak_memory_mb,
+                "device": result.device,
                 "error": result.error,
             }
             | result.metrics

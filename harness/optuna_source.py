@@ -148,10 +148,11 @@ class OptunaSource:
 
         if self._unfinished:
             return self._unfinished.pop()
-        for repeat in range(MAX_REPEATS):
+        num_repeats = 0
+        while num_repeats < MAX_REPEATS:
             if len(self.trials) >= self.num_trials:
                 return None
-            if repeat == STUCK_REPEATS:
+            if num_repeats == STUCK_REPEATS:
                 self._optuna.sampler = optuna.samplers.RandomSampler(seed=len(self._optuna.get_trials(deepcopy=False)))
             asked = self._optuna.ask()
             configuration = self._suggest(asked)
@@ -159,6 +160,7 @@ class OptunaSource:
             if trial.trial_id in self._numbers:
                 # Tried before: the sampler has learned from it already.
                 self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
+                num_repeats += 1
                 continue
             asked.set_user_attr("trial_id", trial.trial_id)
             asked.set_user_attr("configuration", configuration)

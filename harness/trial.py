@@ -2,12 +2,13 @@
 
 import logging
 import math
+import re
 import resource
 import socket
 import time
 import traceback
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ def run_trial(
     trial's folder holds its result. A trial that is to pause has the status paused instead, and no result. Errors of
     training end the trial, not the caller; they stand in the log.
     """
+    _forget_peak_memory(device)
     with TrialRun(trial, measures, study_folder, device) as run:
         try:
             images = Images.of(dataset, trial.settings.num_validation, device)
@@ -67,6 +69,7 @@ class TrialRun:
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
         self._num_stored = 0  # epochs that the newest checkpoint holds
+        self._taken_from: Path | None = None  # where another study keeps the very state that this trial ends with
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until there is a file
         self._until_end = ExitStack()
 
@@ -145,6 +148,7 @@ class TrialRun:
             if path.parent != self.folder.path:
                 self.log.info("which another study trained: %s", path)
                 self._store(state)
+                self._taken_from = path.parent if len(history) == self._goal else None
             break
         return state
 
@@ -178,9 +182,9 @@ class TrialRun:
         return drop_nonfinite(row)
 
     def _measure(self, state: TrainState, images: Images) -> None:
-        """The final metrics: those measured before, here or in another study, and those that are missing."""
+        """The final metrics: those measured before, here or where the state was taken from, and those missing."""
         known: dict[str, dict[str, float]] = {}
-        for result in self.folder.read_measured():
+        for result in self.folder.read_measured(self._taken_from):
             for name in result.evaluated:
                 known.setdefault(name, result.metrics)
         evaluator = Evaluator(state.model, images, self.measures, self.settings.seed)
@@ -209,10 +213,21 @@ class TrialRun:
         return {"status": status, "error": error, **self.metrics}  # type: ignore[dict-item]
 
 
+def _forget_peak_memory(device: str) -> None:
+    """Begin anew: a process trains one trial after another."""
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # where the system has no such file, the peak is that of all its trials
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def _peak_memory_mb(device: str) -> float:
     """Most memory used so far: on a card, by this process there; else the process itself."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    with suppress(OSError):
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii")):
+            return int(peak[1]) * 1024 / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 

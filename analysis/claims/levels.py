@@ -67,11 +67,19 @@ class SettingDifference(Quantity):
 
 
 class SecondsPerEpoch(Quantity):
-    """Seconds of training per epoch: a part for each model, alpha and latent dimension."""
+    """Seconds of training per epoch on one kind of device: a part for each model, alpha and latent dimension."""
+
+    device: Literal["cpu", "gpu"]
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        trials = longest_of_each(tables.trials)  # whose epochs the shorter ones share
+        device = tables.trials.get("device")
+        if device is None:
+            raise UndecidableError("the tables do not say which device trained")
+        trials = tables.trials[(device == "cpu") == (self.device == "cpu")]
+        if trials.empty:
+            raise UndecidableError(f"no trial was trained on a {self.device.upper()}")
+        trials = longest_of_each(trials)  # whose epochs the shorter ones share
         trials = trials.assign(**{"cost/epoch": trials["train_seconds"] / trials["epochs_trained"]})
         curves = trace_curves(trials, "cost/epoch")
         return [_compare(own, None, dim, "seconds per epoch") for own in curves for dim in own.dims]

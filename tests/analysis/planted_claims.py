@@ -159,11 +159,11 @@ def guards(effects: Sequence[float]) -> SyntheticStudy:
     return study
 
 
-def cost(seconds: float) -> Plant:
+def cost(seconds: float, device: str) -> Plant:
     def make(effects: Sequence[float]) -> SyntheticStudy:
         study = grow(effects, lambda *_: {}, dims=(200,), epochs=3)
         for row in study.trials:
-            row["train_seconds"] = 3 * (seconds - effects[row["seed"]])
+            row |= {"train_seconds": 3 * (seconds - effects[row["seed"]]), "device": device}
         return study
 
     return make
@@ -197,8 +197,8 @@ PLANTS: Mapping[str, Plant] = {
     "higher-capacity-beats-the-reports-probe": better_probe("probe/mlp_mu_5k", CODED, has_dead=True),
     "unit-norm-reconstructs-worse": unit_norm,
     "unguarded-gamma-diverges": guards,
-    "epoch-takes-a-minute-on-a-cpu": cost(60.0),
-    "epoch-takes-seconds-on-a-gpu": cost(8.0),
+    "epoch-takes-a-minute-on-a-cpu": cost(60.0, "cpu"),
+    "epoch-takes-seconds-on-a-gpu": cost(8.0, "NVIDIA TITAN Xp"),
     "largest-latent-keeps-the-class": level("edit/class_kept", 0.5, 0.1),
     "largest-latent-changes-few-pixels": level("edit/changed_pixels", 0.5, -0.1),
     "largest-latent-changes-more-than-another": level(

@@ -65,6 +65,7 @@ class SyntheticStudy:
             "mlflow_run_id": None,
             "train_seconds": 2.0 + self.rng.random(),
             "peak_memory_mb": 400.0,
+            "device": "cpu",
             "error": None,
             "test/elbo": -loss,
             "test/elbo_relaxed": -loss - 0.1,

@@ -380,12 +380,18 @@ def test_of_trials_that_share_a_training_the_longest_is_judged() -> None:
 
 
 def test_the_cost_of_an_epoch_is_that_of_the_longest_training() -> None:
-    study = cost(60.0)((1.0, 1.0, 1.0))
+    study = cost(60.0, "cpu")((1.0, 1.0, 1.0))
     for seed in range(3):
         study.add("vae", 200, seed, epochs=1)
         study.trials[-1]["train_seconds"] = 1.0
     part = judge_one("epoch-takes-a-minute-on-a-cpu", study).parts[0]
     assert (part.mean, part.unit) == (59, "seconds per epoch")
+
+
+def test_an_epoch_on_a_processor_says_nothing_of_a_card() -> None:
+    study = cost(8.0, "cpu")((1.0, 1.0, 1.0))
+    verdict = judge_one("epoch-takes-seconds-on-a-gpu", study)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "no trial was trained on a GPU")
 
 
 def test_a_setting_that_one_seed_lacks_is_missing_with_its_value() -> None:

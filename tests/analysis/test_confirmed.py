@@ -110,7 +110,7 @@ def test_the_first_objective_ranks() -> None:
     assert set(frame["objective"]) == {"val/elbo"}
 
 
-@pytest.mark.parametrize("status", ["stopped", "diverged", "failed", "running"])
+@pytest.mark.parametrize("status", ["stopped", "running"])
 def test_only_finished_trials_count(study: SyntheticStudy, status: str) -> None:
     study.trials[0]["status"] = status  # latent dimension 8, seed 0, of the search
     confirming = next(row for row in study.trials if row["phase"] == "confirm")
@@ -118,6 +118,27 @@ def test_only_finished_trials_count(study: SyntheticStudy, status: str) -> None:
     best = compute(study).iloc[0]
     assert best["validation_by_seed"] == {1: -102, 2: -103}
     assert best["test_by_seed"] == {1: -100, 2: -101}
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+@pytest.mark.parametrize("phase", ["search", "select", "confirm"])
+def test_a_configuration_that_was_lost_with_one_seed_is_no_winner(
+    study: SyntheticStudy, status: str, phase: str
+) -> None:
+    lost = next(row for row in study.trials if (row["phase"], row["latent_dim"]) == (phase, 8))
+    lost |= {"status": status, "test/elbo": float("nan")}
+    frame = compute(study)
+    assert list(frame["latent_dim"]) == [16, 32, 8]
+    assert frame["rank"].tolist()[:2] == [1, 2]
+    assert np.isnan(frame["rank"].iloc[2])
+
+
+def test_where_every_configuration_was_lost_with_one_seed_there_is_no_winner(study: SyntheticStudy) -> None:
+    for row in study.trials:
+        if (row["phase"], row["seed"]) == ("select", 1):
+            row["status"] = "diverged"
+    with pytest.raises(NothingToDrawError, match="diverged or failed with some seed"):
+        compute(study)
 
 
 def test_trials_of_other_settings_or_without_images_held_out_choose_nothing(study: SyntheticStudy) -> None:
@@ -172,7 +193,7 @@ def test_an_interval_that_holds_zero_is_no_difference(study: SyntheticStudy) -> 
 def test_fewer_than_two_seeds_in_common_say_nothing(study: SyntheticStudy) -> None:
     for row in study.trials:
         if row["phase"] == "confirm" and row["latent_dim"] == 16 and row["seed"] > 0:
-            row["status"] = "failed"
+            row["status"] = "running"
     comparison = compare_best(compute(study))
     assert (comparison.num_seeds, comparison.difference, comparison.differs) == (1, None, None)
 

@@ -108,6 +108,21 @@ def test_a_run_that_was_killed_goes_on_where_it_was(confirming: Confirming) -> N
     assert len(confirming.source(read_only=True).trials) == 15
 
 
+def test_what_was_confirmed_is_known_though_a_trial_of_the_search_failed(confirming: Confirming) -> None:
+    source = confirming.source()
+    ran = []
+    while (trial := source.next()) is not None:
+        source.tell(trial, confirming.end(trial, "failed" if trial.settings.latent_dim == 2 else "finished"))
+        ran.append(trial.trial_id)
+    assert len(ran) == 15
+    assert [t.trial_id for t in confirming.source(read_only=True).trials] == ran
+    again = confirming.source()
+    assert [t.trial_id for t in again.trials] == ran
+    retried = again.next()
+    assert retried is not None
+    assert retried.trial_id == ran[0]
+
+
 def test_a_longer_search_confirms_its_own_best(tmp_path: Path, dataset: Dataset) -> None:
     few = Confirming(tmp_path, dataset, STUDY.replace("[2, 3, 4, 5, 6]", "[2, 3]"))
     assert {t.settings.latent_dim for t in few.run(few.source())} == {2, 3}

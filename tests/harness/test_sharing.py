@@ -1,6 +1,7 @@
 """Studies of one results folder share what they train and measure; nothing is done twice."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from harness.datasets import Dataset
 from harness.evaluations import Evaluator
-from harness.ledger import Measures, Trial, TrialFolder
+from harness.ledger import Measures, Trial, TrialFolder, needs_training
 from harness.metrics import EVALUATION_METRICS
 from harness.search import count_epochs_to_train
 from models.settings import TrialSettings
@@ -86,6 +87,18 @@ def test_what_another_study_measured_is_not_measured_again(
     assert measured[3:] == ["iw_bound"]
 
 
+def test_what_was_measured_of_a_state_that_is_gone_says_nothing_of_one_trained_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(dataset)
+    run(trial, dataset, tmp_path / "first", ALL)
+    for state in TrialFolder(tmp_path / "first", trial).list_checkpoints():
+        state.unlink()
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *_: {"test/elbo": -1.0})
+    run(trial, dataset, tmp_path / "second", dataclasses.replace(ALL, evaluate=("elbo",)))
+    assert result_of(trial, tmp_path / "second").metrics == {"test/elbo": -1.0}
+
+
 def test_a_population_keeps_its_training_to_itself(dataset: Dataset, tmp_path: Path, fits: Fits) -> None:
     trial = dataclasses.replace(make_trial(dataset), population="a population")
     run(trial, dataset, tmp_path / "first", NONE)
@@ -109,6 +122,24 @@ def test_exhibits_are_arrays_without_pickle_in_the_studys_folder(dataset: Datase
     run(trial, dataset, tmp_path / "study", dataclasses.replace(NONE, evaluate=("exhibits",)))
     with np.load(tmp_path / "study" / "exhibits" / f"{trial.trial_id}.npz", allow_pickle=False) as arrays:
         assert arrays["images"].shape[1:] == (8, 8)
+
+
+def test_exhibits_that_are_gone_are_made_again_and_nothing_else(
+    dataset: Dataset, tmp_path: Path, fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, measures = make_trial(dataset), dataclasses.replace(ALL, evaluate=("elbo", "exhibits"))
+    run(trial, dataset, tmp_path / "study", measures)
+    folder = TrialFolder(tmp_path / "study", trial)
+    made = folder.exhibits.read_bytes()
+    folder.exhibits.unlink()
+    assert needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
+    monkeypatch.setattr(Evaluator, "_measure_elbo", None)
+    run(trial, dataset, tmp_path / "study", measures)
+    assert fits.epochs == list(range(1, EPOCHS + 1))
+    with np.load(folder.exhibits) as again, np.load(io.BytesIO(made)) as before:
+        assert set(again) == set(before)
+        assert all((again[name] == before[name]).all() for name in before)
+    assert not needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
 
 
 def test_settings_at_their_defaults_are_no_part_of_an_identity() -> None:

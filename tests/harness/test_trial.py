@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,18 @@ def test_the_result_is_what_the_rows_said(whole: Any, dataset: Dataset, model: s
     assert result.host
     assert result.peak_memory_mb is not None
     assert result.peak_memory_mb > 10
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="this system cannot begin a peak anew")
+def test_the_memory_of_a_trial_is_not_that_of_an_earlier_one(dataset: Dataset, tmp_path: Path) -> None:
+    large = np.ones(300_000_000, np.uint8)
+    del large
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    trial = make_trial(dataset)
+    run(trial, dataset, tmp_path, NONE)
+    peak = result_of(trial, tmp_path).peak_memory_mb
+    assert peak is not None
+    assert peak < before - 100
 
 
 def test_the_log_tells_of_every_epoch_in_the_trials_own_file_only(
