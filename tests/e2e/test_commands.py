@@ -146,7 +146,7 @@ def test_a_study_that_chooses_nothing_has_no_best(spikeslab: Spikeslab, trained:
 def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:
     text = SEARCH.replace("NAME", "population").replace("SAMPLER, num_trials: 3", "random, num_trials: 4")
     text = text.replace("latent_dim: {int: [2, 9]}", "latent_dim: 2, learning_rate: {loguniform: [1.0e-4, 1.0e-2]}")
-    (folder / "population.yaml").write_text(text + "scheduler: {name: pbt}\n")
+    (folder / "population.yaml").write_text(text + "scheduler: {name: pbt, interval: 1}\n")
     done = spikeslab("best", "population.yaml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "population: what pbt arrives at is no one configuration" in done.stderr
