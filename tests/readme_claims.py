@@ -13,12 +13,17 @@ START, END = "<!-- claims: python -m tests.readme_claims -->\n", "<!-- end of cl
 OF_FASHION = "-fashion"
 
 
-def make_table() -> str:
-    """A row for each claim, a column for each dataset: the verdict, and the effect of the part that decides."""
+def judge_published() -> list[Verdict]:
+    """The claims, as the published tables have them."""
     folders = sorted((FOLDER / "studies" / "published").glob("*/trials.parquet"))
     tables = {path.parent.name: load_tables(path.parent) for path in folders}
+    return judge_claims(load_claims(FOLDER / "studies" / "claims.yaml"), tables)
+
+
+def make_table() -> str:
+    """A row for each claim, a column for each dataset: the verdict, and the effect of the part that decides."""
     rows: dict[str, list[str]] = {}
-    for verdict in judge_claims(load_claims(FOLDER / "studies" / "claims.yaml"), tables):
+    for verdict in judge_published():
         row = rows.setdefault(verdict.claim.id, [verdict.claim.words, "", ""])
         row[2 if verdict.study.removesuffix("-quick").endswith(OF_FASHION) else 1] = _say(verdict)
     return markdown_table(

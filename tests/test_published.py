@@ -1,11 +1,15 @@
 """The published results: as near to the report's own numbers as promised, and shown in README as they are."""
 
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.claims import claims_frame
 from analysis.reported_numbers import load_curves, load_training_curves
 from analysis.tables import load_tables
-from tests.readme_claims import FOLDER, README, make_table
+from tests.readme_claims import FOLDER, README, judge_published, make_table
 
 PUBLISHED = FOLDER / "studies" / "published"
 EPOCHS = 11
@@ -44,6 +48,12 @@ def test_the_reports_classifier_comes_to_the_reports_accuracy(alpha: float | Non
     points = 100 * (ours.mean() - theirs)
     print(f"\nalpha {alpha}, latent {latent_dim}: {points:+.2f} points; a logit died in {is_dead.sum()} runs")
     assert np.abs(points) < FARTHEST
+
+
+def test_the_published_report_shows_the_claims_as_they_are_judged() -> None:
+    expected = pd.read_csv(io.StringIO(claims_frame(judge_published()).to_csv(index=False)))
+    shown = pd.read_csv(PUBLISHED / "report" / "claims.csv")
+    pd.testing.assert_frame_equal(shown, expected, rtol=1e-6, obj="claims.csv: write the report again")
 
 
 def test_readme_shows_the_claims_as_they_are_judged() -> None:
