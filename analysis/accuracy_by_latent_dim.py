@@ -79,6 +79,7 @@ def plot_accuracy_by_latent_dim(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_title(panel["title"].iloc[0])
         ax.set_xlabel("latent dimensions")
         ax.tick_params(labelleft=True)
+    for ax in axes.flat:  # not before all are drawn: the panels of a row share it
         ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (0 to 1)")

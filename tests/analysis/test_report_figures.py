@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from analysis import accuracy_by_latent_dim, compared_settings, relaxed_elbo_by_latent_dim, training_cost
 from analysis.reported_numbers import SECONDS_PER_EPOCH, load_curves, load_training_curves
@@ -80,6 +81,18 @@ def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted(m
     accuracy_by_latent_dim.plot_accuracy_by_latent_dim(frame, axes)
     assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
     assert [ax.get_xlabel() for ax in axes[0]] == ["latent dimensions"] * 2
+
+
+def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
+    study = with_probes()
+    for row in study.trials:
+        row |= {"probe/mlp_mu_all_accuracy": 0.98}
+    frame = accuracy_by_latent_dim.compute_accuracy_by_latent_dim(study.tables().trials)
+    axes = Figure().subplots(*accuracy_by_latent_dim.panel_shape(frame), squeeze=False, sharey="row")
+    accuracy_by_latent_dim.plot_accuracy_by_latent_dim(frame, axes)
+    for ax in axes.flat:
+        low, high = ax.get_ylim()
+        assert all(low < y < high for line in ax.lines for y in line.get_ydata())
 
 
 def test_without_probes_there_is_no_accuracy() -> None:
