@@ -31,12 +31,13 @@ h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px sol
 img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2em; overflow-wrap: anywhere; }
 pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
-td code { overflow-wrap: normal; }
+td code { overflow-wrap: normal; } table:first-of-type td:is(:first-child, :nth-child(5)) { min-width: 14rem; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
 @media print {
   body { max-width: none; font-size: 9pt; } h2, h3 { break-after: avoid; }
   img { break-inside: avoid; max-height: 21cm; }
-  table { display: table; font-size: 8pt; } tr { break-inside: avoid; } pre { max-height: none; white-space: pre-wrap; }
+  table { display: table; font-size: 8pt; } table:first-of-type td:nth-child(n) { min-width: 0; }
+  tr { break-inside: avoid; } pre { max-height: none; white-space: pre-wrap; }
 }
 """
 
