@@ -24,17 +24,24 @@ print(json.dumps(sorted({"torch", "ray", "mlflow"} & set(sys.modules))))
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a report on what is published; where there are no results of one's own, that is the default."""
+    """The folder of a report on what is published, by README's command."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "studies").symlink_to(REPOSITORY / "studies")
     started = time.monotonic()
-    command = [sys.executable, "-c", RUN, "report", "--out", "report"]
+    command = [sys.executable, "-c", RUN, "report", "--results", "studies/published", "--out", "report"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     seconds = time.monotonic() - started
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []  # neither torch nor Ray
     (folder / "report" / "seconds").write_text(str(seconds))
     return folder / "report"
+
+
+def test_without_results_of_ones_own_the_report_is_of_what_is_published(spikeslab: Spikeslab, folder: Path) -> None:
+    (folder / "studies").symlink_to(REPOSITORY / "studies")
+    done = spikeslab("report", "--claims", "mine.yaml")  # which is looked for once there are studies to judge
+    assert done.returncode == 2
+    assert "mine.yaml: cannot be read" in done.stderr
 
 
 @pytest.mark.slow
