@@ -102,7 +102,7 @@ class MlflowStore:
         params: dict[str, str] = {}
         if run is None:
             run = self._create_run(trial, tags)
-        elif run.complete == complete and has_ended:
+        elif has_ended and run.complete == complete and run.status == RUN_STATUS[result.status]:
             return False
         elif not has_ended and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")

@@ -304,23 +304,6 @@ def test_params_that_mlflow_did_not_get_are_sent_again(
     assert all("latent_dim" in r.data.params for r in runs)
 
 
-def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlflow
-
-    def die(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, "search_experiments", die)
-        with pytest.raises(KeyboardInterrupt):
-            MlflowStore("small", tmp_path)
-    assert not (tmp_path / "mlflow.db").exists()
-    MlflowStore("small", tmp_path)
-    store = MlflowStore("small", tmp_path, create=False)
-    assert [e.name for e in store.client.search_experiments()] == ["small", "Default"]
-    assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.lock"}
-
-
 def test_trials_share_one_read_only_copy_of_the_images(ray_cluster: str) -> None:
     import ray
 
