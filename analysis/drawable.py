@@ -1,7 +1,7 @@
 """From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,7 @@ from analysis.series import NothingToDrawError, finished_with
 from analysis.style import QUIET, drawing_style
 from analysis.tables import Tables
 
-# No date and no version of matplotlib in the files: the same tables give the same bytes.
-FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
+FORMATS = ("png", "pdf")
 ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
 CHARACTERS_PER_INCH = 14  # of the caption
 LEGEND_WIDTH = 3.0  # inches
@@ -55,7 +51,7 @@ def draw(
     tables: Tables,
     folder: Path,
     on_figure: Callable[[str], None] | None,
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] = FORMATS,
 ) -> list[Path]:
     """Write one figure to `folder`, if the tables can support it; return its paths.
 
@@ -96,8 +92,10 @@ def _compose(drawable: Drawable, frame: pd.DataFrame, notes: list[str]) -> Figur
     figure.suptitle(drawable.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     text = caption(notes, width=int(CHARACTERS_PER_INCH * size[0]))
     figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
-    figure.draw_without_rendering()  # lay it out once, not again for each format
-    figure.set_layout_engine("none")
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.execute(figure)  # once, not again for each format
+    figure.set_layout_engine(None)
     return figure
 
 
@@ -108,11 +106,28 @@ def _notes(drawable: Drawable, frame: pd.DataFrame, trials: pd.DataFrame) -> lis
 
 
 def _save(figure: Figure, file: Path, title: str, text: str) -> None:
+    """No date and no version of matplotlib: the same tables give the same bytes."""
     kind = file.suffix[1:]
-    metadata = FORMATS[kind] | {"Title": title, ABOUT[kind]: text}
+    about = {"Title": title, ABOUT[kind]: text}
+    if kind == "png":
+        _write(file, partial(_save_pixels, figure, about))
+    else:
+        metadata = about | dict.fromkeys(["CreationDate", "Creator", "Producer"])
+        _write(file, lambda part: figure.savefig(part, format=kind, metadata=metadata))
+
+
+def _save_pixels(figure: Figure, about: Mapping[str, str], file: Path) -> None:
+    """As PNG, without the transparency that matplotlib would store: a tenth of a report."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    pixels, size = FigureCanvasAgg(figure).print_to_buffer()  # type: ignore[no-untyped-call]
+    info = PngInfo()
+    for key, value in about.items():
+        info.add_text(key, value)
+    picture = Image.frombytes("RGBA", size, pixels).convert("RGB")
     # To press the last bytes out of a picture takes as long as to draw it.
-    options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-    _write(file, lambda part: figure.savefig(part, format=kind, metadata=metadata, **options))
+    picture.save(file, "png", compress_level=3, pnginfo=info, dpi=(figure.dpi, figure.dpi))
 
 
 def read_caption(picture: Path) -> str:

@@ -271,7 +271,7 @@ def draw_figures(
     folder: Path,
     *,
     only: Collection[str] | None = None,
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] = FORMATS,
     on_figure: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths: of each its `formats` and a CSV.

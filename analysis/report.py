@@ -4,6 +4,7 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -74,13 +75,16 @@ def write_report(
     tables, studies: by name of the study; a study without tables is said to be missing. claims: each gets its verdict.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    verdicts = judge_claims(claims, tables) if claims else []
-    parts = ["# Studies of Variational Sparse Coding"]
-    if verdicts:
-        parts += _show_claims(verdicts, folder)
-    parts += ["## Studies", _summarise(tables, studies), say_cost(tables), answer_open_questions(tables)]
     there = {name: tables[name] for name in studies if name in tables}
-    drawn = draw_studies(there, folder / "figures", only={name: studies[name].figures for name in there})
+    asked = {name: studies[name].figures for name in there}
+    with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
+        drawing = thread.submit(draw_studies, there, folder / "figures", only=asked)
+        verdicts = judge_claims(claims, tables) if claims else []
+        parts = ["# Studies of Variational Sparse Coding"]
+        if verdicts:
+            parts += _show_claims(verdicts, folder)
+        parts += ["## Studies", _summarise(tables, studies), say_cost(tables), answer_open_questions(tables)]
+        drawn = drawing.result()
     for name, own in studies.items():
         parts += [f"## {name}", own.question, f"Trained and drawn by `{own.command}`."]
         if name in tables:
