@@ -13,7 +13,8 @@ from harness.files import write_text_atomically
 from models.benchmark.machine import count_cores, name_cpu
 
 PROVENANCE_FILE = "provenance.json"
-"""What trained a study, in its folder: an entry for each run by other code, on another machine, or of another file."""
+"""What trained and measured a study, in its folder: an entry for each run by other code, on another machine, or of
+another file, those of other studies whose states were taken over included."""
 
 MAX_DIFF = 4_000  # characters that are kept of changes that were not committed
 
@@ -51,6 +52,13 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
     record = read_provenance(folder)
     if entry not in record[-1:]:
         write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))
+
+
+def adopt_provenance(folder: Path, other: Path) -> None:
+    """Put the record of another study, whose states this one takes over, before what the folder's own says."""
+    record, adopted = read_provenance(folder), read_provenance(other)
+    if new := [entry for entry in adopted if entry not in record]:
+        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*new, *record], indent=1))
 
 
 def read_provenance(folder: Path) -> list[dict[str, str]]:

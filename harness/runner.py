@@ -23,7 +23,7 @@ from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
 from harness.ledger import Result, Row, Trial, TrialFolder, build_tables, write_tables
 from harness.progress import Progress
-from harness.provenance import PROVENANCE_FILE, record_provenance
+from harness.provenance import PROVENANCE_FILE, adopt_provenance, record_provenance
 from harness.search import HISTORY_FILE, Source, count_epochs_to_train, is_open, make_source
 from harness.sections import ADAPTIVE_SAMPLERS, Resources
 from harness.study import Study
@@ -204,7 +204,10 @@ class StudyRun:
         """A trial's process starts on it, for the first time or again after a crash."""
         is_again = trial.trial_id in self.running
         self.running[trial.trial_id] = trial
-        self.seen[trial.trial_id] = TrialFolder(self.folder, trial).count_stored_epochs()
+        stored = TrialFolder(self.folder, trial)
+        self.seen[trial.trial_id] = stored.count_stored_epochs()
+        if (other := stored.find_lender()) is not None:
+            adopt_provenance(self.folder, other)
         self.results[trial.trial_id] = Result(status="running")
         if not is_again:
             self.progress.start_trial()

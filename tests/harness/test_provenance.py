@@ -1,14 +1,17 @@
 """What produced a result, as tags."""
 
+import json
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from harness import provenance
-from harness.provenance import PACKAGES, describe_provenance
+from harness.provenance import PACKAGES, PROVENANCE_FILE, describe_provenance, read_provenance
+from harness.study import Study
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -76,3 +79,18 @@ def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(subprocess, "run", run)
     assert describe_provenance()["git.commit"] == "not a git checkout"
+
+
+def test_what_trained_the_states_of_another_study_is_told_of_the_study_that_takes_them_over(
+    run: Callable[..., object], tmp_path: Path
+) -> None:
+    space = [{"model": "vae", "latent_dim": 2}]
+    defaults = {"hidden": [8], "batch_size": 128, "epochs": 1}
+    content = {"dataset": "digits", "defaults": defaults, "space": space, "evaluate": ["elbo"]}
+    run(Study.model_validate({"name": "lender", **content}))
+    lender, taker = (tmp_path / "results" / name for name in ("lender", "taker"))
+    [entry] = read_provenance(lender)
+    (lender / PROVENANCE_FILE).write_text(json.dumps([entry | {"git.commit": "another"}]))
+    run(Study.model_validate({"name": "taker", **content}))
+    assert [entry["git.commit"] for entry in read_provenance(taker)] == ["another", entry["git.commit"]]
+    assert [entry["git.commit"] for entry in read_provenance(lender)] == ["another"]
