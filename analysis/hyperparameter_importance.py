@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 
 from analysis.drawing import plural
 from analysis.objectives import goals, searched_values, short_label
-from analysis.searched_settings import prefers_log
+from analysis.searched_settings import prefers_log, refuse_populations
 from analysis.series import NothingToDrawError, setting_label, varying_settings
 from analysis.style import model_colour, model_label
 
@@ -34,6 +34,7 @@ def compute_hyperparameter_importance(trials: pd.DataFrame, history: pd.DataFram
     Columns: objective, model, setting, share (0 to 1; those of a model add up to 1), num_trials; the largest first.
     A model with fewer than 4 finished trials, or whose trials agree in all settings or in what they reached, has none.
     """
+    refuse_populations(trials)
     values = searched_values(trials, history)
     finished = trials.merge(values[values["status"] == "finished"][["trial_id"]], on="trial_id")
     frames = []

@@ -16,10 +16,21 @@ def list_searched_settings(trials: pd.DataFrame) -> pd.DataFrame:
     at: the value, or for text the number of its level, from 0 in the order of the alphabet; NaN where a model has
     no such setting. level: the text, None for numbers.
     """
+    refuse_populations(trials)
     names = varying_settings(trials)
     if not names:
         raise NothingToDrawError("the trials differ in no setting")
     return pd.concat([_place(trials, name) for name in names], ignore_index=True)
+
+
+def refuse_populations(trials: pd.DataFrame) -> None:
+    """What a trial reached says little of the settings that it began with, if its population changed them on the way.
+
+    Raises:
+        NothingToDrawError: so it is.
+    """
+    if (trials["scheduler"] == "pbt").any():
+        raise NothingToDrawError("PBT changes settings while it trains; the history has them, as pbt/...")
 
 
 def prefers_log(values: pd.Series) -> bool:

@@ -122,6 +122,11 @@ def test_too_few_finished_trials_are_a_reason(study: SyntheticStudy) -> None:
         importance_of(study)
 
 
+def test_settings_that_a_population_changed_have_no_importance() -> None:
+    with pytest.raises(NothingToDrawError, match="PBT changes settings"):
+        importance_of(search(scheduler="pbt"))
+
+
 def test_trials_that_all_reached_the_same_are_a_reason() -> None:
     study = SyntheticStudy()
     for i in range(10):

@@ -42,6 +42,14 @@ def test_trials_that_are_all_alike_have_nothing_to_place() -> None:
         placed(study)
 
 
+def test_settings_that_a_population_changed_on_the_way_are_not_placed() -> None:
+    study = SyntheticStudy()
+    study.add_searched(-1, learning_rate=0.01, scheduler="pbt")
+    study.add_searched(-2, learning_rate=0.1, scheduler="pbt")
+    with pytest.raises(NothingToDrawError, match="PBT changes settings"):
+        placed(study)
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
