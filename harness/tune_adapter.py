@@ -153,14 +153,19 @@ class _PastTrial:
 
 
 def _tell(scheduler: TrialScheduler, trial_id: str, result: Result, metric: str) -> None:
-    """What a trial reached, epoch by epoch, as if it were trained now."""
+    """What a trial reached, epoch by epoch."""
     past: Any = _PastTrial(trial_id)
     reports = [
         {"epoch": row["epoch"], "objective": row[metric]} for row in result.history if row.get(metric) is not None
     ]
     scheduler.on_trial_add(None, past)
     for report in reports:
-        scheduler.on_trial_result(None, past, report)
+        if isinstance(scheduler, MedianStoppingRule):
+            # It only takes note. Asked, it might stop a trial that had gone on, as others were ahead of it, and would
+            # not hear of its later epochs.
+            scheduler.on_trial_complete(None, past, report)
+        else:
+            scheduler.on_trial_result(None, past, report)
     if reports:
         scheduler.on_trial_complete(None, past, reports[-1])
 
