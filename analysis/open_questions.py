@@ -12,6 +12,7 @@ from analysis.answers_from_grids import NO_GRID, is_grid, say_batch_size, say_le
 from analysis.answers_from_lengths import NO_LENGTHS, REPORT_EPOCHS, has_lengths, say_convergence, say_epochs
 from analysis.answers_from_searches import NO_SEARCH, is_search, say_confirmed_learning_rate, say_winner
 from analysis.drawing import plural
+from analysis.hyperparameter_importance import MIN_TRIALS
 from analysis.series import NothingToDrawError
 from analysis.style import ALPHA
 from analysis.tables import Tables, of_search
@@ -62,9 +63,13 @@ def _name(name: str, trials: pd.DataFrame) -> str:
 
 
 def _name_importances(searches: Mapping[str, Tables]) -> str:
-    """Where to see what the batch size was worth to the searches that varied it."""
-    proposed = {name: own.trials[own.trials["sampler"] != "grid"] for name, own in searches.items()}
-    names = [name for name, trials in proposed.items() if trials["batch_size"].nunique() > 1]
+    """Where to see what the batch size was worth to the searches that varied it, and finished enough trials to tell."""
+    names = []
+    for name, own in searches.items():
+        proposed = own.trials[(own.trials["sampler"] != "grid") & (own.trials["phase"] == "search")]
+        finished = proposed.loc[proposed["status"] == "finished", "model"].value_counts()
+        if proposed["batch_size"].nunique() > 1 and finished.max() >= MIN_TRIALS:
+            names.append(name)
     if not names:
         return ""
     studies = " and ".join(f"`{name}`" for name in names)

@@ -1,5 +1,6 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -44,7 +45,7 @@ def lengths() -> Tables:
 @pytest.fixture
 def search() -> Tables:
     study = SyntheticStudy()
-    study.random_search(4, epochs=3)
+    study.random_search(12, epochs=3)
     first = study.trials[0]
     same = {name: first[name] for name in ("learning_rate", "batch_size", "latent_dim")}
     study.add("vae", seed=0, sampler="random", phase="confirm", num_validation=0, epochs=3, **same)
@@ -79,6 +80,14 @@ def test_the_figure_of_a_search_over_batch_sizes_is_pointed_to(search: Tables) -
     assert sections(answer_open_questions({"s": search}))[QUESTIONS[0]].endswith(
         "How much the batch size mattered in a search is in the figure hyperparameter_importance of `s`."
     )
+
+
+def test_a_figure_that_a_search_of_few_finished_trials_lacks_is_not_pointed_to(search: Tables) -> None:
+    trials = search.trials.copy()
+    finished = trials.index[(trials["phase"] == "search") & (trials["status"] == "finished")]
+    trials.loc[finished[3:], "status"] = "stopped"
+    answer = sections(answer_open_questions({"s": replace(search, trials=trials)}))[QUESTIONS[0]]
+    assert "hyperparameter_importance" not in answer
 
 
 def test_without_any_study_every_answer_says_what_is_missing() -> None:
