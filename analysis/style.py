@@ -60,7 +60,7 @@ RC: dict[Any, Any] = {
     "lines.markersize": 5.5,
     "legend.frameon": False,
     "legend.fontsize": 10,
-    "figure.dpi": 140,
+    "figure.dpi": 150,
 }
 
 
