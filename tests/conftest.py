@@ -15,22 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from rich.console import Console
 
 from harness.runner import Outcome
 from harness.study import Study
-
-# How long one example takes says how busy the machine is.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that run studies or commands, which take the cores they find, go one after another in one process."""
-    for item in items:
-        if not {"ray_cluster", "environment"}.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("studies"))
 
 
 @pytest.fixture(scope="session")

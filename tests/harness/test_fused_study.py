@@ -14,7 +14,6 @@ import pytest
 import ray
 
 from harness.datasets import load_dataset
-from harness.engine_actor import IDLE_SECONDS
 from harness.ledger import TrialFolder
 from harness.mlflow_store import MlflowStore
 from harness.runner import Outcome
@@ -74,7 +73,7 @@ def test_the_table_is_that_of_the_same_study_without_fusing(run: Run, tmp_path: 
 
 def test_no_engine_is_left_behind(run: Run) -> None:
     run(make_study(space=[{"model": "vae", "latent_dim": 2}]))
-    deadline = time.monotonic() + IDLE_SECONDS / 2  # before it would end by itself
+    deadline = time.monotonic() + 10
     while list_engines() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list_engines() == []
@@ -101,7 +100,7 @@ def test_asha_stops_single_members(run: Run, tmp_path: Path) -> None:
 @pytest.mark.timeout(120)
 def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path: Path) -> None:
     study = make_study(
-        defaults={"hidden": [64], "batch_size": 16, "epochs": 16, "learning_rate": 1e-3}, checkpoint_every=1
+        defaults={"hidden": [64], "batch_size": 16, "epochs": 40, "learning_rate": 1e-3}, checkpoint_every=1
     )
     folder = tmp_path / "results" / "small"
     planned = plan_trials(study, load_dataset("digits"))
@@ -122,7 +121,7 @@ def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path
     thread.join()
     assert (outcome.num_done, outcome.num_failed) == (6, 0)
     trials, history = read(folder)
-    assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 17))] * 6
+    assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * 6
     for trial in planned:
         log = TrialFolder(folder, trial).log.read_text()
         resumed = [int(line.rpartition(" ")[2]) for line in log.splitlines() if "resumed from its checkpoint" in line]

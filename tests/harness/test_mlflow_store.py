@@ -57,5 +57,5 @@ def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "mlflow.db").exists()
     MlflowStore("small", tmp_path)
     store = MlflowStore("small", tmp_path, create=False)
-    assert store.client.get_experiment_by_name("small") is not None
+    assert [e.name for e in store.client.search_experiments()] == ["small", "Default"]
     assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.lock"}
