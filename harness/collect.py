@@ -6,13 +6,14 @@ from pathlib import Path
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
 from harness.files import locked, write_text_atomically
-from harness.ledger import TrialFolder, build_tables, write_tables
+from harness.ledger import TrialFolder
 from harness.mlflow_store import MlflowStore, tracking_uri
 from harness.provenance import describe_provenance
 from harness.search import HISTORY_FILE, make_source
 from harness.sections import ADAPTIVE_SAMPLERS
 from harness.study import SLUG, Study
 from harness.study_file import find_study, load_study
+from harness.tables import build_tables, write_tables
 
 
 @dataclass(frozen=True)

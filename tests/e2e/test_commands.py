@@ -9,9 +9,10 @@ import typer.main
 
 from harness.cli import app
 from harness.datasets import load_dataset
-from harness.ledger import TrialFolder, build_tables, write_tables
+from harness.ledger import TrialFolder
 from harness.search import plan_trials
 from harness.study_file import load_study
+from harness.tables import build_tables, write_tables
 from harness.trial import run_trial
 from tests.e2e.conftest import REPOSITORY, Spikeslab
 
