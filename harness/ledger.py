@@ -178,11 +178,6 @@ class TrialFolder:
         """The same, and those that other studies of the same results hold of this training, each study's own first."""
         return self._pick_states([self.path, *self._list_twins()])
 
-    def find_lender(self) -> Path | None:
-        """The folder of another study, if it holds the state that this trial would go on from."""
-        states = self.list_states()
-        return states[0].parents[2] if states and states[0].parent != self.path else None
-
     def _pick_states(self, folders: Iterable[Path]) -> list[Path]:
         paths = [path for folder in folders for path in _list_files(folder) if CHECKPOINT.fullmatch(path.name)]
         return sorted((path for path in paths if _epoch_of(path) <= self._epochs), key=_epoch_of, reverse=True)
@@ -217,7 +212,11 @@ class TrialFolder:
 
     def read_history(self) -> list[Row]:
         """The stored epochs that this trial can go on from."""
-        return next(filter(None, map(_read_history, self.list_states())), [])
+        return self.find_state()[1]
+
+    def find_state(self) -> tuple[Path | None, list[Row]]:
+        """The stored state that this trial goes on from, wherever it is, and the epochs that led to it."""
+        return next(((path, rows) for path in self.list_states() if (rows := _read_history(path))), (None, []))
 
 
 def _list_files(folder: Path) -> list[Path]:

@@ -193,10 +193,11 @@ class StudyRun:
         """A trial's process starts on it, for the first time or again after a crash."""
         is_again = trial.trial_id in self.running
         self.running[trial.trial_id] = trial
-        stored = TrialFolder(self.folder, trial)
-        self.seen[trial.trial_id] = stored.count_stored_epochs()
-        if (other := stored.find_lender()) is not None:
-            adopt_provenance(self.folder, other)
+        own = TrialFolder(self.folder, trial)
+        state, epochs = own.find_state()
+        self.seen[trial.trial_id] = len(epochs)
+        if state is not None and state.parent != own.path:  # another study trained it
+            adopt_provenance(self.folder, state.parents[2])
         self.results[trial.trial_id] = Result(status="running")
         if not is_again:
             self.progress.start_trial()
