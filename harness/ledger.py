@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.files import write_atomically, write_text_atomically
-from models.metric_names import PROBE_VERSION
+from models.metric_names import EDITS_VERSION, PROBE_VERSION
 from models.settings import DEFAULTS, SEMANTICS_VERSION, TrialSettings
 
 if TYPE_CHECKING:
@@ -92,7 +92,11 @@ class Measures:
     @property
     def evaluated(self) -> list[str]:
         """What a finished trial has measured, each with what its numbers depend on."""
-        depends = {"iw_bound": self.iw_samples, "probe": f"{self.probe_width}v{PROBE_VERSION}"}
+        depends = {
+            "iw_bound": self.iw_samples,
+            "probe": f"{self.probe_width}v{PROBE_VERSION}",
+            "edits": f"v{EDITS_VERSION}",
+        }
         return [f"{name}@{depends[name]}" if name in depends else name for name in self.evaluate]
 
 

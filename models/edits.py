@@ -13,7 +13,7 @@ from models.pixels import to_pixels
 from models.randomness import make_stream
 from models.threads import single_thread
 
-FACTOR = -0.5  # what the entry is multiplied by
+FACTOR = -0.5  # what the largest entry is multiplied by
 INK = 0.1  # intensities in [0, 1]: above it a pixel is inked, by more than it a pixel has changed
 
 NUM_TRAINED = 5_000
@@ -42,7 +42,8 @@ def measure_edits(
     class_kept: the picture decoded from the code is of the same class before and after its largest entry is multiplied
     by -0.5, in the eyes of a linear softmax classifier of pixels, trained on real images.
     changed_pixels: of the pixels that are inked in either picture, those whose intensity changes by more than 0.1.
-    class_kept_other, changed_pixels_other: the same for another active (non-zero) entry, drawn at random.
+    changed_pixels_beyond_other: on the images whose code has another active (non-zero) entry, that share less the share
+    that changes when another one, drawn at random, is moved instead: as far, and through zero likewise.
     pixel_probe_accuracy: of the classifier, on the same test images as they are.
 
     An image without such an entry does not count; where no image has one, the metric is absent.
@@ -60,13 +61,15 @@ def measure_edits(
         before = decode(model, codes)
         classes = _classify(to_pixels(images), weights)
         metrics = {"edit/pixel_probe_accuracy": _mean(classes == test_labels.to(device)[test])}
-        for latents, suffix in ((largest, ""), (others, "_other")):
-            found = latents >= 0
-            if found.any():
-                after = decode(model, scale_entries(codes[found], latents[found], FACTOR))
-                same = _classify(before[found], weights) == _classify(after, weights)
-                metrics[f"edit/class_kept{suffix}"] = _mean(same)
-                metrics[f"edit/changed_pixels{suffix}"] = _mean(share_changed(before[found], after))
+        distances = (1 - FACTOR) * codes.abs().amax(1)
+        after = decode(model, move_entries(codes, largest, distances))
+        changed, found = share_changed(before, after), largest >= 0
+        if found.any():
+            is_kept = _classify(before, weights) == _classify(after, weights)
+            metrics |= {"edit/class_kept": _mean(is_kept[found]), "edit/changed_pixels": _mean(changed[found])}
+        if (found := others >= 0).any():
+            beyond = changed - share_changed(before, decode(model, move_entries(codes, others, distances)))
+            metrics["edit/changed_pixels_beyond_other"] = _mean(beyond[found])
     return metrics
 
 
@@ -79,6 +82,12 @@ def scale_entries(codes: Tensor, latents: Tensor, factor: float) -> Tensor:  # (
     """The codes with one entry of each multiplied; a latent of -1 leaves the code as it is."""
     is_scaled = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
     return torch.where(is_scaled, codes * factor, codes)
+
+
+def move_entries(codes: Tensor, latents: Tensor, distances: Tensor) -> Tensor:  # (N, D), (N,), (N,) -> (N, D)
+    """The codes with one entry of each moved by a distance, towards zero and beyond; a latent of -1 changes nothing."""
+    is_moved = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
+    return torch.where(is_moved, codes - codes.sign() * distances[:, None], codes)
 
 
 def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., pixels)

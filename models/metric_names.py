@@ -11,6 +11,8 @@ PROBE_METRICS = (
     *(f"probe/report_coded_{codes}_{labels}_dead_logits" for codes in INPUTS for labels in LABEL_SETS),
 )
 EDIT_METRICS = (
-    *("edit/class_kept", "edit/changed_pixels", "edit/class_kept_other", "edit/changed_pixels_other"),
+    *("edit/class_kept", "edit/changed_pixels", "edit/changed_pixels_beyond_other"),
     "edit/pixel_probe_accuracy",
 )
+EDITS_VERSION = 2
+"""Likewise, of the edits."""

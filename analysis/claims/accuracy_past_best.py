@@ -6,31 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from analysis.claims.curves import (
-    Curve,
-    find_best_of_others,
-    mean_where,
-    pick,
-    say_best,
-    say_missing,
-    say_too_few,
-    union_of_dims,
-)
+from analysis.claims.curves import Curve, mean_of_rows, name_at, pick, say_missing, union_of_dims
 from analysis.claims.probe import Probe, forgive_left_out
-from analysis.claims.quantity import Quantity, Sample
+from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.wording import decimal
 
 UNIT = "points"
-NOTHING_PAST = "a latent dimension past the VAE's best, which is the largest there is"
+LEVEL_WITHIN = 1.0  # points
 
 
 class AccuracyPastBest(Quantity):
-    """The VSC's accuracy less the VAE's, paired by seed (percentage points): the mean past the best, and at the end.
+    """The VSC's accuracy less the VAE's, paired by seed (percentage points).
 
-    Past the best: the mean over all latent dimensions larger than the one at which the VAE's accuracy is best. Which
-    that is, the other seeds say (`find_best_of_others`): chosen by its own numbers, the VAE would fall afterwards by
-    chance alone. The largest latent dimension needs no choice, and so is a part of its own.
+    A part for each latent dimension beyond the one where the VAE's accuracy levels off (`find_level`), or, where none
+    lies beyond, for the largest.
     less_under: the same under another probe, at the same latent dimensions, is taken away: what is left is what the
     first probe adds to the claim. alpha: of the VSC, the first of these that the study has.
     """
@@ -42,45 +32,58 @@ class AccuracyPastBest(Quantity):
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
         vae, vsc = trace_both(tables, self.under, self.alpha)
-        best = find_best_of_others(vae.values)
-        is_past = np.arange(len(vae.dims)) > best[:, None]
-        gap, missing = vsc.values - vae.values, [say_missing(*map(forgive_left_out, (vae, vsc)))]
-        notes = [f"the VAE is best at {say_best(vae.dims, best)}", self.under.say_dead(tables.trials, vae, vsc)]
-        if self.less_under is None:
-            past, end = mean_where(gap, is_past), gap[:, -1]
-            shares = ["", ""]
-        else:
-            # The first probe says what lies past the best, so that both are asked about the same latent dimensions.
+        start = find_level(vae)
+        notes = [f"the VAE levels off at {vae.dims[start]}", self.under.say_dead(tables.trials, vae, vsc)]
+        others = None
+        if self.less_under is not None:
             others = [own.at(vae.dims) for own in trace_both(tables, self.less_under, self.alpha)]
-            less = others[1].values - others[0].values
-            missing.append(say_missing(*map(forgive_left_out, others)))
             notes.append(self.less_under.say_dead(tables.trials, vae, vsc))
-            past, end = mean_where(gap - less, is_past), gap[:, -1] - less[:, -1]
-            is_last = np.arange(len(vae.dims)) == len(vae.dims) - 1
-            shares = [self._say_share(gap, less, is_used) for is_used in (is_past, is_last)]
-        lacks, note = join_parts(missing), join_parts(notes)
-        no_past = lacks or say_too_few(best < len(vae.dims) - 1, NOTHING_PAST)
-        largest = f"{vsc.name}: at latent dimension {vae.dims[-1]}, the largest"
         return [
-            Sample(f"{vsc.name}: past the VAE's best", UNIT, past, no_past, join_parts([shares[0], note])),
-            Sample(largest, UNIT, end, lacks, join_parts([shares[1], note])),
+            self._measure_at(dim, (vae, vsc), others, join_parts(notes))
+            for dim in vae.dims[start + 1 :] or vae.dims[-1:]
         ]
 
-    def _say_share(self, gap: NDArray[np.float64], less: NDArray[np.float64], is_used: NDArray[np.bool_]) -> str:
+    def _measure_at(self, dim: int, both: Sequence[Curve], others: Sequence[Curve] | None, note: str) -> Sample:
+        vae, vsc = (own.at([dim]) for own in both)
+        gap, missing = (vsc.values - vae.values)[:, 0], [say_missing(*map(forgive_left_out, (vae, vsc)))]
+        if others is not None:
+            vae, vsc = (own.at([dim]) for own in others)
+            less = (vsc.values - vae.values)[:, 0]
+            note = join_parts([self._say_share(gap, less), note])
+            gap = gap - less
+            missing.append(say_missing(*map(forgive_left_out, (vae, vsc))))
+        return Sample(name_at(both[1].name, dim), UNIT, gap, join_parts(missing), note)
+
+    def _say_share(self, gap: NDArray[np.float64], less: NDArray[np.float64]) -> str:
         """The mean over seeds of either probe's gap, where both have one."""
         assert self.less_under is not None
-        is_both = is_used & np.isfinite(gap - less)
-        own, other = (mean_where(values, is_both) for values in (gap, less))
-        if np.isnan(own).all():
+        is_both = np.isfinite(gap - less)
+        if not is_both.any():
             return ""
-        first, second = f"{decimal(np.nanmean(own))} points under {self.under.probe}", decimal(np.nanmean(other))
-        return f"{first}, {second} under {self.less_under.probe}"
+        own, other = (decimal(values[is_both].mean()) for values in (gap, less))
+        return f"{own} points under {self.under.probe}, {other} under {self.less_under.probe}"
+
+
+def find_level(vae: Curve) -> int:
+    """The place of the first latent dimension at which the mean over seeds is within 1 point of the best.
+
+    Not of the best itself: where the accuracy hardly changes, which one that is would be chance, and what lies beyond
+    would be below it by chance alone.
+    """
+    means = mean_of_rows(vae.values.T)
+    return int((means >= np.nanmax(means) - LEVEL_WITHIN).argmax())
 
 
 def trace_both(tables: Tables, probe: Probe, alphas: Sequence[float]) -> tuple[Curve, Curve]:
-    """The accuracy of the VAE and of the VSC with one of these alphas, at the latent dimensions of either."""
+    """The accuracy of the VAE and of the VSC with one of these alphas, at the latent dimensions of either.
+
+    Raises:
+        UndecidableError: the study lacks either, or the VAE has no accuracy.
+    """
     curves = probe.trace_accuracy(tables.trials)
     vae, vsc = pick(curves, "vae")[0], pick(curves, "vsc", alphas)[0]
+    if np.isnan(vae.values).all():
+        raise UndecidableError(f"no VAE has a value of {probe.key}_accuracy")
     dims = union_of_dims([vae, vsc])
     return vae.at(dims), vsc.at(dims)
 

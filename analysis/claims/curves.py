@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.claims.quantity import MIN_SEEDS, UndecidableError
+from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
 from analysis.configurations import short_value
 from analysis.drawing import plural
 from analysis.series import setting_label, varying_settings
@@ -119,6 +119,17 @@ def say_missing(*curves: Curve) -> str:
     return "; ".join([*named, *more])
 
 
+def sample_curves(
+    curves: Sequence[Curve], unit: str, *, note: str = "", limits: tuple[float, float] = (-np.inf, np.inf)
+) -> list[Sample]:
+    """The values of curves as the parts of a claim: one for each curve and latent dimension."""
+    return [
+        Sample(name_at(own.name, dim), unit, own.values[:, i], say_missing(own.at([dim])), note, limits=limits)
+        for own in curves
+        for i, dim in enumerate(own.dims)
+    ]
+
+
 def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
     """For each seed, the place of the latent dimension with the highest mean over all *other* seeds.
 
@@ -149,9 +160,9 @@ def say_best(dims: Sequence[int], best: NDArray[Any]) -> str:
     return f"{low}" if low == high else f"{low} to {high}, by seed"
 
 
-def mean_where(values: NDArray[Any], is_used: NDArray[Any]) -> NDArray[Any]:  # (S, D), (S, D) -> (S,)
-    """The mean of each row over what is used and is a number; NaN where nothing is."""
-    is_used = is_used & ~np.isnan(values)
+def mean_of_rows(values: NDArray[Any]) -> NDArray[Any]:  # (R, C) -> (R,)
+    """The mean of each row over what is a number; NaN where nothing is."""
+    is_used = ~np.isnan(values)
     num = is_used.sum(axis=1)
     return np.where(num > 0, np.where(is_used, values, 0.0).sum(axis=1) / np.maximum(num, 1), np.nan)
 

@@ -62,8 +62,14 @@ class Verdict:
 
     @property
     def deciding(self) -> Part | None:
-        """The part that the verdict hangs on: of those with its outcome, the one furthest against the claim."""
+        """The part to show, of those with the verdict's outcome.
+
+        Of a supported claim, which holds in every part, the one where it holds by least; else the one that is most
+        surely against it.
+        """
         alike = [part for part in self.parts if part.outcome == self.outcome]
+        if self.outcome == "supported":
+            return min(alike, key=lambda part: abs(part.mean - self.claim.threshold))
         return min(alike, key=lambda part: float("inf") if math.isnan(part.margin) else part.margin, default=None)
 
 
@@ -129,10 +135,10 @@ def _judge_part(claim: Claim, sample: Sample, interval: _Interval) -> Part:
         reason = f"{plural(num_seeds, 'seed')} where {MIN_SEEDS} are needed"
     elif worst > 0:
         outcome = "supported"
-    elif best <= 0:
+    elif best < 0:
         outcome = "not supported"
     else:
-        reason = f"the interval spans {claim.threshold:g}"
+        reason = f"the interval {'spans' if low < high else 'is'} {claim.threshold:g}"
     return Part(sample.part, sample.unit, mean, low, high, num_seeds, margin, outcome, reason, sample.note)
 
 
@@ -146,8 +152,11 @@ def _compute_intervals(samples: Sequence[Sample]) -> list[_Interval]:
     found = found.reindex(range(len(samples))).fillna({"n": 0})
     intervals = []
     for sample, (mean, low, high, n) in zip(samples, found.to_numpy(float).tolist(), strict=True):
-        is_exact = sample.is_share and n > 0
-        intervals.append(compute_share_interval(round(mean * n), int(n)) if is_exact else (mean, low, high, int(n)))
+        if sample.is_share and n > 0:
+            intervals.append(compute_share_interval(round(mean * n), int(n)))
+        else:
+            least, most = sample.limits
+            intervals.append((mean, max(low, least), min(high, most), int(n)))
     return intervals
 
 

@@ -1,36 +1,47 @@
-"""Metrics as they are, or less another metric, or less what they are with another setting."""
+"""Metrics as they are, or less what they are with another setting."""
 
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from analysis.claims.curves import NOT_RUN, Curve, name_at, pick, say_missing, trace_curves, union_of_dims
-from analysis.claims.quantity import Quantity, Sample, UndecidableError, unit_of
+from analysis.claims.curves import (
+    NOT_RUN,
+    Curve,
+    name_at,
+    pick,
+    sample_curves,
+    say_missing,
+    trace_curves,
+    union_of_dims,
+)
+from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of, unit_of
 from analysis.configurations import longest_of_each
 from analysis.series import setting_label
+from analysis.style import ALPHA
 from analysis.tables import Tables
 
 
 class Level(Quantity):
-    """A metric, less another of the same trial if one is named: a part for each model, alpha and latent dimension."""
+    """A metric: a part for each model, alpha and latent dimension.
+
+    max_alpha: only of the VSCs whose alpha is not larger.
+    """
 
     metric: str
-    minus: str | None = None
     model: Literal["vae", "vsc"] | None = None
+    max_alpha: float | None = None
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
         curves = trace_curves(tables.trials, self.metric)
-        others = curves if self.minus is None else trace_curves(tables.trials, self.minus)
-        pairs = list(zip(curves, others, strict=True))
         if self.model:
-            pairs = list(zip(pick(curves, self.model), pick(others, self.model), strict=True))
-        return [
-            _compare(own, other if self.minus else None, dim, unit_of(self.metric))
-            for own, other in pairs
-            for dim in own.dims
-        ]
+            curves = pick(curves, self.model)
+        if self.max_alpha is not None:
+            curves = [own for own in curves if not own.alpha > self.max_alpha]
+            if not curves:
+                raise UndecidableError(f"the study has no model with {ALPHA} of {self.max_alpha:g} or less")
+        return sample_curves(curves, unit_of(self.metric), limits=limits_of(self.metric))
 
 
 class SettingDifference(Quantity):
@@ -82,16 +93,7 @@ class SecondsPerEpoch(Quantity):
         trials = longest_of_each(trials)  # whose epochs the shorter ones share
         trials = trials.assign(**{"cost/epoch": trials["train_seconds"] / trials["epochs_trained"]})
         curves = trace_curves(trials, "cost/epoch")
-        return [_compare(own, None, dim, "seconds per epoch") for own in curves for dim in own.dims]
-
-
-def _compare(own: Curve, other: Curve | None, dim: int, unit: str) -> Sample:
-    """One latent dimension of a curve, less that of the other."""
-    own = own.at([dim])
-    if other is None:
-        return Sample(name_at(own.name, dim), unit, own.values[:, 0], say_missing(own))
-    other = other.at([dim])
-    return Sample(name_at(own.name, dim), unit, (own.values - other.values)[:, 0], say_missing(own, other))
+        return sample_curves(curves, "seconds per epoch", limits=(0.0, np.inf))
 
 
 def _as_not_run(curve: Curve) -> Curve:

@@ -1,6 +1,7 @@
 """Does a bound improve up to an optimal latent dimension, and then worsen slowly?"""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.claims.curves import Curve, find_best_of_others, say_best, say_missing, say_too_few, trace_curves
 from analysis.claims.quantity import Quantity, Sample, unit_of
@@ -12,7 +13,7 @@ MIN_DIMS = 3  # an optimum has a side to the left and a side to the right
 class Optimum(Quantity):
     """Three parts for each model and alpha, all above zero where the claim holds.
 
-    - What the best latent dimension has over the smallest, and over the largest (the metric's unit).
+    - What the best of the others has over the smallest latent dimension, and over the largest (the metric's unit).
     - By how much the rise up to the best is steeper than the fall beyond it (the metric's unit per latent).
 
     The best latent dimension of a seed is the best of the other seeds (`find_best_of_others`).
@@ -29,16 +30,24 @@ class Optimum(Quantity):
         if not len(values) or len(own.dims) < MIN_DIMS:
             lacks = say_missing(own) or f"{own.name} at {MIN_DIMS} latent dimensions or more"
             return [Sample(own.name, unit, np.array([]), lacks=lacks)]
+        dims, lacks = np.array(own.dims), say_missing(own)
+        beyond_smallest, before_largest = (_take_best(values[:, part]) for part in (slice(1, None), slice(-1)))
         best = find_best_of_others(values)
-        at_best, best_dims = values[np.arange(len(values)), best], np.array(own.dims)[best]
-        rise, fall = at_best - values[:, 0], at_best - values[:, -1]
-        is_inside = (best > 0) & (best < len(own.dims) - 1)
-        up, down = (np.where(is_inside, width, np.nan) for width in (best_dims - own.dims[0], own.dims[-1] - best_dims))
-        steeper = rise / up - fall / down
-        lacks, note = say_missing(own), f"best at {say_best(own.dims, best)}"
+        is_inside = (best > 0) & (best < len(dims) - 1)
+        up, down = (np.where(is_inside, width, np.nan) for width in (dims[best] - dims[0], dims[-1] - dims[best]))
+        at_best = values[np.arange(len(values)), best]
+        steeper = (at_best - values[:, 0]) / up - (at_best - values[:, -1]) / down
         no_inside = say_too_few(is_inside, "a best latent dimension between the smallest and the largest")
+        note = f"best at {say_best(own.dims, best)}"
         return [
-            Sample(f"{own.name}: best over smallest latent dimension", unit, rise, lacks, note),
-            Sample(f"{own.name}: best over largest latent dimension", unit, fall, lacks, note),
+            Sample(f"{own.name}: best of the others over {dims[0]}", unit, beyond_smallest - values[:, 0], lacks, note),
+            Sample(
+                f"{own.name}: best of the others over {dims[-1]}", unit, before_largest - values[:, -1], lacks, note
+            ),
             Sample(f"{own.name}: rise less fall", f"{unit} per latent", steeper, lacks or no_inside, note),
         ]
+
+
+def _take_best(values: NDArray[np.float64]) -> NDArray[np.float64]:  # (S, D) -> (S,)
+    """What each seed has at the latent dimension that is best in the other seeds."""
+    return np.asarray(values[np.arange(len(values)), find_best_of_others(values)])

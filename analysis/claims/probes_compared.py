@@ -1,9 +1,7 @@
 """How much more accurate is one probe than another on the same codes?"""
 
-import numpy as np
-
 from analysis.claims.accuracy_past_best import join_parts
-from analysis.claims.curves import Curve, mean_where, say_missing
+from analysis.claims.curves import Curve, mean_of_rows, say_missing
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
@@ -24,11 +22,10 @@ class ProbeOverProbe(Quantity):
         return [self._compare(tables, *both) for both in zip(*curves, strict=True)]
 
     def _compare(self, tables: Tables, own: Curve, other: Curve) -> Sample:
-        difference = own.values - other.values
         return Sample(
             own.name,
             "points",
-            mean_where(difference, np.isfinite(difference)),
+            mean_of_rows(own.values - other.values),
             say_missing(*map(forgive_left_out, (own, other))),
             join_parts([probe.say_dead(tables.trials, own) for probe in (self.under, self.less_under)]),
         )

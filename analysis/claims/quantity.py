@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -17,10 +18,10 @@ UNITS = {
     "test/reconstruction_error": "of relative squared error",
     "code/nonzero_fraction": "of the latents",
     "edit/class_kept": "of the images",
-    "edit/class_kept_other": "of the images",
     "edit/changed_pixels": "of the inked pixels",
-    "edit/changed_pixels_other": "of the inked pixels",
+    "edit/changed_pixels_beyond_other": "of the inked pixels",
 }
+SHARES = ("code/nonzero_fraction", "edit/class_kept", "edit/changed_pixels")  # from 0 to 1
 
 
 class UndecidableError(Exception):
@@ -43,6 +44,7 @@ class Sample:
     lacks: str = ""  # what is missing for a verdict, if anything is
     note: str = ""
     is_share: bool = False  # numbers are 0 or 1 and their mean is a proportion
+    limits: tuple[float, float] = (-np.inf, np.inf)  # that no value can lie beyond, nor any interval
 
 
 class Quantity(Frozen, ABC):
@@ -57,6 +59,11 @@ class Quantity(Frozen, ABC):
         Raises:
             UndecidableError: no part can be measured; says why.
         """
+
+
+def limits_of(metric: str) -> tuple[float, float]:
+    """Between which a metric can be."""
+    return (0.0, 1.0) if metric in SHARES else (-np.inf, np.inf)
 
 
 def unit_of(metric: str) -> str:

@@ -1,13 +1,11 @@
 """What training beyond the report's 20,000 iterations was worth, and to which model."""
 
-from abc import abstractmethod
-
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from analysis.claims.curves import Curve, name_at, pick, say_missing, trace_curves, union_of_dims
-from analysis.claims.quantity import Quantity, Sample, UndecidableError
+from analysis.claims.curves import name_at, pick, sample_curves, say_missing, trace_curves, union_of_dims
+from analysis.claims.quantity import Quantity, Sample, UndecidableError, unit_of
 from analysis.configurations import longest_of_each
 from analysis.drawing import plural
 from analysis.plateau import TAIL
@@ -16,8 +14,13 @@ from analysis.tables import Tables
 NATS = "nats per image"
 
 
-class AfterTheReport(Quantity):
-    """What is measured on the test loss of each epoch (nats per image), of the longest trial of each training.
+class StillToGain(Quantity):
+    """The test loss where the report stopped less the lowest level afterwards: parts by model, alpha, latent dimension.
+
+    The loss is what training minimises (relaxed samples, so that a VSC's is lower than its true bound would have it),
+    of the longest trial of each training. A level is the mean of a tenth of the later epochs, at least TAIL, as in
+    `analysis.plateau`. The lowest of many levels is low by chance too, by about 0.2 nats with noise of 0.3 from epoch
+    to epoch, so a threshold should be well above that.
 
     iterations: after how many the report stopped. epochs: how many epochs that was to the report: 20,000 steps of 32
     images are 10.7 passes over 60,000, so 11. Where the training is too short for that many iterations, because there
@@ -28,7 +31,7 @@ class AfterTheReport(Quantity):
     epochs: int = 11
 
     def measure(self, tables: Tables) -> list[Sample]:
-        """See the class of the quantity."""
+        """See the class."""
         trials = longest_of_each(tables.trials)
         history = tables.history.reindex(columns=["trial_id", "epoch", "step", "test/loss"])
         history = history[history["trial_id"].isin(trials["trial_id"])].sort_values(["trial_id", "epoch"])
@@ -41,67 +44,47 @@ class AfterTheReport(Quantity):
                 f"{self.epochs} (the longest has {plural(longest, 'epoch')})"
             )
         stops = {stop for value, stop in found.values() if np.isfinite(value)}
-        epoch = f"from epoch {min(stops)}" if len(stops) == 1 else f"from epochs {min(stops)} to {max(stops)}"
-        curves = trace_curves(trials.assign(**{"gain/nats": values}), "gain/nats")
-        return self._compare(curves, f"{epoch} on")
-
-    @abstractmethod
-    def _gain(self, before: float, after: np.ndarray) -> float:
-        """What happened after the report stopped.
-
-        before: the loss where it stopped. after: the losses of later epochs, at least TAIL.
-        """
-
-    @abstractmethod
-    def _compare(self, curves: list[Curve], note: str) -> list[Sample]:
-        """The samples, from the gain of each trial."""
+        note = f"from epoch {min(stops)} on" if len(stops) == 1 else f"from epochs {min(stops)} to {max(stops)} on"
+        return sample_curves(trace_curves(trials.assign(**{"gain/nats": values}), "gain/nats"), NATS, note=note)
 
     def _measure_training(self, epochs: pd.DataFrame) -> tuple[float, int]:
         """The gain (NaN: too short, or a loss is missing), and the epoch at which the report would have stopped."""
         reached = epochs["epoch"][epochs["step"] >= self.iterations]
         stop = self.epochs if reached.empty else int(reached.iloc[0])
         losses = epochs["test/loss"].to_numpy(float)
-        is_usable = len(losses) >= stop + TAIL and len(losses) == epochs["epoch"].iloc[-1] and np.isfinite(losses).all()
-        return (self._gain(losses[stop - 1], losses[stop:]) if is_usable else np.nan), stop
+        if len(losses) < stop + TAIL or len(losses) != epochs["epoch"].iloc[-1] or not np.isfinite(losses).all():
+            return np.nan, stop
+        levels = sliding_window_view(losses[stop:], max(TAIL, (len(losses) - stop) // 10)).mean(axis=1)
+        return float(losses[stop - 1] - levels.min()), stop
 
 
-class StillToGain(AfterTheReport):
-    """The loss where the report stopped less the lowest level afterwards: parts by model, alpha and latent dimension.
+class GapClosed(Quantity):
+    """By how much what the VAE has over the VSC shrinks between two lengths of training: by alpha and latent dimension.
 
-    A level is the mean of a tenth of the later epochs, at least TAIL, as in `analysis.plateau`. The lowest of many
-    levels is low by chance too, by about 0.2 nats with noise of 0.3 from epoch to epoch, so a threshold should be well
-    above that.
+    Paired by seed. metric: a bound, which trials are asked for that end after `epochs`, as the report's did, and for
+    longer ones, of which the longest is compared.
     """
 
-    def _gain(self, before: float, after: np.ndarray) -> float:
-        levels = sliding_window_view(after, max(TAIL, len(after) // 10)).mean(axis=1)
-        return float(before - levels.min())
+    metric: str
+    epochs: int = 11
 
-    def _compare(self, curves: list[Curve], note: str) -> list[Sample]:
-        return [
-            Sample(name_at(own.name, dim), NATS, own.values[:, i], say_missing(own.at([dim])), note)
-            for own in curves
-            for i, dim in enumerate(own.dims)
-        ]
-
-
-class GapClosed(AfterTheReport):
-    """By how much VSC loss less VAE loss shrank until the last epoch, paired by seed: by alpha and latent dimension."""
-
-    def _gain(self, before: float, after: np.ndarray) -> float:
-        return float(before - after[-1])
-
-    def _compare(self, curves: list[Curve], note: str) -> list[Sample]:
-        dims, vae = union_of_dims(curves), pick(curves, "vae")[0]
-        return [
-            Sample(
-                name_at(vsc.name, dim),
-                NATS,
-                # (VSC before - VAE before) - (VSC after - VAE after), in another order
-                (vsc.at([dim]).values - vae.at([dim]).values)[:, 0],
-                say_missing(vsc.at([dim]), vae.at([dim])),
-                note,
-            )
-            for vsc in pick(curves, "vsc")
-            for dim in dims
-        ]
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        trials = tables.trials
+        short, long = trials[trials["epochs"] == self.epochs], longest_of_each(trials[trials["epochs"] > self.epochs])
+        for rows, which in ((short, "ends after"), (long, "goes on beyond")):
+            if rows.empty:
+                raise UndecidableError(f"no trial {which} the report's {plural(self.epochs, 'epoch')}")
+        seeds = trials["seed"].unique().tolist()
+        lengths = [trace_curves(rows, self.metric, seeds) for rows in (short, long)]
+        dims = union_of_dims([own for curves in lengths for own in curves])
+        vaes = [pick(curves, "vae")[0].at(dims) for curves in lengths]
+        note, samples = f"from epoch {self.epochs} to {int(long['epochs'].max())}", []
+        for alpha in sorted({own.alpha for curves in lengths for own in pick(curves, "vsc")}):
+            vscs = [pick(curves, "vsc", [alpha])[0].at(dims) for curves in lengths]
+            before, after = (vae.values - vsc.values for vae, vsc in zip(vaes, vscs, strict=True))
+            for i, dim in enumerate(dims):
+                lacks = say_missing(*(own.at([dim]) for own in (*vaes, *vscs)))
+                name = name_at(vscs[0].name, dim)
+                samples.append(Sample(name, unit_of(self.metric), (before - after)[:, i], lacks, note))
+        return samples
