@@ -156,13 +156,13 @@ class TrialFolder:
         return replace(result, evaluated=[name for name in result.evaluated if name != EXHIBITS])
 
     def read_measured(self, taken_from: Path | None) -> list[Result]:
-        """How the trial finished, here and where its last state was taken from: what need not be measured again.
+        """What was measured of the trial's last state, here and where it was taken from: it need not be measured again.
 
         Not in any other study: the same training on another device comes to another model.
         """
         folders = [self.path] if taken_from is None else [self.path, taken_from]
         results = (_read_result(folder / self._result.name) for folder in folders)
-        return [result for result in results if result is not None and result.status == "finished"]
+        return [result for result in results if result is not None]
 
     def forget_result(self) -> None:
         """Let the trial be open again; its states stay."""

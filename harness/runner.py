@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from harness.cluster import check_address, quieten_ray
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
 from harness.files import check_writable, locked, write_text_atomically
-from harness.ledger import Result, Row, Trial, TrialFolder
+from harness.ledger import Result, Row, Status, Trial, TrialFolder
 from harness.progress import Progress
 from harness.provenance import PROVENANCE_FILE, adopt_provenance, record_provenance
 from harness.search import HISTORY_FILE, Source, count_epochs_to_train, is_open, make_source
@@ -85,6 +85,7 @@ class StudyRun:
         self._tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
         self.started = time.monotonic()
         self.results: dict[str, Result] = {}
+        self.earlier: dict[str, Result] = {}  # of trials that run again: how they had ended, until they end anew
         self.running: dict[str, Trial] = {}
         self.seen: dict[str, int] = {}  # trial_id -> epochs that its checkpoint held when it was begun
         self.paused: set[str] = set()
@@ -198,6 +199,8 @@ class StudyRun:
         self.seen[trial.trial_id] = len(epochs)
         if state is not None and state.parent != own.path:  # another study trained it
             adopt_provenance(self.folder, state.parents[2])
+        if (before := self.results.get(trial.trial_id)) is not None and before.status != "running":
+            self.earlier[trial.trial_id] = before
         self.results[trial.trial_id] = Result(status="running")
         if not is_again:
             self.progress.start_trial()
@@ -212,7 +215,7 @@ class StudyRun:
         elif "status" in row:
             result = TrialFolder(self.folder, trial).read_result()
             assert result is not None, "a trial writes its result before it says that it has ended"
-            self.results[trial.trial_id] = result
+            self._set_ended(trial, result)
             if "epoch" in row:
                 self._count_epoch(trial, row)
             return
@@ -245,11 +248,13 @@ class StudyRun:
             self.progress.pause_trial()
             return
         if result.status == "running":
-            status = "stopped" if error is None else "failed"
-            result = Result(status=status, history=result.history, error=error)  # type: ignore[arg-type]
+            before = self.earlier.get(trial.trial_id, result)  # what had been measured stays
+            history = max(before.history, result.history, key=len)
+            status: Status = "stopped" if error is None else "failed"
+            result = replace(before, status=status, history=history, error=error)
             with self._noticing_a_full_disk():
                 TrialFolder(self.folder, trial).write_result(result)
-            self.results[trial.trial_id] = result
+            self._set_ended(trial, result)
         if result.error and os.strerror(errno.ENOSPC) in result.error:
             self.disk_full = True
         self.num_trained += 1
@@ -260,6 +265,10 @@ class StudyRun:
             failed=result.status in ("failed", "diverged"),
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
         )
+
+    def _set_ended(self, trial: Trial, result: Result) -> None:
+        self.results[trial.trial_id] = result
+        self.earlier.pop(trial.trial_id, None)
 
     @contextmanager
     def _noticing_a_full_disk(self) -> Iterator[None]:
@@ -273,7 +282,8 @@ class StudyRun:
     def write_tables(self) -> list[Path]:
         """The tables as things stand."""
         self._take_in_what_is_stored()
-        known = ((t, self.results[t.trial_id]) for t in self.source.trials if t.trial_id in self.results)
+        results = self.results | self.earlier
+        known = ((t, results[t.trial_id]) for t in self.source.trials if t.trial_id in results)
         paths = write_tables(self.folder, build_tables(self.study, known, self.tracker.run_ids))
         self._tables_at = time.monotonic()
         return paths

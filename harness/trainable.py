@@ -9,7 +9,7 @@ from ray import tune
 
 from harness.datasets import Dataset
 from harness.engine_actor import EngineSpec, train_fused
-from harness.ledger import Measures, Row
+from harness.ledger import Measures, Row, TrialFolder
 
 
 class StudyTrainable(tune.Trainable):  # type: ignore[misc]
@@ -35,18 +35,15 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         report_seconds: so much time's epochs make one report; 0 reports each epoch by itself. engines: train the trials
         together with those that share the device; None: each by itself, in this process.
         """
-        self._engines = engines
-        self._dataset, self._measures, self._study_folder, self._metric = (
-            dataset,
-            measures,
-            study_folder,
-            metric,
-        )
-        self._report_seconds = report_seconds
+        self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
+        self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
         self._rows = self._start(config)
 
     def _start(self, config: dict[str, Any]) -> Generator[Row]:
         self._is_searching = config["trial"].phase == "search"
+        own = TrialFolder(self._study_folder, config["trial"])
+        state, epochs = own.find_state()
+        self._num_judged = len(epochs) if state is not None and state.parent == own.path else 0
         if self._engines is not None:
             return train_fused(self._engines, config["trial"])
         # Here and not above: the driver, which imports this file too, then does without torch.
@@ -56,13 +53,17 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         return run_trial(config["trial"], self._measures, self._dataset, self._study_folder, device=device)
 
     def step(self) -> dict[str, Any]:
-        """The next epochs: `rows` holds their metrics, `epoch` and `objective` are what a scheduler looks at."""
+        """The next epochs: `rows` holds their metrics, `epoch` and `objective` are what a scheduler looks at.
+
+        `is_judged`: an earlier run of the study has trained this far, and let the trial go on.
+        """
         deadline = time.monotonic() + self._report_seconds
         rows = [next(self._rows)]
         while "status" not in rows[-1] and time.monotonic() < deadline:
             rows.append(next(self._rows))
         last = rows[-1]
-        report = {"rows": rows, "epoch": last.get("epoch", 0), "done": "status" in last}
+        epoch = last.get("epoch") or 0
+        report = {"rows": rows, "epoch": epoch, "is_judged": epoch <= self._num_judged, "done": "status" in last}
         # A trial that diverged has none, and Tune computes with what it finds. What confirms is not to be stopped.
         objective = last.get(self._metric) if self._is_searching else None
         return report if objective is None else report | {"objective": objective}

@@ -7,7 +7,7 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -68,6 +68,7 @@ class TrialRun:
         self.folder = TrialFolder(study_folder, trial)
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
+        self._evaluated: list[str] = []  # what `metrics` holds, also where a later measure fails
         self._num_stored = 0  # epochs that the newest checkpoint holds
         self._taken_from: Path | None = None  # where another study keeps the very state that this trial ends with
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until there is a file
@@ -183,15 +184,16 @@ class TrialRun:
 
     def _measure(self, state: TrainState, images: Images) -> None:
         """The final metrics: those measured before, here or where the state was taken from, and those missing."""
-        known: dict[str, dict[str, float]] = {}
+        known: dict[str, Mapping[str, float]] = {}
         for result in self.folder.read_measured(self._taken_from):
             for name in result.evaluated:
                 known.setdefault(name, result.metrics)
         evaluator = Evaluator(state.model, images, self.measures, self.settings.seed)
-        for name in self.measures.evaluated:
+        for name in sorted(self.measures.evaluated, key=lambda name: name not in known):  # what may fail comes last
             evaluation = evaluation_of(name)
             metrics = known[name] if name in known else drop_nonfinite(evaluator.evaluate(evaluation))
             self.metrics |= {key: metrics[key] for key in EVALUATION_METRICS[evaluation] if key in metrics}
+            self._evaluated.append(name)
         if EXHIBITS in self.measures.evaluate and not self.folder.exhibits.exists():
             arrays = evaluator.make_exhibits()
             write_atomically(self.folder.exhibits, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
@@ -202,7 +204,7 @@ class TrialRun:
             status=status,  # type: ignore[arg-type]
             history=self.history,
             metrics=self.metrics,
-            evaluated=self.measures.evaluated if status == "finished" else [],
+            evaluated=self._evaluated,
             error=error,
             peak_memory_mb=_peak_memory_mb(self.device),
             device=describe_device(self.device),

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from harness.domains import Domain, Finite
 from harness.ledger import Result, Trial
+from harness.search import is_open
 from harness.study import Study
 from models.settings import SETTINGS
 
@@ -108,7 +109,7 @@ def make_scheduler(run: "StudyRun") -> TrialScheduler:
     scheduler = _new_scheduler(run.study)
     for trial in run.source.trials:
         result = run.results.get(trial.trial_id)
-        if result is not None and trial.phase == "search":
+        if result is not None and trial.phase == "search" and not is_open(run.study, trial, result):
             _tell(scheduler, trial.trial_id, result, run.study.metric)
     return scheduler
 
@@ -122,14 +123,39 @@ def _new_scheduler(study: Study) -> TrialScheduler:
     by: dict[str, Any] = {"time_attr": "epoch", "metric": "objective", "mode": study.mode, "grace_period": grace}
     if given.name == "median":
         # It would pause trials while it knows of few others, to give those a turn: not in so long a time slice.
-        return MedianStoppingRule(**by, min_time_slice=math.inf)
+        return MedianStopping(**by, min_time_slice=math.inf)
     by |= {"max_t": longest, "reduction_factor": given.reduction_factor}
     if given.name == "asha":
-        return AsyncHyperBandScheduler(**by)
+        return ASHA(**by)
     return HyperBand(**by, brackets=1 + int(math.log(longest / grace, given.reduction_factor) + 1e-9))
 
 
-class HyperBand(AsyncHyperBandScheduler):  # type: ignore[misc]
+class MedianStopping(MedianStoppingRule):  # type: ignore[misc]
+    """Tune's rule, which only takes note of epochs that were judged before (`is_judged`).
+
+    Judged again, beside trials that have got ahead meanwhile, a trial that had gone on would be stopped at an epoch
+    long past, and what it had trained since would be lost.
+    """
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        if not result.get("is_judged"):
+            return str(super().on_trial_result(tune_controller, trial, result))
+        if "objective" in result:
+            self.on_trial_complete(tune_controller, trial, result)  # which notes the result, and no more
+        return str(TrialScheduler.CONTINUE)
+
+
+class ASHA(AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Tune's rule, which only takes note of epochs that were judged before, as `MedianStopping` does."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        decision = str(super().on_trial_result(tune_controller, trial, result))
+        return str(TrialScheduler.CONTINUE) if result.get("is_judged") else decision
+
+
+class HyperBand(ASHA):
     """Brackets of successive halving, each of which starts later than the one before (Li et al., 2018), asynchronously.
 
     Tune's synchronous HyperBand pauses trials until their bracket is full, which it never is where few run at once.
@@ -156,16 +182,13 @@ def _tell(scheduler: TrialScheduler, trial_id: str, result: Result, metric: str)
     """What a trial reached, epoch by epoch."""
     past: Any = _PastTrial(trial_id)
     reports = [
-        {"epoch": row["epoch"], "objective": row[metric]} for row in result.history if row.get(metric) is not None
+        {"epoch": row["epoch"], "objective": row[metric], "is_judged": True}
+        for row in result.history
+        if row.get(metric) is not None
     ]
     scheduler.on_trial_add(None, past)
     for report in reports:
-        if isinstance(scheduler, MedianStoppingRule):
-            # It only takes note. Asked, it might stop a trial that had gone on, as others were ahead of it, and would
-            # not hear of its later epochs.
-            scheduler.on_trial_complete(None, past, report)
-        else:
-            scheduler.on_trial_result(None, past, report)
+        scheduler.on_trial_result(None, past, report)
     if reports:
         scheduler.on_trial_complete(None, past, reports[-1])
 

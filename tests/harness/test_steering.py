@@ -15,8 +15,10 @@ import pytest
 from harness import runner, trainable
 from harness.collect import collect_study
 from harness.datasets import Dataset, load_dataset
+from harness.ledger import TrialFolder
 from harness.mlflow_store import MlflowStore
 from harness.runner import Outcome
+from harness.search import make_source
 from harness.study import Study
 
 Run = Callable[..., tuple[Outcome, str]]
@@ -159,6 +161,30 @@ def test_a_scheduler_knows_of_the_trials_of_earlier_runs(run: Run, tmp_path: Pat
     run(study(1e-6))  # alone, it would be the best of all
     trials, _ = read(tmp_path / "results" / "known")
     assert list(trials.status)[-1] == "stopped"
+
+
+@pytest.mark.parametrize("name", ["median", "asha"])
+def test_what_went_on_once_is_not_stopped_at_an_epoch_long_past(run: Run, tmp_path: Path, name: str) -> None:
+    """Neither a finished trial that is measured again, nor one that a kill left far behind where it began."""
+    scheduler = {"name": name} | ({} if name == "median" else {"reduction_factor": 3})
+    rates = [1e-6, 6e-3, 7e-3, 8e-3, 9e-3, 1e-2]  # the first one is far the worst, and is begun alone
+
+    def study(*rates: float, evaluate: tuple[str, ...] = ("elbo",)) -> Study:
+        space = [RATES | {"learning_rate": {"grid": list(rates)}}]
+        return make_study(name="past", space=space, scheduler=scheduler, evaluate=list(evaluate))
+
+    run(study(*rates[:1]))
+    run(study(*rates))
+    folder = tmp_path / "results" / "past"
+    before, _ = read(folder)
+    assert before.status[0] == "finished"
+    worst = make_source(study(*rates), load_dataset("digits"), folder).trials[0]
+    TrialFolder(folder, worst).forget_result()  # as if killed after the last epoch
+    run(study(*rates, evaluate=("elbo", "sparsity")))
+    after, _ = read(folder)
+    assert after.status.tolist() == before.status.tolist()
+    assert after.epochs_trained.tolist() == before.epochs_trained.tolist()
+    assert after["code/nonzero_fraction"].notna().tolist() == (after.status == "finished").tolist()
 
 
 # Sound choices

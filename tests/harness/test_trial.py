@@ -470,7 +470,7 @@ def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
     result = result_of(trial, tmp_path)
     assert found[-1]["status"] == result.status == "failed"
     assert found[-1]["error"] == result.error == "RuntimeError: broken\nin two"
-    assert result.evaluated == []
+    assert result.evaluated == (["elbo", "iw_bound@3"] if where == "compute_sparsity" else [])
     log = log_of(trial, tmp_path)
     assert "ERROR failed" in log
     assert "Traceback (most recent call last)" in log
@@ -482,6 +482,34 @@ def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
     assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)  # the next run goes on
     assert len(fits.epochs) == (EPOCHS if where == "compute_sparsity" else trained + EPOCHS)
     assert result_of(trial, tmp_path).status == "finished"
+
+
+def test_a_measure_that_fails_loses_none_of_the_others_and_is_the_only_one_made_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: Fits
+) -> None:
+    trial, calls = make_trial(dataset), []
+    run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("sparsity",)))
+    before = result_of(trial, tmp_path).metrics
+    compute = evaluations.compute_iw_bound
+
+    def fail_at_first(*arguments: Any, **options: Any) -> float:
+        calls.append("iw_bound")
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("too much")
+        return compute(*arguments, **options)
+
+    monkeypatch.setattr(evaluations, "compute_iw_bound", fail_at_first)
+    run(trial, dataset, tmp_path)
+    result = result_of(trial, tmp_path)
+    assert (result.status, result.evaluated) == ("failed", ["sparsity", "elbo"])
+    assert before.items() <= result.metrics.items()
+    for name in ("compute_sparsity", "compute_bound"):
+        monkeypatch.delattr(evaluations, name)
+    run(trial, dataset, tmp_path)
+    finished = result_of(trial, tmp_path)
+    assert finished.status == "finished"
+    assert result.metrics.items() < finished.metrics.items()
+    assert len(fits.epochs) == EPOCHS
 
 
 def test_an_interrupt_is_no_result(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ def make_run(scheduler: str, elbos: list[float]) -> StudyRun:
     results = {}
     for trial, elbo in zip(trials, elbos, strict=True):
         rows: list[Row] = [{"epoch": epoch, study.metric: elbo} for epoch in range(1, EPOCHS + 1)]
-        results[trial.trial_id] = Result(status="finished", history=rows)
+        results[trial.trial_id] = Result(status="finished", history=rows, evaluated=study.measures.evaluated)
     return cast(StudyRun, SimpleNamespace(study=study, source=SimpleNamespace(trials=trials), results=results))
 
 
@@ -42,3 +43,29 @@ def test_trials_of_an_earlier_run_are_heard_to_their_end_however_good_the_others
     newcomer: Any = _PastTrial("0" * 16)
     scheduler.on_trial_add(None, newcomer)
     assert scheduler.on_trial_result(None, newcomer, {"epoch": 1, "objective": -50.0}) == "STOP"
+
+
+@pytest.mark.parametrize("name", ["median", "asha", "hyperband"])
+def test_an_epoch_that_was_judged_in_an_earlier_run_stops_no_trial_and_is_heard(name: str) -> None:
+    scheduler: Any = make_scheduler(make_run(name, [-10.0] * 5))
+    worst: Any = _PastTrial("0" * 16)
+    scheduler.on_trial_add(None, worst)
+    judged = {"epoch": 1, "objective": -90.0, "is_judged": True}
+    assert scheduler.on_trial_result(None, worst, judged) == "CONTINUE"
+    assert "-90" in str(vars(scheduler)) + scheduler.debug_string() + str([vars(b) for b in brackets_of(scheduler)])
+    if name == "median":  # ASHA and HyperBand look again at the next rung
+        assert scheduler.on_trial_result(None, worst, {"epoch": 2, "objective": -90.0}) == "STOP"
+
+
+def brackets_of(scheduler: Any) -> list[Any]:
+    return list(getattr(scheduler, "_brackets", []))
+
+
+def test_a_trial_that_will_run_again_is_heard_once_by_its_own_reports() -> None:
+    run = make_run("asha", [-10.0, -10.0])
+    told = run.source.trials[0].trial_id
+    again = run.source.trials[1].trial_id
+    run.results[again] = replace(run.results[again], status="failed")
+    text = str([vars(b) for b in brackets_of(make_scheduler(run))])
+    assert told in text
+    assert again not in text
