@@ -14,7 +14,7 @@ from analysis.drawing import plural
 from analysis.series import NothingToDrawError
 from analysis.tables import load_tables
 from analysis.wording import with_interval
-from harness.datasets import load_dataset
+from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.ledger import TrialFolder
 from harness.search import make_source
@@ -25,7 +25,7 @@ from models.settings import SETTINGS
 MAX_ROWS = 5
 
 
-def summarise_best(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
+def summarise_best(study: Study, results: Path) -> RenderableType:
     """The winner with its interval, the runner-up and whether they differ, the settings as YAML, the checkpoints.
 
     Raises:
@@ -63,7 +63,7 @@ def summarise_best(study: Study, results: Path, data_dir: Path | None) -> Render
         Text(_compare(ranked)),
         Text("The winner's settings, ready for a study file:"),
         Text(_format_settings(best), style="bold"),
-        *(Text(f"Checkpoint, {line}") for line in _find_checkpoints(study, folder, data_dir, best["trial_by_seed"])),
+        *(Text(f"Checkpoint, {line}") for line in _find_checkpoints(study, folder, best["trial_by_seed"])),
     )
 
 
@@ -100,8 +100,8 @@ def _format_settings(best: Mapping[Any, Any]) -> str:
     return format_yaml({"space": [plain | {"hidden": json.loads(best["hidden"])}]}).rstrip()
 
 
-def _find_checkpoints(study: Study, folder: Path, data_dir: Path | None, trial_by_seed: Mapping[int, str]) -> list[str]:
-    trials = make_source(study, load_dataset(study.dataset, data_dir), folder, read_only=True).trials
+def _find_checkpoints(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> list[str]:
+    trials = make_source(study, identify_dataset(study.dataset), folder, read_only=True).trials
     by_id = {trial.trial_id: trial for trial in trials}
     lines = []
     for seed, trial_id in trial_by_seed.items():

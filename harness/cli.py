@@ -3,8 +3,10 @@
 import atexit
 import gc
 import importlib.metadata
+import itertools
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -42,11 +44,22 @@ data_app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a study.")]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.")]
+
+
+def _check_results(folder: Path) -> Path:
+    if odd := re.search(r"[?#%]", str(folder)):  # MLflow's and Optuna's databases are named by an address
+        raise InputError(f"--results {folder}: {odd[0]} cannot stand in the address of a database; rename the folder")
+    return folder
+
+
+Results = Annotated[
+    Path,
+    typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.", callback=_check_results),
+]
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.")]
 Overrides = Annotated[
     list[str] | None,
@@ -65,7 +78,11 @@ def _load(
 
     path = find_study(text, results, stored_first=stored_first)
     study = load_study(path, overrides or ())
-    return study, dump_study(study) if overrides else path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    if overrides:
+        question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
+        text = "".join(question) + dump_study(study)
+    return study, text
 
 
 def _draw(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
@@ -77,12 +94,12 @@ def _draw(study: "Study", folder: Path, on_figure: Callable[[str], None] | None 
 
 
 def _say_indented(line: str) -> None:
-    console.print(f"  {line}", soft_wrap=True, markup=False)
+    console.print(f"  {line}", soft_wrap=True)
 
 
 def _option(name: str, value: object, default: object = None) -> str:
     """An option as the user would type it again; nothing where it has its default."""
-    return "" if value == default else f" {name} {value}"
+    return "" if value == default else f" {name} {shlex.quote(str(value))}"
 
 
 @app.command(epilog="Example: `spikeslab run studies/quickstart.yaml --set epochs=5 --results /tmp/results`")
@@ -105,12 +122,12 @@ def run(
     loaded, text = _load(study, results, overrides)
     draw = partial(_draw, loaded)
     outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
-    again = "".join(f" --set {override}" for override in overrides or ())
+    again = "".join(_option("--set", override) for override in overrides or ())
     again += _option("--results", results, RESULTS) + _option("--data", data) + _option("--address", address)
     if outcome.interrupted:
         console.print(
             f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "
-            f"`spikeslab run {study}{again}` goes on from there.",
+            f"`spikeslab run {shlex.quote(study)}{again}` goes on from there.",
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED)
@@ -132,21 +149,21 @@ def run(
 
 
 @app.command(epilog="Example: `spikeslab plan studies/elbo-vs-latent-dim.yaml`")
-def plan(study: StudyArgument, results: Results = RESULTS, data: Data = None, overrides: Overrides = None) -> None:
+def plan(study: StudyArgument, results: Results = RESULTS, overrides: Overrides = None) -> None:
     """Show what `run` would do: trials, done, left, estimated time. Nothing starts."""
     from harness.overview import summarise_plan
 
     loaded, _ = _load(study, results, overrides)
-    console.print(summarise_plan(loaded, results, data))
+    console.print(summarise_plan(loaded, results))
 
 
 @app.command(epilog="Example: `spikeslab status quickstart`")
-def status(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
+def status(study: StudyArgument, results: Results = RESULTS) -> None:
     """Show how far a study is, and which of its trials failed and why."""
     from harness.overview import summarise_status
 
     loaded, _ = _load(study, results, stored_first=True)
-    console.print(summarise_status(loaded, results, data))
+    console.print(summarise_status(loaded, results))
 
 
 @app.command(epilog="Example: `spikeslab plot quickstart elbo-vs-latent-dim`")
@@ -162,12 +179,12 @@ def plot(
 
 
 @app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")
-def best(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
+def best(study: StudyArgument, results: Results = RESULTS) -> None:
     """Print a study's winner with its interval, whether the runner-up differs, its settings and its checkpoints."""
     from harness.best import summarise_best
 
     loaded, _ = _load(study, results, stored_first=True)
-    console.print(summarise_best(loaded, results, data), soft_wrap=True)
+    console.print(summarise_best(loaded, results), soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab compare example-random example-tpe --out comparison`")
@@ -182,7 +199,7 @@ def compare(
 
     names = [_load(study, results, stored_first=True)[0].name for study in studies]
     tables = {name: load_tables(results / name) for name in names}
-    draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True, markup=False))
+    draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
 
 
 @app.command(epilog="Example: `spikeslab report`, or `spikeslab report quickstart --out /tmp/report`")
@@ -215,33 +232,32 @@ def report(
     tables, described = {}, {}
     for study in names:
         path = find_study(study, results, stored_first=True)
-        loaded = _load(study, results, stored_first=True)[0]
-        problem = ""
+        # Not into the published results: they hold no states, so that it would begin anew and write over them.
+        option, problem = _option("--results", results, RESULTS) if results != PUBLISHED else "", ""
+        name, again, figures = path.parent.name, path, None
         try:
-            tables[loaded.name] = load_tables(results / loaded.name)
-        except TableError as error:
+            loaded, _ = _load(study, results, stored_first=True)
+            name, figures = loaded.name, loaded.figures
+            again = path if path.parent.name == name else Path(study)
+            tables[name] = load_tables(results / name)
+        except (TableError, InputError) as error:
+            if isinstance(error, InputError) and studies:  # asked for by name
+                raise
             problem = str(error)
-        again = path if path.parent.name == loaded.name else study
-        described[loaded.name] = StudyReport(
-            read_question(path),
-            # Not into the published results: they hold no states, so that it would begin anew and write over them.
-            f"spikeslab run {again}{_option('--results', results, RESULTS) if results != PUBLISHED else ''}",
-            loaded.figures,
-            read_provenance(results / loaded.name),
-            problem,
-        )
+        command = f"spikeslab run {shlex.quote(str(again))}{option}"
+        described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
     judged = load_claims(claims) if claims.exists() or claims != CLAIMS else ()
     for path in write_report(tables, described, out or results / "report", claims=judged):
         console.print(str(path), soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab collect quickstart`")
-def collect(study: StudyArgument, results: Results = RESULTS, data: Data = None) -> None:
+def collect(study: StudyArgument, results: Results = RESULTS) -> None:
     """Send MLflow what it lacks, and rebuild a study's tables, results and checkpoints from it."""
     from harness.collect import collect_study, find_or_download_study
 
     loaded = find_or_download_study(study, results)
-    collected = collect_study(loaded, results, data)
+    collected = collect_study(loaded, results)
     console.print(
         f"{loaded.name}: {collected.num_sent} trials sent to MLflow, {collected.num_restored} restored from it; "
         f"tables of {collected.num_trials} trials are in {results / loaded.name}",
@@ -368,7 +384,7 @@ def main() -> None:
     try:
         app()
     except (InputError, OSError) as error:
-        errors.print(f"error: {_describe(error)}", soft_wrap=True, markup=False)
+        errors.print(f"error: {_describe(error)}", soft_wrap=True)
         sys.exit(BAD_INPUT)
     except ValueError as error:
         from analysis.claims import ClaimsError
@@ -376,7 +392,7 @@ def main() -> None:
 
         if not isinstance(error, TableError | ClaimsError):
             raise
-        errors.print(f"error: {error}", soft_wrap=True, markup=False)
+        errors.print(f"error: {error}", soft_wrap=True)
         sys.exit(BAD_INPUT)
 
 

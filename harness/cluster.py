@@ -54,12 +54,12 @@ def check_address(address: str | None) -> str | None:
 def _answers(address: str) -> bool:
     """Whether anything listens there: Ray itself would try for minutes, and then end the process."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not port.isdecimal():
         return True  # "auto" and "local", which Ray looks into at once
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_SECONDS):
             return True
-    except OSError:
+    except (OSError, ValueError, OverflowError):  # nobody there, or no address at all
         return False
 
 

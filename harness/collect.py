@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets import Dataset, load_dataset
+from harness.datasets import DatasetIdentity, identify_dataset
 from harness.errors import InputError
-from harness.files import locked, write_text_atomically
+from harness.files import locked
 from harness.ledger import TrialFolder
 from harness.mlflow_store import MlflowStore, tracking_uri
 from harness.provenance import describe_provenance
@@ -32,28 +32,29 @@ def find_or_download_study(text: str, results: Path) -> Study:
         InputError: there is none in either place.
     """
     try:
-        return load_study(find_study(text, results, stored_first=True))
+        path = find_study(text, results, stored_first=True)
     except InputError:
-        if not SLUG.fullmatch(text) or Path(text).suffix in (".yaml", ".yml"):
+        if not SLUG.fullmatch(text):
             raise
+    else:
+        return load_study(path)
     store = MlflowStore(text, results, create=False)
     store.open()
-    stored = store.read_study_text()
-    if stored is None:
-        raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
+    store.download_parent_file("study.yaml", results / text)
     path = results / text / "study.yaml"
-    write_text_atomically(path, stored)
+    if not path.exists():
+        raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
     return load_study(path)
 
 
-def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> Collected:
+def collect_study(study: Study, results: Path) -> Collected:
     """Send MLflow what it lacks, restore what the study's folder lacks, and write the tables from MLflow.
 
     Raises:
-        InputError: MLflow has nothing of this study, or the dataset is missing.
+        InputError: MLflow has nothing of this study.
     """
     folder = results.absolute() / study.name
-    dataset = load_dataset(study.dataset, data_dir)
+    dataset = identify_dataset(study.dataset)
     refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
     try:
         if not folder.exists():  # then MLflow has it, or nobody has: nothing is made for a study that was never run
@@ -69,7 +70,7 @@ def collect_study(study: Study, results: Path, data_dir: Path | None = None) -> 
         ) from error
 
 
-def _collect(study: Study, dataset: Dataset, folder: Path) -> Collected:
+def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
     planned = make_source(study, dataset, folder, read_only=True).trials
     ended = [(t, r) for t in planned if (r := TrialFolder(folder, t).read_result()) is not None]
     store = MlflowStore(study.name, folder.parent, create=bool(ended))

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from harness.domains import Finite, Interval, parse_domain
+from harness.domains import Finite, parse_domain
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
 from models.settings import SETTINGS
@@ -11,6 +11,7 @@ from models.settings import SETTINGS
 if TYPE_CHECKING:
     from harness.study import Study
 
+OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule")
 _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
 
 
@@ -52,6 +53,7 @@ def _check_objectives(study: "Study") -> None:
                 f"search.metric: {metric} would choose hyperparameters on the test set or only once a trial "
                 "has ended; use val/elbo"
             )
+    _check_comparable(study)
     sampler, several = study.search.sampler, len(study.objectives) > 1
     if len(set(study.objectives)) < len(study.objectives):
         raise ValueError(f"search.metric: a metric stands twice in {list(study.objectives)}; remove one")
@@ -67,6 +69,20 @@ def _check_objectives(study: "Study") -> None:
         raise ValueError(f"search.mode: {study.metric} is to be {study.mode}imised; {right}")
 
 
+def _check_comparable(study: "Study") -> None:
+    """A loss is beta * rate + distortion at a trial's own sharpness: the smaller beta, the smaller it is."""
+    if not study.is_adaptive:
+        return
+    perturbed = study.scheduler.perturb if study.scheduler.name == "pbt" else ()
+    searched = {name for sub in study.sub_spaces() for name, domain in sub.items() if domain.is_searched}
+    unlike = [name for name in OF_THE_LOSS if name in searched or name in perturbed]
+    for metric in study.objectives:
+        if unlike and metric.endswith("/loss"):
+            raise ValueError(
+                f"search.metric: {metric} is not comparable between trials that differ in {unlike[0]}; use val/elbo"
+            )
+
+
 def _check_sampler(study: "Study") -> None:
     sampler, spaces = study.search.sampler, study.sub_spaces()
     if sampler in ("gp", "cmaes", "nsga2") and len(spaces) > 1:
@@ -75,7 +91,7 @@ def _check_sampler(study: "Study") -> None:
             "tpe, random or quasirandom"
         )
     if sampler == "cmaes":
-        searched = {name: d for name, d in spaces[0].items() if isinstance(d, Interval) or len(d.values) > 1}
+        searched = {name: d for name, d in spaces[0].items() if d.is_searched}
         for name, domain in searched.items():
             if isinstance(domain, Finite) and domain.kind != "range":
                 raise ValueError(
@@ -120,7 +136,7 @@ def _check_population(study: "Study") -> None:
                 f"space[{i}]: pbt needs a population of {MIN_POPULATION} at least, and {names} have {size} "
                 f"values here; give more, or draw them: search: {{sampler: random, num_trials: 8}}"
             )
-        others = [name for name, d in sub.items() if name not in perturb and len(getattr(d, "values", "ab")) > 1]
+        others = [name for name, d in sub.items() if name not in perturb and d.is_searched]
         if sampler != "grid" and (others or i):
             where = f"space[{i}].{others[0]}" if others else "space"
             raise ValueError(

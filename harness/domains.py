@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from models.settings import SETTING_TYPES, SETTINGS, check_setting
 
@@ -27,6 +27,11 @@ class Finite:
     kind: Literal["scalar", "grid", "range", "choice"]
     values: tuple[Any, ...]
     spelling: Any  # as it stands in the file
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether there is more than one value."""
+        return len(self.values) > 1
 
     def at(self, share: float) -> Any:
         """The value at a share, from 0 to 1, of the way through them: each has as long a part of it."""
@@ -60,6 +65,7 @@ class Interval:
     low: float
     high: float
     spelling: Any
+    is_searched: ClassVar[bool] = True
 
     def at(self, share: float) -> Any:
         """The value at a share, from 0 to 1, of the way from the low end to the high one."""

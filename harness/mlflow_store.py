@@ -49,7 +49,7 @@ class MlflowStore:
 
         self.study, self.results = study, results
         self.uri = tracking_uri(results)
-        is_local = self.uri.startswith("sqlite:") and "MLFLOW_TRACKING_URI" not in os.environ
+        is_local = self.uri.startswith("sqlite:") and not os.environ.get("MLFLOW_TRACKING_URI")
         if is_local and not create and not (results / "mlflow.db").exists():
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
@@ -190,18 +190,6 @@ class MlflowStore:
 
         if self.parent_id is not None and name in {item.path for item in self.client.list_artifacts(self.parent_id)}:
             download_artifacts(run_id=self.parent_id, artifact_path=name, dst_path=str(folder), tracking_uri=self.uri)
-
-    def read_study_text(self) -> str | None:
-        """The study's file as stored with the parent run."""
-        from mlflow.artifacts import load_text
-
-        if self.parent_id is None:
-            return None
-        names = {item.path for item in self.client.list_artifacts(self.parent_id)}
-        if "study.yaml" not in names:
-            return None
-        uri = f"{self.client.get_run(self.parent_id).info.artifact_uri}/study.yaml"
-        return str(load_text(uri))
 
     def _read_history(self, run: "Run") -> list[Row]:
         rows: dict[int, Row] = {}

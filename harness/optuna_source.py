@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.datasets import Dataset
+from harness.datasets import DatasetIdentity
 from harness.domains import Domain
+from harness.errors import InputError
 from harness.files import locked
 from harness.ledger import Result, Trial, TrialFolder
 from harness.search import HISTORY_FILE, is_open, make_trial
@@ -35,9 +36,10 @@ class OptunaSource:
     num_trials goes on with the old. Trials that a killed run left unfinished come first; each trial is told once.
     """
 
-    def __init__(self, study: Study, dataset: Dataset, study_folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> None:
         """read_only: only list the trials known so far; another process may be running the study."""
         import optuna
+        from sqlalchemy.exc import DatabaseError
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study, self._dataset, self._folder = study, dataset, study_folder
@@ -52,17 +54,24 @@ class OptunaSource:
         if read_only and not (study_folder / HISTORY_FILE).exists():
             return
         study_folder.mkdir(parents=True, exist_ok=True)
-        with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
-            if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
-                return
-            self._optuna = optuna.create_study(
-                study_name=self._history_name(),
-                storage=self._storage,
-                directions=study.directions,
-                load_if_exists=True,
-            )
+        try:
+            with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
+                if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
+                    return
+                self._optuna = optuna.create_study(
+                    study_name=self._history_name(),
+                    storage=self._storage,
+                    directions=study.directions,
+                    load_if_exists=True,
+                )
+        except DatabaseError as error:
+            raise InputError(
+                f"{study_folder / HISTORY_FILE}: is no database ({error.orig}); move it away, and have it "
+                f"back from MLflow with `spikeslab collect {study.name}`"
+            ) from None
         self._optuna.sampler = self._make_sampler()
         self._read_history()
+        self.num_trials = max(self.num_trials, len(self.trials))  # those that a longer search has proposed stay
         if not read_only:
             self._take_up()
 

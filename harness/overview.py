@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.datasets import load_dataset
+from harness.datasets import identify_dataset
 from harness.files import is_locked
 from harness.ledger import Result, Trial, TrialFolder
 from harness.progress import format_duration
@@ -20,9 +20,9 @@ from harness.study import Study
 PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 
-def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
+def summarise_plan(study: Study, results: Path) -> RenderableType:
     """Trials, done, left and estimated time, for each model and alpha."""
-    states, unknown = _read(study, results, data_dir)
+    states, unknown = _read(study, results)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
     groups: dict[tuple[str, float | None], list[_State]] = {}
     for state in states:
@@ -58,10 +58,10 @@ def summarise_plan(study: Study, results: Path, data_dir: Path | None) -> Render
     return Group(*lines)
 
 
-def summarise_status(study: Study, results: Path, data_dir: Path | None) -> RenderableType:
+def summarise_status(study: Study, results: Path) -> RenderableType:
     """How many trials are in which state, whether the study runs now, and what failed."""
     folder = results / study.name
-    states, unknown = _read(study, results, data_dir)
+    states, unknown = _read(study, results)
     counts = Counter(state.status for state in states)
     counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
@@ -96,9 +96,9 @@ class _State:
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
-def _read(study: Study, results: Path, data_dir: Path | None) -> tuple[list[_State], dict[str, int]]:
+def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int]]:
     """The trials known so far, and how many are still to be found out, by what finds them out."""
-    dataset = load_dataset(study.dataset, data_dir)
+    dataset = identify_dataset(study.dataset)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
     states = [_State(study, trial, folder) for trial in source.trials]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.datasets import Dataset
+from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.ledger import Result, Trial, TrialFolder, needs_training
 from harness.sections import ADAPTIVE_SAMPLERS
@@ -76,7 +76,7 @@ def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
     return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
 
 
-def plan_trials(study: Study, dataset: Dataset) -> list[Trial]:
+def plan_trials(study: Study, dataset: DatasetIdentity) -> list[Trial]:
     """The trials of a grid or of a random search, seed by seed, so that a study cut short has whole curves.
 
     Raises:
@@ -117,9 +117,7 @@ def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
         return
     spaces = study.sub_spaces()
     # What has one value needs no number. Of a longer space a shorter one uses the first.
-    searched = [
-        [name for name, domain in space.items() if len(getattr(domain, "values", "ab")) > 1] for space in spaces
-    ]
+    searched = [[name for name, domain in space.items() if domain.is_searched] for space in spaces]
     num_trials, num_dims = study.search.num_trials or 0, 1 + max(map(len, searched))
     for shares in _draw_shares(study, num_trials, num_dims):
         i = min(int(shares[0] * len(spaces)), len(spaces) - 1)
@@ -144,20 +142,20 @@ def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[floa
     return [[float(share) for share in point] for point in points]
 
 
-def make_trial(study: Study, dataset: Dataset, configuration: Mapping[str, Any], seed: int) -> Trial:
+def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[str, Any], seed: int) -> Trial:
     """One trial of a study.
 
     Raises:
         InputError: the configuration is not legal for this dataset.
     """
     try:
-        settings = study.resolve(configuration, seed, num_train=len(dataset.train_images))
+        settings = study.resolve(configuration, seed, num_train=dataset.num_train)
     except ValueError as error:
         raise InputError(f"study {study.name}: {error}") from None
     return Trial(settings, dataset.name, dataset.content_hash)
 
 
-def make_source(study: Study, dataset: Dataset, study_folder: Path, *, read_only: bool = False) -> Source:
+def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> Source:
     """The source of a study's trials.
 
     Raises:

@@ -117,11 +117,17 @@ class Confirm(Frozen):
     )
 
 
+LEAST_SHARE = 0.0001
+"""Of a core or a card: Ray counts in such units."""
+
+
 def _check_gpu(value: Any) -> float | Literal["auto"]:
     if value == "auto":
         return "auto"
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise ValueError(f"{value!r} should be a number greater than or equal to 0, such as 0.05, or auto")
+    if 0 < value < LEAST_SHARE or (value > 1 and value != int(value)):
+        raise ValueError(f"{value!r} should be a fraction of a card from {LEAST_SHARE}, or whole cards")
     return float(value)
 
 
@@ -130,7 +136,7 @@ class Resources(Frozen):
 
     cpu: float | None = Field(
         default=None,
-        gt=0,
+        ge=LEAST_SHARE,
         description="processor cores, fractions allowed; default 1, or 0.05 for a trial that shares a graphics card",
     )
     gpu: Annotated[

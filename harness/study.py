@@ -23,7 +23,7 @@ from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VAL
 from harness.sections import ADAPTIVE_SAMPLERS, Confirm, FigureName, Frozen, Resources, Scheduler, Search, check_seeds
 from models.settings import SETTINGS, VSC_ONLY, TrialSettings
 
-RESERVED_NAMES = ("mlartifacts",)
+RESERVED_NAMES = ("mlartifacts", "report")
 """Folders of the results that are not studies."""
 
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
@@ -148,7 +148,7 @@ class Study(Frozen):
                     "or set search.sampler to random or tpe"
                 )
         epochs, scheduler, sampler = sub.get("epochs"), self.scheduler.name, self.search.sampler
-        if epochs is not None and len(getattr(epochs, "values", "ab")) > 1:
+        if epochs is not None and epochs.is_searched:
             if scheduler != "fifo":
                 raise ValueError(f"{where}.epochs: {scheduler} needs one number of epochs; it stops trials before that")
             if sampler in ADAPTIVE_SAMPLERS:

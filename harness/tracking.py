@@ -12,6 +12,7 @@ from harness.provenance import describe_provenance
 
 LIVE_SECONDS = 5.0  # between two sendings of a trial that is still running
 GIVE_UP_SECONDS = 20.0  # of trying to send what is left, once the study is done
+SILENCE_SECONDS = GIVE_UP_SECONDS + 60  # in which not one trial could be sent
 MAX_BACKOFF = 30.0
 
 
@@ -58,7 +59,12 @@ class Tracker:
             self._closing_at = time.monotonic()
             self._closing.set()
             self._wake.notify()
-        self._thread.join(GIVE_UP_SECONDS + 60)
+        left = None
+        while self._thread.is_alive() and self._num_unsent != left:  # it may be slow, as long as it gets on
+            left = self._num_unsent
+            self._thread.join(SILENCE_SECONDS)
+        if self._thread.is_alive():
+            self.problem = self.problem or "it does not answer"
         if self._store is not None and not self._pending and not self._thread.is_alive():
             try:
                 for folder, paths in artifacts.items():
@@ -66,7 +72,11 @@ class Tracker:
                 self._store.close(status, interrupted)
             except Exception as error:
                 self.problem = _first_line(error)
-        return len(self._pending)
+        return self._num_unsent
+
+    @property
+    def _num_unsent(self) -> int:
+        return len(self._pending) + self._busy
 
     def flush(self) -> None:
         """Wait until all news so far is sent, or until that fails."""

@@ -76,6 +76,8 @@ class TrialRun:
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
+        for torn in self.folder.path.glob(".*.safetensors"):  # what a kill left of a state that was being written
+            torn.unlink(missing_ok=True)
         self.log = self._until_end.enter_context(_trial_log(self.folder.log))
         return self
 

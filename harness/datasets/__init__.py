@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.datasets import digits
-from harness.datasets.dataset import Dataset, FileCheck, Location
+from harness.datasets.dataset import Dataset, DatasetIdentity, FileCheck, Location
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
@@ -18,9 +18,11 @@ from harness.errors import InputError
 __all__ = [
     "DATASET_NAMES",
     "Dataset",
+    "DatasetIdentity",
     "FileCheck",
     "Location",
     "fetch_dataset",
+    "identify_dataset",
     "load_dataset",
     "locate_dataset",
     "verify_dataset",
@@ -39,6 +41,11 @@ def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
     """
     spec = _spec(name)
     return digits.load_digits() if spec is None else spec.load(_folder(spec, data_dir))
+
+
+def identify_dataset(name: str) -> DatasetIdentity:
+    """What identifies a dataset, whether its files are there or not; raises InputError if its name is not known."""
+    return _spec(name) or digits.load_digits()
 
 
 def locate_dataset(name: str, data_dir: Path | None = None) -> Location:

@@ -2,9 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class DatasetIdentity(Protocol):
+    """What a plan of trials needs to know of a dataset, which is there without its files."""
+
+    @property
+    def name(self) -> str:
+        """As in a study's file."""
+
+    @property
+    def content_hash(self) -> str:
+        """As of `Dataset`."""
+
+    @property
+    def num_train(self) -> int:
+        """How many training images there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +41,11 @@ class Dataset:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.uint8]
     content_hash: str
+
+    @property
+    def num_train(self) -> int:
+        """How many training images there are."""
+        return len(self.train_images)
 
 
 @dataclass(frozen=True)

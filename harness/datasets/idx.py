@@ -92,6 +92,11 @@ class IdxSpec:
         return self.train_images, self.train_labels, self.test_images, self.test_labels
 
     @property
+    def num_train(self) -> int:
+        """How many training images there are."""
+        return self.train_images.shape[0]
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 over those of the four files, which stand for what the arrays hold."""
         return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()

@@ -144,6 +144,40 @@ def test_a_study_that_chooses_nothing_has_no_best(spikeslab: Spikeslab, trained:
     assert "add confirm: {top: 5}" in done.stderr
 
 
+def test_a_damaged_history_of_a_sampler_is_named_with_the_way_out(spikeslab: Spikeslab, folder: Path) -> None:
+    (folder / "results" / "tiny").mkdir(parents=True)
+    (folder / "results" / "tiny" / "optuna.db").write_text("no database" * 100)
+    text = (
+        (folder / "tiny.yaml").read_text().replace("seeds: [0, 1]", "seeds: [0]\nsearch: {sampler: tpe, num_trials: 4}")
+    )
+    (folder / "tiny.yaml").write_text(text)
+    done = spikeslab("status", "tiny.yaml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "optuna.db: is no database (file is not a database); move it away" in done.stderr
+
+
+def test_a_stored_study_that_no_longer_loads_is_missing_from_the_report(spikeslab: Spikeslab, trained: Path) -> None:
+    for name in ("tiny", "other"):
+        (trained / "results" / name).mkdir(exist_ok=True)
+        (trained / "results" / name / "study.yaml").write_text((trained / "tiny.yaml").read_text())
+    path = trained / "results" / "other" / "study.yaml"
+    path.write_text(path.read_text().replace("name: tiny", "name: other").replace("seeds:", "sedes:"))
+    done = spikeslab("report")
+    assert done.returncode == 0, done.stderr
+    page = (trained / "results" / "report" / "report.md").read_text()
+    assert "sedes: unknown key; did you mean seeds?" in page
+    assert "tiny/" in page
+    named = spikeslab("report", "other")
+    assert (named.returncode, named.stderr[:7]) == (2, "error: ")
+
+
+def test_what_is_published_needs_no_images_to_be_looked_at(spikeslab: Spikeslab) -> None:
+    published = ("--results", str(REPOSITORY / "studies" / "published"))
+    done = spikeslab("best", "open-hyperparameters-vsc", *published)  # on MNIST, which is not here
+    assert done.returncode == 0, done.stderr
+    assert "confirmed over 3 seeds" in done.stdout
+
+
 def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:
     text = SEARCH.replace("NAME", "population").replace("SAMPLER, num_trials: 3", "random, num_trials: 4")
     text = text.replace("latent_dim: {int: [2, 9]}", "latent_dim: 2, learning_rate: {loguniform: [1.0e-4, 1.0e-2]}")
@@ -206,6 +240,12 @@ BAD_INPUT = {
     "no database": ("ui", "", "", "mlflow.db: no such database"),
     "no such dataset": ("data verify cifar", "", "", "digits"),
     "bad override": ("run tiny.yaml --set epochs", "", "", "--set epochs: not key=value"),
+    "odd folder": (
+        "plot tiny.yaml --results a?b",
+        "",
+        "",
+        "--results a?b: ? cannot stand in the address of a database",
+    ),
     "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
 }
 

@@ -111,7 +111,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
-    process = start(folder, environment, "--set", "epochs=4000")
+    process = start(folder, environment, "--set", "epochs=4000", "--set", "evaluate=[elbo, sparsity]")
     deadline = time.monotonic() + 120
     while not list(folder.glob("results/tiny/trials/*/epoch-*.safetensors")):
         assert process.poll() is None, process.communicate()
@@ -121,7 +121,8 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: d
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "`spikeslab run tiny.yaml --set epochs=4000` goes on from there" in output
+    again = "spikeslab run tiny.yaml --set epochs=4000 --set 'evaluate=[elbo, sparsity]'"
+    assert f"`{again}` goes on from there" in output
     assert errors == ""
     assert "Traceback" not in output
     _, alive = psutil.wait_procs(children, timeout=30)

@@ -139,7 +139,9 @@ WRONG_FIELDS = [
     _wrong("rate-0", "epochs: 2", "learning_rate: 0.0", "4: defaults.learning_rate", "positive, finite number"),
     _wrong("hidden-empty", "[8]", "[]", "5: defaults.hidden", "an empty list; give at least one width"),
     _wrong("hidden-0", "[8]", "[8, 0]", "5: defaults.hidden", "0 is too small"),
-    _wrong("cpu-0", SEEDS, "resources: {cpu: 0}\n", "12: resources.cpu", "greater than 0"),
+    _wrong("cpu-0", SEEDS, "resources: {cpu: 0}\n", "12: resources.cpu", "greater than or equal to 0.0001"),
+    _wrong("gpu-speck", SEEDS, "resources: {gpu: 1e-9}\n", "12: resources.gpu", "from 0.0001", in_schema=False),
+    _wrong("gpu-one-and-a-half", SEEDS, "resources: {gpu: 1.5}\n", "12: resources.gpu", "whole", in_schema=False),
     _wrong("cpu-inf", SEEDS, "resources: {cpu: .inf}\n", "12: resources.cpu", "finite", in_schema=False),
     _wrong("gpu-negative", SEEDS, "resources: {gpu: -1}\n", "12: resources.gpu", "greater than or equal to 0"),
     _wrong("iw-0", SEEDS, "iw_samples: 0\n", "12: iw_samples", "greater than or equal to 1"),
@@ -235,6 +237,14 @@ WRONG_FIELDS = [
         "scheduler: {name: asha}\nsearch: {metric: test/loss}\n",
         "13: search.metric",
         "use val/elbo",
+        in_schema=False,
+    ),
+    Wrong(
+        "loss-over-beta",
+        edit("epochs: 2", "beta: {uniform: [1, 2]}") + "search: {sampler: random, num_trials: 3, metric: val/loss}\n"
+        "confirm: {}\n",
+        "study.yaml:13: search.metric: ",
+        "differ in beta; use val/elbo",
         in_schema=False,
     ),
     # what does not go together

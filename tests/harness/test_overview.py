@@ -47,10 +47,10 @@ class Results:
         TrialFolder(self.folder, trial).write_checkpoint({}, history)
 
     def plan(self) -> list[str]:
-        return lines(summarise_plan(self.study, self.path, None))
+        return lines(summarise_plan(self.study, self.path))
 
     def status(self) -> list[str]:
-        return lines(summarise_status(self.study, self.path, None))
+        return lines(summarise_status(self.study, self.path))
 
 
 @pytest.fixture

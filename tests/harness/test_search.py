@@ -206,6 +206,15 @@ def test_reading_changes_nothing_and_knows_every_trial_so_far(searching: Searchi
     assert begun in found.trials
 
 
+def test_a_shorter_search_keeps_what_a_longer_one_proposed(tmp_path: Path, dataset: Dataset) -> None:
+    long = Searching(tmp_path, dataset, STUDIES["tpe"])
+    long.run(at_most=5)
+    short = Searching(tmp_path, dataset, STUDIES["tpe"].replace("num_trials: 6", "num_trials: 4")).source(
+        read_only=True
+    )
+    assert (len(short.trials), short.num_trials) == (5, 5)
+
+
 def test_reading_where_nothing_was_run_makes_no_file(searching: Searching) -> None:
     assert searching.source(read_only=True).num_trials == searching.source(read_only=True).num_trials
     assert not searching.folder.exists()

@@ -172,7 +172,7 @@ def studies(draw: st.DrawFn) -> Study:
         | ({} if sampler == "grid" else {"num_trials": draw(st.integers(1, 20))}),
         "scheduler": {"name": draw(st.sampled_from(["fifo", "asha"]))},
         "evaluate": draw(st.lists(st.sampled_from(["elbo", "iw_bound", "sparsity"]), unique=True)),
-        "resources": {"cpu": draw(st.floats(0.01, 64)), "gpu": draw(st.floats(0, 8) | st.integers(0, 8))},
+        "resources": {"cpu": draw(st.floats(0.01, 64)), "gpu": draw(st.floats(1e-4, 1) | st.integers(0, 8))},
     }
     if sampler == "tpe" or content["scheduler"]["name"] == "asha":
         for settings in (content["defaults"], *space):
