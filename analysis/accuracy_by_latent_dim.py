@@ -1,10 +1,13 @@
 """How well do classifiers read the class off a code, by the number of latent dimensions? (the report's Figure 2)
 
-As the report's code has its classifier, as its text has it, and two that are sound, all on posterior means.
+As the report's code has its classifier and as its text has it, on the means mu of the slab, as the report's; and sound
+ones, also on the sparse code: gamma * mu, and hard samples z.
 """
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
 
 from analysis.configurations import longest_of_each
 from analysis.drawing import draw_line, draw_reported, draw_trials, each_series, legend_beside, plural, scale_x
@@ -17,9 +20,15 @@ NEEDS = (AS_CODED,)
 PANELS = {
     AS_CODED: "as the report codes it: one layer,\nReLU on its logits, 5,000 labels",
     "probe/report_written_mu_5k_accuracy": "as the report writes it:\ntwo layers, 5,000 labels",
-    "probe/linear_mu_all_accuracy": "logistic regression,\nall labels",
-    "probe/mlp_mu_all_accuracy": "wide hidden layer, stopped early,\nall labels",
+    "probe/linear_mu_all_accuracy": "logistic regression on μ,\nall labels",
+    "probe/mlp_mu_all_accuracy": "multilayer perceptron on μ,\nall labels",
+    "probe/mlp_gamma_mu_all_accuracy": "multilayer perceptron on γμ,\nall labels",
+    "probe/mlp_z_all_accuracy": "multilayer perceptron on z,\nall labels",
+    "probe/knn_mu_all_accuracy": "nearest neighbours on μ,\nall labels",
+    "probe/knn_gamma_mu_all_accuracy": "nearest neighbours on γμ,\nall labels",
+    "probe/knn_z_all_accuracy": "nearest neighbours on z,\nall labels",
 }
+MAX_COLUMNS = 3
 
 
 def compute_accuracy_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
@@ -47,19 +56,26 @@ def compute_accuracy_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: two to a row."""
+    """Rows and columns of panels: three to a row."""
     num = frame["panel"].nunique()
-    return -(-num // 2), min(num, 2)
+    return -(-num // MAX_COLUMNS), min(num, MAX_COLUMNS)
 
 
 def note(frame: pd.DataFrame) -> str:
     """How the figure is read, and what it leaves out."""
     num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
-    text = "The report's Figure 2. Mean and 95% interval (Student t) over seeds, of classifiers on posterior means."
+    text = (
+        "Mean and 95% interval (Student t) over seeds. μ: the means of the slab, which the report's classifiers see; "
+        "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse (of a VAE, μ and a sample)."
+    )
     if num_dead:
-        text += f" Left out of the first panel: {num_dead} of {plural(num_runs, 'run')}, in which a logit died."
+        low, high = frame.loc[frame["panel"] == 0, "n"].agg(["min", "max"])
+        text += (
+            f" Left out of the first panel: {num_dead} of {plural(num_runs, 'run')}, in which a logit died, so that "
+            f"its points are of {low} to {plural(high, 'seed')}."
+        )
     if frame["reported"].notna().any():
-        text += " Dashed, small: the report's own curve, one seed."
+        text += " Dashed: the report's own curve."
     return text
 
 
@@ -76,11 +92,14 @@ def plot_accuracy_by_latent_dim(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 draw_line(ax, "latent_dim", rows, look)
         draw_reported(ax, "latent_dim", panel)
         scale_x(ax, panel["latent_dim"])
-        ax.set_title(panel["title"].iloc[0])
+        ax.set_title(panel["title"].iloc[0], fontsize=10)
         ax.set_xlabel("latent dimensions")
         ax.tick_params(labelleft=True)
     for ax in axes.flat:  # not before all are drawn: the panels of a row share it
         ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (0 to 1)")
-    legend_beside(axes[0, -1])
+    entries: dict[str, Artist] = {str(line.get_label()): line for line in axes.flat[-1].get_legend_handles_labels()[0]}
+    if frame["reported"].notna().any():
+        entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
+    legend_beside(axes[0, -1], entries)

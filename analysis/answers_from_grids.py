@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.configurations import short_value
+from analysis.intervals import mean_interval
 from analysis.learning_rate_by_batch_size import best_cell, compute_learning_rate_by_batch_size
 from analysis.objectives import goal_label, short_label
 from analysis.tables import Tables, of_search
-from analysis.wording import decimal, markdown_table
+from analysis.wording import decimal, markdown_table, with_interval
 
 NO_GRID = "no study here trains a grid of learning rates by batch sizes"
 
@@ -31,18 +32,35 @@ def say_batch_size(tables: Tables) -> str:
             row["batch_size"]: f"{decimal(row['value'])} at {short_value(row['learning_rate'])}"
             for row in of_label.to_dict("records")
         }
-        rows.append([str(label), *(found.get(size, "no value") for size in sizes), decimal(spreads[str(label)], 2)])
+        ordered = of_label.sort_values("value", ascending=not bool(cells["is_maximised"].all()), kind="stable")
+        gaps = [_compare(ordered.iloc[0], ordered.iloc[place]) for place in (1, -1)] if len(ordered) > 1 else ["", ""]
+        rows.append([str(label), *(found.get(size, "no value") for size in sizes), *gaps])
     metric, unit = _metric(cells)
     widest, narrowest = max(spreads, key=spreads.__getitem__), min(spreads.values())
     span = f"{decimal(narrowest, 2)} to {decimal(spreads[widest], 2)}" if len(spreads) > 1 else decimal(narrowest, 2)
     most = f", most for {widest}" if len(spreads) > 1 else ""
     states = cells["state"][cells["value"].isna()].value_counts().sort_index()
     lost = f" Without a value: {', '.join(f'{num} {state}' for state, num in states.items())}." if len(states) else ""
-    table = markdown_table(["", *(f"batch size {size:g}" for size in sizes), "spread"], rows)
+    table = markdown_table(
+        ["", *(f"batch size {size:g}" for size in sizes), "best less second", "best less worst"], rows
+    )
     return (
         f"each at its best learning rate, batch sizes from {sizes[0]:g} to {sizes[-1]:g} differ in {metric} by "
-        f"{span}{unit}{most}. Each cell of the table: the best mean over seeds, and its learning rate.{lost}\n\n{table}"
+        f"{span}{unit}{most}. All train for as many epochs, so that a small batch takes more steps. Each cell of the "
+        "table: the best mean over seeds, and its learning rate; differences: 95% interval, paired by seed."
+        f"{lost}\n\n{table}"
     )
+
+
+def _compare(cell: pd.Series, other: pd.Series) -> str:
+    """Two batch sizes, each at its best learning rate: mean difference and its interval, paired by seed."""
+    seeds = sorted(cell["by_seed"].keys() & other["by_seed"].keys())
+    frame = pd.DataFrame({"gain": [cell["by_seed"][seed] - other["by_seed"][seed] for seed in seeds], "all": 0})
+    found = mean_interval(frame, "gain", by=["all"])
+    if found.empty:
+        return "no seed in common"
+    gain = with_interval(*found[["mean", "low", "high"]].to_numpy(float)[0])
+    return f"{cell['batch_size']:g} less {other['batch_size']:g}: {gain}"
 
 
 def say_learning_rate(tables: Tables) -> str:

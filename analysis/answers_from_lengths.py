@@ -43,10 +43,10 @@ def say_epochs(tables: Tables) -> str:
     summaries, lines = [], []
     for latent_dim, of_dim in found.groupby("latent_dim"):
         is_there = of_dim["plateau_n"] == of_dim["num_seeds"]
-        num, enough = int(is_there.sum()), f"{of_dim['plateau'][is_there].max():.0f} epochs are enough"
+        num, enough = int(is_there.sum()), f"{of_dim['plateau_max'][is_there].max():.0f} epochs were enough"
         late = f"cannot be said to be there after {of_dim['epochs'].max():,} epochs"
         if num == len(of_dim):
-            text = f"{enough} for {'each configuration' if num > 1 else 'the one configuration'}"
+            text = f"{enough} for every seed of {'each configuration' if num > 1 else 'the one configuration'}"
         elif num:
             text = f"{enough} for {num} of {plural(len(of_dim), 'configuration')}, the rest {late}"
         else:
@@ -55,14 +55,15 @@ def say_epochs(tables: Tables) -> str:
     for row in found.to_dict("records"):
         seeds = plural(int(row["num_seeds"]), "seed")
         if row["plateau_n"]:
-            epoch = with_interval(row["plateau"], row["plateau_low"], row["plateau_high"], most=0)
-            lines.append(f"- {row['label']}: from epoch {epoch} on, {row['plateau_n']:.0f} of {seeds}.")
+            low, high = f"{row['plateau_min']:.0f}", f"{row['plateau_max']:.0f}"
+            epoch = f"epoch {low}" if low == high else f"epochs {low} to {high}"
+            lines.append(f"- {row['label']}: from {epoch} on, {row['plateau_n']:.0f} of {seeds}.")
         else:
             lines.append(f"- {row['label']}: not yet after {row['epochs']:,} epochs, 0 of {seeds}.")
     images = "test" if tables.history["test/loss"].notna().any() else "validation"
     return (
         f"to stay within 1 nat per image of its plateau on {images} images, {'; '.join(summaries)}. "
-        "Epoch by configuration, mean and 95% interval over the seeds that got there:\n\n" + "\n".join(lines)
+        "Epoch by configuration, the first and the last of the seeds that got there:\n\n" + "\n".join(lines)
     )
 
 

@@ -1,15 +1,21 @@
 """What a search whose best configurations were trained again answers of the open questions."""
 
+import math
+
 import pandas as pd
 
 from analysis.configurations import short_labels, short_value
 from analysis.confirmed import compare_best, compute_confirmed
 from analysis.drawing import plural
 from analysis.objectives import goals
+from analysis.searched_settings import prefers_log
+from analysis.series import setting_label
 from analysis.tables import Tables
 from analysis.wording import with_interval
 
 CHOSEN = ("alpha", "latent_dim", "learning_rate", "batch_size", "epochs")  # what a reader wants of a winner
+END = 0.1  # of the way between the ends
+
 NO_SEARCH = "no study here searches, or trains its best configurations again to confirm them"
 
 
@@ -32,6 +38,7 @@ def say_winner(tables: Tables) -> str:
     confirmed = compute_confirmed(tables.trials, tables.history)
     best, two = confirmed.iloc[0], compare_best(confirmed)
     text = f"the winner, chosen on validation images, is {_describe(best)}, with test ELBO {_test(best)}."
+    text += _say_ends(tables.trials, best)
     if two.runner_up is None:
         return f"{text} No other configuration was confirmed."
     text += f" Runner-up: {_describe(confirmed.iloc[1])}, with test ELBO {_test(confirmed.iloc[1])}."
@@ -40,6 +47,25 @@ def say_winner(tables: Tables) -> str:
     gain = with_interval(two.difference, two.low, two.high)
     verdict = "they differ" if two.differs else "no sign that they differ"
     return f"{text} Winner less runner-up, paired over {plural(two.num_seeds, 'seed')}: {gain}, so {verdict}."
+
+
+def _say_ends(trials: pd.DataFrame, best: pd.Series) -> str:
+    """Which of the winner's settings lie near an end of what the search tried: better ones may lie beyond."""
+    tried = trials[(trials["phase"] == "search") & (trials["model"] == best["model"])]
+    ends = []
+    for name in CHOSEN:
+        levels = tried[name].dropna().astype(float)
+        if levels.nunique() < 3:
+            continue
+        low, high, own = levels.min(), levels.max(), float(best[name])
+        if prefers_log(levels):
+            low, high, own = math.log(low), math.log(high), math.log(own)
+        if not END < (own - low) / (high - low) < 1 - END:
+            of_range = f"{short_value(levels.min())} to {short_value(levels.max())}"
+            ends.append(
+                f"{setting_label(name)} {short_value(best[name])} lies near an end of what was tried, {of_range}"
+            )
+    return f" Note: {'; '.join(ends)}." if ends else ""
 
 
 def _describe(row: pd.Series) -> str:

@@ -26,11 +26,12 @@ def trials_note(trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[s
     """Dataset, number of trials, seeds and epochs; how many trials were left out, and why."""
     counted = trials[trials["status"].isin(statuses)]
     shown = counted.dropna(subset=list(needs))
-    num_stopped = int((shown["status"] == "stopped").sum())
+    num_stopped, num_diverged = ((shown["status"] == status).sum() for status in ("stopped", "diverged"))
     parts = [
         ", ".join(sorted(shown["dataset"].unique())),
-        plural(len(shown) - num_stopped, "finished trial"),
+        plural(len(shown) - num_stopped - num_diverged, "finished trial"),
         *([f"{num_stopped:,} stopped early"] if num_stopped else []),
+        *([f"{num_diverged:,} diverged"] if num_diverged else []),
         plural(shown["seed"].nunique(), "seed"),
         _epochs(shown["epochs_trained" if num_stopped else "epochs"]),
     ]

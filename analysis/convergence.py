@@ -20,7 +20,7 @@ from analysis.series import (
     mean_over_seeds,
     spread,
 )
-from analysis.style import model_label
+from analysis.style import SPARE_COLOURS, model_label
 
 NEEDS: tuple[str, ...] = ()  # of the trials; the losses are in the history
 # Where images are held out, each epoch is measured on them, and on the test images only the end of training.
@@ -36,7 +36,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
     model's panel: one per latent dimension, or one for all if trials are shown individually. Of trials that
     share a training, the longest is shown. plateau: the mean over seeds of the epoch from which on the loss stays
-    within 1 nat of its plateau; NaN where none has come to one.
+    within 1 nat of its plateau; NaN where none has come to one. all_dims: how many latent dimensions there are.
     """
     losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
     losses["val/loss"] = losses["val/loss"].where(losses["test/loss"].isna())
@@ -46,6 +46,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     if rows.empty:
         raise NothingToDrawError("no finished trial has a loss in the history")
     rows = assign_series(rows.assign(epochs=own_length(rows)), apart_from=["latent_dim"]).assign(row=0)
+    all_dims = rows["latent_dim"].nunique()
     if not rows["individual"].any():
         panels = [
             of_model[of_model["latent_dim"] == latent_dim].assign(row=row)
@@ -62,7 +63,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
         for split, loss in LOSSES.items()
         if epochs[loss].notna().any()
     ]
-    return pd.concat(means, ignore_index=True).merge(plateaus, how="left")
+    return pd.concat(means, ignore_index=True).merge(plateaus, how="left").assign(all_dims=all_dims)
 
 
 def _find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -92,6 +93,8 @@ def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
             if panel.empty:
                 continue
             for rows, look in each_series(panel):
+                if variant := int(rows["variant"].iloc[0]):  # else alike: line styles tell splits apart
+                    look |= {"color": SPARE_COLOURS[(variant - 1) % len(SPARE_COLOURS)]}
                 individual = bool(rows["individual"].any())
                 (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
                 in_legend = look | {"linestyle": "-", "marker": "" if individual else look["marker"]}
@@ -108,13 +111,29 @@ def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
         [ax for ax in of_column if ax.get_visible()][-1].set_xlabel("epoch")
     for of_row in axes:
         first = next(ax for ax in of_row if ax.get_visible())
-        first.set_ylabel("loss (nats per image,\nlower is better)")
+        first.set_ylabel("loss that is trained\n(nats per image, lower is better)")
         first.tick_params(labelleft=True)
     for split in frame["split"].unique():
         handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=LINE_STYLES[split])
     if frame["plateau"].notna().any() and not frame["individual"].any():
         handles["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
     axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure, and how its loss differs from the bound."""
+    if frame["individual"].any():
+        text = "Each trial on its own, no means."
+    else:
+        text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
+        if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
+            text += f" {dims} of {all_dims} latent dimensions are shown."
+    if (frame["model"] == "vsc").any():
+        text += (
+            " A VSC is trained on relaxed samples, in which latents that should be zero leak: its test ELBO, of "
+            "samples that are exactly sparse, is worse than minus this loss, the more so the smaller alpha."
+        )
+    return text
 
 
 def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:

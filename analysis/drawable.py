@@ -22,7 +22,7 @@ from analysis.tables import Tables
 FORMATS = ("png", "pdf")
 ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
 CHARACTERS_PER_INCH = 14  # of the caption
-LEGEND_WIDTH = 3.0  # inches
+LEGEND_WIDTH = 3.0  # inches, of which every figure has room beside its panels
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,21 @@ def _compose(drawable: Drawable, frame: pd.DataFrame, notes: list[str]) -> Figur
     share: dict[str, Any] = {f"share{axis}": "row" for axis in drawable.shares}
     axes = figure.subplots(rows, columns, squeeze=False, **share)
     drawable.plot(frame, axes)
+    figure.set_figwidth(size[0] + max(0.0, _measure_legend(figure) - LEGEND_WIDTH))  # never at the panels' expense
     figure.suptitle(drawable.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    text = caption(notes, width=int(CHARACTERS_PER_INCH * size[0]))
+    text = caption(notes, width=int(CHARACTERS_PER_INCH * figure.get_figwidth()))
     figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
     layout = figure.get_layout_engine()
     assert layout is not None
     layout.execute(figure)  # once, not again for each format
     figure.set_layout_engine(None)
     return figure
+
+
+def _measure_legend(figure: Figure) -> float:
+    """The width of the widest legend, in inches."""
+    legends = (legend for ax in figure.axes if (legend := ax.get_legend()) is not None)
+    return max((legend.get_window_extent().width / figure.dpi for legend in legends), default=0.0)
 
 
 def _notes(drawable: Drawable, frame: pd.DataFrame, trials: pd.DataFrame) -> list[str]:

@@ -9,7 +9,6 @@ from matplotlib.ticker import NullLocator
 
 from analysis.configurations import number_configurations
 from analysis.drawing import STAR, Look, draw_line, each_series, leave_out_the_far, legend_beside, plural
-from analysis.intervals import mean_interval
 from analysis.plateau import plateau_epochs
 from analysis.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
 
@@ -53,15 +52,14 @@ def read_at_lengths(trials: pd.DataFrame) -> pd.DataFrame:
 def find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """The epoch of plateau of each `configuration` at its greatest length, over its seeds.
 
-    plateau, plateau_low, plateau_high: mean and 95% interval over the plateau_n seeds that have one, of num_seeds.
+    plateau, plateau_min, plateau_max: mean, first and last over the plateau_n seeds that have one, of num_seeds.
     """
     longest = rows[rows["epochs"] == rows.groupby("configuration")["epochs"].transform("max")]
-    found = plateau_epochs(history[history["trial_id"].isin(longest["trial_id"])])
-    longest = longest.assign(plateau=longest["trial_id"].map(found))
-    names = {"mean": "plateau", "low": "plateau_low", "high": "plateau_high", "n": "plateau_n"}
-    means = mean_interval(longest, "plateau", by=["configuration"]).rename(columns=names)
-    num_seeds = longest.groupby("configuration").size().rename("num_seeds").reset_index()
-    return num_seeds.merge(means, how="left").fillna({"plateau_n": 0})
+    epochs = plateau_epochs(history[history["trial_id"].isin(longest["trial_id"])])
+    longest = longest.assign(plateau=longest["trial_id"].map(epochs))
+    found = longest.groupby("configuration")["plateau"]
+    names = {"mean": "plateau", "min": "plateau_min", "max": "plateau_max", "count": "plateau_n", "size": "num_seeds"}
+    return found.agg(list(names)).rename(columns=names).reset_index()
 
 
 def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:

@@ -70,7 +70,7 @@ FIGURES = (
         lambda tables: accuracy_by_latent_dim.compute_accuracy_by_latent_dim(tables.trials),
         accuracy_by_latent_dim.plot_accuracy_by_latent_dim,
         accuracy_by_latent_dim.panel_shape,
-        (4.6, 3.5),
+        (4.0, 3.1),
         shares="xy",
         note=accuracy_by_latent_dim.note,
     ),
@@ -80,6 +80,7 @@ FIGURES = (
         rate_distortion.NEEDS,
         lambda tables: rate_distortion.compute_rate_distortion(tables.trials),
         lambda frame, axes: rate_distortion.plot_rate_distortion(frame, axes[0, 0]),
+        note=rate_distortion.note,
     ),
     Drawable(
         "convergence",
@@ -89,6 +90,7 @@ FIGURES = (
         convergence.plot_convergence,
         convergence.panel_shape,
         (4.0, 2.9),
+        note=convergence.note,
     ),
     Drawable(
         "sparsity_by_alpha",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 MIN_TRIALS = 4
+ENOUGH_TRIALS = 20  # fewer say little: most of them lie where the sampler had come to look
 BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least
 
 
@@ -115,10 +116,13 @@ def plot_hyperparameter_importance(frame: pd.DataFrame, axes: np.ndarray) -> Non
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
+    is_settled = frame["num_trials"].min() >= ENOUGH_TRIALS
+    few = "" if is_settled else f" With fewer than {ENOUGH_TRIALS} trials, take it for no more than a hint."
     best = " and ".join(f"{count_best(num)} of {num:,}" for num in sorted(frame["num_trials"].unique()))
     return (
         f"How unlike the best trials ({best}) are to all in each setting, as a share of the sum over settings: "
         "PED-ANOVA as in Optuna, over the finished trials of each model. It does not say which value is best."
+        f"{few}"
     )
 
 

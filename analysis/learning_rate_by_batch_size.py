@@ -26,7 +26,8 @@ def compute_learning_rate_by_batch_size(trials: pd.DataFrame, history: pd.DataFr
     """One row per configuration (`panel`), batch_size and learning_rate of a grid: what its trials reached.
 
     value: mean over the n of num_trials seeds that have one of the first objective, the test ELBO if that is
-    the test loss. state: why there is no value. is_shown: whether the panel is one of the few that are drawn.
+    the test loss. by_seed: those values. state: why there is no value. is_shown: whether the panel is one of the few
+    that are drawn.
     """
     if trials.empty:
         raise NothingToDrawError("no trial has finished")
@@ -42,9 +43,10 @@ def compute_learning_rate_by_batch_size(trials: pd.DataFrame, history: pd.DataFr
         rows["reached"] = final_values(rows, history)[metric].to_numpy()
     if rows["reached"].isna().all():
         raise NothingToDrawError(f"no trial of the grid has a value of {metric}")
-    cells = rows.groupby(["panel", "batch_size", "learning_rate"]).agg(
+    groups = rows.groupby(["panel", "batch_size", "learning_rate"])
+    cells = groups.agg(
         value=("reached", "mean"), n=("reached", "count"), num_trials=("reached", "size"), state=("status", _state)
-    )
+    ).assign(by_seed=groups[["seed", "reached"]].apply(lambda own: own.set_index("seed")["reached"].to_dict()))
     levels = [np.unique(rows[name]) for name in cells.index.names]
     cells = cells.reindex(pd.MultiIndex.from_product(levels, names=cells.index.names)).reset_index()
     cells = cells.fillna({"n": 0, "num_trials": 0, "state": "missing"})

@@ -12,7 +12,7 @@ from analysis.answers_from_grids import NO_GRID, is_grid, say_batch_size, say_le
 from analysis.answers_from_lengths import NO_LENGTHS, REPORT_EPOCHS, has_lengths, say_convergence, say_epochs
 from analysis.answers_from_searches import NO_SEARCH, is_search, say_confirmed_learning_rate, say_winner
 from analysis.drawing import plural
-from analysis.hyperparameter_importance import MIN_TRIALS
+from analysis.hyperparameter_importance import ENOUGH_TRIALS
 from analysis.series import NothingToDrawError
 from analysis.style import ALPHA
 from analysis.tables import Tables, of_search
@@ -68,7 +68,7 @@ def _name_importances(searches: Mapping[str, Tables]) -> str:
     for name, own in searches.items():
         proposed = own.trials[(own.trials["sampler"] != "grid") & (own.trials["phase"] == "search")]
         finished = proposed.loc[proposed["status"] == "finished", "model"].value_counts()
-        if proposed["batch_size"].nunique() > 1 and finished.max() >= MIN_TRIALS:
+        if proposed["batch_size"].nunique() > 1 and finished.max() >= ENOUGH_TRIALS:
             names.append(name)
     if not names:
         return ""

@@ -41,7 +41,7 @@ def plot_rate_distortion(frame: pd.DataFrame, ax: Axes) -> None:
             draw_trials(ax, "distortion", "rate", rows, look)
             continue
         own = frame[(frame["series"] == rows["series"].iloc[0]) & frame["trial_id"].notna()]
-        ax.scatter(own["distortion"], own["rate"], s=8, color=look["color"], alpha=0.35, linewidths=0)
+        ax.scatter(own["distortion"], own["rate"], s=9, color=look["color"], alpha=0.45, linewidths=0)
         _draw_means(ax, rows.sort_values("latent_dim"), look)
     ax.margins(0.1)
     if frame["individual"].any():
@@ -53,22 +53,24 @@ def plot_rate_distortion(frame: pd.DataFrame, ax: Axes) -> None:
     legend_beside(ax)
 
 
-def _draw_means(ax: Axes, means: pd.DataFrame, look: Look) -> None:
-    ax.errorbar(
-        means["distortion"],
-        means["rate"],
-        xerr=(means["distortion_high"] - means["distortion"]).fillna(0.0),
-        yerr=(means["rate_high"] - means["rate"]).fillna(0.0),
-        elinewidth=0.8,
-        linewidth=0.8,
-        markersize=5.5 if len(means) <= 10 else 3.5,
-        **look,
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    if frame["individual"].any():
+        return "Each trial on its own, no means. Grey: lines of equal ELBO."
+    return (
+        "Large: means over seeds, joined from the smallest latent dimension to the largest, both ends named. Small: "
+        "each trial. Grey: lines of equal ELBO. The 95% intervals are in the numbers."
     )
+
+
+def _draw_means(ax: Axes, means: pd.DataFrame, look: Look) -> None:
+    size = 5.5 if len(means) <= 10 else 3.5
+    ax.plot(means["distortion"], means["rate"], linewidth=0.8, markersize=size, **look)
     ends = means.iloc[[0, -1]] if len(means) > 1 else means.iloc[:0]
-    for end in ends.to_dict("records"):
-        at = (end["distortion"], end["rate"])
-        name = f"dim {end['latent_dim']:g}"
-        ax.annotate(name, at, (5, 8), textcoords="offset points", fontsize=8, color=QUIET)
+    for end, (offset, va) in zip(ends.to_dict("records"), (((5, -6), "top"), ((5, 6), "bottom")), strict=False):
+        at, name = (end["distortion"], end["rate"]), f"dim {end['latent_dim']:g}"
+        style = {"fontsize": 8, "color": look["color"], "va": va}
+        ax.annotate(name, at, offset, textcoords="offset points", **style)
 
 
 def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, float]:
@@ -86,7 +88,7 @@ def draw_equal_elbo_lines(ax: Axes) -> None:
         if not left + bottom < total < right + top:
             continue
         ax.axline((total, 0), slope=-1, color="#bbbbbb", linewidth=0.7, zorder=0.5)
-        y = min(top, total - left)
+        y = min(top - 0.02 * (top - bottom), total - left)
         if y < bottom + 0.15 * (top - bottom) or total - y > right - 0.1 * (right - left):
             continue  # a corner has no room for a label
         ax.text(

@@ -32,7 +32,7 @@ h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px sol
 img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2em; overflow-wrap: anywhere; }
 pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
-td code { overflow-wrap: normal; } table:first-of-type td:is(:first-child, :nth-child(5)) { min-width: 14rem; }
+td code { overflow-wrap: normal; } table:first-of-type td:is(:nth-child(2), :nth-child(5)) { min-width: 14rem; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
 @media print {
   body { max-width: none; font-size: 9pt; } h2, h3 { break-after: avoid; }
@@ -108,8 +108,10 @@ def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
     absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
     return [
         "## The report's claims at a glance",
-        f"Of {plural(len(judged), 'verdict')}, one for each claim and dataset: {said}. Each is computed from the "
-        "tables below; the effect is that of the part that decides. Every part: [claims.csv](claims.csv).",
+        f"Of {plural(len(judged), 'verdict')}, one for each claim, way to measure it and dataset: {said}. Each is "
+        "computed from the tables below. A claim is supported if each of its parts is (shown: the one that holds by "
+        "least), and not supported if one is surely against it (shown). Intervals are not corrected for how many parts "
+        "there are: of many, one may be against by chance. Every part: [claims.csv](claims.csv).",
         claims_table(judged),
         f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
     ]

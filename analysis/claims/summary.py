@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.claims.judge import Part, Verdict
 from analysis.wording import markdown_table, with_interval
 
-HEAD = ["claim", "section", "study", "verdict", "effect (95% interval)", "seeds"]
+HEAD = ["verdict", "claim, and how it is measured", "section", "study", "effect (95% interval)", "seeds"]
 MOST_DECIMALS = 4
 COLUMNS = [
     *("id", "section", "claim", "variant", "study", "verdict", "part", "part_verdict"),
@@ -17,19 +17,31 @@ COLUMNS = [
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> str:
-    """A row of Markdown for each claim and study: the verdict, and the part that it hangs on."""
-    rows = [
-        [
-            _escape(verdict.claim.words),
-            verdict.claim.section,
-            f"`{verdict.study}`",
-            f"**{verdict.outcome}**" if verdict.outcome != "inconclusive" else verdict.outcome,
-            _escape(_say_effect(verdict)),
-            _count_seeds(verdict),
-        ]
-        for verdict in verdicts
-    ]
+    """A row of Markdown for each claim and study: the verdict, and the part that it hangs on.
+
+    The claim itself is said once for all of its variants, in the first of its rows.
+    """
+    rows, said = [], ""
+    for verdict in verdicts:
+        claim = verdict.claim
+        named = f"**{claim.claim}** {claim.variant}".strip() if claim.claim != said else claim.variant or "(likewise)"
+        said = claim.claim
+        rows.append(
+            [
+                say_outcome(verdict),
+                _escape(named),
+                claim.section,
+                f"`{verdict.study}`",
+                _escape(_say_effect(verdict)),
+                _count_seeds(verdict),
+            ]
+        )
     return markdown_table(HEAD, rows)
+
+
+def say_outcome(verdict: Verdict) -> str:
+    """The outcome, in bold where there is one."""
+    return f"**{verdict.outcome}**" if verdict.outcome != "inconclusive" else verdict.outcome
 
 
 def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -70,11 +82,15 @@ def _say_effect(verdict: Verdict) -> str:
     part = verdict.deciding
     texts = []
     if part is not None:
-        num = sum(own.outcome == "supported" for own in verdict.parts)
-        count = f"; {num} of {len(verdict.parts)} parts supported" if len(verdict.parts) > 1 else ""
         note = f"; {part.note}" if part.note else ""
-        texts.append(f"{say_part(part)} ({part.name}{note}{count})")
+        texts.append(f"{say_part(part)} ({part.name}{note}{count_parts(verdict)})")
     return ". ".join([*texts, *([verdict.reason] if verdict.reason else [])])
+
+
+def count_parts(verdict: Verdict) -> str:
+    """How many of several parts are supported, as it stands behind the one that is shown."""
+    num = sum(own.outcome == "supported" for own in verdict.parts)
+    return f"; {num} of {len(verdict.parts)} parts supported" if len(verdict.parts) > 1 else ""
 
 
 def _count_seeds(verdict: Verdict) -> str:

@@ -54,6 +54,15 @@ def test_a_winner_that_is_not_measured_yet_is_named_without_a_number() -> None:
     assert f"is {WINNER}, with test ELBO not yet measured." in say_winner(study.tables())
 
 
+def test_a_winner_near_an_end_of_what_was_tried_is_told() -> None:
+    study = search()
+    for alpha in (0.1, 0.4):
+        study.add("vsc", 24, 0, alpha, sampler="tpe", epochs=3, learning_rate=0.002)
+    assert "Note: α 0.05 lies near an end of what was tried, 0.05 to 0.4. Runner-up" in say_winner(study.tables())
+    study.add("vsc", 24, 0, 0.02, sampler="tpe", epochs=3, learning_rate=0.002)
+    assert "Note" not in say_winner(study.tables())
+
+
 def test_a_lone_winner_has_no_runner_up() -> None:
     study = search()
     study.trials = study.trials[:4]

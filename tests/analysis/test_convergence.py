@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.convergence import compute_convergence, panel_shape, plot_convergence
+from analysis.convergence import compute_convergence, note, panel_shape, plot_convergence
 from analysis.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -118,7 +118,7 @@ def test_axes_have_names_and_units_and_the_legend_names_series_and_splits(
     quickstart: SyntheticStudy, make_axes: MakeAxes
 ) -> None:
     _, axes = draw(quickstart, make_axes)
-    assert {ax.get_ylabel() for ax in axes[:, 0]} == {"loss (nats per image,\nlower is better)"}
+    assert {ax.get_ylabel() for ax in axes[:, 0]} == {"loss that is trained\n(nats per image, lower is better)"}
     assert {ax.get_xlabel() for ax in axes[-1]} == {"epoch"}
     assert [text.get_text() for text in axes[0, -1].get_legend().get_texts()] == [
         "VAE (3 seeds)",
@@ -172,3 +172,21 @@ def test_a_history_without_losses_is_a_reason() -> None:
     tables = study.tables()
     with pytest.raises(NothingToDrawError, match="no finished trial has a loss in the history"):
         compute_convergence(tables.trials, tables.history.iloc[:0])
+
+
+def test_variants_of_one_model_have_colours_of_their_own(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for seed in (0, 1):
+        for link in ("exp_relu", "sigmoid"):
+            study.add("vsc", 8, seed, 0.2, gamma_link=link)
+    _, axes = draw(study, make_axes)
+    assert len({line.get_color() for line in curves(axes[0, 0])}) == 2
+
+
+def test_the_note_says_that_the_loss_is_no_bound_of_the_sparse_model(quickstart: SyntheticStudy) -> None:
+    tables = quickstart.tables()
+    text = note(compute_convergence(tables.trials, tables.history))
+    assert text.startswith("Mean and 95% interval (Student t) over seeds. 3 of 5 latent dimensions are shown. A VSC is")
+    assert "worse than minus this loss" in text
+    vae = tables.trials[tables.trials["model"] == "vae"]
+    assert "VSC" not in note(compute_convergence(vae, tables.history))

@@ -304,3 +304,16 @@ def test_a_thousand_trials_of_a_hundred_epochs_take_a_gigabyte_at_most(kind: str
 @pytest.mark.parametrize("kind", ["grid", "search"])
 def test_a_thousand_trials_of_a_hundred_epochs_take_ten_seconds_at_most(kind: str, tmp_path: Path) -> None:
     assert draw_a_thousand(kind, tmp_path)["seconds"] <= 10
+
+
+def test_a_long_legend_takes_no_room_from_the_panels(tmp_path: Path) -> None:
+    widths = []
+    for link in ("sigmoid", "a_gamma_link_whose_name_is_so_long_that_it_fills_half_of_the_figure"):
+        study = SyntheticStudy()
+        for seed in (0, 1):
+            for own in ("exp_relu", link):
+                study.add("vsc", 8, seed, 0.2, gamma_link=own)
+        draw_figures(study.tables(), tmp_path / link, only=["convergence"], formats=["png"])
+        with Image.open(tmp_path / link / "convergence.png") as picture:
+            widths.append(picture.width)
+    assert widths[1] > widths[0] + 200
