@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.claims.judge import Part, Verdict
 from analysis.wording import markdown_table, with_interval
 
-HEAD = ["verdict", "claim, and how it is measured", "section", "study", "effect (95% interval)", "seeds"]
+HEAD = ["verdict", "claim, and how it is measured", "effect (95% interval)", "study", "section", "seeds"]
 MOST_DECIMALS = 4
 COLUMNS = [
     *("id", "section", "claim", "variant", "study", "verdict", "part", "part_verdict"),
@@ -30,9 +30,9 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
             [
                 say_outcome(verdict),
                 _escape(named),
-                claim.section,
-                f"`{verdict.study}`",
                 _escape(_say_effect(verdict)),
+                f"`{verdict.study}`",
+                claim.section,
                 _count_seeds(verdict),
             ]
         )
@@ -84,7 +84,7 @@ def _say_effect(verdict: Verdict) -> str:
     if part is not None:
         note = f"; {part.note}" if part.note else ""
         texts.append(f"{say_part(part)} ({part.name}{note}{count_parts(verdict)})")
-    return ". ".join([*texts, *([verdict.reason] if verdict.reason else [])])
+    return "; ".join([*texts, *([verdict.reason] if verdict.reason else [])])
 
 
 def count_parts(verdict: Verdict) -> str:
