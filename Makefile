@@ -18,7 +18,7 @@ study: $(RUNTIME)  ## set up .venv if needed, then train and draw studies/quicks
 	$(BIN)/spikeslab run studies/quickstart.yaml
 
 test: lint  ## lint, then every test but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(DEV)  ## the slow tests: minutes of training, benchmarks
 	$(BIN)/python -m pytest -m slow -s

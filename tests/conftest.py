@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests that need one, and nothing of the user's own settings."""
+"""One Ray cluster for all tests of a process that need one, and nothing of the user's own settings."""
 
 import os
 
@@ -8,6 +8,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("RAY_ADDRESS", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: torch's threads of one would wait for those of the other
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import io
 import warnings
@@ -15,10 +17,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from rich.console import Console
 
 from harness.runner import Outcome
 from harness.study import Study
+
+# How long an example takes on a busy machine is no property of the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Fused studies under Ray Tune: every configuration is a trial of its own, and only the clock tells the difference."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -45,8 +46,13 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def list_engines() -> list[psutil.Process]:
-    everyone = psutil.process_iter(["cmdline"])
-    return [p for p in everyone if any("EngineActor" in part for part in p.info["cmdline"] or [])]
+    """Those of this process's cluster: other tests may run beside."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("EngineActor" in part for part in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def test_the_table_is_that_of_the_same_study_without_fusing(run: Run, tmp_path: Path) -> None:

@@ -92,14 +92,14 @@ class TestKl:
         assert (kl_divergence(other, other).abs() < 1e-6).all()
 
     @given(q=spike_and_slabs, p=priors)
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_kl_is_finite_and_not_negative_for_every_legal_parameter(self, q: SpikeAndSlab, p: SpikeAndSlab) -> None:
         kl = kl_divergence(q, p)
         assert kl.isfinite()
         assert kl >= -1e-12
 
     @given(gamma=probabilities, alpha=probabilities, log_scale=st.floats(-80, 10), loc=st.floats(-1e3, 1e3))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_kl_is_finite_and_not_negative_in_the_models_own_precision(
         self, gamma: float, alpha: float, log_scale: float, loc: float
     ) -> None:

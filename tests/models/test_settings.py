@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from models.distributions import MIN_PROB
@@ -56,13 +55,11 @@ POSITIVE = ["beta", "learning_rate"]
 
 
 @given(settings=st.one_of(vaes, vscs))
-@hypothesis_settings(deadline=None)
 def test_settings_survive_json(settings: TrialSettings) -> None:
     assert TrialSettings(**json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 @given(settings=st.one_of(vaes, vscs))
-@hypothesis_settings(deadline=None)
 def test_every_value_has_the_type_that_its_setting_says(settings: TrialSettings) -> None:
     values = settings.to_dict()
     assert all(type(values[name]) is int for name in WHOLE)
