@@ -80,6 +80,10 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
             log = TrialFolder(folder, state.trial).log
             # As text: brackets in an error, as in [Errno 28], are no markup.
             lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({log})"))
+    if (folder / "trials.parquet").exists() and not (folder / "trials").exists():
+        lines.append(
+            "Its tables are here, as published, and can be drawn; its trials are not, and would be trained anew."
+        )
     return Group(*lines)
 
 

@@ -164,6 +164,15 @@ def test_a_status_says_whether_the_study_runs_now(results: Results) -> None:
     assert results.status()[0] == "demo: not running"
 
 
+def test_a_status_of_published_tables_says_that_the_trials_are_elsewhere(results: Results) -> None:
+    assert "published" not in " ".join(results.status())
+    results.folder.mkdir(parents=True, exist_ok=True)
+    (results.folder / "trials.parquet").touch()
+    assert "Its tables are here, as published" in results.status()[-1]
+    results.end(results.trials[0])
+    assert "published" not in " ".join(results.status())
+
+
 def test_a_cut_short_checkpoint_counts_as_nothing_stored(results: Results) -> None:
     results.begin(results.trials[0], 3)
     (checkpoint,) = TrialFolder(results.folder, results.trials[0]).list_checkpoints()
