@@ -38,7 +38,8 @@ def compute_learning_rate_by_batch_size(trials: pd.DataFrame, history: pd.DataFr
     metric, is_maximised = goals(rows)[0]
     if metric == "test/loss":
         metric, is_maximised = "test/elbo", True
-        rows["reached"] = rows[metric].where(rows["status"] == "finished")
+        measured = rows[metric] if metric in rows else pd.Series(np.nan, rows.index)
+        rows["reached"] = measured.where(rows["status"] == "finished")
     else:
         rows["reached"] = final_values(rows, history)[metric].to_numpy()
     if rows["reached"].isna().all():

@@ -1,5 +1,7 @@
 """Bring a study's folder and MLflow to the same state, whichever of the two lacks something."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +40,10 @@ def find_or_download_study(text: str, results: Path) -> Study:
             raise
     else:
         return load_study(path)
-    store = MlflowStore(text, results, create=False)
-    store.open()
-    store.download_parent_file("study.yaml", results / text)
+    with _mlflow_in_words(results):
+        store = MlflowStore(text, results, create=False)
+        store.open()
+        store.download_parent_file("study.yaml", results / text)
     path = results / text / "study.yaml"
     if not path.exists():
         raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
@@ -56,14 +59,21 @@ def collect_study(study: Study, results: Path) -> Collected:
     folder = results.absolute() / study.name
     dataset = identify_dataset(study.dataset)
     refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
-    try:
+    with _mlflow_in_words(folder.parent):
         if not folder.exists():  # then MLflow has it, or nobody has: nothing is made for a study that was never run
             MlflowStore(study.name, folder.parent, create=False)
         with locked(folder / ".lock", wait=False, refusal=refusal):
             return _collect(study, dataset, folder)
+
+
+@contextmanager
+def _mlflow_in_words(results: Path) -> Iterator[None]:
+    """Inside, whatever MLflow raises where its store does not answer or is broken becomes one sentence."""
+    try:
+        yield
     except InputError:
         raise
-    except Exception as error:  # whatever MLflow raises where its store does not answer or is broken
+    except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"{tracking_uri(results)}: MLflow cannot be used ({reason}); mend it, and collect again"

@@ -19,6 +19,9 @@ from harness.ledger import Measures, Row, Trial
 IDLE_SECONDS = 60.0
 """An engine that no trial has asked for so long ends itself: whoever made it may be gone."""
 
+FLUSH_SECONDS = 60.0
+"""So long at most a run that ends waits for an engine that is in the middle of an epoch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec:
@@ -86,13 +89,17 @@ def _find_engine(spec: EngineSpec) -> Any:
 
 
 def end_engines(spec: EngineSpec) -> None:
-    """End every engine of a run: Tune, which did not make them, would leave them."""
+    """End every engine of a run, once it has stored what was stopped: Tune, which did not make it, would leave it."""
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["namespace"] == spec.namespace:
             try:
-                ray.kill(ray.get_actor(actor["name"], spec.namespace))
+                engine = ray.get_actor(actor["name"], spec.namespace)
+                ray.get(engine.flush.remote(FLUSH_SECONDS), timeout=FLUSH_SECONDS + 1)
             except ValueError:  # it has just ended by itself
                 continue
+            except ray.exceptions.RayError:  # it is dead, or hangs
+                pass
+            ray.kill(engine)
 
 
 @ray.remote
@@ -131,3 +138,7 @@ class EngineActor:
     def leave(self, ticket: int) -> None:
         """See Engine.leave."""
         self._engine.leave(ticket)
+
+    def flush(self, timeout: float) -> None:
+        """See Engine.flush."""
+        self._engine.flush(timeout)

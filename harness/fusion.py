@@ -40,7 +40,8 @@ class _Place:
     rows: list[Row | Exception] = field(default_factory=list)  # not yet fetched
     asked_at: float = field(default_factory=time.monotonic)
     is_asking: bool = False
-    is_over: bool = False  # no row comes after those in `rows`
+    is_over: bool = False  # no row comes after those in `rows`: it has ended, or was let go
+    has_ended: bool = False  # its last row is there, and its files are written
     is_waiting: bool = True  # to be taken in
 
 
@@ -135,6 +136,11 @@ class Engine:
         if place is not None:
             place.is_over = True
             self._changed.notify_all()
+
+    def flush(self, timeout: float) -> None:
+        """Wait until all that was let go is stored, or for so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not any(p.is_over for g in self._groups for p in g.places), timeout)
 
     @property
     def is_idle(self) -> bool:
@@ -236,17 +242,17 @@ class Engine:
             self._changed.wait_for(lambda: all(p.is_asking or p.is_over for p in members), PATIENCE_SECONDS)
 
     def _fit_epoch(self, group: _Group) -> None:
-        for place in group.places:
-            if place.is_over:  # stopped by the scheduler or the user since the last epoch
-                place.run.leave(self._take(group.stack, group.places.index(place)))
-        self._remove(group, [place for place in group.places if place.is_over])
+        gone = [place for place in group.places if place.is_over]  # stopped by the scheduler or the user
+        for place in gone:
+            place.run.leave(self._take(group.stack, group.places.index(place)))
+        self._remove(group, gone)
         if not group.places:
             return
         outcomes = group.stack.fit_epoch(group.images.train)
         self._trained_at = time.monotonic()
         for index, (place, outcome) in enumerate(zip(group.places, outcomes, strict=True)):
             self._guard(place, partial(self._measure, group, index, outcome))
-        self._remove(group, [place for place in group.places if place.is_over])
+        self._remove(group, [place for place in group.places if place.has_ended])
 
     def _measure(self, group: _Group, index: int, outcome: EpochMetrics | DivergedError, place: _Place) -> None:
         """What a member's epoch gave, for its process and its files."""
@@ -282,6 +288,7 @@ class Engine:
         with self._changed:
             place.rows += rows
             place.is_over = place.is_over or is_last
+            place.has_ended = is_last
             self._changed.notify_all()
         if is_last:
             place.run.__exit__()
@@ -293,6 +300,8 @@ class Engine:
             group.places[index] = group.places[-1]  # as the stack does
             group.places.pop()
             place.run.__exit__()
+        with self._changed:
+            self._changed.notify_all()
 
     def _tidy(self) -> None:
         """Give back the room that nobody needs."""

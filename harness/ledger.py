@@ -199,12 +199,13 @@ class TrialFolder:
 
         Earlier states go, but for those that a shorter trial ended with.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         header = {"history": json.dumps(list(history), allow_nan=False)}
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         newest = self.path / f"epoch-{len(history)}.safetensors"
-        write_atomically(newest, lambda path: save_file(contiguous, path, metadata=header))
+        # Not by safetensors' own way to a file: what a kill leaves of that has a name that nobody knows.
+        write_atomically(newest, lambda path: path.write_bytes(save(contiguous, metadata=header)))
         for path in self.list_checkpoints():
             epoch = _epoch_of(path)
             if epoch < len(history) and not (self.path / f"result-{epoch}.json").exists():
@@ -274,13 +275,13 @@ def take_over(donor: TrialFolder, loser: TrialFolder, epoch: int) -> None:
     Both are of the same architecture. Nothing else of the loser's is touched, and doing so again changes nothing.
     """
     from safetensors import safe_open
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     name = f"epoch-{epoch}.safetensors"
     history = json.dumps(_read_history(loser.path / name), allow_nan=False)
     with safe_open(donor.path / name, framework="np") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    write_atomically(loser.path / name, lambda path: save_file(tensors, path, metadata={"history": history}))
+    write_atomically(loser.path / name, lambda path: path.write_bytes(save(tensors, metadata={"history": history})))
 
 
 def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_early: bool) -> bool:

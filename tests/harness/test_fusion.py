@@ -47,8 +47,9 @@ def make_trials(dataset: Dataset) -> list[Trial]:
 
 @pytest.fixture
 def make_engine(dataset: Dataset, tmp_path: Path) -> Callable[..., Engine]:
-    def make(folder: str = "fused", **options: Any) -> Engine:
-        return Engine(dataset, MEASURES, tmp_path / folder, **{"capacity": 8, "latent_dim": 6} | options)
+    def make(folder: str = "fused", checkpoint_every: int = 1, **options: Any) -> Engine:
+        measures = dataclasses.replace(MEASURES, checkpoint_every=checkpoint_every)
+        return Engine(dataset, measures, tmp_path / folder, **{"capacity": 8, "latent_dim": 6} | options)
 
     return make
 
@@ -161,6 +162,35 @@ def test_a_trial_that_leaves_can_come_back_to_where_its_checkpoint_is(
     assert not other.step()
     assert_alike(collect(other, ticket), train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))
     assert "resumed from its checkpoint after epoch 2" in TrialFolder(tmp_path / "fused", trial).log.read_text()
+
+
+def test_a_trial_let_go_while_an_epoch_trains_keeps_that_epoch(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, trial = make_engine(checkpoint_every=10), make_trial(dataset)
+    ticket, fit_epoch = engine.submit(trial), Stack.fit_epoch
+
+    def fit_and_let_go(self: Stack, images: torch.Tensor) -> Any:
+        engine.leave(ticket)
+        return fit_epoch(self, images)
+
+    engine.step()
+    monkeypatch.setattr(Stack, "fit_epoch", fit_and_let_go)
+    engine.step()
+    engine.step()
+    assert TrialFolder(tmp_path / "fused", trial).count_stored_epochs() == 2
+
+
+def test_a_flush_waits_for_what_was_let_go(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
+) -> None:
+    engine, trial = make_engine(checkpoint_every=10_000), make_trial(dataset, epochs=10_000)
+    ticket = engine.submit(trial)
+    working(engine)
+    num_seen = len(engine.fetch(ticket))
+    engine.leave(ticket)
+    engine.flush(30)
+    assert TrialFolder(tmp_path / "fused", trial).count_stored_epochs() >= num_seen > 0
 
 
 def test_a_trial_submitted_again_is_trained_once(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:

@@ -512,6 +512,29 @@ def test_a_measure_that_fails_loses_none_of_the_others_and_is_the_only_one_made_
     assert len(fits.epochs) == EPOCHS
 
 
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file can grow beyond a kilobyte, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_stopped_trial_whose_state_cannot_be_stored_has_no_result(
+    dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    trial = make_trial(dataset)
+    rows = run_trial(trial, dataclasses.replace(ALL, checkpoint_every=10), dataset, tmp_path)
+    next(rows)
+    request.getfixturevalue("small_files")
+    rows.close()
+    folder = TrialFolder(tmp_path, trial)
+    assert folder.read_result() is None
+    assert sorted(path.name for path in folder.path.iterdir()) == ["log.txt"]
+    assert "not stored: [Errno 27] File too large" in log_of(trial, tmp_path)
+
+
 def test_an_interrupt_is_no_result(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = make_trial(dataset)
 
