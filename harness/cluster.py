@@ -10,7 +10,6 @@ from harness.errors import InputError
 from harness.sections import Resources
 
 PROBE_SECONDS = 5.0
-START_ONE = "start one with `ray start --head`, or leave --address out to use this machine"
 
 
 def connect(address: str | None, num_cpus: int | None = None) -> None:
@@ -21,34 +20,39 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
     """
     import ray
 
-    address = check_address(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own, which the user can do nothing about
         try:
             ray.init(
-                address=address,
+                address=address or os.environ.get("RAY_ADDRESS"),
                 num_cpus=num_cpus,
                 include_dashboard=None if address else False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            if address is None:
+            if address is None and "RAY_ADDRESS" not in os.environ:
                 raise
             reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise InputError(f"--address {address}: Ray cannot connect ({reason}); {START_ONE}") from None
+            raise _refuse(address, f"Ray cannot connect ({reason})") from None
 
 
-def check_address(address: str | None) -> str | None:
-    """The address to connect to: the one given, or $RAY_ADDRESS; None for this machine's own cluster.
+def check_address(address: str | None) -> None:
+    """See that a cluster answers at the address, or at $RAY_ADDRESS where none is given.
 
     Raises:
         InputError: nothing answers there.
     """
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address and not _answers(address):
-        raise InputError(f"--address {address}: no Ray cluster answers there; {START_ONE}")
-    return address
+    wanted = address or os.environ.get("RAY_ADDRESS")
+    if wanted and not _answers(wanted):
+        raise _refuse(address, "no Ray cluster answers there")
+
+
+def _refuse(address: str | None, reason: str) -> InputError:
+    """What is wrong with the address given, or with $RAY_ADDRESS, and what to do."""
+    origin = f"--address {address}" if address else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
+    way_out = "leave --address out" if address else "unset RAY_ADDRESS"
+    return InputError(f"{origin}: {reason}; start one with `ray start --head`, or {way_out} to use this machine")
 
 
 def _answers(address: str) -> bool:

@@ -62,7 +62,7 @@ def collect_study(study: Study, results: Path) -> Collected:
     with _mlflow_in_words(folder.parent):
         if not folder.exists():  # then MLflow has it, or nobody has: nothing is made for a study that was never run
             MlflowStore(study.name, folder.parent, create=False)
-        with locked(folder / ".lock", wait=False, refusal=refusal):
+        with locked(folder / ".lock", refusal=refusal):
             return _collect(study, dataset, folder)
 
 

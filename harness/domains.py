@@ -179,7 +179,7 @@ def _is_number(value: Any) -> bool:
 
 def _kinds(setting: str) -> tuple[Any, ...]:
     annotation = SETTING_TYPES[setting]
-    return annotation and (annotation, *get_args(annotation))
+    return (annotation, *get_args(annotation))
 
 
 def build_json_schema(setting: str) -> dict[str, Any]:

@@ -55,18 +55,18 @@ def check_writable(folder: Path, num_bytes: int) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool, refusal: str) -> Iterator[None]:
+def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
     """Hold a lock file. The system lets go of it when the process ends, however it ends.
 
     Raises:
-        InputError: with `refusal`, where another process holds it and `wait` is false.
+        InputError: with `refusal`, where another process holds it; without one, it is waited for.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise InputError(refusal) from None
+            raise InputError(str(refusal)) from None
         yield
 
 

@@ -47,7 +47,7 @@ class MlflowStore:
         _quieten_mlflow()
         from mlflow import MlflowClient
 
-        self.study, self.results = study, results
+        self.study = study
         self.uri = tracking_uri(results)
         is_local = self.uri.startswith("sqlite:") and not os.environ.get("MLFLOW_TRACKING_URI")
         if is_local and not create and not (results / "mlflow.db").exists():
@@ -284,7 +284,7 @@ def _make_database(path: Path) -> None:
     """
     from mlflow import MlflowClient
 
-    with locked(path.parent / ".mlflow.lock", wait=True, refusal=""):
+    with locked(path.parent / ".mlflow.lock"):
         if path.exists():
             return
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:

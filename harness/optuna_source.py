@@ -55,7 +55,7 @@ class OptunaSource:
             return
         study_folder.mkdir(parents=True, exist_ok=True)
         try:
-            with locked(study_folder / ".optuna.lock", wait=True, refusal=""):
+            with locked(study_folder / ".optuna.lock"):
                 if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
                     return
                 self._optuna = optuna.create_study(

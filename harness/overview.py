@@ -96,7 +96,9 @@ class _State:
         self.result: Result | None = place.read_result()
         self.is_open = is_open(study, trial, self.result)
         self.epochs_left = 0  # to be trained for this trial
-        self.num_stored = place.count_stored_epochs() if self.is_open else 0
+        stored, epochs = place.find_state() if self.is_open else (None, [])
+        # What another study has stored of it is no beginning of this one.
+        self.num_stored = len(epochs) if stored is not None and stored.parent == place.path else 0
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
@@ -133,9 +135,15 @@ def _estimate(study: Study, states: list[_State], unknown: int) -> str:
     ]
     if not measured:
         return "Estimated time: unknown until the first trial has ended."
+    gpu = study.resources.gpu
+    if gpu == "auto":
+        return "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."
     slots = max(int((os.cpu_count() or 1) // study.resources.num_cpus), 1)
+    if gpu:
+        slots = min(slots, max(int(1 / gpu + 1e-6), 1))
     seconds = epochs_left * median(measured) / slots
-    return f"Estimated time: {format_duration(seconds)} on this machine ({slots} trials at once)"
+    where = "on one GPU" if gpu else "on this machine"
+    return f"Estimated time: {format_duration(seconds)} {where} ({slots} trials at once)"
 
 
 def _new_table(*columns: str) -> Table:

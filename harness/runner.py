@@ -67,7 +67,7 @@ def run_study(
     dataset = load_dataset(study.dataset, data_dir)
     check_writable(folder, 0)
     refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
-    with locked(folder / ".lock", wait=False, refusal=refusal):
+    with locked(folder / ".lock", refusal=refusal):
         source = make_source(study, dataset, folder)
         check_writable(folder, _estimate_bytes(source, folder, dataset))
         write_text_atomically(folder / "study.yaml", study_text)

@@ -61,7 +61,7 @@ def _check_slug(name: str) -> str:
             f"{name!r} is not a slug; use a-z, 0-9 and single - or _, at most {MAX_NAME}, such as elbo-vs-latent-dim"
         )
     if name in RESERVED_NAMES:
-        raise ValueError(f"{name!r} is a folder of MLflow's among the results; choose another name")
+        raise ValueError(f"{name!r} is another folder's name among the results; choose another")
     return name
 
 
@@ -166,7 +166,8 @@ class Study(Frozen):
     @property
     def can_hold_out(self) -> bool:
         """Whether the file holds images out."""
-        return any("num_validation" in sub for sub in self.sub_spaces())
+        domains = (sub["num_validation"] for sub in self.sub_spaces() if "num_validation" in sub)
+        return any(max(d.values if isinstance(d, Finite) else (d.high,)) > 0 for d in domains)
 
     @property
     def objectives(self) -> tuple[str, ...]:

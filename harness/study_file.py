@@ -66,7 +66,7 @@ def _describe(
 ) -> str:
     """The first complaint, as one sentence with its place: a line of the file, or the --set that put it there."""
     first = error.errors(include_url=False)[0]
-    loc = tuple(part for part in first["loc"])
+    loc = first["loc"]
     message = str(first.get("ctx", {}).get("error", first["msg"]))
     field = format_path(loc)
     if first["type"] == "extra_forbidden":

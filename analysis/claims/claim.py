@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from analysis.claims.quantities import QUANTITIES
 from analysis.claims.quantity import Frozen, Quantity
 
-SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+SLUG = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -24,7 +24,7 @@ class ClaimsError(ValueError):
 
 def _check_slug(text: str) -> str:
     if not SLUG.fullmatch(text):
-        raise ValueError(f"{text!r} is not a slug; use a-z, 0-9 and single -, such as vae-has-the-better-bound")
+        raise ValueError(f"{text!r} is not a slug; use a-z, 0-9 and single - or _, such as vae-has-the-better-bound")
     return text
 
 

@@ -69,5 +69,9 @@ class FileCheck:
     """One file of a dataset: whether its bytes are right, and if not, a sentence that says what is wrong."""
 
     path: Path
-    ok: bool
-    problem: str | None
+    problem: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.problem is None

@@ -121,9 +121,9 @@ class IdxSpec:
             path = file.find(folder) or folder / file.name
             try:
                 self._read(file, folder)
-                checks.append(FileCheck(path, ok=True, problem=None))
+                checks.append(FileCheck(path))
             except InputError as error:
-                checks.append(FileCheck(path, ok=False, problem=str(error)))
+                checks.append(FileCheck(path, str(error)))
         return checks
 
     def _read(self, file: IdxFile, folder: Path) -> bytes:

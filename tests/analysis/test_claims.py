@@ -559,8 +559,8 @@ def write(path: Path, *claims: Any) -> Path:
 
 
 def test_a_claim_names_one_study_or_several(tmp_path: Path) -> None:
-    first, second = load_claims(write(tmp_path / "c.yaml", GOOD, GOOD | {"id": "b", "study": ["x", "y"]}))
-    assert (first.study, second.study) == (("a-study",), ("x", "y"))
+    first, second = load_claims(write(tmp_path / "c.yaml", GOOD, GOOD | {"id": "b", "study": ["x", "my_study"]}))
+    assert (first.study, second.study) == (("a-study",), ("x", "my_study"))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def test_collect_sends_what_mlflow_lacks(spikeslab: Spikeslab, trained: Path) ->
     assert trials.mlflow_run_id.notna().all()
 
 
+def test_collect_from_a_server_that_does_not_answer_is_one_sentence(spikeslab: Spikeslab, folder: Path) -> None:
+    nowhere = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = spikeslab("collect", "gone", **nowhere)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: http://127.0.0.1:9: MLflow cannot be used")
+    assert not (folder / "results").exists()
+
+
 SEARCH = """\
 # Which latent dimension is best? (a study for tests)
 name: NAME

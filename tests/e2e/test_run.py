@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import pytest
 
 from harness.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
@@ -50,10 +51,17 @@ def test_overrides_change_the_study(spikeslab: Spikeslab, folder: Path, ray_clus
     assert set(trials.seed) == {7}
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence(spikeslab: Spikeslab, folder: Path) -> None:
-    done = spikeslab("run", "tiny.yaml", "--address", "127.0.0.1:1")
+@pytest.mark.parametrize("is_given", [True, False], ids=["--address", "RAY_ADDRESS"])
+def test_a_cluster_that_is_not_there_is_one_sentence(spikeslab: Spikeslab, folder: Path, is_given: bool) -> None:
+    nowhere = "127.0.0.1:1"
+    if is_given:
+        done = spikeslab("run", "tiny.yaml", "--address", nowhere)
+        assert done.stderr.startswith(f"error: --address {nowhere}: no Ray cluster answers there")
+    else:
+        done = spikeslab("run", "tiny.yaml", RAY_ADDRESS=nowhere)
+        assert done.stderr.startswith(f"error: RAY_ADDRESS={nowhere}: no Ray cluster answers there")
+        assert "or unset RAY_ADDRESS to use this machine" in done.stderr
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --address 127.0.0.1:1: no Ray cluster answers there")
     assert not (folder / "results").exists(), "nothing is written for a study that cannot run"
     assert done.stderr.count("\n") == 1
 

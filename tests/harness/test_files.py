@@ -113,7 +113,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from harness.files import locked
-with locked(Path(sys.argv[1]), wait=False, refusal="taken"):
+with locked(Path(sys.argv[1]), refusal="taken"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -137,11 +137,11 @@ def holder(path: Path, seconds: float) -> Iterator[subprocess.Popen[str]]:
 def test_a_lock_that_another_process_holds_is_refused_until_it_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "made" / ".lock"
     with holder(path, 60) as process:
-        with pytest.raises(InputError, match="wait for it"), locked(path, wait=False, refusal="wait for it"):
+        with pytest.raises(InputError, match="wait for it"), locked(path, refusal="wait for it"):
             raise AssertionError
         process.kill()
         process.wait()
-        with locked(path, wait=False, refusal="held still"):
+        with locked(path, refusal="held still"):
             pass
 
 
@@ -149,7 +149,7 @@ def test_a_waiting_process_gets_the_lock_when_its_holder_lets_go(tmp_path: Path)
     path = tmp_path / ".lock"
     with holder(path, 0.4) as process:
         started = time.monotonic()
-        with locked(path, wait=True, refusal="never"):
+        with locked(path):
             assert time.monotonic() - started > 0.2
             process.wait()
             assert process.returncode == 0
@@ -158,8 +158,8 @@ def test_a_waiting_process_gets_the_lock_when_its_holder_lets_go(tmp_path: Path)
 def test_a_lock_is_let_go_at_the_end_also_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), locked(path, wait=False, refusal="held still"):
+        with pytest.raises(ZeroDivisionError), locked(path, refusal="held still"):
             raise ZeroDivisionError
-    with locked(path, wait=False, refusal="held still"), pytest.raises(InputError, match="taken"):  # noqa: SIM117
-        with locked(path, wait=False, refusal="taken"):
+    with locked(path, refusal="held still"), pytest.raises(InputError, match="taken"):  # noqa: SIM117
+        with locked(path, refusal="taken"):
             pass

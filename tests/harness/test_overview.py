@@ -94,6 +94,24 @@ def test_the_estimate_counts_how_many_trials_run_at_once(tmp_path: Path, monkeyp
         assert results.plan()[-1] == expected
 
 
+@pytest.mark.parametrize(
+    ("resources", "estimate"),
+    [
+        ("{gpu: 0.5}", "Estimated time: 45 s on one GPU (2 trials at once)"),
+        ("{gpu: 0.02}", "Estimated time: 2 s on one GPU (50 trials at once)"),
+        ("{gpu: 1, cpu: 1}", "Estimated time: 1 min 30 s on one GPU (1 trials at once)"),
+        ("{gpu: auto}", "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."),
+    ],
+)
+def test_the_estimate_of_what_a_gpu_trains_is_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: str, estimate: str
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    results = Results(tmp_path, load(tmp_path, STUDY + f"resources: {resources}\n"))
+    results.end(results.trials[0])
+    assert results.plan()[-1] == estimate
+
+
 def test_a_plan_of_what_is_done_says_so(results: Results) -> None:
     for trial in results.trials:
         results.end(trial)
@@ -156,9 +174,16 @@ def test_a_status_counts_states_and_names_what_is_begun_or_went_wrong(results: R
     ]
 
 
+def test_what_another_study_has_stored_is_no_beginning_of_this_one(results: Results, tmp_path: Path) -> None:
+    other = Results(results.path, load(tmp_path, edit("name: demo", "name: other", STUDY)))
+    other.begin(other.trials[0], 3)
+    assert other.status()[2] == "begun 1"
+    assert results.status() == ["demo: not running", "state trials", f"waiting {len(results.trials)}"]
+
+
 def test_a_status_says_whether_the_study_runs_now(results: Results) -> None:
     assert results.status()[0] == "demo: not running"
-    with locked(results.folder / ".lock", wait=False, refusal=""):
+    with locked(results.folder / ".lock", refusal="held"):
         assert results.status()[0] == "demo: running now"
         assert results.plan()[0] == "demo on digits"  # which does not disturb it
     assert results.status()[0] == "demo: not running"

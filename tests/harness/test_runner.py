@@ -278,7 +278,7 @@ def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(run: Ru
     with pytest.raises(ValueError, match="as its file stands; run it first"):
         collect_study(other, tmp_path / "results")
     with (
-        locked(tmp_path / "results/small/.lock", wait=False, refusal=""),
+        locked(tmp_path / "results/small/.lock", refusal="held"),
         pytest.raises(ValueError, match="is being run by another process"),
     ):
         collect_study(make_study(), tmp_path / "results")
@@ -335,7 +335,7 @@ def test_a_study_that_runs_already_is_refused(run: Run, tmp_path: Path) -> None:
     from harness.files import locked
 
     with (
-        locked(tmp_path / "results/small/.lock", wait=False, refusal=""),
+        locked(tmp_path / "results/small/.lock", refusal="held"),
         pytest.raises(ValueError, match="is being run by another process"),
     ):
         run(make_study())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import InputError
 from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from models.settings import TrialSettings
 from tests.harness.small_studies import ALPHA, LATENTS, RANDOM, SEEDS, TPE, edit, load
@@ -124,6 +125,15 @@ def test_the_metrics_of_a_study_are_those_of_its_epochs_and_of_what_it_evaluates
 def test_metrics_of_validation_may_be_shown_where_images_are_held_out(tmp_path: Path) -> None:
     text = edit(SEEDS, "search: {metric: val/elbo}\n", edit("epochs: 2", "num_validation: 40"))
     assert load(tmp_path, text).metric == "val/elbo"
+
+
+def test_to_hold_out_no_image_is_not_to_hold_out(tmp_path: Path) -> None:
+    none = edit("epochs: 2", "epochs: 2\n  num_validation: 0")
+    assert load(tmp_path, none).metric == "test/loss"
+    with pytest.raises(InputError, match="val/elbo needs validation images"):
+        load(tmp_path, edit(SEEDS, "search: {metric: val/elbo}\n", none))
+    some = edit("epochs: 2", "epochs: 2\n  num_validation: {grid: [40, 0]}")
+    assert load(tmp_path, some).metric == "val/elbo"
 
 
 def test_the_largest_study_is_taken(tmp_path: Path) -> None:
