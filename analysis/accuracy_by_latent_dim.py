@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 
 from analysis.configurations import longest_of_each
-from analysis.drawing import draw_line, draw_reported, draw_trials, each_series, legend_beside, plural, scale_x
+from analysis.drawing import draw_reported, draw_series, each_series, legend_beside, plural, scale_x
 from analysis.reported_numbers import are_as_reported, load_curves
 from analysis.series import assign_series, finished_with, mean_over_seeds
 
@@ -86,10 +86,7 @@ def plot_accuracy_by_latent_dim(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_visible(False)
     for ax, (_, panel) in zip(axes.flat, panels, strict=False):
         for rows, look in each_series(panel):
-            if rows["individual"].any():
-                draw_trials(ax, "latent_dim", "mean", rows, look)
-            else:
-                draw_line(ax, "latent_dim", rows, look)
+            draw_series(ax, "latent_dim", rows, look)
         draw_reported(ax, "latent_dim", panel)
         scale_x(ax, panel["latent_dim"])
         ax.set_title(panel["title"].iloc[0], fontsize=10)

@@ -39,14 +39,13 @@ def say_winner(tables: Tables) -> str:
     best, two = confirmed.iloc[0], compare_best(confirmed)
     text = f"the winner, chosen on validation images, is {_describe(best)}, with test ELBO {_test(best)}."
     text += _say_ends(tables.trials, best)
-    if two.runner_up is None:
+    if two is None:
         return f"{text} No other configuration was confirmed."
     text += f" Runner-up: {_describe(confirmed.iloc[1])}, with test ELBO {_test(confirmed.iloc[1])}."
-    if two.difference is None or two.low is None or two.high is None:
+    if two.interval is None:
         return f"{text} They have {plural(two.num_seeds, 'seed')} in common, too few to tell whether they differ."
-    gain = with_interval(two.difference, two.low, two.high)
-    verdict = "they differ" if two.differs else "no sign that they differ"
-    return f"{text} Winner less runner-up, paired over {plural(two.num_seeds, 'seed')}: {gain}, so {verdict}."
+    gain = with_interval(*two.interval)
+    return f"{text} Winner less runner-up, paired over {plural(two.num_seeds, 'seed')}: {gain}, so {two.verdict}."
 
 
 def _say_ends(trials: pd.DataFrame, best: pd.Series) -> str:

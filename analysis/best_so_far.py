@@ -15,7 +15,6 @@ from analysis.objectives import final_values, goal_label, goals, require_search,
 from analysis.series import NothingToDrawError
 from analysis.style import sampler_label, sampler_look
 
-NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 KEYS = ["objective", "is_maximised", "sampler", "scheduler"]
 MANY_LINES = 3  # beyond, their bands are fainter
 

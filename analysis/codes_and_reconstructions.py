@@ -13,7 +13,6 @@ from analysis.pictures import SMALL, draw_code, draw_picture
 from analysis.style import model_colour
 from analysis.tables import Tables
 
-NEEDS: tuple[str, ...] = ()  # of the trials; what is drawn is in their exhibits
 MAX_LATENT_DIMS = 3
 MAX_IMAGES = 2
 # Left, bottom, width and height, as shares of a panel.

@@ -12,7 +12,6 @@ from analysis.intervals import mean_interval
 from analysis.series import NothingToDrawError, setting_label, varying_settings
 from analysis.style import ALPHA, QUIET, model_colour, model_label
 
-NEEDS = ()
 COMPARED = ("pixel_scaling", "initialisation", "gamma_link", "gamma_clamp", "sharpness_schedule")
 PANELS = {
     "test/elbo": "test ELBO (nats per image,\nhigher is better)",

@@ -11,7 +11,6 @@ from analysis.pictures import draw_pictures, name_columns, name_rows
 from analysis.series import NothingToDrawError
 from analysis.tables import Tables
 
-NEEDS: tuple[str, ...] = ()  # of the trials; what is drawn is in their exhibits
 MAX_LATENT_DIMS = 3
 MAX_ROWS = 12  # of pictures, of all trials together
 

@@ -9,15 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.series import NOT_SETTINGS, setting_label
+from analysis.series import setting_label, settings_of
 from analysis.style import model_label
 
 DEPENDS_ON_LENGTH = ("ramp",)  # schedules of the sharpness
-
-
-def settings_of(trials: pd.DataFrame) -> list[str]:
-    """The columns that hold settings; the seed is none."""
-    return [str(name) for name in trials.columns if "/" not in str(name) and name not in NOT_SETTINGS]
 
 
 def number_configurations(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> pd.Series:

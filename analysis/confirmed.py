@@ -15,15 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.configurations import number_configurations, settings_of, short_labels
+from analysis.configurations import number_configurations, short_labels
 from analysis.drawing import leave_out_the_far, legend_beside, plural
 from analysis.intervals import mean_interval
 from analysis.objectives import final_values, goal_label, goals, short_label
-from analysis.series import NothingToDrawError, varying_settings
+from analysis.series import NothingToDrawError, settings_of, varying_settings
 from analysis.style import QUIET, model_colour
 from analysis.wording import with_interval
 
-NEEDS: tuple[str, ...] = ()  # of the trials; those of the search have no test ELBO if they were stopped
 LABEL_WIDTH = 38  # characters
 MANY = 6  # configurations, whose labels are then smaller
 SHIFTS = {"validation": -0.14, "test": 0.14}  # of a row
@@ -35,20 +34,21 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """The two best configurations by rank, and by how much the first is better on test images.
+    """By how much the winner is better than the runner-up on test images.
 
-    difference, low, high: mean and 95% interval (Student t) of the winner's test ELBO less the runner-up's, paired
-    by seed, in nats per image; None where they have fewer than two seeds in common. differs: the interval leaves
-    out 0.
+    interval: mean, low and high end (95%, Student t) of the winner's test ELBO less the runner-up's, paired by seed, in
+    nats per image; None where they have fewer than two seeds in common.
     """
 
-    winner: str
-    runner_up: str | None
     num_seeds: int
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    differs: bool | None = None
+    interval: tuple[float, float, float] | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the interval leaves out 0, in words."""
+        assert self.interval is not None
+        _, low, high = self.interval
+        return "they differ" if low > 0 or high < 0 else "no sign that they differ"
 
 
 def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -103,19 +103,17 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     return frame.drop(columns=["configuration", "num_validation"]).sort_values("rank", ignore_index=True)
 
 
-def compare_best(confirmed: pd.DataFrame) -> Comparison:
-    """Do the two best by rank differ on test images? Takes the frame of `compute_confirmed`."""
-    best = confirmed.iloc[0]
+def compare_best(confirmed: pd.DataFrame) -> Comparison | None:
+    """Do the two best by rank differ on test images? Takes the frame of `compute_confirmed`; None if it has but one."""
     if len(confirmed) == 1:
-        return Comparison(best["label"], None, num_seeds=0)
-    second = confirmed.iloc[1]
+        return None
+    best, second = confirmed.iloc[0], confirmed.iloc[1]
     seeds = sorted(best["test_by_seed"].keys() & second["test_by_seed"].keys())
     pairs = pd.DataFrame({"by": 0, "gain": [best["test_by_seed"][s] - second["test_by_seed"][s] for s in seeds]})
-    labels = best["label"], second["label"]
     if len(seeds) < 2:
-        return Comparison(*labels, num_seeds=len(seeds))
+        return Comparison(len(seeds), None)
     mean, low, high = mean_interval(pairs, "gain", by=["by"])[["mean", "low", "high"]].iloc[0]
-    return Comparison(*labels, len(seeds), float(mean), float(low), float(high), differs=bool(low > 0 or high < 0))
+    return Comparison(len(seeds), (float(mean), float(low), float(high)))
 
 
 def plot_confirmed(frame: pd.DataFrame, ax: Axes) -> None:
@@ -153,13 +151,11 @@ def note(frame: pd.DataFrame) -> str:
     bars = "Bars: 95% interval (Student t) over seeds." if (frame["test_n"] > 1).any() else "One seed: no interval."
     text = f"{chosen}; then trained on all training images and measured on the test images. {bars}"
     two = compare_best(frame)
-    if two.difference is None or two.low is None or two.high is None:
+    if two is None or two.interval is None:
         return text
-    verdict = "they differ" if two.differs else "no sign that they differ"
-    gain = with_interval(two.difference, two.low, two.high)
     return (
-        f"{text} The winner's test ELBO less that of the second, in nats per image: {gain}, "
-        f"paired over {plural(two.num_seeds, 'seed')}: {verdict}."
+        f"{text} The winner's test ELBO less that of the second, in nats per image: {with_interval(*two.interval)}, "
+        f"paired over {plural(two.num_seeds, 'seed')}: {two.verdict}."
     )
 
 

@@ -22,7 +22,6 @@ from analysis.series import (
 )
 from analysis.style import SPARE_COLOURS, model_label
 
-NEEDS: tuple[str, ...] = ()  # of the trials; the losses are in the history
 # Where images are held out, each epoch is measured on them, and on the test images only the end of training.
 LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
 LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
@@ -41,7 +40,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
     losses["val/loss"] = losses["val/loss"].where(losses["test/loss"].isna())
     losses = losses.dropna(subset=list(LOSSES.values()), how="all")
-    rows = finished_with(trials, NEEDS)
+    rows = finished_with(trials, [])
     rows = longest_of_each(rows[rows["trial_id"].isin(losses["trial_id"])])
     if rows.empty:
         raise NothingToDrawError("no finished trial has a loss in the history")

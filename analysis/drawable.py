@@ -27,15 +27,15 @@ LEGEND_WIDTH = 3.0  # inches, of which every figure has room beside its panels
 
 @dataclass(frozen=True)
 class Drawable:
-    """One figure: named after the module that computes and plots it. `needs`: columns of the trials.
+    """One figure: named after the module that computes and plots it.
 
-    `shows`: the statuses of the trials in it. `note`: how to read it, from the frame; without one, how means
-    over seeds are read. It sees the trials of the search, or with `all_phases` also those trained again after it.
+    `shows`: the statuses of the trials in it. `needs`: columns of which each of them has a value. `note`: how to read
+    it, from the frame; without one, how means over seeds are read. It sees the trials of the search, or with
+    `all_phases` also those trained again after it.
     """
 
     name: str
     title: str
-    needs: Sequence[str]
     compute: Callable[[Tables], pd.DataFrame]
     plot: Callable[[pd.DataFrame, np.ndarray], None]
     shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda _: (1, 1)
@@ -43,6 +43,7 @@ class Drawable:
     shares: str = "xy"  # axes that the panels of a row have in common
     shows: Sequence[str] = ("finished",)
     note: Callable[[pd.DataFrame], str] | None = None
+    needs: Sequence[str] = ()
     all_phases: bool = False
 
 
@@ -74,7 +75,7 @@ def draw(
         figure = _compose(drawable, frame, notes)
         for file in files:
             _save(figure, file, drawable.title, " ".join(notes))
-    _write(numbers, partial(_write_numbers, frame))
+    write_file(numbers, partial(_write_numbers, frame))
     say(f"{drawable.name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
     return [*files, numbers]
 
@@ -117,10 +118,10 @@ def _save(figure: Figure, file: Path, title: str, text: str) -> None:
     kind = file.suffix[1:]
     about = {"Title": title, ABOUT[kind]: text}
     if kind == "png":
-        _write(file, partial(_save_pixels, figure, about))
+        write_file(file, partial(_save_pixels, figure, about))
     else:
         metadata = about | dict.fromkeys(["CreationDate", "Creator", "Producer"])
-        _write(file, lambda part: figure.savefig(part, format=kind, metadata=metadata))
+        write_file(file, lambda part: figure.savefig(part, format=kind, metadata=metadata))
 
 
 def _save_pixels(figure: Figure, about: Mapping[str, str], file: Path) -> None:
@@ -155,7 +156,7 @@ def _write_numbers(frame: pd.DataFrame, file: Path) -> None:
     write_csv(pa.Table.from_pandas(kept.astype(dict.fromkeys(texts, "str")), preserve_index=False), file)
 
 
-def _write(file: Path, write: Callable[[Path], object]) -> None:
+def write_file(file: Path, write: Callable[[Path], object]) -> None:
     """Write to a temporary name and rename, so that a reader never meets half a file."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:

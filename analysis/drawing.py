@@ -66,6 +66,14 @@ def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> Non
     ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
 
 
+def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
+    """A line with its band, or where the series is of lone trials a point for each."""
+    if rows["individual"].any():
+        draw_trials(ax, x, "mean", rows, look)
+    else:
+        draw_line(ax, x, rows, look)
+
+
 def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
     """One point per trial of a search in its model's colour: filled if finished, hollow if stopped early."""
     for model, of_model in rows.groupby("model"):

@@ -10,7 +10,6 @@ from analysis.series import NothingToDrawError
 from analysis.style import ALPHA, model_colour
 from analysis.tables import Tables
 
-NEEDS: tuple[str, ...] = ()  # of the trials; what is drawn is in their exhibits
 MAX_IMAGES = 3
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.configurations import longest_of_each
-from analysis.drawing import draw_line, draw_trials, each_series, leave_out_the_far, legend_beside, scale_x
+from analysis.drawing import draw_series, each_series, leave_out_the_far, legend_beside, scale_x
 from analysis.series import assign_series, finished_with, mean_over_seeds
 
 NEEDS = ("test/elbo",)
@@ -22,10 +22,8 @@ def plot_elbo_by_latent_dim(frame: pd.DataFrame, ax: Axes) -> None:
     only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
     shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
     for shift, (rows, look) in zip(shifts, each_series(frame), strict=True):
-        if rows["individual"].any():
-            draw_trials(ax, "latent_dim", "mean", rows, look)
-        else:
-            draw_line(ax, "latent_dim", rows.assign(latent_dim=rows["latent_dim"] + shift), look)
+        shifted = rows if rows["individual"].any() else rows.assign(latent_dim=rows["latent_dim"] + shift)
+        draw_series(ax, "latent_dim", shifted, look)
     if frame["individual"].any():
         leave_out_the_far(ax, "y", frame["mean"])
     scale_x(ax, frame["latent_dim"])

@@ -39,7 +39,6 @@ from analysis.tables import Tables, join_studies, of_search
 BEST_SO_FAR = Drawable(
     "best_so_far",
     "The best of the search by trained epochs",
-    best_so_far.NEEDS,
     lambda tables: best_so_far.compute_best_so_far(tables.trials, tables.history),
     best_so_far.plot_best_so_far,
     best_so_far.panel_shape,
@@ -51,41 +50,40 @@ FIGURES = (
     Drawable(
         "elbo_by_latent_dim",
         "Test ELBO by number of latent dimensions",
-        elbo_by_latent_dim.NEEDS,
         lambda tables: elbo_by_latent_dim.compute_elbo_by_latent_dim(tables.trials),
         lambda frame, axes: elbo_by_latent_dim.plot_elbo_by_latent_dim(frame, axes[0, 0]),
+        needs=elbo_by_latent_dim.NEEDS,
     ),
     Drawable(
         "relaxed_elbo_by_latent_dim",
         "The report's bound by number of latent dimensions (its Figure 1)",
-        relaxed_elbo_by_latent_dim.NEEDS,
         lambda tables: relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(tables.trials),
         lambda frame, axes: relaxed_elbo_by_latent_dim.plot_relaxed_elbo_by_latent_dim(frame, axes[0, 0]),
         note=relaxed_elbo_by_latent_dim.note,
+        needs=relaxed_elbo_by_latent_dim.NEEDS,
     ),
     Drawable(
         "accuracy_by_latent_dim",
         "Accuracy of classifiers on codes by number of latent dimensions (the report's Figure 2)",
-        accuracy_by_latent_dim.NEEDS,
         lambda tables: accuracy_by_latent_dim.compute_accuracy_by_latent_dim(tables.trials),
         accuracy_by_latent_dim.plot_accuracy_by_latent_dim,
         accuracy_by_latent_dim.panel_shape,
         (4.0, 3.1),
         shares="xy",
         note=accuracy_by_latent_dim.note,
+        needs=accuracy_by_latent_dim.NEEDS,
     ),
     Drawable(
         "rate_distortion",
         "Rate and distortion on test images after training",
-        rate_distortion.NEEDS,
         lambda tables: rate_distortion.compute_rate_distortion(tables.trials),
         lambda frame, axes: rate_distortion.plot_rate_distortion(frame, axes[0, 0]),
         note=rate_distortion.note,
+        needs=rate_distortion.NEEDS,
     ),
     Drawable(
         "convergence",
         "Loss by epoch, on training images and on unseen ones",
-        convergence.NEEDS,
         lambda tables: convergence.compute_convergence(tables.trials, tables.history),
         convergence.plot_convergence,
         convergence.panel_shape,
@@ -95,14 +93,13 @@ FIGURES = (
     Drawable(
         "sparsity_by_alpha",
         f"Non-zero code entries by the prior's {ALPHA}",
-        sparsity_by_alpha.NEEDS,
         lambda tables: sparsity_by_alpha.compute_sparsity_by_alpha(tables.trials),
         lambda frame, axes: sparsity_by_alpha.plot_sparsity_by_alpha(frame, axes[0, 0]),
+        needs=sparsity_by_alpha.NEEDS,
     ),
     Drawable(
         "compared_settings",
         "What each choice of setting reached",
-        compared_settings.NEEDS,
         lambda tables: compared_settings.compute_compared_settings(tables.trials),
         compared_settings.plot_compared_settings,
         compared_settings.panel_shape,
@@ -114,18 +111,17 @@ FIGURES = (
     Drawable(
         "training_cost",
         "What training costs (the report's section 4.3)",
-        training_cost.NEEDS,
         lambda tables: training_cost.compute_training_cost(tables.trials),
         training_cost.plot_training_cost,
         training_cost.panel_shape,
         (4.4, 3.8),
         shares="",
         note=training_cost.note,
+        needs=training_cost.NEEDS,
     ),
     Drawable(
         "optimisation_history",
         "What each trial of the search reached",
-        optimisation_history.NEEDS,
         lambda tables: optimisation_history.compute_optimisation_history(tables.trials, tables.history),
         optimisation_history.plot_optimisation_history,
         optimisation_history.panel_shape,
@@ -137,7 +133,6 @@ FIGURES = (
     Drawable(
         "hyperparameter_importance",
         "Which settings set the best trials of the search apart",
-        hyperparameter_importance.NEEDS,
         lambda tables: hyperparameter_importance.compute_hyperparameter_importance(tables.trials, tables.history),
         hyperparameter_importance.plot_hyperparameter_importance,
         hyperparameter_importance.panel_shape,
@@ -148,7 +143,6 @@ FIGURES = (
     Drawable(
         "parallel_coordinates",
         "The settings of the search's trials, and what they reached",
-        parallel_coordinates.NEEDS,
         lambda tables: parallel_coordinates.compute_parallel_coordinates(tables.trials, tables.history),
         lambda frame, axes: parallel_coordinates.plot_parallel_coordinates(frame, axes[0, 0]),
         panel_size=(8.0, 4.6),
@@ -158,7 +152,6 @@ FIGURES = (
     Drawable(
         "slices",
         "What the trials of the search reached, by each setting",
-        slices.NEEDS,
         lambda tables: slices.compute_slices(tables.trials, tables.history),
         slices.plot_slices,
         slices.panel_shape,
@@ -170,17 +163,16 @@ FIGURES = (
     Drawable(
         "elbo_by_training_length",
         "Test ELBO by number of training epochs",
-        elbo_by_training_length.NEEDS,
         lambda tables: elbo_by_training_length.compute_elbo_by_training_length(tables.trials, tables.history),
         elbo_by_training_length.plot_elbo_by_training_length,
         elbo_by_training_length.panel_shape,
         (6.0, 3.9),
         note=elbo_by_training_length.note,
+        needs=elbo_by_training_length.NEEDS,
     ),
     Drawable(
         "learning_rate_by_batch_size",
         "What each learning rate reached, by batch size",
-        learning_rate_by_batch_size.NEEDS,
         lambda tables: learning_rate_by_batch_size.compute_learning_rate_by_batch_size(tables.trials, tables.history),
         learning_rate_by_batch_size.plot_learning_rate_by_batch_size,
         learning_rate_by_batch_size.panel_shape,
@@ -192,7 +184,6 @@ FIGURES = (
     Drawable(
         "pareto_front",
         "What the study's objectives trade off",
-        pareto_front.NEEDS,
         lambda tables: pareto_front.compute_pareto_front(tables.trials, tables.history),
         pareto_front.plot_pareto_front,
         pareto_front.panel_shape,
@@ -203,7 +194,6 @@ FIGURES = (
     Drawable(
         "confirmed",
         "The best configurations, trained again to confirm them",
-        confirmed.NEEDS,
         lambda tables: confirmed.compute_confirmed(tables.trials, tables.history),
         lambda frame, axes: confirmed.plot_confirmed(frame, axes[0, 0]),
         panel_size=(7.0, 4.6),
@@ -213,7 +203,6 @@ FIGURES = (
     Drawable(
         "edited_codes",
         "Pictures when the largest entry of a code is edited (the report's Figure 3)",
-        edited_codes.NEEDS,
         edited_codes.compute_edited_codes,
         edited_codes.plot_edited_codes,
         edited_codes.panel_shape,
@@ -224,7 +213,6 @@ FIGURES = (
     Drawable(
         "codes_and_reconstructions",
         "Images, their codes, and the pictures decoded from them (the report's Figure 4)",
-        codes_and_reconstructions.NEEDS,
         codes_and_reconstructions.compute_codes_and_reconstructions,
         codes_and_reconstructions.plot_codes_and_reconstructions,
         codes_and_reconstructions.panel_shape,
@@ -235,7 +223,6 @@ FIGURES = (
     Drawable(
         "traversals",
         "Pictures as one latent at a time changes (the report's Figure 5)",
-        traversals.NEEDS,
         traversals.compute_traversals,
         traversals.plot_traversals,
         traversals.panel_shape,
@@ -246,7 +233,6 @@ FIGURES = (
     Drawable(
         "conditional_samples",
         "Samples that keep the largest entries of a code (the report's Figure 6)",
-        conditional_samples.NEEDS,
         conditional_samples.compute_conditional_samples,
         conditional_samples.plot_conditional_samples,
         conditional_samples.panel_shape,
@@ -257,7 +243,6 @@ FIGURES = (
     Drawable(
         "prior_samples",
         "Samples of the prior, and of the Gaussian that the report drew from",
-        prior_samples.NEEDS,
         prior_samples.compute_prior_samples,
         prior_samples.plot_prior_samples,
         prior_samples.panel_shape,

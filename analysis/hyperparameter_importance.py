@@ -23,7 +23,6 @@ from analysis.style import model_colour, model_label
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 MIN_TRIALS = 4
 ENOUGH_TRIALS = 20  # fewer say little: most of them lie where the sampler had come to look
 BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least

@@ -15,7 +15,6 @@ from analysis.drawing import plural
 from analysis.objectives import final_values, goal_label, goals
 from analysis.series import NothingToDrawError, spread, varying_settings
 
-NEEDS: tuple[str, ...] = ()  # of the trials: a cell without a value is shown as such
 MAX_PANELS = 6
 MAX_UPRIGHT_TICKS = 5
 PANEL_SIZE = (4.2, 3.5)  # inches

@@ -8,7 +8,6 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing import draw_searched, leave_out_the_far, legend_beside
 from analysis.objectives import goal_label, goals, running_best, searched_values
 
-NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 BEST_COLOUR = "#333333"
 
 

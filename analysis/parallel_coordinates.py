@@ -17,7 +17,6 @@ from analysis.searched_settings import list_searched_settings
 from analysis.series import setting_label
 from analysis.style import QUIET
 
-NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 BEST_SHARE, MAX_BEST = 0.1, 20
 COLOURS = {True: "viridis_r", False: "viridis"}  # by whether the goal is maximised: the best are dark
 TITLE_CHARACTERS = 95  # that fit side by side

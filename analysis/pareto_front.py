@@ -13,7 +13,6 @@ from analysis.objectives import final_values, goal_label, goals, short_label
 from analysis.rate_distortion import draw_equal_elbo_lines
 from analysis.series import NothingToDrawError, setting_label, varying_settings
 
-NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 TELLING = ("beta", "alpha", "latent_dim", "learning_rate")  # settings, the most telling first
 MAX_LABELS = 7
 FRONT = "#222222"

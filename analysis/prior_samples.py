@@ -10,7 +10,6 @@ from analysis.exhibits import RULE, choose_trials, shown_note
 from analysis.pictures import draw_pictures
 from analysis.tables import Tables
 
-NEEDS: tuple[str, ...] = ()  # of the trials; what is drawn is in their exhibits
 MAX_LATENT_DIMS = 3
 PER_ROW = 8
 

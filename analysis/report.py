@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from analysis.claims import Claim, Verdict, claims_frame, claims_table, judge_claims
 from analysis.configurations import longest_of_each
-from analysis.drawable import read_caption
+from analysis.drawable import read_caption, write_file
 from analysis.drawing import plural
 from analysis.figures import FIGURES, draw_studies
 from analysis.numbers import tabulate_numbers
@@ -96,7 +97,7 @@ def write_report(
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     paths = [folder / "report.md", folder / "report.html"]
     for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
-        _write_text(path, content)
+        write_file(path, partial(Path.write_text, data=content, encoding="utf-8"))
     return paths
 
 
@@ -104,7 +105,7 @@ def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
     judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
     counts = Counter(verdict.outcome for verdict in judged)
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("supported", "not supported", "inconclusive"))
-    _write_text(folder / "claims.csv", claims_frame(verdicts).to_csv(index=False))
+    write_file(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
     absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
     return [
         "## The report's claims at a glance",
@@ -185,9 +186,3 @@ def _as_html(text: str, folder: Path) -> str:
 
 def _embed(file: Path, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

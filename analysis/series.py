@@ -42,6 +42,11 @@ def finished_with(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return rows
 
 
+def settings_of(trials: pd.DataFrame) -> list[str]:
+    """The columns that hold settings; the seed is none."""
+    return [str(name) for name in trials.columns if "/" not in str(name) and name not in NOT_SETTINGS]
+
+
 def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> list[str]:
     """Settings in which trials differ. That only some models have a setting is no difference in it."""
 
@@ -49,8 +54,7 @@ def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) 
         is_null = trials[column].isna().groupby(trials["model"])
         return trials[column].nunique() > 1 or bool((is_null.nunique() > 1).any())
 
-    settings = [str(name) for name in trials.columns if "/" not in str(name) and name not in NOT_SETTINGS]
-    return [name for name in settings if name not in apart_from and varies(name)]
+    return [name for name in settings_of(trials) if name not in apart_from and varies(name)]
 
 
 def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from analysis.objectives import goal_label, goals, searched_values
 from analysis.searched_settings import list_searched_settings, prefers_log
 from analysis.series import setting_label
 
-NEEDS: tuple[str, ...] = ()  # of the trials; most objectives are in the history
 MAX_COLUMNS = 4
 MAX_LEVELS = 6  # of a number, with a tick at each
 MAX_LEVEL_LENGTH = 16

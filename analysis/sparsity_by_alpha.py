@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from analysis.configurations import longest_of_each
-from analysis.drawing import count_label, draw_line, draw_trials, each_series, legend_beside
+from analysis.drawing import PLAIN_NUMBER, count_label, draw_line, draw_trials, each_series, legend_beside
 from analysis.series import MAX_SERIES, assign_series, finished_with, mean_over_seeds, spread
 from analysis.style import ALPHA, MARKERS, QUIET, tint
 
@@ -64,7 +64,7 @@ def _scale(ax: Axes, alpha: pd.Series, log_floor: float | None) -> None:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_minor_formatter(NullFormatter())
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_major_formatter(PLAIN_NUMBER)
     if len(alphas) <= 8:
         ax.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas])
         ax.xaxis.set_minor_locator(NullLocator())

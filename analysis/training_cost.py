@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.configurations import longest_of_each
-from analysis.drawing import draw_line, draw_trials, each_series, legend_beside, scale_x
+from analysis.drawing import draw_series, each_series, legend_beside, scale_x
 from analysis.reported_numbers import SECONDS_PER_EPOCH, are_as_reported
 from analysis.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
 from analysis.style import QUIET
@@ -44,10 +44,7 @@ def plot_training_cost(frame: pd.DataFrame, axes: np.ndarray) -> None:
     for ax, (name, title) in zip(axes[0], PANELS.items(), strict=True):
         panel = frame[frame["panel"] == name]
         for rows, look in each_series(panel):
-            if rows["individual"].any():
-                draw_trials(ax, "latent_dim", "mean", rows, look)
-            else:
-                draw_line(ax, "latent_dim", rows, look)
+            draw_series(ax, "latent_dim", rows, look)
         scale_x(ax, frame["latent_dim"])
         ax.set_xlabel("latent dimensions")
         ax.set_ylabel(title)

@@ -11,7 +11,6 @@ from analysis.series import NothingToDrawError
 from analysis.style import model_colour
 from analysis.tables import Tables
 
-NEEDS: tuple[str, ...] = ()  # of the trials; what is drawn is in their exhibits
 MAX_LATENT_DIMS = 3
 
 

@@ -83,13 +83,12 @@ def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:
 def _compare(ranked: pd.DataFrame) -> str:
     """Whether the two best differ, as far as that can be said."""
     two = compare_best(ranked)
-    if two.runner_up is None:
+    if two is None:
         return "There is no other configuration."
-    if two.difference is None or two.low is None or two.high is None:
+    if two.interval is None:
         return f"They have {plural(two.num_seeds, 'seed')} in common: too few to say whether they differ."
-    verdict = "they differ" if two.differs else "no sign that they differ"
-    gain = with_interval(two.difference, two.low, two.high)
-    return f"Test ELBO of the winner less the runner-up's, with 95% interval, paired by seed: {gain}: {verdict}."
+    gain = with_interval(*two.interval)
+    return f"Test ELBO of the winner less the runner-up's, with 95% interval, paired by seed: {gain}: {two.verdict}."
 
 
 def _format_settings(best: Mapping[Any, Any]) -> str:

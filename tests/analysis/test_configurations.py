@@ -5,10 +5,10 @@ import pytest
 from analysis.configurations import (
     longest_of_each,
     number_configurations,
-    settings_of,
     short_labels,
     short_value,
 )
+from analysis.series import settings_of
 from tests.analysis.synthetic import SyntheticStudy
 
 

@@ -157,7 +157,7 @@ def test_a_winner_that_is_not_confirmed_yet_stays_the_winner(study: SyntheticStu
     assert list(frame["latent_dim"]) == [8, 16, 32]
     assert list(frame["test_n"]) == [0, 3, 3]
     assert frame["test_by_seed"][0] == {}
-    assert compare_best(frame).difference is None
+    assert compare_best(frame) == Comparison(num_seeds=0, interval=None)
 
 
 def test_a_configuration_that_no_validation_images_saw_comes_last_without_a_rank(study: SyntheticStudy) -> None:
@@ -171,13 +171,13 @@ def test_a_configuration_that_no_validation_images_saw_comes_last_without_a_rank
 
 def test_the_two_best_are_compared_by_pairs_of_seeds(study: SyntheticStudy) -> None:
     # The differences by seed are -9, -8 and -7: mean -8, standard deviation 1.
-    comparison = compare_best(compute(study))
+    frame = compute(study)
+    assert list(frame["label"][:2]) == [f"VSC, α = 0.2, latent dimension = {dim}" for dim in (8, 16)]
+    comparison = compare_best(frame)
+    assert comparison is not None
     half = T_2 / np.sqrt(3)
-    assert comparison.winner == "VSC, α = 0.2, latent dimension = 8"
-    assert comparison.runner_up == "VSC, α = 0.2, latent dimension = 16"
-    assert (comparison.difference, comparison.num_seeds, comparison.differs) == (-8, 3, True)
-    assert comparison.low == pytest.approx(-8 - half, abs=1e-5)
-    assert comparison.high == pytest.approx(-8 + half, abs=1e-5)
+    assert (comparison.num_seeds, comparison.verdict) == (3, "they differ")
+    assert comparison.interval == pytest.approx((-8, -8 - half, -8 + half), abs=1e-5)
 
 
 def test_an_interval_that_holds_zero_is_no_difference(study: SyntheticStudy) -> None:
@@ -186,21 +186,21 @@ def test_an_interval_that_holds_zero_is_no_difference(study: SyntheticStudy) -> 
         if row["phase"] == "confirm" and row["latent_dim"] == 16:
             row["test/elbo"] = next(values)
     comparison = compare_best(compute(study))
-    assert comparison.difference == pytest.approx((1 - 1 + 0.5) / 3)
-    assert comparison.differs is False
+    assert comparison is not None
+    assert comparison.interval is not None
+    assert comparison.interval[0] == pytest.approx((1 - 1 + 0.5) / 3)
+    assert comparison.verdict == "no sign that they differ"
 
 
 def test_fewer_than_two_seeds_in_common_say_nothing(study: SyntheticStudy) -> None:
     for row in study.trials:
         if row["phase"] == "confirm" and row["latent_dim"] == 16 and row["seed"] > 0:
             row["status"] = "running"
-    comparison = compare_best(compute(study))
-    assert (comparison.num_seeds, comparison.difference, comparison.differs) == (1, None, None)
+    assert compare_best(compute(study)) == Comparison(num_seeds=1, interval=None)
 
 
 def test_a_single_configuration_has_no_runner_up(study: SyntheticStudy) -> None:
-    comparison = compare_best(compute(study).head(1))
-    assert comparison == Comparison("VSC, α = 0.2, latent dimension = 8", None, num_seeds=0)
+    assert compare_best(compute(study).head(1)) is None
 
 
 def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy, make_axes: MakeAxes) -> None:

@@ -166,7 +166,7 @@ def test_only_the_figure_of_all_phases_sees_the_trials_that_confirm(
             seen[name] = tables
             raise NothingToDrawError("it only looks")
 
-        return Drawable(name, "", (), compute, lambda *_: None, all_phases=all_phases)
+        return Drawable(name, "", compute, lambda *_: None, all_phases=all_phases)
 
     monkeypatch.setattr(figures, "FIGURES", [make("search", all_phases=False), make("all", all_phases=True)])
     draw_figures(confirmed_search().tables(), tmp_path)
