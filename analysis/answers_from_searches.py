@@ -40,7 +40,7 @@ def say_winner(tables: Tables) -> str:
     text = f"the winner, chosen on validation images, is {_describe(best)}, with test ELBO {_test(best)}."
     text += _say_ends(tables.trials, best)
     if two is None:
-        return f"{text} No other configuration was confirmed."
+        return f"{text} No other configuration was confirmed and could be ranked."
     text += f" Runner-up: {_describe(confirmed.iloc[1])}, with test ELBO {_test(confirmed.iloc[1])}."
     if two.interval is None:
         return f"{text} They have {plural(two.num_seeds, 'seed')} in common, too few to tell whether they differ."

@@ -16,7 +16,7 @@ COMPARED = ("pixel_scaling", "initialisation", "gamma_link", "gamma_clamp", "sha
 PANELS = {
     "test/elbo": "test ELBO (nats per image,\nhigher is better)",
     "test/elbo_relaxed": "relaxed test ELBO (nats per image,\nhigher is better)",
-    "test/reconstruction_error": "relative reconstruction error\n(0 to 1, lower is better)",
+    "test/reconstruction_error": "relative reconstruction error\n(0 perfect, 1 as good as black)",
 }
 
 

@@ -1,8 +1,8 @@
 """From which epoch on is a loss as low as training gets it, within a tolerance?
 
-The losses of single epochs carry noise (about 0.3 nats per image), so levels are means of a tenth of the epochs, at
-least TAIL of them, and entry is judged on a running median, which a lone spike does not move and which, unlike a
-running mean, keeps a falling curve where it is. Three shapes are told apart:
+The losses of single epochs carry noise (about 0.3 nats per image) and now and then a spike, so all is judged on a
+running median, which a lone spike does not move and which, unlike a running mean, keeps a falling curve where it is.
+Levels are its means over a tenth of the epochs, at least TAIL of them. Three shapes are told apart:
 
 - flat at the end: the plateau is the mean of the last tenth;
 - risen again by more than half the tolerance, through overfitting: the plateau is the lowest mean of a tenth, and
@@ -40,22 +40,24 @@ def epoch_of_plateau(losses: Sequence[float] | np.ndarray, within: float = 1.0) 
     if len(curve) < MIN_EPOCHS or not np.isfinite(curve).all():
         return None
     width = max(TAIL, len(curve) // 10)
-    levels = sliding_window_view(curve, width).mean(axis=1)
+    smooth = _running_median(curve)
+    levels = sliding_window_view(smooth, width).mean(axis=1)
     best, last = int(levels.argmin()), len(levels) - 1
     rises_again = levels[last] > levels[best] + within / 2
     if not rises_again:
         best = last
     until = best + width  # epochs that count
-    above = np.flatnonzero(_running_median(curve[:until]) > levels[best] + within)
+    above = np.flatnonzero(smooth[:until] > levels[best] + within)
     entry = int(above[-1]) + 2 if len(above) else 1
     is_known = entry <= until and (rises_again or entry <= (len(curve) + 1) // 2)
     return entry if is_known else None
 
 
 def _running_median(curve: np.ndarray) -> np.ndarray:
-    """Medians of centred windows, narrower towards the ends so that they stay centred."""
+    """Medians of centred windows, narrower towards the start, where a curve falls; at the end it is mirrored."""
+    mirrored = np.append(curve, curve[-2 : -2 - HALF_WINDOW : -1])
     medians = curve.copy()
     for half in range(1, HALF_WINDOW + 1):
-        windows = sliding_window_view(curve, 2 * half + 1)
-        medians[half:-half] = np.median(windows, axis=1)
+        windows = sliding_window_view(mirrored, 2 * half + 1)
+        medians[half:] = np.median(windows, axis=1)[: len(curve) - half]
     return medians

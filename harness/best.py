@@ -75,8 +75,8 @@ def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:
             with_interval(*(row[f"{of}_{name}"] for name in ("mean", "low", "high"))) for of in ("validation", "test")
         )
         seeds = plural(int(row["test_n"]), "seed")
-        lines.append(Text(f"{place:>9}  {row['label']}"))
-        lines.append(Text(f"{'':>9}  {study.metric} {chosen}, test ELBO {worth} nats per image, {seeds}"))
+        lines.append(Text(f"{place if row['rank'] > 0 else 'not ranked':>10}  {row['label']}"))
+        lines.append(Text(f"{'':>10}  {study.metric} {chosen}, test ELBO {worth} nats per image, {seeds}"))
     return lines
 
 
@@ -84,7 +84,7 @@ def _compare(ranked: pd.DataFrame) -> str:
     """Whether the two best differ, as far as that can be said."""
     two = compare_best(ranked)
     if two is None:
-        return "There is no other configuration."
+        return "There is no other configuration that could be ranked."
     if two.interval is None:
         return f"They have {plural(two.num_seeds, 'seed')} in common: too few to say whether they differ."
     gain = with_interval(*two.interval)

@@ -42,7 +42,8 @@ def compute_bound(
 ) -> Bound:
     """The bound of these images.
 
-    sharpness: of relaxed samples; None for hard ones, which give the true bound.
+    sharpness: of relaxed samples; None for hard ones, which give the true bound. Relaxed ones give no bound: through
+    a gate that is nearly closed a latent leaks, for which the rate does not pay.
     num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)
@@ -94,7 +95,7 @@ def compute_sparsity(
     hoyer: Hoyer's measure of the hard samples, each latent first divided by its standard deviation over images, 0
     for dense and 1 for one-hot or empty codes (Hurley and Rickard, 2009; normalised as in Mathieu et al., 2019,
     equation 9); absent where there is one latent only. active_units: number of latents whose posterior mean
-    varies by more than 0.01 over images.
+    has a variance above 0.01 over images.
     """
     gammas, means, codes = [], [], []
     with single_thread(), evaluating(model):

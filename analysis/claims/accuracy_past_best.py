@@ -19,8 +19,7 @@ LEVEL_WITHIN = 1.0  # points
 class AccuracyPastBest(Quantity):
     """The VSC's accuracy less the VAE's, paired by seed (percentage points).
 
-    A part for each latent dimension beyond the one where the VAE's accuracy levels off (`find_level`), or, where none
-    lies beyond, for the largest.
+    A part for each latent dimension beyond the one where the VAE's accuracy levels off (`find_level`).
     less_under: the same under another probe, at the same latent dimensions, is taken away: what is left is what the
     first probe adds to the claim. alpha: of the VSC, the first of these that the study has.
     """
@@ -38,10 +37,7 @@ class AccuracyPastBest(Quantity):
         if self.less_under is not None:
             others = [own.at(vae.dims) for own in trace_both(tables, self.less_under, self.alpha)]
             notes.append(self.less_under.say_dead(tables.trials, vae, vsc))
-        return [
-            self._measure_at(dim, (vae, vsc), others, join_parts(notes))
-            for dim in vae.dims[start + 1 :] or vae.dims[-1:]
-        ]
+        return [self._measure_at(dim, (vae, vsc), others, join_parts(notes)) for dim in vae.dims[start + 1 :]]
 
     def _measure_at(self, dim: int, both: Sequence[Curve], others: Sequence[Curve] | None, note: str) -> Sample:
         vae, vsc = (own.at([dim]) for own in both)
@@ -69,9 +65,15 @@ def find_level(vae: Curve) -> int:
 
     Not of the best itself: where the accuracy hardly changes, which one that is would be chance, and what lies beyond
     would be below it by chance alone.
+
+    Raises:
+        UndecidableError: that is the largest, and nothing lies beyond.
     """
     means = mean_of_rows(vae.values.T)
-    return int((means >= np.nanmax(means) - LEVEL_WITHIN).argmax())
+    level = int((means >= np.nanmax(means) - LEVEL_WITHIN).argmax())
+    if level == len(vae.dims) - 1:
+        raise UndecidableError(f"the VAE's accuracy levels off at {vae.dims[-1]}, the largest latent dimension")
+    return level
 
 
 def trace_both(tables: Tables, probe: Probe, alphas: Sequence[float]) -> tuple[Curve, Curve]:

@@ -136,6 +136,9 @@ def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
     Where the best of several is chosen by the numbers that it is then judged by, it looks better than it is: part of
     why it was the best is chance. The other seeds' chance is not this seed's, so what it has there is unbiased. A lone
     seed has no others and is judged by its own: too few for a verdict anyway.
+
+    As each seed helps to choose for the others, what they have is correlated where the curve is flat: there an interval
+    of nominal 95% covers 93% with 3 seeds and 5 latent dimensions, 91% with 5 seeds, 85% with 10 seeds and 25.
     """
     is_there = ~np.isnan(values)
     total, num = np.where(is_there, values, 0.0), is_there.astype(int)

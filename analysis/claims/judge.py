@@ -64,11 +64,11 @@ class Verdict:
     def deciding(self) -> Part | None:
         """The part to show, of those with the verdict's outcome.
 
-        Of a supported claim, which holds in every part, the one where it holds by least; else the one that is most
-        surely against it.
+        Of a supported claim, which holds in every part, the one where it holds by least (by least surely, where parts
+        are of different units); else the one that is most surely against it.
         """
         alike = [part for part in self.parts if part.outcome == self.outcome]
-        if self.outcome == "supported":
+        if self.outcome == "supported" and len({part.unit for part in alike}) == 1:
             return min(alike, key=lambda part: abs(part.mean - self.claim.threshold))
         return min(alike, key=lambda part: float("inf") if math.isnan(part.margin) else part.margin, default=None)
 

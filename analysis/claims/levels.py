@@ -78,7 +78,10 @@ class SettingDifference(Quantity):
 
 
 class SecondsPerEpoch(Quantity):
-    """Seconds of training per epoch on one kind of device: a part for each model, alpha and latent dimension."""
+    """Seconds of training per epoch on one kind of device: a part for each model, alpha and latent dimension.
+
+    Of trials that were trained as one stack, each one's share of it.
+    """
 
     device: Literal["cpu", "gpu"]
 

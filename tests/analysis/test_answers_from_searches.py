@@ -66,7 +66,7 @@ def test_a_winner_near_an_end_of_what_was_tried_is_told() -> None:
 def test_a_lone_winner_has_no_runner_up() -> None:
     study = search()
     study.trials = study.trials[:4]
-    assert say_winner(study.tables()).endswith("No other configuration was confirmed.")
+    assert say_winner(study.tables()).endswith("No other configuration was confirmed and could be ranked.")
 
 
 def test_the_winners_learning_rate_is_told() -> None:

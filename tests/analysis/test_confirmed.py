@@ -203,6 +203,15 @@ def test_a_single_configuration_has_no_runner_up(study: SyntheticStudy) -> None:
     assert compare_best(compute(study).head(1)) is None
 
 
+def test_nor_is_what_was_lost_with_one_seed_a_runner_up(study: SyntheticStudy) -> None:
+    for row in study.trials:
+        if (row["phase"], row["seed"]) == ("select", 1) and row["latent_dim"] != 8:
+            row["status"] = "diverged"
+    frame = compute(study)
+    assert frame["rank"].isna().tolist() == [False, True, True]
+    assert compare_best(frame) is None
+
+
 def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = draw(study, make_axes)
     names = [" ".join(label.get_text().split()) for label in ax.get_yticklabels()]

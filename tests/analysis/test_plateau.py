@@ -41,6 +41,18 @@ def test_a_lone_spike_is_not_a_departure_from_the_plateau() -> None:
     assert epoch_of_plateau([120, 110, *FLAT[:10], 108.0, *FLAT]) == 3
 
 
+@pytest.mark.parametrize("height", [1.2, 5.0])
+@pytest.mark.parametrize("place", [-1, -2, -6])
+def test_nor_does_one_at_the_end_make_or_unmake_a_plateau(place: int, height: float) -> None:
+    for curve, expected in ((np.full(100, 100.0), 1), (np.linspace(110, 100, 40), None)):
+        curve[place] += height
+        assert epoch_of_plateau(curve) == expected
+
+
+def test_what_rises_from_its_first_epochs_on_was_at_its_best_there() -> None:
+    assert epoch_of_plateau([100, 99.5, 99.4, 99.6, 99.9, 100.3, 100.8, 101.2, 101.7, 102.2, 102.6]) == 1
+
+
 def test_a_lasting_departure_is_one() -> None:
     assert epoch_of_plateau([120, 110, *FLAT[:5], *[103.0] * 4, *FLAT]) == 12
 
