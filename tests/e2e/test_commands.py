@@ -107,7 +107,7 @@ evaluate: [elbo]
 """
 
 
-def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Path) -> None:
+def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
     for name, sampler in (("first", "random"), ("second", "quasirandom")):
         text = SEARCH.replace("NAME", name).replace("SAMPLER", sampler)
         (folder / f"{name}.yaml").write_text(text + "confirm: {top: 2, seeds: [0, 1]}\n")
@@ -115,7 +115,7 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     assert (early.returncode, early.stderr.count("\n")) == (2, 1)
     assert "trials.parquet does not exist" in early.stderr
     for name in ("first", "second"):
-        assert spikeslab("run", f"{name}.yaml").returncode == 0
+        assert spikeslab("run", f"{name}.yaml", "--address", ray_cluster).returncode == 0
 
     found = spikeslab("best", "first")
     assert found.returncode == 0, found.stderr
