@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from analysis.configurations import longest_of_each
 from analysis.drawing import plural
@@ -69,7 +70,7 @@ def note(frame: pd.DataFrame) -> str:
     """How the figure is read."""
     num = int(frame["num_trials"].max())
     return (
-        f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration; nothing is averaged else."
+        f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration; nothing else is averaged."
     )
 
 
@@ -90,4 +91,5 @@ def plot_compared_settings(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_xlabel(PANELS[str(panel)])
         ax.set_yticks(range(len(labels)), labels)
         ax.set_ylim(len(labels) - 0.5, -0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", color="#eeeeee")

@@ -14,6 +14,9 @@ START, END = "<!-- claims: python -m tests.readme_claims -->\n", "<!-- end of cl
 OF_FASHION = "-fashion"
 AT_200 = "VSC, α = 0.01 at latent dimension 200"  # noqa: RUF001  (a Greek letter, meant as one)
 
+AT_24 = "VSC, α = 0.2 at latent dimension 24"  # noqa: RUF001
+UNGUARDED = ("sigmoid, no clamp: finite", "the report's link, no clamp: diverged")
+
 
 def judge_published() -> list[Verdict]:
     """The claims, as the published tables have them."""
@@ -45,7 +48,9 @@ def make_summary(verdicts: Sequence[Verdict]) -> str:
         "vsc-accuracy-grows",
     } <= supported
     assert not {beats, f"{beats}-mlp", f"{beats}-mlp-z", "true-bound-has-an-optimum", "codes-are-sparse"} & supported
+    assert "unguarded-gamma-diverges" not in supported
     half = AT_200.replace("0.01", "0.5")
+    of_sigmoid, of_reported = (f"{AT_24}, {end}" for end in UNGUARDED)
     lines = [
         "The report's training curves are reproduced: after its 11 epochs the test loss is within 1% of its own at 24 "
         "and 200 latent dimensions, for each model (a test holds the tables to that).",
@@ -62,6 +67,9 @@ def make_summary(verdicts: Sequence[Verdict]) -> str:
         f"{part('codes-are-sparse', AT_200)} at 200.",
         "Training stopped too early: beyond epoch 11 the loss still falls by "
         f"{part('twenty-thousand-iterations-are-too-few', AT_200)} with alpha 0.01.",
+        "A sigmoid is no guard, a clamp is: without one, "
+        f"{part('unguarded-gamma-diverges', of_sigmoid)} with a sigmoid stay finite, and "
+        f"{part('unguarded-gamma-diverges', of_reported)} with the report's link diverge.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
