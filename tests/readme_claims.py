@@ -84,18 +84,18 @@ def make_table(verdicts: Sequence[Verdict]) -> str:
             named = f"**{claim.claim}** {claim.variant}".strip() if claim.claim != said else claim.variant
             rows[claim.id], said = [named, "", ""], claim.claim
         rows[claim.id][2 if OF_FASHION in verdict.study else 1] = _say(verdict)
-    head = ["claim, and how it is measured", "MNIST, or digits where only a `-quick` study ran", "Fashion-MNIST"]
+    head = ["claim, and how it is measured", "MNIST", "Fashion-MNIST"]
     return markdown_table(head, list(rows.values()))
 
 
 def _say(verdict: Verdict) -> str:
     if verdict.is_of_missing_study:
         return "not run"
-    of_digits = " (digits)" if verdict.study.endswith("-quick") else ""
+    assert not verdict.study.endswith("-quick")  # of digits
     part = verdict.deciding
     if part is None or part.mean != part.mean:  # no number
-        return f"{say_outcome(verdict)}: {verdict.reason}{of_digits}"
-    return f"{say_outcome(verdict)}: {say_part(part)}, {part.name}{count_parts(verdict)}{of_digits}"
+        return f"{say_outcome(verdict)}: {verdict.reason}"
+    return f"{say_outcome(verdict)}: {say_part(part)}, {part.name}{count_parts(verdict)}"
 
 
 def replace_section(text: str) -> str:
