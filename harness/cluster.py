@@ -20,18 +20,19 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
     """
     import ray
 
+    wanted = address or os.environ.get("RAY_ADDRESS") or None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own, which the user can do nothing about
         try:
             ray.init(
-                address=address or os.environ.get("RAY_ADDRESS"),
+                address=wanted,
                 num_cpus=num_cpus,
-                include_dashboard=None if address else False,
+                include_dashboard=None if wanted else False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            if address is None and "RAY_ADDRESS" not in os.environ:
+            if wanted is None:
                 raise
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise _refuse(address, f"Ray cannot connect ({reason})") from None

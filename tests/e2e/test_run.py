@@ -44,7 +44,7 @@ def test_run_tells_of_failed_trials_by_its_exit_status(spikeslab: Spikeslab, fol
 
 
 def test_overrides_change_the_study(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
-    done = spikeslab("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[7]", "--address", ray_cluster)
+    done = spikeslab("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[7]", RAY_ADDRESS=ray_cluster)
     assert done.returncode == 0, done.stderr
     trials = pd.read_parquet(folder / "results" / "tiny" / "trials.parquet")
     assert set(trials.epochs) == {1}
