@@ -215,6 +215,11 @@ class TrialFolder:
         """Epochs that a later run need not train again."""
         return len(self.read_history())
 
+    def count_own_epochs(self) -> int:
+        """The same, where this study stored them itself; 0 where the trial goes on from what another has stored."""
+        state, epochs = self.find_state()
+        return len(epochs) if state is not None and state.parent == self.path else 0
+
     def read_history(self) -> list[Row]:
         """The stored epochs that this trial can go on from."""
         return self.find_state()[1]

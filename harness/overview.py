@@ -96,9 +96,7 @@ class _State:
         self.result: Result | None = place.read_result()
         self.is_open = is_open(study, trial, self.result)
         self.epochs_left = 0  # to be trained for this trial
-        stored, epochs = place.find_state() if self.is_open else (None, [])
-        # What another study has stored of it is no beginning of this one.
-        self.num_stored = len(epochs) if stored is not None and stored.parent == place.path else 0
+        self.num_stored = place.count_own_epochs() if self.is_open else 0
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 

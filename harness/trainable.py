@@ -41,9 +41,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _start(self, config: dict[str, Any]) -> Generator[Row]:
         self._is_searching = config["trial"].phase == "search"
-        own = TrialFolder(self._study_folder, config["trial"])
-        state, epochs = own.find_state()
-        self._num_judged = len(epochs) if state is not None and state.parent == own.path else 0
+        self._num_judged = TrialFolder(self._study_folder, config["trial"]).count_own_epochs()
         if self._engines is not None:
             return train_fused(self._engines, config["trial"])
         # Here and not above: the driver, which imports this file too, then does without torch.

@@ -15,9 +15,9 @@ import pytest
 import ray
 
 from harness.datasets import load_dataset
-from harness.ledger import TrialFolder
+from harness.ledger import Row, Trial, TrialFolder
 from harness.mlflow_store import MlflowStore
-from harness.runner import Outcome
+from harness.runner import Outcome, StudyRun
 from harness.search import plan_trials
 from harness.study import Study
 
@@ -101,6 +101,28 @@ def test_asha_stops_single_members(run: Run, tmp_path: Path) -> None:
     assert (trials[trials.status == "finished"].epochs_trained == 9).all()
     assert history.groupby("trial_id").epoch.apply(lambda e: list(e) == list(range(1, len(e) + 1))).all()
     assert stopped.learning_rate.median() < trials[trials.status == "finished"].learning_rate.median()
+
+
+def test_what_was_trained_when_the_user_stopped_is_stored(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_row = StudyRun.add_row
+
+    def stop_once_all_have_reported(self: StudyRun, trial: Trial, row: Row) -> None:
+        add_row(self, trial, row)
+        if len(self.results) == 6 and all(result.history for result in self.results.values()):
+            self.request_stop()
+
+    monkeypatch.setattr(StudyRun, "add_row", stop_once_all_have_reported)
+    defaults = {"hidden": [64], "batch_size": 16, "epochs": 4000, "learning_rate": 1e-3}
+    study = make_study(defaults=defaults, checkpoint_every=4000)  # none of the checkpoints is due
+    outcome, _ = run(study)
+    assert outcome.interrupted
+    trials, _ = read(tmp_path / "results" / "small")
+    trained = dict(zip(trials.trial_id, trials.epochs_trained, strict=True))
+    for trial in plan_trials(study, load_dataset("digits")):
+        stored = TrialFolder(tmp_path / "results" / "small", trial).count_stored_epochs()
+        assert stored >= trained[trial.trial_id] > 0
 
 
 @pytest.mark.timeout(120)
