@@ -70,12 +70,17 @@ class Engine:
         capacity: int,
         latent_dim: int,
         is_in_step: bool = False,
+        is_batched: bool | None = None,
     ) -> None:
         """capacity: trials at once. latent_dim: the most that one can have.
 
         is_in_step: whether an epoch begins only when every trial's process has asked for it, so that a scheduler stops
         a trial before it is trained further.
+
+        is_batched: whether stacks mix trials of different widths, padded, as pays where their steps are taken together;
+        by default on a GPU. Else those of a stack are alike, and each has, to the bit, the numbers that it has alone.
         """
+        self._is_batched = device != "cpu" if is_batched is None else is_batched
         self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
         self._device, self._capacity, self._latent_dim, self._is_in_step = device, capacity, latent_dim, is_in_step
         self._changed = threading.Condition()
@@ -228,11 +233,15 @@ class Engine:
         return self._images[num_validation]
 
     def _find_group(self, run: TrialRun, images: Images) -> _Group:
-        for group in self._groups:
-            if group.images is images and group.stack.family.admits(run.settings):
-                return group
         family = Family.of(run.settings, images.train.shape[1])
-        group = _Group(Stack(family, self._latent_dim, device=self._device), images)
+        latent_dim = self._latent_dim if self._is_batched else run.settings.latent_dim
+        for group in self._groups:
+            own = group.stack.family
+            suits = own.admits(run.settings) if self._is_batched else own == family
+            if group.images is images and suits and group.stack.latent_dim == latent_dim:
+                return group
+        stack = Stack(family, latent_dim, device=self._device, is_batched=self._is_batched)
+        group = _Group(stack, images)
         self._groups.append(group)
         return group
 
