@@ -26,6 +26,7 @@ def check_combination(study: "Study") -> None:
     _check_sampler(study)
     _check_scheduler(study)
     _check_confirm(study)
+    _check_randomness(study)
 
 
 def _check_search(study: "Study") -> None:
@@ -171,3 +172,11 @@ def _check_confirm(study: "Study") -> None:
         raise ValueError("confirm: what pbt arrives at is no one configuration; remove it, or use fifo or asha")
     if "elbo" not in study.evaluate:
         raise ValueError("confirm: its answer is the test ELBO; add elbo to evaluate")
+
+
+def _check_randomness(study: "Study") -> None:
+    domains = [sub["randomness"] for sub in study.sub_spaces() if "randomness" in sub]
+    if study.resources.gpu != 0 and any(isinstance(d, Finite) and "report" in d.values for d in domains):
+        raise ValueError(
+            "resources.gpu: the report's random numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
+        )

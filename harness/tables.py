@@ -36,6 +36,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "batch_size": "Int64",
     "epochs": "Int64",
     "precision": "string",
+    "randomness": "string",
     "num_validation": "Int64",
     "seed": "Int64",
     "epochs_trained": "Int64",

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from models.cuda import Plan, StepGraph, compile_elementwise
 from models.distributions import MIN_PROB
@@ -21,6 +22,7 @@ from models.gradients import Terms, compare_pixels, find_heads_gradient, sample_
 from models.onednn import is_bf16_fast
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
+from models.report_stream import ReportStream
 from models.settings import GammaLink, PixelScaling, Precision, TrialSettings
 from models.sharpness import compute_sharpness
 from models.stacked_linear import StackedLinear, resize_rows
@@ -98,6 +100,7 @@ class Member:
     settings: TrialSettings
     epoch: int  # epochs done
     step: int  # steps done
+    stream: ReportStream | None = None  # where its randomness is the report's, once it has trained here
 
 
 class Stack:
@@ -188,12 +191,17 @@ class Stack:
         """Take a trial in, as the last member. tensors: what TrainState.tensors() returns; they are copied.
 
         Raises:
-            ValueError: the stack is full, or the trial is of another family or wider.
+            ValueError: the stack is full, or the trial is of another family or wider, or draws as the report's code did
+                while the members are trained together.
         """
         if len(self.members) == self.capacity or settings.latent_dim > self.latent_dim:
             raise ValueError("the stack has no room for this trial")
         if not self.family.admits(settings):
             raise ValueError("the trial is of another family than the stack")
+        if settings.randomness == "report" and self.is_batched:
+            raise ValueError(
+                "randomness: the report's numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
+            )
         slot = len(self.members)
         self.members.append(Member(settings, epoch, step))
         for layer in (*self._encoder, *self._decoder):
@@ -254,9 +262,7 @@ class Stack:
         num_images, batch_size = len(images), self.family.batch_size
         num_steps = -(-num_images // batch_size)
         seeds = [(member.settings.seed, member.epoch + 1) for member in self.members]
-        # Drawn on the CPU wherever the images are: the same order on every device.
-        shuffles = [make_stream(seed, "order", epoch) for seed, epoch in seeds]
-        order = torch.stack([torch.randperm(num_images, generator=shuffle) for shuffle in shuffles])
+        order = torch.stack([self._shuffle(member, num_images) for member in self.members])
         keys = make_row_keys([make_key(seed, "noise", epoch) for seed, epoch in seeds], num_images)
         sharpness = torch.stack(
             [compute_sharpness(m.settings, m.step + torch.arange(num_steps), num_steps) for m in self.members]
@@ -276,6 +282,24 @@ class Stack:
         totals = totals.cpu().double()  # which waits until a GPU has done its work
         seconds = (time.perf_counter() - started) / len(self.members)
         return self._conclude(totals, num_images, sharpness, seconds)
+
+    def _shuffle(self, member: Member, num_images: int) -> Tensor:
+        """The order of the images in a member's next epoch, on the CPU wherever they are: the same on every device."""
+        if member.settings.randomness == "report":
+            if member.stream is None:
+                member.stream = ReportStream(member.settings, self.family.num_pixels, num_images, epoch=member.epoch)
+            return member.stream.shuffle()
+        stream = make_stream(member.settings.seed, "order", member.epoch + 1)
+        return torch.randperm(num_images, generator=stream)
+
+    def _draw_noise(self, places: range, plan: Plan) -> tuple[Tensor, Tensor]:
+        """Normal and uniform noise for some steps of the members in some places, each (K, images, D)."""
+        stream = self.members[places.start].stream
+        if stream is None:
+            return self._draw(plan.keys[..., None] + self._offsets)
+        normal, uniform = stream.draw_noise(plan.order.shape[1])
+        num_padding = self.latent_dim - normal.shape[1]
+        return pad(normal, (0, num_padding))[None], pad(uniform, (0, num_padding))[None]
 
     def _run_epoch(self, images: Tensor, places: range, plan: Plan, totals: Tensor) -> None:
         """totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
@@ -300,7 +324,7 @@ class Stack:
         size, step = self.family.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
             x = images.index_select(0, part.order.flatten()).view(len(places), -1, images.shape[1])
-            noise = self._draw(part.keys[..., None] + self._offsets)
+            noise = self._draw_noise(places, part)
             inputs = (tensor.split(size, 1) for tensor in (to_pixels(x, self.family.pixel_scaling), *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
                 totals[step] = self._step(places, terms, x, (eps, eta), sharpness[:, :, None])

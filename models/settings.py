@@ -14,6 +14,7 @@ SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
 Initialisation = Literal["kaiming", "xavier"]
+Randomness = Literal["counter", "report"]
 
 VSC_DEFAULTS: Mapping[str, Any] = {
     "gamma_link": "exp_relu",
@@ -80,6 +81,11 @@ class TrialSettings:
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
     precision: Precision = setting(
         "float32", meaning="of the matrix products in training: float32, or bf16, faster where the processor has it"
+    )
+    randomness: Randomness = setting(
+        "counter",
+        meaning="batch order and noise in training: counter, each number from the seed, the epoch and its place; or "
+        "report, those that the report's code drew from torch's one generator, on the CPU only",
     )
     num_validation: int = setting(
         0, meaning="training images held out, stratified by class, to choose settings on", at_least=0

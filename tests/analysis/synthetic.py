@@ -50,6 +50,7 @@ class SyntheticStudy:
             "initialisation": "kaiming",
             "pixel_scaling": "minmax",
             "precision": "float32",
+            "randomness": "counter",
             "num_validation": 300 if searched else 0,
             "seed": seed,
         } | changes

@@ -129,6 +129,7 @@ scalars: dict[str, st.SearchStrategy[Any]] = {
     "pixel_scaling": st.sampled_from(["minmax", "unit_norm"]),
     "initialisation": st.sampled_from(["kaiming", "xavier"]),
     "precision": st.sampled_from(["float32", "bf16"]),
+    "randomness": st.sampled_from(["counter", "report"]),
 }
 
 

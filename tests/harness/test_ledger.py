@@ -62,6 +62,7 @@ CHANGES: dict[str, Any] = {
     "batch_size": {"batch_size": 33},
     "epochs": {"epochs": 4},
     "precision": {"precision": "bf16"},
+    "randomness": {"randomness": "report"},
     "num_validation": {"num_validation": 5},
     "seed": {"seed": 2},
 }

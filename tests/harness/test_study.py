@@ -136,6 +136,17 @@ def test_to_hold_out_no_image_is_not_to_hold_out(tmp_path: Path) -> None:
     assert load(tmp_path, some).metric == "val/elbo"
 
 
+def test_the_reports_numbers_are_not_for_a_gpu(tmp_path: Path) -> None:
+    ours, theirs = (
+        edit("epochs: 2", f"epochs: 2\n  randomness: {{grid: [{names}]}}") for names in ("counter", "counter, report")
+    )
+    with_gpu = SEEDS + "resources: {gpu: 0.1}\n"
+    load(tmp_path, edit(SEEDS, with_gpu, ours))
+    load(tmp_path, theirs)
+    with pytest.raises(InputError, match=r"resources\.gpu: .* drawn on the CPU; set gpu: 0, or randomness: counter"):
+        load(tmp_path, edit(SEEDS, with_gpu, theirs))
+
+
 def test_the_largest_study_is_taken(tmp_path: Path) -> None:
     load(tmp_path, edit(LATENTS, "{range: [1, 49999, 1]}"))  # two seeds, and a vae
     load(tmp_path, edit(SEEDS, "search: {sampler: random, num_trials: 100000}\n"))

@@ -12,6 +12,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "vae": {"model": "vae"},
     "vsc_exp_relu": {"model": "vsc", "alpha": 0.3, "gamma_link": "exp_relu"},
     "vsc_sigmoid": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid"},
+    "vsc_report": {"model": "vsc", "alpha": 0.3, "randomness": "report"},
 }
 
 

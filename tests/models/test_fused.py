@@ -287,6 +287,14 @@ class TestRoom:
         with pytest.raises(ValueError, match="family"):
             stack.add(other, init_state(other, NUM_PIXELS).tensors(), epoch=0, step=0)
 
+    def test_the_reports_numbers_are_drawn_for_one_after_the_other(self) -> None:
+        first = make_mixed()[0]
+        other = TrialSettings(**(first.to_dict() | {"randomness": "report"}))
+        assert Family.of(first, NUM_PIXELS).admits(other)
+        stack = make_stack([first], NUM_PIXELS, capacity=2, is_batched=True)
+        with pytest.raises(ValueError, match=r"^randomness: .* on the CPU; set gpu: 0"):
+            stack.add(other, init_state(other, NUM_PIXELS).tensors(), epoch=0, step=0)
+
     def test_a_trial_that_starts_from_other_weights_is_of_the_same_family(self) -> None:
         first, other = make_mixed()[0], make_mixed(initialisation="xavier")[0]
         assert Family.of(first, NUM_PIXELS).admits(other)

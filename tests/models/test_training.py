@@ -16,6 +16,7 @@ from models.evaluation import compute_bound, compute_iw_bound, compute_sparsity
 from models.fused import DivergedError, EpochMetrics, Stack
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
+from models.report_stream import ReportStream
 from models.settings import TrialSettings
 from models.sharpness import compute_sharpness
 from models.threads import single_thread
@@ -225,14 +226,16 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
     history, step = [], 0
     for epoch in range(settings.epochs):
         row_keys = make_row_keys([make_key(settings.seed, "noise", epoch + 1)], len(images))[0]
-        order = torch.randperm(len(images), generator=make_stream(settings.seed, "order", epoch + 1)).tolist()
+        shuffled = torch.randperm(len(images), generator=make_stream(settings.seed, "order", epoch + 1))
+        reported = ReportStream(settings, NUM_PIXELS, len(images), epoch=epoch)
+        order = (reported.shuffle() if settings.randomness == "report" else shuffled).tolist()
         sums = {"loss": 0.0, "rate": 0.0, "distortion": 0.0}
         for start in range(0, len(images), settings.batch_size):
             x = images[order[start : start + settings.batch_size]].double()
             x = x / (255 if settings.pixel_scaling == "minmax" else x.square().sum(1, keepdim=True).sqrt())
-            eps, eta = (
-                n.double() for n in draw_noise(row_keys[start : start + len(x)][..., None] + make_offsets(latent_dim))
-            )
+            counted = draw_noise(row_keys[start : start + len(x)][..., None] + make_offsets(latent_dim))
+            noise = reported.draw_noise(len(x)) if settings.randomness == "report" else counted
+            eps, eta = (n.double() for n in noise)
             outputs = apply(parameters[: 2 * num_layers], x)
             mu, log_var = outputs[:, :latent_dim], outputs[:, latent_dim : 2 * latent_dim]
             z = mu + (log_var / 2).exp() * eps
@@ -292,10 +295,11 @@ class TestObjective:
             {"pixel_scaling": "unit_norm"},
             {"initialisation": "xavier"},
             {"gamma_clamp": 0.0},
+            {"randomness": "report"},
             {"gamma_clamp": 0.2, "gamma_link": "exp_relu", "pixel_scaling": "unit_norm", "initialisation": "xavier"},
         ],
     )
-    def test_so_they_are_with_other_pixels_other_weights_and_another_clamp(
+    def test_so_they_are_with_other_pixels_other_weights_another_clamp_and_the_reports_numbers(
         self, changes: dict[str, Any], images: Tensor
     ) -> None:
         plain, settings = (make_settings("vsc_sigmoid", learning_rate=0.01, seed=3, **c) for c in ({}, changes))
