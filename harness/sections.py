@@ -12,6 +12,7 @@ FigureName = Literal[
     "accuracy_by_latent_dim",
     "rate_distortion",
     "convergence",
+    "losses_beside_reported",
     "sparsity_by_alpha",
     "compared_settings",
     "training_cost",

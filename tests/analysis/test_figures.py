@@ -76,8 +76,8 @@ DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
     (learning_rates_and_batch_sizes, [*ALWAYS, "learning_rate_by_batch_size"]),
     (confirmed_search, [*OF_SEARCHES, "confirmed"]),
     (links, [*ALWAYS, "compared_settings"]),
-    (with_probes, [*ALWAYS[:2], "accuracy_by_latent_dim", *ALWAYS[2:]]),
-    (cost_study, ["convergence", "training_cost"]),
+    (with_probes, [*ALWAYS[:2], "accuracy_by_latent_dim", *ALWAYS[2:4], "losses_beside_reported", *ALWAYS[4:]]),
+    (cost_study, ["convergence", "losses_beside_reported", "training_cost"]),
 ]
 OF_EXHIBITS = ["edited_codes", "codes_and_reconstructions", "traversals", "conditional_samples", "prior_samples"]
 """Drawn from arrays beside the tables: see the tests of each."""
@@ -294,7 +294,7 @@ def draw_a_thousand(kind: str, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["grid", "search"])
 def test_a_thousand_trials_of_a_hundred_epochs_take_a_gigabyte_at_most(kind: str, tmp_path: Path) -> None:
     measured = draw_a_thousand(kind, tmp_path)
-    names = ALWAYS if kind == "grid" else OF_SEARCHES
+    names = [*ALWAYS, "losses_beside_reported"] if kind == "grid" else OF_SEARCHES
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(names)
     assert measured["megabytes"] <= 1000
     assert measured["unwanted"] == ([] if kind == "grid" else ["optuna"])  # for importances, and no more than that

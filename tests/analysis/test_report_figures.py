@@ -8,8 +8,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import accuracy_by_latent_dim, compared_settings, relaxed_elbo_by_latent_dim, training_cost
-from analysis.reported_numbers import SECONDS_PER_EPOCH, load_curves, load_training_curves
+from analysis import (
+    accuracy_by_latent_dim,
+    compared_settings,
+    losses_beside_reported,
+    relaxed_elbo_by_latent_dim,
+    training_cost,
+)
+from analysis.reported_numbers import SECONDS_PER_EPOCH, are_as_reported, load_curves, load_training_curves
 from analysis.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -55,6 +61,46 @@ def test_trained_otherwise_there_is_nothing_of_the_reports_to_show(changes: dict
     frame = relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(as_the_report(**changes).tables().trials)
     assert frame["reported"].isna().all()
     assert "Dashed" not in relaxed_elbo_by_latent_dim.note(frame)
+
+
+def two_seeds_of_a_vae(**changes: Any) -> SyntheticStudy:
+    """Two epochs each, with test losses of 1 and 3% above the report's, and train losses at it."""
+    study = SyntheticStudy(dataset="mnist")
+    reported = load_training_curves().query("model == 'vae' and latent_dim == 8 and epoch <= 2")
+    for seed, factor in ((0, 1.01), (1, 1.03)):
+        study.add("vae", 8, seed, epochs=2, **changes)
+        losses = {"test/loss": factor * reported["test_loss"], "train/loss": reported["train_loss"]}
+        study.history[-1] = study.history[-1].assign(**{name: values.to_numpy() for name, values in losses.items()})
+    return study
+
+
+def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
+    tables = two_seeds_of_a_vae().tables()
+    frame = losses_beside_reported.compute_losses_beside_reported(tables.trials, tables.history)
+    shown = frame.set_index(["split", "epoch"])["mean"]
+    assert shown["test"].tolist() == pytest.approx([2, 2])
+    assert shown["train"].tolist() == pytest.approx([0, 0])
+    axes = make_axes(1, 1)
+    losses_beside_reported.plot_losses_beside_reported(frame, axes)
+    assert axes[0, 0].get_ylabel() == "loss less the report's\n(percent of it)"
+    assert [0.0, 0.0] in [list(line.get_ydata()) for line in axes[0, 0].lines]
+    assert losses_beside_reported.note(frame).endswith("over seeds.")
+
+
+@pytest.mark.parametrize("changes", [{"pixel_scaling": "unit_norm"}, {"num_validation": 10_000}, {"dataset": "digits"}])
+def test_of_trials_trained_otherwise_losses_are_not_compared(changes: dict[str, Any]) -> None:
+    tables = two_seeds_of_a_vae(**changes).tables()
+    with pytest.raises(NothingToDrawError, match="trained as the report's were"):
+        losses_beside_reported.compute_losses_beside_reported(tables.trials, tables.history)
+
+
+@pytest.mark.parametrize("changes", [{"gamma_link": "sigmoid"}, {"sharpness_schedule": "ramp"}, {"sharpness": 60.0}])
+def test_a_vsc_of_another_kind_is_not_the_reports(changes: dict[str, Any]) -> None:
+    study = SyntheticStudy(dataset="mnist")
+    study.add("vsc", 8, 1, alpha=0.2, epochs=11, **changes)
+    study.add("vsc", 8, 1, alpha=0.2, epochs=11)
+    study.add("vae", 8, 1, epochs=11)
+    assert are_as_reported(study.tables().trials).tolist() == [False, True, True]
 
 
 def with_probes() -> SyntheticStudy:
