@@ -34,6 +34,17 @@ def test_the_reports_seed_comes_to_the_reports_loss(alpha: float | None, latent_
     assert abs(deviation) < LARGEST_DEVIATION  # asked for down to alpha 0.2; 0.01 is there, too
 
 
+def test_on_the_reports_random_numbers_every_epoch_comes_to_its_loss() -> None:
+    tables = load_tables(PUBLISHED / "reference-check")
+    assert set(tables.trials["randomness"]) == {"report"}
+    ours = tables.history.merge(tables.trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id")
+    both = ours.merge(load_training_curves(), on=["model", "alpha", "latent_dim", "epoch"])
+    assert len(both) == 27
+    deviations = 100 * (both["test/loss"] / both["test_loss"] - 1)
+    print(f"\nlargest {deviations.abs().max():.2f}%, mean {deviations.abs().mean():.2f}%")
+    assert deviations.abs().max() <= 1.5
+
+
 @pytest.mark.parametrize(("alpha", "latent_dim"), [(None, 24), (None, 48), (None, 96), (0.01, 200)])
 def test_the_reports_classifier_comes_to_the_reports_accuracy(alpha: float | None, latent_dim: int) -> None:
     trials = load_tables(PUBLISHED / "accuracy-vs-latent-dim").trials
