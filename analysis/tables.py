@@ -74,6 +74,8 @@ def load_tables(folder: Path) -> Tables:
             )
     if "test/loss" not in history:
         history["test/loss"] = float("nan")  # with images held out, the test set is measured only at the end
+    if "randomness" not in trials:
+        trials["randomness"] = "counter"  # written before there was another
     exhibits = folder / "exhibits"
     return Tables(trials, history, exhibits if exhibits.is_dir() else None)
 

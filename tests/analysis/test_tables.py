@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.series import varying_settings
 from analysis.tables import TableError, join_studies, load_tables, of_search
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -93,6 +94,14 @@ def test_a_study_with_held_out_images_has_no_test_loss_by_epoch(tmp_path: Path) 
     history = load_tables(tmp_path).history
     assert history["test/loss"].isna().all()
     assert history["val/loss"].notna().all()
+
+
+def test_older_tables_differ_in_no_setting_from_todays(folder: Path) -> None:
+    today, file = load_tables(folder), folder / "trials.parquet"
+    pd.read_parquet(file).drop(columns="randomness").to_parquet(file)
+    assert varying_settings(join_studies({"old": load_tables(folder), "new": today}).trials) == varying_settings(
+        today.trials
+    )
 
 
 def test_trials_of_the_search_are_told_from_those_that_confirm(quickstart: SyntheticStudy) -> None:
