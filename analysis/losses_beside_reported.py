@@ -13,16 +13,17 @@ LOSSES = {"test/loss": "test_loss", "train/loss": "train_loss"}
 def compute_losses_beside_reported(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the loss less the report's (percent of it), by series, latent_dim and epoch.
 
-    Of trials that are trained as the report's were; the columns are those of `compute_convergence`.
+    The columns are those of `compute_convergence`.
     """
-    rows = trials[are_as_reported(trials.assign(epochs=11)) & (trials["num_validation"] == 0)]
+    if not (are_as_reported(trials.assign(epochs=11)) & (trials["num_validation"] == 0)).all():
+        raise NothingToDrawError("trials are trained otherwise than the report's")
     key = ["model", "alpha", "latent_dim", "epoch"]
-    losses = history.merge(rows[["trial_id", *key[:-1]]], on="trial_id").merge(load_training_curves(), on=key)
+    losses = history.merge(trials[["trial_id", *key[:-1]]], on="trial_id").merge(load_training_curves(), on=key)
     if losses.empty:
-        raise NothingToDrawError("no trial on MNIST is trained as the report's were")
+        raise NothingToDrawError("the report has published no curve of such a model")
     for ours, theirs in LOSSES.items():
         losses[ours] = 100 * (losses[ours] / losses[theirs] - 1)
-    return compute_convergence(rows, losses[["trial_id", "epoch", *LOSSES]]).assign(plateau=np.nan)
+    return compute_convergence(trials, losses[["trial_id", "epoch", *LOSSES]]).assign(plateau=np.nan)
 
 
 def plot_losses_beside_reported(frame: pd.DataFrame, axes: np.ndarray) -> None:

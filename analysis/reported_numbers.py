@@ -14,9 +14,11 @@ IMAGES_PER_BATCH = 10_000 / 313
 SECONDS_PER_EPOCH = {"a Titan Xp": 8.0, "a CPU": 60.0}  # section 4.3
 SETTINGS = {
     **{"dataset": "mnist", "hidden": "[400]", "batch_size": 32, "epochs": 11, "learning_rate": 1e-3, "beta": 1.0},
-    **{"initialisation": "kaiming", "pixel_scaling": "minmax"},
+    **{"initialisation": "kaiming", "pixel_scaling": "minmax", "precision": "float32"},
 }
-SETTINGS_OF_VSC = {"gamma_link": "exp_relu", "sharpness": 50.0, "sharpness_schedule": "per_epoch"}
+SETTINGS_OF_VSC = {
+    **{"gamma_link": "exp_relu", "gamma_clamp": 1e-6, "sharpness": 50.0, "sharpness_schedule": "per_epoch"},
+}
 
 
 def load_curves(metric: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ REBUILD = "`spikeslab collect STUDY` rebuilds it from MLflow, `spikeslab run` tr
 STATUSES = ("finished", "stopped", "diverged", "failed", "running")
 PHASES = ("search", "select", "confirm")
 
-# Every setting must be there: trials that differ in one that is not would be averaged as if they were alike.
+# Every setting must be there, or be filled in: trials that differ in one that is not would be averaged as if alike.
 TRIAL_COLUMNS = {
     "text": (
         "trial_id",

@@ -240,8 +240,7 @@ class Engine:
             suits = own.admits(run.settings) if self._is_batched else own == family
             if group.images is images and suits and group.stack.latent_dim == latent_dim:
                 return group
-        stack = Stack(family, latent_dim, device=self._device, is_batched=self._is_batched)
-        group = _Group(stack, images)
+        group = _Group(Stack(family, latent_dim, device=self._device, is_batched=self._is_batched), images)
         self._groups.append(group)
         return group
 

@@ -1,5 +1,7 @@
 """One linear layer of a stack: the layers of several models side by side, with their gradients and Adam."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,10 +9,19 @@ from models.adam import step_adam
 from models.onednn import multiply
 from models.settings import Precision
 
+ALIGNMENT = 16  # numbers of 4 bytes: where torch's own tensors begin
 
-def resize_rows(tensor: Tensor, num: int) -> Tensor:
+
+def make_aligned_rows(num: int, *shape: int, device: torch.device) -> Tensor:  # -> (num, *shape)
+    """Zeros, of which every row begins where a tensor of its own could: products add in an order that depends on it."""
+    size = math.prod(shape)
+    return torch.zeros(num, -(-size // ALIGNMENT) * ALIGNMENT, device=device)[:, :size].view(num, *shape)
+
+
+def resize_rows(tensor: Tensor, num: int, *, is_aligned: bool = False) -> Tensor:
     """The first rows, and zeros where there were no more."""
-    resized = tensor.new_zeros(num, *tensor.shape[1:])
+    shape = tensor.shape[1:]
+    resized = make_aligned_rows(num, *shape, device=tensor.device) if is_aligned else tensor.new_zeros(num, *shape)
     kept = min(num, len(tensor))
     resized[:kept] = tensor[:kept]
     return resized
@@ -33,7 +44,7 @@ class StackedLinear:
         device: torch.device,
     ) -> None:
         self.tensors = {
-            f"{moment}{name}": torch.zeros(capacity, *shape, device=device)
+            f"{moment}{name}": make_aligned_rows(capacity, *shape, device=device)
             for name, shape in (("weight", (num_out, num_in)), ("bias", (num_out,)))
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         }
@@ -54,7 +65,7 @@ class StackedLinear:
         self._parameters, self._exp_avgs, self._exp_avg_sqs = [], [], []
         self._weight = torch.empty(0)
         for name in self.tensors:  # one by one: both sizes of all of them might not fit into memory
-            self.tensors[name] = resize_rows(self.tensors[name], capacity)
+            self.tensors[name] = resize_rows(self.tensors[name], capacity, is_aligned=True)
         self._make_views()
 
     def apply(self, x: Tensor, places: range, *, relu: bool) -> Tensor:
