@@ -72,7 +72,7 @@ def build_model(settings: TrialSettings, num_pixels: int, *, is_drawn: bool = Tr
             initialisation=settings.initialisation,
         )
     model.pixel_scaling = settings.pixel_scaling
-    return model
+    return model.eval()  # a Stack trains it, which knows no mode
 
 
 def init_state(settings: TrialSettings, num_pixels: int, device: torch.device | str = "cpu") -> TrainState:
