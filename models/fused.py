@@ -25,7 +25,7 @@ from models.randomness import draw_noise, make_key, make_offsets, make_row_keys,
 from models.report_stream import ReportStream
 from models.settings import GammaLink, PixelScaling, Precision, TrialSettings
 from models.sharpness import compute_sharpness
-from models.stacked_linear import StackedLinear, resize_rows
+from models.stacked_linear import StackedLinear, count_half, resize_rows
 from models.threads import single_thread
 
 PREPARED_STEPS = 8
@@ -162,7 +162,7 @@ class Stack:
         """The scalars that each member's Adam takes, and the room for gradients that the layers share, made once."""
         layers = (*self._encoder, *self._decoder)
         if self.is_batched and self.family.precision == "float32":
-            largest = max(layer.tensors["weight"].numel() for layer in layers)
+            largest = count_half(self.capacity) * max(layer.tensors["weight"][0].numel() for layer in layers)
             for layer in layers:
                 layer.scratch = None
             scratch = torch.empty(largest, device=self.device)

@@ -18,6 +18,11 @@ def make_aligned_rows(num: int, *shape: int, device: torch.device) -> Tensor:  #
     return torch.zeros(num, -(-size // ALIGNMENT) * ALIGNMENT, device=device)[:, :size].view(num, *shape)
 
 
+def count_half(num_models: int) -> int:
+    """Of so many models' weights the gradients exist at once."""
+    return -(-num_models // 2)
+
+
 def resize_rows(tensor: Tensor, num: int, *, is_aligned: bool = False) -> Tensor:
     """The first rows, and zeros where there were no more."""
     shape = tensor.shape[1:]
@@ -93,28 +98,38 @@ class StackedLinear:
         """Adam's step, given the gradient by the outputs (K, B, out) and what the layer was last given, x (K, B, in).
 
         Returns the gradient by the inputs, (K, B, in), or the one by the outputs if the inputs' is not asked for. The
-        step is taken at once: so the gradients of a stack's weights never exist all together.
+        step is taken at once, for half of the models and then for the others: so the gradients of a stack's weights
+        never exist all together.
         """
         bias_grads = grad.sum(1).unbind()
         low_grad, x = self._cast(grad), self._cast(x)
-        if self._is_batched:
-            shape = self._weight.shape
-            out = None if self.scratch is None else self.scratch[: shape.numel()].view(shape)
-            weight_grads = torch.bmm(low_grad.transpose(1, 2), x, out=out).unbind()
-            grad = torch.bmm(low_grad, self._weight).float() if to_inputs else grad
-        else:
-            weight_grads = (multiply(low_grad[0].t(), x[0].t()),)
+        if not self._is_batched:
+            weight_grad = multiply(low_grad[0].t(), x[0].t())
             grad = multiply(low_grad[0], self._weight.t())[None] if to_inputs else grad
-        for k, weight_grad, bias_grad in zip(places, weight_grads, bias_grads, strict=True):
-            step_adam(
-                self._parameters[k],
-                (weight_grad.float(), bias_grad),
-                self._exp_avgs[k],
-                self._exp_avg_sqs[k],
-                count=counts[k],
-                learning_rate=learning_rates[k],
-            )
+            self._update(places.start, weight_grad, bias_grads[0], counts, learning_rates)
+            return grad
+        grad = torch.bmm(low_grad, self._weight).float() if to_inputs else grad
+        half = count_half(len(places))
+        for first in range(0, len(places), half):
+            some_grads, some_x = low_grad[first : first + half], x[first : first + half]
+            shape = (len(some_x), *self._weight.shape[1:])
+            out = None if self.scratch is None else self.scratch[: math.prod(shape)].view(shape)
+            weight_grads = torch.bmm(some_grads.transpose(1, 2), some_x, out=out)
+            for k, weight_grad in enumerate(weight_grads.unbind(), first):
+                self._update(places[k], weight_grad, bias_grads[k], counts, learning_rates)
         return grad
+
+    def _update(
+        self, place: int, weight_grad: Tensor, bias_grad: Tensor, counts: list[Tensor], learning_rates: list[Tensor]
+    ) -> None:
+        step_adam(
+            self._parameters[place],
+            (weight_grad.float(), bias_grad),
+            self._exp_avgs[place],
+            self._exp_avg_sqs[place],
+            count=counts[place],
+            learning_rate=learning_rates[place],
+        )
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.bfloat16() if self._is_bf16 else tensor
