@@ -36,7 +36,7 @@ space:
     learning_rate: {loguniform: [1.0e-4, 3.0e-2]}
 evaluate: [elbo]
 """
-TPE = STUDY + "search: {sampler: tpe, num_trials: 24}\n"
+TPE = STUDY + "search: {sampler: tpe, num_trials: 48}\n"
 NSGA2 = STUDY + "search: {sampler: nsga2, num_trials: 16, metric: [val/rate, val/distortion]}\n"
 MEDIAN = STUDY + "search: {sampler: random, num_trials: 16}\nscheduler: {name: median, grace_epochs: 3}\n"
 HYPERBAND = STUDY + "search: {sampler: random, num_trials: 16}\nscheduler: {name: hyperband, reduction_factor: 3}\n"
@@ -66,7 +66,8 @@ def kill_while_training(folder: Path, environment: dict[str, str], rng: random.R
         time.sleep(0.02)
     time.sleep(rng.uniform(0.0, 3.0))
     was_running = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
+    if was_running:
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert was_running, "it ended before it could be killed: give the study more to do"
     time.sleep(1.0)
@@ -100,7 +101,7 @@ def test_a_tpe_search_killed_three_times_has_every_trial_once_and_told_each_once
     print("trials ended at each kill:", ended)
     done = spikeslab("run", "search.yaml", timeout=600)
     assert done.returncode == 0, done.stderr
-    trials = check_runs(folder, 24)
+    trials = check_runs(folder, 48)
     assert spikeslab("run", "search.yaml").stdout.count("nothing to train") == 1
 
     storage = f"sqlite:///{folder / 'results/search/optuna.db'}"

@@ -339,7 +339,8 @@ def test_a_state_is_not_shared_with_the_stack() -> None:
 def test_a_member_takes_little_more_memory_than_it_would_alone() -> None:
     """Stacked as on a GPU: its parameters, moments and activations, and what is needed of gradients for a moment."""
     program = """
-import resource, sys, torch
+import re, sys, torch
+from pathlib import Path
 from models.fused import Family, Stack
 from models.settings import TrialSettings
 from models.training import init_state
@@ -348,7 +349,8 @@ size = int(sys.argv[1])
 stack = Stack(Family.of(settings, 784), 200, capacity=size, is_batched=True)
 stack.add(settings, init_state(settings, 784).tensors(), epoch=0, step=0)
 stack.fit_epoch(torch.zeros(320, 784, dtype=torch.uint8))
-print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: that begins with what the process that started this one had.
+print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
 """
     small, large = (
         int(subprocess.run([sys.executable, "-c", program, str(size)], capture_output=True, check=True).stdout)
@@ -370,4 +372,4 @@ print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     ratio = (large - small) / 32 / sum(own.values())
     print(f"\na member more: {(large - small) / 32e6:.1f} MB, {ratio:.3f} times its own")
     assert elbo.rate.isfinite().all()
-    assert ratio <= 1.15
+    assert 1 <= ratio <= 1.15
