@@ -150,7 +150,7 @@ class Resources(Frozen):
     )
     fuse: Literal["auto", "never"] = Field(
         default="auto",
-        description="auto: trials that share a graphics card, or a core, train as one stacked model; never: each alone",
+        description="auto: trials that share a graphics card, or a core, train together, in stacks; never: each alone",
     )
 
     @property
