@@ -9,11 +9,10 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from analysis.confirmed import compare_best, compute_confirmed
-from analysis.drawing import plural
-from analysis.series import NothingToDrawError
 from analysis.tables import load_tables
-from analysis.wording import with_interval
+from analysis.tables.confirmed import compare_best, compute_confirmed
+from analysis.tables.series import NothingToDrawError
+from analysis.wording import plural, with_interval
 from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.ledger import TrialFolder

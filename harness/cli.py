@@ -87,7 +87,7 @@ def _load(
 
 def _draw(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
     """Draw the figures of a study that its tables hold."""
-    from analysis.figures import draw_figures
+    from analysis.figures.draw import draw_figures
     from analysis.tables import load_tables
 
     return draw_figures(load_tables(folder), folder / "figures", only=study.figures, on_figure=on_figure)
@@ -194,7 +194,7 @@ def compare(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.")] = Path("comparison"),
 ) -> None:
     """Draw the best value so far against trained epochs, for several searches in one figure."""
-    from analysis.figures import draw_comparison
+    from analysis.figures.draw import draw_comparison
     from analysis.tables import load_tables
 
     names = [_load(study, results, stored_first=True)[0].name for study in studies]

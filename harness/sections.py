@@ -31,7 +31,7 @@ FigureName = Literal[
     "conditional_samples",
     "prior_samples",
 ]
-"""Those that `analysis.figures` draws; a test holds the two alike. Here, so that a study is checked without drawing."""
+"""The figures in `analysis/figures`; a test holds the two alike. Here, so that a study is checked without drawing."""
 
 ADAPTIVE_SAMPLERS = ("tpe", "gp", "cmaes", "nsga2")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.claims import Verdict, judge_claims, load_claims
 from analysis.claims.summary import count_parts, say_outcome, say_part
-from analysis.losses_beside_reported import compute_losses_beside_reported
+from analysis.figures.losses_beside_reported import compute_losses_beside_reported
 from analysis.tables import load_tables
 from analysis.wording import markdown_table
 

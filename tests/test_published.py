@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis.claims import claims_frame
-from analysis.reported_numbers import load_curves, load_training_curves
 from analysis.tables import load_tables
+from analysis.tables.reported_numbers import load_curves, load_training_curves
 from harness.datasets import identify_dataset
 from harness.search import plan_trials
 from harness.study_file import load_study

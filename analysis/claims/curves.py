@@ -9,10 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
-from analysis.configurations import short_value
-from analysis.drawing import plural
-from analysis.series import setting_label, varying_settings
-from analysis.style import ALPHA, model_label
+from analysis.tables.series import varying_settings
+from analysis.wording import ALPHA, model_label, plural, setting_label, short_value
 
 MAX_NAMED = 3  # missing trials that are named one by one
 NOT_RUN = "not run"

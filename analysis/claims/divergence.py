@@ -5,8 +5,8 @@ import pandas as pd
 
 from analysis.claims.curves import name_at, name_model
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
-from analysis.configurations import short_value
 from analysis.tables import Tables
+from analysis.wording import short_value
 
 LINKS = {"exp_relu": "the report's link", "sigmoid": "sigmoid"}
 

@@ -11,9 +11,9 @@ from scipy.special import betaincinv
 
 from analysis.claims.claim import Claim
 from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
-from analysis.drawing import plural
-from analysis.intervals import COVERAGE, mean_interval
 from analysis.tables import Tables, of_search
+from analysis.tables.intervals import COVERAGE, mean_interval
+from analysis.wording import plural
 
 QUICK = "-quick"
 

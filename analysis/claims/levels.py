@@ -16,10 +16,9 @@ from analysis.claims.curves import (
     union_of_dims,
 )
 from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of, unit_of
-from analysis.configurations import longest_of_each
-from analysis.series import setting_label
-from analysis.style import ALPHA
 from analysis.tables import Tables
+from analysis.tables.configurations import longest_of_each
+from analysis.wording import ALPHA, setting_label
 
 
 class Level(Quantity):

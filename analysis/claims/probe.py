@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.claims.curves import Curve, trace_curves
 from analysis.claims.quantity import Frozen, UndecidableError
-from analysis.drawing import plural
+from analysis.wording import plural
 
 
 class Probe(Frozen):

@@ -6,10 +6,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from analysis.claims.curves import name_at, pick, sample_curves, say_missing, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample, UndecidableError, unit_of
-from analysis.configurations import longest_of_each
-from analysis.drawing import plural
-from analysis.plateau import TAIL
 from analysis.tables import Tables
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.plateau import TAIL
+from analysis.wording import plural
 
 NATS = "nats per image"
 
@@ -19,8 +19,8 @@ class StillToGain(Quantity):
 
     The loss is what training minimises (relaxed samples, so that a VSC's is lower than its true bound would have it),
     of the longest trial of each training. A level is the mean of a tenth of the later epochs, at least TAIL, as in
-    `analysis.plateau`. The lowest of many levels is low by chance too, by about 0.2 nats with noise of 0.3 from epoch
-    to epoch, so a threshold should be well above that.
+    `analysis.tables.plateau`. The lowest of many levels is low by chance too, by about 0.2 nats with noise of 0.3 from
+    epoch to epoch, so a threshold should be well above that.
 
     iterations: after how many the report stopped. epochs: how many epochs that was to the report: 20,000 steps of 32
     images are 10.7 passes over 60,000, so 11. Where the training is too short for that many iterations, because there

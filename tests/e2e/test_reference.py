@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.reported_numbers import load_training_curves
+from analysis.tables.reported_numbers import load_training_curves
 from harness.datasets import load_dataset
 from harness.evaluations import Images
 from models.benchmark.processes import time_processes

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from analysis.exhibits import LAYOUT, read_exhibits
+from analysis.tables.exhibits import LAYOUT, read_exhibits
 from harness.datasets import load_dataset
 from models.autoencoder import Autoencoder
 from models.exhibits import NUM_KEPT, make_exhibits

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.reported_numbers import load_training_curves
+from analysis.tables.reported_numbers import load_training_curves
 from harness.datasets import load_dataset
 from models.report_stream import NUM_TEST_IMAGES, ReportStream
 from models.settings import TrialSettings

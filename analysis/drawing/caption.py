@@ -1,0 +1,55 @@
+"""What stands under a figure: how to read it, which trials it shows and which it leaves out."""
+
+import textwrap
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.tables.series import varying_settings
+from analysis.wording import plural, setting_label
+
+
+def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
+    """How to read a figure drawn from `frame`, which was computed from the trials `shown`."""
+    if frame["individual"].any():
+        names = ", ".join(setting_label(name) for name in varying_settings(shown))
+        return f"Each trial on its own, no means: trials differ in {names}."
+    many = bool((frame["n"] > 1).any())
+    note = "Mean and 95% interval (Student t) over seeds." if many else "One seed: no interval."
+    all_dims, dims = shown["latent_dim"].nunique(), sorted(frame["latent_dim"].unique())
+    if len(dims) < all_dims:
+        note += f" Latent dimensions {', '.join(f'{dim:g}' for dim in dims)} of {all_dims} are shown."
+    return note
+
+
+def trials_note(trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[str] = ("finished",)) -> str:
+    """Dataset, number of trials, seeds and epochs; how many trials were left out, and why."""
+    counted = trials[trials["status"].isin(statuses)]
+    shown = counted.dropna(subset=list(needs))
+    num_stopped, num_diverged = ((shown["status"] == status).sum() for status in ("stopped", "diverged"))
+    parts = [
+        ", ".join(sorted(shown["dataset"].unique())),
+        plural(len(shown) - num_stopped - num_diverged, "finished trial"),
+        *([f"{num_stopped:,} stopped early"] if num_stopped else []),
+        *([f"{num_diverged:,} diverged"] if num_diverged else []),
+        plural(shown["seed"].nunique(), "seed"),
+        _epochs(shown["epochs_trained" if num_stopped else "epochs"]),
+    ]
+    others = trials["status"][~trials["status"].isin(statuses)].value_counts().sort_index()
+    left_out = [f"{num:,} {status}" for status, num in others.items()]
+    if len(shown) < len(counted):
+        names = [setting_label(name) for name in needs if counted[name].isna().any()]
+        left_out.append(f"{len(counted) - len(shown):,} without {' or '.join(names)}")
+    if left_out:
+        parts.append(f"left out: {', '.join(left_out)}")
+    return " · ".join(parts)
+
+
+def caption(notes: Sequence[str], *, width: int) -> str:
+    """The notes one below the other, wrapped to `width` characters."""
+    return "\n".join(line for note in notes for line in textwrap.wrap(note, width))
+
+
+def _epochs(epochs: pd.Series) -> str:
+    low, high = int(epochs.min()), int(epochs.max())
+    return plural(high, "epoch") if low == high else f"{low:,} to {high:,} epochs"

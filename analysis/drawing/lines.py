@@ -1,0 +1,141 @@
+"""What the figures have in common when they draw: a line with its band, lone trials, scales, the legend."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from analysis.drawing.style import FILLS, LINE_STYLES, MARKERS, QUIET, model_colour, series_colour, series_marker
+from analysis.tables.searched_settings import is_geometric
+from analysis.wording import model_label, plural
+
+Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
+
+BAND_OPACITY = 0.18
+MAX_VECTOR_POINTS = 300  # beyond, points become pixels, so that a PDF stays small
+MAX_VECTOR_LINES = 60
+FAR_IN_QUARTILE_RANGES = 8.0
+STAR: Look = {"marker": "*", "markersize": 13, "markeredgecolor": "#222222", "linestyle": ""}  # of a plateau
+PLAIN_NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
+
+
+def each_series(frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look]]:
+    """The rows and the look of each series, in order."""
+    for label, rows in frame.groupby("series", observed=True):
+        first = rows.iloc[0]
+        model, alpha, variant = str(first["model"]), float(first["alpha"]), int(first["variant"])
+        look: Look = {"label": f"{label} ({count_label(rows)})"}
+        if first["individual"]:
+            yield rows, look | {"color": model_colour(model), "marker": MARKERS[0]}
+        else:
+            look |= {"color": series_colour(model, alpha), "marker": series_marker(alpha)}
+            yield rows, look | {"fillstyle": FILLS[variant % 4], "linestyle": LINE_STYLES[variant % 4]}
+
+
+def count_label(rows: pd.DataFrame) -> str:
+    """Over how many seeds the means of a series are taken, or how many trials it shows."""
+    if rows["individual"].any():
+        return plural(rows["trial_id"].nunique(), "trial")
+    low, high = int(rows["n"].min()), int(rows["n"].max())
+    return plural(high, "seed") if low == high else f"{low} to {high} seeds"
+
+
+def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
+    """Means joined by a line, in a band of the 95% interval where there is one; a lone point has a bar."""
+    rows = rows.sort_values(x)
+    at, mean, low, high = (rows[name].to_numpy(float) for name in (x, "mean", "low", "high"))
+    ax.plot(at, mean, **look)
+    if len(rows) > 1:
+        ax.fill_between(at, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+    elif np.isfinite(low[0]):
+        ax.vlines(at, low, high, color=look["color"], linewidth=1.2)
+
+
+def draw_reported(ax: Axes, x: str, frame: pd.DataFrame) -> None:
+    """What the report published (column `reported`), dashed in the colour of the series that it stands beside."""
+    for rows, look in each_series(frame.dropna(subset=["reported"])):
+        line, label = rows.sort_values(x), f"{rows['series'].iloc[0]}, the report's"
+        ax.plot(line[x], line["reported"], color=look["color"], linestyle=(0, (3, 2)), linewidth=1, label=label,
+                marker=look["marker"], markersize=3)  # fmt: skip
+
+
+def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> None:
+    """One point per trial and no band: unlike configurations have no common mean."""
+    ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
+
+
+def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
+    """A line with its band, or where the series is of lone trials a point for each."""
+    if rows["individual"].any():
+        draw_trials(ax, x, "mean", rows, look)
+    else:
+        draw_line(ax, x, rows, look)
+
+
+def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
+    """One point per trial of a search in its model's colour: filled if finished, hollow if stopped early."""
+    for model, of_model in rows.groupby("model"):
+        colour, name = model_colour(str(model)), model_label(str(model))
+        stopped = of_model["status"] == "stopped"
+        finished_look: Look = {"color": colour, "linewidths": 0, "alpha": 0.7, "zorder": 2}
+        stopped_look: Look = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.8}
+        stopped_look |= {"alpha": 0.45, "zorder": 1.5}
+        for points, look, words in (
+            (of_model[~stopped], finished_look, "finished"),
+            (of_model[stopped], stopped_look, "stopped early"),
+        ):
+            if points.empty:
+                continue
+            look |= {"label": f"{name}, {words}", "rasterized": len(points) > MAX_VECTOR_POINTS}
+            ax.scatter(points[x], points[y], s=26 if len(rows) <= MAX_VECTOR_POINTS else 14, **look)
+
+
+def scale_x(ax: Axes, values: pd.Series) -> None:
+    """A log axis where the values are spaced more evenly on it; a tick at each value if they are few."""
+    levels = np.unique(values.to_numpy(float))
+    if is_geometric(levels):
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(PLAIN_NUMBER)
+    if len(levels) <= 8:
+        ax.set_xticks(levels, [f"{level:g}" for level in levels])
+    ax.xaxis.set_minor_locator(NullLocator())
+    if len(levels) == 1:
+        ax.set_xlim(levels[0] - 1, levels[0] + 1)
+
+
+def leave_out_the_far(ax: Axes, axis: str, values: pd.Series) -> None:
+    """Scale the axis ("x" or "y") to the bulk of the values, and say how many lie beyond it.
+
+    One trial of a search that nearly diverged would otherwise press all others into a line.
+    """
+    near = near_values(values)
+    num_far = int(values.notna().sum()) - len(near)
+    if num_far == 0:
+        return
+    margin = 0.08 * (near.max() - near.min())
+    ax.set(**{f"{axis}lim": (near.min() - margin, near.max() + margin)})
+    farthest = values.iloc[int(np.nanargmax(np.abs(values - near.median())))]
+    note = f"{plural(num_far, 'value')} off the {axis} axis, as far as {farthest:.3g}"
+    height = 0.94 if axis == "x" else 0.99 if farthest > near.median() else 0.01
+    align = "bottom" if height < 0.5 else "top"
+    box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+    style: dict[str, Any] = {"fontsize": 8, "color": QUIET, "ha": "right", "va": align, "bbox": box}
+    ax.text(0.99, height, note, transform=ax.transAxes, **style)
+
+
+def near_values(values: pd.Series) -> pd.Series:
+    """The bulk of the values: those at most some quartile ranges from the middle half, NaN apart."""
+    low, high = values.quantile([0.25, 0.75])
+    reach = FAR_IN_QUARTILE_RANGES * (high - low)
+    return values[values.between(low - reach, high + reach)] if reach > 0 else values.dropna()
+
+
+def legend_beside(ax: Axes, entries: Mapping[str, Artist] | None = None) -> None:
+    """The legend to the right of the axes, where it covers no data; of these entries, or of what the axes show."""
+    own = ax.get_legend_handles_labels()
+    handles, labels = (list(entries.values()), list(entries)) if entries is not None else own
+    ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)

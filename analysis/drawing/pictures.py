@@ -1,0 +1,72 @@
+"""What the qualitative figures have in common when they draw: pictures, tables of pictures, codes."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.style import QUIET
+
+BLACK_TO_WHITE: dict[str, Any] = {
+    "cmap": "gray",
+    "vmin": 0,
+    "vmax": 255,
+    "interpolation": "nearest",
+}  # 255 is white, as it was stored
+SMALL = 8.5
+
+
+def draw_picture(ax: Axes, picture: np.ndarray) -> None:
+    """One picture, (H, W) uint8, without axes."""
+    draw_pictures(ax, picture[None, None])
+
+
+def draw_pictures(ax: Axes, pictures: np.ndarray) -> None:
+    """A table of pictures, (rows, columns, H, W) uint8: the middle of each is at (column, row)."""
+    rows, columns, height, width = pictures.shape
+    gap = max(1, min(height, width) // 28)  # on every side, so that middles are at whole numbers
+    tiles = np.full((rows, columns, height + 2 * gap, width + 2 * gap), np.nan)
+    tiles[:, :, gap:-gap, gap:-gap] = pictures
+    table = tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3])
+    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    ax.imshow(table, extent=extent, aspect=tiles.shape[2] / tiles.shape[3], **BLACK_TO_WHITE)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
+    ax.tick_params(length=0, labelsize=SMALL)
+    ax.spines[:].set_visible(False)
+
+
+def name_rows(ax: Axes, names: list[str]) -> None:
+    """A name to the left of each row of a table of pictures."""
+    ax.set_yticks(range(len(names)), names)
+
+
+def name_columns(ax: Axes, names: list[str]) -> None:
+    """A name above each column of a table of pictures; of neighbours with one name, above the first."""
+    first = [name if place == 0 or name != names[place - 1] else "" for place, name in enumerate(names)]
+    ax.set_xticks(range(len(names)), first)
+    ax.xaxis.tick_top()
+    ax.tick_params(axis="x", length=0, labelsize=SMALL - 2)
+
+
+def mark_column(ax: Axes, column: int, num_rows: int, colour: str) -> None:
+    """A frame around one column of a table of pictures."""
+    look: dict[str, Any] = {"fill": False, "edgecolor": colour, "linewidth": 1.8, "clip_on": False}
+    ax.add_patch(Rectangle((column - 0.5, -0.5), 1, num_rows, **look))
+
+
+def draw_code(ax: Axes, code: np.ndarray, colour: str, *, marked: int | None = None) -> None:
+    """A stem for each entry of a code, (D,), that is not zero; where one is marked, the others are gray."""
+    latents = np.flatnonzero(code)
+    colours = [colour if marked in (None, latent) else QUIET for latent in latents]
+    ax.axhline(0, color=QUIET, linewidth=0.6)
+    ax.vlines(latents, 0, code[latents], colors=colours, linewidth=1.2)
+    ax.scatter(latents, code[latents], s=9, c=colours, zorder=3)
+    margin = 0.03 * len(code) + 0.5
+    ax.set_xlim(-margin, len(code) - 1 + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    ax.margins(y=0.15)
+    ax.grid(visible=False, axis="x")
+    ax.tick_params(labelsize=SMALL)

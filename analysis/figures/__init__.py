@@ -1,0 +1,1 @@
+"""One file a figure: what it computes from the tables, how it is plotted, and its `FIGURE`."""

@@ -1,0 +1,103 @@
+"""How well do classifiers read the class off a code, by the number of latent dimensions? (the report's Figure 2)
+
+As the report's code has its classifier and as its text has it, on the means mu of the slab, as the report's; and sound
+ones, also on the sparse code: gamma * mu, and hard samples z.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
+
+from analysis.drawing.lines import draw_reported, draw_series, each_series, legend_beside, scale_x
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.reported_numbers import are_as_reported, load_curves
+from analysis.tables.series import assign_series, finished_with, mean_over_seeds
+from analysis.wording import plural
+
+AS_CODED = "probe/report_coded_mu_5k_accuracy"
+DEAD = "probe/report_coded_mu_5k_dead_logits"
+NEEDS = (AS_CODED,)
+PANELS = {
+    AS_CODED: "as the report codes it: one layer,\nReLU on its logits, 5,000 labels",
+    "probe/report_written_mu_5k_accuracy": "as the report writes it:\ntwo layers, 5,000 labels",
+    "probe/linear_mu_all_accuracy": "logistic regression on μ,\nall labels",
+    "probe/mlp_mu_all_accuracy": "multilayer perceptron on μ,\nall labels",
+    "probe/mlp_gamma_mu_all_accuracy": "multilayer perceptron on γμ,\nall labels",
+    "probe/mlp_z_all_accuracy": "multilayer perceptron on z,\nall labels",
+    "probe/knn_mu_all_accuracy": "nearest neighbours on μ,\nall labels",
+    "probe/knn_gamma_mu_all_accuracy": "nearest neighbours on γμ,\nall labels",
+    "probe/knn_z_all_accuracy": "nearest neighbours on z,\nall labels",
+}
+MAX_COLUMNS = 3
+
+
+def compute_accuracy_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the test accuracy (0 to 1), by panel, series and latent_dim.
+
+    Runs of the report's own classifier in which a logit died are left out; num_dead counts them, of num_runs.
+    `reported`: the report's own value where trials are trained as its were.
+    """
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    is_dead = rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
+    curves = load_curves("accuracy").rename(columns={"value": "reported"})
+    if not are_as_reported(rows).all():
+        curves = curves.iloc[:0]
+    frames = []
+    for panel, (column, title) in enumerate(PANELS.items()):
+        if column not in rows or rows[column].isna().all():
+            continue
+        shown = rows[~is_dead] if column == AS_CODED else rows
+        means = mean_over_seeds(shown, column, by=["latent_dim"]).assign(panel=panel, title=title)
+        means = means.merge(curves, on=["model", "alpha", "latent_dim"], how="left")
+        if column != AS_CODED:
+            means["reported"] = np.nan
+        frames.append(means)
+    return pd.concat(frames, ignore_index=True).assign(num_dead=int(is_dead.sum()), num_runs=len(rows))
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: three to a row."""
+    num = frame["panel"].nunique()
+    return -(-num // MAX_COLUMNS), min(num, MAX_COLUMNS)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How the figure is read, and what it leaves out."""
+    num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
+    text = (
+        "Mean and 95% interval (Student t) over seeds. μ: the means of the slab, which the report's classifiers see; "
+        "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse (of a VAE, μ and a sample)."
+    )
+    if num_dead:
+        low, high = frame.loc[frame["panel"] == 0, "n"].agg(["min", "max"])
+        text += (
+            f" Left out of the first panel: {num_dead} of {plural(num_runs, 'run')}, in which a logit died, so that "
+            f"its points are of {low} to {plural(high, 'seed')}."
+        )
+    if frame["reported"].notna().any():
+        text += " Dashed: the report's own curve."
+    return text
+
+
+def plot_accuracy_by_latent_dim(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One panel per classifier, one line with its band per series. axes: of shape `panel_shape(frame)`."""
+    panels = list(frame.groupby("panel"))
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, (_, panel) in zip(axes.flat, panels, strict=False):
+        for rows, look in each_series(panel):
+            draw_series(ax, "latent_dim", rows, look)
+        draw_reported(ax, "latent_dim", panel)
+        scale_x(ax, panel["latent_dim"])
+        ax.set_title(panel["title"].iloc[0], fontsize=10)
+        ax.set_xlabel("latent dimensions")
+        ax.tick_params(labelleft=True)
+    for ax in axes.flat:  # not before all are drawn: the panels of a row share it
+        ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
+    for ax in axes[:, 0]:
+        ax.set_ylabel("test accuracy (0 to 1)")
+    entries: dict[str, Artist] = {str(line.get_label()): line for line in axes.flat[-1].get_legend_handles_labels()[0]}
+    if frame["reported"].notna().any():
+        entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
+    legend_beside(axes[0, -1], entries)

@@ -1,0 +1,73 @@
+"""What does a code look like, and what does the decoder make of it?"""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.drawing.pictures import SMALL, draw_code, draw_picture
+from analysis.drawing.style import model_colour
+from analysis.tables import Tables
+from analysis.tables.configurations import short_labels
+from analysis.tables.exhibits import RULE, choose_trials, shown_note
+
+MAX_LATENT_DIMS = 3
+MAX_IMAGES = 2
+# Left, bottom, width and height, as shares of a panel.
+INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.31, 0.14, 0.43, 0.7), (0.78, 0.1, 0.22, 0.8)
+
+
+def compute_codes_and_reconstructions(tables: Tables) -> pd.DataFrame:
+    """A row per trial and image: `picture_input`, `code`, `picture_reconstruction`, and how many entries are not zero.
+
+    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
+    """
+    rows = []
+    for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
+        stored = shown.exhibits
+        for image in range(min(MAX_IMAGES, len(stored["images"]))):
+            code = stored["codes"][image]
+            about = {"label": int(stored["labels"][image]), "image": image, "num_nonzero": np.count_nonzero(code)}
+            pictures = {
+                "picture_input": stored["images"][image],
+                "picture_reconstruction": stored["reconstructions"][image],
+            }
+            rows.append(shown.columns | about | {"code": code} | pictures)
+    return pd.DataFrame(rows)
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """A row of panels per trial, a column per image."""
+    return frame["trial_id"].nunique(), frame["image"].nunique()
+
+
+def plot_codes_and_reconstructions(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """From left to right the test image, its code, the picture decoded from the code.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    for of_row, (_, of_trial) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
+        (title,) = short_labels(of_trial.head(1), ["alpha", "latent_dim"])
+        of_row[0].set_title(title, loc="left", fontsize=9.5)
+        for ax, row in zip(of_row, of_trial.to_dict("records"), strict=True):
+            _draw_row(ax, row)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read it, and of which trials it is."""
+    return (
+        "As Figure 4 of the report: a test image, its code (a sample of q(z|x), one stem per entry that is not zero), "
+        f"and the picture decoded from it. {RULE} {shown_note(frame)}"
+    )
+
+
+def _draw_row(ax: Axes, row: Mapping[Hashable, Any]) -> None:
+    """Divide one panel among the image, the code and the reconstruction."""
+    ax.axis("off")
+    draw_picture(ax.inset_axes(INPUT), row["picture_input"])
+    draw_picture(ax.inset_axes(RECONSTRUCTION), row["picture_reconstruction"])
+    code_ax = ax.inset_axes(CODE)
+    draw_code(code_ax, row["code"], model_colour(row["model"]))
+    code_ax.set_title(f"{row['num_nonzero']} of {len(row['code'])} not zero", fontsize=SMALL)

@@ -1,0 +1,95 @@
+"""What is a choice of link, clamp, schedule, scaling or initialisation worth? (the report's sections 4.1 and 4.2)"""
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.style import QUIET, model_colour
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.intervals import mean_interval
+from analysis.tables.series import NothingToDrawError, varying_settings
+from analysis.wording import ALPHA, model_label, plural, setting_label
+
+COMPARED = ("pixel_scaling", "initialisation", "gamma_link", "gamma_clamp", "sharpness_schedule")
+PANELS = {
+    "test/elbo": "test ELBO (nats per image,\nhigher is better)",
+    "test/elbo_relaxed": "relaxed test ELBO (nats per image,\nhigher is better)",
+    "test/reconstruction_error": "relative reconstruction error\n(0 perfect, 1 as good as black)",
+}
+
+
+def compute_compared_settings(trials: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
+
+    A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways: they
+    are of other images then.
+    """
+    ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
+    if ended.empty:
+        raise NothingToDrawError("no trial has ended")
+    varying = [name for name in varying_settings(ended) if name in COMPARED]
+    if not varying:
+        raise NothingToDrawError(f"trials differ in none of {', '.join(map(setting_label, COMPARED))}")
+    others = [name for name in varying_settings(ended) if name not in COMPARED and name not in ("model", "alpha")]
+    if others:
+        raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
+    keys = ["model", "alpha", *varying]
+    by_status = ended.assign(is_diverged=ended["status"] == "diverged").groupby(keys, dropna=False)["is_diverged"]
+    counts = by_status.agg(num_trials="size", num_diverged="sum").reset_index()
+    frames = []
+    for panel in PANELS:
+        if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and "pixel_scaling" in varying):
+            continue
+        frames.append(counts.merge(mean_interval(ended, panel, by=keys), how="left").assign(panel=panel))
+    if not frames:
+        raise NothingToDrawError("no finished trial has a bound or a reconstruction error")
+    frame = pd.concat(frames, ignore_index=True)
+    frame["label"] = [_label(row, varying) for row in frame.to_dict("records")]
+    return frame
+
+
+def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
+    alpha = "" if pd.isna(row["alpha"]) else f", {ALPHA} = {row['alpha']:g}"
+    parts = [
+        f"{setting_label(name)} {row[name]:g}" if isinstance(row[name], float) else str(row[name])
+        for name in varying
+        if not pd.isna(row[name])
+    ]
+    return f"{model_label(row['model'])}{alpha}\n{', '.join(parts)}"
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: one per metric."""
+    return 1, frame["panel"].nunique()
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How the figure is read."""
+    num = int(frame["num_trials"].max())
+    return (
+        f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration; nothing else is averaged."
+    )
+
+
+def plot_compared_settings(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """A row for each configuration, a panel for each metric. axes: (1, panels), which share their rows."""
+    labels = list(dict.fromkeys(frame["label"]))
+    for ax, (panel, rows) in zip(axes[0], frame.groupby("panel", sort=False), strict=True):
+        for row in rows.to_dict("records"):
+            y = labels.index(row["label"])
+            if pd.notna(row["mean"]):
+                colour = model_colour(row["model"])
+                ax.plot(row["mean"], y, "o", color=colour)
+                ax.hlines(y, row["low"], row["high"], color=colour)
+            if row["num_diverged"] and ax is axes[0, 0]:
+                text = f"{row['num_diverged']} of {row['num_trials']} diverged"
+                at = {"x": 0.98, "y": y, "transform": ax.get_yaxis_transform(), "ha": "right"}
+                ax.text(s=text, color=QUIET, fontsize=9, va="center" if pd.isna(row["mean"]) else "bottom", **at)
+        ax.set_xlabel(PANELS[str(panel)])
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set_ylim(len(labels) - 0.5, -0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.grid(axis="y", color="#eeeeee")

@@ -1,0 +1,82 @@
+"""The study's answer: the configurations that did best on validation images, trained again on all training images.
+
+Two things are kept apart. The validation images choose: configurations are ranked by what they reached there, on
+average over seeds. The test images only measure the ranked ones, each trained anew over seeds; a better test value
+never moves a configuration up.
+"""
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.lines import leave_out_the_far, legend_beside
+from analysis.drawing.style import QUIET, model_colour
+from analysis.tables.confirmed import compare_best
+from analysis.tables.objectives import goal_label, short_label
+from analysis.wording import plural, with_interval
+
+LABEL_WIDTH = 38  # characters
+MANY = 6  # configurations, whose labels are then smaller
+SHIFTS = {"validation": -0.14, "test": 0.14}  # of a row
+LOOKS: dict[str, dict[str, Any]] = {
+    "validation": {"marker": "s", "markerfacecolor": "white", "linestyle": ""},
+    "test": {"marker": "o", "linestyle": ""},
+}
+
+
+def plot_confirmed(frame: pd.DataFrame, ax: Axes) -> None:
+    """One row per configuration, the winner on top: validation and test mean with intervals, single seeds faint."""
+    is_elbo = frame["objective"].iloc[0] == "val/elbo"  # else it has no place on the axis of the test ELBO
+    kinds = ("validation", "test") if is_elbo else ("test",)
+    for y, row in enumerate(frame.to_dict("records")):
+        colour = model_colour(row["model"])
+        for kind in kinds:
+            at = y + SHIFTS[kind]
+            own = list(row[f"{kind}_by_seed"].values())
+            ax.scatter(own, [at] * len(own), s=14, color=colour, alpha=0.3, linewidths=0)
+            mean, low, high = (row[f"{kind}_{name}"] for name in ("mean", "low", "high"))
+            bars = np.nan_to_num([[mean - low], [high - mean]])
+            ax.errorbar([mean], [at], xerr=bars, color=colour, capsize=2.5, elinewidth=1.2, **LOOKS[kind])
+    far = [value for kind in kinds for values in frame[f"{kind}_by_seed"] for value in values.values()]
+    leave_out_the_far(ax, "x", pd.Series(far, dtype="float64"))
+    labels = [_row_label(row, is_elbo=is_elbo) for row in frame.to_dict("records")]
+    width = LABEL_WIDTH if len(frame) <= MANY else 4 * LABEL_WIDTH // 3
+    labels = [textwrap.fill(label, width, break_on_hyphens=False, break_long_words=False) for label in labels]
+    ax.set_yticks(range(len(frame)), labels)
+    ax.get_yticklabels()[0].set_fontweight("bold")
+    ax.tick_params(axis="y", labelsize=10 if len(frame) <= MANY else 7)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.set_ylim(len(frame) - 0.5, -0.5 - 0.1 * len(frame))  # above, room to say what is off the axis
+    ax.set_xlabel(goal_label("test/elbo", is_maximised=True).replace("test ", "" if is_elbo else "test "))
+    entries = {f"{kind} images": Line2D([], [], color=QUIET, **LOOKS[kind]) for kind in kinds}
+    entries["single seeds"] = Line2D([], [], color=QUIET, alpha=0.4, marker="o", linestyle="", markersize=4)
+    legend_beside(ax, entries)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure, and whether the two best differ."""
+    objective = short_label(frame["objective"].iloc[0])
+    chosen = f"Ranked by the {objective} on images held out, mean over seeds, the search's own trial among them"
+    bars = "Bars: 95% interval (Student t) over seeds." if (frame["test_n"] > 1).any() else "One seed: no interval."
+    text = f"{chosen}; then trained on all training images and measured on the test images. {bars}"
+    two = compare_best(frame)
+    if two is None or two.interval is None:
+        return text
+    return (
+        f"{text} The winner's test ELBO less that of the second, in nats per image: {with_interval(*two.interval)}, "
+        f"paired over {plural(two.num_seeds, 'seed')}: {two.verdict}."
+    )
+
+
+def _row_label(row: dict[Any, Any], *, is_elbo: bool) -> str:
+    """The place and the settings, each of which stays on one line."""
+    place = "winner" if row["rank"] == 1 else f"{row['rank']:.0f}" if row["rank"] > 0 else "not ranked"
+    parts = [f"{place}: {row['label']}"]
+    if not is_elbo and row["rank"] > 0:
+        parts.append(f"{short_label(row['objective'])} = {row['validation_mean']:.4g}")
+    return ", ".join(parts).replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")

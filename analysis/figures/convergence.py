@@ -1,0 +1,171 @@
+"""How far has training come: the loss on training images and on images not seen in training, epoch by epoch."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.lines import BAND_OPACITY, MAX_VECTOR_LINES, STAR, Look, each_series, leave_out_the_far
+from analysis.drawing.style import SPARE_COLOURS
+from analysis.tables.configurations import longest_of_each, own_length
+from analysis.tables.plateau import plateau_epochs
+from analysis.tables.series import (
+    SERIES_COLUMNS,
+    NothingToDrawError,
+    assign_series,
+    finished_with,
+    mean_over_seeds,
+    spread,
+)
+from analysis.wording import model_label
+
+# Where images are held out, each epoch is measured on them, and on the test images only the end of training.
+LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
+LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
+MAX_LATENT_DIMS = 3
+EPOCHS_OF_MANY = 30
+
+
+def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the loss (nats per image), by series, latent_dim, split and epoch.
+
+    Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
+    model's panel: one per latent dimension, or one for all if trials are shown individually. Of trials that
+    share a training, the longest is shown. plateau: the mean over seeds of the epoch from which on the loss stays
+    within 1 nat of its plateau; NaN where none has come to one. all_dims: how many latent dimensions there are.
+    """
+    losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
+    losses["val/loss"] = losses["val/loss"].where(losses["test/loss"].isna())
+    losses = losses.dropna(subset=list(LOSSES.values()), how="all")
+    rows = finished_with(trials, [])
+    rows = longest_of_each(rows[rows["trial_id"].isin(losses["trial_id"])])
+    if rows.empty:
+        raise NothingToDrawError("no finished trial has a loss in the history")
+    rows = assign_series(rows.assign(epochs=own_length(rows)), apart_from=["latent_dim"]).assign(row=0)
+    all_dims = rows["latent_dim"].nunique()
+    if not rows["individual"].any():
+        panels = [
+            of_model[of_model["latent_dim"] == latent_dim].assign(row=row)
+            for _, of_model in rows.groupby("model")
+            for row, latent_dim in enumerate(spread(of_model["latent_dim"], MAX_LATENT_DIMS))
+        ]
+        rows = pd.concat(panels)
+    plateaus = _find_plateaus(rows, history)
+    shared = ["trial_id", *SERIES_COLUMNS, "latent_dim", "row"]
+    epochs = rows[shared].merge(losses, on="trial_id")
+    by = ["row", "latent_dim", "epoch"]
+    means = [
+        mean_over_seeds(epochs, loss, by=by).assign(split=split)
+        for split, loss in LOSSES.items()
+        if epochs[loss].notna().any()
+    ]
+    return pd.concat(means, ignore_index=True).merge(plateaus, how="left").assign(all_dims=all_dims)
+
+
+def _find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of the epoch of plateau, by series and latent_dim; NaN where trials stand alone."""
+    if rows["individual"].any():
+        return rows[["series", "latent_dim"]].drop_duplicates().assign(plateau=np.nan)
+    found = plateau_epochs(history[history["trial_id"].isin(rows["trial_id"])])
+    plateaus = rows.assign(plateau=rows["trial_id"].map(found)).groupby(["series", "latent_dim"], observed=True)
+    return plateaus["plateau"].mean().reset_index()
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: a column per model, a row per latent dimension shown."""
+    return int(frame["row"].max()) + 1, frame["model"].nunique()
+
+
+def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One column of panels per model; colour tells series apart, line style the images of a loss.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    handles: dict[str, Line2D] = {}
+    for column, (model, of_model) in enumerate(frame.groupby("model")):
+        for row in range(len(axes)):
+            panel, ax = of_model[of_model["row"] == row], axes[row, column]
+            ax.set_visible(not panel.empty)
+            if panel.empty:
+                continue
+            for rows, look in each_series(panel):
+                if variant := int(rows["variant"].iloc[0]):  # else alike: line styles tell splits apart
+                    look |= {"color": SPARE_COLOURS[(variant - 1) % len(SPARE_COLOURS)]}
+                individual = bool(rows["individual"].any())
+                (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
+                in_legend = look | {"linestyle": "-", "marker": "" if individual else look["marker"]}
+                handles.setdefault(look["label"], Line2D([], [], **in_legend))
+            dims = panel["latent_dim"]
+            alike = f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else ""
+            ax.set_title(", ".join(filter(None, [model_label(str(model)), alike or "all latent dimensions"])))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if panel["epoch"].nunique() == 1:
+                ax.set_xlim(panel["epoch"].iloc[0] - 1, panel["epoch"].iloc[0] + 1)
+    if frame["individual"].any():
+        leave_out_the_far(axes[0, -1], "y", frame["mean"])  # the axes of a row share y
+    for of_column in axes.T:
+        [ax for ax in of_column if ax.get_visible()][-1].set_xlabel("epoch")
+    for of_row in axes:
+        first = next(ax for ax in of_row if ax.get_visible())
+        first.set_ylabel("loss that is trained\n(nats per image, lower is better)")
+        first.tick_params(labelleft=True)
+    for split in frame["split"].unique():
+        handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=LINE_STYLES[split])
+    if frame["plateau"].notna().any() and not frame["individual"].any():
+        handles["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
+    axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure, and how its loss differs from the bound."""
+    if frame["individual"].any():
+        text = "Each trial on its own, no means."
+    else:
+        text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
+        if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
+            text += f" {dims} of {all_dims} latent dimensions are shown."
+    if (frame["model"] == "vsc").any():
+        text += (
+            " A VSC is trained on relaxed samples, in which latents that should be zero leak: its test ELBO, of "
+            "samples that are exactly sparse, is worse than minus this loss, the more so the smaller alpha."
+        )
+    return text
+
+
+def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
+    for split, line in rows.groupby("split"):
+        x, mean, low, high = (line[name].to_numpy(float) for name in ("epoch", "mean", "low", "high"))
+        label = f"{rows['series'].iloc[0]}, {split}"
+        style = look | {"linestyle": LINE_STYLES[str(split)], "label": label}
+        if split == "train":
+            style |= {"marker": ""} if len(x) > 1 else {"fillstyle": "none"}
+        ax.plot(x, mean, markevery=max(1, len(x) // 6), **style)
+        epoch = float(line["plateau"].iloc[0])
+        if split != "train" and np.isfinite(epoch):
+            ax.plot([epoch], [np.interp(epoch, x, mean)], color=look["color"], zorder=3, **STAR)
+        ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+
+
+def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
+    for split, lines in rows.groupby("split"):
+        wide = lines.pivot(index="trial_id", columns="epoch", values="mean")
+        if len(wide) > MAX_VECTOR_LINES:  # nobody can follow one of so many: some of its epochs will do
+            places = np.linspace(0, len(wide.columns) - 1, min(len(wide.columns), EPOCHS_OF_MANY)).round().astype(int)
+            wide = wide.iloc[:, places]
+        epochs = wide.columns.to_numpy(float)
+        opacity = min(0.6, max(0.04, 12 / len(wide))) * (0.6 if split == "train" else 1)
+        collection = LineCollection(
+            [np.column_stack([epochs, losses]) for losses in wide.to_numpy(float)],
+            colors=look["color"],
+            linestyles=LINE_STYLES[str(split)],
+            linewidths=0.9,
+            alpha=opacity,
+            rasterized=len(wide) > MAX_VECTOR_LINES,
+            label=f"{rows['series'].iloc[0]}, {split}",
+        )
+        ax.add_collection(collection)
+    ax.autoscale_view()

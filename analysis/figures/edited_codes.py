@@ -1,0 +1,71 @@
+"""What does the largest entry of a code stand for? The picture as that entry is made small or turned around."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.pictures import draw_code, draw_picture
+from analysis.drawing.style import model_colour
+from analysis.tables import Tables
+from analysis.tables.exhibits import choose_trials, shown_note
+from analysis.tables.series import NothingToDrawError
+from analysis.wording import ALPHA, plural
+
+MAX_IMAGES = 3
+
+
+def compute_edited_codes(tables: Tables) -> pd.DataFrame:
+    """A row per image and factor (1 first: as encoded): the edited latent, its value, `code` and `picture`.
+
+    Of the VSC with the smallest alpha and the largest latent dimension, for its first images with a code not all zero.
+    """
+    (shown,) = choose_trials(tables, model="vsc")
+    stored = shown.exhibits
+    images = np.flatnonzero(stored["edited_latents"] >= 0)[:MAX_IMAGES]
+    if not len(images):
+        raise NothingToDrawError("every code of the trial shown is all zero")
+    rows = []
+    for image in images:
+        latent = stored["edited_latents"][image]
+        pictures = [stored["reconstructions"][image], *stored["edited_pictures"][image]]
+        for factor, picture in zip([1.0, *stored["edited_factors"]], pictures, strict=True):
+            code = stored["codes"][image].copy()
+            code[latent] *= factor
+            about = {"label": int(stored["labels"][image]), "image": int(image), "factor": float(factor)}
+            edited = {"latent": int(latent), "value": float(code[latent]), "num_nonzero": np.count_nonzero(code)}
+            rows.append(shown.columns | about | edited | {"code": code, "picture": picture})
+    return pd.DataFrame(rows)
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Two rows of panels per image, code above picture, and a column per factor."""
+    return 2 * frame["image"].nunique(), frame["factor"].nunique()
+
+
+def plot_edited_codes(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """Codes above, the pictures decoded from them below, the edited entry marked.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    for above, below, (_, of_image) in zip(axes[::2], axes[1::2], frame.groupby("image"), strict=True):
+        highest = max(np.abs(code).max() for code in of_image["code"])
+        for code_ax, picture_ax, row in zip(above, below, of_image.to_dict("records"), strict=True):
+            draw_code(code_ax, row["code"], model_colour(row["model"]), marked=row["latent"])
+            code_ax.set_ylim(-1.2 * highest, 1.2 * highest)
+            code_ax.set_title(_name_edit(row["latent"], row["factor"]), fontsize=9.5)
+            draw_picture(picture_ax, row["picture"])
+        above[0].set_ylabel("code entry", fontsize=9)
+        above[-1].set_xlabel("latent", fontsize=9)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read it, and of which trial it is."""
+    return (
+        f"As Figure 3 of the report, for {plural(frame['image'].nunique(), 'test image')}: a code (a sample of q(z|x); "
+        "entries that are zero are not drawn) and below it the picture decoded from it. The entry in colour is the "
+        f"code's largest in size. Of the VSC: the smallest {ALPHA}, the largest latent dimension, the lowest seed. "
+        f"{shown_note(frame)}"
+    )
+
+
+def _name_edit(latent: int, factor: float) -> str:
+    return f"latent {latent} as encoded" if factor == 1 else f"latent {latent} times {factor:g}"

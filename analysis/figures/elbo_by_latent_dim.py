@@ -1,0 +1,32 @@
+"""How does the test ELBO change with the number of latent dimensions?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.drawing.lines import draw_series, each_series, leave_out_the_far, legend_beside, scale_x
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.series import assign_series, finished_with, mean_over_seeds
+
+NEEDS = ("test/elbo",)
+
+
+def compute_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the test ELBO (nats per image), by series and latent_dim."""
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    return mean_over_seeds(rows, "test/elbo", by=["latent_dim"])
+
+
+def plot_elbo_by_latent_dim(frame: pd.DataFrame, ax: Axes) -> None:
+    """One line with its band per series, or one point per trial."""
+    only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
+    shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
+    for shift, (rows, look) in zip(shifts, each_series(frame), strict=True):
+        shifted = rows if rows["individual"].any() else rows.assign(latent_dim=rows["latent_dim"] + shift)
+        draw_series(ax, "latent_dim", shifted, look)
+    if frame["individual"].any():
+        leave_out_the_far(ax, "y", frame["mean"])
+    scale_x(ax, frame["latent_dim"])
+    ax.set_xlabel("latent dimensions")
+    ax.set_ylabel("test ELBO (nats per image, higher is better)")
+    legend_beside(ax)

@@ -1,0 +1,145 @@
+"""How long must a model train: the test ELBO after different numbers of epochs, and where the curve flattens?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from analysis.drawing.lines import STAR, Look, draw_line, each_series, leave_out_the_far, legend_beside
+from analysis.tables.configurations import number_configurations
+from analysis.tables.plateau import plateau_epochs
+from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
+from analysis.wording import plural
+
+NEEDS = ("test/elbo",)
+MAX_LATENT_DIMS = 3
+MAX_TICKS = 10
+
+
+def compute_elbo_by_training_length(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the test ELBO (nats per image), by series, latent_dim and epochs.
+
+    Only configurations that were read off at two or more lengths are shown; of many latent dimensions the
+    smallest, median and largest, in a panel each (`row`). plateau: the mean over `plateau_n` of `num_seeds`
+    seeds of the epoch from which on the longest training stays within 1 nat of its plateau. all_dims: how many
+    latent dimensions there are.
+    """
+    rows = read_at_lengths(finished_with(trials, NEEDS))
+    rows = assign_series(rows, apart_from=["latent_dim", "epochs"]).assign(row=0)
+    is_series = not rows["individual"].any()
+    if is_series:
+        all_dims, shown = rows["latent_dim"].nunique(), spread(rows["latent_dim"], MAX_LATENT_DIMS)
+        rows = rows[rows["latent_dim"].isin(shown)]
+        rows = rows.assign(row=rows["latent_dim"].map(shown.index))
+    frame = mean_over_seeds(rows, "test/elbo", by=["row", "latent_dim", "epochs"])
+    rows["configuration"] = number_configurations(trials.loc[rows.index], apart_from=["epochs"])
+    if is_series:
+        places = rows[["configuration", "series", "latent_dim"]].drop_duplicates()
+        return frame.merge(places).merge(find_plateaus(rows, history)).assign(all_dims=all_dims)
+    return frame.merge(rows[["trial_id", "configuration", "seed"]])
+
+
+def read_at_lengths(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of each configuration, all settings but epochs, that has two or more lengths."""
+    lengths = trials["epochs"].groupby(number_configurations(trials, apart_from=["epochs"]))
+    rows = trials[lengths.transform("nunique") > 1]
+    if rows.empty:
+        raise NothingToDrawError("no configuration has trained for two or more lengths")
+    return rows
+
+
+def find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The epoch of plateau of each `configuration` at its greatest length, over its seeds.
+
+    plateau, plateau_min, plateau_max: mean, first and last over the plateau_n seeds that have one, of num_seeds.
+    """
+    longest = rows[rows["epochs"] == rows.groupby("configuration")["epochs"].transform("max")]
+    epochs = plateau_epochs(history[history["trial_id"].isin(longest["trial_id"])])
+    longest = longest.assign(plateau=longest["trial_id"].map(epochs))
+    found = longest.groupby("configuration")["plateau"]
+    names = {"mean": "plateau", "min": "plateau_min", "max": "plateau_max", "count": "plateau_n", "size": "num_seeds"}
+    return found.agg(list(names)).rename(columns=names).reset_index()
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: a row per latent dimension shown."""
+    return int(frame["row"].max()) + 1, 1
+
+
+def plot_elbo_by_training_length(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One line with its band per series, a star where it comes to its plateau.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    for row, ax in enumerate(axes[:, 0]):
+        panel = frame[frame["row"] == row]
+        for rows, look in each_series(panel):
+            if rows["individual"].any():
+                _draw_each_training(ax, rows, look)
+            else:
+                draw_line(ax, "epochs", rows, look | {"label": f"{look['label']}\n{plateau_note(rows.iloc[0])}"})
+                _draw_star(ax, rows, look)
+        if panel["individual"].any():
+            leave_out_the_far(ax, "y", panel["mean"])
+        dims = panel["latent_dim"]
+        ax.set_title(f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else "all latent dimensions")
+        _scale(ax, panel["epochs"])
+        ax.set_ylabel("test ELBO (nats per image,\nhigher is better)")
+        entries: dict[str, Artist] = {str(line.get_label()): line for line in ax.get_legend_handles_labels()[0]}
+        if any(line.get_marker() == STAR["marker"] for line in ax.lines):
+            entries["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
+        legend_beside(ax, entries)
+    axes[-1, 0].set_xlabel("epochs of training")
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    if frame["individual"].any():
+        return "Each configuration and seed on its own, no means: one line is one training, read off at each length."
+    means = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
+    dims, all_dims = frame["latent_dim"].nunique(), frame["all_dims"].iloc[0]
+    some = f" {dims} of {all_dims} latent dimensions are shown." if dims < all_dims else ""
+    return (
+        f"{means}{some} A plateau is the mean loss of the last tenth of the epochs, or the best such mean if the loss "
+        "rises again; there is none yet where the last half of the epochs was still worth more than 1 nat."
+    )
+
+
+def plateau_note(row: pd.Series) -> str:
+    """From which epoch on the trainings of a configuration stay within 1 nat of their plateau, if they do."""
+    reached, num_seeds = int(row["plateau_n"]), int(row["num_seeds"])
+    if not reached:
+        return "not yet within 1 nat of a plateau"
+    of_seeds = "" if reached == num_seeds else f" ({reached} of {plural(num_seeds, 'seed')})"
+    return f"within 1 nat of its plateau from epoch {row['plateau']:.0f}{of_seeds}"
+
+
+def _draw_star(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
+    """On the line, whose height between two lengths is that of the axes: linear in the logarithm of the epochs."""
+    epoch = rows["plateau"].iloc[0]
+    if np.isnan(epoch):
+        return
+    rows = rows.sort_values("epochs")
+    height = np.interp(np.log(epoch), np.log(rows["epochs"]), rows["mean"])
+    ax.plot([epoch], [height], color=look["color"], zorder=3, **STAR)
+
+
+def _draw_each_training(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
+    for _, training in rows.sort_values("epochs").groupby(["configuration", "seed"]):
+        ax.plot(training["epochs"], training["mean"], linewidth=0.8, alpha=0.6, markersize=3, **look)
+        look = look | {"label": None}  # the legend names the model once
+
+
+def _scale(ax: Axes, epochs: pd.Series) -> None:
+    """A logarithmic axis with a tick at each length that has room for its number."""
+    lengths = np.unique(epochs)
+    gap = np.log(lengths[-1] / lengths[0]) / MAX_TICKS
+    ticks: list[float] = []
+    for length in lengths[::-1]:
+        if not ticks or np.log(ticks[0] / length) >= gap:
+            ticks.insert(0, length)
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())

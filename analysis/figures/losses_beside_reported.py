@@ -1,0 +1,45 @@
+"""How far are losses from the report's own, epoch by epoch? In percent of its published curves (MNIST, seed 1)."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.convergence import compute_convergence, plot_convergence
+from analysis.tables.reported_numbers import are_as_reported, load_training_curves
+from analysis.tables.series import NothingToDrawError
+
+LOSSES = {"test/loss": "test_loss", "train/loss": "train_loss"}
+
+
+def compute_losses_beside_reported(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the loss less the report's (percent of it), by series, latent_dim and epoch.
+
+    The columns are those of `compute_convergence`.
+    """
+    if not (are_as_reported(trials.assign(epochs=11)) & (trials["num_validation"] == 0)).all():
+        raise NothingToDrawError("trials are trained otherwise than the report's")
+    key = ["model", "alpha", "latent_dim", "epoch"]
+    losses = history.merge(trials[["trial_id", *key[:-1]]], on="trial_id").merge(load_training_curves(), on=key)
+    if losses.empty:
+        raise NothingToDrawError("the report has published no curve of such a model")
+    for ours, theirs in LOSSES.items():
+        losses[ours] = 100 * (losses[ours] / losses[theirs] - 1)
+    return compute_convergence(trials, losses[["trial_id", "epoch", *LOSSES]]).assign(plateau=np.nan)
+
+
+def plot_losses_beside_reported(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """As `plot_convergence` shows the losses themselves; zero is the report's own."""
+    plot_convergence(frame, axes)
+    for ax in axes.flat:
+        ax.axhline(0, color="#444444", linewidth=0.8, zorder=1)
+    for of_row in axes:
+        next(ax for ax in of_row if ax.get_visible()).set_ylabel("loss less the report's\n(percent of it)")
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    text = "Zero is the report's own curve, of one run with seed 1."
+    if (frame["n"] > 1).any():
+        text += " Mean and 95% interval (Student t) over seeds."
+    if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
+        text += f" {dims} of {all_dims} latent dimensions are shown."
+    return text

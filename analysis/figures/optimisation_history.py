@@ -1,0 +1,61 @@
+"""What did each trial of a search reach, and when did the search find its best?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.lines import draw_searched, leave_out_the_far, legend_beside
+from analysis.tables.objectives import goal_label, goals, running_best, searched_values
+
+BEST_COLOUR = "#333333"
+
+
+def compute_optimisation_history(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The value of each objective by trial number, and the best until then: of the finished trials, if any are.
+
+    Columns: objective, is_maximised, number, trial_id, model, status, value, best.
+    """
+    values = searched_values(trials, history).merge(trials[["trial_id", "model"]], on="trial_id")
+    frames = []
+    for name, is_maximised in goals(trials):
+        frame = values[["number", "trial_id", "model", "status"]].assign(value=values[name])
+        frame["best"] = running_best(frame["value"], frame["status"], is_maximised=is_maximised)
+        frames.append(frame.assign(objective=name, is_maximised=is_maximised))
+    return pd.concat(frames, ignore_index=True)
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: a row per objective."""
+    return frame["objective"].nunique(), 1
+
+
+def plot_optimisation_history(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One panel per objective: a point per trial in its model's colour, and a step line of the best so far.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    for ax, (name, rows) in zip(axes[:, 0], frame.groupby("objective", sort=False), strict=True):
+        _plot_objective(ax, str(name), rows)
+    legend_beside(axes[0, 0])
+    axes[-1, 0].set_xlabel("trial, in the order of the search")
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    some_finished = bool((frame["status"] == "finished").any())
+    line = f"The line is the best so far of the {'finished' if some_finished else 'stopped'} trials."
+    return f"Each point is a trial at the last value it reached. {line}"
+
+
+def _plot_objective(ax: Axes, name: str, rows: pd.DataFrame) -> None:
+    draw_searched(ax, "number", "value", rows)
+    known = rows.dropna(subset=["best"])
+    last = int(rows["number"].max())
+    x, best = [*known["number"], last], [*known["best"], known["best"].iloc[-1]]
+    ax.plot(x, best, drawstyle="steps-post", color=BEST_COLOUR, linewidth=1.4, label="best so far")
+    leave_out_the_far(ax, "y", rows["value"])
+    ax.set_ylabel(goal_label(name, is_maximised=bool(rows["is_maximised"].iloc[0]), lines=2))
+    margin = max(0.5, 0.02 * last)
+    ax.set_xlim(1 - margin, last + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

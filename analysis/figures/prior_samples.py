@@ -1,0 +1,66 @@
+"""What does the model make of its prior, and what of the Gaussian that the report drew from instead?"""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.pictures import draw_pictures
+from analysis.tables import Tables
+from analysis.tables.configurations import short_labels
+from analysis.tables.exhibits import RULE, choose_trials, shown_note
+
+MAX_LATENT_DIMS = 3
+PER_ROW = 8
+
+
+def compute_prior_samples(tables: Tables) -> pd.DataFrame:
+    """A row per picture: whether the code is from the `prior` or the `gaussian`, and how many entries are not zero.
+
+    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest. A VAE's
+    prior is the Gaussian: it has the first only.
+    """
+    rows = []
+    for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
+        stored = shown.exhibits
+        for source in ("prior", "gaussian") if shown.columns["model"] != "vae" else ("prior",):
+            for code, picture in zip(stored["prior_codes"], stored[f"{source}_pictures"], strict=True):
+                num_nonzero = np.count_nonzero(code) if source == "prior" else code.size
+                rows.append(shown.columns | {"source": source, "num_nonzero": num_nonzero, "picture": picture})
+    return pd.DataFrame(rows)
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """A row of panels per trial, a column per source."""
+    return frame["trial_id"].nunique(), frame["source"].nunique()
+
+
+def plot_prior_samples(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """The samples of each trial: from its prior on the left, from the Gaussian on the right.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    for of_row, (_, of_trial) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
+        for ax, source in zip(of_row, ("prior", "gaussian"), strict=False):
+            of_source = of_trial[of_trial["source"] == source]
+            ax.set_visible(not of_source.empty)
+            if of_source.empty:
+                continue
+            pictures = np.stack(list(of_source["picture"]))
+            rows = math.ceil(len(pictures) / PER_ROW)
+            table = np.full((rows * PER_ROW, *pictures.shape[1:]), np.nan)  # whose last row may not be full
+            table[: len(pictures)] = pictures
+            draw_pictures(ax, table.reshape(rows, PER_ROW, *pictures.shape[1:]))
+            (trial,) = short_labels(of_source.head(1), ["alpha", "latent_dim"])
+            mean = of_source["num_nonzero"].mean()
+            what = "its prior" if source == "prior" else "N(0, 1) in every latent"
+            ax.set_title(f"{trial}: {what}\n{mean:.3g} entries not zero on average", fontsize=9.5)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read it, and of which trials it is."""
+    return (
+        "Pictures decoded from random codes. Left: from the model's own prior, for the VSC the spike and slab. Right: "
+        "from a Gaussian in every latent, as the report's code draws its samples. "
+        f"{RULE} {shown_note(frame)}"
+    )

@@ -1,0 +1,104 @@
+"""How is the test ELBO made up: how much is rate, how much is distortion?"""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.lines import Look, draw_trials, each_series, leave_out_the_far, legend_beside
+from analysis.drawing.style import QUIET
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
+
+NEEDS = ("test/rate", "test/distortion")
+
+
+def compute_rate_distortion(trials: pd.DataFrame) -> pd.DataFrame:
+    """Final rate and distortion (nats per image) by series and latent_dim, over seeds and trial by trial.
+
+    A row with a trial_id is that trial's own rate and distortion. A row without is their mean over seeds,
+    with the 95% intervals rate_low to rate_high and distortion_low to distortion_high.
+    """
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    rate, distortion = (
+        mean_over_seeds(rows, f"test/{name}", by=["latent_dim"]).rename(
+            columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}
+        )
+        for name in ("rate", "distortion")
+    )
+    means = rate.merge(distortion)
+    if rows["individual"].any():
+        return means
+    own = rows.rename(columns={"test/rate": "rate", "test/distortion": "distortion"}).assign(n=1)
+    own = own[[*SERIES_COLUMNS, "latent_dim", "trial_id", "rate", "distortion", "n"]]
+    return pd.concat([means, own], ignore_index=True)
+
+
+def plot_rate_distortion(frame: pd.DataFrame, ax: Axes) -> None:
+    """Faint points for trials; means with bars, joined from the smallest latent dimension to the largest."""
+    means = frame if frame["individual"].any() else frame[frame["trial_id"].isna()]
+    for rows, look in each_series(means):
+        if rows["individual"].any():
+            draw_trials(ax, "distortion", "rate", rows, look)
+            continue
+        own = frame[(frame["series"] == rows["series"].iloc[0]) & frame["trial_id"].notna()]
+        ax.scatter(own["distortion"], own["rate"], s=9, color=look["color"], alpha=0.45, linewidths=0)
+        _draw_means(ax, rows.sort_values("latent_dim"), look)
+    ax.margins(0.1)
+    if frame["individual"].any():
+        leave_out_the_far(ax, "x", frame["distortion"])
+        leave_out_the_far(ax, "y", frame["rate"])
+    draw_equal_elbo_lines(ax)
+    ax.set_xlabel("distortion (nats per image, lower is better)")
+    ax.set_ylabel("rate (nats per image, lower is better)")
+    legend_beside(ax)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    if frame["individual"].any():
+        return "Each trial on its own, no means. Grey: lines of equal ELBO."
+    return (
+        "Large: means over seeds, joined from the smallest latent dimension to the largest, both ends named. Small: "
+        "each trial. Grey: lines of equal ELBO. The 95% intervals are in the numbers."
+    )
+
+
+def _draw_means(ax: Axes, means: pd.DataFrame, look: Look) -> None:
+    size = 5.5 if len(means) <= 10 else 3.5
+    ax.plot(means["distortion"], means["rate"], linewidth=0.8, markersize=size, **look)
+    ends = means.iloc[[0, -1]] if len(means) > 1 else means.iloc[:0]
+    for end, (offset, va) in zip(ends.to_dict("records"), (((5, -6), "top"), ((5, 6), "bottom")), strict=False):
+        at, name = (end["distortion"], end["rate"]), f"dim {end['latent_dim']:g}"
+        style = {"fontsize": 8, "color": look["color"], "va": va}
+        ax.annotate(name, at, offset, textcoords="offset points", **style)
+
+
+def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, float]:
+    """The limits, widened about their middle where the data are narrower than `span` nats."""
+    middle, half = sum(limits) / 2, max(limits[1] - limits[0], span) / 2
+    return middle - half, middle + half
+
+
+def draw_equal_elbo_lines(ax: Axes) -> None:
+    """Lines of equal ELBO = -(rate + distortion), each labelled where it enters at the top or the left."""
+    (left, right), (bottom, top) = _at_least(ax.get_xlim()), _at_least(ax.get_ylim())
+    ax.set_xlim(left, right)  # the lines must not move the limits
+    ax.set_ylim(bottom, top)
+    for total in MaxNLocator(7).tick_values(left + bottom, right + top):
+        if not left + bottom < total < right + top:
+            continue
+        ax.axline((total, 0), slope=-1, color="#bbbbbb", linewidth=0.7, zorder=0.5)
+        y = min(top - 0.02 * (top - bottom), total - left)
+        if y < bottom + 0.15 * (top - bottom) or total - y > right - 0.1 * (right - left):
+            continue  # a corner has no room for a label
+        ax.text(
+            *(total - y, y, f" ELBO {-total:g}".replace("-", "\N{MINUS SIGN}")),
+            fontsize=7.5,
+            color=QUIET,
+            rotation=-45,
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            va="bottom",
+            clip_on=True,
+            zorder=1,
+        )

@@ -1,0 +1,46 @@
+"""How does the bound that the report plots change with the number of latent dimensions? (its Figure 1)
+
+Its samples are relaxed, at sharpness 200, so that every latent leaks a little; the true bound is in elbo_by_latent_dim.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.drawing.lines import draw_reported, legend_beside
+from analysis.figures.elbo_by_latent_dim import plot_elbo_by_latent_dim
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.reported_numbers import are_as_reported, load_curves
+from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
+
+NEEDS = ("test/elbo_relaxed",)
+
+
+def compute_relaxed_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the relaxed test ELBO (nats per image), by series and latent_dim.
+
+    `reported`: the report's own value, where all trials are trained as its were.
+    """
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    if rows["individual"].any():
+        raise NothingToDrawError("trials differ in too much for a curve")
+    means = mean_over_seeds(rows, *NEEDS, by=["latent_dim"])
+    curves = load_curves("elbo_relaxed").rename(columns={"value": "reported"})
+    if not are_as_reported(rows).all():
+        return means.assign(reported=np.nan)
+    return means.merge(curves, on=["model", "alpha", "latent_dim"], how="left")
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How the figure is read."""
+    text = "The report's Figure 1: the bound with relaxed samples at sharpness 200."
+    text += " Mean and 95% interval (Student t) over seeds."
+    return f"{text} Dashed, small: the report's own curve, one seed." if frame["reported"].notna().any() else text
+
+
+def plot_relaxed_elbo_by_latent_dim(frame: pd.DataFrame, ax: Axes) -> None:
+    """One line with its band per series, the report's own dashed beside it."""
+    plot_elbo_by_latent_dim(frame, ax)
+    draw_reported(ax, "latent_dim", frame)
+    ax.set_ylabel("relaxed test ELBO (nats per image, higher is better)")
+    legend_beside(ax)

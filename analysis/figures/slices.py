@@ -1,0 +1,106 @@
+"""Where in each setting do the good trials of a search lie?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from analysis.drawing.lines import PLAIN_NUMBER, draw_searched, leave_out_the_far, legend_beside, scale_x
+from analysis.tables.objectives import goal_label, goals, searched_values
+from analysis.tables.searched_settings import list_searched_settings, prefers_log
+from analysis.wording import setting_label
+
+MAX_COLUMNS = 4
+MAX_LEVELS = 6  # of a number, with a tick at each
+MAX_LEVEL_LENGTH = 16
+GOLDEN = 0.618  # its multiples are spread evenly between whole numbers, however many there are
+
+
+def compute_slices(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The value of each objective by each setting in which trials differ, one row per trial, setting and objective.
+
+    Columns: row and column of the panel, objective, is_maximised, setting, at, level (see `list_searched_settings`),
+    number, trial_id, model, status, value.
+    """
+    values = searched_values(trials, history)
+    shown = trials[trials["trial_id"].isin(values["trial_id"])]
+    settings = list_searched_settings(shown)
+    names = list(settings["setting"].unique())
+    num_rows = -(-len(names) // MAX_COLUMNS)
+    num_columns = -(-len(names) // num_rows)
+    place = settings["setting"].map({name: i for i, name in enumerate(names)})
+    frames = []
+    for i, (objective, is_maximised) in enumerate(goals(trials)):
+        own = values[["number", "trial_id", "status"]].assign(
+            objective=objective, is_maximised=is_maximised, value=values[objective]
+        )
+        panels = settings.assign(row=i * num_rows + place // num_columns, column=place % num_columns)
+        frames.append(panels.merge(own, on="trial_id"))
+    return pd.concat(frames, ignore_index=True).merge(trials[["trial_id", "model"]], on="trial_id")
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: one per setting, and for each objective rows of their own."""
+    return int(frame["row"].max()) + 1, int(frame["column"].max()) + 1
+
+
+def plot_slices(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One panel per setting and objective: a point per trial in its model's colour.
+
+    axes: of shape `panel_shape(frame)`; those of a row share y.
+    """
+    for unused in axes.flat:
+        unused.set_visible(False)
+    for _, panel in frame.groupby(["row", "column"]):
+        ax: Axes = axes[int(panel["row"].iloc[0]), int(panel["column"].iloc[0])]
+        ax.set_visible(True)
+        _plot_setting(ax, panel.dropna(subset=["at"]))
+    for of_row, (_, rows) in zip(axes, frame.groupby("row"), strict=True):
+        first = rows.iloc[0]
+        leave_out_the_far(of_row[0], "y", rows[rows["column"] == rows["column"].min()]["value"])
+        label = goal_label(str(first["objective"]), is_maximised=bool(first["is_maximised"]), lines=2)
+        of_row[0].set_ylabel(label)
+    _legend(axes)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    apart = " Text settings: points are spread sideways." if frame["level"].notna().any() else ""
+    return f"Each point is a trial at the last value it reached, at its value of one setting; others vary too.{apart}"
+
+
+def _plot_setting(ax: Axes, panel: pd.DataFrame) -> None:
+    name = str(panel["setting"].iloc[0])
+    levels = panel.dropna(subset=["level"]).drop_duplicates("level").sort_values("at")
+    if levels.empty:
+        draw_searched(ax, "at", "value", panel)
+        _scale_numbers(ax, panel["at"])
+    else:
+        draw_searched(ax, "at", "value", panel.assign(at=panel["at"] + 0.5 * ((panel["number"] * GOLDEN) % 1 - 0.5)))
+        texts = [str(level)[:MAX_LEVEL_LENGTH] for level in levels["level"]]
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if sum(map(len, texts)) > 2 * MAX_LEVEL_LENGTH else {}
+        ax.set_xticks(levels["at"], texts, **turned)
+        ax.set_xlim(-0.5, levels["at"].max() + 0.5)
+    ax.tick_params(axis="x", labelsize=9)
+    ax.set_xlabel(setting_label(name))
+
+
+def _scale_numbers(ax: Axes, values: pd.Series) -> None:
+    if values.nunique() <= min(MAX_LEVELS, len(values) // 2):
+        scale_x(ax, values)
+    elif prefers_log(values):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1,) if values.max() > 1000 * values.min() else (1, 3)))
+        ax.xaxis.set_major_formatter(PLAIN_NUMBER)
+        ax.xaxis.set_minor_locator(NullLocator())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(PLAIN_NUMBER)
+
+
+def _legend(axes: np.ndarray) -> None:
+    """One legend for all panels: what some panels lack, such as a model without the setting, others have."""
+    handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    legend_beside(axes[0, -1], dict(sorted(handles.items())))

@@ -1,0 +1,78 @@
+"""Does the share of non-zero code entries follow alpha, the prior's probability of one?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+from analysis.drawing.lines import PLAIN_NUMBER, count_label, draw_line, draw_trials, each_series, legend_beside
+from analysis.drawing.style import MARKERS, QUIET, tint
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.series import MAX_SERIES, assign_series, finished_with, mean_over_seeds, spread
+from analysis.wording import ALPHA
+
+NEEDS = ("alpha", "code/nonzero_fraction")  # a model without alpha has a dense code: nothing to follow
+MAX_LATENT_DIMS = 5
+WIDE_RANGE = 10.0
+
+
+def compute_sparsity_by_alpha(trials: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95% interval over seeds of the non-zero fraction, by series, latent_dim and alpha.
+
+    Of many latent dimensions some are shown, evenly by rank from the smallest to the largest.
+    """
+    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["alpha", "latent_dim"])
+    if not rows["individual"].any():
+        num = max(1, min(MAX_LATENT_DIMS, MAX_SERIES // rows["series"].nunique()))
+        rows = rows[rows["latent_dim"].isin(spread(rows["latent_dim"], num))]
+    return mean_over_seeds(rows, "code/nonzero_fraction", by=["latent_dim", "alpha"])
+
+
+def plot_sparsity_by_alpha(frame: pd.DataFrame, ax: Axes) -> None:
+    """One line per series and latent dimension, larger is lighter; dashed: what the prior expects."""
+    floor = min(frame["alpha"].min(), frame["mean"].min()) / 1.5
+    is_log = frame["alpha"].max() >= WIDE_RANGE * frame["alpha"].min() and floor > 0
+    if is_log:  # a log axis has no place for an interval that reaches zero: it ends at the axis
+        frame = frame.assign(low=frame["low"].clip(lower=floor))
+    latent_dims = sorted(frame["latent_dim"].unique())
+    for rows, look in each_series(frame):
+        if rows["individual"].any():
+            draw_trials(ax, "alpha", "mean", rows, look)
+            continue
+        for latent_dim, line in rows.groupby("latent_dim"):
+            rank = latent_dims.index(latent_dim)
+            shade = tint(str(rows["model"].iloc[0]), (rank + 1) / (len(latent_dims) + 1))
+            label = f"{line['series'].iloc[0]}, latent dimension {latent_dim:g} ({count_label(line)})"
+            own = look | {"color": shade, "marker": MARKERS[rank], "label": label}
+            draw_line(ax, "alpha", line, own)
+    _scale(ax, frame["alpha"], floor if is_log else None)
+    _draw_prior(ax)
+    ax.set_xlabel(f"{ALPHA} (prior probability that a code entry is not zero)")
+    ax.set_ylabel("fraction of non-zero code entries")
+    legend_beside(ax)
+
+
+def _scale(ax: Axes, alpha: pd.Series, log_floor: float | None) -> None:
+    """Both axes from zero, or both logarithmic: either way the prior's line is straight."""
+    alphas = np.unique(alpha)
+    if log_floor is None:
+        ax.set_xlim(0, min(1.05, 1.3 * alphas[-1]))
+        ax.set_ylim(bottom=0)
+    else:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=log_floor)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_minor_formatter(NullFormatter())
+            axis.set_major_formatter(PLAIN_NUMBER)
+    if len(alphas) <= 8:
+        ax.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas])
+        ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _draw_prior(ax: Axes) -> None:
+    limits = ax.get_xlim()
+    x = np.linspace(*limits, 200)
+    ax.plot(x, x, color=QUIET, linestyle="--", linewidth=1, label=f"the prior: fraction = {ALPHA}", zorder=1.5)
+    ax.set_xlim(limits)

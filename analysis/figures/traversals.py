@@ -1,0 +1,82 @@
+"""What does each latent stand for? Pictures as the largest entries of a code change, one at a time."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.drawing.pictures import draw_pictures, mark_column, name_columns, name_rows
+from analysis.drawing.style import model_colour
+from analysis.tables import Tables
+from analysis.tables.configurations import short_labels
+from analysis.tables.exhibits import RULE, Shown, choose_trials, shown_note
+from analysis.tables.series import NothingToDrawError
+
+MAX_LATENT_DIMS = 3
+
+
+def compute_traversals(tables: Tables) -> pd.DataFrame:
+    """A row per picture: the image and its label, the latent, its value as encoded, what is added to it, `picture`.
+
+    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest; of each
+    trial the image with the most active latents, of those that it stored. Latents by size of their entry.
+    """
+    chosen = choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS)
+    rows = [row for shown in chosen for row in _list_rows(shown)]
+    if not rows:
+        raise NothingToDrawError("every code of the trials shown is all zero")
+    return pd.DataFrame(rows)
+
+
+def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """A column of panels per model, as many rows as one has trials shown."""
+    return int(frame.groupby("model")["trial_id"].nunique().max()), frame["model"].nunique()
+
+
+def plot_traversals(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """A row of pictures per latent, a column per change; the middle one, marked, is the code as it was.
+
+    axes: of shape `panel_shape(frame)`.
+    """
+    for of_column, (_, of_model) in zip(axes.T, frame.groupby("model"), strict=True):
+        for ax in of_column[of_model["trial_id"].nunique() :]:
+            ax.set_visible(False)
+        for ax, (_, of_trial) in zip(of_column, of_model.groupby("trial_id", sort=False), strict=False):
+            _draw_trial(ax, of_trial)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read it, and of which trials it is."""
+    return (
+        "As Figure 5 of the report: each row changes one latent of an image's code (named with its encoded value, the "
+        "largest first) by the number above the column, and leaves the others; the column marked is the code as it is. "
+        f"Of three test images, that with the most latents not zero. {RULE} {shown_note(frame)}"
+    )
+
+
+def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
+    (name,) = short_labels(of_trial.head(1), ["alpha", "latent_dim"])
+    ax.set_title(f"{name}: image of class {of_trial['label'].iloc[0]}", fontsize=9.5)
+    latents = of_trial.drop_duplicates("latent")
+    changes = of_trial["change"].unique()
+    pictures = np.stack(list(of_trial["picture"]))
+    draw_pictures(ax, pictures.reshape(len(latents), len(changes), *pictures.shape[1:]))
+    name_rows(ax, [f"{row.latent}: {row.encoded:+.2f}" for row in latents.itertuples()])
+    name_columns(ax, [f"{change:+.3g}" if change else "code" for change in changes])
+    mark_column(ax, int(np.argmin(np.abs(changes))), len(latents), model_colour(of_trial["model"].iloc[0]))
+    ax.set_anchor("N")  # panels of a row may have fewer latents than their neighbours
+
+
+def _list_rows(shown: Shown) -> list[dict[str, object]]:
+    stored = shown.exhibits
+    place = int((stored["traversed_latents"] >= 0).sum(1).argmax())
+    image = int(stored["traversed_images"][place])
+    about = shown.columns | {"label": int(stored["labels"][image]), "image": image}
+    rows: list[dict[str, object]] = []
+    for latent, pictures in zip(stored["traversed_latents"][place], stored["traversals"][place], strict=True):
+        if latent >= 0:
+            of_latent = about | {"latent": int(latent), "encoded": float(stored["codes"][image, latent])}
+            rows += [
+                of_latent | {"change": float(change), "picture": picture}
+                for change, picture in zip(stored["traversal_offsets"], pictures, strict=True)
+            ]
+    return rows

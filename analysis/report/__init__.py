@@ -1,0 +1,5 @@
+"""The page that shows what studies found."""
+
+from analysis.report.page import StudyReport, write_report
+
+__all__ = ["StudyReport", "write_report"]

@@ -1,0 +1,92 @@
+"""What a grid of learning rates by batch sizes answers of the open questions."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.learning_rate_by_batch_size import best_cell, compute_learning_rate_by_batch_size
+from analysis.tables import Tables, of_search
+from analysis.tables.intervals import mean_interval
+from analysis.tables.objectives import goal_label, short_label
+from analysis.wording import decimal, markdown_table, short_value, with_interval
+
+NO_GRID = "no study here trains a grid of learning rates by batch sizes"
+
+
+def is_grid(tables: Tables) -> bool:
+    """Whether the study varies both on a grid."""
+    trials = of_search(tables).trials
+    varies = trials[["learning_rate", "batch_size"]].nunique() > 1
+    return bool((trials["sampler"] == "grid").all() and varies.all())
+
+
+def say_batch_size(tables: Tables) -> str:
+    """The best value at each batch size, and by how much these differ."""
+    cells = compute_learning_rate_by_batch_size(tables.trials, tables.history)
+    sizes = np.unique(cells["batch_size"])
+    best = _best_by_batch_size(cells)
+    rows, spreads = [], {}
+    for label, of_label in best.groupby("label", sort=False):
+        spreads[str(label)] = of_label["value"].max() - of_label["value"].min()
+        found = {
+            row["batch_size"]: f"{decimal(row['value'])} at {short_value(row['learning_rate'])}"
+            for row in of_label.to_dict("records")
+        }
+        ordered = of_label.sort_values("value", ascending=not bool(cells["is_maximised"].all()), kind="stable")
+        gaps = [_compare(ordered.iloc[0], ordered.iloc[place]) for place in (1, -1)] if len(ordered) > 1 else ["", ""]
+        rows.append([str(label), *(found.get(size, "no value") for size in sizes), *gaps])
+    metric, unit = _metric(cells)
+    widest, narrowest = max(spreads, key=spreads.__getitem__), min(spreads.values())
+    span = f"{decimal(narrowest, 2)} to {decimal(spreads[widest], 2)}" if len(spreads) > 1 else decimal(narrowest, 2)
+    most = f", most for {widest}" if len(spreads) > 1 else ""
+    states = cells["state"][cells["value"].isna()].value_counts().sort_index()
+    lost = f" Without a value: {', '.join(f'{num} {state}' for state, num in states.items())}." if len(states) else ""
+    table = markdown_table(
+        ["", *(f"batch size {size:g}" for size in sizes), "best less second", "best less worst"], rows
+    )
+    return (
+        f"each at its best learning rate, batch sizes from {sizes[0]:g} to {sizes[-1]:g} differ in {metric} by "
+        f"{span}{unit}{most}. All train for as many epochs, so that a small batch takes more steps. Each cell of the "
+        "table: the best mean over seeds, and its learning rate; differences: 95% interval, paired by seed."
+        f"{lost}\n\n{table}"
+    )
+
+
+def _compare(cell: pd.Series, other: pd.Series) -> str:
+    """Two batch sizes, each at its best learning rate: mean difference and its interval, paired by seed."""
+    seeds = sorted(cell["by_seed"].keys() & other["by_seed"].keys())
+    frame = pd.DataFrame({"gain": [cell["by_seed"][seed] - other["by_seed"][seed] for seed in seeds], "all": 0})
+    found = mean_interval(frame, "gain", by=["all"])
+    if found.empty:
+        return "no seed in common"
+    gain = with_interval(*found[["mean", "low", "high"]].to_numpy(float)[0])
+    return f"{cell['batch_size']:g} less {other['batch_size']:g}: {gain}"
+
+
+def say_learning_rate(tables: Tables) -> str:
+    """The best learning rate, overall and by batch size."""
+    cells = compute_learning_rate_by_batch_size(tables.trials, tables.history)
+    metric, unit = _metric(cells)
+    lines = []
+    for label, of_label in _best_by_batch_size(cells).groupby("label", sort=False):
+        best = best_cell(of_label)
+        rates = ", ".join(
+            f"{short_value(row['learning_rate'])} at {row['batch_size']:g}" for row in of_label.to_dict("records")
+        )
+        lines.append(
+            f"- {label}: {short_value(best['learning_rate'])}, with batch size {best['batch_size']:g} ({metric} "
+            f"{decimal(best['value'])}{unit}); by batch size: {rates}."
+        )
+    return "the best learning rate is\n\n" + "\n".join(lines)
+
+
+def _best_by_batch_size(cells: pd.DataFrame) -> pd.DataFrame:
+    """The best cell of each configuration and batch size that has a value."""
+    by = cells.dropna(subset=["value"]).groupby(["panel", "batch_size"])
+    return pd.DataFrame([best_cell(of_size) for _, of_size in by])
+
+
+def _metric(cells: pd.DataFrame) -> tuple[str, str]:
+    """The metric of a grid as a reader says it, and its unit with a space before it."""
+    name = cells["metric"].iloc[0]
+    unit = " nats per image" if "nats per image" in goal_label(name, is_maximised=True) else ""
+    return short_label(name), unit

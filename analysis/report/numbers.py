@@ -1,0 +1,32 @@
+"""A figure's numbers as a table to read: a row for each point, with its interval."""
+
+import pandas as pd
+
+from analysis.wording import markdown_table, setting_label, with_interval
+
+MAX_ROWS = 40  # more are for a spreadsheet
+SHOWN = ("title", "panel", "split", "series", "label", "latent_dim", "alpha", "epochs")
+
+
+def tabulate_numbers(frame: pd.DataFrame) -> str:
+    """The means of a figure with their 95% intervals, in Markdown; nothing where there are none, or too many to read.
+
+    frame: as in the CSV beside the figure.
+    """
+    if not {"mean", "low", "high"} <= set(frame) or not 0 < len(frame) <= MAX_ROWS:
+        return ""
+    names = [name for name in SHOWN if name in frame and frame[name].nunique(dropna=False) > 1]
+    has_reported = "reported" in frame and frame["reported"].notna().any()
+    head = [*map(setting_label, names), "mean (95% interval)", *(["the report's"] if has_reported else []), "seeds"]
+    rows = []
+    for row in frame.to_dict("records"):
+        cells = ["" if pd.isna(row[name]) else _say(row[name]) for name in names]
+        cells.append(with_interval(row["mean"], row["low"], row["high"], most=4) if pd.notna(row["mean"]) else "-")
+        if has_reported:
+            cells.append("" if pd.isna(row["reported"]) else f"{row['reported']:.4g}")
+        rows.append([*cells, f"{row['n']:.0f}" if pd.notna(row.get("n")) else "0"])
+    return markdown_table(head, rows)
+
+
+def _say(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())

@@ -1,0 +1,187 @@
+"""One page that shows what studies found: in Markdown beside its figures, and in HTML that holds all of itself."""
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.claims import Claim, Verdict, claims_frame, claims_table, judge_claims
+from analysis.drawing.figure import read_caption, write_file
+from analysis.figures.draw import FIGURES, draw_studies
+from analysis.report.numbers import tabulate_numbers
+from analysis.report.open_questions import answer_open_questions
+from analysis.report.provenance import say_cost, tabulate_provenance
+from analysis.tables import Tables
+from analysis.tables.configurations import longest_of_each
+from analysis.wording import markdown_table, plural
+
+TITLES = {drawable.name: drawable.title for drawable in FIGURES}
+IMAGE = re.compile(r'<img src="([^"]+)"')
+NUMBERS = re.compile(r'<a href="([^"]+\.csv)"')
+# Narrow enough to read, wide enough for a figure; a table scrolls by itself on a phone.
+CSS = """
+body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
+img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2em; overflow-wrap: anywhere; }
+pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
+td code { overflow-wrap: normal; } table:first-of-type td:is(:nth-child(2), :nth-child(3)) { min-width: 14rem; }
+th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
+@media print {
+  body { max-width: none; font-size: 9pt; } h2, h3 { break-after: avoid; }
+  img { break-inside: avoid; max-height: 21cm; }
+  table { display: table; font-size: 8pt; } table:first-of-type td:nth-child(n) { min-width: 0; }
+  tr { break-inside: avoid; } pre { max-height: none; white-space: pre-wrap; }
+}
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>spikeslab report</title>
+<style>{css}</style>
+</head>
+<body>
+{body}</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What a report says of one study besides its tables."""
+
+    question: str
+    command: str  # that trains it and draws its figures
+    figures: Sequence[str] | None = None  # those that it asks for; None: all that can be drawn
+    provenance: Sequence[Mapping[str, str]] = ()  # what trained it, oldest first
+    problem: str = ""  # why its tables are missing, if they are
+
+
+def write_report(
+    tables: Mapping[str, Tables], studies: Mapping[str, StudyReport], folder: Path, *, claims: Sequence[Claim] = ()
+) -> list[Path]:
+    """Draw the figures of these studies and write report.md and report.html to `folder`; returns both paths.
+
+    tables, studies: by name of the study; a study without tables is said to be missing. claims: each gets its verdict.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = {name: tables[name] for name in studies if name in tables}
+    asked = {name: studies[name].figures for name in there}
+    with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
+        drawing = thread.submit(draw_studies, there, folder / "figures", only=asked)
+        verdicts = judge_claims(claims, tables) if claims else []
+        parts = ["# Studies of Variational Sparse Coding"]
+        if verdicts:
+            parts += _show_claims(verdicts, folder)
+        parts += ["## Studies", _summarise(tables, studies), say_cost(tables), answer_open_questions(tables)]
+        drawn = drawing.result()
+    for name, own in studies.items():
+        parts += [f"## {name}", own.question, f"Trained and drawn by `{own.command}`."]
+        if name in tables:
+            parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
+            parts += _show_figures(*drawn[name], folder, is_all_asked=own.figures is not None)
+        else:
+            parts.append(f"**Missing:** {own.problem or 'its tables'}")
+    parts += ["## What produced these results", *tabulate_provenance({n: s.provenance for n, s in studies.items()})]
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+    paths = [folder / "report.md", folder / "report.html"]
+    for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
+        write_file(path, partial(Path.write_text, data=content, encoding="utf-8"))
+    return paths
+
+
+def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
+    judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
+    counts = Counter(verdict.outcome for verdict in judged)
+    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("supported", "not supported", "inconclusive"))
+    write_file(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
+    absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
+    return [
+        "## The report's claims at a glance",
+        f"Of {plural(len(judged), 'verdict')}, one for each claim, way to measure it and dataset: {said}. Each is "
+        "computed from the tables below. A claim is supported if each of its parts is (shown: the one that holds by "
+        "least), and not supported if one is surely against it (shown). Intervals are not corrected for how many parts "
+        "there are: of many, one may be against by chance. Every part: [claims.csv](claims.csv).",
+        claims_table(judged),
+        f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
+    ]
+
+
+def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
+    """What was found, where claims ask for it."""
+    lines = [f"- **{verdict.outcome}**: {verdict.claim.words}" for verdict in verdicts]
+    return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
+
+
+def _show_figures(paths: Sequence[Path], heard: Sequence[str], folder: Path, *, is_all_asked: bool) -> list[str]:
+    """Each figure with its caption and numbers; where all were asked for, why those not drawn are missing."""
+    parts = []
+    for picture in (path for path in paths if path.suffix == ".png"):
+        title, numbers = TITLES[picture.stem], picture.with_suffix(".csv")
+        parts += [
+            f"### {title}",
+            f"![{title}]({picture.relative_to(folder).as_posix()})",
+            f"{read_caption(picture)} Numbers: [{numbers.name}]({numbers.relative_to(folder).as_posix()}).",
+            tabulate_numbers(pd.read_csv(numbers)),
+        ]
+    if is_all_asked:
+        parts += [f"**Missing:** {line}" for line in heard if ": not drawn, " in line]
+    if not paths and not parts:
+        parts.append("No figure could be drawn: no trial has finished.")
+    return parts
+
+
+def _summarise(tables: Mapping[str, Tables], studies: Mapping[str, StudyReport]) -> str:
+    """A row for each study: what it asked, and what it took to answer."""
+    head = ["study", "asks", "dataset", "trials", "seeds", "epochs trained", "minutes of training"]
+    rows = []
+    for name, study in studies.items():
+        if name not in tables:
+            rows.append([f"[{name}](#{name})", study.question, "", "missing", "", "", ""])
+            continue
+        trials = tables[name].trials
+        status = trials["status"].value_counts()
+        counts = ", ".join(f"{num:,} {which}" for which, num in status.items())
+        trained = longest_of_each(trials)  # whose epochs the shorter ones share
+        seconds = trained["train_seconds"].sum()
+        rows.append(
+            [
+                f"[{name}](#{name})",
+                study.question,
+                ", ".join(sorted(trials["dataset"].unique())),
+                f"{plural(len(trials), 'trial')}: {counts}",
+                str(trials["seed"].nunique()),
+                f"{int(trained['epochs_trained'].sum()):,}",
+                f"{seconds / 60:.1f}",
+            ]
+        )
+    return markdown_table(head, rows)
+
+
+def _as_html(text: str, folder: Path) -> str:
+    """The Markdown as one file: pictures and numbers inside, nothing fetched from anywhere."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = re.sub(r"<h2>([^<]+)</h2>", lambda match: f'<h2 id="{escape(match[1])}">{match[1]}</h2>', body)
+    body = IMAGE.sub(lambda match: f'<img src="{_embed(folder / match[1], "image/png")}"', body)
+
+    def embed_numbers(match: re.Match[str]) -> str:
+        path = folder / match[1]
+        return f'<a download="{path.name}" href="{_embed(path, "text/csv")}"'
+
+    return PAGE.format(css=CSS, body=NUMBERS.sub(embed_numbers, body))
+
+
+def _embed(file: Path, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

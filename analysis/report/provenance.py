@@ -1,0 +1,58 @@
+"""What produced results, and what it cost, as a report tells it."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from analysis.tables import Tables
+from analysis.tables.configurations import longest_of_each
+from analysis.wording import markdown_table, plural
+
+ROWS = {
+    "code (git commit)": "git.commit",
+    "uncommitted changes": "git.dirty",
+    "study file (SHA-256)": "study.sha256",
+    "dataset": "dataset",
+    "dataset (SHA-256)": "dataset.sha256",
+    "processor": "cpu",
+    "cores": "cores",
+    "system": "platform",
+    "Python": "python",
+}
+
+
+def say_cost(tables: Mapping[str, Tables]) -> str:
+    """Trials, seeds and time of training of all studies together. What studies share is counted once."""
+    if not tables:
+        return ""
+    trained = pd.concat([longest_of_each(own.trials) for own in tables.values()]).drop_duplicates("trial_id")
+    hours, epochs = trained["train_seconds"].sum() / 3600, int(trained["epochs_trained"].sum())
+    what = [plural(len(trained), "training"), plural(trained["seed"].nunique(), "seed"), f"{epochs:,} epochs"]
+    shared = "each counted once where studies share it"
+    return f"Altogether {', '.join(what)} and {hours:.1f} hours of training, {shared}."
+
+
+def tabulate_provenance(records: Mapping[str, Sequence[Mapping[str, str]]]) -> list[str]:
+    """A table of what trained each study, the studies side by side that have all in common, and uncommitted changes."""
+    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    lacking = [name for name, record in records.items() if not record]
+    for name, record in records.items():
+        for entry in record:
+            own = {key: value for key, value in entry.items() if key not in ("study.sha256", "git.diff", "host")}
+            alike.setdefault(tuple(sorted(own.items())), []).append(name)
+    parts = []
+    for shared, names in alike.items():
+        values = dict(shared)
+        rows = [[words, values[key]] for words, key in ROWS.items() if key in values]
+        versions = [f"{key.removeprefix('version.')} {value}" for key, value in shared if key.startswith("version.")]
+        rows.append(["packages", ", ".join(versions)])
+        studies = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+        parts.append(f"{studies}:\n\n{markdown_table(['', ''], rows)}")
+    hashes = [[f"`{name}`", f"`{record[-1].get('study.sha256', '')}`"] for name, record in records.items() if record]
+    if hashes:
+        parts.append(markdown_table(["study", "study file (SHA-256)"], hashes))
+    diffs = dict.fromkeys(entry.get("git.diff", "") for record in records.values() for entry in record)
+    parts += [f"Uncommitted changes:\n\n~~~~diff\n{diff}\n~~~~" for diff in diffs if diff]
+    if lacking:
+        parts.append(f"**Missing:** no record of what trained {', '.join(f'`{name}`' for name in lacking)}.")
+    return parts

@@ -1,0 +1,52 @@
+"""Which trials are of one configuration, which share one training, and how a configuration is called in short.
+
+Trials that differ only in their number of epochs share a training: each is read off the same curve, further along.
+Not so where the sharpness rises in a ramp over the whole run: then the length shapes the training from the start.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.tables.series import settings_of
+from analysis.wording import model_label, setting_label, short_value
+
+DEPENDS_ON_LENGTH = ("ramp",)  # schedules of the sharpness
+
+
+def number_configurations(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> pd.Series:
+    """A number for each trial, the same for those alike in every setting but `apart_from`, whatever their seed."""
+    names = [name for name in settings_of(trials) if name not in apart_from]
+    return trials.groupby(names, dropna=False).ngroup()
+
+
+def own_length(trials: pd.DataFrame) -> pd.Series:
+    """The number of epochs where it shapes the training from the start; NaN where it only says when to stop."""
+    return trials["epochs"].where(trials["sharpness_schedule"].isin(DEPENDS_ON_LENGTH))
+
+
+def longest_of_each(trials: pd.DataFrame) -> pd.DataFrame:
+    """The longest of the trials that share a training; the shorter ones are its beginning."""
+    training = number_configurations(trials.assign(epochs=own_length(trials)))
+    order = trials.assign(training=training).sort_values("epochs", kind="stable")
+    return trials.loc[order.drop_duplicates(["training", "seed"], keep="last").sort_index().index]
+
+
+def short_labels(trials: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Each trial's model and these settings, rounded to as few digits as still tell different ones apart."""
+    others = [name for name in names if name != "model"]
+    rows = trials[["model", *others]]
+    num_different = len(rows.drop_duplicates())
+    labels: list[str] = []
+    for digits in (3, 6, 17):
+        labels = [_label(row, others, digits) for row in rows.to_dict("records")]
+        if len(set(labels)) == num_different:
+            break
+    return labels
+
+
+def _label(settings: dict[Any, Any], names: Sequence[str], digits: int) -> str:
+    given = [name for name in names if pd.notna(settings[name])]  # a VAE has no alpha: nothing to say
+    parts = [f"{setting_label(name)} = {short_value(settings[name], digits)}" for name in given]
+    return ", ".join([model_label(str(settings["model"])), *parts])

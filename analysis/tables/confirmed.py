@@ -1,0 +1,114 @@
+"""The best configurations of a search, trained again over seeds: their means, and whether the best two differ."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.tables.configurations import number_configurations, short_labels
+from analysis.tables.intervals import mean_interval
+from analysis.tables.objectives import final_values, goals, short_label
+from analysis.tables.series import NothingToDrawError, settings_of, varying_settings
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """By how much the winner is better than the runner-up on test images.
+
+    interval: mean, low and high end (95%, Student t) of the winner's test ELBO less the runner-up's, paired by seed, in
+    nats per image; None where they have fewer than two seeds in common.
+    """
+
+    num_seeds: int
+    interval: tuple[float, float, float] | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the interval leaves out 0, in words."""
+        assert self.interval is not None
+        _, low, high = self.interval
+        return "they differ" if low > 0 or high < 0 else "no sign that they differ"
+
+
+def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """One row per configuration of phase "confirm" (all settings but seed and num_validation), the winner first.
+
+    Takes all phases of one study. Each setting has its column; besides:
+
+    - rank: from 1, by validation_mean; NaN where there is none, or where it diverged or failed with some seed: a mean
+      over the others would be a lucky one.
+    - label: the model, its alpha and the settings in which the configurations differ; if there is only one, those in
+      which the trials of the study differ.
+    - objective, is_maximised: the first objective of the study, and its direction.
+    - validation_mean, validation_low, validation_high, validation_n, validation_by_seed: mean, 95% interval, number
+      and single values {seed: value} of what finished trials of the search and of phase "select" reached in the
+      objective, with the same settings and images held out. The trial by which the search picked the configuration is
+      among them, so that the mean is somewhat better than the configuration: by half a standard deviation between
+      seeds, where the best of 100 is confirmed over 5. That does the ranking no harm.
+    - test_mean, test_low, test_high, test_n, test_by_seed: the same of the test ELBO (nats per image) of the
+      finished trials of phase "confirm"; trial_by_seed: {seed: trial_id} of these, whose checkpoints hold the models.
+
+    Raises:
+        NothingToDrawError: nothing was confirmed, no trial that confirms has finished, or none can be ranked.
+    """
+    if not (trials["phase"] == "confirm").any():
+        raise NothingToDrawError("no configuration was trained again to confirm it")
+    if "test/elbo" not in trials:
+        raise NothingToDrawError("no trial has a test ELBO, which elbo among what it evaluates gives")
+    objective, is_maximised = goals(trials)[0]
+    rows = trials.reset_index(drop=True)
+    rows["configuration"] = number_configurations(rows, apart_from=["num_validation"])
+    rows["reached"] = final_values(trials, history)[objective]
+    confirming = rows[rows["phase"] == "confirm"]
+    frame = confirming.drop_duplicates("configuration")[["configuration", *settings_of(trials)]]
+    is_lost = rows["status"].isin(["diverged", "failed"])
+    unreliable = set(rows.loc[is_lost, "configuration"])
+    rows = rows[(rows["status"] == "finished") & rows["configuration"].isin(frame["configuration"])]
+    tested = rows[rows["phase"] == "confirm"].dropna(subset=["test/elbo"])
+    if tested.empty:
+        raise NothingToDrawError("no trial that confirms a configuration has finished")
+    chosen_by = rows[(rows["phase"] != "confirm") & (rows["num_validation"] > 0)].dropna(subset=["reached"])
+    if chosen_by.empty:
+        raise NothingToDrawError(f"no confirmed configuration has a {short_label(objective)} to be ranked by")
+    differing = varying_settings(frame if len(frame) > 1 else trials, apart_from=["alpha", "num_validation"])
+    frame["label"] = short_labels(frame, ["alpha", *(name for name in differing if name != "configuration")])
+    for name, of, value in (("validation", chosen_by, "reached"), ("test", tested, "test/elbo")):
+        frame = frame.merge(_over_seeds(of, value, name), on="configuration", how="left").fillna({f"{name}_n": 0})
+        frame[f"{name}_by_seed"] = frame["configuration"].map(_by_seed(of, value, frame["configuration"]))
+    frame["trial_by_seed"] = frame["configuration"].map(_by_seed(tested, "trial_id", frame["configuration"]))
+    candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))
+    if candidates.isna().all():
+        raise NothingToDrawError("every configuration that was to be confirmed diverged or failed with some seed")
+    frame["rank"] = candidates.rank(ascending=not is_maximised, method="first")
+    frame = frame.assign(objective=objective, is_maximised=is_maximised)
+    return frame.drop(columns=["configuration", "num_validation"]).sort_values("rank", ignore_index=True)
+
+
+def compare_best(confirmed: pd.DataFrame) -> Comparison | None:
+    """Do the two best by rank differ on test images? None if only one has a rank.
+
+    confirmed: the frame of `compute_confirmed`.
+    """
+    ranked = confirmed[confirmed["rank"].notna()]
+    if len(ranked) < 2:
+        return None
+    best, second = ranked.iloc[0], ranked.iloc[1]
+    seeds = sorted(best["test_by_seed"].keys() & second["test_by_seed"].keys())
+    pairs = pd.DataFrame({"by": 0, "gain": [best["test_by_seed"][s] - second["test_by_seed"][s] for s in seeds]})
+    if len(seeds) < 2:
+        return Comparison(len(seeds), None)
+    mean, low, high = mean_interval(pairs, "gain", by=["by"])[["mean", "low", "high"]].iloc[0]
+    return Comparison(len(seeds), (float(mean), float(low), float(high)))
+
+
+def _over_seeds(rows: pd.DataFrame, value: str, name: str) -> pd.DataFrame:
+    means = mean_interval(rows, value, by=["configuration"])
+    return means.rename(columns={column: f"{name}_{column}" for column in ("mean", "low", "high", "n")})
+
+
+def _by_seed(rows: pd.DataFrame, value: str, configurations: pd.Series) -> dict[int, dict[int, Any]]:
+    """For each configuration the values by seed."""
+    found: dict[int, dict[int, Any]] = {number: {} for number in configurations}
+    for row in rows.sort_values("seed")[["configuration", "seed", value]].to_dict("records"):
+        found[row["configuration"]][int(row["seed"])] = row[value]
+    return found

@@ -1,0 +1,148 @@
+"""The arrays that trials stored for the qualitative figures: read, checked, and which trials of a study show theirs.
+
+The file `<trial_id>.npz` of a trial holds what `models.exhibits` lists.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.tables.configurations import longest_of_each, short_labels
+from analysis.tables.series import NothingToDrawError, finished_with, spread
+from analysis.tables.tables import Tables
+from analysis.wording import ALPHA, model_label, setting_label, short_value
+
+Exhibits = Mapping[str, np.ndarray]
+
+# Of each array its kind (u: bytes, i: places and counts, f: numbers) and its shape; the same letter, the same size.
+LAYOUT = {
+    "images": ("u", "MHW"),
+    "labels": ("i", "M"),
+    "codes": ("f", "MD"),
+    "reconstructions": ("u", "MHW"),
+    "edited_factors": ("f", "E"),
+    "edited_latents": ("i", "M"),
+    "edited_pictures": ("u", "MEHW"),
+    "traversed_images": ("i", "T"),
+    "traversed_latents": ("i", "TL"),
+    "traversal_offsets": ("f", "O"),
+    "traversals": ("u", "TLOHW"),
+    "conditional_images": ("i", "C"),
+    "conditional_kept": ("i", "C"),
+    "conditional_samples": ("u", "CSHW"),
+    "prior_codes": ("f", "PD"),
+    "prior_pictures": ("u", "PHW"),
+    "gaussian_pictures": ("u", "PHW"),
+}
+PLACES = {"edited_latents": "D", "traversed_images": "M", "traversed_latents": "D", "conditional_images": "M"}
+
+RULE = (
+    f"Of each model: the smallest {ALPHA}; the smallest, the median and the largest latent dimension; the lowest seed."
+)
+
+TRIAL_COLUMNS = ["trial_id", "model", "alpha", "latent_dim", "epochs", "seed"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One trial in a figure: `columns` say which, the same in every row of the figure's frame."""
+
+    columns: dict[str, Any]
+    exhibits: Exhibits
+
+
+def read_exhibits(file: Path) -> Exhibits:
+    """The arrays of one trial, complete and of shapes that fit each other.
+
+    Raises:
+        NothingToDrawError: the file is missing, broken, or not of this layout.
+    """
+    try:
+        # Opened here: where numpy opens a file that it then cannot read, it does not close it.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in LAYOUT}
+    except FileNotFoundError:
+        raise NothingToDrawError(f"{file.name} does not exist") from None
+    except KeyError as error:
+        raise NothingToDrawError(f"{file.name} lacks an array: {error.args[0]}") from error
+    except Exception as error:  # numpy, zipfile and zlib each have their own ways to say that bytes make no sense
+        raise NothingToDrawError(f"{file.name} is cut short or broken") from error
+    _check(arrays, file.name)
+    return arrays
+
+
+def choose_trials(tables: Tables, *, num_latent_dims: int = 1, model: str | None = None) -> list[Shown]:
+    """The trials that a figure shows, of all that finished and stored exhibits.
+
+    Of each model, or of the one named, those of the smallest alpha; of these the largest latent dimension, or so many
+    from the smallest to the largest; of these the lowest seed, and of trials alike even in that the first. One
+    whose file is broken is left out, and the others' column `left_out` says why.
+
+    Raises:
+        NothingToDrawError: there are none.
+    """
+    rows = finished_with(tables.trials, ())
+    folder = tables.exhibits
+    if folder is None:
+        raise NothingToDrawError("the study stored no exhibits")
+    rows = longest_of_each(rows[[(folder / f"{trial_id}.npz").is_file() for trial_id in rows["trial_id"]]])
+    if rows.empty:
+        raise NothingToDrawError("no finished trial has stored exhibits")
+    if model is not None:
+        rows = rows[rows["model"] == model]
+        if rows.empty:
+            raise NothingToDrawError(f"no {model_label(model)} has stored exhibits")
+    read: list[tuple[dict[str, Any], Exhibits]] = []
+    broken: list[str] = []
+    for row in _pick(rows, num_latent_dims):
+        try:
+            read.append((row, read_exhibits(folder / f"{row['trial_id']}.npz")))
+        except NothingToDrawError as reason:
+            broken.append(str(reason))
+    if not read:
+        raise NothingToDrawError("; ".join(broken))
+    return [Shown(row | {"left_out": "; ".join(broken)}, exhibits) for row, exhibits in read]
+
+
+def shown_note(frame: pd.DataFrame) -> str:
+    """Which trials a figure shows, and which it cannot."""
+    trials = frame.drop_duplicates("trial_id")
+    common = [name for name in ("epochs", "seed") if len(trials) > 1 and trials[name].nunique() == 1]
+    names = [name for name in ("alpha", "latent_dim", "epochs", "seed") if name not in common]
+    labels = short_labels(trials, names)
+    labels += [f"{setting_label(name)} = {short_value(trials[name].iloc[0])} for all" for name in common]
+    left_out = frame["left_out"].iloc[0]
+    return f"Shown, of the trials below: {'; '.join(labels)}." + (f" Left out: {left_out}." if left_out else "")
+
+
+def _pick(rows: pd.DataFrame, num_latent_dims: int) -> Iterator[dict[str, Any]]:
+    for _, of_model in rows.groupby("model"):
+        has_smallest = of_model["alpha"].isna() | (of_model["alpha"] == of_model["alpha"].min())
+        of_alpha = of_model[has_smallest].sort_values("seed", kind="stable").drop_duplicates("latent_dim")
+        dims = of_alpha["latent_dim"]
+        shown = spread(dims, num_latent_dims) if num_latent_dims > 1 else [dims.max()]
+        chosen = of_alpha[dims.isin(shown)].sort_values("latent_dim")
+        yield from (
+            {str(name): value for name, value in row.items()} for row in chosen[TRIAL_COLUMNS].to_dict("records")
+        )
+
+
+def _check(arrays: Exhibits, name: str) -> None:
+    """Raise NothingToDrawError unless the arrays are of the kinds and shapes of LAYOUT."""
+    sizes: dict[str, int] = {}
+    for key, (kind, letters) in LAYOUT.items():
+        array = arrays[key]
+        fits = array.dtype.kind == kind and array.ndim == len(letters) and array.size > 0
+        if fits:
+            fits = all(
+                sizes.setdefault(letter, size) == size for letter, size in zip(letters, array.shape, strict=True)
+            )
+        if not fits or not np.isfinite(array).all():
+            raise NothingToDrawError(f"{name} holds another {key} than is drawn")
+    for key, letter in PLACES.items():
+        if not ((arrays[key] >= -1) & (arrays[key] < sizes[letter])).all():
+            raise NothingToDrawError(f"{name} holds another {key} than is drawn")

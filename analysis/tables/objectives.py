@@ -1,0 +1,90 @@
+"""What a search steers by, and what each of its trials reached."""
+
+import json
+
+import pandas as pd
+
+from analysis.tables.series import NothingToDrawError
+
+COUNTED = ("finished", "stopped")  # a trial that a scheduler stopped counts with the value it reached
+
+LABELS = {
+    "elbo": "ELBO",
+    "elbo_relaxed": "relaxed ELBO",
+    "iw_bound": "importance-weighted bound",
+    "nonzero_fraction": "non-zero fraction of the code",
+    "train_seconds": "training time",
+}
+SPLITS = {"train": "training", "val": "validation", "test": "test", "code": "test"}
+WITHOUT_UNIT = ("nonzero_fraction", "slab_prob", "hoyer", "active_units")
+
+
+def goals(trials: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Each objective of the search: its metric, and whether it is maximised."""
+    first = trials.iloc[0]
+    names, directions = json.loads(first["objectives"]), json.loads(first["directions"])
+    return [(name, direction == "maximize") for name, direction in zip(names, directions, strict=True)]
+
+
+def final_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """What each trial reached, in the order of the search: number, trial_id, status, epochs_trained, objectives.
+
+    number: from 1. An objective's column has its name: its value in the last epoch that has one. It is NaN
+    unless the trial has finished or was stopped, since one that goes on or failed has reached nothing.
+    """
+    frame = trials[["trial_id", "status", "epochs_trained"]].reset_index(drop=True)
+    frame.insert(0, "number", range(1, len(frame) + 1))
+    history = history.sort_values("epoch", kind="stable")
+    for name, _ in goals(trials) if len(trials) else []:
+        if name in history and history[name].notna().any():
+            reached = frame["trial_id"].map(history.groupby("trial_id")[name].last())  # the last that is not NaN
+        else:  # measured once, at the end: such as train_seconds
+            reached = trials.reindex(columns=[name])[name].reset_index(drop=True)
+        frame[name] = reached.where(frame["status"].isin(COUNTED))
+    return frame
+
+
+def searched_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The `final_values` of those trials of a search that reached a value of every objective."""
+    require_search(trials)
+    names = [name for name, _ in goals(trials)]
+    values = final_values(trials, history).dropna(subset=names)
+    if values.empty:
+        raise NothingToDrawError(f"no finished or stopped trial has a value of {' and '.join(names)}")
+    return values
+
+
+def require_search(trials: pd.DataFrame) -> None:
+    """Refuse to draw what only a search has."""
+    if trials.empty:
+        raise NothingToDrawError("no trial has finished")
+    if (trials["sampler"] == "grid").all():
+        raise NothingToDrawError("a grid trains every point, so nothing was searched")
+
+
+def running_best(values: pd.Series, statuses: pd.Series, *, is_maximised: bool) -> pd.Series:
+    """The best value until each trial: of those that finished, or, if none did, of those that were stopped."""
+    is_finished = statuses == "finished"
+    counted = values.where(is_finished if is_finished.any() else statuses == "stopped")
+    return (counted.cummax() if is_maximised else counted.cummin()).ffill()
+
+
+def goal_label(name: str, *, is_maximised: bool, lines: int = 1) -> str:
+    """An objective with its unit, and which way is better, on one line or two."""
+    better = "higher is better" if is_maximised else "lower is better"
+    return f"{short_label(name)}{' ' if lines == 1 else chr(10)}({', '.join([*_unit(name), better])})"
+
+
+def short_label(name: str) -> str:
+    """An objective as a reader says it, without its unit."""
+    split, _, metric = name.rpartition("/")
+    words = LABELS.get(metric, metric.replace("_", " "))
+    return " ".join(filter(None, [SPLITS.get(split, split), words]))
+
+
+def _unit(name: str) -> list[str]:
+    if name == "train_seconds":
+        return ["seconds"]
+    split, _, metric = name.rpartition("/")
+    is_loss = split in ("train", "val", "test") and metric not in WITHOUT_UNIT
+    return ["nats per image"] if is_loss else []

@@ -1,0 +1,48 @@
+"""What the report "[Re] Variational Sparse Coding" published, as data: MNIST, seed 1 alone, 11 epochs.
+
+reported/curves.csv holds the curves of its Figures 1 and 2, reported/training_curves.csv the losses of 100 runs.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+FOLDER = Path(__file__).parents[1] / "reported"
+IMAGES_PER_BATCH = 10_000 / 313
+"""The report sums its bound over a batch and averages over the 313 batches of the test set."""
+
+SECONDS_PER_EPOCH = {"a Titan Xp": 8.0, "a CPU": 60.0}  # section 4.3
+SETTINGS = {
+    **{"dataset": "mnist", "hidden": "[400]", "batch_size": 32, "epochs": 11, "learning_rate": 1e-3, "beta": 1.0},
+    **{"initialisation": "kaiming", "pixel_scaling": "minmax", "precision": "float32"},
+}
+SETTINGS_OF_VSC = {
+    **{"gamma_link": "exp_relu", "gamma_clamp": 1e-6, "sharpness": 50.0, "sharpness_schedule": "per_epoch"},
+}
+
+
+def load_curves(metric: str) -> pd.DataFrame:
+    """A curve by model, alpha (NaN for the VAE) and latent_dim, in column `value`.
+
+    metric: elbo_relaxed, nats per image, of relaxed samples at sharpness 200 (Figure 1); or accuracy, 0 to 1, of a
+    classifier on the posterior means (Figure 2).
+    """
+    curves = pd.read_csv(FOLDER / "curves.csv")
+    name, scale = {"elbo_relaxed": ("vlb_per_batch", -1 / IMAGES_PER_BATCH), "accuracy": ("accuracy", 0.01)}[metric]
+    rows = curves[curves["metric"] == name]
+    return rows.assign(value=rows["value"] * scale)[["model", "alpha", "latent_dim", "value"]]
+
+
+def load_training_curves() -> pd.DataFrame:
+    """Columns model, alpha, latent_dim, epoch, train_loss and test_loss: negative ELBO, nats per image."""
+    return pd.read_csv(FOLDER / "training_curves.csv")
+
+
+def are_as_reported(trials: pd.DataFrame) -> pd.Series:
+    """Which trials are trained as the report's were, so that its numbers stand for the same thing."""
+    alike = pd.Series(True, index=trials.index)
+    for name, value in SETTINGS.items():
+        alike &= trials[name] == value
+    for name, value in SETTINGS_OF_VSC.items():
+        alike &= (trials[name] == value) | (trials["model"] == "vae")
+    return alike

@@ -1,0 +1,110 @@
+"""Which trials may be averaged: those whose settings agree in all but the seed.
+
+A study by grid has few configurations, each over seeds: every one becomes a series with its own label. In a
+random or adaptive search nearly every trial is its own configuration: then trials are shown one by one.
+"""
+
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.tables.intervals import mean_interval
+from analysis.wording import model_label, setting_label
+
+# Columns that say which trial it is or how it went. Every other column without a slash is a setting.
+NOT_SETTINGS = frozenset(
+    {"trial_id", "study", "status", "seed", "epochs_trained", "mlflow_run_id"}
+    | {"train_seconds", "peak_memory_mb", "device", "error"}
+    | {"phase", "sampler", "scheduler", "objectives", "directions"}
+)
+MAX_SERIES = 10
+MAX_SINGLES = 6  # series of one trial each
+SERIES_COLUMNS = ["series", "model", "alpha", "variant", "individual"]
+
+
+class NothingToDrawError(Exception):
+    """The tables cannot support a figure; the message is the reason."""
+
+
+def finished_with(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The finished trials that have a finite value in all of these columns."""
+    finished = trials[trials["status"] == "finished"]
+    if finished.empty:
+        raise NothingToDrawError("no trial has finished")
+    for column in columns:
+        if column not in finished or finished[column].isna().all():
+            raise NothingToDrawError(f"no finished trial has a value of {column}")
+    rows = finished.dropna(subset=list(columns))
+    if rows.empty:
+        raise NothingToDrawError(f"no finished trial has all of {', '.join(columns)}")
+    return rows
+
+
+def settings_of(trials: pd.DataFrame) -> list[str]:
+    """The columns that hold settings; the seed is none."""
+    return [str(name) for name in trials.columns if "/" not in str(name) and name not in NOT_SETTINGS]
+
+
+def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> list[str]:
+    """Settings in which trials differ. That only some models have a setting is no difference in it."""
+
+    def varies(column: str) -> bool:
+        is_null = trials[column].isna().groupby(trials["model"])
+        return trials[column].nunique() > 1 or bool((is_null.nunique() > 1).any())
+
+    return [name for name in settings_of(trials) if name not in apart_from and varies(name)]
+
+
+def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.DataFrame:
+    """Add to each trial its series: trials alike in every setting but the seed and those in `apart_from`.
+
+    series: ordered label. variant: number of the series among those of one model and alpha. individual:
+    there are too many series (more than MAX_SERIES), or more than a few that hold one trial each, or any such after
+    a search; so trials stand alone and `series` is the model.
+    """
+    named = [name for name in ("model", "alpha") if name not in apart_from]
+    varying = varying_settings(trials, apart_from=[*named, *apart_from])
+    group = trials.groupby([*named, *varying], dropna=False).ngroup()
+    first = trials.assign(group=group).drop_duplicates("group").sort_values("group")
+    max_singles = MAX_SINGLES if (trials["sampler"] == "grid").all() else 1
+    individual = len(first) > MAX_SERIES or (bool(varying) and max_singles < len(first) == len(trials))
+    shown = ["model"] if individual else [*named, *varying]
+    labels = [", ".join(_parts(row, shown)) for row in first[shown].to_dict("records")]
+    variants = first.groupby(named, dropna=False).cumcount().to_numpy()
+    return trials.assign(
+        series=pd.Categorical([labels[i] for i in group], categories=list(dict.fromkeys(labels)), ordered=True),
+        variant=0 if individual else variants[group],
+        individual=individual,
+    )
+
+
+def mean_over_seeds(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
+    """Mean and interval by series and `by`; in individual mode each trial's own value, with n = 1."""
+    alone = ["trial_id"] if rows["individual"].any() else []
+    keys = [name for name in SERIES_COLUMNS if name not in by]
+    return mean_interval(rows, value, by=[*keys, *by, *alone])
+
+
+def spread(values: Iterable[float], num: int) -> list[float]:
+    """At most `num` of the values, from the smallest to the largest, evenly by rank; one is the median."""
+    ordered = sorted(set(values))
+    if num == 1:
+        return [ordered[len(ordered) // 2]]
+    ranks = np.linspace(0, len(ordered) - 1, min(num, len(ordered))).round().astype(int)
+    return [ordered[rank] for rank in ranks]
+
+
+def _parts(settings: dict[Hashable, Any], shown: Sequence[str]) -> list[str]:
+    """The parts of a label; different values always read differently."""
+    parts = [model_label(str(settings["model"]))]
+    for name in shown:
+        value = settings[name]
+        if name == "model" or pd.isna(value):  # a VAE has no alpha: nothing to say
+            continue
+        if isinstance(value, float):
+            short = f"{value:g}"
+            value = short if float(short) == value else repr(value)
+        parts.append(f"{setting_label(name)} = {value}")
+    return parts

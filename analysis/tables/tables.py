@@ -1,0 +1,142 @@
+"""The two tables of a study, read and checked: all that analysis knows of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+REBUILD = "`spikeslab collect STUDY` rebuilds it from MLflow, `spikeslab run` trains what is missing"
+
+STATUSES = ("finished", "stopped", "diverged", "failed", "running")
+PHASES = ("search", "select", "confirm")
+
+# Every setting must be there, or be filled in: trials that differ in one that is not would be averaged as if alike.
+TRIAL_COLUMNS = {
+    "text": (
+        "trial_id",
+        "study",
+        "status",
+        "dataset",
+        "model",
+        "hidden",
+        "gamma_link",
+        "sharpness_schedule",
+        "initialisation",
+        "pixel_scaling",
+        "precision",
+        *("phase", "sampler", "scheduler", "objectives", "directions"),
+    ),
+    "number": (
+        *("latent_dim", "alpha", "beta", "learning_rate"),
+        *("gamma_clamp", "sharpness", "batch_size", "epochs", "epochs_trained", "num_validation", "seed"),
+    ),
+}
+HISTORY_COLUMNS = {"text": ("trial_id",), "number": ("epoch", "train/loss")}
+NEVER_EMPTY = (
+    *("trial_id", "status", "dataset", "model", "latent_dim", "epochs", "seed", "epoch"),
+    *("phase", "sampler", "scheduler", "objectives", "directions"),
+)
+
+
+class TableError(ValueError):
+    """A table that cannot be used: the file, the column, and what to do."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """trials: one row per trial, settings and final metrics. history: one row per trial and epoch.
+
+    Trials stand in the order in which they were planned or proposed. exhibits: the folder of the arrays that they
+    stored for the qualitative figures, if they did; see `analysis.tables.exhibits`.
+    """
+
+    trials: pd.DataFrame
+    history: pd.DataFrame
+    exhibits: Path | None = None
+
+
+def load_tables(folder: Path) -> Tables:
+    """Read `trials.parquet` and `history.parquet` of one study, and see whether it has exhibits.
+
+    Infinite values become NaN.
+    """
+    trials_file, history_file = folder / "trials.parquet", folder / "history.parquet"
+    trials = _read(trials_file, TRIAL_COLUMNS)
+    history = _read(history_file, HISTORY_COLUMNS)
+    _refuse_duplicates(trials, ["trial_id"], trials_file)
+    _refuse_duplicates(history, ["trial_id", "epoch"], history_file)
+    for column, known in (("status", STATUSES), ("phase", PHASES)):
+        unknown = sorted(set(trials[column]) - set(known))
+        if unknown:
+            raise TableError(
+                f"{trials_file}: column {column} has {unknown[0]!r}, which is none of {', '.join(known)}; {REBUILD}."
+            )
+    if "test/loss" not in history:
+        history["test/loss"] = float("nan")  # with images held out, the test set is measured only at the end
+    if "randomness" not in trials:
+        trials["randomness"] = "counter"  # written before there was another
+    exhibits = folder / "exhibits"
+    return Tables(trials, history, exhibits if exhibits.is_dir() else None)
+
+
+def of_search(tables: Tables) -> Tables:
+    """The trials that were planned or proposed, without those that trained the best of them again."""
+    trials = tables.trials[tables.trials["phase"] == "search"]
+    return replace(tables, trials=trials, history=tables.history[tables.history["trial_id"].isin(trials["trial_id"])])
+
+
+def join_studies(tables: Mapping[str, Tables]) -> Tables:
+    """The tables of several studies as one, by name: both have it as `study`, since studies may share trials.
+
+    Without exhibits: their figures are of one study.
+    """
+    trials = [own.trials.assign(study=name) for name, own in tables.items()]
+    history = [own.history.assign(study=name) for name, own in tables.items()]
+    return Tables(pd.concat(trials, ignore_index=True), pd.concat(history, ignore_index=True))
+
+
+def _read(file: Path, columns: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    if not file.is_file():
+        raise TableError(f"{file} does not exist; {REBUILD}.")
+    try:
+        table = pd.read_parquet(file, engine="pyarrow")
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        raise TableError(f"{file} is cut short or not a Parquet file; {REBUILD}.") from error
+    for kind, names in columns.items():
+        for name in names:
+            if table.empty and "/" in name and name not in table.columns:
+                table[name] = float("nan")  # nothing has been measured yet
+            if name not in table.columns:
+                raise TableError(f"{file} has no column {name}; {REBUILD}.")
+            table[name] = _checked(table[name], kind, file)
+    metrics = [str(name) for name in table.columns if "/" in str(name)]
+    for name in metrics:
+        table[name] = _checked(table[name], "number", file)
+    infinite = float("inf"), -float("inf")
+    table[metrics] = table[metrics].replace(infinite, float("nan"))
+    return table
+
+
+def _checked(column: pd.Series, kind: str, file: Path) -> pd.Series:
+    """The column as text or as numbers; one that is wholly empty has no type of its own and takes `kind`."""
+    dtype, name = column.dtype, column.name
+    if name in NEVER_EMPTY and column.isna().any():
+        raise TableError(f"{file}: column {name} has empty cells; {REBUILD}.")
+    if column.isna().all():
+        return column.astype("str" if kind == "text" else "float64")
+    is_number = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+    fits = is_number if kind == "number" else pd.api.types.is_string_dtype(dtype)
+    if not fits:
+        raise TableError(f"{file}: column {name} should hold {kind}, not {dtype}; {REBUILD}.")
+    if kind == "text":
+        return column.astype("str")
+    is_whole = pd.api.types.is_integer_dtype(dtype) and not column.isna().any()
+    return column.astype("int64" if is_whole else "float64")  # pandas' nullable types have their own NA
+
+
+def _refuse_duplicates(table: pd.DataFrame, key: list[str], file: Path) -> None:
+    doubled = table[table.duplicated(key)]
+    if not doubled.empty:
+        trial_id = doubled["trial_id"].iloc[0]
+        raise TableError(f"{file}: {' and '.join(key)} must be unique, {trial_id} is doubled; {REBUILD}.")

@@ -1,0 +1,192 @@
+# ruff: noqa: RUF001  (a Greek letter, meant as one)
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis.figures.convergence import compute_convergence, note, panel_shape, plot_convergence
+from analysis.tables.series import NothingToDrawError
+from tests.analysis.synthetic import SyntheticStudy
+
+MakeAxes = Callable[..., np.ndarray]
+
+
+def draw(study: SyntheticStudy, make_axes: MakeAxes) -> tuple[pd.DataFrame, np.ndarray]:
+    tables = study.tables()
+    frame = compute_convergence(tables.trials, tables.history)
+    axes = make_axes(*panel_shape(frame))
+    plot_convergence(frame, axes)
+    return frame, axes
+
+
+def test_mean_and_interval_per_epoch_are_those_computed_by_hand() -> None:
+    study = SyntheticStudy()
+    for seed, loss in enumerate((100.0, 104.0)):
+        study.add("vae", 8, seed, epochs=2)
+        study.history[-1]["test/loss"] = [loss, loss - 10]
+    tables = study.tables()
+    frame = compute_convergence(tables.trials, tables.history)
+    test = frame[frame["split"] == "test"]
+    assert list(test["epoch"]) == [1, 2]
+    assert list(test["mean"]) == [102, 92]
+    assert list(test["high"] - test["mean"]) == pytest.approx(2 * [12.7062 * 2], abs=1e-3)  # t(0.975, 1)
+
+
+def curves(ax: Axes) -> list[Line2D]:
+    """The lines of an axes but for the stars on them."""
+    return [line for line in ax.lines if line.get_marker() != "*"]
+
+
+def test_a_star_stands_on_the_curve_where_it_comes_to_its_plateau(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for seed, fall in enumerate((6, 8)):  # epochs at 110, then 100 for ever
+        study.add("vae", 8, seed, epochs=40)
+        study.history[-1]["test/loss"] = np.where(np.arange(1, 41) <= fall, 110.0, 100.0)
+    frame, axes = draw(study, make_axes)
+    assert set(frame["plateau"]) == {8}  # the mean of 7 and 9
+    (star,) = (line for line in axes[0, 0].lines if line.get_marker() == "*")
+    assert star.get_xydata().tolist() == [[8, 105]]
+    legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert legend[-1] == "from here on within 1 nat of its plateau"
+
+
+def test_a_curve_that_still_falls_has_no_star(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0, epochs=40)
+    study.history[-1]["test/loss"] = 200.0 - np.arange(40)
+    frame, axes = draw(study, make_axes)
+    assert frame["plateau"].isna().all()
+    assert len(curves(axes[0, 0])) == len(axes[0, 0].lines)
+
+
+def test_train_is_dashed_and_test_is_solid_in_the_same_colour(one_trial: SyntheticStudy, make_axes: MakeAxes) -> None:
+    _, axes = draw(one_trial, make_axes)
+    test, train = curves(axes[0, 0])
+    assert (test.get_label(), test.get_linestyle()) == ("VSC, α = 0.2, test", "-")
+    assert (train.get_label(), train.get_linestyle()) == ("VSC, α = 0.2, train", "--")
+    assert test.get_color() == train.get_color()
+    assert list(test.get_ydata()) == list(one_trial.history[0]["test/loss"])
+
+
+def test_where_images_are_held_out_their_loss_stands_in_for_the_test_images(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    study.add("vsc", 8, 0, alpha=0.2, num_validation=300)
+    _, axes = draw(study, make_axes)
+    train, validation = curves(axes[0, 0])
+    assert train.get_label() == "VSC, α = 0.2, train"
+    assert validation.get_label() == "VSC, α = 0.2, validation"
+    assert list(validation.get_ydata()) == list(study.history[0]["val/loss"])
+    assert validation.get_linestyle() not in ("-", train.get_linestyle())
+    legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert legend[:3] == ["VSC, α = 0.2 (1 seed)", "validation images", "train images"]
+
+
+def test_a_trial_measured_on_test_images_does_not_show_its_validation_images(one_trial: SyntheticStudy) -> None:
+    one_trial.history[0]["val/loss"] = 1.0
+    tables = one_trial.tables()
+    assert set(compute_convergence(tables.trials, tables.history)["split"]) == {"test", "train"}
+
+
+def test_of_trials_that_differ_only_in_epochs_the_longest_is_shown() -> None:
+    study = SyntheticStudy()
+    for seed, lengths in enumerate(((2, 4), (4, 2), (2,))):
+        for length in lengths:
+            study.add("vae", 8, seed, epochs=length)
+            study.history[-1]["test/loss"] = 100.0 * (seed + 1)
+    tables = study.tables()
+    frame = compute_convergence(tables.trials, tables.history)
+    test = frame[frame["split"] == "test"]
+    assert list(test["epoch"]) == [1, 2, 3, 4]
+    assert list(test["n"]) == [3, 3, 2, 2]  # the third seed has only come to 2 epochs
+    assert list(test["mean"]) == [200, 200, 150, 150]
+    assert set(test["series"]) == {"VAE"}
+
+
+def test_one_column_per_model_and_one_row_for_the_smallest_median_and_largest_latent_dimension(
+    quickstart: SyntheticStudy, make_axes: MakeAxes
+) -> None:
+    _, axes = draw(quickstart, make_axes)
+    titles = [[ax.get_title() for ax in row] for row in axes]
+    assert titles == [[f"{model}, latent dimension {dim}" for model in ("VAE", "VSC")] for dim in (2, 8, 32)]
+    assert [len(curves(ax)) for ax in axes[0]] == [2, 6]
+
+
+def test_axes_have_names_and_units_and_the_legend_names_series_and_splits(
+    quickstart: SyntheticStudy, make_axes: MakeAxes
+) -> None:
+    _, axes = draw(quickstart, make_axes)
+    assert {ax.get_ylabel() for ax in axes[:, 0]} == {"loss that is trained\n(nats per image, lower is better)"}
+    assert {ax.get_xlabel() for ax in axes[-1]} == {"epoch"}
+    assert [text.get_text() for text in axes[0, -1].get_legend().get_texts()] == [
+        "VAE (3 seeds)",
+        *(f"VSC, α = {alpha} (3 seeds)" for alpha in (0.05, 0.2, 0.5)),
+        "test images",
+        "train images",
+        "from here on within 1 nat of its plateau",
+    ]
+
+
+def test_a_model_with_fewer_latent_dimensions_leaves_no_empty_panel(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0)
+    study.grid([0.2], [4, 16], seeds=1)
+    study.trials = [row for row in study.trials if row["model"] == "vsc" or row["latent_dim"] == 8]
+    _, axes = draw(study, make_axes)
+    assert [[ax.get_visible() for ax in row] for row in axes] == [[True, True], [False, True]]
+    assert axes[0, 0].get_xlabel() == "epoch"
+    assert axes[1, 1].get_ylabel()
+
+
+def test_a_search_shows_each_trial_once_per_split(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+    frame, axes = draw(random_search, make_axes)
+    assert panel_shape(frame) == (1, 2)
+    assert frame["low"].isna().all()
+    for ax in axes[0]:
+        assert [len(item.get_segments()) for item in ax.collections] == [20, 20]
+        assert not ax.lines
+
+
+def test_unfinished_trials_and_losses_that_are_not_finite_break_nothing(
+    quickstart: SyntheticStudy, make_axes: MakeAxes
+) -> None:
+    quickstart.add("vae", 8, 9, status="diverged")
+    quickstart.history[-1]["test/loss"] = 1e30
+    quickstart.history[0].loc[3, "test/loss"] = np.nan
+    frame, axes = draw(quickstart, make_axes)
+    assert frame["n"].min() == 2
+    assert max(ax.get_ylim()[1] for ax in axes.flat) < 200
+
+
+def test_trials_without_a_history_leave_no_empty_row(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+    quickstart.history = quickstart.history[12:]  # those of latent_dim 2 are lost
+    _, axes = draw(quickstart, make_axes)
+    assert [ax.get_title() for ax in axes[:, 0]] == [f"VAE, latent dimension {dim}" for dim in (4, 16, 32)]
+
+
+def test_a_history_without_losses_is_a_reason() -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0)
+    tables = study.tables()
+    with pytest.raises(NothingToDrawError, match="no finished trial has a loss in the history"):
+        compute_convergence(tables.trials, tables.history.iloc[:0])
+
+
+def test_variants_of_one_model_have_colours_of_their_own(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for seed in (0, 1):
+        for link in ("exp_relu", "sigmoid"):
+            study.add("vsc", 8, seed, 0.2, gamma_link=link)
+    _, axes = draw(study, make_axes)
+    assert len({line.get_color() for line in curves(axes[0, 0])}) == 2
+
+
+def test_the_note_says_that_the_loss_is_no_bound_of_the_sparse_model(quickstart: SyntheticStudy) -> None:
+    tables = quickstart.tables()
+    text = note(compute_convergence(tables.trials, tables.history))
+    assert text.startswith("Mean and 95% interval (Student t) over seeds. 3 of 5 latent dimensions are shown. A VSC is")
+    assert "worse than minus this loss" in text
+    vae = tables.trials[tables.trials["model"] == "vae"]
+    assert "VSC" not in note(compute_convergence(vae, tables.history))

@@ -1,0 +1,319 @@
+# ruff: noqa: RUF001  (a Greek letter, meant as one)
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analysis.drawing.caption import reading_note, trials_note
+from analysis.drawing.figure import Drawable, read_caption
+from analysis.figures import draw as figures
+from analysis.figures.draw import FIGURES, draw_comparison, draw_figures
+from analysis.figures.elbo_by_latent_dim import compute_elbo_by_latent_dim
+from analysis.tables import Tables, load_tables
+from analysis.tables.objectives import COUNTED
+from analysis.tables.series import NothingToDrawError, finished_with
+from harness.sections import FigureName
+from tests.analysis.figures.test_report_figures import cost_study, links, with_probes
+from tests.analysis.synthetic import SyntheticStudy
+
+ALWAYS = ["elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
+OF_SEARCHES = [
+    *("elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"),
+    *("optimisation_history", "best_so_far", "hyperparameter_importance", "parallel_coordinates", "slices"),
+]
+
+
+def files_of(names: list[str]) -> list[str]:
+    return [f"{name}.{suffix}" for name in names for suffix in ("png", "pdf", "csv")]
+
+
+def several_objectives() -> SyntheticStudy:
+    study = SyntheticStudy()
+    goals = {"objectives": '["val/rate", "val/distortion"]', "directions": '["minimize", "minimize"]'}
+    study.random_search(12, **{"sampler": "nsga2"} | goals)
+    return study
+
+
+def several_lengths() -> SyntheticStudy:
+    study = SyntheticStudy()
+    for epochs in (10, 20, 40):
+        study.grid([0.2], [8, 24], seeds=2, epochs=epochs)
+    return study
+
+
+def learning_rates_and_batch_sizes() -> SyntheticStudy:
+    study = SyntheticStudy()
+    for learning_rate in (1e-4, 1e-3):
+        for batch_size in (16, 64):
+            study.grid([0.2], [8], seeds=2, learning_rate=learning_rate, batch_size=batch_size)
+    return study
+
+
+def confirmed_search() -> SyntheticStudy:
+    study = SyntheticStudy()
+    study.random_search(12)
+    rows = [dict(row) for row in study.trials[1::2][:2]]
+    settings = ("model", "latent_dim", "alpha", "learning_rate", "batch_size")
+    for row in rows:
+        for phase, num_validation in (("select", 300), ("confirm", 0)):
+            for seed in (1, 2, 3):
+                study.add(
+                    **{name: row[name] for name in settings},
+                    **{"sampler": "random", "phase": phase, "num_validation": num_validation, "seed": seed},
+                )
+    return study
+
+
+DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
+    (several_objectives, [*OF_SEARCHES, "pareto_front"]),
+    (several_lengths, [*ALWAYS, "elbo_by_training_length"]),
+    (learning_rates_and_batch_sizes, [*ALWAYS, "learning_rate_by_batch_size"]),
+    (confirmed_search, [*OF_SEARCHES, "confirmed"]),
+    (links, [*ALWAYS, "compared_settings"]),
+    (with_probes, [*ALWAYS[:2], "accuracy_by_latent_dim", *ALWAYS[2:4], "losses_beside_reported", *ALWAYS[4:]]),
+    (cost_study, ["convergence", "losses_beside_reported", "training_cost"]),
+]
+OF_EXHIBITS = ["edited_codes", "codes_and_reconstructions", "traversals", "conditional_samples", "prior_samples"]
+"""Drawn from arrays beside the tables: see the tests of each."""
+
+
+def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
+    quickstart: SyntheticStudy, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+    paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=heard.append)
+    assert [path.name for path in paths] == files_of(ALWAYS)
+    assert sorted(paths[0].parent.iterdir()) == sorted(paths)
+    assert heard[0] == (
+        "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf, numbers in elbo_by_latent_dim.csv"
+    )
+    assert paths[1].read_bytes().startswith(b"%PDF")
+    with Image.open(paths[0]) as image:
+        assert round(image.info["dpi"][0]) >= 150
+
+
+@pytest.mark.parametrize("kind", ["quickstart", "random_search"])
+def test_the_same_tables_give_the_same_bytes(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    study: SyntheticStudy = request.getfixturevalue(kind)
+    tables = load_tables(study.write(tmp_path))
+    first, second = (draw_figures(tables, tmp_path / name) for name in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize(("make_study", "names"), DRAWN)
+def test_each_kind_of_study_has_its_figures(
+    make_study: Callable[[], SyntheticStudy], names: list[str], tmp_path: Path
+) -> None:
+    tables = load_tables(make_study().write(tmp_path))
+    assert [path.name for path in draw_figures(tables, tmp_path / "figures")] == files_of(names)
+
+
+def test_the_kinds_of_studies_have_every_figure_between_them() -> None:
+    drawn = {name for _, names in DRAWN for name in names}
+    assert drawn | set(OF_EXHIBITS) == {figure.name for figure in FIGURES} == set(get_args(FigureName))
+
+
+def test_only_the_figures_that_are_asked_for_are_drawn(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    paths = draw_figures(quickstart.tables(), tmp_path, only=["convergence"])
+    assert [path.name for path in paths] == files_of(["convergence"])
+
+
+def test_the_numbers_of_a_figure_stand_beside_it_with_the_band_computed_by_hand(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    for seed, elbo in enumerate((-30.0, -31.0, -35.0)):
+        study.add("vae", 8, seed)
+        study.trials[-1]["test/elbo"] = elbo
+    draw_figures(study.tables(), tmp_path, only=["elbo_by_latent_dim"])
+    (row,) = pd.read_csv(tmp_path / "elbo_by_latent_dim.csv").to_dict("records")
+    half_width = 4.302653 * 7**0.5 / 3**0.5  # t(0.975, 2) * standard deviation / sqrt(n)
+    assert (row["mean"], row["n"]) == (-32, 3)
+    assert [row["low"], row["high"]] == pytest.approx([-32 - half_width, -32 + half_width], abs=1e-5)
+
+
+def test_a_picture_carries_its_caption(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    draw_figures(quickstart.tables(), tmp_path, only=["elbo_by_latent_dim"])
+    text = read_caption(tmp_path / "elbo_by_latent_dim.png")
+    assert text.startswith("Mean and 95% interval (Student t) over seeds.")
+    assert "60 finished trials" in text
+
+
+def test_one_trial_is_drawn_whole(one_trial: SyntheticStudy, tmp_path: Path) -> None:
+    assert [path.name for path in draw_figures(one_trial.tables(), tmp_path)] == files_of(ALWAYS)
+
+
+@pytest.mark.parametrize("num", [1, 2])
+def test_a_search_that_has_just_begun_draws_what_it_can(num: int, tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.random_search(num)
+    names = {path.stem for path in draw_figures(study.tables(), tmp_path)}
+    assert {"optimisation_history", "best_so_far"} <= names
+    assert ("slices" in names) == (num > 1)
+
+
+def test_only_the_figure_of_all_phases_sees_the_trials_that_confirm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Tables] = {}
+
+    def make(name: str, *, all_phases: bool) -> Drawable:
+        def compute(tables: Tables) -> pd.DataFrame:
+            seen[name] = tables
+            raise NothingToDrawError("it only looks")
+
+        return Drawable(name, "", compute, lambda *_: None, all_phases=all_phases)
+
+    monkeypatch.setattr(figures, "FIGURES", [make("search", all_phases=False), make("all", all_phases=True)])
+    draw_figures(confirmed_search().tables(), tmp_path)
+    assert {name: len(tables.trials) for name, tables in seen.items()} == {"search": 12, "all": 24}
+    assert set(seen["search"].trials["phase"]) == {"search"}
+    assert {name: tables.history["trial_id"].nunique() for name, tables in seen.items()} == {"search": 12, "all": 24}
+
+
+def test_several_studies_are_compared_in_one_figure(tmp_path: Path) -> None:
+    studies = {}
+    for sampler in ("random", "tpe"):
+        study = SyntheticStudy()
+        study.random_search(5, sampler=sampler)
+        studies[f"of-{sampler}"] = study.tables()
+    heard: list[str] = []
+    paths = draw_comparison(studies, tmp_path / "new", on_figure=heard.append)
+    assert [path.name for path in paths] == files_of(["best_so_far"])
+    assert heard == ["best_so_far: best_so_far.png and best_so_far.pdf, numbers in best_so_far.csv"]
+
+
+def test_a_comparison_that_cannot_be_drawn_says_why(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    heard: list[str] = []
+    assert draw_comparison({"a": quickstart.tables()}, tmp_path, on_figure=heard.append) == []
+    assert heard == ["best_so_far: not drawn, a grid trains every point, so nothing was searched"]
+
+
+def test_a_figure_that_cannot_be_drawn_is_reported_and_its_old_files_go(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0)
+    (tmp_path / "sparsity_by_alpha.png").write_text("of an earlier run")
+    heard: list[str] = []
+    paths = draw_figures(study.tables(), tmp_path, on_figure=heard.append)
+    assert [path.name for path in paths] == files_of(ALWAYS[:4])
+    assert "sparsity_by_alpha: not drawn, no finished trial has a value of alpha" in heard
+    assert not (tmp_path / "sparsity_by_alpha.png").exists()
+
+
+def test_a_study_without_finished_trials_draws_nothing_and_says_why(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0, status="running")
+    heard: list[str] = []
+    assert draw_figures(study.tables(), tmp_path, on_figure=heard.append) == []
+    assert [line.split(": not drawn, ")[0] for line in heard] == [figure.name for figure in FIGURES]
+    assert heard[0] == "elbo_by_latent_dim: not drawn, no trial has finished"
+
+
+def test_a_failed_write_leaves_the_old_figure(
+    one_trial: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, target: Path) -> None:
+        raise OSError("disk full")
+
+    old = tmp_path / "elbo_by_latent_dim.png"
+    old.write_text("old")
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        draw_figures(one_trial.tables(), tmp_path)
+    assert list(tmp_path.iterdir()) == [old]
+    assert old.read_text() == "old"
+
+
+def notes(trials: pd.DataFrame) -> list[str]:
+    shown = finished_with(trials, ["test/elbo"])
+    return [reading_note(compute_elbo_by_latent_dim(trials), shown), trials_note(trials, ["test/elbo"])]
+
+
+def test_the_caption_says_what_is_shown_and_what_is_left_out(quickstart: SyntheticStudy) -> None:
+    for status in ("diverged", "diverged", "failed"):
+        quickstart.add("vae", 8, 9, status=status)
+    quickstart.trials[0]["test/elbo"] = float("nan")
+    trials = quickstart.tables().trials
+    assert notes(trials) == [
+        "Mean and 95% interval (Student t) over seeds.",
+        "digits · 59 finished trials · 3 seeds · 30 epochs · left out: 2 diverged, 1 failed, 1 without test/elbo",
+    ]
+
+
+def test_the_caption_of_a_search_says_in_what_its_trials_differ(random_search: SyntheticStudy) -> None:
+    trials = random_search.tables().trials
+    assert notes(trials)[0].startswith("Each trial on its own, no means: trials differ in model, latent dimension, α,")
+
+
+def test_the_caption_tells_trials_that_were_stopped_from_those_left_out() -> None:
+    study = SyntheticStudy()
+    study.random_search(4)
+    study.stop_early(1, epochs=5)
+    study.add_searched(0.0, status="diverged")
+    assert trials_note(study.tables().trials, [], COUNTED) == (
+        "digits · 3 finished trials · 1 stopped early · 1 seed · 5 to 30 epochs · left out: 1 diverged"
+    )
+
+
+MEASURE = """
+import json, re, sys, time
+start = time.perf_counter()
+from pathlib import Path
+from analysis.figures.draw import draw_figures
+from analysis.tables.tables import load_tables
+draw_figures(load_tables(Path(sys.argv[1])), Path(sys.argv[1]) / "figures")
+print(json.dumps({
+    "seconds": time.perf_counter() - start,
+    # Not ru_maxrss: that begins with what the process that started this one had.
+    "megabytes": int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024,
+    "unwanted": sorted({"ray", "torch", "mlflow", "optuna", "matplotlib.pyplot"} & set(sys.modules)),
+}))
+"""
+
+
+def draw_a_thousand(kind: str, folder: Path) -> dict[str, Any]:
+    """What it takes a process to draw a thousand trials of a hundred epochs."""
+    study = SyntheticStudy("mnist")
+    if kind == "grid":
+        study.grid([0.01, 0.2, 0.5], range(8, 201, 8), seeds=10, epochs=100)
+    else:
+        study.random_search(1000, epochs=100)
+    study.write(folder)
+    command = [sys.executable, "-c", MEASURE, str(folder)]
+    root = Path(__file__).parents[3]
+    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    measured: dict[str, Any] = json.loads(output)
+    print(kind, measured)
+    return measured
+
+
+@pytest.mark.parametrize("kind", ["grid", "search"])
+def test_a_thousand_trials_of_a_hundred_epochs_take_a_gigabyte_at_most(kind: str, tmp_path: Path) -> None:
+    measured = draw_a_thousand(kind, tmp_path)
+    names = [*ALWAYS, "losses_beside_reported"] if kind == "grid" else OF_SEARCHES
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(names)
+    assert measured["megabytes"] <= 1000
+    assert measured["unwanted"] == ([] if kind == "grid" else ["optuna"])  # for importances, and no more than that
+
+
+@pytest.mark.slow  # a figure of the machine as much as of the code
+@pytest.mark.parametrize("kind", ["grid", "search"])
+def test_a_thousand_trials_of_a_hundred_epochs_take_ten_seconds_at_most(kind: str, tmp_path: Path) -> None:
+    assert draw_a_thousand(kind, tmp_path)["seconds"] <= 10
+
+
+def test_a_long_legend_takes_no_room_from_the_panels(tmp_path: Path) -> None:
+    widths = []
+    for link in ("sigmoid", "a_gamma_link_whose_name_is_so_long_that_it_fills_half_of_the_figure"):
+        study = SyntheticStudy()
+        for seed in (0, 1):
+            for own in ("exp_relu", link):
+                study.add("vsc", 8, seed, 0.2, gamma_link=own)
+        draw_figures(study.tables(), tmp_path / link, only=["convergence"], formats=["png"])
+        with Image.open(tmp_path / link / "convergence.png") as picture:
+            widths.append(picture.width)
+    assert widths[1] > widths[0] + 200

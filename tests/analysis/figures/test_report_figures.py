@@ -1,0 +1,211 @@
+"""The figures that stand beside the report's own numbers, and those of what it observed in passing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from analysis.figures import (
+    accuracy_by_latent_dim,
+    compared_settings,
+    losses_beside_reported,
+    relaxed_elbo_by_latent_dim,
+    training_cost,
+)
+from analysis.tables.reported_numbers import SECONDS_PER_EPOCH, are_as_reported, load_curves, load_training_curves
+from analysis.tables.series import NothingToDrawError
+from tests.analysis.synthetic import SyntheticStudy
+
+MakeAxes = Callable[..., np.ndarray]
+CODED = accuracy_by_latent_dim.AS_CODED
+
+
+def as_the_report(**changes: Any) -> SyntheticStudy:
+    study = SyntheticStudy(dataset="mnist")
+    study.grid([0.5], [8, 24], seeds=3, epochs=11, **changes)
+    return study
+
+
+def test_the_reports_bound_is_in_nats_per_image() -> None:
+    curve = load_curves("elbo_relaxed").set_index(["model", "latent_dim"])["value"]
+    assert curve["vae", 8] == pytest.approx(-3558.8611 * 313 / 10000)
+    assert len(curve) == 50
+    losses = load_training_curves()
+    assert len(losses) == 1100
+    final = losses[(losses["model"] == "vae") & (losses["latent_dim"] == 8) & (losses["epoch"] == 11)]
+    # The same model, read off twice: in the figure and in its log.
+    assert -curve["vae", 8] == pytest.approx(float(final["test_loss"].iloc[0]), rel=0.01)
+
+
+def test_accuracies_are_shares() -> None:
+    assert load_curves("accuracy")["value"].between(0.2, 1).all()
+
+
+def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
+    frame = relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(as_the_report().tables().trials)
+    vae = frame[(frame["model"] == "vae") & (frame["latent_dim"] == 8)].iloc[0]
+    assert vae["reported"] == pytest.approx(-3558.8611 * 313 / 10000)
+    ax = make_axes()[0, 0]
+    relaxed_elbo_by_latent_dim.plot_relaxed_elbo_by_latent_dim(frame, ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "VAE, the report's" in labels
+    assert ax.get_ylabel() == "relaxed test ELBO (nats per image, higher is better)"
+    assert "Dashed" in relaxed_elbo_by_latent_dim.note(frame)
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 2e-3}, {"batch_size": 64}])
+def test_trained_otherwise_there_is_nothing_of_the_reports_to_show(changes: dict[str, Any]) -> None:
+    frame = relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(as_the_report(**changes).tables().trials)
+    assert frame["reported"].isna().all()
+    assert "Dashed" not in relaxed_elbo_by_latent_dim.note(frame)
+
+
+def two_seeds_of_a_vae(**changes: Any) -> SyntheticStudy:
+    """Two epochs each, with test losses of 1 and 3% above the report's, and train losses at it."""
+    study = SyntheticStudy(dataset="mnist")
+    reported = load_training_curves().query("model == 'vae' and latent_dim == 8 and epoch <= 2")
+    for seed, factor in ((0, 1.01), (1, 1.03)):
+        study.add("vae", 8, seed, epochs=2, **changes)
+        losses = {"test/loss": factor * reported["test_loss"], "train/loss": reported["train_loss"]}
+        study.history[-1] = study.history[-1].assign(**{name: values.to_numpy() for name, values in losses.items()})
+    return study
+
+
+def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
+    tables = two_seeds_of_a_vae().tables()
+    frame = losses_beside_reported.compute_losses_beside_reported(tables.trials, tables.history)
+    shown = frame.set_index(["split", "epoch"])["mean"]
+    assert shown["test"].tolist() == pytest.approx([2, 2])
+    assert shown["train"].tolist() == pytest.approx([0, 0])
+    axes = make_axes(1, 1)
+    losses_beside_reported.plot_losses_beside_reported(frame, axes)
+    assert axes[0, 0].get_ylabel() == "loss less the report's\n(percent of it)"
+    assert [0.0, 0.0] in [list(line.get_ydata()) for line in axes[0, 0].lines]
+    assert losses_beside_reported.note(frame).endswith("over seeds.")
+
+
+@pytest.mark.parametrize("changes", [{"pixel_scaling": "unit_norm"}, {"num_validation": 10_000}, {"dataset": "digits"}])
+def test_of_trials_trained_otherwise_losses_are_not_compared(changes: dict[str, Any]) -> None:
+    tables = two_seeds_of_a_vae(**changes).tables()
+    with pytest.raises(NothingToDrawError, match="trained otherwise than the report's"):
+        losses_beside_reported.compute_losses_beside_reported(tables.trials, tables.history)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"gamma_link": "sigmoid"}, {"sharpness_schedule": "ramp"}, {"sharpness": 60.0}, {"gamma_clamp": 0.1}]
+)
+def test_a_vsc_of_another_kind_is_not_the_reports(changes: dict[str, Any]) -> None:
+    study = SyntheticStudy(dataset="mnist")
+    study.add("vsc", 8, 1, alpha=0.2, epochs=11, **changes)
+    study.add("vsc", 8, 1, alpha=0.2, epochs=11)
+    study.add("vae", 8, 1, epochs=11)
+    assert are_as_reported(study.tables().trials).tolist() == [False, True, True]
+
+
+def with_probes() -> SyntheticStudy:
+    study = as_the_report()
+    for i, row in enumerate(study.trials):
+        row |= {CODED: 0.5 + 0.01 * i, accuracy_by_latent_dim.DEAD: float(row["seed"] == 1)}
+        row |= {"probe/linear_mu_all_accuracy": 0.9}
+    return study
+
+
+def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted(make_axes: MakeAxes) -> None:
+    trials = with_probes().tables().trials
+    frame = accuracy_by_latent_dim.compute_accuracy_by_latent_dim(trials)
+    coded, linear = (frame[frame["panel"] == panel] for panel in (0, 2))
+    assert set(coded["n"]) == {2}
+    assert set(linear["n"]) == {3}
+    kept = trials[(trials["model"] == "vae") & (trials["latent_dim"] == 8) & (trials["seed"] != 1)]
+    vae = coded[(coded["model"] == "vae") & (coded["latent_dim"] == 8)].iloc[0]
+    assert vae["mean"] == pytest.approx(kept[CODED].mean())
+    assert vae["reported"] == pytest.approx(load_curves("accuracy")["value"].iloc[0])
+    assert linear["reported"].isna().all()
+    assert "4 of 12 runs, in which a logit died" in accuracy_by_latent_dim.note(frame)
+    axes = make_axes(*accuracy_by_latent_dim.panel_shape(frame))
+    accuracy_by_latent_dim.plot_accuracy_by_latent_dim(frame, axes)
+    assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
+    assert [ax.get_xlabel() for ax in axes[0]] == ["latent dimensions"] * 2
+
+
+def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
+    study = with_probes()
+    for row in study.trials:
+        row |= {"probe/mlp_mu_all_accuracy": 0.98}
+    frame = accuracy_by_latent_dim.compute_accuracy_by_latent_dim(study.tables().trials)
+    axes = Figure().subplots(*accuracy_by_latent_dim.panel_shape(frame), squeeze=False, sharey="row")
+    accuracy_by_latent_dim.plot_accuracy_by_latent_dim(frame, axes)
+    for ax in axes.flat:
+        low, high = ax.get_ylim()
+        assert all(low < y < high for line in ax.lines for y in line.get_ydata())
+
+
+def test_without_probes_there_is_no_accuracy() -> None:
+    with pytest.raises(NothingToDrawError, match="no finished trial has a value of probe"):
+        accuracy_by_latent_dim.compute_accuracy_by_latent_dim(as_the_report().tables().trials)
+
+
+def cost_study() -> SyntheticStudy:
+    study = SyntheticStudy(dataset="mnist")
+    study.grid([0.5], [8, 24], seeds=3, epochs=2)
+    for row in study.trials:
+        row |= {name: np.nan for name in row if "/" in name}
+        row |= {"train_seconds": 2.0 * (row["latent_dim"] + row["seed"] - 1), "peak_memory_mb": 500.0}
+    return study
+
+
+def test_seconds_are_those_of_an_epoch_beside_what_the_report_took(make_axes: MakeAxes) -> None:
+    frame = training_cost.compute_training_cost(cost_study().tables().trials)
+    seconds = frame[frame["panel"] == "seconds"].set_index(["model", "latent_dim"])["mean"]
+    assert seconds["vae", 24] == pytest.approx(24.0)  # of 23, 24 and 25
+    assert not frame["individual"].any()
+    axes = make_axes(1, 2)
+    training_cost.plot_training_cost(frame, axes)
+    assert [text.get_text() for text in axes[0, 0].texts] == ["the report, on a Titan Xp", "the report, on a CPU"]
+    assert {line.get_ydata()[0] for line in axes[0, 0].lines} >= set(SECONDS_PER_EPOCH.values())
+    assert axes[0, 1].get_ylabel() == "memory of the process at its most (MB)"
+
+
+def test_a_study_of_something_else_shows_no_cost() -> None:
+    with pytest.raises(NothingToDrawError, match="asks something else"):
+        training_cost.compute_training_cost(as_the_report().tables().trials)
+
+
+def links() -> SyntheticStudy:
+    study = SyntheticStudy()
+    for clamp in (1e-6, 0.0):
+        for seed in range(3):
+            status = "diverged" if clamp == 0 else "finished"
+            study.add("vsc", 8, seed, 0.2, gamma_clamp=clamp, status=status)
+    return study
+
+
+def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAxes) -> None:
+    frame = compared_settings.compute_compared_settings(links().tables().trials)
+    rows = frame[frame["panel"] == "test/elbo"].set_index("gamma_clamp")
+    assert rows.loc[0.0, "num_diverged"] == 3
+    assert pd.isna(rows.loc[0.0, "mean"])
+    assert rows.loc[1e-6, "num_diverged"] == 0
+    axes = make_axes(*compared_settings.panel_shape(frame))
+    compared_settings.plot_compared_settings(frame, axes)
+    assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged"]
+    assert "gamma clamp 1e-06" in axes[0, 0].get_yticklabels()[-1].get_text()
+
+
+def test_bounds_of_pixels_scaled_in_two_ways_are_not_compared() -> None:
+    study = SyntheticStudy()
+    for scaling in ("minmax", "unit_norm"):
+        for seed in range(3):
+            study.add("vae", 8, seed, pixel_scaling=scaling)
+            study.trials[-1]["test/reconstruction_error"] = 0.2 + (scaling == "unit_norm") * 0.1 + 0.01 * seed
+    frame = compared_settings.compute_compared_settings(study.tables().trials)
+    assert list(frame["panel"].unique()) == ["test/reconstruction_error"]
+    assert list(frame["mean"]) == pytest.approx([0.21, 0.31])
+
+
+def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:
+    with pytest.raises(NothingToDrawError, match="differ in none of"):
+        compared_settings.compute_compared_settings(quickstart.tables().trials)

@@ -1,0 +1,83 @@
+# ruff: noqa: RUF001  (a Greek letter, meant as one)
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from analysis.figures.slices import compute_slices, note, panel_shape, plot_slices
+from tests.analysis.synthetic import SyntheticStudy
+
+MakeAxes = Callable[..., np.ndarray]
+
+
+def draw(study: SyntheticStudy, make_axes: MakeAxes):
+    tables = study.tables()
+    frame = compute_slices(tables.trials, tables.history)
+    axes = make_axes(*panel_shape(frame))
+    plot_slices(frame, axes)
+    return frame, axes
+
+
+def by_label(axes: np.ndarray):
+    return {ax.get_xlabel(): ax for ax in axes.flat if ax.get_visible()}
+
+
+def three_trials() -> SyntheticStudy:
+    study = SyntheticStudy()
+    study.add_searched(-30.0, learning_rate=0.01, hidden="[400]")
+    study.add_searched(-20.0, learning_rate=0.001, hidden="[200]")
+    study.add_searched(-10.0, learning_rate=0.0001, hidden="[400]", status="stopped")
+    return study
+
+
+def test_each_setting_is_a_panel_of_what_its_trials_reached(make_axes: MakeAxes) -> None:
+    frame, axes = draw(three_trials(), make_axes)
+    rows = frame[frame["setting"] == "learning_rate"]
+    assert rows[["at", "value"]].to_numpy().tolist() == [[0.01, -30], [0.001, -20], [0.0001, -10]]
+    ax = by_label(axes)["learning rate"]
+    points = {item.get_label(): item.get_offsets().tolist() for item in ax.collections}
+    assert points == {"VAE, finished": [[0.01, -30], [0.001, -20]], "VAE, stopped early": [[0.0001, -10]]}
+    assert axes[0, 0].get_ylabel() == "validation ELBO\n(nats per image, higher is better)"
+
+
+def test_text_settings_have_a_place_per_level(make_axes: MakeAxes) -> None:
+    frame, axes = draw(three_trials(), make_axes)
+    ax = by_label(axes)["hidden"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["[200]", "[400]"]
+    places = np.concatenate([item.get_offsets()[:, 0] for item in ax.collections])
+    assert sorted(np.abs(places).round()) == [0, 1, 1]
+    assert "spread sideways" in note(frame)
+
+
+def test_settings_take_the_scale_that_suits_them(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+    _, axes = draw(random_search, make_axes)
+    scales = {name: ax.get_xscale() for name, ax in by_label(axes).items()}
+    assert scales["learning rate"] == scales["α"] == scales["batch size"] == "log"
+    assert scales["latent dimension"] == "linear"
+    assert [tick.get_text() for tick in by_label(axes)["batch size"].get_xticklabels()] == ["16", "32", "64", "128"]
+
+
+def test_a_setting_of_one_model_shows_that_model_alone_and_the_legend_all(
+    random_search: SyntheticStudy, make_axes: MakeAxes
+) -> None:
+    _, axes = draw(random_search, make_axes)
+    assert [item.get_label() for item in by_label(axes)["α"].collections] == ["VSC, finished"]
+    legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert legend == ["VAE, finished", "VSC, finished"]
+
+
+def test_many_settings_and_objectives_take_several_rows(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    study.random_search(8, objectives='["val/rate", "val/elbo"]', directions='["minimize", "maximize"]')
+    frame, axes = draw(study, make_axes)  # model, latent_dim, alpha, learning_rate, batch_size
+    assert panel_shape(frame) == (4, 3)
+    assert [ax.get_ylabel().split("\n")[0] for ax in axes[:, 0]] == ["validation rate"] * 2 + ["validation ELBO"] * 2
+    assert [ax.get_visible() for ax in axes[1]] == [True, True, False]
+
+
+@pytest.mark.parametrize("far", [-1e6, -1e9])
+def test_a_trial_far_off_does_not_set_the_scale(random_search: SyntheticStudy, make_axes: MakeAxes, far: float) -> None:
+    random_search.history[3]["val/elbo"] += far
+    _, axes = draw(random_search, make_axes)
+    assert all(ax.get_ylim()[0] > -1000 for ax in axes[:, 0])
+    assert "off the y axis" in axes[0, 0].texts[0].get_text()

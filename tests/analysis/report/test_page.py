@@ -1,0 +1,110 @@
+import base64
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.claims import load_claims
+from analysis.report import StudyReport, write_report
+from tests.analysis.synthetic import SyntheticStudy
+
+STUDY = StudyReport(
+    "How does it depend on the latent dimension?",
+    "spikeslab run quickstart",
+    provenance=[{"git.commit": "abc", "version.torch": "2.15", "cpu": "a processor", "study.sha256": "0123"}],
+)
+
+
+@pytest.fixture
+def written(quickstart: SyntheticStudy, tmp_path: Path) -> tuple[str, str]:
+    paths = write_report({"quick": quickstart.tables()}, {"quick": STUDY}, tmp_path)
+    assert [path.name for path in paths] == ["report.md", "report.html"]
+    markdown, html = (path.read_text() for path in paths)
+    return markdown, html
+
+
+def test_it_says_what_was_asked_what_was_found_and_how_to_do_it_again(written: tuple[str, str]) -> None:
+    markdown, html = written
+    for text in (markdown, html):
+        assert "How does it depend on the latent dimension?" in text
+        assert "spikeslab run quickstart" in text
+        assert "What the report left open" in text
+        assert "torch 2.15" in text
+        assert "a processor" in text
+    assert "60 trials: 60 finished" in markdown
+
+
+def test_every_picture_of_the_markdown_lies_beside_it(written: tuple[str, str], tmp_path: Path) -> None:
+    names = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", written[0])
+    assert len(names) == 5
+    assert all((tmp_path / name).is_file() for name in names)
+
+
+def test_the_page_holds_all_of_itself(written: tuple[str, str]) -> None:
+    html = written[1]
+    pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="[^"]+"', html)
+    assert len(pictures) == html.count("<img") == 5
+    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+    assert not re.search(r'(src|href)="(?!data:|#)', html)
+    assert 'href="#quick"' in html
+    assert '<h2 id="quick">' in html
+
+
+def test_epochs_that_trials_share_are_counted_once(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    for epochs in (10, 30):
+        study.add("vae", 8, 0, epochs=epochs)
+    paths = write_report({"lengths": study.tables()}, {"lengths": STUDY}, tmp_path)
+    assert "| 30 |" in paths[0].read_text()
+    assert "| 40 |" not in paths[0].read_text()
+
+
+def test_a_study_without_a_finished_trial_is_said_to_have_no_figure(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0, status="failed")
+    paths = write_report({"none": study.tables()}, {"none": STUDY}, tmp_path)
+    assert "No figure could be drawn" in paths[0].read_text()
+
+
+def test_tables_that_are_missing_are_said_to_be(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    lost = StudyReport("Where is it?", "spikeslab run lost", problem="lost/trials.parquet does not exist")
+    (markdown, _) = write_report({"quick": quickstart.tables()}, {"quick": STUDY, "lost": lost}, tmp_path)
+    text = markdown.read_text()
+    assert "**Missing:** lost/trials.parquet does not exist" in text
+    assert "**Missing:** no record of what trained `lost`." in text
+    assert "60 trials: 60 finished" in text
+
+
+def test_figures_that_a_study_asks_for_and_that_cannot_be_drawn_are_said_to_be_missing(
+    quickstart: SyntheticStudy, tmp_path: Path
+) -> None:
+    asks = StudyReport("What does it look like?", "spikeslab run it", figures=["elbo_by_latent_dim", "traversals"])
+    (markdown, _) = write_report({"it": quickstart.tables()}, {"it": asks}, tmp_path)
+    text = markdown.read_text()
+    assert "**Missing:** traversals: not drawn" in text
+    assert text.count("![") == 1
+
+
+def test_numbers_stand_under_their_figure_and_in_a_file_that_the_page_holds(
+    quickstart: SyntheticStudy, tmp_path: Path
+) -> None:
+    asks = StudyReport("How?", "spikeslab run it", figures=["elbo_by_latent_dim"])
+    markdown, page = (p.read_text() for p in write_report({"it": quickstart.tables()}, {"it": asks}, tmp_path))
+    mean = quickstart.tables().trials.query("model == 'vae' and latent_dim == 2")["test/elbo"].mean()
+    (row,) = (line for line in markdown.splitlines() if line.startswith("| VAE | 2 |"))
+    assert f"\N{MINUS SIGN}{-mean:.1f}" in row
+    (numbers,) = re.findall(r'href="data:text/csv;base64,([^"]+)"', page)
+    assert base64.b64decode(numbers) == (tmp_path / "figures" / "it" / "elbo_by_latent_dim.csv").read_bytes()
+
+
+def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    claims = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
+    tables = {"elbo-vs-latent-dim-quick": quickstart.tables()}
+    studies = {"elbo-vs-latent-dim-quick": STUDY}
+    (markdown, _) = write_report(tables, studies, tmp_path, claims=claims)
+    text = markdown.read_text()
+    assert text.index("claims at a glance") < text.index("## Studies")
+    assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
+    frame = pd.read_csv(tmp_path / "claims.csv")
+    assert set(frame["id"]) == {claim.id for claim in claims}
