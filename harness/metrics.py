@@ -1,7 +1,15 @@
 """What trials measure, by the names that tables, MLflow and study files use."""
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from models.metric_names import EDITS_VERSION, PROBE_VERSION
+
+if TYPE_CHECKING:
+    pass
+
+from typing import cast
 
 from models.metric_names import EDIT_METRICS, PROBE_METRICS
 
@@ -30,3 +38,23 @@ def evaluation_of(evaluated: str) -> Evaluation:
 def mode_of(metric: str) -> Literal["max", "min"]:
     """Whether more or less of a metric is better."""
     return "min" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a trial measures, and when it stores its state; none of it changes how the model trains."""
+
+    evaluate: tuple[str, ...]
+    iw_samples: int
+    checkpoint_every: int
+    probe_width: int = 128
+
+    @property
+    def evaluated(self) -> list[str]:
+        """What a finished trial has measured, each with what its numbers depend on."""
+        depends = {
+            "iw_bound": self.iw_samples,
+            "probe": f"{self.probe_width}v{PROBE_VERSION}",
+            "edits": f"v{EDITS_VERSION}",
+        }
+        return [f"{name}@{depends[name]}" if name in depends else name for name in self.evaluate]

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 from rich.console import Console
 
-from harness.runner import Outcome
+from harness.commands.run import Outcome
 from harness.study import Study
 
 # How long an example takes on a busy machine is no property of the code.
@@ -33,7 +33,7 @@ def ray_cluster() -> Iterator[str]:
     """A cluster of two cores on this machine; its address."""
     import ray
 
-    from harness.cluster import connect, quieten_ray
+    from harness.cluster.connect import connect, quieten_ray
 
     quieten_ray()
     with warnings.catch_warnings():
@@ -46,8 +46,8 @@ def ray_cluster() -> Iterator[str]:
 @pytest.fixture
 def run(ray_cluster: str, tmp_path: Path) -> Callable[..., tuple[Outcome, str]]:
     """Run a study on the shared cluster; returns how it ended and what it printed."""
-    from harness.runner import run_study
-    from harness.study_file import dump_study
+    from harness.commands.run import run_study
+    from harness.study.file import dump_study
 
     def run(study: Study, results: Path = tmp_path / "results") -> tuple[Outcome, str]:
         output = io.StringIO()

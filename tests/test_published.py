@@ -11,8 +11,8 @@ from analysis.claims import claims_frame
 from analysis.tables import load_tables
 from analysis.tables.reported_numbers import load_curves, load_training_curves
 from harness.datasets import identify_dataset
-from harness.search import plan_trials
-from harness.study_file import load_study
+from harness.search.listed import plan_trials
+from harness.study.file import load_study
 from tests.readme_claims import FOLDER, README, judge_published, make_section
 
 PUBLISHED = FOLDER / "studies" / "published"

@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.search import make_source
-from harness.study_file import build_study_schema, dump_study, load_study
-from harness.yamlfile import read_yaml_mapping
+from harness.search.make_source import make_source
+from harness.study.file import build_study_schema, dump_study, load_study
+from harness.study.yamlfile import read_yaml_mapping
 from tests.harness.small_studies import GOOD, WRONG_FIELDS, Wrong
 
 FOLDER = Path(__file__).parents[1] / "studies"
@@ -18,7 +18,7 @@ FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "claims.ya
 README = FOLDER.parent / "README.md"
 SCHEMA = FOLDER / "schema.json"
 REGENERATE = (
-    'studies/schema.json is not current; write it anew with: .venv/bin/python -c "from harness.study_file import '
+    'studies/schema.json is not current; write it anew with: .venv/bin/python -c "from harness.study.file import '
     "build_study_schema; print(build_study_schema(), end='')\" > studies/schema.json"
 )
 

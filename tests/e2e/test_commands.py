@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import typer.main
 
-from harness.cli import app
+from harness.cli.main import app
 from harness.datasets import load_dataset
-from harness.ledger import TrialFolder
-from harness.search import plan_trials
-from harness.study_file import load_study
-from harness.tables import build_tables, write_tables
-from harness.trial import run_trial
+from harness.ledger.folder import TrialFolder
+from harness.ledger.tables import build_tables, write_tables
+from harness.search.listed import plan_trials
+from harness.study.file import load_study
+from harness.worker.trial_run import run_trial
 from tests.e2e.conftest import REPOSITORY, Spikeslab
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.tables.reported_numbers import load_training_curves
 from harness.datasets import load_dataset
-from harness.evaluations import Images
+from harness.worker.images import Images
 from models.benchmark.processes import time_processes
 from models.benchmark.timing import Task
 from models.probes import run_probes

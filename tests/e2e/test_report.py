@@ -16,7 +16,7 @@ from tests.e2e.test_ui import CHROMIUM
 PUBLISHED = REPOSITORY / "studies" / "published"
 RUN = """
 import json, sys
-from harness.cli import app
+from harness.cli.studies import app
 app(sys.argv[1:], standalone_mode=False)
 print(json.dumps(sorted({"torch", "ray", "mlflow"} & set(sys.modules))))
 """

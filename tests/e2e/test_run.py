@@ -8,7 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness.mlflow_store import MlflowStore
+from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 
 

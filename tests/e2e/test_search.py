@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from harness.mlflow_store import MlflowStore
-from harness.runner import Outcome
-from harness.study_file import load_study
+from harness.commands.run import Outcome
+from harness.study.file import load_study
+from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.mlflow_store import MlflowStore
+from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

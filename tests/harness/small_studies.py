@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.study import Study
-from harness.study_file import load_study
+from harness.study.file import load_study
 
 GOOD = """\
 name: demo

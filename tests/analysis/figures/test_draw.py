@@ -18,7 +18,7 @@ from analysis.figures.elbo_by_latent_dim import compute_elbo_by_latent_dim
 from analysis.tables import Tables, load_tables
 from analysis.tables.objectives import COUNTED
 from analysis.tables.series import NothingToDrawError, finished_with
-from harness.sections import FigureName
+from harness.study.sections import FigureName
 from tests.analysis.figures.test_report_figures import cost_study, links, with_probes
 from tests.analysis.synthetic import SyntheticStudy
 

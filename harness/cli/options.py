@@ -1,0 +1,78 @@
+"""What commands have in common: options, exit statuses, the study that is named, where lines are printed."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.study import Study
+
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a study.")]
+
+
+def _check_results(folder: Path) -> Path:
+    if odd := re.search(r"[?#%]", str(folder)):  # MLflow's and Optuna's databases are named by an address
+        raise InputError(f"--results {folder}: {odd[0]} cannot stand in the address of a database; rename the folder")
+    return folder
+
+
+Results = Annotated[
+    Path,
+    typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.", callback=_check_results),
+]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the study: `epochs=3`, `search.num_trials=20`."),
+]
+
+RESULTS = Path("results")
+PUBLISHED = Path("studies/published")
+CLAIMS = Path("studies/claims.yaml")
+
+
+def load(
+    text: str, results: Path, overrides: Iterable[str] | None = None, *, stored_first: bool = False
+) -> tuple["Study", str]:
+    """The study, and its text as it is stored with the results."""
+    from harness.study.file import dump_study, find_study, load_study
+
+    path = find_study(text, results, stored_first=stored_first)
+    study = load_study(path, overrides or ())
+    text = path.read_text(encoding="utf-8")
+    if overrides:
+        question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
+        text = "".join(question) + dump_study(study)
+    return study, text
+
+
+def draw_study(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
+    """Draw the figures of a study that its tables hold."""
+    from analysis.figures.draw import draw_figures
+    from analysis.tables import load_tables
+
+    return draw_figures(load_tables(folder), folder / "figures", only=study.figures, on_figure=on_figure)
+
+
+def print_indented(line: str) -> None:
+    """A line under a heading."""
+    console.print(f"  {line}", soft_wrap=True)
+
+
+def format_option(name: str, value: object, default: object = None) -> str:
+    """An option as the user would type it again; nothing where it has its default."""
+    return "" if value == default else f" {name} {shlex.quote(str(value))}"

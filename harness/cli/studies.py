@@ -1,0 +1,197 @@
+"""Commands about studies: run, plan, status, plot, best, compare, report, collect."""
+
+import atexit
+import gc
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import (
+    CLAIMS,
+    FAILED,
+    INTERRUPTED,
+    PUBLISHED,
+    RESULTS,
+    Data,
+    Overrides,
+    Results,
+    StudyArgument,
+    console,
+    draw_study,
+    format_option,
+    load,
+    print_indented,
+)
+from harness.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `spikeslab run studies/quickstart.yaml --set epochs=5 --results /tmp/results`")
+def run(
+    study: StudyArgument,
+    results: Results = RESULTS,
+    data: Data = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else this machine."),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train what is missing of a study, with live progress, then draw its figures."""
+    from harness.commands.run import run_study
+    from harness.progress import format_duration
+
+    # Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
+    atexit.register(gc.freeze)
+    loaded, text = load(study, results, overrides)
+    draw = partial(draw_study, loaded)
+    outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
+    again = "".join(format_option("--set", override) for override in overrides or ())
+    again += (
+        format_option("--results", results, RESULTS)
+        + format_option("--data", data)
+        + format_option("--address", address)
+    )
+    if outcome.interrupted:
+        console.print(
+            f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "
+            f"`spikeslab run {shlex.quote(study)}{again}` goes on from there.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+    folder, here = results / loaded.name, format_option("--results", results, RESULTS)
+    trained = f"{outcome.num_trained} trained now" if outcome.num_trained else "nothing to train"
+    startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
+    console.print(
+        f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
+        f"{format_duration(outcome.seconds)}{startup}. Figures: {folder / 'figures'}. Runs: spikeslab ui{here}",
+        soft_wrap=True,
+    )
+    if outcome.num_failed:
+        console.print(
+            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {loaded.name}{here}` and the logs "
+            f"in {folder / 'trials'}",
+            soft_wrap=True,
+        )
+        raise typer.Exit(FAILED)
+
+
+@app.command(epilog="Example: `spikeslab plan studies/elbo-vs-latent-dim.yaml`")
+def plan(study: StudyArgument, results: Results = RESULTS, overrides: Overrides = None) -> None:
+    """Show what `run` would do: trials, done, left, estimated time. Nothing starts."""
+    from harness.commands.overview import summarise_plan
+
+    loaded, _ = load(study, results, overrides)
+    console.print(summarise_plan(loaded, results))
+
+
+@app.command(epilog="Example: `spikeslab status quickstart`")
+def status(study: StudyArgument, results: Results = RESULTS) -> None:
+    """Show how far a study is, and which of its trials failed and why."""
+    from harness.commands.overview import summarise_status
+
+    loaded, _ = load(study, results, stored_first=True)
+    console.print(summarise_status(loaded, results))
+
+
+@app.command(epilog="Example: `spikeslab plot quickstart elbo-vs-latent-dim`")
+def plot(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Study files, or names of studies.")],
+    results: Results = RESULTS,
+) -> None:
+    """Draw the figures of studies again, from their tables alone."""
+    for study in studies:
+        loaded, _ = load(study, results, stored_first=True)
+        console.print(f"{results / loaded.name / 'figures'}:", soft_wrap=True)
+        draw_study(loaded, results / loaded.name, print_indented)
+
+
+@app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")
+def best(study: StudyArgument, results: Results = RESULTS) -> None:
+    """Print a study's winner with its interval, whether the runner-up differs, its settings and its checkpoints."""
+    from harness.commands.best import summarise_best
+
+    loaded, _ = load(study, results, stored_first=True)
+    console.print(summarise_best(loaded, results), soft_wrap=True)
+
+
+@app.command(epilog="Example: `spikeslab compare example-random example-tpe --out comparison`")
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies that search the same space.")],
+    results: Results = RESULTS,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.")] = Path("comparison"),
+) -> None:
+    """Draw the best value so far against trained epochs, for several searches in one figure."""
+    from analysis.figures.draw import draw_comparison
+    from analysis.tables import load_tables
+
+    names = [load(study, results, stored_first=True)[0].name for study in studies]
+    tables = {name: load_tables(results / name) for name in names}
+    draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
+
+
+@app.command(epilog="Example: `spikeslab report`, or `spikeslab report quickstart --out /tmp/report`")
+def report(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY...]", help="Study files, or names of studies; default: all that have results."),
+    ] = None,
+    results: Results = RESULTS,
+    claims: Annotated[Path, typer.Option(metavar="FILE", help="What is claimed, and by what to judge it.")] = CLAIMS,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the report; default: report/ among the results.")
+    ] = None,
+) -> None:
+    """Write one page, as HTML and Markdown: each claim's verdict, what was asked and found, every figure.
+
+    Without results of your own, it is of those that were published with spikeslab, in studies/published.
+    """
+    from analysis.claims import load_claims
+    from analysis.report import StudyReport, write_report
+    from analysis.tables import TableError, load_tables
+    from harness.ledger.provenance import read_provenance
+    from harness.study.file import find_study, list_stored, read_question
+
+    if not studies and results == RESULTS and not list_stored(results):
+        results = PUBLISHED
+    names = studies or list_stored(results)
+    if not names:
+        raise InputError(f"{results}: no study has results there; run one first, or give --results")
+    tables, described = {}, {}
+    for study in names:
+        path = find_study(study, results, stored_first=True)
+        # Not into the published results: they hold no states, so that it would begin anew and write over them.
+        option, problem = format_option("--results", results, RESULTS) if results != PUBLISHED else "", ""
+        name, again, figures = path.parent.name, path, None
+        try:
+            loaded, _ = load(study, results, stored_first=True)
+            name, figures = loaded.name, loaded.figures
+            again = path if path.parent.name == name else Path(study)
+            tables[name] = load_tables(results / name)
+        except (TableError, InputError) as error:
+            if isinstance(error, InputError) and studies:  # asked for by name
+                raise
+            problem = str(error)
+        command = f"spikeslab run {shlex.quote(str(again))}{option}"
+        described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
+    judged = load_claims(claims) if claims.exists() or claims != CLAIMS else ()
+    for path in write_report(tables, described, out or results / "report", claims=judged):
+        console.print(str(path), soft_wrap=True)
+
+
+@app.command(epilog="Example: `spikeslab collect quickstart`")
+def collect(study: StudyArgument, results: Results = RESULTS) -> None:
+    """Send MLflow what it lacks, and rebuild a study's tables, results and checkpoints from it."""
+    from harness.commands.collect import collect_study, find_or_download_study
+
+    loaded = find_or_download_study(study, results)
+    collected = collect_study(loaded, results)
+    console.print(
+        f"{loaded.name}: {collected.num_sent} trials sent to MLflow, {collected.num_restored} restored from it; "
+        f"tables of {collected.num_trials} trials are in {results / loaded.name}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,74 @@
+"""Commands that are about no one study: the MLflow UI and the benchmark."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import FAILED, INTERRUPTED, RESULTS, Results, console
+from harness.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `spikeslab ui --port 5001`")
+def ui(
+    results: Results = RESULTS,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
+    from harness.tracking.mlflow_store import tracking_uri
+
+    uri = tracking_uri(results)
+    if uri.startswith("http"):
+        console.print(f"Runs are logged to a server of their own: open {uri} in a browser.", soft_wrap=True)
+        return
+    if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise InputError(f"{uri.removeprefix('sqlite:///')}: no such database; run a study first, or give --results")
+    console.print(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    environment = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    server = subprocess.run(command, env=environment, check=False)  # noqa: S603 (our own interpreter, no shell)
+    if server.returncode not in (0, -2, INTERRUPTED):
+        raise InputError(f"--port {port}: the MLflow UI did not start there; choose another port")
+
+
+@app.command(epilog="Example: `spikeslab bench --json > bench.json`")
+def bench(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    seconds: Annotated[float, typer.Option(help="To time each row for.")] = 5.0,
+    latent_dim: Annotated[int, typer.Option(help="Of the model.")] = 200,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
+    precision: Annotated[str, typer.Option(metavar="all|float32|bf16", help="Of our rows.")] = "all",
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="auto: the CPU, and a GPU where there is one.")
+    ] = "auto",
+) -> None:
+    """Measure how fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop."""
+    from models.benchmark.comparison import compare, has_failed
+    from models.benchmark.options import Options
+    from models.benchmark.table import format_table
+
+    try:
+        options = Options(
+            seconds=seconds, latent_dim=latent_dim, batch_size=batch_size, precision=precision, device=device
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    command = shlex.join(["spikeslab", *sys.argv[1:]])
+    # Neither goes through rich, which would break lines to the width of the terminal.
+    report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
+    typer.echo(json.dumps(report, indent=2) if as_json else format_table(report))
+    if has_failed(report):
+        raise typer.Exit(FAILED)

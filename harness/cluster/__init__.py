@@ -1,0 +1,1 @@
+"""Ray: the cluster that a study runs on."""

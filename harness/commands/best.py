@@ -1,0 +1,108 @@
+"""The answer of a study: its best configuration, what it is worth and how surely, and what came second."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from analysis.tables import load_tables
+from analysis.tables.confirmed import compare_best, compute_confirmed
+from analysis.tables.series import NothingToDrawError
+from analysis.wording import plural, with_interval
+from harness.datasets import identify_dataset
+from harness.errors import InputError
+from harness.ledger.folder import TrialFolder
+from harness.search.make_source import make_source
+from harness.study import Study
+from harness.study.yamlfile import format_yaml
+from models.settings import SETTINGS
+
+MAX_ROWS = 5
+
+
+def summarise_best(study: Study, results: Path) -> RenderableType:
+    """The winner with its interval, the runner-up and whether they differ, the settings as YAML, the checkpoints.
+
+    Raises:
+        InputError: nothing can be chosen, or nothing yet; says what to do.
+        TableError: the study was not run.
+    """
+    folder = results / study.name
+    if len(study.objectives) > 1:
+        raise InputError(f"{study.name}: several metrics have no one best; see {folder / 'figures/pareto_front.png'}")
+    if study.scheduler.name == "pbt":
+        raise InputError(
+            f"{study.name}: what pbt arrives at is no one configuration, as settings change along the way; "
+            f"see the metrics pbt/... of its trials: spikeslab ui --results {results}"
+        )
+    if not study.metric.startswith("val/"):
+        raise InputError(
+            f"{study.name}: its trials are compared by {study.metric}, but settings are chosen on images held out; "
+            "add confirm: {top: 5} to its file, or num_validation under defaults"
+        )
+    tables = load_tables(folder)
+    trials = tables.trials
+    is_confirmed = bool((trials["phase"] == "confirm").any())
+    if not is_confirmed:  # then the trials of the search stand for themselves
+        trials = pd.concat([trials, trials.assign(phase="confirm")], ignore_index=True)
+    try:
+        ranked = compute_confirmed(trials, tables.history)
+    except NothingToDrawError as reason:
+        raise InputError(f"{study.name}: {reason}; run the study to its end") from None
+    best = ranked.iloc[0].to_dict()
+    num_seeds = plural(int(best["test_n"]), "seed")
+    head = f"confirmed over {num_seeds}, on all training images" if is_confirmed else "not confirmed: see `confirm`"
+    return Group(
+        Text(f"{study.name} on {study.dataset}, {head}. Ranked by {study.metric}, mean over seeds."),
+        *_list_ranks(study, ranked.head(MAX_ROWS)),
+        Text(_compare(ranked)),
+        Text("The winner's settings, ready for a study file:"),
+        Text(_format_settings(best), style="bold"),
+        *(Text(f"Checkpoint, {line}") for line in _find_checkpoints(study, folder, best["trial_by_seed"])),
+    )
+
+
+def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:
+    lines = []
+    places = ["winner", "runner-up", *map(str, range(3, MAX_ROWS + 1))]
+    for place, row in zip(places, ranked.to_dict("records"), strict=False):
+        chosen, worth = (
+            with_interval(*(row[f"{of}_{name}"] for name in ("mean", "low", "high"))) for of in ("validation", "test")
+        )
+        seeds = plural(int(row["test_n"]), "seed")
+        lines.append(Text(f"{place if row['rank'] > 0 else 'not ranked':>10}  {row['label']}"))
+        lines.append(Text(f"{'':>10}  {study.metric} {chosen}, test ELBO {worth} nats per image, {seeds}"))
+    return lines
+
+
+def _compare(ranked: pd.DataFrame) -> str:
+    """Whether the two best differ, as far as that can be said."""
+    two = compare_best(ranked)
+    if two is None:
+        return "There is no other configuration that could be ranked."
+    if two.interval is None:
+        return f"They have {plural(two.num_seeds, 'seed')} in common: too few to say whether they differ."
+    gain = with_interval(*two.interval)
+    return f"Test ELBO of the winner less the runner-up's, with 95% interval, paired by seed: {gain}: {two.verdict}."
+
+
+def _format_settings(best: Mapping[Any, Any]) -> str:
+    """The configuration as the one sub-space of a study."""
+    settings = {name: best[name] for name in SETTINGS if name in best and not pd.isna(best[name])}
+    whole = {"latent_dim", "batch_size", "epochs"}
+    plain = {name: int(value) if name in whole else value for name, value in settings.items()}
+    return format_yaml({"space": [plain | {"hidden": json.loads(best["hidden"])}]}).rstrip()
+
+
+def _find_checkpoints(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> list[str]:
+    trials = make_source(study, identify_dataset(study.dataset), folder, read_only=True).trials
+    by_id = {trial.trial_id: trial for trial in trials}
+    lines = []
+    for seed, trial_id in trial_by_seed.items():
+        stored = TrialFolder(folder, by_id[trial_id]).list_checkpoints() if trial_id in by_id else []
+        lines.append(f"seed {seed}: {stored[0] if stored else 'gone; run the study again'}")
+    return lines

@@ -1,0 +1,112 @@
+"""Bring a study's folder and MLflow to the same state, whichever of the two lacks something."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.datasets import DatasetIdentity, identify_dataset
+from harness.errors import InputError
+from harness.ledger.folder import TrialFolder
+from harness.ledger.provenance import describe_provenance
+from harness.ledger.tables import build_tables, write_tables
+from harness.search.make_source import make_source
+from harness.search.source import HISTORY_FILE
+from harness.storage.local import locked
+from harness.study import Study
+from harness.study.fields import SLUG
+from harness.study.file import find_study, load_study
+from harness.study.sections import ADAPTIVE_SAMPLERS
+from harness.tracking.mlflow_store import MlflowStore, tracking_uri
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was moved where."""
+
+    num_trials: int
+    num_sent: int
+    num_restored: int
+
+
+def find_or_download_study(text: str, results: Path) -> Study:
+    """A study by file or name; where no file is left of it, from its parent run in MLflow.
+
+    Raises:
+        InputError: there is none in either place.
+    """
+    try:
+        path = find_study(text, results, stored_first=True)
+    except InputError:
+        if not SLUG.fullmatch(text):
+            raise
+    else:
+        return load_study(path)
+    with _mlflow_in_words(results):
+        store = MlflowStore(text, results, create=False)
+        store.open()
+        store.download_parent_file("study.yaml", results / text)
+    path = results / text / "study.yaml"
+    if not path.exists():
+        raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
+    return load_study(path)
+
+
+def collect_study(study: Study, results: Path) -> Collected:
+    """Send MLflow what it lacks, restore what the study's folder lacks, and write the tables from MLflow.
+
+    Raises:
+        InputError: MLflow has nothing of this study.
+    """
+    folder = results.absolute() / study.name
+    dataset = identify_dataset(study.dataset)
+    refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
+    with _mlflow_in_words(folder.parent):
+        if not folder.exists():  # then MLflow has it, or nobody has: nothing is made for a study that was never run
+            MlflowStore(study.name, folder.parent, create=False)
+        with locked(folder / ".lock", refusal=refusal):
+            return _collect(study, dataset, folder)
+
+
+@contextmanager
+def _mlflow_in_words(results: Path) -> Iterator[None]:
+    """Inside, whatever MLflow raises where its store does not answer or is broken becomes one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{tracking_uri(results)}: MLflow cannot be used ({reason}); mend it, and collect again"
+        ) from error
+
+
+def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
+    planned = make_source(study, dataset, folder, read_only=True).trials
+    ended = [(t, r) for t in planned if (r := TrialFolder(folder, t).read_result()) is not None]
+    store = MlflowStore(study.name, folder.parent, create=bool(ended))
+    tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
+    store.open(tags)
+    num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial), tags) for trial, result in ended)
+
+    trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
+    num_restored = 0
+    for trial_id, (trial, result) in trials.items():
+        place = TrialFolder(folder, trial)
+        if place.read_result() is None:
+            store.download_checkpoint(trial_id, place)
+            place.write_result(result)
+            num_restored += 1
+    if study.search.sampler in ADAPTIVE_SAMPLERS and not (folder / HISTORY_FILE).exists():
+        store.download_parent_file(HISTORY_FILE, folder)
+    # In the order of the plan, read again: only with the results is known which trials confirm the best. A sampler
+    # whose history is lost has no plan, so all its trials are taken.
+    again = make_source(study, dataset, folder, read_only=True).trials or [trial for trial, _ in trials.values()]
+    kept = [(trial, trials[trial.trial_id][1]) for trial in again if trial.trial_id in trials]
+    if not kept:
+        raise InputError(f"{folder}: neither it nor MLflow has a trial of this study as its file stands; run it first")
+    tables = write_tables(folder, build_tables(study, kept, store.run_ids))
+    store.attach(tables, "tables")
+    store.close("FINISHED")
+    return Collected(len(kept), num_sent, num_restored)

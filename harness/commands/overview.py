@@ -1,0 +1,155 @@
+"""A study at a glance, without running any of it: what is planned, what is done."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.datasets import identify_dataset
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.progress import format_duration
+from harness.search.listed import count_epochs_to_train
+from harness.search.make_source import make_source
+from harness.search.source import is_open
+from harness.storage.local import is_locked
+from harness.study import Study
+from harness.study.sections import ADAPTIVE_SAMPLERS
+
+PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
+
+
+def summarise_plan(study: Study, results: Path) -> RenderableType:
+    """Trials, done, left and estimated time, for each model and alpha."""
+    states, unknown = _read(study, results)
+    table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
+    groups: dict[tuple[str, float | None], list[_State]] = {}
+    for state in states:
+        alpha = state.trial.settings.alpha if study.search.sampler == "grid" else None
+        name = f"{state.trial.settings.model}{PHASES[state.trial.phase]}"
+        groups.setdefault((name, alpha), []).append(state)
+    for (model, alpha), members in groups.items():
+        left = [state for state in members if state.is_open]
+        epochs = sum(state.epochs_left for state in left)
+        table.add_row(
+            model,
+            "" if alpha is None else f"{alpha:g}",
+            str(len(members)),
+            str(len(members) - len(left)),
+            str(len(left)),
+            str(epochs),
+        )
+    for what, num in unknown.items():
+        table.add_row(what, "", str(num), "0", str(num), "")
+    lines: list[RenderableType] = [
+        f"{study.name} on {study.dataset}",
+        table,
+        _estimate(study, states, sum(unknown.values())),
+    ]
+    longest: dict[str, int] = {}
+    for trial in (state.trial for state in states):
+        longest[trial.training_id] = max(longest.get(trial.training_id, 0), trial.settings.epochs)
+    separate = sum(state.trial.settings.epochs for state in states)
+    if saved := separate - sum(longest.values()):
+        lines.append(
+            f"Epochs saved: {saved:,} of {separate:,}, as trials that differ only in epochs are parts of one training."
+        )
+    return Group(*lines)
+
+
+def summarise_status(study: Study, results: Path) -> RenderableType:
+    """How many trials are in which state, whether the study runs now, and what failed."""
+    folder = results / study.name
+    states, unknown = _read(study, results)
+    counts = Counter(state.status for state in states)
+    counts["waiting"] += sum(unknown.values())
+    table = _new_table("state", "trials")
+    for name in ("finished", "stopped", "diverged", "failed", "begun", "waiting"):
+        if counts[name]:
+            table.add_row(name, str(counts[name]))
+    lines: list[RenderableType] = [
+        f"{study.name}: {'running now' if is_locked(folder / '.lock') else 'not running'}",
+        table,
+    ]
+    for state in states:
+        if state.status == "begun":
+            s = state.trial.settings
+            lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
+        elif state.result is not None and state.status in ("diverged", "failed"):
+            log = TrialFolder(folder, state.trial).log
+            # As text: brackets in an error, as in [Errno 28], are no markup.
+            lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({log})"))
+    if (folder / "trials.parquet").exists() and not (folder / "trials").exists():
+        lines.append(
+            "Its tables are here, as published, and can be drawn; its trials are not, and would be trained anew."
+        )
+    return Group(*lines)
+
+
+class _State:
+    """One trial, and what the ledger has of it."""
+
+    def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
+        place = TrialFolder(folder, trial)
+        self.trial = trial
+        self.result: Result | None = place.read_result()
+        self.is_open = is_open(study, trial, self.result)
+        self.epochs_left = 0  # to be trained for this trial
+        self.num_stored = place.count_own_epochs() if self.is_open else 0
+        self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
+
+
+def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int]]:
+    """The trials known so far, and how many are still to be found out, by what finds them out."""
+    dataset = identify_dataset(study.dataset)
+    folder = results / study.name
+    source = make_source(study, dataset, folder, read_only=True)
+    states = [_State(study, trial, folder) for trial in source.trials]
+    left = count_epochs_to_train((state.trial for state in states if state.is_open), folder)
+    for state in states:
+        state.epochs_left = left.get(state.trial.trial_id, 0)
+    num_unknown = source.num_trials - len(states)
+    num_proposed = sum(state.trial.phase == "search" for state in states)
+    is_adaptive = study.search.sampler in ADAPTIVE_SAMPLERS
+    num_unproposed = min(max((study.search.num_trials or 0) - num_proposed, 0), num_unknown) if is_adaptive else 0
+    unknown = {
+        f"not yet proposed by {study.search.sampler}": num_unproposed,
+        "to confirm the best": num_unknown - num_unproposed,
+    }
+    return states, {what: num for what, num in unknown.items() if num}
+
+
+def _estimate(study: Study, states: list[_State], unknown: int) -> str:
+    """Time left, from the epochs measured so far."""
+    longest = max((state.trial.settings.epochs for state in states), default=0)
+    epochs_left = sum(state.epochs_left for state in states) + unknown * longest
+    if not epochs_left and not unknown:
+        return "Nothing is left to train."
+    measured = [
+        state.result.train_seconds / state.result.epochs_trained
+        for state in states
+        if state.result is not None and state.result.epochs_trained
+    ]
+    if not measured:
+        return "Estimated time: unknown until the first trial has ended."
+    gpu = study.resources.gpu
+    if gpu == "auto":
+        return "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."
+    slots = max(int((os.cpu_count() or 1) // study.resources.num_cpus), 1)
+    if gpu:
+        slots = min(slots, max(int(1 / gpu + 1e-6), 1))
+    seconds = epochs_left * median(measured) / slots
+    where = "on one GPU" if gpu else "on this machine"
+    return f"Estimated time: {format_duration(seconds)} {where} ({slots} trials at once)"
+
+
+def _new_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    return table

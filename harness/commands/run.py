@@ -1,0 +1,145 @@
+"""Run a study: train what is missing of it, write its tables, draw its figures, end its MLflow run."""
+
+import errno
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.cluster.connect import check_address, quieten_ray
+from harness.datasets import Dataset, load_dataset
+from harness.errors import InputError
+from harness.ledger.folder import TrialFolder
+from harness.ledger.provenance import PROVENANCE_FILE, record_provenance
+from harness.search.make_source import make_source
+from harness.search.source import HISTORY_FILE, Source
+from harness.storage.local import check_writable, locked, write_text_atomically
+from harness.study import Study
+from harness.tune.study_run import StudyRun
+
+PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
+"""Of a study's folder, kept with its parent run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended."""
+
+    num_trials: int
+    num_done: int
+    num_failed: int  # diverged, or ended by an error
+    num_trained: int  # in this run
+    num_epochs: int  # that were trained for that, in all
+    interrupted: bool
+    seconds: float
+    startup_seconds: float
+
+
+def run_study(
+    study: Study,
+    study_text: str,
+    *,
+    results: Path,
+    console: Console,
+    data_dir: Path | None = None,
+    address: str | None = None,
+    draw: Callable[[Path], list[Path]] = lambda _: [],
+) -> Outcome:
+    """Train what is missing of a study, then write its tables and draw its figures.
+
+    results: the folder that holds a folder for each study. draw: given the study's folder, once its tables are
+    written; returns the figures, which are stored with the parent run.
+
+    Raises:
+        InputError: a dataset is missing, the results folder cannot be written to, the study runs already.
+    """
+    folder = results.absolute() / study.name
+    check_address(address)
+    dataset = load_dataset(study.dataset, data_dir)
+    check_writable(folder, 0)
+    refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
+    with locked(folder / ".lock", refusal=refusal):
+        source = make_source(study, dataset, folder)
+        check_writable(folder, _estimate_bytes(source, folder, dataset))
+        write_text_atomically(folder / "study.yaml", study_text)
+        _write_resolved(folder, study, source)
+        run = StudyRun(study, source, folder, dataset, console)
+        return _train_and_conclude(run, address, draw)
+
+
+def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
+    """Train what is open, then write the tables, draw the figures and end the parent run."""
+    first = run.source.next()
+    if first is not None:
+        record_provenance(run.folder, run.tags)
+        run.progress.set_epochs_left(run.count_epochs_left(first))
+        with run.progress:
+            quieten_ray()
+            from harness.tune.run import run_tune
+
+            run_tune(run, first, address)
+    if run.disk_full:
+        raise InputError(f"{run.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again")
+    run.tracker.flush()
+    _write_resolved(run.folder, run.study, run.source)
+    run.take_in_what_is_stored()
+    for trial in run.source.trials:  # whose last state may have been stored after it was sent
+        if (result := run.results.get(trial.trial_id)) is not None and result.status == "stopped":
+            run.tracker.update(trial, result)
+    run.tracker.flush()
+    tables = run.write_tables()
+    figures = draw(run.folder)
+    unsent = run.tracker.close(
+        "KILLED" if run.interrupted else "FINISHED",
+        artifacts={
+            None: [path for name in PARENT_FILES if (path := run.folder / name).exists()],
+            "tables": tables,
+            "figures": figures,
+        },
+        interrupted=[trial_id for trial_id, result in run.results.items() if result.status == "running"],
+    )
+    if run.tracker.problem:
+        run.console.print(
+            f"MLflow lacks {f'{unsent} trials' if unsent else 'some files'} of this study "
+            f"({run.tracker.problem}). Nothing is lost: run it again, or `spikeslab collect {run.study.name}`, "
+            "to send the rest."
+        )
+    results = [run.results.get(trial.trial_id) for trial in run.source.trials]
+    return Outcome(
+        num_trials=run.source.num_trials,
+        num_done=sum(r is not None and r.status in ("finished", "stopped") for r in results),
+        num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in results),
+        num_trained=run.num_trained,
+        num_epochs=run.num_epochs,
+        interrupted=run.interrupted,
+        seconds=time.monotonic() - run.started,
+        startup_seconds=run.startup_seconds,
+    )
+
+
+def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
+    """Disk space of the checkpoints still to be written: in the trials' folders, and again in MLflow."""
+    num_pixels = dataset.train_images[0].size
+    total = 0
+    for trial in source.trials:
+        if TrialFolder(folder, trial).list_checkpoints():
+            continue
+        s = trial.settings
+        widths = [num_pixels, *s.hidden, 3 * s.latent_dim]
+        encoder = sum((a + 1) * b for a, b in itertools.pairwise(widths))
+        total += 2 * (2 * encoder) * 3 * 4  # twice stored; decoder as large; parameters and two moments; float32
+    return total
+
+
+def _write_resolved(folder: Path, study: Study, source: Source) -> None:
+    """Every setting of every trial known so far, with nothing left to defaults."""
+    resolved = {
+        "study": study.model_dump(mode="json"),
+        "trials": [{"trial_id": t.trial_id, "settings": t.settings.to_dict()} for t in source.trials],
+    }
+    write_text_atomically(folder / "resolved.json", json.dumps(resolved, indent=1))

@@ -1,0 +1,1 @@
+"""What has been trained: trials, results, the folder of each trial, the tables of a study, provenance."""

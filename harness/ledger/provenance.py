@@ -1,0 +1,80 @@
+"""What produced a result: the code, the versions, the machine."""
+
+import hashlib
+import json
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.storage.local import write_text_atomically
+from models.benchmark.machine import count_cores, name_cpu
+
+PROVENANCE_FILE = "provenance.json"
+"""What trained and measured a study, in its folder: an entry for each run by other code, on another machine, or of
+another file, those of other studies whose states were taken over included."""
+
+MAX_DIFF = 4_000  # characters that are kept of changes that were not committed
+
+PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlflow", "numpy")
+
+
+def describe_provenance() -> Mapping[str, str]:
+    """Git commit and dirty state of the code, package versions, Python and host, as MLflow tags."""
+    tags = {
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+    }
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            tags[f"version.{package}"] = "not installed"
+    commit = _git("rev-parse", "HEAD")
+    tags["git.commit"] = commit or "not a git checkout"
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+        tags["git.dirty"] = "true" if _git("status", "--porcelain") else "false"
+    return tags
+
+
+def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
+    """Add what is about to train a study to the record in its folder, unless the last entry says so already."""
+    entry = {name: value for name, value in describe_provenance().items() if name != "mlflow.source.git.commit"}
+    entry |= {"cpu": name_cpu(), "cores": str(count_cores()), **dataset}
+    entry["study.sha256"] = hashlib.sha256((folder / "study.yaml").read_bytes()).hexdigest()
+    if entry.get("git.dirty") == "true":
+        diff = _git("diff", "HEAD") or ""
+        entry["git.diff"] = diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} more"
+    record = read_provenance(folder)
+    if entry not in record[-1:]:
+        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))
+
+
+def adopt_provenance(folder: Path, other: Path) -> None:
+    """Put the record of another study, whose states this one takes over, before what the folder's own says."""
+    record, adopted = read_provenance(folder), read_provenance(other)
+    if new := [entry for entry in adopted if entry not in record]:
+        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*new, *record], indent=1))
+
+
+def read_provenance(folder: Path) -> list[dict[str, str]]:
+    """The record of a study's folder, oldest first; empty where there is none that can be read."""
+    try:
+        record = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [entry for entry in record if isinstance(entry, dict)] if isinstance(record, list) else []
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout this code lies in; None where there is none."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,103 @@
+"""The two tables that a study leaves behind: one row for each trial, and one for each trial and epoch."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.storage.local import write_atomically
+from harness.study import Study
+
+TRIAL_COLUMNS: Mapping[str, str] = {
+    "trial_id": "string",
+    "study": "string",
+    "phase": "string",
+    "status": "string",
+    "sampler": "string",
+    "scheduler": "string",
+    "objectives": "string",  # a JSON list of metrics
+    "directions": "string",  # a JSON list: maximize or minimize
+    "dataset": "string",
+    "model": "string",
+    "latent_dim": "Int64",
+    "alpha": "float64",
+    "gamma_link": "string",
+    "gamma_clamp": "float64",
+    "sharpness": "float64",
+    "sharpness_schedule": "string",
+    "beta": "float64",
+    "hidden": "string",  # a JSON list
+    "initialisation": "string",
+    "pixel_scaling": "string",
+    "learning_rate": "float64",
+    "batch_size": "Int64",
+    "epochs": "Int64",
+    "precision": "string",
+    "randomness": "string",
+    "num_validation": "Int64",
+    "seed": "Int64",
+    "epochs_trained": "Int64",
+    "mlflow_run_id": "string",
+    "train_seconds": "float64",
+    "peak_memory_mb": "float64",
+    "device": "string",  # cpu, or the card's name
+    "error": "string",
+}
+"""The columns every trials table has; the final metrics stand behind them, as float64."""
+
+
+def build_tables(
+    study: Study,
+    trials: Iterable[tuple[Trial, Result]],
+    run_ids: Mapping[str, str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two tables, one row per trial and one per trial and epoch, in the order of the trials."""
+    search = {
+        "study": study.name,
+        "sampler": study.search.sampler,
+        "scheduler": study.scheduler.name,
+        "objectives": json.dumps(study.objectives),
+        "directions": json.dumps(study.directions),
+    }
+    rows: list[dict[str, Any]] = []
+    history: list[dict[str, Any]] = []
+    for trial, result in trials:
+        settings = trial.settings.to_dict()
+        rows.append(
+            settings
+            | search
+            | {
+                "trial_id": trial.trial_id,
+                "phase": trial.phase,
+                "status": result.status,
+                "dataset": trial.dataset,
+                "hidden": json.dumps(settings["hidden"]),
+                "epochs_trained": result.epochs_trained,
+                "mlflow_run_id": run_ids.get(trial.trial_id),
+                "train_seconds": result.train_seconds,
+                "peak_memory_mb": result.peak_memory_mb,
+                "device": result.device,
+                "error": result.error,
+            }
+            | result.metrics
+        )
+        history += [{"trial_id": trial.trial_id, **row} for row in result.history]
+    metrics = sorted({name for row in rows for name in row} - set(TRIAL_COLUMNS))
+    trials_table = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *metrics])
+    trials_table = trials_table.astype({**TRIAL_COLUMNS, **dict.fromkeys(metrics, "float64")})
+    names = sorted({name for row in history for name in row} - {"trial_id", "epoch"})
+    history_table = pd.DataFrame(history, columns=["trial_id", "epoch", *names])
+    types = {"trial_id": "string", "epoch": "Int64", **dict.fromkeys(names, "float64")}
+    return trials_table, history_table.astype(types)
+
+
+def write_tables(folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> list[Path]:
+    """Write both tables, each atomically; returns their paths."""
+    paths = [folder / "trials.parquet", folder / "history.parquet"]
+    for path, table in zip(paths, tables, strict=True):
+        write_atomically(path, lambda temporary, table=table: table.to_parquet(temporary, index=False))  # type: ignore[misc]
+    return paths

@@ -1,0 +1,58 @@
+"""A trial: one configuration and one seed on one dataset, known by the hash of its content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from models.settings import DEFAULTS, SEMANTICS_VERSION, TrialSettings
+
+if TYPE_CHECKING:
+    pass
+
+
+Phase = Literal["search", "select", "confirm"]
+"""What a trial is for: to find good settings, to select the best of them over seeds, to confirm what they are worth."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration and one seed, on one dataset."""
+
+    settings: TrialSettings
+    dataset: str
+    dataset_hash: str
+    population: str = ""  # what it shares its training with, where that is so (harness.search.population)
+    # What follows is no part of what a trial is.
+    phase: Phase = field(default="search", compare=False)
+    until: int | None = field(default=None, compare=False)  # the epoch to pause at
+    current: Mapping[str, float] = field(default_factory=dict, compare=False)  # settings that its population changed
+
+    @cached_property
+    def trial_id(self) -> str:
+        """A hash of all that determines the trial's numbers; it names the row and the MLflow run."""
+        return self._hash(self.settings.to_dict())
+
+    @cached_property
+    def training_id(self) -> str:
+        """The same for all trials whose epochs are the first ones of one training; it names the folder."""
+        settings = self.settings.to_dict()
+        if not (self.settings.depends_on_length or self.population):
+            settings.pop("epochs")
+        return self._hash(settings)
+
+    def _hash(self, settings: Mapping[str, Any]) -> str:
+        # What is at its default is left out, so that a setting added later changes the identity of no older trial.
+        given = {name: value for name, value in settings.items() if value != DEFAULTS.get(name)}
+        content = {"settings": given, "dataset": self.dataset_hash, "semantics": SEMANTICS_VERSION}
+        content |= {"population": self.population} if self.population else {}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The trial in a few words, for people."""
+        s = self.settings
+        alpha = f" alpha {s.alpha:g}" if s.alpha is not None else ""
+        return f"{s.model}{alpha} latent {s.latent_dim} seed {s.seed} ({self.trial_id[:6]})"

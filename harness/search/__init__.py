@@ -1,0 +1,1 @@
+"""Where trials come from: lists made beforehand, Optuna, populations, confirmation."""

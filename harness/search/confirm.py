@@ -1,0 +1,121 @@
+"""Train the best of a search again, over seeds: so that the answer is no lucky trial's, and no choice of the test set.
+
+The best configurations are trained over the seeds of `confirm` with the validation images held out, as in the search:
+the best mean is the winner (phase `select`). And they are trained on all training images, over the same seeds: the mean
+of their test ELBO is what each is worth (phase `confirm`).
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.search.listed import ListSource, order_trials
+from harness.search.source import Source, is_open
+from harness.study import Study
+from harness.study.sections import Confirm
+
+
+class ConfirmingSource:
+    """The trials of a search and, once all of those have ended, the ones that confirm the best of them."""
+
+    def __init__(self, study: Study, search: Source, study_folder: Path) -> None:
+        assert study.confirm is not None
+        self._study, self._confirm, self._search, self._folder = study, study.confirm, search, study_folder
+        self._running: set[str] = set()  # of the search
+        self._confirming: ListSource | None = None
+        self._earlier: list[Trial] = []  # that confirmed the best of a search which is open again
+        results = self._read_results()
+        is_open_again = any(is_open(study, trial, results[trial.trial_id]) for trial in search.trials)
+        if len(search.trials) >= search.num_trials and not is_open_again:
+            self._begin_to_confirm()
+        elif all(results.values()):  # but some failed, or there are to be more
+            planned = plan_confirmation(study, study.confirm, search.trials, results)
+            self._earlier = [trial for trial in planned if TrialFolder(study_folder, trial).read_result() is not None]
+
+    def _read_results(self) -> dict[str, Result | None]:
+        return {trial.trial_id: TrialFolder(self._folder, trial).read_result() for trial in self._search.trials}
+
+    def _begin_to_confirm(self) -> None:
+        trials = plan_confirmation(self._study, self._confirm, self._search.trials, self._read_results())
+        self._confirming = ListSource(self._study, trials, self._folder)
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial known so far; those that confirm stand behind those of the search."""
+        return [*self._search.trials, *(self._earlier if self._confirming is None else self._confirming.trials)]
+
+    @property
+    def num_trials(self) -> int:
+        """How many there are to be in all; until the search has ended, as many as there will be at most."""
+        if self._confirming is not None:
+            return len(self.trials)
+        again = sum(seed not in self._study.seeds for seed in self._confirm.seeds) + len(self._confirm.seeds)
+        return self._search.num_trials + min(self._confirm.top, self._search.num_trials) * again
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the best are not yet known, or wait for shorter ones."""
+        if self._confirming is not None:
+            return self._confirming.is_waiting
+        return bool(self._running) or self._search.is_waiting
+
+    def next(self) -> Trial | None:
+        """The next trial of the search; where there is none left, of the confirmation."""
+        if self._confirming is None:
+            trial = self._search.next()
+            if trial is not None:
+                self._running.add(trial.trial_id)
+            if trial is not None or self._running or self._search.is_waiting:
+                return trial
+            self._begin_to_confirm()
+        assert self._confirming is not None
+        return self._confirming.next()
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """How a trial ended."""
+        if trial.phase == "search":
+            self._running.discard(trial.trial_id)
+            self._search.tell(trial, result)
+        elif self._confirming is not None:
+            self._confirming.tell(trial, result)
+
+
+def plan_confirmation(
+    study: Study, confirm: Confirm, trials: Iterable[Trial], results: Mapping[str, Result | None]
+) -> list[Trial]:
+    """The trials that confirm the best configurations of a search, seed by seed; without those that it has trained."""
+    trials = list(trials)
+    best = rank_configurations(trials, results, study.metric, study.mode)[: confirm.top]
+    select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in confirm.seeds for t in best]
+    answer = [
+        replace(t, settings=replace(t.settings, seed=s, num_validation=0), phase="confirm")
+        for s in confirm.seeds
+        for t in best
+    ]
+    known = {trial.trial_id for trial in trials}
+    return order_trials(trial for trial in [*select, *answer] if trial.trial_id not in known)
+
+
+def rank_configurations(
+    trials: Iterable[Trial], results: Mapping[str, Result | None], metric: str, mode: str
+) -> list[Trial]:
+    """One trial of each configuration, best first, by the mean over its seeds of the value that was reached last.
+
+    One that diverged or failed with some seed is no candidate: a mean over the others would be a lucky one.
+    """
+    by_configuration: dict[str, list[Trial]] = {}
+    for trial in trials:
+        name = json.dumps(trial.settings.to_dict() | {"seed": 0})
+        by_configuration.setdefault(name, []).append(trial)
+    means: list[tuple[float, Trial]] = []
+    for alike in by_configuration.values():
+        ended = [result for t in alike if (result := results.get(t.trial_id)) and result.status == "finished"]
+        values = [value for result in ended if (value := result.last_value(metric)) is not None]
+        if len(values) == len(alike):
+            means.append((fmean(values), alike[0]))
+    return [trial for _, trial in sorted(means, key=lambda pair: pair[0], reverse=mode == "max")]

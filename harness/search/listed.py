@@ -1,0 +1,112 @@
+"""Where trials come from: a list made beforehand, or Optuna, which learns from the trials that have ended."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.datasets import DatasetIdentity
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.search.source import is_open, make_trial
+from harness.study import Study
+
+
+class ListSource:
+    """Trials that are known beforehand: of a grid, or drawn at random with a seed.
+
+    Of trials that differ only in how long they train the shorter comes first, and the longer goes on where it ended.
+    """
+
+    def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
+        self.trials = trials
+        self.num_trials = len(trials)
+        results = [TrialFolder(study_folder, trial).read_result() for trial in trials]
+        self._left = [trial for trial, result in zip(trials, results, strict=True) if is_open(study, trial, result)]
+        self._running: set[str] = set()  # by training
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the trials that are left wait for shorter ones."""
+        return bool(self._left)
+
+    def next(self) -> Trial | None:
+        """The next trial of the list that has not ended and whose training does not run already."""
+        for i, trial in enumerate(self._left):
+            if trial.training_id not in self._running:
+                self._running.add(trial.training_id)
+                return self._left.pop(i)
+        return None
+
+    def tell(self, trial: Trial, result: Result) -> None:  # noqa: ARG002 (nothing to learn)
+        """The trial's training is free for a longer one."""
+        self._running.discard(trial.training_id)
+
+
+def plan_trials(study: Study, dataset: DatasetIdentity) -> list[Trial]:
+    """The trials of a grid or of a random search, seed by seed, so that a study cut short has whole curves.
+
+    Raises:
+        InputError: a configuration is not legal for this dataset.
+    """
+    configurations = list(_list_configurations(study))
+    return order_trials(make_trial(study, dataset, c, seed) for seed in study.seeds for c in configurations)
+
+
+def order_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """Each trial once; of those that share a training the shorter first, in the places that they have."""
+    unique = {trial.trial_id: trial for trial in trials}.values()
+    by_training: dict[str, list[Trial]] = {}
+    for trial in unique:
+        by_training.setdefault(trial.training_id, []).append(trial)
+    queues = {name: iter(sorted(group, key=lambda t: t.settings.epochs)) for name, group in by_training.items()}
+    return [next(queues[trial.training_id]) for trial in unique]
+
+
+def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[str, int]:
+    """Epochs that each of these trials still has to train itself, by trial_id.
+
+    Not counted are epochs that are stored, and those that a shorter one of these trials trains for it.
+    """
+    own: dict[str, int] = {}
+    reached: dict[str, int] = {}
+    for trial in sorted(trials, key=lambda t: t.settings.epochs):
+        stored = TrialFolder(study_folder, trial).count_stored_epochs()
+        own[trial.trial_id] = trial.settings.epochs - max(stored, reached.get(trial.training_id, 0))
+        reached[trial.training_id] = trial.settings.epochs
+    return own
+
+
+def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
+    """The points of a grid, or those that a sequence of numbers from 0 to 1 picks out of the space."""
+    if study.search.sampler == "grid":
+        yield from study.enumerate_grid()
+        return
+    spaces = study.sub_spaces()
+    # What has one value needs no number. Of a longer space a shorter one uses the first.
+    searched = [[name for name, domain in space.items() if domain.is_searched] for space in spaces]
+    num_trials, num_dims = study.search.num_trials or 0, 1 + max(map(len, searched))
+    for shares in _draw_shares(study, num_trials, num_dims):
+        i = min(int(shares[0] * len(spaces)), len(spaces) - 1)
+        places = dict(zip(searched[i], shares[1:], strict=False))
+        yield {name: domain.at(places.get(name, 0.0)) for name, domain in spaces[i].items()}
+
+
+def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[float]]:
+    """Points of the unit cube, (num_points, num_dims): independent, or a scrambled Sobol sequence, which is more even.
+
+    More points begin with the fewer.
+    """
+    rng = np.random.Generator(np.random.PCG64(study.search.seed))
+    if study.search.sampler == "random":
+        points = rng.random((num_points, num_dims))
+        return [[float(share) for share in point] for point in points]
+    from scipy.stats import qmc
+
+    # A whole power of two at a time: a part of one is less even, and SciPy warns of it.
+    power = math.ceil(math.log2(max(num_points, 1)))
+    points = qmc.Sobol(num_dims, rng=rng).random_base2(power)[:num_points]
+    return [[float(share) for share in point] for point in points]

@@ -1,0 +1,33 @@
+"""The source of trials that a study asks for."""
+
+from pathlib import Path
+
+from harness.datasets import DatasetIdentity
+from harness.search.listed import ListSource, plan_trials
+from harness.search.source import Source
+from harness.study import Study
+from harness.study.sections import ADAPTIVE_SAMPLERS
+
+
+def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> Source:
+    """The source of a study's trials.
+
+    Raises:
+        InputError: a configuration is not legal for this dataset.
+    """
+    source: Source
+    if study.search.sampler in ADAPTIVE_SAMPLERS:
+        from harness.search.optuna_source import OptunaSource
+
+        source = OptunaSource(study, dataset, study_folder, read_only=read_only)
+    elif study.scheduler.name == "pbt":
+        from harness.search.population import PopulationSource
+
+        source = PopulationSource(study, plan_trials(study, dataset), study_folder, read_only=read_only)
+    else:
+        source = ListSource(study, plan_trials(study, dataset), study_folder)
+    if study.confirm is None:
+        return source
+    from harness.search.confirm import ConfirmingSource
+
+    return ConfirmingSource(study, source, study_folder)

@@ -1,0 +1,224 @@
+"""Trials that an Optuna sampler proposes, which learns from those that have ended."""
+
+import hashlib
+import itertools
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.datasets import DatasetIdentity
+from harness.errors import InputError
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.search.source import HISTORY_FILE, is_open, make_trial
+from harness.storage.local import locked
+from harness.study import Study
+from harness.study.domains import Domain
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_REPEATS = 200
+"""So many proposals in a row that were all tried before mean that the space holds nothing new."""
+
+STUCK_REPEATS = 20
+"""So many mean that a sampler which learns keeps to what it knows: from there on, proposals are random."""
+
+POPULATION = 16
+"""Of NSGA-II, or a quarter of the trials if that is less: a search of tens of trials has then several generations."""
+
+
+class OptunaSource:
+    """Trials that an Optuna sampler proposes, with its history in `optuna.db` beside the study's other results.
+
+    The history is named for the space and the search, so a study whose file changes begins a new one, while a larger
+    num_trials goes on with the old. Trials that a killed run left unfinished come first; each trial is told once.
+    """
+
+    def __init__(self, study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> None:
+        """read_only: only list the trials known so far; another process may be running the study."""
+        import optuna
+        from sqlalchemy.exc import DatabaseError
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study, self._dataset, self._folder = study, dataset, study_folder
+        self._spaces = study.sub_spaces()
+        self._names = _name_parameters(self._spaces)
+        self.num_trials = self._count_points(at_most=study.search.num_trials or 0)
+        self.trials: list[Trial] = []
+        self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
+        self._told: set[str] = set()
+        self._unfinished: list[Trial] = []
+        self._storage = f"sqlite:///{(study_folder / HISTORY_FILE).absolute()}"
+        if read_only and not (study_folder / HISTORY_FILE).exists():
+            return
+        study_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(study_folder / ".optuna.lock"):
+                if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
+                    return
+                self._optuna = optuna.create_study(
+                    study_name=self._history_name(),
+                    storage=self._storage,
+                    directions=study.directions,
+                    load_if_exists=True,
+                )
+        except DatabaseError as error:
+            raise InputError(
+                f"{study_folder / HISTORY_FILE}: is no database ({error.orig}); move it away, and have it "
+                f"back from MLflow with `spikeslab collect {study.name}`"
+            ) from None
+        self._optuna.sampler = self._make_sampler()
+        self._read_history()
+        self.num_trials = max(self.num_trials, len(self.trials))  # those that a longer search has proposed stay
+        if not read_only:
+            self._take_up()
+
+    def _count_points(self, at_most: int) -> int:
+        """Configurations that the space holds, counted no further than `at_most`."""
+        points: set[str] = set()
+        for space in self._spaces:
+            values = [domain.list_values(at_most) for domain in space.values()]
+            if any(own is None for own in values):
+                return at_most
+            for chosen in itertools.product(*(own for own in values if own is not None)):
+                points.add(self._make_trial(dict(zip(space, chosen, strict=True))).trial_id)
+                if len(points) == at_most:
+                    return at_most
+        return len(points)
+
+    def _make_sampler(self) -> "optuna.samplers.BaseSampler":
+        import optuna
+
+        # A resumed search must not repeat the draws of its first part.
+        seed = self._study.search.seed + 1000 * len(self._optuna.get_trials(deepcopy=False))
+        few = max(self.num_trials // 3, 1)
+        with warnings.catch_warnings():  # some of these are marked experimental
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            match self._study.search.sampler:
+                case "gp":
+                    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=min(10, few))
+                case "cmaes":
+                    return optuna.samplers.CmaEsSampler(
+                        seed=seed, with_margin=True, consider_pruned_trials=self._study.scheduler.name != "fifo"
+                    )
+                case "nsga2":
+                    size = min(POPULATION, max(self.num_trials // 4, 2))
+                    return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
+                case _:
+                    return optuna.samplers.TPESampler(
+                        seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=min(10, few)
+                    )
+
+    def _history_name(self) -> str:
+        content = self._study.model_dump(
+            mode="json", include={"dataset", "defaults", "space", "seeds", "search", "scheduler"}
+        )
+        content["search"].pop("num_trials")
+        digest = hashlib.sha256(json.dumps([content, self._dataset.content_hash]).encode()).hexdigest()
+        return f"{self._study.name}-{digest[:8]}"
+
+    def _read_history(self) -> None:
+        for frozen in self._optuna.get_trials(deepcopy=False):
+            if (configuration := frozen.user_attrs.get("configuration")) is None:
+                continue
+            trial = self._make_trial(configuration)
+            self.trials.append(trial)
+            self._numbers[trial.trial_id] = frozen.number
+            if frozen.state.is_finished():
+                self._told.add(trial.trial_id)
+
+    def _take_up(self) -> None:
+        """Go on where an earlier run ended: tell what it could not tell, and queue what it could not finish."""
+        from optuna.trial import TrialState
+
+        for frozen in self._optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if "configuration" not in frozen.user_attrs:  # killed before the trial was known to us
+                self._optuna.tell(frozen.number, state=TrialState.FAIL)
+        for trial in reversed(self.trials):
+            result = TrialFolder(self._folder, trial).read_result()
+            if result is None or is_open(self._study, trial, result):
+                self._unfinished.append(trial)
+            else:
+                self.tell(trial, result)
+
+    def _make_trial(self, configuration: Mapping[str, Any]) -> Trial:
+        return make_trial(self._study, self._dataset, configuration, self._study.seeds[0])
+
+    @property
+    def is_waiting(self) -> bool:
+        """Never: what it gives out depends on no other trial's end."""
+        return False
+
+    def next(self) -> Trial | None:
+        """An unfinished trial of an earlier run, or one that the sampler proposes and that is new."""
+        import optuna
+
+        if self._unfinished:
+            return self._unfinished.pop()
+        num_repeats = 0
+        while num_repeats < MAX_REPEATS:
+            if len(self.trials) >= self.num_trials:
+                return None
+            if num_repeats == STUCK_REPEATS:
+                self._optuna.sampler = optuna.samplers.RandomSampler(seed=len(self._optuna.get_trials(deepcopy=False)))
+            asked = self._optuna.ask()
+            configuration = self._suggest(asked)
+            trial = self._make_trial(configuration)
+            if trial.trial_id in self._numbers:
+                # Tried before: the sampler has learned from it already.
+                self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
+                num_repeats += 1
+                continue
+            asked.set_user_attr("trial_id", trial.trial_id)
+            asked.set_user_attr("configuration", configuration)
+            self.trials.append(trial)
+            self._numbers[trial.trial_id] = asked.number
+            result = TrialFolder(self._folder, trial).read_result()
+            if result is None or is_open(self._study, trial, result):
+                return trial
+            self.tell(trial, result)  # trained under an earlier version of the study's file
+        self.num_trials = len(self.trials)  # the space holds no more
+        return None
+
+    def _suggest(self, asked: "optuna.Trial") -> dict[str, Any]:
+        labels = [str(i) for i in range(len(self._spaces))]
+        index = int(asked.suggest_categorical("space", labels)) if len(labels) > 1 else 0
+        return {
+            setting: domain.suggest(asked, self._names[index][setting])
+            for setting, domain in self._spaces[index].items()
+        }
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with what it reached."""
+        import optuna
+        from optuna.trial import TrialState
+
+        # One that failed will be tried again; it stays open until then.
+        if trial.trial_id in self._told or result.status in ("running", "failed"):
+            return
+        self._told.add(trial.trial_id)
+        number = self._numbers[trial.trial_id]
+        values = [result.last_value(metric) for metric in self._study.objectives]
+        if result.status == "diverged" or None in values:
+            self._optuna.tell(number, state=TrialState.FAIL)
+        elif result.status == "finished" or len(values) > 1:  # Optuna prunes by one value only
+            self._optuna.tell(number, values)
+        else:
+            frozen = self._optuna.get_trials(deepcopy=False)[number]
+            optuna.Trial(self._optuna, frozen._trial_id).report(values[0], result.epochs_trained)
+            self._optuna.tell(number, state=TrialState.PRUNED)
+
+
+def _name_parameters(spaces: Sequence[Mapping[str, Domain]]) -> list[dict[str, str]]:
+    """The sampler's name of each setting: shared by sub-spaces that give it the same domain, else one each."""
+    names: list[dict[str, str]] = []
+    for i, space in enumerate(spaces):
+        names.append({})
+        for setting, domain in space.items():
+            others = [other[setting] for other in spaces if setting in other]
+            names[i][setting] = setting if all(other == domain for other in others) else f"{setting}[{i}]"
+    return names

@@ -1,0 +1,191 @@
+"""Population-based training: trials that differ in few settings train side by side, and the worst learn from the best.
+
+After every generation of epochs the worst quarter of a population takes over the parameters and the settings of members
+of the best quarter, and its settings are then changed by a factor (Jaderberg et al., 2017, Population Based Training of
+Neural Networks: truncation selection, perturbation by 0.8 or 1.2).
+
+Tune has a scheduler of this kind, which keeps what it knows in memory, draws from Python's global generator and acts
+when results happen to come. Here a generation is a function of what its members have stored: so a population that was
+killed goes on as if it had not been, bit for bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import InputError
+from harness.ledger.folder import TrialFolder, take_over
+from harness.ledger.result import Result, Row
+from harness.ledger.trial import Trial
+from harness.search.source import is_open
+from harness.study import Study
+from harness.study.sections import MIN_POPULATION
+
+FACTORS = (0.8, 1.2)
+SHARE = 4
+"""One in so many is replaced, by one of as many."""
+
+
+@dataclass(frozen=True)
+class Exploit:
+    """A member that takes over the state of another."""
+
+    loser: str  # trial_ids
+    donor: str
+
+
+class PopulationSource:
+    """The trials of a study under population-based training, a generation at a time."""
+
+    def __init__(self, study: Study, trials: Iterable[Trial], study_folder: Path, *, read_only: bool = False) -> None:
+        """read_only: only list the trials; another process may be running the study."""
+        self._study, self._folder = study, study_folder
+        populations: dict[str, list[Trial]] = {}
+        for trial in trials:
+            shared = {k: v for k, v in trial.settings.to_dict().items() if k not in study.scheduler.perturb}
+            populations.setdefault(json.dumps(shared), []).append(trial)
+        self._populations = [_Population(study, members, study_folder) for members in populations.values()]
+        self.trials: Sequence[Trial] = [trial for p in self._populations for trial in p.members]
+        self.num_trials = len(self.trials)
+        self._of = {trial.trial_id: p for p in self._populations for trial in p.members}
+        if not read_only:
+            for population in self._populations:
+                population.take_up()
+                population.go_on()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a generation has to end before the next one begins."""
+        return any(population.is_running for population in self._populations)
+
+    def next(self) -> Trial | None:
+        """A member that has not yet come to the end of its generation."""
+        return next(filter(None, (population.next() for population in self._populations)), None)
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """A member has come to the end of its generation, or to its own."""
+        self._of[trial.trial_id].tell(trial, result)
+
+
+class _Population:
+    """Trials that are alike in all but the settings that are perturbed."""
+
+    def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
+        self._study, self._folder = study, study_folder
+        name = _name_population(study, trials)
+        self.members = [replace(trial, population=name) for trial in trials]
+        if len(trials) < MIN_POPULATION:
+            raise InputError(
+                f"study {study.name}: pbt needs a population of {MIN_POPULATION} at least, and one has {len(trials)} "
+                "different members; give the settings that it perturbs more values, or draw more"
+            )
+        self._draws_from = int(name[:12], 16)
+        self._waiting: list[Trial] = []
+        self._running: set[str] = set()
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._running)
+
+    def next(self) -> Trial | None:
+        if not self._waiting:
+            return None
+        trial = self._waiting.pop(0)
+        self._running.add(trial.trial_id)
+        return trial
+
+    def tell(self, trial: Trial, result: Result) -> None:  # noqa: ARG002 (its folder has it)
+        self._running.discard(trial.trial_id)
+        if not self._running and not self._waiting:
+            self.go_on()
+
+    def take_up(self) -> None:
+        """Put right what an earlier run left, before this one goes on.
+
+        A member that failed is tried again unless the others have gone on without it. And where a member's state was
+        lost, the population begins anew: the state that it took over from is no more, and without it all numbers
+        would be others.
+        """
+        folders = {t.trial_id: TrialFolder(self._folder, t) for t in self.members}
+        results = {name: folder.read_result() for name, folder in folders.items()}
+        lengths = {
+            name: len(folder.read_history()) if (r := results[name]) is None or r.status == "failed" else len(r.history)
+            for name, folder in folders.items()
+        }
+        interval = self._study.scheduler.interval
+        begun = max(max(lengths.values()) - 1, 0) // interval * interval  # the generation of whoever is furthest
+        for name, result in results.items():
+            if result is not None and result.status == "failed" and lengths[name] >= begun:
+                folders[name].forget_result()
+        if any(result is None and lengths[name] < begun for name, result in results.items()):
+            for folder in folders.values():
+                folder.discard()
+
+    def go_on(self) -> None:
+        """Begin the generation that comes next, from what the members have stored; nothing where all have ended."""
+        results = {t.trial_id: TrialFolder(self._folder, t).read_result() for t in self.members}
+        histories = {
+            t.trial_id: TrialFolder(self._folder, t).read_history() if result is None else result.history
+            for t in self.members
+            for result in [results[t.trial_id]]
+        }
+        current = {t.trial_id: _own_settings(t, self._study.scheduler.perturb) for t in self.members}
+        interval, length = self._study.scheduler.interval, self.members[0].settings.epochs
+        slowest = min((len(histories[name]) for name, result in results.items() if result is None), default=length)
+        until = interval
+        while until <= slowest and until < length:
+            exploits = self._evolve(histories, current, until)
+            # Whoever has trained further has done so from the state that it took over.
+            if max(map(len, histories.values())) == until:
+                for exploit in exploits:
+                    self._take_over(exploit, until)
+            until += interval
+        for trial in self.members:
+            result, own = results[trial.trial_id], current[trial.trial_id]
+            # One that failed is not tried again in this run: its population goes on without it.
+            is_over = result is not None and (result.status == "failed" or not is_open(self._study, trial, result))
+            if not is_over and (result is not None or len(histories[trial.trial_id]) < min(until, length)):
+                self._waiting.append(replace(trial, until=min(until, length), current=own))
+
+    def _evolve(
+        self, histories: Mapping[str, Sequence[Row]], current: dict[str, dict[str, float]], epoch: int
+    ) -> list[Exploit]:
+        """Who takes over from whom after an epoch, in turn with `current`, which is changed to the new settings."""
+        metric, sign = self._study.metric, -1 if self._study.mode == "max" else 1
+        # Whoever diverged or failed before is no more a member.
+        values = {name: rows[epoch - 1].get(metric) for name, rows in histories.items() if len(rows) >= epoch}
+        # One that has no value is worst of all.
+        ranked = sorted(values, key=lambda name: (values[name] is None, sign * (values[name] or 0.0)))
+        size = len(ranked) // SHARE
+        rng = np.random.Generator(np.random.PCG64([self._draws_from, epoch]))
+        exploits = []
+        for loser in ranked[len(ranked) - size :]:
+            donor = ranked[int(rng.integers(size))]
+            exploits.append(Exploit(loser, donor))
+            current[loser] = {name: v * FACTORS[int(rng.integers(2))] for name, v in current[donor].items()}
+        return exploits
+
+    def _take_over(self, exploit: Exploit, epoch: int) -> None:
+        by_id = {trial.trial_id: TrialFolder(self._folder, trial) for trial in self.members}
+        take_over(by_id[exploit.donor], by_id[exploit.loser], epoch)
+
+
+def _own_settings(trial: Trial, names: Iterable[str]) -> dict[str, float]:
+    """The trial's own values of some settings; a VAE has no sharpness."""
+    own = {name: getattr(trial.settings, name) for name in names}
+    return {name: float(value) for name, value in own.items() if value is not None}
+
+
+def _name_population(study: Study, trials: Sequence[Trial]) -> str:
+    """A hash of all that the numbers of its members depend on."""
+    content = {
+        "scheduler": study.scheduler.model_dump(mode="json", include={"name", "interval", "perturb"}),
+        "metric": study.metric,
+        "seed": study.search.seed,
+        "members": [trial.trial_id for trial in trials],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

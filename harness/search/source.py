@@ -1,0 +1,54 @@
+"""What every source of trials does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from harness.datasets import DatasetIdentity
+from harness.errors import InputError
+from harness.ledger.result import Result, needs_training
+from harness.ledger.trial import Trial
+from harness.study import Study
+
+HISTORY_FILE = "optuna.db"
+"""What a sampler of Optuna's has learned, in the folder of a study."""
+
+
+class Source(Protocol):
+    """What the runner asks for trials, and tells how they went."""
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial known so far, ended or not, in order."""
+
+    @property
+    def num_trials(self) -> int:
+        """How many there are to be in all."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is more to come than `next` gives now: it depends on trials that have not ended."""
+
+    def next(self) -> Trial | None:
+        """The next trial to run; None when there is none now."""
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """How a trial ended."""
+
+
+def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
+    """Whether a trial of this study, of which the ledger has this result, still has to run."""
+    stops_early = study.scheduler.name != "fifo" and trial.phase == "search"
+    return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
+
+
+def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[str, Any], seed: int) -> Trial:
+    """One trial of a study.
+
+    Raises:
+        InputError: the configuration is not legal for this dataset.
+    """
+    try:
+        settings = study.resolve(configuration, seed, num_train=dataset.num_train)
+    except ValueError as error:
+        raise InputError(f"study {study.name}: {error}") from None
+    return Trial(settings, dataset.name, dataset.content_hash)

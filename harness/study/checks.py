@@ -1,0 +1,179 @@
+"""Which samplers, schedulers, metrics and confirmations go together: refusals that name what does."""
+
+import math
+
+from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
+from harness.study.domains import Finite, parse_domain
+from harness.study.fields import StudyFields
+from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
+from models.settings import SETTINGS
+
+OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule")
+_DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
+
+
+def check_combination(study: StudyFields) -> None:
+    """Refuse what cannot work.
+
+    Raises:
+        ValueError: one clause that begins with the field and names what would work.
+    """
+    _check_search(study)
+    _check_objectives(study)
+    _check_sampler(study)
+    _check_scheduler(study)
+    _check_confirm(study)
+    _check_randomness(study)
+
+
+def _check_search(study: StudyFields) -> None:
+    search, sampler = study.search, study.search.sampler
+    if sampler == "grid" and search.num_trials is not None:
+        raise ValueError("search.num_trials: a grid runs all of its points; remove it, or sample at random")
+    if sampler != "grid" and search.num_trials is None:
+        raise ValueError(f"search.num_trials: missing; say how many configurations {sampler} draws")
+    if sampler in ADAPTIVE_SAMPLERS and len(study.seeds) > 1:
+        raise ValueError(
+            f"seeds: {sampler} trains each configuration once; give one seed, and train the best ones again over "
+            "several with confirm: {seeds: [0, 1, 2]}"
+        )
+
+
+def _check_objectives(study: StudyFields) -> None:
+    available = [*study.list_metrics(), *COST_METRICS]
+    for metric in study.objectives:
+        if metric not in available:
+            raise ValueError(f"search.metric: no evaluation yields {metric!r}; use one of {', '.join(available)}")
+        if metric.startswith("val/") and not (study.is_adaptive or study.can_hold_out):
+            raise ValueError(f"search.metric: {metric} needs validation images; add num_validation under defaults")
+        if study.is_adaptive and metric not in (*TRAIN_METRICS, *VALIDATION_METRICS, *COST_METRICS):
+            raise ValueError(
+                f"search.metric: {metric} would choose hyperparameters on the test set or only once a trial "
+                "has ended; use val/elbo"
+            )
+    _check_comparable(study)
+    sampler, several = study.search.sampler, len(study.objectives) > 1
+    if len(set(study.objectives)) < len(study.objectives):
+        raise ValueError(f"search.metric: a metric stands twice in {list(study.objectives)}; remove one")
+    if several and sampler not in ("nsga2", "tpe"):
+        raise ValueError(f"search.metric: {sampler} steers by one metric; give one, or use nsga2 or tpe")
+    if sampler == "nsga2" and not several:
+        raise ValueError(
+            "search.metric: nsga2 weighs several metrics against each other; give a list such as "
+            "[val/rate, val/distortion], or use tpe"
+        )
+    if study.search.mode is not None and (several or study.search.mode != study.mode):
+        right = "each metric knows its own; remove mode" if several else f"use mode: {study.mode}"
+        raise ValueError(f"search.mode: {study.metric} is to be {study.mode}imised; {right}")
+
+
+def _check_comparable(study: StudyFields) -> None:
+    """A loss is beta * rate + distortion at a trial's own sharpness: the smaller beta, the smaller it is."""
+    if not study.is_adaptive:
+        return
+    perturbed = study.scheduler.perturb if study.scheduler.name == "pbt" else ()
+    searched = {name for sub in study.sub_spaces() for name, domain in sub.items() if domain.is_searched}
+    unlike = [name for name in OF_THE_LOSS if name in searched or name in perturbed]
+    for metric in study.objectives:
+        if unlike and metric.endswith("/loss"):
+            raise ValueError(
+                f"search.metric: {metric} is not comparable between trials that differ in {unlike[0]}; use val/elbo"
+            )
+
+
+def _check_sampler(study: StudyFields) -> None:
+    sampler, spaces = study.search.sampler, study.sub_spaces()
+    if sampler in ("gp", "cmaes", "nsga2") and len(spaces) > 1:
+        raise ValueError(
+            f"search.sampler: {sampler} needs one space, and here are {len(spaces)}; keep one sub-space, or use "
+            "tpe, random or quasirandom"
+        )
+    if sampler == "cmaes":
+        searched = {name: d for name, d in spaces[0].items() if d.is_searched}
+        for name, domain in searched.items():
+            if isinstance(domain, Finite) and domain.kind != "range":
+                raise ValueError(
+                    f"space[0].{name}: cmaes searches intervals, and this is a {domain.kind}; write it as int, "
+                    "uniform or loguniform, or use tpe or gp"
+                )
+        if len(searched) < 2:
+            raise ValueError("search.sampler: cmaes needs two settings to search at least; use tpe or gp")
+
+
+def _check_scheduler(study: StudyFields) -> None:
+    scheduler, name = study.scheduler, study.scheduler.name
+    changed = (f for f, info in Scheduler.model_fields.items() if getattr(scheduler, f) != info.default)
+    for field in sorted({*changed} - {"name", *SCHEDULER_FIELDS[name]}):
+        owners = [owner for owner, fields in SCHEDULER_FIELDS.items() if field in fields]
+        raise ValueError(f"scheduler.{field}: {name} has none; remove it, or use {' or '.join(owners)}")
+    if name != "fifo" and (len(study.objectives) > 1 or study.metric in COST_METRICS):
+        raise ValueError(f"scheduler.name: {name} compares trials by one metric of an epoch; use fifo or val/elbo")
+    if name == "pbt":
+        _check_population(study)
+
+
+def _check_population(study: StudyFields) -> None:
+    sampler, perturb = study.search.sampler, study.scheduler.perturb
+    if sampler in ADAPTIVE_SAMPLERS:
+        raise ValueError(
+            f"scheduler.name: pbt trains a population that starts together, and {sampler} learns from trials that "
+            "have ended; use grid, random or quasirandom"
+        )
+    if len(study.seeds) > 1:
+        raise ValueError("seeds: pbt trains one population; give one seed")
+    if not perturb or len(set(perturb)) < len(perturb):
+        raise ValueError("scheduler.perturb: give at least one setting, each once, such as [learning_rate]")
+    if "sharpness" in perturb and not any("alpha" in sub for sub in study.sub_spaces()):
+        raise ValueError("scheduler.perturb: a vae has no sharpness; remove it, or add a vsc")
+    names = ", ".join(perturb)
+    for i, sub in enumerate(study.sub_spaces()):
+        # A population has one architecture and one prior: what is taken over must fit.
+        size = math.prod(len(d.values) for name, d in sub.items() if name in perturb and isinstance(d, Finite))
+        if sampler == "grid" and size < MIN_POPULATION:
+            raise ValueError(
+                f"space[{i}]: pbt needs a population of {MIN_POPULATION} at least, and {names} have {size} "
+                f"values here; give more, or draw them: search: {{sampler: random, num_trials: 8}}"
+            )
+        others = [name for name, d in sub.items() if name not in perturb and d.is_searched]
+        if sampler != "grid" and (others or i):
+            where = f"space[{i}].{others[0]}" if others else "space"
+            raise ValueError(
+                f"{where}: pbt changes {names} alone, in one population; give one value, or use sampler grid"
+            )
+    if sampler != "grid" and study.count_configurations() < MIN_POPULATION:
+        raise ValueError(f"search.num_trials: pbt needs a population of {MIN_POPULATION} at least")
+    epochs, *rest = (sub.get("epochs", _DEFAULT_EPOCHS) for sub in study.sub_spaces())
+    if any(other != epochs for other in rest) or not isinstance(epochs, Finite) or len(epochs.values) > 1:
+        raise ValueError("defaults.epochs: pbt trains a whole population equally long; give one number")
+    if epochs.values[0] <= study.scheduler.interval:
+        raise ValueError(
+            f"scheduler.interval: {study.scheduler.interval} of {epochs.values[0]} epochs leave no second "
+            "generation; give fewer"
+        )
+
+
+def _check_confirm(study: StudyFields) -> None:
+    if study.confirm is None:
+        return
+    check_seeds("confirm.seeds", study.confirm.seeds)
+    if len(study.objectives) > 1:
+        raise ValueError("confirm: several metrics have no one best; remove it, or search by one metric")
+    if not study.metric.startswith("val/"):
+        raise ValueError(f"confirm: the best is chosen on validation images, not by {study.metric}; use val/elbo")
+    if study.scheduler.name != "fifo" and len(study.seeds) > 1:
+        raise ValueError(
+            f"seeds: {study.scheduler.name} stops some seeds of a configuration and not others; search with one seed, "
+            "and confirm over several"
+        )
+    if study.scheduler.name == "pbt":
+        raise ValueError("confirm: what pbt arrives at is no one configuration; remove it, or use fifo or asha")
+    if "elbo" not in study.evaluate:
+        raise ValueError("confirm: its answer is the test ELBO; add elbo to evaluate")
+
+
+def _check_randomness(study: StudyFields) -> None:
+    domains = [sub["randomness"] for sub in study.sub_spaces() if "randomness" in sub]
+    if study.resources.gpu != 0 and any(isinstance(d, Finite) and "report" in d.values for d in domains):
+        raise ValueError(
+            "resources.gpu: the report's random numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
+        )

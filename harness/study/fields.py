@@ -1,0 +1,211 @@
+"""The fields of a study file, each checked by itself, and what follows from them."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
+
+from harness.metrics import (
+    EVALUATION_METRICS,
+    TEST_METRICS,
+    TRAIN_METRICS,
+    VALIDATION_METRICS,
+    Evaluation,
+    Measures,
+    mode_of,
+)
+from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
+from harness.study.sections import ADAPTIVE_SAMPLERS, Confirm, FigureName, Frozen, Resources, Scheduler, Search
+from models.settings import SETTINGS, VSC_ONLY, TrialSettings
+
+RESERVED_NAMES = ("mlartifacts", "report")
+"""Folders of the results that are not studies."""
+
+SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
+MAX_NAME = 80
+MAX_TRIALS = 100_000
+
+
+def _as_domain(name: str) -> Any:
+    """The pydantic type of one setting in a study."""
+    return Annotated[
+        Finite | Interval | None,
+        PlainValidator(lambda raw: parse_domain(name, raw)),
+        PlainSerializer(lambda domain: domain and domain.spelling),
+        WithJsonSchema(build_json_schema(name)),
+    ]
+
+
+_DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name != "seed"}
+
+
+if TYPE_CHECKING:
+    SubSpace = Frozen
+else:
+    # A field for each setting of a trial, so that none is written down twice.
+    SubSpace = create_model(
+        "SubSpace",
+        __base__=Frozen,
+        __doc__="A product of domains, one for each setting that is given.",
+        **_DOMAINS,
+    )
+
+
+def _check_slug(name: str) -> str:
+    if not SLUG.fullmatch(name) or len(name) > MAX_NAME:
+        raise ValueError(
+            f"{name!r} is not a slug; use a-z, 0-9 and single - or _, at most {MAX_NAME}, such as elbo-vs-latent-dim"
+        )
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is another folder's name among the results; choose another")
+    return name
+
+
+def _measure_size(value: Any) -> int:
+    """Of a number itself; of hidden layers, their products."""
+    return value if isinstance(value, int) else sum(a * b for a, b in itertools.pairwise([1, *value, 1]))
+
+
+class StudyFields(Frozen):
+    """What a study file holds, each field legal by itself, and what follows from them."""
+
+    name: Annotated[str, AfterValidator(_check_slug)] = Field(
+        description="a slug; names the results folder",
+        json_schema_extra={"pattern": f"^{SLUG.pattern}$", "maxLength": MAX_NAME},
+    )
+    dataset: Literal["digits", "mnist", "fashion-mnist"] = Field(description="the images")
+    defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
+    space: tuple[SubSpace, ...] = Field(
+        strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
+    )
+    seeds: tuple[int, ...] = Field(
+        default=(0,),
+        strict=False,
+        description="each configuration runs once per seed",
+        json_schema_extra={"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+    )
+    search: Search = Field(default=Search(), description="how configurations are chosen")
+    scheduler: Scheduler = Field(default=Scheduler(), description="which trials are stopped early")
+    confirm: Confirm | None = Field(default=None, description="train the best again, over seeds; default: do not")
+    evaluate: tuple[Evaluation, ...] = Field(
+        default=("elbo", "iw_bound", "sparsity"),
+        strict=False,
+        description="what is measured at the end of a trial",
+    )
+    figures: tuple[FigureName, ...] | None = Field(
+        default=None, strict=False, description="what is drawn of it; default: every figure that its tables can support"
+    )
+    iw_samples: int = Field(default=50, ge=1, description="samples of the importance-weighted bound")
+    probe_width: int = Field(
+        default=128, ge=1, description="hidden units of the probe of two layers; the report names no number"
+    )
+    checkpoint_every: int = Field(default=10, ge=1, description="epochs between checkpoints")
+    resources: Resources = Field(default=Resources(), description="what one trial takes")
+
+    def count_configurations(self) -> int:
+        """How many the sampler draws, or the grid has."""
+        if self.search.num_trials is not None:
+            return self.search.num_trials
+        spaces = ([len(d.values) for d in sub.values() if isinstance(d, Finite)] for sub in self.sub_spaces())
+        return sum(math.prod(sizes) for sizes in spaces)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether metrics steer which trials run, or for how long: such metrics need a validation split."""
+        steers = self.search.sampler in ADAPTIVE_SAMPLERS or self.scheduler.name != "fifo"
+        return steers or self.confirm is not None
+
+    @property
+    def can_hold_out(self) -> bool:
+        """Whether the file holds images out."""
+        domains = (sub["num_validation"] for sub in self.sub_spaces() if "num_validation" in sub)
+        return any(max(d.values if isinstance(d, Finite) else (d.high,)) > 0 for d in domains)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search steers by, or, where nothing steers, what `best so far` shows."""
+        given = self.search.metric
+        if given is None:
+            return ("val/elbo",) if self.is_adaptive or self.can_hold_out else ("test/loss",)
+        return (given,) if isinstance(given, str) else given
+
+    @property
+    def metric(self) -> str:
+        """The first objective."""
+        return self.objectives[0]
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Whether more or less of the first objective is better."""
+        return mode_of(self.metric)
+
+    @property
+    def directions(self) -> list[Literal["maximize", "minimize"]]:
+        """Which way each objective is to go, in Optuna's words."""
+        return ["maximize" if mode_of(metric) == "max" else "minimize" for metric in self.objectives]
+
+    @property
+    def measures(self) -> Measures:
+        """What each trial of this study measures."""
+        return Measures(tuple(self.evaluate), self.iw_samples, self.checkpoint_every, self.probe_width)
+
+    def list_metrics(self) -> list[str]:
+        """Every metric that a trial of this study yields."""
+        final = [name for group in self.evaluate for name in EVALUATION_METRICS[group]]
+        return [*TRAIN_METRICS, *TEST_METRICS, *VALIDATION_METRICS, *final]
+
+    @property
+    def largest_settings(self) -> TrialSettings:
+        """Settings of a trial that takes at least as much memory as any of the study: the largest of each."""
+        largest: dict[str, Any] = {"model": "vae", "latent_dim": 1, "hidden": (1,), "batch_size": 1}
+        for sub in self.sub_spaces():
+            for name in ("latent_dim", "hidden", "batch_size"):
+                match sub.get(name):
+                    case None:
+                        values: tuple[Any, ...] = (SETTINGS[name].default,)
+                    case Finite() as domain:
+                        values = domain.values
+                    case Interval() as domain:
+                        values = (int(domain.high),)
+                largest[name] = max((largest[name], *values), key=_measure_size)
+            if "alpha" in sub:
+                largest |= {"model": "vsc", "alpha": 0.5}
+        return TrialSettings(**largest)
+
+    def sub_spaces(self) -> list[dict[str, Domain]]:
+        """Each sub-space with the defaults that apply to its model, by setting."""
+        return [self._with_defaults(sub) for sub in self.space]
+
+    def _with_defaults(self, sub: Any) -> dict[str, Domain]:
+        own = {name: domain for name in SETTINGS if (domain := getattr(sub, name, None)) is not None}
+        defaults = {name: domain for name in SETTINGS if (domain := getattr(self.defaults, name, None)) is not None}
+        model = (own | defaults).get("model")
+        has_spike = isinstance(model, Finite) and model.values == ("vsc",)
+        return {name: d for name, d in defaults.items() if has_spike or name not in VSC_ONLY} | own
+
+    def resolve(self, configuration: Mapping[str, Any], seed: int, *, num_train: int) -> TrialSettings:
+        """The settings of one trial.
+
+        num_train: training images of the dataset; a sixth of them is held out where the study is adaptive and the
+        file does not say how many.
+        """
+        chosen = dict(configuration)
+        if "num_validation" not in chosen:
+            chosen["num_validation"] = num_train // 6 if self.is_adaptive else 0
+        held_out = chosen["num_validation"]
+        if self.is_adaptive and held_out == 0:
+            raise ValueError("num_validation: 0, but a search needs validation images; remove it or give more")
+        if held_out >= num_train:
+            raise ValueError(f"num_validation: {held_out} of {num_train} training images; leave some to train on")
+        return TrialSettings(**chosen, seed=seed)
+
+    def enumerate_grid(self) -> Iterator[dict[str, Any]]:
+        """Every configuration of the grid, sub-space by sub-space."""
+        for sub in self.sub_spaces():
+            names = list(sub)
+            finite = [d.values for d in sub.values() if isinstance(d, Finite)]
+            for values in itertools.product(*finite):
+                yield dict(zip(names, values, strict=True))

@@ -1,0 +1,160 @@
+"""Study files: found, read, checked with one clear sentence for every mistake, and written."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import InputError
+from harness.study.fields import MAX_NAME, SLUG
+from harness.study.study import Study
+from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
+from models.settings import SETTINGS
+
+
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """The study of a file, with `key=value` overrides applied.
+
+    Raises:
+        InputError: one sentence that names the file, the line, the field and the fix.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
+    content, lines = read_yaml_mapping(text, path)
+    overridden = {_apply_override(content, override, path): override for override in overrides}
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise InputError(_describe(error, path, lines, overridden)) from None
+
+
+def _apply_override(content: dict[str, Any], override: str, path: Path) -> FieldPath:
+    """Change one field of a study's mapping; returns its place."""
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
+    parts = key.split(".")
+    if len(parts) == 1 and key in SETTINGS and key != "seed":
+        parts = ["defaults", key]
+        subs = content.get("space")
+        if isinstance(subs, list):  # the override is meant for every trial
+            for sub in subs:
+                if isinstance(sub, dict):
+                    sub.pop(key, None)
+    target: Any = content
+    for part in parts[:-1]:
+        if isinstance(target, dict) and target.get(part) is None:
+            target[part] = {}
+        target = target[part] if isinstance(target, dict) else None
+    if not isinstance(target, dict):
+        raise InputError(f"--set {override}: {path} has no field {key}; write it as section.key=value")
+    parsed, _ = read_yaml_mapping(f"value: {value}", Path(f"--set {override}"))
+    if len(parsed) > 1:
+        raise InputError(f"--set {override}: more than one value; give each a --set of its own")
+    target[parts[-1]] = parsed["value"]
+    return tuple(parts)
+
+
+def _describe(
+    error: ValidationError, source: Path, lines: Mapping[FieldPath, int], overridden: Mapping[FieldPath, str]
+) -> str:
+    """The first complaint, as one sentence with its place: a line of the file, or the --set that put it there."""
+    first = error.errors(include_url=False)[0]
+    loc = first["loc"]
+    message = str(first.get("ctx", {}).get("error", first["msg"]))
+    field = format_path(loc)
+    if first["type"] == "extra_forbidden":
+        known = Study.model_fields if len(loc) == 1 else _known_keys(loc)
+        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        message = f"unknown key; {hint}"
+    elif first["type"] == "missing":
+        message = "missing; add it"
+    elif first["type"] == "model_type":
+        message = f"{first['input']!r} should be a mapping of `key: value`; see the examples in studies/"
+    elif first["type"] == "literal_error":
+        message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
+    elif first["type"] != "value_error":
+        kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
+        message = f"{first['input']!r} should be {kind.replace('a integer', 'an integer')}"
+    elif not loc:  # a check of the whole study names its field itself
+        field, _, message = message.partition(": ")
+        loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
+    complaint = _shorten(f"{field}: {message}")
+    for parts, override in overridden.items():
+        if loc[: len(parts)] == parts[: len(loc)]:
+            return f"--set {override}: {complaint}"
+    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
+    return f"{source}{f':{line}' if line else ''}: {complaint}"
+
+
+def _shorten(text: str) -> str:
+    """Without its middle where it is very long: some inputs are, and the fix stands at the end."""
+    return text if len(text) <= 500 else f"{text[:200]} ... {text[-200:]}"
+
+
+def _known_keys(loc: FieldPath) -> list[str]:
+    if loc[0] in ("defaults", "space"):
+        return [name for name in SETTINGS if name != "seed"]
+    annotation = Study.model_fields[str(loc[0])].annotation
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    (section,) = [kind for kind in kinds if issubclass(kind, BaseModel)]  # of Confirm | None the first
+    return list(section.model_fields)
+
+
+def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
+    """The file of a study given by path, or by the name of a study in ./studies or under the results folder.
+
+    stored_first: of two of that name, take the one that was last run.
+
+    Raises:
+        InputError: there is none; says where it was looked for.
+    """
+    path = Path(text)
+    try:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            return path
+    except OSError:  # too long for a path
+        pass
+    if not SLUG.fullmatch(text) or len(text) > MAX_NAME:
+        raise InputError(f"{text}: neither a study file nor the name of a study; give a path ending in .yaml")
+    candidates = [Path("studies") / f"{text}.yaml", results / text / "study.yaml"]
+    if stored_first:
+        candidates.reverse()
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = " or ".join(map(str, candidates))
+    raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
+
+
+def list_stored(results: Path) -> list[str]:
+    """The names of the studies that have results in a folder."""
+    return sorted(path.parent.name for path in results.glob("*/study.yaml") if SLUG.fullmatch(path.parent.name))
+
+
+def read_question(path: Path) -> str:
+    """What a study asks: the first comment of its file, or of the file of that name in studies/; else nothing."""
+    for candidate in (path, Path("studies") / f"{path.parent.name}.yaml"):
+        lines = candidate.read_text(encoding="utf-8").splitlines() if candidate.is_file() else []
+        for line in lines:
+            if line.startswith("# ") and not line.startswith("# yaml-language-server"):
+                return line.removeprefix("# ").strip()
+    return ""
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML that loads to an equal study."""
+    return format_yaml(study.model_dump(mode="json", exclude_none=True))
+
+
+def build_study_schema() -> str:
+    """The JSON schema of study files, for editors; stored in studies/schema.json."""
+    return json.dumps(Study.model_json_schema(), indent=2) + "\n"

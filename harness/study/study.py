@@ -1,0 +1,59 @@
+"""A study: one YAML file that asks one question, validated, and the trials that answer it."""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from harness.study.checks import check_combination
+from harness.study.domains import Domain, Finite, Interval
+from harness.study.fields import MAX_TRIALS, StudyFields
+from harness.study.sections import ADAPTIVE_SAMPLERS, check_seeds
+from models.settings import VSC_ONLY
+
+
+class Study(StudyFields):
+    """One question: a dataset, a space of settings, how to search it, what to measure."""
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if not self.space:
+            raise ValueError("space: no sub-space, so the study has no trials; add one, such as - model: vae")
+        check_seeds("seeds", self.seeds)
+        for i, sub in enumerate(self.sub_spaces()):
+            self._check_sub_space(i, sub)
+        check_combination(self)
+        num_trials = self.count_configurations() * len(self.seeds)
+        if num_trials > MAX_TRIALS:
+            field = "space" if self.search.num_trials is None else "search.num_trials"
+            raise ValueError(f"{field}: {num_trials:.3g} trials in all; take fewer, {MAX_TRIALS} at most")
+        return self
+
+    def _check_sub_space(self, i: int, sub: dict[str, Domain]) -> None:
+        where = f"space[{i}]"
+        model = sub.get("model")
+        if not (isinstance(model, Finite) and len(model.values) == 1):
+            raise ValueError(f"{where}.model: give one model to each sub-space, vae or vsc")
+        if "latent_dim" not in sub:
+            raise ValueError(f"{where}.latent_dim: missing; give it here or under defaults, such as latent_dim: 16")
+        name = model.values[0]
+        given = self.space[i].model_dump(exclude_none=True)
+        for setting in VSC_ONLY:
+            if name != "vsc" and setting in given:
+                raise ValueError(f"{where}.{setting}: a {name} has none; remove it, or set model: vsc")
+        if name == "vsc" and "alpha" not in sub:
+            raise ValueError(f"{where}.alpha: missing; a vsc needs one, such as alpha: {{grid: [0.05, 0.2]}}")
+        for setting, domain in sub.items():
+            if self.search.sampler == "grid" and isinstance(domain, Interval):
+                raise ValueError(
+                    f"{where}.{setting}: a grid cannot enumerate {domain.kind}; list values with grid: [...], "
+                    "or set search.sampler to random or tpe"
+                )
+        epochs, scheduler, sampler = sub.get("epochs"), self.scheduler.name, self.search.sampler
+        if epochs is not None and epochs.is_searched:
+            if scheduler != "fifo":
+                raise ValueError(f"{where}.epochs: {scheduler} needs one number of epochs; it stops trials before that")
+            if sampler in ADAPTIVE_SAMPLERS:
+                raise ValueError(
+                    f"{where}.epochs: {sampler} compares trials of one length; give one number, and scheduler: "
+                    "{name: asha} to spend fewer, or list lengths in a grid study"
+                )

@@ -1,0 +1,323 @@
+"""One study's runs in an MLflow store: a parent run, and a child run for each trial.
+
+Nothing is queued: the trials' folders hold all there is to know, and `MlflowStore.sync` sends what MLflow lacks of it.
+So what could not be sent, because the server was down or the driver was killed, is sent by the next run of the study or
+by `spikeslab collect`, and nothing is sent twice.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError
+from harness.ledger.folder import CHECKPOINT, TrialFolder
+from harness.ledger.result import Result, Row
+from harness.ledger.trial import Trial
+from harness.metrics import EVALUATION_METRICS
+from harness.storage.local import locked
+from models.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
+RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+MAX_BATCH = 1000  # metrics that MLflow takes in one call
+
+
+def tracking_uri(results: Path) -> str:
+    """Where runs are logged: MLFLOW_TRACKING_URI, or the database in the results folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(results / 'mlflow.db').absolute()}"
+
+
+class MlflowStore:
+    """One study's runs in an MLflow store. Every method may raise what MLflow raises."""
+
+    def __init__(self, study: str, results: Path, *, create: bool = True) -> None:
+        """create: make the database and the experiment where they are missing.
+
+        Raises:
+            InputError: they are missing and are not to be made.
+        """
+        _quieten_mlflow()
+        from mlflow import MlflowClient
+
+        self.study = study
+        self.uri = tracking_uri(results)
+        is_local = self.uri.startswith("sqlite:") and not os.environ.get("MLFLOW_TRACKING_URI")
+        if is_local and not create and not (results / "mlflow.db").exists():
+            raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
+        if is_local:
+            _make_database(results / "mlflow.db")
+        self.client = MlflowClient(tracking_uri=self.uri)
+        experiment = self.client.get_experiment_by_name(study)
+        if experiment is None and not create:
+            raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
+        if experiment is None:
+            location = (results / "mlartifacts" / study).absolute().as_uri() if is_local else None
+            self.experiment_id = self.client.create_experiment(
+                study, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
+            )
+        else:
+            self.experiment_id = experiment.experiment_id
+            if experiment.lifecycle_stage == "deleted":
+                self.client.restore_experiment(self.experiment_id)
+        self._runs: dict[str, _TrialRun] = {}
+        self.parent_id: str | None = None
+
+    def open(self, tags: Mapping[str, str] | None = None) -> None:
+        """Find the parent run and its children; with tags, make the parent where it is missing and mark it running."""
+        found = self._search("tags.`spikeslab.kind` = 'study'")
+        self.parent_id = found[0].info.run_id if found else None
+        if tags is not None:
+            if self.parent_id is None:
+                names = {
+                    "mlflow.runName": self.study,
+                    "spikeslab.kind": "study",
+                    "spikeslab.study": self.study,
+                }
+                self.parent_id = self.client.create_run(self.experiment_id, tags=names).info.run_id
+            else:
+                self.client.update_run(self.parent_id, status="RUNNING")
+            self._log(self.parent_id, tags=tags)
+        for run in self._search("tags.`spikeslab.kind` = 'trial'"):
+            self._runs.setdefault(run.data.tags["spikeslab.trial_id"], _TrialRun(run))
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """MLflow's run of each trial."""
+        return {trial_id: run.run_id for trial_id, run in self._runs.items()}
+
+    def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
+        """Send what MLflow lacks of a trial; returns whether it lacked anything. Doing so again sends nothing."""
+        run = self._runs.get(trial.trial_id)
+        states = [path.name for path in folder.list_checkpoints()[:1]]  # a stopped trial's may come late
+        complete = f"{result.status}: {' '.join([*result.evaluated, *states])}"
+        has_ended = result.status != "running"
+        params: dict[str, str] = {}
+        if run is None:
+            run = self._create_run(trial, tags)
+        elif has_ended and run.complete == complete and run.status == RUN_STATUS[result.status]:
+            return False
+        elif not has_ended and run.status != "RUNNING":
+            self.client.update_run(run.run_id, status="RUNNING")
+            run.status = "RUNNING"
+        if not run.has_params:  # new, or its making was cut short
+            params = _as_params(trial)
+        new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
+        if not has_ended:
+            self._log_rows(run, new, params=params)
+            return bool(new)
+        final = dict(result.metrics) | {"train_seconds": result.train_seconds}
+        if result.peak_memory_mb is not None:
+            final["peak_memory_mb"] = result.peak_memory_mb
+        ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
+        ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
+        self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
+        for path in (*folder.list_checkpoints()[:1], folder.log, folder.exhibits):
+            if path.exists():
+                self.client.log_artifact(run.run_id, str(path))
+        # Last, as it says that nothing is missing.
+        self.client.set_tag(run.run_id, "spikeslab.complete", complete)
+        self.client.set_terminated(run.run_id, RUN_STATUS[result.status])
+        run.complete, run.status = complete, RUN_STATUS[result.status]
+        return True
+
+    def attach(self, paths: Iterable[Path], folder: str | None = None) -> None:
+        """Store files with the parent run."""
+        assert self.parent_id is not None
+        for path in paths:
+            self.client.log_artifact(self.parent_id, str(path), folder)
+
+    def close(self, status: str, interrupted: Iterable[str] = ()) -> None:
+        """End the parent run, and mark runs of trials that were interrupted."""
+        for trial_id in interrupted:
+            if (run := self._runs.get(trial_id)) is not None:
+                self.client.set_terminated(run.run_id, "KILLED")
+        assert self.parent_id is not None
+        self.client.set_terminated(self.parent_id, status)
+
+    def read_trials(self) -> list[tuple[Trial, Result]]:
+        """Every trial of the study that has ended, as MLflow has it."""
+        trials = []
+        for run in self._search("tags.`spikeslab.kind` = 'trial'"):
+            tags, params = run.data.tags, run.data.params
+            if "spikeslab.complete" not in tags:
+                continue
+            settings = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
+            trial = Trial(
+                TrialSettings(**settings),
+                params["dataset"],
+                params["dataset_hash"],
+                population=tags.get("spikeslab.population", ""),
+                phase=tags.get("spikeslab.phase", "search"),
+            )
+            if trial.trial_id != tags["spikeslab.trial_id"]:  # of another version of the training semantics
+                continue
+            metrics = run.data.metrics
+            result = Result(
+                status=tags["status"],
+                history=self._read_history(run),
+                metrics={name: metrics[name] for name in sorted(FINAL_METRICS & set(metrics))},
+                evaluated=tags["evaluated"].split(),
+                error=tags.get("error"),
+                peak_memory_mb=metrics.get("peak_memory_mb"),
+                device=tags.get("device"),
+                host=tags.get("host"),
+            )
+            trials.append((trial, result))
+        return trials
+
+    def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> None:
+        """Put a trial's stored checkpoint, and its exhibits, back where they were, if MLflow has them."""
+        from mlflow.artifacts import download_artifacts
+
+        run_id = self._runs[trial_id].run_id
+        for item in self.client.list_artifacts(run_id):
+            place = folder.exhibits.parent if item.path == folder.exhibits.name else folder.path
+            if place != folder.path or CHECKPOINT.fullmatch(item.path):
+                place.mkdir(parents=True, exist_ok=True)
+                download_artifacts(run_id=run_id, artifact_path=item.path, dst_path=str(place), tracking_uri=self.uri)
+
+    def download_parent_file(self, name: str, folder: Path) -> None:
+        """Put a file that is stored with the parent run into a folder, if it is there."""
+        from mlflow.artifacts import download_artifacts
+
+        if self.parent_id is not None and name in {item.path for item in self.client.list_artifacts(self.parent_id)}:
+            download_artifacts(run_id=self.parent_id, artifact_path=name, dst_path=str(folder), tracking_uri=self.uri)
+
+    def _read_history(self, run: "Run") -> list[Row]:
+        rows: dict[int, Row] = {}
+        for name in set(run.data.metrics) - FINAL_METRICS - {"epoch", "train_seconds", "peak_memory_mb"}:
+            for point in self.client.get_metric_history(run.info.run_id, name):
+                rows.setdefault(point.step, {"epoch": point.step})[name] = point.value
+        return [rows[epoch] for epoch in sorted(rows)]
+
+    def _search(self, filter_string: str) -> "list[Run]":
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], filter_string, max_results=1000, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return sorted(runs, key=lambda run: run.info.start_time)
+
+    def _create_run(self, trial: Trial, tags: Mapping[str, str]) -> "_TrialRun":
+        names = {
+            "mlflow.runName": trial.label,
+            "mlflow.parentRunId": self.parent_id,
+            "spikeslab.kind": "trial",
+            "spikeslab.study": self.study,
+            "spikeslab.trial_id": trial.trial_id,
+            "spikeslab.phase": trial.phase,
+            "spikeslab.population": trial.population,
+            "dataset.sha256": trial.dataset_hash,
+        }
+        run = _TrialRun(self.client.create_run(self.experiment_id, tags={**tags, **names}))
+        self._runs[trial.trial_id] = run
+        return run
+
+    def _log_rows(
+        self,
+        run: "_TrialRun",
+        rows: list[Row],
+        final: Iterable[tuple[str, float, int]] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Whole epochs at a time, each with a metric `epoch`: it tells the next process where this one got to.
+
+        As few calls as MLflow's limits allow: each costs it several milliseconds, which trials would lose.
+        """
+        batch = list(final)
+        for row in rows:
+            epoch = int(row["epoch"] or 0)
+            if len(batch) + len(row) > MAX_BATCH:
+                self._log(run.run_id, metrics=batch)
+                batch = []
+            batch += [(name, float(value), epoch) for name, value in row.items() if value is not None]
+        self._log(run.run_id, metrics=batch, params=params, tags=tags)
+        run.has_params = run.has_params or bool(params)
+        if rows:
+            run.last_epoch = int(rows[-1]["epoch"] or 0)
+
+    def _log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[tuple[str, float, int]] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, step) for name, value, step in metrics],
+            params=[Param(name, value) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+
+class _TrialRun:
+    """What MLflow has of one trial."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run_id: str = run.info.run_id
+        self.status: str = run.info.status
+        self.has_params = bool(run.data.params)
+        self.complete: str | None = run.data.tags.get("spikeslab.complete")
+        self.last_epoch = int(run.data.metrics.get("epoch", 0))
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's database, whole or not at all.
+
+    MLflow makes it table by table: two processes at it fail, and one that is killed leaves a half that none can open.
+    """
+    from mlflow import MlflowClient
+
+    with locked(path.parent / ".mlflow.lock"):
+        if path.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
+            draft, copy = Path(scratch) / "draft.db", Path(scratch) / "mlflow.db"
+            MlflowClient(tracking_uri=f"sqlite:///{draft.absolute()}").search_experiments()
+            with closing(sqlite3.connect(draft)) as connection:
+                connection.execute("VACUUM INTO ?", (str(copy),))
+            copy.replace(path)
+
+
+def _as_params(trial: Trial) -> dict[str, str]:
+    params = {k: v if isinstance(v, str) else json.dumps(v) for k, v in trial.settings.to_dict().items()}
+    return {**params, "dataset": trial.dataset, "dataset_hash": trial.dataset_hash}
+
+
+def _parse_param(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _quieten_mlflow() -> None:
+    """Before MLflow is imported: no telemetry, no chatter, and no minutes of retries against a server that is down."""
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)

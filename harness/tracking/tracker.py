@@ -1,0 +1,149 @@
+"""The thread of the driver that keeps MLflow up to date with the trials."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from harness.ledger.folder import TrialFolder
+from harness.ledger.provenance import describe_provenance
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.tracking.mlflow_store import MlflowStore
+
+LIVE_SECONDS = 5.0  # between two sendings of a trial that is still running
+GIVE_UP_SECONDS = 20.0  # of trying to send what is left, once the study is done
+SILENCE_SECONDS = GIVE_UP_SECONDS + 60  # in which not one trial could be sent
+MAX_BACKOFF = 30.0
+
+
+class Tracker:
+    """A thread that keeps an MLflow store up to date with the trials, and never holds them up.
+
+    It keeps the newest state of each trial only, so that it cannot fall behind without bound.
+    """
+
+    def __init__(self, study: str, results: Path, tags: Mapping[str, str]) -> None:
+        self._study, self._results, self._tags = study, results, tags
+        self._folder = results / study
+        self._pending: OrderedDict[str, tuple[Trial, Result]] = OrderedDict()
+        self._sent_at: dict[str, float] = {}
+        self._busy = False
+        self._wake = threading.Condition()
+        self._closing = threading.Event()
+        self._closing_at: float | None = None
+        self.run_ids: Mapping[str, str] = {}
+        self.problem: str | None = None
+        self._store: MlflowStore | None = None
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def _start(self) -> None:
+        """Not before there is something to send: importing MLflow takes seconds, which a start-up should not."""
+        if not self._thread.ident:
+            self._thread.start()
+
+    def update(self, trial: Trial, result: Result) -> None:
+        """A trial has news; returns at once."""
+        self._start()
+        with self._wake:
+            self._pending[trial.trial_id] = (trial, result)
+            # A trial of a few seconds is sent once, when it has ended.
+            self._sent_at.setdefault(trial.trial_id, time.monotonic())
+            self._wake.notify()
+
+    def close(
+        self, status: str, *, artifacts: Mapping[str | None, Iterable[Path]], interrupted: Iterable[str] = ()
+    ) -> int:
+        """Send what is left and end the parent run; returns how many trials could not be sent."""
+        self._start()
+        with self._wake:
+            self._closing_at = time.monotonic()
+            self._closing.set()
+            self._wake.notify()
+        left = None
+        while self._thread.is_alive() and self._num_unsent != left:  # it may be slow, as long as it gets on
+            left = self._num_unsent
+            self._thread.join(SILENCE_SECONDS)
+        if self._thread.is_alive():
+            self.problem = self.problem or "it does not answer"
+        if self._store is not None and not self._pending and not self._thread.is_alive():
+            try:
+                for folder, paths in artifacts.items():
+                    self._store.attach(paths, folder)
+                self._store.close(status, interrupted)
+            except Exception as error:
+                self.problem = _first_line(error)
+        return self._num_unsent
+
+    @property
+    def _num_unsent(self) -> int:
+        return len(self._pending) + self._busy
+
+    def flush(self) -> None:
+        """Wait until all news so far is sent, or until that fails."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while (
+            (self._pending or self._busy)
+            and self.problem is None
+            and self._thread.is_alive()
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.02)
+
+    def _work(self) -> None:
+        backoff = 1.0
+        try:
+            self._open()
+        except Exception as error:  # tried again with the first trial; where there is none, it is told all the same
+            self.problem = _first_line(error)
+        while True:
+            item = self._take()
+            if item is None:
+                return
+            trial, result = item
+            try:
+                store = self._open()
+                store.sync(trial, result, TrialFolder(self._folder, trial), self._tags)
+                self.run_ids = store.run_ids
+            except Exception as error:
+                self.problem = _first_line(error)
+                with self._wake:  # newer news of the trial, if any, stand
+                    self._pending.setdefault(trial.trial_id, (trial, result))
+                    if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
+                        return
+                if self._closing.is_set():  # little time is left: no more patience than this
+                    time.sleep(1.0)
+                else:
+                    self._closing.wait(backoff)
+                    backoff = min(2 * backoff, MAX_BACKOFF)
+            else:
+                self.problem, backoff = None, 1.0
+
+    def _open(self) -> MlflowStore:
+        if self._store is None:
+            store = MlflowStore(self._study, self._results)
+            self._tags = {**describe_provenance(), **self._tags}
+            store.open(self._tags)
+            self._store = store
+        return self._store
+
+    def _take(self) -> tuple[Trial, Result] | None:
+        """The next news worth sending; None when closing and all is sent."""
+        with self._wake:
+            self._busy = False
+            while True:
+                now = time.monotonic()
+                for trial_id, (_, result) in self._pending.items():
+                    is_due = now - self._sent_at[trial_id] >= LIVE_SECONDS
+                    if result.status != "running" or is_due or self._closing_at:
+                        self._sent_at[trial_id] = now
+                        self._busy = True
+                        return self._pending.pop(trial_id)
+                if self._closing_at is not None:
+                    return None
+                self._wake.wait(1.0)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,1 @@
+"""One run of Ray Tune over what is open of a study."""

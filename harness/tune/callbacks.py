@@ -1,0 +1,95 @@
+"""What Ray Tune calls: where its trials come from, who hears of their epochs, which of them it stops."""
+
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from harness.ledger.trial import Trial
+from harness.tune.study_run import StudyRun
+
+
+class TrialSearch(Searcher):  # type: ignore[misc]
+    """Hands Tune the trials of a study's source, one by one. The source itself is told by the watcher."""
+
+    def __init__(self, run: StudyRun, first: Trial) -> None:
+        super().__init__()
+        self._run = run
+        self._first: Trial | None = first
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which names nothing of ours)
+        """The next trial as Tune's config, None while there is none, or Searcher.FINISHED."""
+        if self._run.is_stopping:
+            return Searcher.FINISHED
+        trial, self._first = self._first or self._run.source.next(), None
+        if trial is None:
+            return None if self._run.source.is_waiting else Searcher.FINISHED
+        return {
+            "trial_id": trial.trial_id,
+            "gpu": self._run.study.resources.gpu != 0,
+            "trial": trial,
+        }
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing: see the watcher."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a source keeps its own state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class StopOnRequest(tune.Stopper):  # type: ignore[misc]
+    """Ends the experiment when the user asks for it, or when the disk is full."""
+
+    def __init__(self, run: StudyRun) -> None:
+        self._run = run
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Stop no trial by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to end now."""
+        return self._run.is_stopping
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Watcher(tune.Callback):  # type: ignore[misc]
+    """Passes what happens to Tune's trials on to the study's run."""
+
+    def __init__(self, run: StudyRun) -> None:
+        self._run = run
+
+    def on_trial_start(self, **info: Any) -> None:
+        """A process starts on a trial."""
+        self._run.begin(info["trial"].config["trial"])
+
+    def on_trial_result(self, **info: Any) -> None:
+        """Epochs have been trained."""
+        for row in info["result"]["rows"]:
+            self._run.add_row(info["trial"].config["trial"], row)
+
+    def on_trial_complete(self, **info: Any) -> None:
+        """A trial has ended, or the scheduler has ended it."""
+        self._run.end(info["trial"].config["trial"])
+
+    def on_trial_error(self, **info: Any) -> None:
+        """A trial's process has died once too often."""
+        trial = info["trial"]
+        self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def _last_line(trial: Any) -> str:
+    error = trial.get_error()
+    lines = str(error).strip().splitlines() if error else []
+    return lines[-1][:300] if lines else "no reason given"

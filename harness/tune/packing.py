@@ -1,0 +1,75 @@
+"""How many trials share a GPU: `resources: {gpu: auto}` measures once, on the card itself."""
+
+from harness.datasets import Dataset
+from harness.errors import InputError
+from harness.study import Study
+from harness.study.sections import Resources
+from models.settings import TrialSettings
+
+MAX_PACKED = 128
+"""More trials than this gain nothing: a step then takes as long as its bytes take to move."""
+
+USABLE = 0.8
+"""So much of the free memory is filled: libraries take theirs, and sizes change as trials come and go."""
+
+SIZES = (4, 12)  # of the stacks that are measured
+
+
+def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resources:
+    """The study's resources, with a number where it says `gpu: auto`. Called once Ray runs.
+
+    Raises:
+        InputError: there is no GPU to measure, or it has no room for a single trial.
+    """
+    if study.resources.gpu != "auto":
+        return study.resources
+    import ray
+
+    if ray.cluster_resources().get("GPU", 0) < 1:
+        raise InputError(
+            "resources.gpu: auto packs trials on a graphics card, but this machine or cluster has none; "
+            "train on the CPU with --set resources.gpu=0"
+        )
+    measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
+    free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images[0].size))
+    fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
+    packed = choose_packing(free, fixed, per_trial, num_trials)
+    return study.resources.model_copy(update={"gpu": int(1e4 / packed) / 1e4})  # Ray counts in ten-thousandths
+
+
+def measure_memory(settings: TrialSettings, num_pixels: int) -> tuple[int, int, int]:
+    """Bytes of the card: free now, taken once by whatever runs there, taken by each trial more. To be run on it."""
+    import torch
+
+    from models.fused import Family, Stack
+    from models.training import init_state
+
+    free, _ = torch.cuda.mem_get_info()
+    images = torch.zeros(50 * settings.batch_size, num_pixels, dtype=torch.uint8, device="cuda")  # two graphs' worth
+    state = init_state(settings, num_pixels)
+    peaks = []
+    for size in SIZES:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        stack = Stack(Family.of(settings, num_pixels), settings.latent_dim, capacity=size, device="cuda")
+        stack.add(settings, state.tensors(), epoch=0, step=0)
+        stack.fit_epoch(images)
+        peaks.append(torch.cuda.max_memory_reserved())
+        del stack
+    per_trial = (peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])
+    return free, max(peaks[0] - SIZES[0] * per_trial, 0), per_trial
+
+
+def choose_packing(free: int, fixed: int, per_trial: int, num_trials: int) -> int:
+    """How many trials train at once on a card, given bytes.
+
+    Raises:
+        InputError: not even one.
+    """
+    room = int((USABLE * free - fixed) // max(per_trial, 1))
+    if room < 1:
+        raise InputError(
+            f"resources.gpu: a trial takes {(fixed + per_trial) / 1e9:.1f} GB, but the graphics card has "
+            f"{free / 1e9:.1f} GB free; take fewer latents, narrower layers or smaller batches"
+        )
+    return min(room, num_trials, MAX_PACKED)

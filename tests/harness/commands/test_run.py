@@ -1,0 +1,342 @@
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+
+from harness.commands.collect import collect_study
+from harness.commands.run import Outcome
+from harness.datasets import load_dataset
+from harness.ledger.folder import TrialFolder, read_checkpoint
+from harness.metrics import Measures
+from harness.search.listed import plan_trials
+from harness.study import Study
+from harness.tracking.mlflow_store import MlflowStore
+from harness.worker.trial_run import run_trial
+
+Run = Callable[..., tuple[Outcome, str]]
+
+
+def make_study(**changes: Any) -> Study:
+    content: dict[str, Any] = {
+        "name": "small",
+        "dataset": "digits",
+        "defaults": {"hidden": [16], "batch_size": 128, "epochs": 3},
+        "space": [
+            {"model": "vae", "latent_dim": {"grid": [2, 4]}},
+            {"model": "vsc", "latent_dim": 4, "alpha": 0.2},
+        ],
+        "iw_samples": 5,
+    }
+    return Study.model_validate(content | changes)
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
+
+
+def runs_of(results: Path, name: str = "small") -> list[Any]:
+    store = MlflowStore(name, results, create=False)
+    return store._search("tags.`spikeslab.kind` = 'trial'")
+
+
+def test_a_study_fills_tables_and_mlflow(run: Run, tmp_path: Path) -> None:
+    outcome, output = run(make_study())
+    assert (outcome.num_done, outcome.num_failed, outcome.num_trained) == (3, 0, 3)
+    assert "3/3 trials done" in output
+
+    trials, history = read(tmp_path / "results" / "small")
+    assert list(trials.status) == ["finished"] * 3
+    assert trials["test/elbo"].between(-60, 0).all()
+    assert (trials["test/iw_bound"] >= trials["test/elbo"]).all()
+    assert history.groupby("trial_id").epoch.apply(list).tolist() == [[1, 2, 3]] * 3
+
+    runs = {r.data.tags["spikeslab.trial_id"]: r for r in runs_of(tmp_path / "results")}
+    assert set(runs) == set(trials.trial_id)
+    for row in trials.itertuples():
+        child = runs[row.trial_id]
+        assert child.info.run_id == row.mlflow_run_id
+        assert child.info.status == "FINISHED"
+        assert child.data.params["latent_dim"] == str(row.latent_dim)
+        assert child.data.params["learning_rate"] == "0.001"
+        assert child.data.tags["dataset.sha256"] == load_dataset("digits").content_hash
+        assert {"version.torch", "host", "device", "git.commit"} <= set(child.data.tags)
+        assert child.data.metrics["epoch"] == 3
+
+
+def test_the_parent_run_holds_study_tables_and_figures(run: Run, tmp_path: Path) -> None:
+    run(make_study())
+    store = MlflowStore("small", tmp_path / "results", create=False)
+    store.open()
+    assert store.parent_id is not None
+    names = {item.path for item in store.client.list_artifacts(store.parent_id)}
+    assert {"study.yaml", "resolved.json", "tables"} <= names
+    assert store.client.get_run(store.parent_id).info.status == "FINISHED"
+    children = runs_of(tmp_path / "results")
+    assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
+    assert {"epoch-3.safetensors", "log.txt"} <= {i.path for i in store.client.list_artifacts(children[0].info.run_id)}
+
+
+def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, tmp_path: Path) -> None:
+    run(make_study())
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "results/small/trials").glob("*/epoch-*.safetensors")}
+    outcome, _ = run(make_study())
+    assert outcome.num_trained == 0
+    larger = make_study(
+        space=[
+            {"model": "vae", "latent_dim": {"grid": [2, 4]}},
+            {"model": "vsc", "latent_dim": 4, "alpha": {"grid": [0.2, 0.5]}},
+        ]
+    )
+    outcome, _ = run(larger)
+    assert (outcome.num_trained, outcome.num_done) == (1, 4)
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+    assert len(read(tmp_path / "results" / "small")[0]) == len(runs_of(tmp_path / "results")) == 4
+
+
+def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(run: Run, tmp_path: Path) -> None:
+    study = make_study()
+    run(study)
+    dataset = load_dataset("digits")
+    measures = study.measures
+    for trial in plan_trials(study, dataset):
+        rows = list(run_trial(trial, measures, dataset, tmp_path / "alone"))
+        under_ray = TrialFolder(tmp_path / "results" / "small", trial)
+        alone = TrialFolder(tmp_path / "alone", trial)
+        result = under_ray.read_result()
+        assert result is not None
+        assert result.metrics == {k: rows[-1][k] for k in result.metrics}
+        assert [without_seconds(r) for r in result.history] == [
+            without_seconds({k: r[k] for k in result.history[0]}) for r in rows
+        ]
+        tensors, expected = (read_checkpoint(f.list_checkpoints()[0])[0] for f in (under_ray, alone))
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[name], expected[name]) for name in tensors)
+
+
+def without_seconds(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if k != "seconds"}
+
+
+def test_a_killed_trial_process_goes_on_from_its_checkpoint(run: Run, tmp_path: Path) -> None:
+    study = make_study(
+        defaults={"hidden": [16], "batch_size": 32, "epochs": 60},
+        space=[{"model": "vae", "latent_dim": 3}],
+        checkpoint_every=1,
+    )
+    trial = plan_trials(study, load_dataset("digits"))[0]
+    folder = TrialFolder(tmp_path / "results" / "small", trial)
+    killed: list[int] = []
+
+    def kill_once() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not killed:
+            if 3 <= folder.count_stored_epochs() < 50:
+                for process in psutil.Process().children(recursive=True):
+                    if "Trainable" in process.name() or "Trainable" in " ".join(process.cmdline()):
+                        os.kill(process.pid, signal.SIGKILL)
+                        killed.append(process.pid)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_once)
+    killer.start()
+    outcome, _ = run(study)
+    killer.join()
+    assert killed
+    assert (outcome.num_done, outcome.num_failed) == (1, 0)
+    assert "resumed from its checkpoint" in folder.log.read_text()
+
+    alone = list(run_trial(trial, Measures(("elbo", "iw_bound", "sparsity"), 5, 10), load_dataset("digits"), tmp_path))
+    result = folder.read_result()
+    assert result is not None
+    assert [r["test/loss"] for r in result.history] == [r["test/loss"] for r in alone]
+    (child,) = runs_of(tmp_path / "results")
+    store = MlflowStore("small", tmp_path / "results")
+    points = store.client.get_metric_history(child.info.run_id, "train/loss")
+    assert [p.step for p in points] == list(range(1, 61))
+
+
+def test_a_diverging_trial_ends_as_diverged_and_the_study_goes_on(run: Run, tmp_path: Path) -> None:
+    study = make_study(
+        space=[
+            {"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-3, 1e18]}},
+        ]
+    )
+    outcome, output = run(study)
+    assert (outcome.num_done, outcome.num_failed) == (1, 1)
+    assert "1 failed" in output
+    trials, _ = read(tmp_path / "results" / "small")
+    (diverged,) = trials[trials.status == "diverged"].itertuples()
+    assert "epoch 1" in diverged.error
+    assert "step" in diverged.error
+    assert {r.info.status for r in runs_of(tmp_path / "results")} == {"FINISHED", "FAILED"}
+    assert run(study)[0].num_trained == 0  # it would diverge again
+
+
+def test_asha_stops_trials_early_and_keeps_what_they_reached(run: Run, tmp_path: Path) -> None:
+    study = make_study(
+        name="halving",
+        defaults={"hidden": [16], "batch_size": 128, "epochs": 9},
+        space=[{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-2, 3e-3, 1e-3, 1e-4, 3e-5, 1e-5]}}],
+        scheduler={"name": "asha", "grace_epochs": 1, "reduction_factor": 3},
+    )
+    outcome, _ = run(study)
+    trials, history = read(tmp_path / "results" / "halving")
+    assert outcome.num_done == 6
+    stopped = trials[trials.status == "stopped"]
+    assert 1 <= len(stopped) <= 5
+    assert (stopped.epochs_trained < 9).all()
+    assert (trials[trials.status == "finished"].epochs_trained == 9).all()
+    assert history["val/elbo"].notna().all()
+    assert history.groupby("trial_id").size().to_dict() == dict(
+        zip(trials.trial_id, trials.epochs_trained, strict=True)
+    )
+    assert {r.info.status for r in runs_of(tmp_path / "results", "halving")} == {"FINISHED"}
+    assert run(study)[0].num_trained == 0
+    # Without the scheduler the stopped ones go on; those that finished do not.
+    changes = {
+        "scheduler": {"name": "fifo"},
+        "defaults": {"hidden": [16], "batch_size": 128, "epochs": 9, "num_validation": 250},
+    }
+    again, _ = run(Study.model_validate(study.model_dump(exclude_none=True) | changes))
+    assert again.num_trained == len(stopped)
+
+
+def test_tpe_runs_the_number_of_trials_asked_for_and_goes_on_when_it_grows(run: Run, tmp_path: Path) -> None:
+    import optuna
+
+    def study(num_trials: int) -> Study:
+        return make_study(
+            name="tpe",
+            space=[
+                {"model": "vae", "latent_dim": {"int": [2, 16]}},
+                {"model": "vsc", "latent_dim": {"int": [2, 16]}, "alpha": {"loguniform": [0.01, 0.5]}},
+            ],
+            search={"sampler": "tpe", "num_trials": num_trials},
+        )
+
+    assert run(study(4))[0].num_trained == 4
+    assert run(study(6))[0].num_trained == 2
+    trials, _ = read(tmp_path / "results" / "tpe")
+    assert len(trials) == 6
+    assert trials.trial_id.is_unique
+    storage = f"sqlite:///{tmp_path / 'results/tpe/optuna.db'}"
+    (summary,) = optuna.get_all_study_summaries(storage)
+    told = [t for t in optuna.load_study(study_name=summary.study_name, storage=storage).trials if t.value is not None]
+    history = read(tmp_path / "results" / "tpe")[1]
+    final = history[history.epoch == 3].set_index("trial_id")["val/elbo"]
+    assert {t.user_attrs["trial_id"]: t.value for t in told} == final.to_dict()
+
+
+def test_a_study_finishes_without_mlflow_and_sends_everything_later(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr("harness.tracking.tracker.GIVE_UP_SECONDS", 1.0)
+    outcome, output = run(make_study())
+    assert outcome.num_done == 3
+    assert "Nothing is lost" in output
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    outcome, output = run(make_study())
+    assert outcome.num_trained == 0
+    assert "Nothing is lost" not in output
+    runs = runs_of(tmp_path / "results")
+    assert len(runs) == 3
+    assert all(r.data.metrics["epoch"] == 3 and r.info.status == "FINISHED" for r in runs)
+
+
+def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, tmp_path: Path) -> None:
+    import shutil
+
+    study = make_study()
+    run(study)
+    results = tmp_path / "results"
+    before = read(results / "small")
+    checkpoints = {p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/epoch-*.safetensors")}
+    shutil.rmtree(results / "small")
+    collected = collect_study(study, results)
+    assert (collected.num_trials, collected.num_sent, collected.num_restored) == (3, 0, 3)
+    for table, expected in zip(read(results / "small"), before, strict=True):
+        pd.testing.assert_frame_equal(table, expected)
+    assert {p: (results / p).read_bytes() for p in checkpoints} == checkpoints
+    assert run(study)[0].num_trained == 0
+
+
+def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(run: Run, tmp_path: Path) -> None:
+    from harness.storage.local import locked
+
+    run(make_study())
+    before = (tmp_path / "results/small/trials.parquet").read_bytes()
+    other = make_study(defaults={"hidden": [16], "batch_size": 128, "epochs": 5})
+    with pytest.raises(ValueError, match="as its file stands; run it first"):
+        collect_study(other, tmp_path / "results")
+    with (
+        locked(tmp_path / "results/small/.lock", refusal="held"),
+        pytest.raises(ValueError, match="is being run by another process"),
+    ):
+        collect_study(make_study(), tmp_path / "results")
+    assert (tmp_path / "results/small/trials.parquet").read_bytes() == before
+
+
+def test_params_that_mlflow_did_not_get_are_sent_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, failures = MlflowStore._log, []
+
+    def fail_once(self: MlflowStore, run_id: str, **content: Any) -> None:
+        if content.get("params") and not failures:
+            failures.append(run_id)
+            raise ConnectionError("a blip")
+        send(self, run_id, **content)
+
+    monkeypatch.setattr(MlflowStore, "_log", fail_once)
+    run(make_study())
+    assert failures
+    runs = runs_of(tmp_path / "results")
+    assert len(runs) == 3
+    assert all("latent_dim" in r.data.params for r in runs)
+
+
+def test_trials_share_one_read_only_copy_of_the_images(ray_cluster: str) -> None:
+    import ray
+
+    dataset = load_dataset("digits")
+    reference = ray.put(dataset)
+
+    @ray.remote
+    def look(d: Any) -> tuple[bool, bool]:
+        return d.train_images.flags.owndata, d.train_images.flags.writeable
+
+    assert ray.get(look.remote(reference)) == (False, False)
+    assert np.array_equal(ray.get(reference).train_images, dataset.train_images)
+
+
+def test_a_study_that_asks_for_more_than_there_is_says_so(run: Run) -> None:
+    with pytest.raises(ValueError, match="resources: a trial asks for 64 CPU"):
+        run(make_study(resources={"cpu": 64}))
+
+
+def test_a_full_disk_is_refused_before_anything_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 0))
+    with pytest.raises(ValueError, match="MB free, but this study needs"):
+        run(make_study())
+
+
+def test_a_study_that_runs_already_is_refused(run: Run, tmp_path: Path) -> None:
+    from harness.storage.local import locked
+
+    with (
+        locked(tmp_path / "results/small/.lock", refusal="held"),
+        pytest.raises(ValueError, match="is being run by another process"),
+    ):
+        run(make_study())

@@ -1,0 +1,96 @@
+"""What produced a result, as tags."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from harness.ledger import provenance
+from harness.ledger.provenance import PACKAGES, PROVENANCE_FILE, describe_provenance, read_provenance
+from harness.study import Study
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git checkout with one commit, in which the code is made to lie."""
+    code = tmp_path / "harness" / "provenance.py"
+    code.parent.mkdir()
+    code.write_text("")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
+    monkeypatch.setattr(provenance, "__file__", str(code))
+    return tmp_path
+
+
+def test_the_versions_of_what_computes_are_told() -> None:
+    tags = describe_provenance()
+    assert {name: tags[f"version.{name}"] for name in PACKAGES} == {name: version(name) for name in PACKAGES}
+    assert {"torch", "ray", "optuna", "mlflow"} <= set(PACKAGES)
+    assert tags["python"] == platform.python_version()
+    assert tags["host"] == platform.node()
+    assert all(isinstance(value, str) and value for value in tags.values())
+
+
+def test_a_package_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
+    assert describe_provenance()["version.no-such-package"] == "not installed"
+
+
+def test_the_commit_is_that_of_the_code_wherever_one_stands(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    tags = describe_provenance()
+    assert tags["git.commit"] == tags["mlflow.source.git.commit"] == git(checkout, "rev-parse", "HEAD")
+    assert tags["git.dirty"] == "false"
+
+
+@pytest.mark.parametrize("name", ["harness/provenance.py", "harness/new.py"])
+def test_changed_and_new_files_make_it_dirty(checkout: Path, name: str) -> None:
+    (checkout / name).write_text("changed")
+    assert describe_provenance()["git.dirty"] == "true"
+
+
+def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    tags = describe_provenance()
+    assert tags["git.commit"] == "not a git checkout"
+    assert tags.keys().isdisjoint({"git.dirty", "mlflow.source.git.commit"})
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
+def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert describe_provenance()["git.commit"] == "not a git checkout"
+
+
+def test_what_trained_the_states_of_another_study_is_told_of_the_study_that_takes_them_over(
+    run: Callable[..., object], tmp_path: Path
+) -> None:
+    space = [{"model": "vae", "latent_dim": 2}]
+    defaults = {"hidden": [8], "batch_size": 128, "epochs": 1}
+    content = {"dataset": "digits", "defaults": defaults, "space": space, "evaluate": ["elbo"]}
+    run(Study.model_validate({"name": "lender", **content}))
+    lender, taker = (tmp_path / "results" / name for name in ("lender", "taker"))
+    [entry] = read_provenance(lender)
+    (lender / PROVENANCE_FILE).write_text(json.dumps([entry | {"git.commit": "another"}]))
+    run(Study.model_validate({"name": "taker", **content}))
+    assert [entry["git.commit"] for entry in read_provenance(taker)] == ["another", entry["git.commit"]]
+    assert [entry["git.commit"] for entry in read_provenance(lender)] == ["another"]

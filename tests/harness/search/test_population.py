@@ -1,0 +1,247 @@
+"""Population-based training: who learns from whom, and that a killed population goes on as if it had not been."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.datasets import Dataset, load_dataset
+from harness.errors import InputError
+from harness.ledger.folder import TrialFolder, read_checkpoint
+from harness.ledger.result import Result, Row
+from harness.ledger.trial import Trial
+from harness.search.make_source import make_source
+from harness.search.population import FACTORS, PopulationSource
+from harness.worker.trial_run import run_trial
+from tests.harness.small_studies import load
+
+STUDY = """\
+name: demo
+dataset: digits
+defaults: {epochs: 7, hidden: [8], batch_size: 256}
+space:
+  - model: vsc
+    latent_dim: 3
+    alpha: 0.3
+    learning_rate: {loguniform: [1.0e-4, 3.0e-2]}
+    beta: {uniform: [0.5, 1.5]}
+search: {sampler: random, num_trials: 8}
+scheduler: {name: pbt, interval: 2, perturb: [learning_rate, beta, sharpness]}
+evaluate: [elbo]
+"""
+TIMES = ("seconds",)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset("digits")
+
+
+class Living:
+    """A population in a folder, trained leg by leg as a run does."""
+
+    def __init__(self, folder: Path, dataset: Dataset, text: str = STUDY) -> None:
+        folder.mkdir(exist_ok=True)
+        self.study, self.dataset, self.folder = load(folder, text), dataset, folder / "results"
+        self.legs: list[Trial] = []
+
+    def source(self, *, read_only: bool = False) -> PopulationSource:
+        source = make_source(self.study, self.dataset, self.folder, read_only=read_only)
+        assert isinstance(source, PopulationSource)
+        return source
+
+    def train(self, trial: Trial, num_epochs: int | None = None) -> list[Row]:
+        """One leg, or, as if it were killed, only some rows of it."""
+        rows: list[Row] = []
+        for row in run_trial(trial, self.study.measures, self.dataset, self.folder):
+            rows.append(row)
+            if len(rows) == num_epochs:
+                break
+        return rows
+
+    def live(self, source: PopulationSource, num_legs: int = 1000) -> None:
+        """Train until no leg is left, or so many."""
+        for _ in range(num_legs):
+            trial = source.next()
+            if trial is None:
+                return
+            self.legs.append(trial)
+            self.train(trial)
+            source.tell(trial, TrialFolder(self.folder, trial).read_result() or Result(status="running"))
+
+    def histories(self) -> list[list[Row]]:
+        results = [TrialFolder(self.folder, trial).read_result() for trial in self.source(read_only=True).trials]
+        return [untimed(r.history) for r in results if r is not None]
+
+    def states(self) -> list[dict[str, torch.Tensor]]:
+        folders = [TrialFolder(self.folder, trial) for trial in self.source(read_only=True).trials]
+        return [read_checkpoint(folder.list_checkpoints()[0])[0] for folder in folders]
+
+
+def untimed(rows: Sequence[Row]) -> list[Row]:
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Living:
+    living = Living(tmp_path_factory.mktemp("whole") / "study", dataset)
+    living.live(living.source())
+    return living
+
+
+def same(a: Living, b: Living) -> bool:
+    pairs = zip(a.states(), b.states(), strict=True)
+    alike = all(torch.equal(x[name], y[name]) for x, y in pairs for name in x)
+    return alike and a.histories() == b.histories()
+
+
+def test_everyone_trains_for_all_epochs_generation_by_generation(whole: Living) -> None:
+    assert [len(history) for history in whole.histories()] == [7] * 8
+    assert [trial.until for trial in whole.legs] == [2] * 8 + [4] * 8 + [6] * 8 + [7] * 8
+
+
+def test_the_worst_quarter_takes_over_from_the_best_and_changes_what_it_took(whole: Living) -> None:
+    trials = whole.source(read_only=True).trials
+    for boundary in (2, 4, 6):
+        histories = dict(zip((t.trial_id for t in trials), whole.histories(), strict=True))
+        values = {name: float(rows[boundary - 1]["val/elbo"] or 0) for name, rows in histories.items()}
+        ranked = sorted(values, key=lambda name: -values[name])
+        own = {name: {k: v for k, v in rows[boundary - 1].items() if "pbt/" in k} for name, rows in histories.items()}
+        new = {name: {k: v for k, v in rows[boundary].items() if "pbt/" in k} for name, rows in histories.items()}
+        assert own[ranked[0]].keys() == {"pbt/learning_rate", "pbt/beta", "pbt/sharpness"}
+        assert all(new[name] == own[name] for name in ranked[:6])
+        for loser in ranked[6:]:
+            factors = [
+                {name: new[loser][name] / own[donor][name] for name in new[loser]}  # type: ignore[operator]
+                for donor in ranked[:2]
+            ]
+            fits = [all(any(f == pytest.approx(factor) for factor in FACTORS) for f in x.values()) for x in factors]
+            assert any(fits)
+
+
+def test_what_a_population_makes_of_a_trial_stands_in_its_history_and_not_in_its_settings(whole: Living) -> None:
+    planned = whole.source(read_only=True).trials
+    changed = 0
+    for trial, history in zip(planned, whole.histories(), strict=True):
+        assert history[0]["pbt/learning_rate"] == trial.settings.learning_rate
+        assert history[0]["sharpness"] == pytest.approx(50.0)
+        changed += history[-1]["pbt/learning_rate"] != trial.settings.learning_rate
+    assert changed >= 2
+
+
+def test_a_take_over_carries_the_donors_state_and_leaves_the_losers_history(dataset: Dataset, tmp_path: Path) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, 7)
+    last = source.next()
+    assert last is not None
+    living.train(last)
+    before = {t.trial_id: TrialFolder(living.folder, t).read_history() for t in source.trials}
+    states = {t.trial_id: state for t, state in zip(source.trials, living.states(), strict=True)}
+    source.tell(last, Result(status="running"))
+    after = {t.trial_id: state for t, state in zip(source.trials, living.states(), strict=True)}
+    name = next(iter(states[last.trial_id]))
+    changed = [t for t in states if not torch.equal(states[t][name], after[t][name])]
+    assert len(changed) == 2
+    for loser in changed:
+        assert any(torch.equal(after[loser][name], states[donor][name]) for donor in states if donor not in changed)
+    assert {t.trial_id: TrialFolder(living.folder, t).read_history() for t in source.trials} == before
+
+
+@pytest.mark.parametrize("num_legs", [1, 8, 11, 16, 27])
+@pytest.mark.parametrize("num_rows", [0, 1])
+def test_a_population_that_was_killed_ends_as_if_it_had_not_been(
+    whole: Living, dataset: Dataset, tmp_path: Path, num_legs: int, num_rows: int
+) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, num_legs)
+    for _ in range(2):  # two that were at work
+        trial = source.next()
+        if trial is not None and num_rows:
+            living.train(trial, num_rows)
+    living.live(living.source())
+    assert same(living, whole)
+
+
+def test_the_order_in_which_members_end_changes_nothing(whole: Living, dataset: Dataset, tmp_path: Path) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    while batch := list(iter(source.next, None)):
+        for trial in reversed(batch):
+            living.train(trial)
+            source.tell(trial, Result(status="running"))
+    assert same(living, whole)
+
+
+def test_a_member_of_a_population_is_no_trial_of_its_own(dataset: Dataset, tmp_path: Path) -> None:
+    alone = load(tmp_path, STUDY.replace("scheduler: {name: pbt, interval: 2, ", "scheduler: {name: asha}\n#"))
+    plain = {t.training_id for t in make_source(alone, dataset, tmp_path / "results").trials}
+    members = {t.training_id for t in Living(tmp_path / "a", dataset).source().trials}
+    other = {t.training_id for t in Living(tmp_path / "b", dataset, STUDY.replace("al: 2", "al: 3")).source().trials}
+    assert len(plain | members | other) == 24
+
+
+def test_one_that_diverged_or_failed_is_gone_on_without(dataset: Dataset, tmp_path: Path) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    first, second, *_ = source.trials
+    for trial in iter(source.next, None):
+        rows = living.train(trial)
+        status: Any = {first.trial_id: "diverged", second.trial_id: "failed"}.get(trial.trial_id)
+        if status:
+            history = [{k: v for k, v in row.items() if k != "status"} for row in rows]
+            TrialFolder(living.folder, trial).write_result(Result(status=status, history=history))
+        source.tell(trial, Result(status="running"))
+    for again in (source, living.source()):
+        living.live(again)
+    results = [TrialFolder(living.folder, trial).read_result() for trial in source.trials]
+    assert [r.status for r in results if r] == ["diverged", "failed"] + ["finished"] * 6
+    assert living.source().next() is None
+
+
+def test_each_architecture_is_a_population_of_its_own(dataset: Dataset, tmp_path: Path) -> None:
+    text = STUDY.replace("latent_dim: 3", "latent_dim: {grid: [2, 3]}").replace("random, num_trials: 8", "grid")
+    text = text.replace("{loguniform: [1.0e-4, 3.0e-2]}", "{grid: [0.001, 0.002, 0.004, 0.008]}")
+    text = text.replace("{uniform: [0.5, 1.5]}", "1.0")
+    living = Living(tmp_path / "a", dataset, text)
+    assert len({trial.population for trial in living.source().trials}) == 2
+    living.live(living.source())
+    assert [len(history) for history in living.histories()] == [7] * 8
+
+
+@pytest.mark.parametrize("num_legs", [11, 16, 27])
+def test_a_population_that_lost_a_members_state_begins_anew(
+    whole: Living, dataset: Dataset, tmp_path: Path, num_legs: int
+) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, num_legs)
+    waiting = list(iter(source.next, None))
+    shutil.rmtree(TrialFolder(living.folder, (waiting or list(source.trials))[-1]).path)
+    living.live(living.source())
+    assert same(living, whole)
+
+
+def test_a_member_that_failed_is_tried_again_unless_the_others_have_gone_on(
+    whole: Living, dataset: Dataset, tmp_path: Path
+) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, 3)
+    failed = source.next()
+    assert failed is not None
+    TrialFolder(living.folder, failed).write_result(Result(status="failed", error="no space left"))
+    living.live(living.source())
+    assert same(living, whole)
+
+
+def test_too_small_a_population_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    text = STUDY.replace("{loguniform: [1.0e-4, 3.0e-2]}", "{choice: [0.001, 0.002]}").replace(
+        "{uniform: [0.5, 1.5]}", "1.0"
+    )
+    with pytest.raises(InputError, match="pbt needs a population of 4 at least, and one has 2 different members"):
+        Living(tmp_path / "a", dataset, text).source(read_only=True)

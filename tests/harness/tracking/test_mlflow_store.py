@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Result, Row
+from harness.ledger.trial import Trial
+from harness.tracking.mlflow_store import MlflowStore
+from models.settings import TrialSettings
+
+TRIAL = Trial(TrialSettings(model="vae", latent_dim=2, learning_rate=1e-3, batch_size=32, epochs=2), "digits", "hash")
+ROWS: list[Row] = [{"epoch": 1, "train/loss": 30.0, "seconds": 0.1}, {"epoch": 2, "train/loss": 29.0, "seconds": 0.1}]
+RUNNING, STOPPED = Result(status="running", history=ROWS), Result(status="stopped", history=ROWS)
+
+
+def send(results: Path, *news: Result) -> bool:
+    """What a process that runs the study sends; returns whether MLflow lacked any of the last news."""
+    store = MlflowStore("small", results)
+    store.open({})
+    return [store.sync(TRIAL, result, TrialFolder(results / "small", TRIAL), {}) for result in news][-1]
+
+
+def status_of_the_run(results: Path) -> str:
+    [run] = MlflowStore("small", results)._search("tags.`spikeslab.kind` = 'trial'")
+    return str(run.info.status)
+
+
+def die(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_whose_process_was_killed_while_ending_it_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.set_terminated", die)
+        with pytest.raises(KeyboardInterrupt):
+            send(tmp_path, RUNNING, STOPPED)
+    assert status_of_the_run(tmp_path) == "RUNNING"
+    assert send(tmp_path, STOPPED)
+    assert status_of_the_run(tmp_path) == "FINISHED"
+    assert not send(tmp_path, STOPPED)
+
+
+def test_a_trial_that_runs_again_and_ends_as_it_had_ended_has_a_run_that_has_ended(tmp_path: Path) -> None:
+    send(tmp_path, STOPPED)
+    send(tmp_path, RUNNING)
+    assert status_of_the_run(tmp_path) == "RUNNING"
+    send(tmp_path, STOPPED)
+    assert status_of_the_run(tmp_path) == "FINISHED"
+
+
+def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes its tables one by one; a process killed meanwhile left a database that none could open again."""
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.search_experiments", die)
+        with pytest.raises(KeyboardInterrupt):
+            MlflowStore("small", tmp_path)
+    assert not (tmp_path / "mlflow.db").exists()
+    MlflowStore("small", tmp_path)
+    store = MlflowStore("small", tmp_path, create=False)
+    assert [e.name for e in store.client.search_experiments()] == ["small", "Default"]
+    assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.lock"}

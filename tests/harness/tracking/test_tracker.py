@@ -1,0 +1,67 @@
+"""The thread that sends trials to MLflow, beside a store that is slow or silent."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.tracking import tracker as tracking
+from harness.tracking.tracker import Tracker
+from models.settings import TrialSettings
+
+TRIALS = [Trial(TrialSettings(model="vae", latent_dim=2, seed=seed), "digits", "hash") for seed in range(6)]
+
+
+class SlowStore:
+    """Takes its time for each trial; the last one may never come back."""
+
+    seconds = 0.2
+    silence = threading.Event()  # set: nobody waits any more
+
+    def __init__(self, *_: object) -> None:
+        self.run_ids: dict[str, str] = {}
+        self.ended: list[str] = []
+
+    def open(self, _tags: object) -> None:
+        pass
+
+    def sync(self, trial: Trial, *_: object) -> None:
+        self.silence.wait(60 if trial is TRIALS[-1] and self.seconds > 1 else 0.2)
+        self.run_ids[trial.trial_id] = "run"
+
+    def attach(self, *_: object) -> None:
+        pass
+
+    def close(self, status: str, _interrupted: object) -> None:
+        self.ended.append(status)
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setattr(tracking, "MlflowStore", SlowStore)
+    monkeypatch.setattr(tracking, "describe_provenance", dict)
+    monkeypatch.setattr(tracking, "GIVE_UP_SECONDS", 0.1)
+    monkeypatch.setattr(tracking, "SILENCE_SECONDS", 0.5)
+    made = Tracker("study", tmp_path, {})
+    for trial in TRIALS:
+        made.update(trial, Result(status="finished"))
+    return made
+
+
+def test_a_slow_store_is_waited_for_as_long_as_it_gets_on(tracker: Any) -> None:
+    assert tracker.close("FINISHED", artifacts={}) == 0
+    assert tracker.problem is None
+    assert tracker._store.ended == ["FINISHED"]
+    assert len(tracker.run_ids) == len(TRIALS)
+
+
+def test_a_store_that_falls_silent_is_a_problem_that_is_told(tracker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlowStore, "seconds", 2.0)
+    monkeypatch.setattr(SlowStore, "silence", threading.Event())
+    assert tracker.close("FINISHED", artifacts={}) == 1
+    assert tracker.problem == "it does not answer"
+    assert tracker._store.ended == []
+    SlowStore.silence.set()

@@ -1,0 +1,164 @@
+"""Fused studies under Ray Tune: every configuration is a trial of its own, and only the clock tells the difference."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+import ray
+
+from harness.commands.run import Outcome
+from harness.datasets import load_dataset
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Row
+from harness.ledger.trial import Trial
+from harness.search.listed import plan_trials
+from harness.study import Study
+from harness.tracking.mlflow_store import MlflowStore
+from harness.tune.study_run import StudyRun
+
+Run = Callable[..., tuple[Outcome, str]]
+
+EIGHT_AT_ONCE = {"cpu": 0.25}  # on the two cores of the tests' cluster
+
+
+def make_study(**changes: Any) -> Study:
+    content: dict[str, Any] = {
+        "name": "small",
+        "dataset": "digits",
+        "defaults": {"hidden": [16], "batch_size": 128, "epochs": 4, "learning_rate": {"grid": [1e-3, 1e-2]}},
+        "space": [
+            {"model": "vae", "latent_dim": {"grid": [2, 4]}},
+            {"model": "vsc", "latent_dim": {"grid": [3, 8]}, "alpha": {"grid": [0.1, 0.5]}},
+        ],
+        "iw_samples": 5,
+        "resources": EIGHT_AT_ONCE,
+    }
+    return Study.model_validate(content | changes)
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
+
+
+def list_engines() -> list[psutil.Process]:
+    """Those of this process's cluster: other tests may run beside."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("EngineActor" in part for part in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def test_the_table_is_that_of_the_same_study_without_fusing(run: Run, tmp_path: Path) -> None:
+    outcome, _ = run(make_study())
+    assert (outcome.num_done, outcome.num_trained) == (12, 12)
+    run(make_study(resources={"cpu": 1}), tmp_path / "alone")
+    (trials, history), (alone, alone_history) = (read(tmp_path / where / "small") for where in ("results", "alone"))
+    assert list(trials.trial_id) == list(alone.trial_id)
+    numbers = [name for name in trials if "/" in name]
+    assert {"test/elbo", "test/iw_bound", "code/hoyer", "code/active_units"} <= set(numbers)
+    pd.testing.assert_frame_equal(trials[numbers], alone[numbers], check_exact=True)
+    both = history.merge(alone_history, on=["trial_id", "epoch"], suffixes=("", "_alone"))
+    assert len(both) == len(history) == len(alone_history) == 48
+    assert (both["train/loss"] == both["train/loss_alone"]).all()
+
+    store = MlflowStore("small", tmp_path / "results", create=False)
+    runs = store._search("tags.`spikeslab.kind` = 'trial'")
+    assert {r.data.tags["spikeslab.trial_id"] for r in runs} == set(trials.trial_id)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    planned = plan_trials(make_study(), load_dataset("digits"))
+    assert all(TrialFolder(tmp_path / "results" / "small", trial).list_checkpoints() for trial in planned)
+
+
+def test_no_engine_is_left_behind(run: Run) -> None:
+    run(make_study(space=[{"model": "vae", "latent_dim": 2}]))
+    deadline = time.monotonic() + 10
+    while list_engines() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list_engines() == []
+    assert not [a for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"].startswith("spikeslab-")]
+
+
+def test_asha_stops_single_members(run: Run, tmp_path: Path) -> None:
+    study = make_study(
+        defaults={"hidden": [16], "batch_size": 128, "epochs": 9, "learning_rate": {"grid": [1e-5, 1e-4, 1e-3, 1e-2]}},
+        space=[{"model": "vae", "latent_dim": {"grid": [2, 4]}}],
+        scheduler={"name": "asha", "grace_epochs": 1, "reduction_factor": 3},
+    )
+    outcome, _ = run(study)
+    trials, history = read(tmp_path / "results" / "small")
+    assert outcome.num_done == 8
+    assert set(trials.status) == {"finished", "stopped"}
+    stopped = trials[trials.status == "stopped"]
+    assert (stopped.epochs_trained < 9).all()
+    assert (trials[trials.status == "finished"].epochs_trained == 9).all()
+    assert history.groupby("trial_id").epoch.apply(lambda e: list(e) == list(range(1, len(e) + 1))).all()
+    assert stopped.learning_rate.median() < trials[trials.status == "finished"].learning_rate.median()
+
+
+def test_what_was_trained_when_the_user_stopped_is_stored(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_row = StudyRun.add_row
+
+    def stop_once_all_have_reported(self: StudyRun, trial: Trial, row: Row) -> None:
+        add_row(self, trial, row)
+        if len(self.results) == 6 and all(result.history for result in self.results.values()):
+            self.request_stop()
+
+    monkeypatch.setattr(StudyRun, "add_row", stop_once_all_have_reported)
+    defaults = {"hidden": [64], "batch_size": 16, "epochs": 4000, "learning_rate": 1e-3}
+    study = make_study(defaults=defaults, checkpoint_every=4000)  # none of the checkpoints is due
+    outcome, _ = run(study)
+    assert outcome.interrupted
+    trials, _ = read(tmp_path / "results" / "small")
+    trained = dict(zip(trials.trial_id, trials.epochs_trained, strict=True))
+    for trial in plan_trials(study, load_dataset("digits")):
+        stored = TrialFolder(tmp_path / "results" / "small", trial).count_stored_epochs()
+        assert stored >= trained[trial.trial_id] > 0
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path: Path) -> None:
+    study = make_study(
+        defaults={"hidden": [64], "batch_size": 16, "epochs": 40, "learning_rate": 1e-3}, checkpoint_every=1
+    )
+    folder = tmp_path / "results" / "small"
+    planned = plan_trials(study, load_dataset("digits"))
+    stored: dict[str, int] = {}
+
+    def kill() -> None:
+        while len(stored) < 6:
+            time.sleep(0.05)
+            for trial in planned:
+                if (count := TrialFolder(folder, trial).count_stored_epochs()) > 2:
+                    stored[trial.trial_id] = count
+        (engine,) = list_engines()
+        os.kill(engine.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    outcome, _ = run(study)
+    thread.join()
+    assert (outcome.num_done, outcome.num_failed) == (6, 0)
+    trials, history = read(folder)
+    assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * 6
+    for trial in planned:
+        log = TrialFolder(folder, trial).log.read_text()
+        resumed = [int(line.rpartition(" ")[2]) for line in log.splitlines() if "resumed from its checkpoint" in line]
+        assert resumed
+        assert resumed[0] >= stored[trial.trial_id]
+
+    run(study, tmp_path / "uninterrupted")
+    expected, _ = read(tmp_path / "uninterrupted" / "small")
+    numbers = [name for name in trials if "/" in name]
+    pd.testing.assert_frame_equal(trials[numbers], expected[numbers], check_exact=True)

@@ -1,0 +1,90 @@
+from typing import Any
+
+import pytest
+
+from harness.datasets import load_dataset
+from harness.errors import InputError
+from harness.study import Study
+from harness.study.sections import Resources
+from harness.tune import packing
+from harness.tune.packing import choose_packing, settle_resources
+from models.fused import Family, Stack
+from models.settings import TrialSettings
+from models.training import init_state
+
+
+def make_study(**changes: Any) -> Study:
+    content: dict[str, Any] = {
+        "name": "small",
+        "dataset": "digits",
+        "space": [{"model": "vae", "latent_dim": {"grid": [2, 4]}}, {"model": "vsc", "latent_dim": 8, "alpha": 0.2}],
+    }
+    return Study.model_validate(content | changes)
+
+
+@pytest.mark.parametrize(
+    ("resources", "is_fused", "num_cpus"),
+    [
+        ({}, False, 1),
+        ({"cpu": 2}, False, 2),
+        ({"cpu": 0.25}, True, 0.25),
+        ({"cpu": 0.25, "fuse": "never"}, False, 0.25),
+        ({"gpu": 1}, False, 1),
+        ({"gpu": 0.02}, True, 0.05),
+        ({"gpu": 0.02, "cpu": 0.5}, True, 0.5),
+        ({"gpu": 0.02, "fuse": "never"}, False, 0.05),
+        ({"gpu": "auto"}, True, 0.05),
+    ],
+)
+def test_trials_that_share_a_device_are_fused(resources: dict[str, Any], is_fused: bool, num_cpus: float) -> None:
+    resolved = Resources.model_validate(resources)
+    assert (resolved.is_fused, resolved.num_cpus) == (is_fused, num_cpus)
+
+
+@pytest.mark.parametrize("gpu", ["all", -1, True, None, [1], float("nan")])
+def test_no_other_share_of_a_card_is_taken(gpu: Any) -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 0, such as"):
+        Resources.model_validate({"gpu": gpu})
+
+
+def test_a_card_is_filled_to_four_fifths_less_what_is_there_anyway() -> None:
+    assert choose_packing(free=100, fixed=10, per_trial=7, num_trials=1000) == 10  # 70 of 80
+
+
+@pytest.mark.parametrize(("num_trials", "packed"), [(3, 3), (10_000, packing.MAX_PACKED)])
+def test_no_more_are_packed_than_there_are_or_than_gains_anything(num_trials: int, packed: int) -> None:
+    assert choose_packing(free=80_000_000_000, fixed=10**9, per_trial=15_000_000, num_trials=num_trials) == packed
+
+
+def test_a_card_too_small_for_one_trial_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a trial takes 1[.]1 GB, but the graphics card has 1[.]0 GB free"):
+        choose_packing(free=10**9, fixed=10**8, per_trial=10**9, num_trials=5)
+
+
+def test_the_measured_trial_is_the_largest_of_the_study() -> None:
+    study = make_study(
+        defaults={"hidden": {"choice": [[16], [400, 200], [300, 300]]}, "batch_size": {"int": [16, 512]}},
+        search={"sampler": "random", "num_trials": 5},
+    )
+    largest = study.largest_settings
+    assert (largest.model, largest.latent_dim, largest.batch_size) == ("vsc", 8, 512)
+    assert largest.hidden == (300, 300)
+
+
+def test_auto_without_a_card_is_refused_with_a_way_out(ray_cluster: str) -> None:
+    study = make_study(resources={"gpu": "auto"})
+    with pytest.raises(InputError, match=r"^resources\.gpu: auto .* --set resources\.gpu=0"):
+        settle_resources(study, 3, load_dataset("digits"))
+
+
+def test_a_place_takes_what_its_trial_keeps_and_no_gradients() -> None:
+    """Must hold 7, as far as what stays in memory goes; `make slow` measures all of it."""
+    settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
+    own = sum(tensor.nbytes for tensor in init_state(settings, 784).tensors().values())
+
+    def count(capacity: int) -> int:
+        stack = Stack(Family.of(settings, 784), 200, capacity=capacity, device="cpu")
+        layers = [t for layer in (*stack._encoder, *stack._decoder) for t in layer.tensors.values()]
+        return sum(t.nbytes for t in (*layers, *stack._rows.values()))
+
+    assert (count(5) - count(2)) / 3 <= 1.001 * own

@@ -1,0 +1,69 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.ledger.result import Result, Row
+from harness.ledger.trial import Trial
+from harness.study import Study
+from harness.tune.schedulers import _PastTrial, make_scheduler
+from models.settings import TrialSettings
+
+EPOCHS = 3
+
+
+def make_earlier(scheduler: str, elbos: list[float]) -> tuple[Study, list[Trial], dict[str, Result]]:
+    """A study whose trials trained for three epochs in an earlier run, each at one ELBO."""
+    rates = [0.001 * (k + 1) for k in range(len(elbos))]
+    study = Study.model_validate(
+        {
+            "name": "known",
+            "dataset": "digits",
+            "defaults": {"epochs": EPOCHS},
+            "space": [{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": rates}}],
+            "scheduler": {"name": scheduler},
+        }
+    )
+    trials = [Trial(TrialSettings(model="vae", latent_dim=2, learning_rate=rate), "digits", "hash") for rate in rates]
+    results = {}
+    for trial, elbo in zip(trials, elbos, strict=True):
+        rows: list[Row] = [{"epoch": epoch, study.metric: elbo} for epoch in range(1, EPOCHS + 1)]
+        results[trial.trial_id] = Result(status="finished", history=rows, evaluated=study.measures.evaluated)
+    return study, trials, results
+
+
+@pytest.mark.parametrize("name", ["median", "asha", "hyperband"])
+@pytest.mark.parametrize("elbos", [[-10.0, -10.0, -10.0, -90.0, -10.0], [-90.0, -10.0, -10.0, -10.0, -10.0]])
+def test_trials_of_an_earlier_run_are_heard_to_their_end_however_good_the_others_were(
+    name: str, elbos: list[float]
+) -> None:
+    """Tune's median rule would stop the worst of them, in the order of being told, and not take its later epochs."""
+    scheduler: Any = make_scheduler(*make_earlier(name, elbos))
+    newcomer: Any = _PastTrial("0" * 16)
+    scheduler.on_trial_add(None, newcomer)
+    assert scheduler.on_trial_result(None, newcomer, {"epoch": 1, "objective": -50.0}) == "STOP"
+
+
+@pytest.mark.parametrize("name", ["median", "asha", "hyperband"])
+def test_an_epoch_that_was_judged_in_an_earlier_run_stops_no_trial_and_is_heard(name: str) -> None:
+    scheduler: Any = make_scheduler(*make_earlier(name, [-10.0] * 5))
+    worst: Any = _PastTrial("0" * 16)
+    scheduler.on_trial_add(None, worst)
+    judged = {"epoch": 1, "objective": -90.0, "is_judged": True}
+    assert scheduler.on_trial_result(None, worst, judged) == "CONTINUE"
+    assert "-90" in str(vars(scheduler)) + scheduler.debug_string() + str([vars(b) for b in brackets_of(scheduler)])
+    if name == "median":  # ASHA and HyperBand look again at the next rung
+        assert scheduler.on_trial_result(None, worst, {"epoch": 2, "objective": -90.0}) == "STOP"
+
+
+def brackets_of(scheduler: Any) -> list[Any]:
+    return list(getattr(scheduler, "_brackets", []))
+
+
+def test_a_trial_that_will_run_again_is_heard_once_by_its_own_reports() -> None:
+    study, trials, results = make_earlier("asha", [-10.0, -10.0])
+    told, again = (trial.trial_id for trial in trials)
+    results[again] = replace(results[again], status="failed")
+    text = str([vars(b) for b in brackets_of(make_scheduler(study, trials, results))])
+    assert told in text
+    assert again not in text

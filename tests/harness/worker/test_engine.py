@@ -1,0 +1,317 @@
+"""The engine: every trial gets the rows it would get alone, whoever comes and goes beside it."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.datasets import Dataset, load_dataset
+from harness.ledger.folder import TrialFolder, read_checkpoint
+from harness.ledger.result import Row
+from harness.ledger.trial import Trial
+from harness.metrics import Measures
+from harness.worker import engine as fusion
+from harness.worker.engine import Engine
+from harness.worker.trial_run import TrialRun, run_trial
+from models.fused import Stack
+from models.settings import TrialSettings
+
+MEASURES = Measures(("elbo", "sparsity"), iw_samples=3, checkpoint_every=1)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    digits = load_dataset("digits")
+    few = {"train_images": 300, "train_labels": 300, "test_images": 90, "test_labels": 90}
+    return dataclasses.replace(digits, **{name: getattr(digits, name)[:count] for name, count in few.items()})
+
+
+def make_trial(dataset: Dataset, **changes: Any) -> Trial:
+    tiny: dict[str, Any] = {"model": "vsc", "alpha": 0.3, "latent_dim": 3, "hidden": (8,), "batch_size": 100}
+    settings = {"epochs": 4, "learning_rate": 0.01} | tiny | changes
+    if settings["model"] == "vae":
+        del settings["alpha"]
+    return Trial(TrialSettings(**settings), dataset.name, dataset.content_hash)
+
+
+def make_trials(dataset: Dataset) -> list[Trial]:
+    return [
+        make_trial(dataset),
+        make_trial(dataset, model="vae", latent_dim=6, epochs=2),
+        make_trial(dataset, alpha=0.1, latent_dim=5, learning_rate=1e-3, seed=1),
+        make_trial(dataset, model="vae", epochs=2),  # of no other width than the first
+        make_trial(dataset, batch_size=64, epochs=3),  # a stack of its own
+        make_trial(dataset, num_validation=60, epochs=3),  # images of its own
+    ]
+
+
+@pytest.fixture
+def make_engine(dataset: Dataset, tmp_path: Path) -> Callable[..., Engine]:
+    def make(folder: str = "fused", checkpoint_every: int = 1, **options: Any) -> Engine:
+        measures = dataclasses.replace(MEASURES, checkpoint_every=checkpoint_every)
+        return Engine(dataset, measures, tmp_path / folder, **{"capacity": 8, "latent_dim": 6} | options)
+
+    return make
+
+
+@pytest.fixture
+def working() -> Iterator[Callable[[Engine], threading.Thread]]:
+    """Lets engines train in a thread, and waits for them at the end."""
+    threads: list[threading.Thread] = []
+
+    def start(engine: Engine) -> threading.Thread:
+        thread = threading.Thread(target=engine.run, kwargs={"idle_seconds": 0.3})
+        threads.append(thread)
+        thread.start()
+        return thread
+
+    yield start
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def collect(engine: Engine, ticket: int) -> list[Row]:
+    rows: list[Row] = []
+    while not rows or "status" not in rows[-1]:
+        rows += engine.fetch(ticket)
+    return rows
+
+
+def train_alone(trial: Trial, dataset: Dataset, folder: Path) -> list[Row]:
+    return list(run_trial(trial, MEASURES, dataset, folder))
+
+
+def without_seconds(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def assert_alike(given: list[Row], expected: list[Row], *, is_batched: bool = False) -> None:
+    """To the bit, unless what is batched adds in another order."""
+    if not is_batched:
+        assert without_seconds(given) == without_seconds(expected)
+        return
+    assert [row.keys() for row in given] == [row.keys() for row in expected]
+    for one, other in zip(without_seconds(given), without_seconds(expected), strict=True):
+        for name, value in one.items():
+            reference = other[name]
+            is_number = isinstance(reference, float) and isinstance(value, float)
+            assert value == (pytest.approx(reference, rel=1e-4, abs=1e-6) if is_number else reference), name
+
+
+@pytest.mark.parametrize("is_batched", [False, True])
+def test_every_trial_has_the_rows_and_files_it_would_have_alone(
+    is_batched: bool,
+    dataset: Dataset,
+    tmp_path: Path,
+    make_engine: Callable[..., Engine],
+    working: Callable[[Engine], object],
+) -> None:
+    engine, trials = make_engine(is_batched=is_batched), make_trials(dataset)
+    if not is_batched:  # of an odd width, which leaves the second one's tensors unaligned if nobody sees to it
+        trials += [make_trial(dataset, hidden=(33,), latent_dim=5, batch_size=1, epochs=1, seed=s) for s in range(2)]
+    tickets = [engine.submit(trial) for trial in trials]
+    working(engine)
+    for trial, ticket in zip(trials, tickets, strict=True):
+        rows = collect(engine, ticket)
+        assert_alike(rows, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"), is_batched=is_batched)
+        fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "elsewhere/alone"))
+        result = fused.read_result()
+        (checkpoint, _), (reference, _) = (read_checkpoint(f.list_checkpoints()[0]) for f in (fused, alone))
+        assert result is not None
+        assert (result.status, len(result.history)) == ("finished", trial.settings.epochs)
+        for name, tensor in reference.items():
+            tolerance = {"rtol": 1e-3, "atol": 1e-5} if is_batched else {"rtol": 0, "atol": 0}
+            torch.testing.assert_close(checkpoint[name], tensor, **tolerance)
+
+
+def test_more_trials_than_places_are_trained_as_places_free_up(
+    dataset: Dataset, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
+) -> None:
+    engine = make_engine(capacity=2)
+    tickets = [engine.submit(make_trial(dataset, seed=seed, epochs=2)) for seed in range(5)]
+    sizes: list[int] = []
+    fit_epoch = engine._fit_epoch
+
+    def watch(group: Any) -> None:
+        sizes.append(len(group.places))
+        fit_epoch(group)
+
+    engine._fit_epoch = watch  # type: ignore[method-assign]
+    working(engine)
+    assert [len(collect(engine, ticket)) for ticket in tickets] == [2] * 5
+    assert max(sizes) == 2
+
+
+def test_a_newcomer_joins_in_the_middle_and_disturbs_nobody(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine]
+) -> None:
+    engine = make_engine()
+    first = engine.submit(make_trial(dataset))
+    engine.step()
+    second = engine.submit(make_trial(dataset, seed=9))
+    for _ in range(4):
+        engine.step()
+    assert not engine.step()
+    assert_alike(collect(engine, first), train_alone(make_trial(dataset), dataset, tmp_path / "elsewhere" / "alone"))
+    assert_alike(
+        collect(engine, second), train_alone(make_trial(dataset, seed=9), dataset, tmp_path / "elsewhere" / "alone")
+    )
+    assert engine.is_idle
+
+
+def test_a_trial_that_leaves_can_come_back_to_where_its_checkpoint_is(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine]
+) -> None:
+    engine, trial = make_engine(), make_trial(dataset)
+    ticket = engine.submit(trial)
+    engine.step()
+    engine.step()
+    engine.leave(ticket)
+    assert not engine.step()
+    with pytest.raises(KeyError):
+        engine.fetch(ticket)
+    other = make_engine()  # as after the death of the first one
+    ticket = other.submit(trial)
+    other.step()
+    other.step()
+    assert not other.step()
+    assert_alike(collect(other, ticket), train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))
+    assert "resumed from its checkpoint after epoch 2" in TrialFolder(tmp_path / "fused", trial).log.read_text()
+
+
+def test_a_trial_let_go_while_an_epoch_trains_keeps_that_epoch(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, trial = make_engine(checkpoint_every=10), make_trial(dataset)
+    ticket, fit_epoch = engine.submit(trial), Stack.fit_epoch
+
+    def fit_and_let_go(self: Stack, images: torch.Tensor) -> Any:
+        engine.leave(ticket)
+        return fit_epoch(self, images)
+
+    engine.step()
+    monkeypatch.setattr(Stack, "fit_epoch", fit_and_let_go)
+    engine.step()
+    engine.step()
+    assert TrialFolder(tmp_path / "fused", trial).count_stored_epochs() == 2
+
+
+def test_a_flush_waits_for_what_was_let_go(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
+) -> None:
+    engine, trial = make_engine(checkpoint_every=10_000), make_trial(dataset, epochs=10_000)
+    ticket = engine.submit(trial)
+    working(engine)
+    num_seen = len(engine.fetch(ticket))
+    engine.leave(ticket)
+    engine.flush(30)
+    assert TrialFolder(tmp_path / "fused", trial).count_stored_epochs() >= num_seen > 0
+
+
+def test_a_trial_submitted_again_is_trained_once(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:
+    engine, trial = make_engine(), make_trial(dataset)
+    old = engine.submit(trial)
+    engine.step()
+    new = engine.submit(trial)
+    engine.leave(old)  # too late to matter
+    while engine.step():
+        assert sum(len(group.places) for group in engine._groups) <= 1
+    assert len(collect(engine, new)) == 4
+
+
+def test_a_finished_trial_is_measured_and_not_trained(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(dataset)
+    expected = train_alone(trial, dataset, tmp_path / "fused")
+    monkeypatch.setattr(Stack, "fit_epoch", lambda *_: pytest.fail("trained"))
+    engine = make_engine()
+    ticket = engine.submit(trial)
+    assert not engine.step()
+    assert_alike(collect(engine, ticket), expected)
+
+
+def test_one_that_diverges_or_fails_ends_alone(
+    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, wild, broken = (make_trial(dataset, seed=s, learning_rate=r) for s, r in ((0, 0.01), (1, 1e30), (2, 0.01)))
+    add_epoch = TrialRun.add_epoch
+
+    def fail(run: TrialRun, *args: Any) -> Row:
+        if run.trial is broken:
+            raise RuntimeError("out of luck")
+        return add_epoch(run, *args)
+
+    monkeypatch.setattr(TrialRun, "add_epoch", fail)
+    engine = make_engine()
+    tickets = [engine.submit(trial) for trial in (wild, calm, broken)]
+    for _ in range(4):
+        engine.step()
+    wild_rows, calm_rows, broken_rows = (collect(engine, ticket) for ticket in tickets)
+    assert wild_rows[-1]["status"] == "diverged"
+    assert "epoch 1, at step 2" in str(wild_rows[-1]["error"])
+    assert broken_rows[-1] == {"status": "failed", "error": "RuntimeError: out of luck"}
+    monkeypatch.undo()
+    assert_alike(calm_rows, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
+
+
+def test_when_the_device_fails_every_trial_is_told(
+    dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    engine = make_engine()
+    tickets = [engine.submit(make_trial(dataset, seed=seed)) for seed in range(2)]
+    monkeypatch.setattr(Stack, "fit_epoch", fail)
+    with pytest.raises(RuntimeError, match="device is gone"):
+        engine.run(idle_seconds=1)
+    for ticket in tickets:
+        with pytest.raises(RuntimeError, match="device is gone"):
+            engine.fetch(ticket)
+
+
+def test_a_trial_nobody_asks_for_is_let_go(
+    dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine()
+    engine.submit(make_trial(dataset))
+    monkeypatch.setattr(fusion, "ABANDONED_SECONDS", -1.0)
+    assert not engine.step()
+    assert engine.is_idle
+
+
+def test_in_step_no_epoch_begins_before_every_trial_has_asked(
+    dataset: Dataset, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
+) -> None:
+    engine = make_engine(is_in_step=True)
+    one, other = (engine.submit(make_trial(dataset, seed=seed)) for seed in range(2))
+    working(engine)
+    got: list[list[Row]] = []
+    asking = threading.Thread(target=lambda: got.append(engine.fetch(one)))
+    asking.start()
+    asking.join(0.3)
+    assert asking.is_alive(), "the other one has not asked yet"
+    assert [row["epoch"] for row in engine.fetch(other)] == [1]
+    asking.join(5)
+    assert [row["epoch"] for row in got[0]] == [1]
+    engine.leave(one)
+    rest = collect(engine, other)
+    assert [row["epoch"] for row in rest] == [2, 3, 4]
+
+
+def test_room_is_given_back(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+    short = [engine.submit(make_trial(dataset, seed=seed, epochs=1)) for seed in range(7)]
+    engine.submit(make_trial(dataset, seed=9))
+    engine.step()
+    assert engine._groups[0].stack.capacity == 4
+    engine.step()
+    assert engine._groups[0].stack.capacity == 2
+    for ticket in short:
+        assert len(collect(engine, ticket)) == 1
