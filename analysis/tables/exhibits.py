@@ -1,6 +1,6 @@
 """The arrays that trials stored for the qualitative figures: read, checked, and which trials of a study show theirs.
 
-The file `<trial_id>.npz` of a trial holds what `models.exhibits` lists.
+The file `<trial_id>.npz` of a trial holds what `models.measures.exhibits` lists.
 """
 
 from collections.abc import Iterator, Mapping

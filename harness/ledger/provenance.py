@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.storage.local import write_text_atomically
-from models.benchmark.machine import count_cores, name_cpu
+from models.numerics.machine import count_cores, name_cpu
 
 PROVENANCE_FILE = "provenance.json"
 """What trained and measured a study, in its folder: an entry for each run by other code, on another machine, or of

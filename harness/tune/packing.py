@@ -41,8 +41,8 @@ def measure_memory(settings: TrialSettings, num_pixels: int) -> tuple[int, int, 
     """Bytes of the card: free now, taken once by whatever runs there, taken by each trial more. To be run on it."""
     import torch
 
-    from models.fused import Family, Stack
-    from models.training import init_state
+    from models.training.stacked.stack import Family, Stack
+    from models.training.state import init_state
 
     free, _ = torch.cuda.mem_get_info()
     images = torch.zeros(50 * settings.batch_size, num_pixels, dtype=torch.uint8, device="cuda")  # two graphs' worth

@@ -20,8 +20,10 @@ from harness.ledger.trial import Trial
 from harness.metrics import Measures
 from harness.worker.images import Images
 from harness.worker.trial_run import TrialRun
-from models.fused import DivergedError, EpochMetrics, Family, Stack
-from models.training import TrainState, build_model
+from models.build import build_model
+from models.training.stacked.stack import Family, Stack
+from models.training.state import TrainState
+from models.training.trainer import DivergedError, EpochMetrics
 
 ABANDONED_SECONDS = 60.0
 """A trial whose process has not asked for rows for so long has none any more: it is let go."""

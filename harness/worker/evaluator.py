@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from harness.metrics import Evaluation, Measures
 from harness.worker.images import Images
 from models.autoencoder import Autoencoder
-from models.edits import measure_edits
-from models.evaluation import (
+from models.measures.bounds import (
     RELAXED_SHARPNESS,
     Bound,
     compute_bound,
     compute_iw_bound,
     compute_reconstruction_error,
-    compute_sparsity,
 )
-from models.exhibits import make_exhibits
-from models.probes import run_probes
+from models.measures.edits import measure_edits
+from models.measures.exhibits import make_exhibits
+from models.measures.probes import run_probes
+from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
 
 ELBO_SAMPLES = 10

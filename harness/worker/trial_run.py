@@ -25,9 +25,10 @@ from harness.metrics import EVALUATION_METRICS, Measures, evaluation_of
 from harness.storage.local import write_atomically
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
-from models.evaluation import compute_bound
-from models.fused import DivergedError, EpochMetrics
-from models.training import TrainState, describe_device, fit, init_state
+from models.measures.bounds import compute_bound
+from models.training.fit import fit
+from models.training.state import TrainState, init_state
+from models.training.trainer import DivergedError, EpochMetrics
 
 
 def run_trial(
@@ -251,3 +252,8 @@ def _trial_log(path: Path) -> Iterator[logging.Logger]:
         yield logger
     finally:
         handler.close()
+
+
+def describe_device(device: Any) -> str:
+    """The device in words: the card's name, or cpu."""
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu"

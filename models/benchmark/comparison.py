@@ -16,11 +16,11 @@ from models.benchmark.floor import (
     measure_bandwidth,
     measure_products,
 )
-from models.benchmark.machine import count_cores, describe_machine
 from models.benchmark.options import Options
 from models.benchmark.processes import OUT_OF_MEMORY, TaskFailedError, time_processes
 from models.benchmark.timing import ALPHA, NUM_HIDDEN, NUM_IMAGES, SIDE, Task, Timing
-from models.cuda import GRAPH_STEPS
+from models.numerics.machine import count_cores, describe_machine
+from models.training.stacked.cuda_graph import GRAPH_STEPS
 
 CPU_FUSED = (8,)
 GPU_FUSED = (8, 32, 64, 128)

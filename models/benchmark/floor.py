@@ -15,9 +15,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from models.onednn import multiply
+from models.numerics.measuring import single_thread
+from models.numerics.onednn import multiply
 from models.settings import Precision
-from models.threads import single_thread
 
 BIG_COPY = 2**30  # bytes; far more than the cache of any device
 BIG_PRODUCT = 8192  # rows and columns
@@ -103,7 +103,7 @@ def measure_products(
 
 
 def _list_products(layers: list[tuple[int, int]], batch_size: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """The arguments of a step's products, laid out in memory as models.stacked_linear has them."""
+    """The arguments of a step's products, laid out in memory as models.training.stacked.linear has them."""
     products = []
     for num_in, num_out in layers:
         x, grad = torch.ones(batch_size, num_in, dtype=dtype), torch.ones(batch_size, num_out, dtype=dtype)

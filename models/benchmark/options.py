@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 
 from models.benchmark.timing import NUM_IMAGES
-from models.fused import has_bf16
+from models.numerics.onednn import has_bf16
 from models.settings import Precision
 
 DEVICES = ("auto", "cpu", "cuda")

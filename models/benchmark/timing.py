@@ -14,10 +14,10 @@ from torch import Tensor
 
 from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
-from models.fused import Family, Stack
+from models.numerics.measuring import single_thread
 from models.settings import Precision, TrialSettings
-from models.threads import single_thread
-from models.training import init_state
+from models.training.stacked.stack import Family, Stack
+from models.training.state import init_state
 
 NUM_IMAGES, SIDE = 60_000, 28  # as MNIST has them
 NUM_HIDDEN, ALPHA = 400, 0.2
@@ -36,7 +36,7 @@ class Task:
     precision: Precision = "float32"
     num_trials: int = 1  # trained as one stack; the plain loop trains one
     num_threads: int | None = None  # of the plain loop; None: torch's default. Ours has one
-    chunk_steps: int = 25  # timed together; on a GPU a multiple of models.cuda.GRAPH_STEPS
+    chunk_steps: int = 25  # timed together; on a GPU a multiple of models.training.stacked.cuda_graph.GRAPH_STEPS
     num_images: int = NUM_IMAGES
 
 
@@ -94,7 +94,7 @@ def _start_plain(task: Task) -> Callable[[], object]:
 
 
 def _start_ours(task: Task) -> Callable[[], object]:
-    """What trains a stack as `models.training.fit` does, on as many images as make a chunk of steps."""
+    """What trains a stack as `models.training.fit.fit` does, on as many images as make a chunk of steps."""
     trials = [
         TrialSettings(
             model="vsc",

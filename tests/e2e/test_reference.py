@@ -13,9 +13,10 @@ from harness.datasets import load_dataset
 from harness.worker.images import Images
 from models.benchmark.processes import time_processes
 from models.benchmark.timing import Task
-from models.probes import run_probes
+from models.measures.probes import run_probes
 from models.settings import TrialSettings
-from models.training import fit, init_state
+from models.training.fit import fit
+from models.training.state import init_state
 from tests.e2e.conftest import REPOSITORY, Spikeslab
 
 FOUR_TRIALS = """

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from models.settings import TrialSettings
-from models.training import EpochMetrics, TrainState, fit, init_state
+from models.training.fit import EpochMetrics, fit
+from models.training.state import TrainState, init_state
 
 KINDS: dict[str, dict[str, Any]] = {
     "vae": {"model": "vae"},

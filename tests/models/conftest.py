@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.datasets import load_dataset
-from models.training import TrainState
+from models.training.state import TrainState
 from tests.models.cases import make_settings, train
 
 

@@ -26,14 +26,14 @@ from models.benchmark.floor import (
     measure_bandwidth,
     measure_products,
 )
-from models.benchmark.machine import count_cores, name_cpu
 from models.benchmark.options import Options
 from models.benchmark.plain_loop import PlainVSC, _convert, has_torchvision, make_transform, train_plainly
 from models.benchmark.processes import TaskFailedError, time_processes
 from models.benchmark.table import format_table
 from models.benchmark.timing import Task, Timing, make_images, read_peak_memory, time_task
-from models.threads import single_thread
-from models.vsc import VSC
+from models.latents.spike_and_slab import VSC
+from models.numerics.machine import count_cores, name_cpu
+from models.numerics.measuring import single_thread
 from tests.models.cases import make_generator
 
 TINY = Task(loop="ours", device="cpu", latent_dim=3, batch_size=16, seconds=1e-3, chunk_steps=2, num_images=64)

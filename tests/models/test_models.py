@@ -8,12 +8,14 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder
-from models.distributions import SpikeAndSlab
+from models.build import build_model
+from models.latents.distributions import SpikeAndSlab
+from models.latents.gaussian import VAE
+from models.latents.spike_and_slab import VSC
 from models.pixels import to_pixels
 from models.settings import TrialSettings
-from models.training import TrainState, build_model, fit, init_state
-from models.vae import VAE
-from models.vsc import VSC
+from models.training.fit import fit
+from models.training.state import TrainState, init_state
 from tests.models.cases import KINDS, copy_tensors, make_generator, make_images, make_settings
 
 NUM_PIXELS, NUM_IMAGES = 20, 9

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from models.build import build_model
 from models.pixels import to_pixels
-from models.training import build_model
 from tests.models.cases import KINDS, make_images, make_settings
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.build import build_model
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
-from models.training import build_model
 from tests.models.cases import KINDS, make_settings
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.distributions import MIN_PROB
+from models.latents.distributions import MIN_PROB
 from models.settings import (
     SETTINGS,
     VSC_ONLY,

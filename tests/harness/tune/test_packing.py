@@ -8,9 +8,9 @@ from harness.study import Study
 from harness.study.sections import Resources
 from harness.tune import packing
 from harness.tune.packing import choose_packing, settle_resources
-from models.fused import Family, Stack
 from models.settings import TrialSettings
-from models.training import init_state
+from models.training.stacked.stack import Family, Stack
+from models.training.state import init_state
 
 
 def make_study(**changes: Any) -> Study:

@@ -17,8 +17,8 @@ from harness.metrics import Measures
 from harness.worker import engine as fusion
 from harness.worker.engine import Engine
 from harness.worker.trial_run import TrialRun, run_trial
-from models.fused import Stack
 from models.settings import TrialSettings
+from models.training.stacked.stack import Stack
 
 MEASURES = Measures(("elbo", "sparsity"), iw_samples=3, checkpoint_every=1)
 

@@ -1,0 +1,99 @@
+"""What a trained model is worth: bounds in nats per image, and how sparse its codes are."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from models.autoencoder import Autoencoder
+from models.numerics.measuring import evaluating, single_thread
+
+RELAXED_SHARPNESS = 200.0
+"""The sharpness at which the report evaluates its Figure 1."""
+
+
+BATCH_SIZE = 500
+IW_BATCH_SIZE = 50
+
+
+class Bound(NamedTuple):
+    """Means over images: rate and distortion in nats per image (the ELBO is minus their sum), and the expected share of
+    code entries that are not zero, the mean of P(z != 0 | x). Scalars."""
+
+    rate: Tensor
+    distortion: Tensor
+    nonzero_fraction: Tensor
+
+
+@torch.no_grad()
+def compute_bound(
+    model: Autoencoder,
+    images: Tensor,  # (N, pixels) uint8
+    generator: torch.Generator,
+    *,
+    sharpness: float | None = None,
+    num_samples: int = 1,
+) -> Bound:
+    """The bound of these images.
+
+    sharpness: of relaxed samples; None for hard ones, which give the true bound. Relaxed ones give no bound: through
+    a gate that is nearly closed a latent leaks, for which the rate does not pay.
+    num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
+    """
+    totals = torch.zeros(3, dtype=torch.float64)
+    with single_thread(), evaluating(model):
+        for x in _batches(model, images, BATCH_SIZE):
+            q = model.posterior(x)
+            rate = kl_divergence(q, model.prior()).double().sum()
+            fraction = model.slab_prob(q).double().mean(1).sum()
+            for _ in range(num_samples):
+                distortion = model.compute_distortion(model.draw(q, generator, sharpness=sharpness), x).double().sum()
+                totals += torch.stack([rate, distortion, fraction]).cpu()
+    return Bound(*(totals / (len(images) * num_samples)))
+
+
+@torch.no_grad()
+def compute_iw_bound(
+    model: Autoencoder,
+    images: Tensor,  # (N, pixels) uint8
+    generator: torch.Generator,
+    *,
+    num_samples: int,
+) -> float:
+    """Importance-weighted bound log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), nats per image, over hard samples.
+
+    In expectation it is at least the true ELBO and at most log p(x). Source: Burda, Grosse and Salakhutdinov,
+    Importance Weighted Autoencoders (ICLR 2016), equation 8.
+    """
+    total = 0.0
+    prior = model.prior()
+    with single_thread(), evaluating(model):
+        for x in _batches(model, images, IW_BATCH_SIZE):
+            q = model.posterior(x)
+            z = model.draw(q, generator, sample_shape=(num_samples,))  # (K, B, latent_dim)
+            log_ratio = (prior.log_prob(z) - q.log_prob(z)).sum(-1)
+            log_weights = log_ratio - model.compute_distortion(z, x)  # (K, B)
+            total += float((log_weights.logsumexp(0) - math.log(num_samples)).double().sum())
+    return total / len(images)
+
+
+@torch.no_grad()
+def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  # (N, pixels) uint8
+    """Mean over images of |x_hat - x|^2 / |x|^2, x_hat being what the decoder makes of the posterior mean E[z|x].
+
+    0 is perfect, 1 as good as black; it does not depend on the scale of the pixels. Images that are all black are left
+    out; not a number where there are no others.
+    """
+    errors = []
+    with single_thread(), evaluating(model):
+        for x in _batches(model, images[(images > 0).any(-1)], BATCH_SIZE):
+            x_hat = model.decoder(model.posterior(x).mean).sigmoid()
+            errors.append(((x_hat - x).square().sum(-1) / x.square().sum(-1)).double().cpu())
+    return float(torch.cat(errors).mean())
+
+
+def _batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:
+    return (model.to_pixels(batch) for batch in images.split(size))

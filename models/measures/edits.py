@@ -1,0 +1,145 @@
+"""What changing one entry of a code does to the picture: does it stay of its class, and how much of it changes?
+
+Source: "[Re] Variational Sparse Coding", Figure 3, which multiplies the largest entry of a code by 0.01 and by -0.5.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from models.autoencoder import Autoencoder
+from models.numerics.measuring import evaluating, single_thread
+from models.pixels import to_pixels
+from models.randomness import make_stream
+
+FACTOR = -0.5  # what the largest entry is multiplied by
+INK = 0.1  # intensities in [0, 1]: above it a pixel is inked, by more than it a pixel has changed
+
+NUM_TRAINED = 5_000
+NUM_EDITED = 1_000
+IMAGES_SEED = 20190102
+"""Of the choice of images and of the probe, not of a trial: every trial of a dataset is judged alike."""
+
+PROBE_EPOCHS = 10
+PROBE_BATCH_SIZE = 50
+PROBE_LEARNING_RATE = 0.1
+
+
+@torch.no_grad()
+def measure_edits(
+    model: Autoencoder,
+    train_images: Tensor,  # (N, pixels) uint8
+    train_labels: Tensor,  # (N,) integers from 0
+    test_images: Tensor,  # (N, pixels) uint8
+    test_labels: Tensor,  # (N,) integers from 0
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """`models.measures.names.EDIT_METRICS`: shares from 0 to 1, means over up to 1,000 test images.
+
+    Codes are hard samples of q(z|x).
+    class_kept: the picture decoded from the code is of the same class before and after its largest entry is multiplied
+    by -0.5, in the eyes of a linear softmax classifier of pixels, trained on real images.
+    changed_pixels: of the pixels that are inked in either picture, those whose intensity changes by more than 0.1.
+    changed_pixels_beyond_other: on the images whose code has another active (non-zero) entry, that share less the share
+    that changes when another one, drawn at random, is moved instead: as far, and through zero likewise.
+    pixel_probe_accuracy: of the classifier, on the same test images as they are.
+
+    An image without such an entry does not count; where no image has one, the metric is absent.
+    """
+    device = test_images.device
+    test = _choose(len(test_images), NUM_EDITED, "edits/test").to(device)
+    train = _choose(len(train_images), NUM_TRAINED, "edits/train").to(device)
+    images = test_images[test]
+    with single_thread(), evaluating(model):
+        weights = train_pixel_probe(to_pixels(train_images[train]), train_labels.to(device)[train])
+        q = model.posterior(model.to_pixels(images))
+        codes = model.draw(q, make_stream(seed, "edits/codes", device=device))
+        largest = find_largest(codes)
+        others = _draw_another(codes, largest, make_stream(seed, "edits/others", device=device))
+        before = decode(model, codes)
+        classes = _classify(to_pixels(images), weights)
+        metrics = {"edit/pixel_probe_accuracy": _mean(classes == test_labels.to(device)[test])}
+        distances = (1 - FACTOR) * codes.abs().amax(1)
+        after = decode(model, move_entries(codes, largest, distances))
+        changed, found = share_changed(before, after), largest >= 0
+        if found.any():
+            is_kept = _classify(before, weights) == _classify(after, weights)
+            metrics |= {"edit/class_kept": _mean(is_kept[found]), "edit/changed_pixels": _mean(changed[found])}
+        if (found := others >= 0).any():
+            beyond = changed - share_changed(before, decode(model, move_entries(codes, others, distances)))
+            metrics["edit/changed_pixels_beyond_other"] = _mean(beyond[found])
+    return metrics
+
+
+def find_largest(codes: Tensor) -> Tensor:  # (N, latent_dim) -> (N,) int64
+    """The entry farthest from zero in each code; -1 where all are zero."""
+    return torch.where((codes != 0).any(1), codes.abs().argmax(1), -1)
+
+
+def scale_entries(codes: Tensor, latents: Tensor, factor: float) -> Tensor:  # (N, latent_dim), (N,) -> (N, latent_dim)
+    """The codes with one entry of each multiplied; a latent of -1 leaves the code as it is."""
+    is_scaled = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
+    return torch.where(is_scaled, codes * factor, codes)
+
+
+def move_entries(codes: Tensor, latents: Tensor, distances: Tensor) -> Tensor:  # (N, D), (N,), (N,) -> (N, D)
+    """The codes with one entry of each moved by a distance, towards zero and beyond; a latent of -1 changes nothing."""
+    is_moved = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
+    return torch.where(is_moved, codes - codes.sign() * distances[:, None], codes)
+
+
+def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., pixels)
+    """The pictures of codes: the mean of p(x|z), intensities in [0, 1].
+
+    A model of images of unit norm does not know how bright they were: there, each picture's brightest pixel is 1.
+    """
+    logits: Tensor = model.decoder(codes)
+    pictures = logits.sigmoid()
+    if model.pixel_scaling == "unit_norm":
+        return pictures / pictures.amax(-1, keepdim=True).clamp_min(1e-12)
+    return pictures
+
+
+def share_changed(before: Tensor, after: Tensor) -> Tensor:  # (N, pixels) intensities -> (N,)
+    """Of the pixels inked in either picture, the share that changes; zero where there are none."""
+    inked = (before > INK) | (after > INK)
+    changed = inked & ((before - after).abs() > INK)
+    return changed.sum(1) / inked.sum(1).clamp_min(1)
+
+
+def train_pixel_probe(x: Tensor, labels: Tensor) -> Tensor:  # (N, pixels) intensities, (N,) -> (pixels + 1, classes)
+    """Weights of a linear softmax classifier, its bias last: stochastic gradient descent on the cross-entropy."""
+    inputs = _append_one(x)
+    targets = one_hot(labels.long()).to(x.dtype)
+    weights = x.new_zeros(inputs.shape[1], targets.shape[1])
+    for epoch in range(PROBE_EPOCHS):
+        order = torch.randperm(len(x), generator=make_stream(IMAGES_SEED, "edits/probe", epoch)).to(x.device)
+        for batch in order.split(PROBE_BATCH_SIZE):
+            error = (inputs[batch] @ weights).softmax(1) - targets[batch]
+            weights -= PROBE_LEARNING_RATE / len(batch) * (inputs[batch].T @ error)
+    return weights
+
+
+def _classify(x: Tensor, weights: Tensor) -> Tensor:  # (N, pixels) -> (N,)
+    return (_append_one(x) @ weights).argmax(1)
+
+
+def _append_one(x: Tensor) -> Tensor:
+    return torch.cat([x, x.new_ones(len(x), 1)], 1)
+
+
+def _draw_another(codes: Tensor, largest: Tensor, generator: torch.Generator) -> Tensor:  # -> (N,) int64
+    """An active latent besides the largest, each with the same chance; -1 where there is none."""
+    lots = torch.rand(codes.shape, generator=generator, device=codes.device)
+    is_largest = torch.arange(codes.shape[1], device=codes.device) == largest[:, None]
+    return find_largest(lots.add_(1).masked_fill_((codes == 0) | is_largest, 0))
+
+
+def _choose(num_images: int, num: int, purpose: str) -> Tensor:
+    """Which images: the same in every trial of a dataset."""
+    return torch.randperm(num_images, generator=make_stream(IMAGES_SEED, purpose))[:num]
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

@@ -1,0 +1,162 @@
+"""Arrays that a trial stores for the qualitative figures: from them analysis draws, without the model.
+
+M images, one test image of each class, the same for every trial of a dataset; D latent dimensions; H, W pixels.
+Pictures are uint8, 255 times what `models.measures.edits.decode` makes of a code; codes are hard samples of q(z|x),
+with exact zeros in a VSC.
+
+    images                  (M, H, W)           uint8
+    labels                  (M,)                int64
+    codes                   (M, D)              float32
+    reconstructions         (M, H, W)           uint8    the codes, decoded
+
+    edited_factors          (2,)                float64  what the largest entry of a code is multiplied by
+    edited_latents          (M,)                int64    which entry that is; -1 where the code is empty
+    edited_pictures         (M, 2, H, W)        uint8    the edited codes, decoded
+
+    traversed_images        (T,)                int64    places in `images`, three at most
+    traversed_latents       (T, L)              int64    the largest entries, six at most; -1 where no more are active
+    traversal_offsets       (9,)                float32  what is added to the entry, from -3 to 3; zero in the middle
+    traversals              (T, L, 9, H, W)     uint8    one latent changed, decoded; black where there is no latent
+
+    conditional_images      (C,)                int64    places in `images`, four at most
+    conditional_kept        (C,)                int64    so many of the largest entries are kept, three at most
+    conditional_samples     (C, S, H, W)        uint8    the other active entries drawn from N(0, 1), decoded
+
+    prior_codes             (P, D)              float32  samples of the prior, the spike and slab of a VSC
+    prior_pictures          (P, H, W)           uint8    decoded
+    gaussian_pictures       (P, H, W)           uint8    decoded from N(0, 1) in every latent, as the report did
+
+Source: "[Re] Variational Sparse Coding", Figures 3 (edits), 4 (codes), 5 (traversals) and 6 (conditional samples).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.autoencoder import Autoencoder
+from models.measures.edits import decode, find_largest, scale_entries
+from models.numerics.measuring import evaluating, single_thread
+from models.randomness import make_stream
+
+IMAGES_SEED = 20190102
+"""Of the choice of images, not of a trial: every trial of a dataset shows the same ones."""
+
+EDITED_FACTORS = (0.01, -0.5)
+TRAVERSAL_OFFSETS = np.linspace(-3, 3, 9, dtype=np.float32)
+NUM_TRAVERSED_IMAGES = 3
+NUM_TRAVERSED_LATENTS = 6
+NUM_CONDITIONAL_IMAGES = 4
+NUM_CONDITIONAL_SAMPLES = 8
+NUM_KEPT = 3
+NUM_PRIOR_SAMPLES = 32
+
+
+@torch.no_grad()
+def make_exhibits(
+    model: Autoencoder,
+    images: Tensor,  # (N, pixels) uint8, of the test set
+    labels: Tensor,  # (N,)
+    image_shape: tuple[int, int],
+    *,
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """The arrays that this module's docstring lists.
+
+    image_shape: height and width, whose product is the number of pixels. seed: the trial's.
+    """
+    device = images.device
+    chosen = choose_images(labels)
+    with single_thread(), evaluating(model):
+        shown = images[chosen.to(device)]
+        codes = model.draw(model.posterior(model.to_pixels(shown)), make_stream(seed, "exhibits/codes", device=device))
+        prior_codes = model.draw(
+            model.prior(), make_stream(seed, "exhibits/prior", device=device), sample_shape=(NUM_PRIOR_SAMPLES,)
+        )
+        gaussian = make_stream(seed, "exhibits/gaussian", device=device)
+        gaussian_codes = torch.randn(prior_codes.shape, generator=gaussian, device=device)
+        exhibits = {
+            "images": shown.reshape(-1, *image_shape),
+            "labels": labels.cpu()[chosen].long(),
+            "codes": codes,
+            "reconstructions": _take_picture(model, codes, image_shape),
+            "prior_codes": prior_codes,
+            "prior_pictures": _take_picture(model, prior_codes, image_shape),
+            "gaussian_pictures": _take_picture(model, gaussian_codes, image_shape),
+            **_edit(model, codes, image_shape),
+            **_traverse(model, codes, image_shape),
+            **_redraw(model, codes, image_shape, make_stream(seed, "exhibits/conditional", device=device)),
+        }
+    return {name: tensor.cpu().numpy() for name, tensor in exhibits.items()}
+
+
+def choose_images(labels: Tensor) -> Tensor:  # (N,) -> (M,) int64
+    """One image of each class, in the order of the classes."""
+    order = torch.randperm(len(labels), generator=make_stream(IMAGES_SEED, "exhibits/images"))
+    _, first = np.unique(labels.cpu()[order].numpy(), return_index=True)
+    return order[torch.from_numpy(first)]
+
+
+def _edit(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -> dict[str, Tensor]:
+    largest = find_largest(codes)
+    edited = torch.stack([scale_entries(codes, largest, factor) for factor in EDITED_FACTORS], 1)  # (M, 2, D)
+    return {
+        "edited_factors": torch.tensor(EDITED_FACTORS, dtype=torch.float64),
+        "edited_latents": largest,
+        "edited_pictures": _take_picture(model, edited, image_shape),
+    }
+
+
+def _traverse(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -> dict[str, Tensor]:
+    """The largest entries of some codes, one at a time, from 3 below the encoded value to 3 above."""
+    which = _first_active(codes, NUM_TRAVERSED_IMAGES)
+    codes = codes[which]
+    latents = _order_by_size(codes)[:, :NUM_TRAVERSED_LATENTS]  # (T, L)
+    is_active = codes.gather(1, latents) != 0
+    offsets = torch.from_numpy(TRAVERSAL_OFFSETS).to(codes.device)
+    moved = torch.eye(codes.shape[1], device=codes.device)[latents]  # (T, L, D)
+    traversed = codes[:, None, None] + offsets[:, None] * moved[:, :, None]  # (T, L, 9, D)
+    pictures = _take_picture(model, traversed, image_shape)
+    return {
+        "traversed_images": which,
+        "traversed_latents": latents.where(is_active, -1),
+        "traversal_offsets": offsets,
+        "traversals": pictures * is_active[:, :, None, None, None],
+    }
+
+
+def _redraw(
+    model: Autoencoder, codes: Tensor, image_shape: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Samples that share the largest entries of a code and which of its latents are active."""
+    which = _first_active(codes, NUM_CONDITIONAL_IMAGES)
+    codes = codes[which]
+    num_kept = ((codes != 0).sum(1) // 2).clamp_max(NUM_KEPT)  # half at most: where few are active, most are redrawn
+    rank = _order_by_size(codes).argsort(1)
+    is_kept = (codes == 0) | (rank < num_kept[:, None])  # (C, D)
+    shape = (len(codes), NUM_CONDITIONAL_SAMPLES, codes.shape[1])
+    drawn = torch.randn(shape, generator=generator, device=codes.device)
+    redrawn = torch.where(is_kept[:, None], codes[:, None], drawn)  # (C, S, D)
+    return {
+        "conditional_images": which,
+        "conditional_kept": num_kept,
+        "conditional_samples": _take_picture(model, redrawn, image_shape),
+    }
+
+
+def _first_active(codes: Tensor, num: int) -> Tensor:  # (M, D) -> (at most num,) int64
+    """Some images: the first whose codes are not empty, then, if there are too few, others."""
+    return (codes == 0).all(1).to(torch.uint8).argsort(stable=True)[:num]
+
+
+def _order_by_size(codes: Tensor) -> Tensor:  # (M, D) -> (M, D) int64
+    """The latents of each code, the entry farthest from zero first."""
+    return codes.abs().argsort(dim=1, descending=True, stable=True)
+
+
+def _take_picture(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -> Tensor:  # (..., D) -> (..., H, W)
+    """What the decoder makes of codes, as bytes."""
+    pictures = (255 * decode(model, codes)).round().to(torch.uint8)
+    return pictures.reshape(*codes.shape[:-1], *image_shape)

@@ -1,0 +1,69 @@
+"""Encoders and decoders."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from models.numerics.onednn import multiply
+from models.settings import Initialisation
+
+
+def make_linear(
+    num_in: int,
+    num_out: int,
+    generator: torch.Generator | None,
+    *,
+    num_heads: int = 1,
+    initialisation: Initialisation = "kaiming",
+) -> nn.Linear:
+    """A linear layer initialised as torch's own (Kaiming uniform), but from the given generator, or not at all.
+
+    initialisation: xavier draws the weights uniformly within sqrt(6 / (inputs + outputs)) instead, the biases as ever.
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (AISTATS 2010),
+    equation 16.
+
+    num_heads: so many layers of equal width side by side, computed in one product. Their parameters are drawn one
+    head after the other, so that they are those of separate layers.
+    """
+    layer = nn.utils.skip_init(nn.Linear, num_in, num_out)
+    assert isinstance(layer, nn.Linear)
+    if generator is None:
+        return layer
+    bound = 1 / math.sqrt(num_in)
+    weight_bound = bound if initialisation == "kaiming" else math.sqrt(6 / (num_in + num_out // num_heads))
+    with torch.no_grad():
+        for weight, bias in zip(layer.weight.chunk(num_heads), layer.bias.chunk(num_heads), strict=True):
+            weight.uniform_(-weight_bound, weight_bound, generator=generator)
+            bias.uniform_(-bound, bound, generator=generator)
+    return layer
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them and none after the last."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        generator: torch.Generator | None,
+        *,
+        num_heads: int = 1,
+        initialisation: Initialisation = "kaiming",
+    ) -> None:
+        """widths: of the input, of each hidden layer, of the output, which is `num_heads` outputs side by side."""
+        super().__init__()
+        *hidden, last = itertools.pairwise(widths)
+        self.layers = nn.ModuleList(make_linear(*shape, generator, initialisation=initialisation) for shape in hidden)
+        self.layers.append(make_linear(*last, generator, num_heads=num_heads, initialisation=initialisation))
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-1])
+        """Apply every layer."""
+        *hidden, last = (cast("nn.Linear", layer) for layer in self.layers)
+        is_fast = not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
+        for layer in hidden:
+            x = multiply(x, layer.weight, layer.bias, relu=True) if is_fast else layer(x).relu()
+        out: Tensor = multiply(x, last.weight, last.bias) if is_fast else last(x)
+        return out

@@ -1,0 +1,1 @@
+"""How torch computes here: threads, products, Adam, the processor."""

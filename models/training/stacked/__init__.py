@@ -1,0 +1,1 @@
+"""Many fully connected models trained as one, on gradients written out."""

@@ -1,0 +1,394 @@
+"""Bounds against each other and against the exact likelihood; sparsity of codes whose sparsity is known."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from models.autoencoder import Autoencoder
+from models.build import build_model
+from models.measures import bounds as evaluation
+from models.measures.bounds import compute_bound, compute_iw_bound, compute_reconstruction_error
+from models.measures.sparsity import compute_hoyer, compute_sparsity
+from models.pixels import to_pixels
+from models.training.state import TrainState
+from tests.models.cases import KINDS, make_generator, make_images, make_settings, train
+
+EVALUATIONS: dict[str, Callable[[Autoencoder, Tensor], object]] = {
+    "bound": lambda model, images: compute_bound(model, images, make_generator(0)),
+    "relaxed": lambda model, images: compute_bound(model, images, make_generator(0), sharpness=200.0),
+    "iw_bound": lambda model, images: compute_iw_bound(model, images, make_generator(0), num_samples=3),
+    "sparsity": lambda model, images: compute_sparsity(model, images, make_generator(0)),
+    "reconstruction": compute_reconstruction_error,
+}
+
+
+def compute_elbo(model: Autoencoder, images: Tensor, seed: int = 0, **kwargs: float | None) -> float:
+    rate, distortion, _ = compute_bound(model, images, make_generator(seed), **kwargs)
+    return -float(rate + distortion)
+
+
+def estimate(measure: Callable[[int], float], repeats: int) -> tuple[float, float]:
+    """Mean over seeds, and its standard error."""
+    values = torch.tensor([measure(seed) for seed in range(repeats)], dtype=torch.float64)
+    return float(values.mean()), float(values.std()) / math.sqrt(repeats)
+
+
+def compute_log_likelihood(model: Autoencoder, images: Tensor, alpha: float) -> Tensor:  # -> (N,)
+    """Exact log p(x) under the prior alpha N(0, 1) + (1 - alpha) delta per latent, by the trapezoidal rule.
+
+    Every set of latents that are not zero has its own integral: a point, a line or a plane. alpha 1 leaves the plane.
+    """
+    x = to_pixels(images).double()
+    decoder = build_model(make_settings("vae", latent_dim=model.latent_dim), x.shape[1]).decoder.double()
+    decoder.load_state_dict(model.decoder.state_dict())
+    step = 0.03
+    axis = torch.arange(-7, 7, step, dtype=torch.float64)
+    terms = []
+    for pattern in itertools.product([False, True], repeat=model.latent_dim):
+        count = sum(pattern)
+        if (alpha == 1 and not all(pattern)) or not 0 < alpha <= 1:
+            continue
+        free = torch.cartesian_prod(*[axis] * count).reshape(-1, count) if count else torch.zeros(1, 0).double()
+        z = torch.zeros(len(free), model.latent_dim, dtype=torch.float64)
+        z[:, list(pattern)] = free
+        log_prior = -0.5 * free.square().sum(1) - 0.5 * count * math.log(2 * math.pi) + count * math.log(step)
+        if alpha < 1:
+            log_prior += count * math.log(alpha) + (model.latent_dim - count) * math.log(1 - alpha)
+        with torch.no_grad():
+            logits = decoder(z)
+        log_likelihood = logits @ x.T - softplus(logits).sum(1, keepdim=True)  # (points, N)
+        terms.append((log_likelihood + log_prior[:, None]).logsumexp(0))
+    return torch.stack(terms).logsumexp(0)
+
+
+class TestBound:
+    def test_it_is_the_mean_over_all_images(self, trained: TrainState, test_digits: Tensor) -> None:
+        images = test_digits[:30]
+        bound = compute_bound(trained.model, images, make_generator(3))
+        elbo = trained.model.compute_elbo(to_pixels(images), make_generator(3))
+        assert float(bound.rate) == pytest.approx(elbo.rate.mean().item(), rel=1e-6)
+        assert float(bound.distortion) == pytest.approx(elbo.distortion.mean().item(), rel=1e-6)
+
+    def test_models_of_any_clamp_are_measured_alike(self, test_digits: Tensor) -> None:
+        """Whatever training clamped, the bound is one; without a clamp at all it is finite where gamma is exactly 1."""
+        models = [build_model(make_settings("vsc_exp_relu", gamma_clamp=c), 64) for c in (0.0, 1e-6, 0.3)]
+        bounds = [compute_bound(model, test_digits, make_generator(0)) for model in models]
+        assert math.isfinite(bounds[0].rate)
+        assert bounds[0] == bounds[1] == bounds[2]
+        with torch.no_grad():
+            x = to_pixels(test_digits)
+            rates = [m.compute_elbo(x, make_generator(0), sharpness=50.0).rate.mean() for m in models]
+        assert rates[0].isnan()
+        assert float(rates[1]) == pytest.approx(float(bounds[1].rate), rel=1e-6)
+        assert float(rates[2]) != pytest.approx(float(bounds[1].rate), rel=1e-2)
+
+    def test_more_passes_average_fresh_noise(self, trained: TrainState, test_digits: Tensor) -> None:
+        generator = make_generator(3)
+        singles = [compute_bound(trained.model, test_digits, generator) for _ in range(4)]
+        together = compute_bound(trained.model, test_digits, make_generator(3), num_samples=4)
+        distortions = [float(bound.distortion) for bound in singles]
+        assert len(set(distortions)) == 4
+        assert float(together.distortion) == pytest.approx(sum(distortions) / 4, rel=1e-9)
+        assert float(together.rate) == pytest.approx(float(singles[0].rate), rel=1e-9)
+
+    def test_the_relaxed_bound_tends_to_the_true_one_as_sharpness_grows(
+        self, trained_vsc: TrainState, test_digits: Tensor
+    ) -> None:
+        true = compute_elbo(trained_vsc.model, test_digits)
+        gaps = [
+            abs(compute_elbo(trained_vsc.model, test_digits, sharpness=sharpness) - true)
+            for sharpness in (3.0, 50.0, 1e4, 1e7)
+        ]
+        assert gaps == sorted(gaps, reverse=True)
+        assert gaps[0] > 0.1
+        assert gaps[-1] < 1e-4
+
+    def test_without_a_spike_relaxed_and_true_bound_are_one(self, test_digits: Tensor) -> None:
+        model = build_model(make_settings("vae"), 64)
+        assert compute_elbo(model, test_digits, sharpness=50.0) == compute_elbo(model, test_digits)
+
+    def test_sharpness_does_not_change_the_rate(self, trained_vsc: TrainState, test_digits: Tensor) -> None:
+        rates = {
+            float(compute_bound(trained_vsc.model, test_digits, make_generator(0), sharpness=sharpness).rate)
+            for sharpness in (None, 50.0, 200.0)
+        }
+        assert len(rates) == 1
+
+    @pytest.mark.parametrize("size", [1, 7, 296, 297, 1000])
+    def test_batches_of_any_size_give_the_same_rate_and_all_images_once(
+        self, size: int, trained: TrainState, test_digits: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = compute_bound(trained.model, test_digits, make_generator(0), num_samples=5)
+        monkeypatch.setattr(evaluation, "BATCH_SIZE", size)
+        bound = compute_bound(trained.model, test_digits, make_generator(0), num_samples=5)
+        assert float(bound.rate) == pytest.approx(float(expected.rate), rel=1e-5)
+        assert float(bound.distortion) == pytest.approx(float(expected.distortion), rel=0.01)
+
+    def test_the_expected_share_of_non_zero_entries_is_that_of_hard_samples(
+        self, trained: TrainState, test_digits: Tensor
+    ) -> None:
+        expected = float(compute_bound(trained.model, test_digits, make_generator(0)).nonzero_fraction)
+        drawn = [
+            compute_sparsity(trained.model, test_digits, make_generator(seed))["nonzero_fraction"] for seed in range(20)
+        ]
+        assert expected == pytest.approx(sum(drawn) / 20, rel=0.02)
+
+
+class TestImportanceWeightedBound:
+    def test_with_one_sample_it_is_the_elbo_in_expectation(self, trained: TrainState, test_digits: Tensor) -> None:
+        model = trained.model
+        iw, iw_error = estimate(lambda s: compute_iw_bound(model, test_digits, make_generator(s), num_samples=1), 40)
+        elbo, elbo_error = estimate(lambda s: compute_elbo(model, test_digits, 100 + s), 40)
+        error = math.hypot(iw_error, elbo_error)
+        assert error < 0.05
+        assert abs(iw - elbo) < 4 * error
+
+    def test_it_is_at_least_the_elbo_and_grows_with_the_samples(self, trained: TrainState, test_digits: Tensor) -> None:
+        model = trained.model
+        bounds = [estimate(lambda seed: compute_elbo(model, test_digits, 100 + seed, num_samples=5), 10)]
+        bounds.extend(
+            estimate(lambda seed, k=k: compute_iw_bound(model, test_digits, make_generator(seed), num_samples=k), 10)
+            for k in (1, 3, 10, 40)
+        )
+        for (lower, lower_error), (upper, upper_error) in itertools.pairwise(bounds):
+            assert upper > lower - 5 * math.hypot(lower_error, upper_error)
+
+    @pytest.mark.parametrize("latent_dim", [1, 2])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_it_approaches_the_exact_likelihood_and_the_elbo_stays_below(
+        self, kind: str, latent_dim: int, digits: Tensor
+    ) -> None:
+        settings = make_settings(kind, latent_dim=latent_dim)
+        model = build_model(settings, 64)
+        with torch.no_grad():
+            model.decoder.layers[-1].weight *= 6  # a code tells much of the image
+            model.encoder.layers[-1].bias[2 * latent_dim :] = -0.5  # gamma near a half: spike and slab both matter
+        images = digits[:12]
+        exact = float(compute_log_likelihood(model, images, settings.alpha or 1.0).mean())
+        elbo, elbo_error = estimate(lambda seed: compute_elbo(model, images, seed, num_samples=50), 4)
+        iw, error = estimate(lambda s: compute_iw_bound(model, images, make_generator(s), num_samples=10_000), 4)
+        assert error < 0.01
+        assert abs(iw - exact) < 0.02
+        assert elbo < exact - 0.5 - 4 * elbo_error
+
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    def test_batches_of_any_size_give_the_same_up_to_noise(
+        self, size: int, trained: TrainState, test_digits: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images = test_digits[:100]
+        expected = compute_iw_bound(trained.model, images, make_generator(0), num_samples=50)
+        monkeypatch.setattr(evaluation, "IW_BATCH_SIZE", size)
+        assert compute_iw_bound(trained.model, images, make_generator(0), num_samples=50) == pytest.approx(
+            expected, rel=0.01
+        )
+
+
+class TestReconstructionError:
+    @staticmethod
+    def make_model(x_hat: Tensor, scaling: str = "minmax") -> Autoencoder:
+        """One whose decoder makes these pixels (64,), in (0, 1), of every code."""
+        model = build_model(make_settings("vsc_sigmoid", pixel_scaling=scaling), 64)
+        model.decoder = Constant(x_hat)
+        return model
+
+    @pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
+    @pytest.mark.parametrize(("share", "error"), [(1.0, 0.0), (0.5, 0.25), (1e-9, 1.0)])
+    def test_it_is_0_of_a_perfect_model_and_1_of_a_black_one_whatever_the_scale(
+        self, share: float, error: float, scaling: str
+    ) -> None:
+        image = make_images(1, 64).clamp(1, 254)
+        x = build_model(make_settings("vae", pixel_scaling=scaling), 64).to_pixels(image)
+        model = self.make_model(share * x[0], scaling)
+        assert compute_reconstruction_error(model, image.expand(7, -1)) == pytest.approx(error, abs=1e-6)
+
+    @pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
+    def test_the_brightness_of_an_image_is_not_its_weight_and_black_ones_are_left_out(self, scaling: str) -> None:
+        image = make_images(1, 64) // 2
+        model = self.make_model(torch.full((64,), 1e-9), scaling)  # all but black: an error of 1 for every image
+        images = torch.cat([image, 2 * image, torch.zeros_like(image)])
+        assert compute_reconstruction_error(model, images) == pytest.approx(1.0, abs=1e-6)
+        assert math.isnan(compute_reconstruction_error(model, images[2:]))
+
+    def test_it_is_that_of_the_posterior_mean(self, trained: TrainState, test_digits: Tensor) -> None:
+        x, model = to_pixels(test_digits), trained.model
+        with torch.no_grad():
+            outputs = model.encoder(x).unflatten(1, (-1, model.latent_dim))
+            gamma = model.slab_prob(model.posterior(x))
+            x_hat = 1 / (1 + (-model.decoder(gamma * outputs[:, 0])).exp())
+        expected = float((((x_hat - x) ** 2).sum(1) / (x**2).sum(1)).mean())
+        assert 0.02 < expected < 0.5, "the model has learned something"
+        assert compute_reconstruction_error(model, test_digits) == pytest.approx(expected, rel=1e-5)
+
+
+class Constant(nn.Module):
+    """Makes the same pixels of every code."""
+
+    def __init__(self, x_hat: Tensor) -> None:
+        super().__init__()
+        self.x_hat = x_hat
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.x_hat.logit().expand(len(z), -1)
+
+
+class TestSparsity:
+    def test_the_share_of_nonzero_entries_is_the_mean_slab_prob(self, trained: TrainState, digits: Tensor) -> None:
+        model = trained.model
+        sparsity = compute_sparsity(model, digits, make_generator(0))
+        with torch.no_grad():
+            gamma = model.slab_prob(model.posterior(to_pixels(digits))).double()
+        assert sparsity["slab_prob"] == pytest.approx(float(gamma.mean()), rel=1e-6)
+        standard_error = float((gamma * (1 - gamma)).sum().sqrt()) / gamma.numel()
+        assert abs(sparsity["nonzero_fraction"] - sparsity["slab_prob"]) <= 4 * standard_error
+
+    def test_a_vsc_is_sparse_and_a_vae_is_not(
+        self, trained_vsc: TrainState, digits: Tensor, test_digits: Tensor
+    ) -> None:
+        vae = train(make_settings("vae", latent_dim=6, epochs=1), digits)[0].model
+        dense, sparse = (compute_sparsity(model, test_digits, make_generator(0)) for model in (vae, trained_vsc.model))
+        assert dense["slab_prob"] == dense["nonzero_fraction"] == 1
+        assert 0.02 < sparse["nonzero_fraction"] < 0.9
+        assert sparse["hoyer"] > dense["hoyer"] + 0.1
+
+    def test_active_units_are_those_whose_mean_varies(self, test_digits: Tensor) -> None:
+        for kind in KINDS:
+            model = build_model(make_settings(kind, latent_dim=5), 64)
+            last = model.encoder.layers[-1]
+            with torch.no_grad():
+                last.weight[:5] *= torch.tensor([0.0, 100, 0, 100, 100])[:, None]  # of the means
+                last.bias[10:] = 3.0  # of gamma, if there is one: it stays away from zero
+            assert compute_sparsity(model, test_digits, make_generator(0))["active_units"] == 3
+
+    @pytest.mark.parametrize(("scale", "active"), [(0.9, 0), (1.1, 1)])
+    def test_a_unit_is_active_from_a_variance_of_one_hundredth(self, scale: float, active: int) -> None:
+        """Two latents, one of them dead; the mean of the other is +-scale/10 in turn."""
+        model = build_model(make_settings("vae", latent_dim=2, hidden=(1,)), 1)
+        first, last = model.encoder.layers
+        with torch.no_grad():
+            first.weight.fill_(1.0)
+            first.bias.fill_(0.0)
+            last.weight.copy_(torch.tensor([[0.2 * scale], [0], [0], [0]]))
+            last.bias.zero_()
+        images = torch.tensor([0, 255], dtype=torch.uint8).repeat(500)[:, None]
+        assert compute_sparsity(model, images, make_generator(0))["active_units"] == active
+
+    def test_hoyer_is_absent_where_there_is_one_latent(self, test_digits: Tensor) -> None:
+        for kind in KINDS:
+            sparsity = compute_sparsity(
+                build_model(make_settings(kind, latent_dim=1), 64), test_digits, make_generator(0)
+            )
+            assert set(sparsity) == {"slab_prob", "nonzero_fraction", "active_units"}
+
+    def test_a_code_that_is_always_empty_has_a_hoyer_of_one(self, test_digits: Tensor) -> None:
+        model = build_model(make_settings("vsc_sigmoid"), 64)
+        with torch.no_grad():
+            model.encoder.layers[-1].bias[6:] = -200.0
+        sparsity = compute_sparsity(model, test_digits, make_generator(0))
+        assert sparsity == {"slab_prob": 0, "nonzero_fraction": 0, "active_units": 0, "hoyer": 1}
+
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    def test_batches_of_any_size_give_the_same_up_to_noise(
+        self, size: int, trained: TrainState, test_digits: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = compute_sparsity(trained.model, test_digits, make_generator(0))
+        monkeypatch.setattr(evaluation, "BATCH_SIZE", size)
+        sparsity = compute_sparsity(trained.model, test_digits, make_generator(0))
+        assert sparsity["slab_prob"] == pytest.approx(expected["slab_prob"], rel=1e-5)
+        assert sparsity["active_units"] == expected["active_units"]
+        assert sparsity == pytest.approx(expected, abs=0.05)
+
+
+class TestHoyer:
+    def test_one_hot_codes_have_one(self) -> None:
+        z = torch.eye(4, dtype=torch.float64).repeat(10, 1) * torch.linspace(-3, 3, 40, dtype=torch.float64)[:, None]
+        assert compute_hoyer(z) == pytest.approx(1)
+
+    def test_dense_codes_of_equal_magnitude_have_zero(self) -> None:
+        z = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=4)), dtype=torch.float64)
+        assert compute_hoyer(z) == pytest.approx(0, abs=1e-12)
+
+    def test_every_latent_is_measured_in_its_own_standard_deviation(self) -> None:
+        z = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=4)), dtype=torch.float64)
+        assert compute_hoyer(z * torch.tensor([1e-3, 1, 7, 1e4])) == pytest.approx(0, abs=1e-9)
+
+    def test_an_empty_row_counts_as_one(self) -> None:
+        dense = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=2)), dtype=torch.float64)
+        z = torch.cat([dense, torch.zeros(4, 2, dtype=torch.float64)])
+        assert compute_hoyer(z) == pytest.approx(0.5)
+        assert compute_hoyer(torch.zeros(3, 4, dtype=torch.float64)) == 1
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+    def test_of_d_latents_k_equal_ones_give_the_formula(self, count: int) -> None:
+        rows = [[float(i in on) for i in range(9)] for on in itertools.combinations(range(9), count)]
+        z = torch.tensor(rows + [[-v for v in row] for row in rows], dtype=torch.float64)
+        assert compute_hoyer(z) == pytest.approx((3 - math.sqrt(count)) / 2, abs=1e-9)
+
+
+class TestEveryEvaluation:
+    @pytest.fixture(params=EVALUATIONS)
+    def evaluate(self, request: pytest.FixtureRequest) -> Callable[[Autoencoder, Tensor], object]:
+        return EVALUATIONS[request.param]
+
+    @pytest.fixture
+    def model(self) -> Autoencoder:
+        return build_model(make_settings("vsc_exp_relu"), 20)
+
+    @pytest.fixture
+    def images(self) -> Tensor:
+        return make_images(10, 20)
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_it_runs_in_evaluation_mode_and_puts_back_the_mode_before(
+        self, evaluate: Callable[..., object], model: Autoencoder, images: Tensor, training: bool
+    ) -> None:
+        seen = []
+        model.encoder.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+        model.train(training)
+        evaluate(model, images)
+        assert seen
+        assert not any(seen)
+        assert all(module.training == training for module in model.modules())
+
+    def test_after_an_error_the_mode_and_the_threads_are_those_before(
+        self, evaluate: Callable[..., object], model: Autoencoder, images: Tensor
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("of the test's making")
+
+        threads = torch.get_num_threads()
+        model.encoder.register_forward_pre_hook(fail)
+        model.train()
+        with pytest.raises(RuntimeError, match="making"):
+            evaluate(model, images)
+        assert model.training
+        assert torch.get_num_threads() == threads
+
+    def test_it_runs_on_one_thread(self, evaluate: Callable[..., object], model: Autoencoder, images: Tensor) -> None:
+        seen, before = [], torch.get_num_threads()
+        model.encoder.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        torch.set_num_threads(2)
+        try:
+            evaluate(model, images)
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+        assert set(seen) == {1}
+
+    def test_it_changes_neither_parameters_nor_gradients_nor_images(
+        self, evaluate: Callable[..., object], model: Autoencoder, images: Tensor
+    ) -> None:
+        before, images_before = {k: v.clone() for k, v in model.state_dict().items()}, images.clone()
+        evaluate(model, images)
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+        assert all(p.grad is None for p in model.parameters())
+        assert torch.equal(images, images_before)
+
+    def test_the_same_noise_gives_the_same_numbers(
+        self, evaluate: Callable[..., object], model: Autoencoder, images: Tensor
+    ) -> None:
+        assert evaluate(model, images) == evaluate(model, images)
