@@ -1,0 +1,127 @@
+"""The house: who imports whom, without circles; what stands in a room; what the light rooms load."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("harness", "models", "analysis")
+OUTSIDE = {
+    "harness": {"__init__", "errors", "metrics", "progress"},
+    "analysis": {"__init__", "wording"},
+}
+"""Files of a package that stand in no room, since every room uses them."""
+
+Graph = dict[str, set[str]]
+
+
+def read_imports(root: Path = ROOT) -> Graph:
+    """Every module of the packages under `root`, and which of them it imports: at the top, late, or for types alone."""
+    files = {name_of(path, root): path for package in PACKAGES for path in (root / package).rglob("*.py")}
+    graph: Graph = {}
+    for module, path in files.items():
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                # `from a import b` is of the module a.b where there is one.
+                imported |= {name if (name := f"{node.module}.{a.name}") in files else node.module for a in node.names}
+        graph[module] = (imported & set(files)) - {module}
+    return graph
+
+
+def name_of(path: Path, root: Path) -> str:
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def join_rooms(graph: Graph) -> Graph:
+    """The same between rooms: folders of a package; a file outside every room is one of its own."""
+    rooms: Graph = {}
+    for module, imported in graph.items():
+        own = room_of(module)
+        rooms.setdefault(own, set()).update({room_of(other) for other in imported} - {own})
+    return rooms
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def list_circles(graph: Graph) -> list[set[str]]:
+    """Sets of nodes each of which leads to every other (Tarjan, 1972)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    circles: list[set[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph[node]):
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == index[node]:
+            first = stack.index(node)
+            circles.append(set(stack[first:]))
+            del stack[first:]
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return [circle for circle in circles if len(circle) > 1]
+
+
+def test_no_module_and_no_room_imports_itself_in_a_circle() -> None:
+    graph = read_imports()
+    assert len(graph) > 150
+    assert list_circles(graph) == []
+    assert list_circles(join_rooms(graph)) == []
+
+
+def test_circles_are_found(tmp_path: Path) -> None:
+    texts = {
+        "harness/a/one.py": "from harness.b.two import X\n",
+        "harness/b/two.py": "def f():\n    from harness.b import three\n",
+        "harness/b/three.py": "if TYPE_CHECKING:\n    import harness.b.two\n",
+        "harness/b/four.py": "from harness.a import one\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    graph = read_imports(tmp_path)
+    assert list_circles(graph) == [{"harness.b.two", "harness.b.three"}]
+    assert list_circles(join_rooms(graph)) == [{"harness.a", "harness.b"}]
+
+
+@pytest.mark.parametrize("package", OUTSIDE)
+def test_every_file_stands_in_a_room(package: str) -> None:
+    assert {path.stem for path in (ROOT / package).glob("*.py")} == OUTSIDE[package]
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for folder in rooms():
+        text = (folder / "__init__.py").read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), folder
+
+
+def rooms() -> Iterable[Path]:
+    return [file.parent for package in PACKAGES for file in (ROOT / package).rglob("__init__.py")]
+
+
+@pytest.mark.parametrize("room", ["study", "search", "ledger", "storage", "datasets"])
+def test_the_light_rooms_load_neither_torch_nor_ray(room: str) -> None:
+    """The driver and up to 128 light processes import them."""
+    modules = [module for module in read_imports() if f"{module}.".startswith(f"harness.{room}.")]
+    assert len(modules) > 1
+    program = f"import importlib, sys\nfor m in {modules}: importlib.import_module(m)\n"
+    program += "print(sorted({'torch', 'ray'} & set(sys.modules)))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
