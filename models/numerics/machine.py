@@ -1,9 +1,11 @@
-"""What machine this is."""
+"""What machine this is, and how much of its memory was used."""
 
 import math
 import os
 import platform
 import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,28 @@ def count_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted, period = quota.read_text().split() if quota.exists() else ("max", "1")
     return num_cores if granted == "max" else min(num_cores, math.ceil(int(granted) / int(period)))
+
+
+def forget_peak_memory(device: str) -> None:
+    """Begin the peak anew, so that what is used next counts alone. device: cpu or cuda."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # where the system has no such file, the peak stays that of all before
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def read_peak_memory(device: str) -> int:
+    """Bytes, the most so far: on a GPU, of this process's tensors there; else of the process itself in memory."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError):  # there getrusage would count what the parent had, too
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii")):
+            return int(peak[1]) * 1024
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
