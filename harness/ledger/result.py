@@ -1,16 +1,11 @@
-"""How a trial ended, or where it stands."""
+"""How a trial ended, or where it stands, and the events that tell of it while it runs."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any, Literal
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
-
 
 Row = dict[str, float | int | None]
 """Metrics of one epoch, by name; `epoch` counts from 1."""
@@ -44,6 +39,36 @@ class Result:
         if metric == "train_seconds":
             return self.train_seconds
         return next((row[metric] for row in reversed(self.history) if row.get(metric) is not None), None)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A trial has trained an epoch, now or in an earlier run."""
+
+    metrics: Row
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A trial has trained the epoch after which it waits for the rest of its population."""
+
+    metrics: Row  # of that epoch
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial has ended; what it trained and measured is stored, and so is this result."""
+
+    result: Result
+
+    @property
+    def metrics(self) -> Row:
+        """Those of the last epoch and of the final evaluation; none where an error ended the trial."""
+        return {**self.result.history[-1], **self.result.metrics} if self.result.status == "finished" else {}
+
+
+Event = Epoch | Paused | Ended
+"""What happens to a trial, in order: epochs, of which the last comes as the pause or the end that it leads to."""
 
 
 def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_early: bool) -> bool:

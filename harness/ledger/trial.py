@@ -5,13 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from models.settings import DEFAULTS, SEMANTICS_VERSION, TrialSettings
-
-if TYPE_CHECKING:
-    pass
-
 
 Phase = Literal["search", "select", "confirm"]
 """What a trial is for: to find good settings, to select the best of them over seeds, to confirm what they are worth."""

@@ -73,8 +73,8 @@ class Watcher(tune.Callback):  # type: ignore[misc]
 
     def on_trial_result(self, **info: Any) -> None:
         """Epochs have been trained."""
-        for row in info["result"]["rows"]:
-            self._run.add_row(info["trial"].config["trial"], row)
+        for event in info["result"]["events"]:
+            self._run.record(info["trial"].config["trial"], event)
 
     def on_trial_complete(self, **info: Any) -> None:
         """A trial has ended, or the scheduler has ended it."""

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.ledger.result import Row
+from harness.ledger.result import Epoch, Event
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
 
@@ -39,25 +39,26 @@ class EngineSpec:
     is_in_step: bool  # with a scheduler that stops trials
 
 
-def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Row]:
-    """The rows of a trial as `run_trial` yields them, from the engine of the GPU that Ray gave this process.
+def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Event]:
+    """Train a trial in the engine of the GPU that Ray gave this process, yielding the events that `run_trial` yields.
 
     Raises:
         ray.exceptions.RayError: the engine died. Its trials can be started again, and go on from their checkpoints.
     """
-    engine, ticket = _submit(spec, trial)
-    row: Row = {}
+    engine, slot = _submit(spec, trial)
+    is_over = False
     try:
-        while "status" not in row:
-            for row in ray.get(engine.fetch.remote(ticket)):
-                yield row
+        while not is_over:
+            for event in ray.get(engine.fetch.remote(slot)):
+                is_over = not isinstance(event, Epoch)
+                yield event
     finally:
-        if "status" not in row:  # stopped by the scheduler, or by an error
-            engine.leave.remote(ticket)
+        if not is_over:  # stopped by the scheduler, or by an error
+            engine.leave.remote(slot)
 
 
 def _submit(spec: EngineSpec, trial: Trial) -> tuple[Any, int]:
-    """Hand a trial to the engine; to the next one, should this one be about to end."""
+    """Hand a trial to the engine, or to the next one if this one is about to end; returns it and the trial's slot."""
     for patience in (2.0, 4.0, 0.0):
         try:
             engine = _find_engine(spec)
@@ -130,17 +131,17 @@ class EngineActor:
             threading.Timer(1.0, os._exit, [0]).start()
 
     def submit(self, trial: Trial) -> int:
-        """See Engine.submit."""
-        return self._engine.submit(trial)
+        """See Slots.submit."""
+        return self._engine.slots.submit(trial)
 
-    def fetch(self, ticket: int) -> list[Row]:
-        """See Engine.fetch."""
-        return self._engine.fetch(ticket)
+    def fetch(self, slot: int) -> list[Event]:
+        """See Slots.fetch."""
+        return self._engine.slots.fetch(slot)
 
-    def leave(self, ticket: int) -> None:
-        """See Engine.leave."""
-        self._engine.leave(ticket)
+    def leave(self, slot: int) -> None:
+        """See Slots.leave."""
+        self._engine.slots.leave(slot)
 
     def flush(self, timeout: float) -> None:
-        """See Engine.flush."""
-        self._engine.flush(timeout)
+        """See Slots.flush."""
+        self._engine.slots.flush(timeout)

@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.datasets import Dataset
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import adopt_provenance
-from harness.ledger.result import Result, Row, Status
+from harness.ledger.result import Ended, Event, Paused, Result, Row, Status
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.progress import Progress
@@ -104,23 +104,20 @@ class StudyRun:
         if not is_again:
             self.progress.start_trial()
 
-    def add_row(self, trial: Trial, row: Row) -> None:
-        """One epoch of a trial; the last one says how it ended."""
+    def record(self, trial: Trial, event: Event) -> None:
+        """Take note of an epoch of a trial, of its pause or of its end."""
         self.startup_seconds = self.startup_seconds or time.monotonic() - self.started
         before = self.results[trial.trial_id]
-        if str(row.get("status")) == "paused":
-            self.paused.add(trial.trial_id)
-            row = {name: value for name, value in row.items() if name != "status"}
-        elif "status" in row:
-            result = TrialFolder(self.folder, trial).read_result()
-            assert result is not None, "a trial writes its result before it says that it has ended"
-            self._set_ended(trial, result)
-            if "epoch" in row:
-                self._count_epoch(trial, row)
+        if isinstance(event, Ended):
+            self._set_ended(trial, event.result)
+            if event.metrics:
+                self._count_epoch(trial, event.metrics)
             return
-        result = Result(status="running", history=[*before.history, row])
+        if isinstance(event, Paused):
+            self.paused.add(trial.trial_id)
+        result = Result(status="running", history=[*before.history, event.metrics])
         self.results[trial.trial_id] = result
-        self._count_epoch(trial, row)
+        self._count_epoch(trial, event.metrics)
         self.tracker.update(trial, result)
         if time.monotonic() - self._tables_at > TABLE_SECONDS:
             with self._noticing_a_full_disk():

@@ -9,7 +9,7 @@ from ray import tune
 
 from harness.datasets import Dataset
 from harness.ledger.folder import TrialFolder
-from harness.ledger.result import Row
+from harness.ledger.result import Epoch, Event
 from harness.metrics import Measures
 from harness.tune.engine_actor import EngineSpec, train_fused
 
@@ -39,9 +39,9 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         """
         self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
         self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
-        self._rows = self._start(config)
+        self._events = self._start(config)
 
-    def _start(self, config: dict[str, Any]) -> Generator[Row]:
+    def _start(self, config: dict[str, Any]) -> Generator[Event]:
         self._is_searching = config["trial"].phase == "search"
         self._num_judged = TrialFolder(self._study_folder, config["trial"]).count_own_epochs()
         if self._engines is not None:
@@ -53,27 +53,27 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         return run_trial(config["trial"], self._measures, self._dataset, self._study_folder, device=device)
 
     def step(self) -> dict[str, Any]:
-        """The next epochs: `rows` holds their metrics, `epoch` and `objective` are what a scheduler looks at.
+        """The next epochs, as `events`; `epoch` and `objective` are what a scheduler looks at.
 
         `is_judged`: an earlier run of the study has trained this far, and let the trial go on.
         """
         deadline = time.monotonic() + self._report_seconds
-        rows = [next(self._rows)]
-        while "status" not in rows[-1] and time.monotonic() < deadline:
-            rows.append(next(self._rows))
-        last = rows[-1]
-        epoch = last.get("epoch") or 0
-        report = {"rows": rows, "epoch": epoch, "is_judged": epoch <= self._num_judged, "done": "status" in last}
+        events = [next(self._events)]
+        while isinstance(events[-1], Epoch) and time.monotonic() < deadline:
+            events.append(next(self._events))
+        metrics, is_done = events[-1].metrics, not isinstance(events[-1], Epoch)
+        epoch = metrics.get("epoch") or 0
+        report = {"events": events, "epoch": epoch, "is_judged": epoch <= self._num_judged, "done": is_done}
         # A trial that diverged has none, and Tune computes with what it finds. What confirms is not to be stopped.
-        objective = last.get(self._metric) if self._is_searching else None
+        objective = metrics.get(self._metric) if self._is_searching else None
         return report if objective is None else report | {"objective": objective}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Go over to another trial."""
-        self._rows.close()
-        self._rows = self._start(new_config)
+        self._events.close()
+        self._events = self._start(new_config)
         return True
 
     def cleanup(self) -> None:
         """Leave the trial as it stands."""
-        self._rows.close()
+        self._events.close()

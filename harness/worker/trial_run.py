@@ -2,13 +2,11 @@
 
 import logging
 import math
-import re
-import resource
 import socket
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +17,14 @@ import torch
 
 from harness.datasets import Dataset
 from harness.ledger.folder import EXHIBITS, TrialFolder, read_checkpoint
-from harness.ledger.result import Result, Row, drop_nonfinite
+from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, drop_nonfinite
 from harness.ledger.trial import Trial
 from harness.metrics import EVALUATION_METRICS, Measures, evaluation_of
 from harness.storage.local import write_atomically
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
 from models.measures.bounds import compute_bound
+from models.numerics.machine import forget_peak_memory, read_peak_memory
 from models.training.fit import fit
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics
@@ -33,14 +32,13 @@ from models.training.trainer import DivergedError, EpochMetrics
 
 def run_trial(
     trial: Trial, measures: Measures, dataset: Dataset, study_folder: Path, *, device: str = "cpu"
-) -> Generator[Row]:
-    """Train what is missing of a trial and measure it, yielding the metrics of every epoch, stored ones first.
+) -> Generator[Event]:
+    """Train what is missing of a trial and measure it, yielding an event for every epoch, stored ones first.
 
-    The last row holds the final metrics too, and `status`: finished, diverged or failed. Once it has been yielded the
-    trial's folder holds its result. A trial that is to pause has the status paused instead, and no result. Errors of
-    training end the trial, not the caller; they stand in the log.
+    The last event is the trial's end, whose result is in the trial's folder by then; or its pause, without a result.
+    Errors of training end the trial, not the caller; their traceback is in the trial's log.
     """
-    _forget_peak_memory(device)
+    forget_peak_memory(device)
     with TrialRun(trial, measures, study_folder, device) as run:
         try:
             images = Images.of(dataset, trial.settings.num_validation, device)
@@ -50,10 +48,10 @@ def run_trial(
             epochs = fit(state, run.settings, images.train)
             try:
                 while last is None:
-                    row = run.add_epoch(state, next(epochs), images)
+                    epoch = run.add_epoch(state, next(epochs), images)
                     last = run.conclude(state, images)
                     if last is None:
-                        yield row
+                        yield epoch
             except GeneratorExit:
                 run.leave(state)
                 raise
@@ -96,12 +94,12 @@ class TrialRun:
                       self.settings.epochs, state.epoch)  # fmt: skip
         return state
 
-    def list_stored(self) -> list[Row]:
-        """The epochs trained before, but for the one at which the trial ends or pauses, which says so."""
-        return self.history[: self._goal - 1]
+    def list_stored(self) -> list[Epoch]:
+        """The epochs trained before, but for the last of all, which comes with the trial's end or pause."""
+        return [Epoch(row) for row in self.history[: self._goal - 1]]
 
-    def add_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:
-        """Measure the state after an epoch, note it, and store it where one is due.
+    def add_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Epoch:
+        """Measure the state after an epoch, add it to the history, and store it where a checkpoint is due.
 
         Raises:
             DivergedError: the epoch's last step made the model useless.
@@ -111,16 +109,16 @@ class TrialRun:
         self.history.append(row)
         if len(self.history) == self._goal or state.epoch % self.measures.checkpoint_every == 0:
             self._store(state)
-        return row
+        return Epoch(row)
 
-    def conclude(self, state: TrainState, images: Images) -> Row | None:
-        """The last row, if the trial has come to its end, with the final metrics, or to where it is to pause."""
+    def conclude(self, state: TrainState, images: Images) -> Paused | Ended | None:
+        """Pause the trial, or measure and end it, if it has trained far enough for that."""
         if len(self.history) < self._goal:
             return None
         if self.trial.until is not None and self.trial.until < self.settings.epochs:
-            return self.history[-1] | {"status": "paused"}  # type: ignore[return-value]
+            return Paused(self.history[-1])
         self._measure(state, images)
-        return self.history[-1] | self._end("finished")
+        return self._end("finished")
 
     def leave(self, state: TrainState) -> None:
         """Keep what has been trained of a trial that a scheduler or the user has stopped."""
@@ -134,8 +132,8 @@ class TrialRun:
         self.folder.write_checkpoint(state.tensors(), self.history)
         self._num_stored = len(self.history)
 
-    def fail(self, error: Exception) -> Row:
-        """The row that says how an error of training ended the trial."""
+    def fail(self, error: Exception) -> Ended:
+        """End the trial because of an error in training."""
         if isinstance(error, DivergedError):
             return self._end("diverged", error=str(error))
         self.log.error("failed\n%s", "".join(traceback.format_exception(error)))
@@ -204,39 +202,20 @@ class TrialRun:
             arrays = evaluator.make_exhibits()
             write_atomically(self.folder.exhibits, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
-    def _end(self, status: str, error: str | None = None) -> Row:
-        """Write the result; returns the fields that tell the driver of it."""
+    def _end(self, status: Status, error: str | None = None) -> Ended:
         result = Result(
-            status=status,  # type: ignore[arg-type]
+            status=status,
             history=self.history,
             metrics=self.metrics,
             evaluated=self._evaluated,
             error=error,
-            peak_memory_mb=_peak_memory_mb(self.device),
+            peak_memory_mb=read_peak_memory(self.device) / 1e6,
             device=describe_device(self.device),
             host=socket.gethostname(),
         )
         self.folder.write_result(result)
         self.log.info("%s%s", status, f": {error}" if error else "")
-        return {"status": status, "error": error, **self.metrics}  # type: ignore[dict-item]
-
-
-def _forget_peak_memory(device: str) -> None:
-    """Begin anew: a process trains one trial after another."""
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError):  # where the system has no such file, the peak is that of all its trials
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak_memory_mb(device: str) -> float:
-    """Most memory used so far: on a card, by this process there; else the process itself."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    with suppress(OSError):
-        if peak := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii")):
-            return int(peak[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        return Ended(result)
 
 
 @contextmanager

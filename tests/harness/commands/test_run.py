@@ -108,7 +108,7 @@ def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(run:
     dataset = load_dataset("digits")
     measures = study.measures
     for trial in plan_trials(study, dataset):
-        rows = list(run_trial(trial, measures, dataset, tmp_path / "alone"))
+        rows = [event.metrics for event in run_trial(trial, measures, dataset, tmp_path / "alone")]
         under_ray = TrialFolder(tmp_path / "results" / "small", trial)
         alone = TrialFolder(tmp_path / "alone", trial)
         result = under_ray.read_result()
@@ -157,7 +157,7 @@ def test_a_killed_trial_process_goes_on_from_its_checkpoint(run: Run, tmp_path: 
     alone = list(run_trial(trial, Measures(("elbo", "iw_bound", "sparsity"), 5, 10), load_dataset("digits"), tmp_path))
     result = folder.read_result()
     assert result is not None
-    assert [r["test/loss"] for r in result.history] == [r["test/loss"] for r in alone]
+    assert [r["test/loss"] for r in result.history] == [event.metrics["test/loss"] for event in alone]
     (child,) = runs_of(tmp_path / "results")
     store = MlflowStore("small", tmp_path / "results")
     points = store.client.get_metric_history(child.info.run_id, "train/loss")

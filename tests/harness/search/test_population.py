@@ -56,8 +56,8 @@ class Living:
     def train(self, trial: Trial, num_epochs: int | None = None) -> list[Row]:
         """One leg, or, as if it were killed, only some rows of it."""
         rows: list[Row] = []
-        for row in run_trial(trial, self.study.measures, self.dataset, self.folder):
-            rows.append(row)
+        for event in run_trial(trial, self.study.measures, self.dataset, self.folder):
+            rows.append(event.metrics)
             if len(rows) == num_epochs:
                 break
         return rows
@@ -193,8 +193,7 @@ def test_one_that_diverged_or_failed_is_gone_on_without(dataset: Dataset, tmp_pa
         rows = living.train(trial)
         status: Any = {first.trial_id: "diverged", second.trial_id: "failed"}.get(trial.trial_id)
         if status:
-            history = [{k: v for k, v in row.items() if k != "status"} for row in rows]
-            TrialFolder(living.folder, trial).write_result(Result(status=status, history=history))
+            TrialFolder(living.folder, trial).write_result(Result(status=status, history=rows))
         source.tell(trial, Result(status="running"))
     for again in (source, living.source()):
         living.live(again)

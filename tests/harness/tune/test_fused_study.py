@@ -17,7 +17,7 @@ import ray
 from harness.commands.run import Outcome
 from harness.datasets import load_dataset
 from harness.ledger.folder import TrialFolder
-from harness.ledger.result import Row
+from harness.ledger.result import Event
 from harness.ledger.trial import Trial
 from harness.search.listed import plan_trials
 from harness.study import Study
@@ -108,14 +108,14 @@ def test_asha_stops_single_members(run: Run, tmp_path: Path) -> None:
 def test_what_was_trained_when_the_user_stopped_is_stored(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_row = StudyRun.add_row
+    record = StudyRun.record
 
-    def stop_once_all_have_reported(self: StudyRun, trial: Trial, row: Row) -> None:
-        add_row(self, trial, row)
+    def stop_once_all_have_reported(self: StudyRun, trial: Trial, event: Event) -> None:
+        record(self, trial, event)
         if len(self.results) == 6 and all(result.history for result in self.results.values()):
             self.request_stop()
 
-    monkeypatch.setattr(StudyRun, "add_row", stop_once_all_have_reported)
+    monkeypatch.setattr(StudyRun, "record", stop_once_all_have_reported)
     defaults = {"hidden": [64], "batch_size": 16, "epochs": 4000, "learning_rate": 1e-3}
     study = make_study(defaults=defaults, checkpoint_every=4000)  # none of the checkpoints is due
     outcome, _ = run(study)

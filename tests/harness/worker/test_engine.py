@@ -1,4 +1,4 @@
-"""The engine: every trial gets the rows it would get alone, whoever comes and goes beside it."""
+"""The engine: every trial has the events that it has alone, whichever others come and go beside it."""
 
 import dataclasses
 import threading
@@ -11,10 +11,10 @@ import torch
 
 from harness.datasets import Dataset, load_dataset
 from harness.ledger.folder import TrialFolder, read_checkpoint
-from harness.ledger.result import Row
+from harness.ledger.result import Ended, Epoch, Event, Row
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
-from harness.worker import engine as fusion
+from harness.worker import slots as slots_module
 from harness.worker.engine import Engine
 from harness.worker.trial_run import TrialRun, run_trial
 from models.settings import TrialSettings
@@ -75,28 +75,29 @@ def working() -> Iterator[Callable[[Engine], threading.Thread]]:
         assert not thread.is_alive()
 
 
-def collect(engine: Engine, ticket: int) -> list[Row]:
-    rows: list[Row] = []
-    while not rows or "status" not in rows[-1]:
-        rows += engine.fetch(ticket)
-    return rows
+def collect(engine: Engine, slot: int) -> list[Event]:
+    events: list[Event] = []
+    while not events or isinstance(events[-1], Epoch):
+        events += engine.slots.fetch(slot)
+    return events
 
 
-def train_alone(trial: Trial, dataset: Dataset, folder: Path) -> list[Row]:
+def train_alone(trial: Trial, dataset: Dataset, folder: Path) -> list[Event]:
     return list(run_trial(trial, MEASURES, dataset, folder))
 
 
-def without_seconds(rows: list[Row]) -> list[Row]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+def metrics_of(events: list[Event]) -> list[Row]:
+    return [{name: value for name, value in event.metrics.items() if name != "seconds"} for event in events]
 
 
-def assert_alike(given: list[Row], expected: list[Row], *, is_batched: bool = False) -> None:
+def assert_alike(given: list[Event], expected: list[Event], *, is_batched: bool = False) -> None:
     """To the bit, unless what is batched adds in another order."""
+    assert [type(event) for event in given] == [type(event) for event in expected]
     if not is_batched:
-        assert without_seconds(given) == without_seconds(expected)
+        assert metrics_of(given) == metrics_of(expected)
         return
-    assert [row.keys() for row in given] == [row.keys() for row in expected]
-    for one, other in zip(without_seconds(given), without_seconds(expected), strict=True):
+    assert [event.metrics.keys() for event in given] == [event.metrics.keys() for event in expected]
+    for one, other in zip(metrics_of(given), metrics_of(expected), strict=True):
         for name, value in one.items():
             reference = other[name]
             is_number = isinstance(reference, float) and isinstance(value, float)
@@ -104,7 +105,7 @@ def assert_alike(given: list[Row], expected: list[Row], *, is_batched: bool = Fa
 
 
 @pytest.mark.parametrize("is_batched", [False, True])
-def test_every_trial_has_the_rows_and_files_it_would_have_alone(
+def test_every_trial_has_the_events_and_files_it_would_have_alone(
     is_batched: bool,
     dataset: Dataset,
     tmp_path: Path,
@@ -114,11 +115,11 @@ def test_every_trial_has_the_rows_and_files_it_would_have_alone(
     engine, trials = make_engine(is_batched=is_batched), make_trials(dataset)
     if not is_batched:  # of an odd width, which leaves the second one's tensors unaligned if nobody sees to it
         trials += [make_trial(dataset, hidden=(33,), latent_dim=5, batch_size=1, epochs=1, seed=s) for s in range(2)]
-    tickets = [engine.submit(trial) for trial in trials]
+    slots = [engine.slots.submit(trial) for trial in trials]
     working(engine)
-    for trial, ticket in zip(trials, tickets, strict=True):
-        rows = collect(engine, ticket)
-        assert_alike(rows, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"), is_batched=is_batched)
+    for trial, slot in zip(trials, slots, strict=True):
+        events = collect(engine, slot)
+        assert_alike(events, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"), is_batched=is_batched)
         fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "elsewhere/alone"))
         result = fused.read_result()
         (checkpoint, _), (reference, _) = (read_checkpoint(f.list_checkpoints()[0]) for f in (fused, alone))
@@ -129,21 +130,21 @@ def test_every_trial_has_the_rows_and_files_it_would_have_alone(
             torch.testing.assert_close(checkpoint[name], tensor, **tolerance)
 
 
-def test_more_trials_than_places_are_trained_as_places_free_up(
+def test_more_trials_than_there_is_room_for_are_trained_as_others_end(
     dataset: Dataset, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
 ) -> None:
     engine = make_engine(capacity=2)
-    tickets = [engine.submit(make_trial(dataset, seed=seed, epochs=2)) for seed in range(5)]
+    slots = [engine.slots.submit(make_trial(dataset, seed=seed, epochs=2)) for seed in range(5)]
     sizes: list[int] = []
     fit_epoch = engine._fit_epoch
 
-    def watch(group: Any) -> None:
-        sizes.append(len(group.places))
-        fit_epoch(group)
+    def watch(cohort: Any) -> None:
+        sizes.append(len(cohort.slots))
+        fit_epoch(cohort)
 
     engine._fit_epoch = watch  # type: ignore[method-assign]
     working(engine)
-    assert [len(collect(engine, ticket)) for ticket in tickets] == [2] * 5
+    assert [len(collect(engine, slot)) for slot in slots] == [2] * 5
     assert max(sizes) == 2
 
 
@@ -151,9 +152,9 @@ def test_a_newcomer_joins_in_the_middle_and_disturbs_nobody(
     dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine]
 ) -> None:
     engine = make_engine()
-    first = engine.submit(make_trial(dataset))
+    first = engine.slots.submit(make_trial(dataset))
     engine.step()
-    second = engine.submit(make_trial(dataset, seed=9))
+    second = engine.slots.submit(make_trial(dataset, seed=9))
     for _ in range(4):
         engine.step()
     assert not engine.step()
@@ -161,66 +162,66 @@ def test_a_newcomer_joins_in_the_middle_and_disturbs_nobody(
     assert_alike(
         collect(engine, second), train_alone(make_trial(dataset, seed=9), dataset, tmp_path / "elsewhere" / "alone")
     )
-    assert engine.is_idle
+    assert engine.slots.is_idle
 
 
 def test_a_trial_that_leaves_can_come_back_to_where_its_checkpoint_is(
     dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine]
 ) -> None:
     engine, trial = make_engine(), make_trial(dataset)
-    ticket = engine.submit(trial)
+    slot = engine.slots.submit(trial)
     engine.step()
     engine.step()
-    engine.leave(ticket)
+    engine.slots.leave(slot)
     assert not engine.step()
     with pytest.raises(KeyError):
-        engine.fetch(ticket)
+        engine.slots.fetch(slot)
     other = make_engine()  # as after the death of the first one
-    ticket = other.submit(trial)
+    slot = other.slots.submit(trial)
     other.step()
     other.step()
     assert not other.step()
-    assert_alike(collect(other, ticket), train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))
+    assert_alike(collect(other, slot), train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))
     assert "resumed from its checkpoint after epoch 2" in TrialFolder(tmp_path / "fused", trial).log.read_text()
 
 
-def test_a_trial_let_go_while_an_epoch_trains_keeps_that_epoch(
+def test_a_trial_released_while_an_epoch_trains_keeps_that_epoch(
     dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, trial = make_engine(checkpoint_every=10), make_trial(dataset)
-    ticket, fit_epoch = engine.submit(trial), Stack.fit_epoch
+    slot, fit_epoch = engine.slots.submit(trial), Stack.fit_epoch
 
-    def fit_and_let_go(self: Stack, images: torch.Tensor) -> Any:
-        engine.leave(ticket)
+    def fit_and_release(self: Stack, images: torch.Tensor) -> Any:
+        engine.slots.leave(slot)
         return fit_epoch(self, images)
 
     engine.step()
-    monkeypatch.setattr(Stack, "fit_epoch", fit_and_let_go)
+    monkeypatch.setattr(Stack, "fit_epoch", fit_and_release)
     engine.step()
     engine.step()
     assert TrialFolder(tmp_path / "fused", trial).count_stored_epochs() == 2
 
 
-def test_a_flush_waits_for_what_was_let_go(
+def test_a_flush_waits_until_what_was_released_is_stored(
     dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
 ) -> None:
     engine, trial = make_engine(checkpoint_every=10_000), make_trial(dataset, epochs=10_000)
-    ticket = engine.submit(trial)
+    slot = engine.slots.submit(trial)
     working(engine)
-    num_seen = len(engine.fetch(ticket))
-    engine.leave(ticket)
-    engine.flush(30)
+    num_seen = len(engine.slots.fetch(slot))
+    engine.slots.leave(slot)
+    engine.slots.flush(30)
     assert TrialFolder(tmp_path / "fused", trial).count_stored_epochs() >= num_seen > 0
 
 
 def test_a_trial_submitted_again_is_trained_once(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:
     engine, trial = make_engine(), make_trial(dataset)
-    old = engine.submit(trial)
+    old = engine.slots.submit(trial)
     engine.step()
-    new = engine.submit(trial)
-    engine.leave(old)  # too late to matter
+    new = engine.slots.submit(trial)
+    engine.slots.leave(old)  # too late to matter
     while engine.step():
-        assert sum(len(group.places) for group in engine._groups) <= 1
+        assert sum(len(cohort.slots) for cohort in engine._cohorts) <= 1
     assert len(collect(engine, new)) == 4
 
 
@@ -231,9 +232,9 @@ def test_a_finished_trial_is_measured_and_not_trained(
     expected = train_alone(trial, dataset, tmp_path / "fused")
     monkeypatch.setattr(Stack, "fit_epoch", lambda *_: pytest.fail("trained"))
     engine = make_engine()
-    ticket = engine.submit(trial)
+    slot = engine.slots.submit(trial)
     assert not engine.step()
-    assert_alike(collect(engine, ticket), expected)
+    assert_alike(collect(engine, slot), expected)
 
 
 def test_one_that_diverges_or_fails_ends_alone(
@@ -242,22 +243,24 @@ def test_one_that_diverges_or_fails_ends_alone(
     calm, wild, broken = (make_trial(dataset, seed=s, learning_rate=r) for s, r in ((0, 0.01), (1, 1e30), (2, 0.01)))
     add_epoch = TrialRun.add_epoch
 
-    def fail(run: TrialRun, *args: Any) -> Row:
+    def fail(run: TrialRun, *args: Any) -> Epoch:
         if run.trial is broken:
             raise RuntimeError("out of luck")
         return add_epoch(run, *args)
 
     monkeypatch.setattr(TrialRun, "add_epoch", fail)
     engine = make_engine()
-    tickets = [engine.submit(trial) for trial in (wild, calm, broken)]
+    slots = [engine.slots.submit(trial) for trial in (wild, calm, broken)]
     for _ in range(4):
         engine.step()
-    wild_rows, calm_rows, broken_rows = (collect(engine, ticket) for ticket in tickets)
-    assert wild_rows[-1]["status"] == "diverged"
-    assert "epoch 1, at step 2" in str(wild_rows[-1]["error"])
-    assert broken_rows[-1] == {"status": "failed", "error": "RuntimeError: out of luck"}
+    (diverged,), calm_events, (failed,) = (collect(engine, slot) for slot in slots)
+    assert isinstance(diverged, Ended)
+    assert diverged.result.status == "diverged"
+    assert "epoch 1, at step 2" in str(diverged.result.error)
+    assert isinstance(failed, Ended)
+    assert (failed.result.status, failed.result.error) == ("failed", "RuntimeError: out of luck")
     monkeypatch.undo()
-    assert_alike(calm_rows, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
+    assert_alike(calm_events, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
 
 
 def test_when_the_device_fails_every_trial_is_told(
@@ -267,51 +270,51 @@ def test_when_the_device_fails_every_trial_is_told(
         raise RuntimeError("the device is gone")
 
     engine = make_engine()
-    tickets = [engine.submit(make_trial(dataset, seed=seed)) for seed in range(2)]
+    slots = [engine.slots.submit(make_trial(dataset, seed=seed)) for seed in range(2)]
     monkeypatch.setattr(Stack, "fit_epoch", fail)
     with pytest.raises(RuntimeError, match="device is gone"):
         engine.run(idle_seconds=1)
-    for ticket in tickets:
+    for slot in slots:
         with pytest.raises(RuntimeError, match="device is gone"):
-            engine.fetch(ticket)
+            engine.slots.fetch(slot)
 
 
-def test_a_trial_nobody_asks_for_is_let_go(
+def test_a_trial_that_no_process_asks_for_is_released(
     dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine()
-    engine.submit(make_trial(dataset))
-    monkeypatch.setattr(fusion, "ABANDONED_SECONDS", -1.0)
+    engine.slots.submit(make_trial(dataset))
+    monkeypatch.setattr(slots_module, "ABANDONED_SECONDS", -1.0)
     assert not engine.step()
-    assert engine.is_idle
+    assert engine.slots.is_idle
 
 
 def test_in_step_no_epoch_begins_before_every_trial_has_asked(
     dataset: Dataset, make_engine: Callable[..., Engine], working: Callable[[Engine], object]
 ) -> None:
     engine = make_engine(is_in_step=True)
-    one, other = (engine.submit(make_trial(dataset, seed=seed)) for seed in range(2))
+    one, other = (engine.slots.submit(make_trial(dataset, seed=seed)) for seed in range(2))
     working(engine)
-    got: list[list[Row]] = []
-    asking = threading.Thread(target=lambda: got.append(engine.fetch(one)))
+    got: list[list[Event]] = []
+    asking = threading.Thread(target=lambda: got.append(engine.slots.fetch(one)))
     asking.start()
     asking.join(0.3)
     assert asking.is_alive(), "the other one has not asked yet"
-    assert [row["epoch"] for row in engine.fetch(other)] == [1]
+    assert [event.metrics["epoch"] for event in engine.slots.fetch(other)] == [1]
     asking.join(5)
-    assert [row["epoch"] for row in got[0]] == [1]
-    engine.leave(one)
+    assert [event.metrics["epoch"] for event in got[0]] == [1]
+    engine.slots.leave(one)
     rest = collect(engine, other)
-    assert [row["epoch"] for row in rest] == [2, 3, 4]
+    assert [event.metrics["epoch"] for event in rest] == [2, 3, 4]
 
 
 def test_room_is_given_back(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:
     engine = make_engine()
-    short = [engine.submit(make_trial(dataset, seed=seed, epochs=1)) for seed in range(7)]
-    engine.submit(make_trial(dataset, seed=9))
+    short = [engine.slots.submit(make_trial(dataset, seed=seed, epochs=1)) for seed in range(7)]
+    engine.slots.submit(make_trial(dataset, seed=9))
     engine.step()
-    assert engine._groups[0].stack.capacity == 4
+    assert engine._cohorts[0].stack.capacity == 4
     engine.step()
-    assert engine._groups[0].stack.capacity == 2
-    for ticket in short:
-        assert len(collect(engine, ticket)) == 1
+    assert engine._cohorts[0].stack.capacity == 2
+    for slot in short:
+        assert len(collect(engine, slot)) == 1

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import pickle
 import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from harness.datasets import Dataset, load_dataset
 from harness.ledger.folder import TrialFolder, read_checkpoint
-from harness.ledger.result import Result, Row
+from harness.ledger.result import Ended, Epoch, Paused, Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS, Measures
 from harness.worker import evaluator as evaluations
@@ -48,7 +49,7 @@ def untimed(rows: Sequence[Row]) -> list[Row]:
 
 
 def run(trial: Trial, dataset: Dataset, folder: Path, measures: Measures = ALL) -> list[Row]:
-    return list(run_trial(trial, measures, dataset, folder))
+    return [event.metrics for event in run_trial(trial, measures, dataset, folder)]
 
 
 def result_of(trial: Trial, folder: Path) -> Result:
@@ -122,21 +123,40 @@ def test_there_is_a_row_for_every_epoch_with_its_metrics(whole: Any, model: str)
     assert losses == sorted(losses, reverse=True)  # it learns
 
 
-def test_only_the_last_row_says_how_it_ended_and_has_the_final_metrics(whole: Any) -> None:
+def test_only_the_last_event_is_the_end_and_has_the_final_metrics(whole: Any, dataset: Dataset, tmp_path: Path) -> None:
+    events = list(run_trial(make_trial(dataset), ALL, dataset, tmp_path))
     _, rows = whole["vsc"]
     final = {name for group in ALL.evaluate for name in EVALUATION_METRICS[group]}  # type: ignore[index]
-    assert all("status" not in row and final.isdisjoint(row) for row in rows[:-1])
-    assert rows[-1]["status"] == "finished"
+    assert all(isinstance(event, Epoch) and final.isdisjoint(event.metrics) for event in events[:-1])
+    assert isinstance(events[-1], Ended)
+    assert events[-1].result.status == "finished"
     assert final <= rows[-1].keys()
     assert rows[-1]["test/elbo"] == pytest.approx(-rows[-1]["test/rate"] - rows[-1]["test/distortion"])
     assert rows[-1]["test/iw_bound"] > rows[-1]["test/elbo"] - 1
 
 
-def test_the_folder_holds_the_result_before_the_last_row_is_yielded(dataset: Dataset, tmp_path: Path) -> None:
+def test_the_folder_holds_the_result_that_the_end_carries_before_it_is_yielded(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     trial = make_trial(dataset)
-    for row in run_trial(trial, NONE, dataset, tmp_path):
+    for event in run_trial(trial, NONE, dataset, tmp_path):
         result = TrialFolder(tmp_path, trial).read_result()
-        assert (result is not None) == ("status" in row)
+        assert result == (event.result if isinstance(event, Ended) else None)
+
+
+def test_a_trial_that_pauses_says_so_with_its_last_epoch_and_has_no_result(dataset: Dataset, tmp_path: Path) -> None:
+    trial = dataclasses.replace(make_trial(dataset), until=2)
+    for events in (list(run_trial(trial, ALL, dataset, tmp_path)) for _ in range(2)):  # trained, and read back
+        assert [type(event) for event in events] == [Epoch, Paused]
+        assert [event.metrics["epoch"] for event in events] == [1, 2]
+    assert TrialFolder(tmp_path, trial).read_result() is None
+
+
+def test_events_are_small_and_survive_a_process_boundary(dataset: Dataset, tmp_path: Path) -> None:
+    events = list(run_trial(make_trial(dataset), ALL, dataset, tmp_path))
+    sent = [pickle.dumps(event) for event in events]
+    assert [pickle.loads(event) for event in sent] == events
+    assert all(len(event) < 1000 for event in sent[:-1])
 
 
 @both
@@ -145,7 +165,7 @@ def test_the_result_is_what_the_rows_said(whole: Any, dataset: Dataset, model: s
     result = result_of(make_trial(dataset, model), folder)
     assert (result.status, result.error, result.evaluated) == ("finished", None, ALL.evaluated)
     assert untimed(result.history) == [
-        {k: v for k, v in row.items() if k not in {"status", "error", *result.metrics}} for row in untimed(rows)
+        {k: v for k, v in row.items() if k not in result.metrics} for row in untimed(rows)
     ]
     assert result.metrics == {name: rows[-1][name] for name in result.metrics}
     assert result.device == "cpu"
@@ -209,7 +229,7 @@ def test_a_trial_stopped_after_any_epoch_ends_as_if_it_had_not_been(
     trial = make_trial(dataset, model)
     measures = dataclasses.replace(ALL, checkpoint_every=every)
     started = run_trial(trial, measures, dataset, tmp_path)
-    seen = [next(started) for _ in range(epochs_seen)]
+    seen = [next(started).metrics for _ in range(epochs_seen)]
     with monkeypatch.context() as patched:
         if how == "killed":  # a process that dies stores nothing on its way
             patched.setattr(trial_module.TrialRun, "leave", lambda *_: None)
@@ -238,7 +258,7 @@ def test_stopping_again_and_again_changes_nothing(whole: Any, dataset: Dataset, 
     assert fits.epochs == list(range(1, EPOCHS + 1))
 
 
-def test_a_trial_that_ended_is_told_again_without_training(
+def test_a_trial_that_ended_yields_its_events_again_without_training(
     whole: Any, dataset: Dataset, fits: Fits, tmp_path: Path
 ) -> None:
     trial = make_trial(dataset)
@@ -426,10 +446,12 @@ def test_a_trial_that_diverges_ends_with_its_epoch_and_step(
     changes: dict[str, float], step: int, dataset: Dataset, tmp_path: Path, fits: Fits
 ) -> None:
     trial = make_trial(dataset, **changes)
-    rows = run(trial, dataset, tmp_path)
+    events = list(run_trial(trial, ALL, dataset, tmp_path))
     result = result_of(trial, tmp_path)
-    assert rows[-1]["status"] == result.status == "diverged"
-    assert result.error == rows[-1]["error"] == f"the loss stopped being finite in epoch 1, at step {step}"
+    assert events == [Ended(result)]
+    assert events[-1].metrics == {}
+    assert result.status == "diverged"
+    assert result.error == f"the loss stopped being finite in epoch 1, at step {step}"
     assert (result.history, result.metrics, result.evaluated) == ([], {}, [])
     assert "diverged: the loss stopped" in log_of(trial, tmp_path)
     assert TrialFolder(tmp_path, trial).list_checkpoints() == []
@@ -468,10 +490,11 @@ def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
 
     with monkeypatch.context() as patch:
         patch.setattr(evaluations if where == "compute_sparsity" else trial_module, where, fail)
-        found = run(trial, dataset, tmp_path)
+        events = list(run_trial(trial, ALL, dataset, tmp_path))
     result = result_of(trial, tmp_path)
-    assert found[-1]["status"] == result.status == "failed"
-    assert found[-1]["error"] == result.error == "RuntimeError: broken\nin two"
+    assert events[-1] == Ended(result)
+    assert result.status == "failed"
+    assert result.error == "RuntimeError: broken\nin two"
     assert result.evaluated == (["elbo", "iw_bound@3"] if where == "compute_sparsity" else [])
     log = log_of(trial, tmp_path)
     assert "ERROR failed" in log
