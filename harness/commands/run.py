@@ -77,8 +77,8 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
     first = run.source.next()
     if first is not None:
         record_provenance(run.folder, run.tags)
-        run.progress.set_epochs_left(run.count_epochs_left(first))
-        with run.progress:
+        run.display.set_epochs_left(run.count_epochs_left(first))
+        with run.display:
             quieten_ray()
             from harness.tune.run import run_tune
 
@@ -87,9 +87,10 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
         raise InputError(f"{run.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again")
     run.tracker.flush()
     _write_resolved(run.folder, run.study, run.source)
-    run.take_in_what_is_stored()
+    run.read_stored_results()
+    results = run.results
     for trial in run.source.trials:  # whose last state may have been stored after it was sent
-        if (result := run.results.get(trial.trial_id)) is not None and result.status == "stopped":
+        if (result := results.get(trial.trial_id)) is not None and result.status == "stopped":
             run.tracker.update(trial, result)
     run.tracker.flush()
     tables = run.write_tables()
@@ -101,7 +102,7 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
             "tables": tables,
             "figures": figures,
         },
-        interrupted=[trial_id for trial_id, result in run.results.items() if result.status == "running"],
+        interrupted=[trial_id for trial_id, result in results.items() if result.status == "running"],
     )
     if run.tracker.problem:
         run.console.print(
@@ -109,11 +110,11 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
             f"({run.tracker.problem}). Nothing is lost: run it again, or `spikeslab collect {run.study.name}`, "
             "to send the rest."
         )
-    results = [run.results.get(trial.trial_id) for trial in run.source.trials]
+    known = [results.get(trial.trial_id) for trial in run.source.trials]
     return Outcome(
         num_trials=run.source.num_trials,
-        num_done=sum(r is not None and r.status in ("finished", "stopped") for r in results),
-        num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in results),
+        num_done=sum(r is not None and r.status in ("finished", "stopped") for r in known),
+        num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
         interrupted=run.interrupted,

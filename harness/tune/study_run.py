@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +25,21 @@ from harness.tracking.tracker import Tracker
 TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
 
 
+@dataclass
+class TrialProgress:
+    """Where one trial stands in a running study."""
+
+    result: Result  # how it ended, or what it has trained so far in this run
+    earlier: Result | None = None  # of a trial that runs again: how it had ended, until it ends anew
+    num_stored: int = 0  # epochs that its checkpoint held when it began to run
+    is_running: bool = False  # a process is at work on it
+    is_paused: bool = False
+
+    def end(self, result: Result) -> None:
+        """Note how the trial ended."""
+        self.result, self.earlier = result, None
+
+
 class StudyRun:
     """The driver's side of a running study: what Tune's callback and the source of trials share."""
 
@@ -33,25 +48,16 @@ class StudyRun:
         self.dataset, self.console = dataset, console
         self.tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
         self.started = time.monotonic()
-        self.results: dict[str, Result] = {}
-        self.earlier: dict[str, Result] = {}  # of trials that run again: how they had ended, until they end anew
-        self.running: dict[str, Trial] = {}
-        self.seen: dict[str, int] = {}  # trial_id -> epochs that its checkpoint held when it was begun
-        self.paused: set[str] = set()
+        self._progress: dict[str, TrialProgress] = {}  # by trial_id, of trials that have a result or have begun to run
         self.num_trained = 0
         self.num_epochs = 0
         self.startup_seconds = 0.0  # until the first epoch was reported
         self.interrupted = False  # by the user; what is running then is neither stopped nor failed
         self.disk_full = False
         self._tables_at = self.started
-        for trial in source.trials:
-            if (result := TrialFolder(folder, trial).read_result()) is not None:
-                self.results[trial.trial_id] = result
         self.tracker = Tracker(study.name, folder.parent, self.tags)
-        for trial in source.trials:
-            if trial.trial_id in self.results:
-                self.tracker.update(trial, self.results[trial.trial_id])
-        self.progress = Progress(
+        self.read_stored_results()
+        self.display = Progress(
             console,
             num_trials=source.num_trials,
             num_done=len(source.trials) - len(self.list_open()),
@@ -59,17 +65,23 @@ class StudyRun:
             mode=study.mode,
         )
 
+    @property
+    def results(self) -> dict[str, Result]:
+        """How trials ended, or how far they are, by trial_id."""
+        return {trial_id: progress.result for trial_id, progress in self._progress.items()}
+
     def list_open(self) -> list[Trial]:
         """The trials known so far that still have to run."""
-        return [t for t in self.source.trials if is_open(self.study, t, self.results.get(t.trial_id))]
+        results = self.results
+        return [trial for trial in self.source.trials if is_open(self.study, trial, results.get(trial.trial_id))]
 
-    def take_in_what_is_stored(self) -> None:
-        """Results of trials that the source has come to know of and that had ended before."""
+    def read_stored_results(self) -> None:
+        """Read the results that earlier runs stored of trials that are new to this one."""
         for trial in self.source.trials:
-            if trial.trial_id not in self.results:
+            if trial.trial_id not in self._progress:
                 result = TrialFolder(self.folder, trial).read_result()
                 if result is not None:
-                    self.results[trial.trial_id] = result
+                    self._progress[trial.trial_id] = TrialProgress(result)
                     self.tracker.update(trial, result)
 
     def count_epochs_left(self, first: Trial) -> int:
@@ -90,81 +102,81 @@ class StudyRun:
     # What follows is called by Tune's callback, in the main thread.
 
     def begin(self, trial: Trial) -> None:
-        """A trial's process starts on it, for the first time or again after a crash."""
-        is_again = trial.trial_id in self.running
-        self.running[trial.trial_id] = trial
+        """Note that a process starts on a trial, for the first time or again after a crash."""
+        before = self._progress.get(trial.trial_id)
+        progress = self._progress[trial.trial_id] = TrialProgress(Result(status="running"), is_running=True)
+        if before is not None:
+            progress.earlier = before.earlier if before.result.status == "running" else before.result
         own = TrialFolder(self.folder, trial)
         state, epochs = own.find_state()
-        self.seen[trial.trial_id] = len(epochs)
+        progress.num_stored = len(epochs)
         if state is not None and state.parent != own.path:  # another study trained it
             adopt_provenance(self.folder, state.parents[2])
-        if (before := self.results.get(trial.trial_id)) is not None and before.status != "running":
-            self.earlier[trial.trial_id] = before
-        self.results[trial.trial_id] = Result(status="running")
-        if not is_again:
-            self.progress.start_trial()
+        if before is None or not before.is_running:
+            self.display.start_trial()
 
     def record(self, trial: Trial, event: Event) -> None:
-        """Take note of an epoch of a trial, of its pause or of its end."""
+        """Note an epoch of a trial, its pause or its end."""
         self.startup_seconds = self.startup_seconds or time.monotonic() - self.started
-        before = self.results[trial.trial_id]
+        progress = self._progress[trial.trial_id]
         if isinstance(event, Ended):
-            self._set_ended(trial, event.result)
+            progress.end(event.result)
             if event.metrics:
-                self._count_epoch(trial, event.metrics)
+                self._count_epoch(progress, event.metrics)
             return
-        if isinstance(event, Paused):
-            self.paused.add(trial.trial_id)
-        result = Result(status="running", history=[*before.history, event.metrics])
-        self.results[trial.trial_id] = result
-        self._count_epoch(trial, event.metrics)
-        self.tracker.update(trial, result)
+        progress.is_paused = isinstance(event, Paused)
+        # Appended, as a copy at each epoch would make long trials slow. The tracker's thread may be reading it: to that
+        # it is the same list, an epoch longer.
+        progress.result.history.append(event.metrics)
+        self._count_epoch(progress, event.metrics)
+        self.tracker.update(trial, progress.result)
         if time.monotonic() - self._tables_at > TABLE_SECONDS:
             with self._noticing_a_full_disk():
                 self.write_tables()
 
-    def _count_epoch(self, trial: Trial, row: Row) -> None:
-        value = row.get(self.study.metric)
-        is_new = int(row["epoch"] or 0) > self.seen[trial.trial_id]
+    def _count_epoch(self, progress: TrialProgress, metrics: Row) -> None:
+        value = metrics.get(self.study.metric)
+        is_new = int(metrics["epoch"] or 0) > progress.num_stored
         self.num_epochs += is_new
-        self.progress.add_epoch(float(value) if value is not None else None, is_new=is_new)
+        self.display.add_epoch(float(value) if value is not None else None, is_new=is_new)
 
     def end(self, trial: Trial, error: str | None = None) -> None:
-        """A trial ended: by itself, by the scheduler, or, with an error, because its process kept dying."""
-        if error is not None and trial.trial_id not in self.running:  # its process died before it could begin
+        """Note that a trial ended: by itself, by the scheduler, or, with an error, because its process kept dying."""
+        if error is not None and not self._is_running(trial):  # its process died before it could begin
             self.begin(trial)
-        if self.interrupted and self.results[trial.trial_id].status == "running":
+        if not self._is_running(trial):
             return
-        if self.running.pop(trial.trial_id, None) is None:
+        progress = self._progress[trial.trial_id]
+        if self.interrupted and progress.result.status == "running":
             return
-        result = self.results[trial.trial_id]
-        if trial.trial_id in self.paused:
-            self.paused.discard(trial.trial_id)
-            self.source.tell(trial, result)
-            self.progress.pause_trial()
+        progress.is_running = False
+        if progress.is_paused:
+            progress.is_paused = False
+            self.source.tell(trial, progress.result)
+            self.display.pause_trial()
             return
-        if result.status == "running":
-            before = self.earlier.get(trial.trial_id, result)  # what had been measured stays
-            history = max(before.history, result.history, key=len)
+        if progress.result.status == "running":
+            before = progress.earlier or progress.result  # what had been measured stays
+            history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
-            result = replace(before, status=status, history=history, error=error)
+            progress.end(replace(before, status=status, history=history, error=error))
             with self._noticing_a_full_disk():
-                TrialFolder(self.folder, trial).write_result(result)
-            self._set_ended(trial, result)
+                TrialFolder(self.folder, trial).write_result(progress.result)
+        result = progress.result
         if result.error and os.strerror(errno.ENOSPC) in result.error:
             self.disk_full = True
         self.num_trained += 1
         self.source.tell(trial, result)
         self.tracker.update(trial, result)
-        self.progress.set_num_trials(self.source.num_trials)
-        self.progress.end_trial(
+        self.display.set_num_trials(self.source.num_trials)
+        self.display.end_trial(
             failed=result.status in ("failed", "diverged"),
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
         )
 
-    def _set_ended(self, trial: Trial, result: Result) -> None:
-        self.results[trial.trial_id] = result
-        self.earlier.pop(trial.trial_id, None)
+    def _is_running(self, trial: Trial) -> bool:
+        progress = self._progress.get(trial.trial_id)
+        return progress is not None and progress.is_running
 
     @contextmanager
     def _noticing_a_full_disk(self) -> Iterator[None]:
@@ -176,10 +188,10 @@ class StudyRun:
             self.disk_full = True
 
     def write_tables(self) -> list[Path]:
-        """The tables as things stand."""
-        self.take_in_what_is_stored()
-        results = self.results | self.earlier
-        known = ((t, results[t.trial_id]) for t in self.source.trials if t.trial_id in results)
-        paths = write_tables(self.folder, build_tables(self.study, known, self.tracker.run_ids))
+        """Write the tables as things stand; returns their paths."""
+        self.read_stored_results()
+        known = [(trial, self._progress.get(trial.trial_id)) for trial in self.source.trials]
+        ended = ((trial, progress.earlier or progress.result) for trial, progress in known if progress is not None)
+        paths = write_tables(self.folder, build_tables(self.study, ended, self.tracker.run_ids))
         self._tables_at = time.monotonic()
         return paths

@@ -1,0 +1,129 @@
+"""The driver's record of a running study: what it makes of the events of trials, without Ray."""
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from harness.datasets import load_dataset
+from harness.ledger.folder import TrialFolder
+from harness.ledger.result import Ended, Epoch, Paused, Result
+from harness.ledger.trial import Trial
+from harness.search.listed import ListSource, plan_trials
+from harness.tune.study_run import StudyRun
+from tests.harness.small_studies import GOOD, load
+
+
+class SilentTracker:
+    """Sends nothing."""
+
+    run_ids: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self, *_: object) -> None: ...
+
+    def update(self, trial: Trial, result: Result) -> None: ...
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyRun:
+    monkeypatch.setattr("harness.tune.study_run.Tracker", SilentTracker)
+    study, dataset, folder = load(tmp_path, GOOD), load_dataset("digits"), tmp_path / "results" / "demo"
+    source = ListSource(study, plan_trials(study, dataset), folder)
+    return StudyRun(study, source, folder, dataset, Console(file=io.StringIO()))
+
+
+def start(run: StudyRun) -> Trial:
+    trial = run.source.next()
+    assert trial is not None
+    run.begin(trial)
+    return trial
+
+
+def make_row(epoch: int, **metrics: float) -> dict[str, Any]:
+    return {"epoch": epoch, "step": epoch, "test/loss": 100.0 / epoch, "seconds": 0.1, **metrics}
+
+
+def make_end(epochs: int, **changes: Any) -> Ended:
+    history = [make_row(epoch) for epoch in range(1, epochs + 1)]
+    return Ended(Result(**{"status": "finished", "history": history, "metrics": {"test/elbo": -90.0}} | changes))
+
+
+def test_a_trial_ends_with_the_result_that_its_end_carries_whatever_lies_on_the_drivers_disk(run: StudyRun) -> None:
+    trial, end = start(run), make_end(2)
+    run.record(trial, Epoch(make_row(1)))
+    assert run.results[trial.trial_id] == Result(status="running", history=[make_row(1)])
+    run.record(trial, end)
+    run.end(trial)
+    assert not TrialFolder(run.folder, trial).path.exists()
+    assert run.results == {trial.trial_id: end.result}
+    assert (run.num_trained, run.num_epochs) == (1, 2)
+
+
+def test_a_trial_that_diverged_counts_the_epochs_it_yielded(run: StudyRun) -> None:
+    trial = start(run)
+    run.record(trial, Epoch(make_row(1)))
+    run.record(trial, make_end(1, status="diverged", metrics={}, error="the loss stopped being finite"))
+    run.end(trial)
+    assert run.num_epochs == 1
+    assert trial not in run.list_open()
+
+
+def test_a_trial_stopped_by_the_scheduler_keeps_its_epochs(run: StudyRun) -> None:
+    trial = start(run)
+    run.record(trial, Epoch(make_row(1)))
+    run.end(trial)
+    expected = Result(status="stopped", history=[make_row(1)])
+    assert run.results[trial.trial_id] == TrialFolder(run.folder, trial).read_result() == expected
+
+
+def test_a_trial_that_pauses_is_neither_ended_nor_stored(run: StudyRun) -> None:
+    trial = start(run)
+    run.record(trial, Paused(make_row(1)))
+    run.end(trial)
+    assert run.results[trial.trial_id] == Result(status="running", history=[make_row(1)])
+    assert (run.num_trained, run.num_epochs) == (0, 1)
+    assert TrialFolder(run.folder, trial).read_result() is None
+
+
+def test_what_was_measured_before_stays_if_the_process_of_a_trial_that_runs_again_dies(run: StudyRun) -> None:
+    trial, before = start(run), make_end(2, evaluated=["elbo"])
+    run.record(trial, before)
+    run.end(trial)
+    run.begin(trial)
+    run.record(trial, Epoch(make_row(1)))
+    run.begin(trial)  # its process died, and was started again
+    run.end(trial, error="its process died: killed")
+    result = run.results[trial.trial_id]
+    assert (result.status, result.error) == ("failed", "its process died: killed")
+    assert (result.history, result.metrics) == (before.result.history, before.result.metrics)
+
+
+def test_what_was_running_when_the_user_stopped_has_no_result(run: StudyRun) -> None:
+    trial = start(run)
+    run.record(trial, Epoch(make_row(1)))
+    run.request_stop()
+    run.end(trial)
+    assert run.results[trial.trial_id].status == "running"
+    assert TrialFolder(run.folder, trial).read_result() is None
+    paths = run.write_tables()
+    assert pd.read_parquet(paths[1]).epoch.tolist() == [1]
+
+
+def test_an_epoch_takes_as_long_to_record_late_in_a_trial_as_early(run: StudyRun) -> None:
+    """2,000 epochs take about twice as long as 1,000; tried with more, as a copied history would show there."""
+
+    def take_seconds(epochs: int) -> float:
+        run.begin(trial)
+        events = [Epoch(make_row(epoch)) for epoch in range(1, epochs + 1)]
+        started = time.thread_time()
+        for event in events:
+            run.record(trial, event)
+        return time.thread_time() - started
+
+    trial = start(run)
+    few, many = (min(take_seconds(epochs) for _ in range(3)) for epochs in (10_000, 20_000))
+    assert many < 2.7 * few
