@@ -3,39 +3,67 @@
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 SEMANTICS_VERSION = 2
 """Raised when the same settings would train to other numbers: results of another version are not reused."""
 
-ModelName = Literal["vae", "vsc"]
+
+class Parts(NamedTuple):
+    """What a model is put together from, besides the settings that every model has."""
+
+    latent: str  # the file in models/latents/
+    num_heads: int  # outputs of the encoder for each latent dimension
+    objective: str = "elbo"  # the file in models/objectives/
+
+
+MODELS: Mapping[str, Parts] = {
+    "vae": Parts("gaussian", num_heads=2),
+    "vsc": Parts("spike_and_slab", num_heads=3),
+}
+"""To add a model: a file for each part that is new, a row here, and its settings below, with `of`."""
+
+if TYPE_CHECKING:
+    ModelName = str
+else:
+    ModelName = Literal[tuple(MODELS)]
 GammaLink = Literal["exp_relu", "sigmoid"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
 Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
+ImageShape = tuple[int, int, int]  # channels, height, width
 
-VSC_DEFAULTS: Mapping[str, Any] = {
-    "gamma_link": "exp_relu",
-    "gamma_clamp": 1e-6,
-    "sharpness": 50.0,
-    "sharpness_schedule": "per_epoch",
-}
-VSC_ONLY = ("alpha", *VSC_DEFAULTS)
-"""Settings that mean something only where there is a spike."""
+OF_SPIKES = ("vsc",)
+"""The models whose latents have a spike."""
 
 
 def setting(
     default: Any = MISSING,
     *,
     meaning: str,
+    of: tuple[str, ...] = (),
     at_least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    example: Any = None,
 ) -> Any:
-    """A field of the settings: its meaning, and the open or closed interval its numbers lie in."""
-    return field(default=default, metadata={"help": meaning, "at_least": at_least, "above": above, "below": below})
+    """A field of the settings.
+
+    of: the models that have it, all where none is named; other models have None there. at_least, above, below: the open
+    or closed interval its numbers lie in. example: a legal value for messages, where there is no default to name.
+    """
+    metadata = {
+        "help": meaning,
+        "of": of,
+        "default": default,
+        "at_least": at_least,
+        "above": above,
+        "below": below,
+        "example": default if example is None else example,
+    }
+    return field(default=None if of else default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +75,34 @@ class TrialSettings:
     """
 
     model: ModelName = setting(meaning="vae (Gaussian prior) or vsc (spike-and-slab prior)")
-    latent_dim: int = setting(meaning="number of latent dimensions", at_least=1)
-    alpha: float | None = setting(None, meaning="VSC: prior probability that a latent is not zero", above=0, below=1)
+    latent_dim: int = setting(meaning="number of latent dimensions", at_least=1, example=16)
+    alpha: float | None = setting(
+        meaning="VSC: prior probability that a latent is not zero", of=OF_SPIKES, above=0, below=1, example=0.2
+    )
     gamma_link: GammaLink | None = setting(
-        None, meaning="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu"
+        "exp_relu",
+        meaning="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu",
+        of=OF_SPIKES,
     )
     gamma_clamp: float | None = setting(
-        None,
+        1e-6,
         meaning="VSC: how far gamma stays from 0 and 1 in the training objective's logarithms; 0 for no clamp, and the "
         "loss is no number where gamma is 0 or 1; measured bounds have 1e-6 whatever this is; default 1e-6",
+        of=OF_SPIKES,
         at_least=0,
         below=0.5,
     )
     sharpness: float | None = setting(
-        None, meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the report", above=0
+        50.0,
+        meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the report",
+        of=OF_SPIKES,
+        above=0,
     )
     sharpness_schedule: SharpnessSchedule | None = setting(
-        None,
+        "per_epoch",
         meaning="VSC: how the sharpness rises from there: by 0.001 per_step (the report's text), "
         "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
+        of=OF_SPIKES,
     )
     pixel_scaling: PixelScaling = setting(
         "minmax",
@@ -93,17 +130,23 @@ class TrialSettings:
     seed: int = setting(0, meaning="seed of initialisation, batch order and noise", at_least=0)
 
     def __post_init__(self) -> None:
-        if self.model == "vsc":
-            for name, default in VSC_DEFAULTS.items():
-                if getattr(self, name) is None:
-                    object.__setattr__(self, name, default)
-        for f in fields(self):
-            object.__setattr__(self, f.name, check_setting(f.name, getattr(self, f.name)))
-        if self.model == "vsc" and self.alpha is None:
-            raise ValueError("alpha: a vsc needs one; give a number inside (0, 1), such as 0.2")
-        for name in VSC_ONLY:
-            if self.model != "vsc" and getattr(self, name) is not None:
-                raise ValueError(f"{name}: a {self.model} has none; remove it, or set model: vsc")
+        model = check_setting("model", self.model)
+        for name, f in SETTINGS.items():
+            has_default = f.metadata["of"] and belongs(name, model) and f.metadata["default"] is not MISSING
+            if has_default and getattr(self, name) is None:
+                object.__setattr__(self, name, f.metadata["default"])
+        for name in SETTINGS:
+            object.__setattr__(self, name, check_setting(name, getattr(self, name)))
+        for name, f in SETTINGS.items():
+            if not belongs(name, model) and getattr(self, name) is not None:
+                raise ValueError(f"{name}: {refuse_setting(name, model)}")
+            if belongs(name, model) and getattr(self, name) is None:
+                raise ValueError(f"{name}: a {model} needs one; give one such as {f.metadata['example']}")
+
+    @property
+    def parts(self) -> Parts:
+        """What the model is put together from."""
+        return MODELS[self.model]
 
     @property
     def depends_on_length(self) -> bool:
@@ -121,9 +164,25 @@ SETTING_TYPES: Mapping[str, Any] = get_type_hints(TrialSettings)
 DEFAULTS: Mapping[str, Any] = {
     name: list(value) if isinstance(value, tuple) else value
     for name, f in SETTINGS.items()
-    if (value := VSC_DEFAULTS.get(name, f.default)) is not MISSING
+    if (value := f.metadata["default"]) is not MISSING
 }
 """What a setting is where nothing is said, as `TrialSettings.to_dict` has it. To change one changes the semantics."""
+
+
+def belongs(name: str, model: str) -> bool:
+    """Whether a model has a setting."""
+    of = SETTINGS[name].metadata["of"]
+    return not of or model in of
+
+
+def list_required(model: str) -> list[str]:
+    """The settings of a model that have no default."""
+    return [name for name, f in SETTINGS.items() if belongs(name, model) and f.metadata["default"] is MISSING]
+
+
+def refuse_setting(name: str, model: str) -> str:
+    """What to tell a user who gives a setting to a model that has none."""
+    return f"a {model} has none; remove it, or set model: {' or '.join(SETTINGS[name].metadata['of'])}"
 
 
 def check_setting(name: str, value: Any) -> Any:
@@ -159,14 +218,13 @@ def _check_number(name: str, value: Any, kind: type) -> int | float:
         number: int | float = kind(value)
     except OverflowError:  # a whole number beyond every float
         number = math.inf
-    low, above, below = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below"))
+    low, above, below, example = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below", "example"))
     if low is not None and below is not None and not low <= number < below:
-        raise ValueError(f"{name}: {value} is not inside [{low}, {below}); give a number such as {VSC_DEFAULTS[name]}")
+        raise ValueError(f"{name}: {value} is not inside [{low}, {below}); give a number such as {example}")
     if low is not None and not number >= low:
         raise ValueError(f"{name}: {value} is too small; give at least {low}")
     if above is not None and below is not None and not above < number < below:
-        raise ValueError(f"{name}: {value} is not inside ({above}, {below}); give a number such as 0.2")
+        raise ValueError(f"{name}: {value} is not inside ({above}, {below}); give a number such as {example}")
     if above is not None and not (number > above and math.isfinite(number)):
-        example = SETTINGS[name].default or VSC_DEFAULTS[name]
         raise ValueError(f"{name}: {value} is not a positive, finite number; give one such as {example}")
     return number

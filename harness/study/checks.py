@@ -4,9 +4,9 @@ import math
 
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
-from harness.study.fields import StudyFields
+from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
-from models.settings import SETTINGS
+from models.settings import SETTINGS, belongs
 
 OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule")
 _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
@@ -123,8 +123,13 @@ def _check_population(study: StudyFields) -> None:
         raise ValueError("seeds: pbt trains one population; give one seed")
     if not perturb or len(set(perturb)) < len(perturb):
         raise ValueError("scheduler.perturb: give at least one setting, each once, such as [learning_rate]")
-    if "sharpness" in perturb and not any("alpha" in sub for sub in study.sub_spaces()):
-        raise ValueError("scheduler.perturb: a vae has no sharpness; remove it, or add a vsc")
+    models = {model for sub in study.sub_spaces() for model in list_models(sub)}
+    for name in perturb:
+        if not any(belongs(name, model) for model in models):
+            of = " or ".join(SETTINGS[name].metadata["of"])
+            raise ValueError(
+                f"scheduler.perturb: a {' or '.join(sorted(models))} has no {name}; remove it, or add a {of}"
+            )
     names = ", ".join(perturb)
     for i, sub in enumerate(study.sub_spaces()):
         # A population has one architecture and one prior: what is taken over must fit.

@@ -19,7 +19,7 @@ from harness.metrics import (
 )
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from harness.study.sections import ADAPTIVE_SAMPLERS, Confirm, FigureName, Frozen, Resources, Scheduler, Search
-from models.settings import SETTINGS, VSC_ONLY, TrialSettings
+from models.settings import MODELS, SETTINGS, TrialSettings, belongs, list_required
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders of the results that are not studies."""
@@ -62,6 +62,12 @@ def _check_slug(name: str) -> str:
     if name in RESERVED_NAMES:
         raise ValueError(f"{name!r} is another folder's name among the results; choose another")
     return name
+
+
+def list_models(sub: Mapping[str, Domain]) -> list[str]:
+    """The models that a sub-space names: one, if it is legal."""
+    domain = sub.get("model")
+    return [str(model) for model in domain.values] if isinstance(domain, Finite) else []
 
 
 def _measure_size(value: Any) -> int:
@@ -160,7 +166,10 @@ class StudyFields(Frozen):
     @property
     def largest_settings(self) -> TrialSettings:
         """Settings of a trial that takes at least as much memory as any of the study: the largest of each."""
-        largest: dict[str, Any] = {"model": "vae", "latent_dim": 1, "hidden": (1,), "batch_size": 1}
+        models = {model for sub in self.sub_spaces() for model in list_models(sub)}
+        model = max(sorted(models), key=lambda name: MODELS[name].num_heads)
+        largest: dict[str, Any] = {name: SETTINGS[name].metadata["example"] for name in list_required(model)}
+        largest |= {"model": model, "latent_dim": 1, "hidden": (1,), "batch_size": 1}
         for sub in self.sub_spaces():
             for name in ("latent_dim", "hidden", "batch_size"):
                 match sub.get(name):
@@ -171,8 +180,6 @@ class StudyFields(Frozen):
                     case Interval() as domain:
                         values = (int(domain.high),)
                 largest[name] = max((largest[name], *values), key=_measure_size)
-            if "alpha" in sub:
-                largest |= {"model": "vsc", "alpha": 0.5}
         return TrialSettings(**largest)
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
@@ -182,9 +189,8 @@ class StudyFields(Frozen):
     def _with_defaults(self, sub: Any) -> dict[str, Domain]:
         own = {name: domain for name in SETTINGS if (domain := getattr(sub, name, None)) is not None}
         defaults = {name: domain for name in SETTINGS if (domain := getattr(self.defaults, name, None)) is not None}
-        model = (own | defaults).get("model")
-        has_spike = isinstance(model, Finite) and model.values == ("vsc",)
-        return {name: d for name, d in defaults.items() if has_spike or name not in VSC_ONLY} | own
+        models = list_models(defaults | own)
+        return {name: d for name, d in defaults.items() if all(belongs(name, model) for model in models)} | own
 
     def resolve(self, configuration: Mapping[str, Any], seed: int, *, num_train: int) -> TrialSettings:
         """The settings of one trial.

@@ -5,10 +5,10 @@ from typing import Self
 from pydantic import model_validator
 
 from harness.study.checks import check_combination
-from harness.study.domains import Domain, Finite, Interval
-from harness.study.fields import MAX_TRIALS, StudyFields
+from harness.study.domains import Domain, Interval
+from harness.study.fields import MAX_TRIALS, StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, check_seeds
-from models.settings import VSC_ONLY
+from models.settings import MODELS, SETTINGS, belongs, list_required, refuse_setting
 
 
 class Study(StudyFields):
@@ -30,18 +30,20 @@ class Study(StudyFields):
 
     def _check_sub_space(self, i: int, sub: dict[str, Domain]) -> None:
         where = f"space[{i}]"
-        model = sub.get("model")
-        if not (isinstance(model, Finite) and len(model.values) == 1):
-            raise ValueError(f"{where}.model: give one model to each sub-space, vae or vsc")
-        if "latent_dim" not in sub:
-            raise ValueError(f"{where}.latent_dim: missing; give it here or under defaults, such as latent_dim: 16")
-        name = model.values[0]
-        given = self.space[i].model_dump(exclude_none=True)
-        for setting in VSC_ONLY:
-            if name != "vsc" and setting in given:
-                raise ValueError(f"{where}.{setting}: a {name} has none; remove it, or set model: vsc")
-        if name == "vsc" and "alpha" not in sub:
-            raise ValueError(f"{where}.alpha: missing; a vsc needs one, such as alpha: {{grid: [0.05, 0.2]}}")
+        models = list_models(sub)
+        if len(models) != 1:
+            raise ValueError(f"{where}.model: give one model to each sub-space: {' or '.join(MODELS)}")
+        (model,) = models
+        for setting in self.space[i].model_dump(exclude_none=True):
+            if not belongs(setting, model):
+                raise ValueError(f"{where}.{setting}: {refuse_setting(setting, model)}")
+        for setting in list_required(model):
+            if setting not in sub:
+                example = SETTINGS[setting].metadata["example"]
+                raise ValueError(
+                    f"{where}.{setting}: missing; a {model} needs one, such as {setting}: {example}, "
+                    "here or under defaults"
+                )
         for setting, domain in sub.items():
             if self.search.sampler == "grid" and isinstance(domain, Interval):
                 raise ValueError(

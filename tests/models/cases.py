@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.settings import TrialSettings
+from models.settings import SETTINGS, TrialSettings, belongs
 from models.training.fit import EpochMetrics, fit
 from models.training.state import TrainState, init_state
+
+VSC_ONLY = tuple(name for name in SETTINGS if not belongs(name, "vae"))
 
 KINDS: dict[str, dict[str, Any]] = {
     "vae": {"model": "vae"},

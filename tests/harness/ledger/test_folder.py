@@ -17,7 +17,7 @@ from harness.ledger.folder import TrialFolder, read_checkpoint
 from harness.ledger.result import Result, Row, drop_nonfinite, needs_training
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
-from models.settings import SEMANTICS_VERSION, SETTINGS, VSC_ONLY, TrialSettings
+from models.settings import SEMANTICS_VERSION, SETTINGS, TrialSettings, belongs
 
 SETTINGS_ = TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1)
 TRIAL = Trial(SETTINGS_, "digits", "d" * 64)
@@ -40,7 +40,7 @@ def test_the_identity_of_a_trial_never_changes() -> None:
 
 
 CHANGES: dict[str, Any] = {
-    "model": {"model": "vae", **dict.fromkeys(VSC_ONLY)},
+    "model": {"model": "vae", **{name: None for name in SETTINGS if not belongs(name, "vae")}},
     "latent_dim": {"latent_dim": 5},
     "alpha": {"alpha": 0.2000001},
     "gamma_link": {"gamma_link": "sigmoid"},

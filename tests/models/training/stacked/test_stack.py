@@ -13,7 +13,7 @@ from torch import Tensor
 from models.measures.bounds import compute_bound
 from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
-from models.settings import VSC_ONLY, TrialSettings
+from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import stack as fused
@@ -21,7 +21,7 @@ from models.training.stacked.cuda_graph import Plan, StepGraph
 from models.training.stacked.stack import Family, Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics
-from tests.models.cases import assert_same_tensors, copy_tensors, make_images, make_settings, train
+from tests.models.cases import VSC_ONLY, assert_same_tensors, copy_tensors, make_images, make_settings, train
 
 NUM_PIXELS = 20
 
