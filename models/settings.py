@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-SEMANTICS_VERSION = 2
+SEMANTICS_VERSION = 3
 """Raised when the same settings would train to other numbers: results of another version are not reused."""
 
 

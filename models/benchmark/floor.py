@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from models.numerics.measuring import single_thread
+from models.numerics.measuring import computing
 from models.numerics.onednn import multiply
 from models.settings import Precision
 
@@ -115,7 +115,7 @@ def _list_products(layers: list[tuple[int, int]], batch_size: int, dtype: torch.
 def _time_fastest(run: Callable[[], object], device: torch.device, seconds: float) -> float:
     """Seconds of the fastest of the runs that fit into a time."""
     best = float("inf")
-    with single_thread():
+    with computing():
         run()  # libraries set themselves up
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
-from models.numerics.measuring import single_thread
+from models.numerics.measuring import computing
 from models.settings import Precision, TrialSettings
 from models.training.stacked.stack import Family, Stack
 from models.training.state import init_state
@@ -119,7 +119,7 @@ def _start_ours(task: Task) -> Callable[[], object]:
     turns = cycle(parts[:1] if stack.device.type == "cuda" else parts[: len(images) // len(parts[0])])
 
     def run_chunk() -> None:
-        with single_thread():
+        with computing():
             stack.fit_epoch(next(turns))
 
     return run_chunk

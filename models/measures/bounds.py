@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder
-from models.numerics.measuring import evaluating, single_thread
+from models.numerics.measuring import measuring
 
 RELAXED_SHARPNESS = 200.0
 """The sharpness at which the report evaluates its Figure 1."""
@@ -44,7 +44,7 @@ def compute_bound(
     num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)
-    with single_thread(), evaluating(model):
+    with measuring(model):
         for x in _batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
             rate = kl_divergence(q, model.prior()).double().sum()
@@ -70,7 +70,7 @@ def compute_iw_bound(
     """
     total = 0.0
     prior = model.prior()
-    with single_thread(), evaluating(model):
+    with measuring(model):
         for x in _batches(model, images, IW_BATCH_SIZE):
             q = model.posterior(x)
             z = model.draw(q, generator, sample_shape=(num_samples,))  # (K, B, latent_dim)
@@ -88,7 +88,7 @@ def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  
     out; not a number where there are no others.
     """
     errors = []
-    with single_thread(), evaluating(model):
+    with measuring(model):
         for x in _batches(model, images[(images > 0).any(-1)], BATCH_SIZE):
             x_hat = model.decoder(model.posterior(x).mean).sigmoid()
             errors.append(((x_hat - x).square().sum(-1) / x.square().sum(-1)).double().cpu())

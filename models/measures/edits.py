@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from models.autoencoder import Autoencoder
-from models.numerics.measuring import evaluating, single_thread
+from models.numerics.measuring import measuring
 from models.pixels import to_pixels
 from models.randomness import make_stream
 
@@ -51,7 +51,7 @@ def measure_edits(
     test = _choose(len(test_images), NUM_EDITED, "edits/test").to(device)
     train = _choose(len(train_images), NUM_TRAINED, "edits/train").to(device)
     images = test_images[test]
-    with single_thread(), evaluating(model):
+    with measuring(model):
         weights = train_pixel_probe(to_pixels(train_images[train]), train_labels.to(device)[train])
         q = model.posterior(model.to_pixels(images))
         codes = model.draw(q, make_stream(seed, "edits/codes", device=device))

@@ -38,7 +38,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.measures.edits import decode, find_largest, scale_entries
-from models.numerics.measuring import evaluating, single_thread
+from models.numerics.measuring import measuring
 from models.randomness import make_stream
 
 IMAGES_SEED = 20190102
@@ -69,7 +69,7 @@ def make_exhibits(
     """
     device = images.device
     chosen = choose_images(labels)
-    with single_thread(), evaluating(model):
+    with measuring(model):
         shown = images[chosen.to(device)]
         codes = model.draw(model.posterior(model.to_pixels(shown)), make_stream(seed, "exhibits/codes", device=device))
         prior_codes = model.draw(

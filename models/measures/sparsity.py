@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.measures.bounds import BATCH_SIZE, _batches
-from models.numerics.measuring import evaluating, single_thread
+from models.numerics.measuring import measuring
 
 ACTIVE_VARIANCE = 0.01
 """A latent is active when its posterior mean varies more than this over images (Burda et al., 2016, section 5)."""
@@ -28,7 +28,7 @@ def compute_sparsity(
     has a variance above 0.01 over images.
     """
     gammas, means, codes = [], [], []
-    with single_thread(), evaluating(model):
+    with measuring(model):
         for x in _batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
             gammas.append(model.slab_prob(q).cpu())

@@ -33,7 +33,7 @@ from models.benchmark.table import format_table
 from models.benchmark.timing import Task, Timing, make_images, read_peak_memory, time_task
 from models.latents.spike_and_slab import VSC
 from models.numerics.machine import count_cores, name_cpu
-from models.numerics.measuring import single_thread
+from models.numerics.measuring import computing
 from tests.models.cases import make_generator
 
 TINY = Task(loop="ours", device="cpu", latent_dim=3, batch_size=16, seconds=1e-3, chunk_steps=2, num_images=64)
@@ -119,7 +119,7 @@ def test_the_plain_loss_is_our_objective_for_the_same_parameters_and_noise(digit
 
 def test_the_plain_loop_learns(digits: Tensor) -> None:
     steps = train_plainly(digits.view(-1, 8, 8), num_hidden=32, latent_dim=4, alpha=0.3, batch_size=32)
-    with single_thread():
+    with computing():
         losses = list(islice(steps, 200))
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
 

@@ -10,7 +10,7 @@ from models.measures.probes.knn import classify_by_neighbours
 from models.measures.probes.linear import classify_linearly
 from models.measures.probes.mlp import classify_by_mlp
 from models.measures.probes.report import classify_as_reported
-from models.numerics.measuring import single_thread
+from models.numerics.measuring import computing
 from models.randomness import make_stream
 
 __all__ = ["INPUTS", "LABEL_SETS", "PROBES", "PROBE_METRICS", "run_probes"]
@@ -42,7 +42,7 @@ def run_probes(
 
     width: hidden units of report_written; the report names no number.
     """
-    with single_thread():
+    with computing():
         # In random order, so that any first few are a random draw.
         order = torch.randperm(len(train_images), generator=make_stream(seed, "probe/order"))
         train = encode(model, train_images, order, seed=seed, split="train")

@@ -6,7 +6,7 @@ from torch.distributions import Normal
 
 from models.autoencoder import Autoencoder
 from models.latents.distributions import SpikeAndSlab
-from models.numerics.measuring import evaluating
+from models.numerics.measuring import measuring
 from models.randomness import make_stream
 
 BATCH_SIZE = 500
@@ -23,7 +23,7 @@ def encode(model: Autoencoder, images: Tensor, order: Tensor, *, seed: int, spli
     """
     generator = make_stream(seed, f"probe/z/{split}", device=images.device)
     codes = torch.empty(0)
-    with evaluating(model):
+    with measuring(model):
         for i, batch in enumerate(order.split(BATCH_SIZE)):
             q = model.posterior(model.to_pixels(images[batch.to(images.device)]))
             assert isinstance(q, Normal | SpikeAndSlab)

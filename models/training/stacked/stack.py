@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from models.latents.distributions import MIN_PROB
-from models.numerics.measuring import single_thread
+from models.numerics.measuring import computing
 from models.numerics.onednn import has_bf16
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
@@ -238,7 +238,7 @@ class Stack:
         else:
             groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
         # Autograd has nothing to do here, and without it an operation costs less than its bookkeeping did.
-        with single_thread(), torch.inference_mode():
+        with computing(), torch.inference_mode():
             for places, slots in groups:
                 plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
                 self._run_epoch(images, places, plan, totals[:, places.start : places.stop])

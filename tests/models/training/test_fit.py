@@ -14,7 +14,7 @@ from torch import Tensor
 from models.build import build_model
 from models.measures.bounds import compute_bound, compute_iw_bound
 from models.measures.sparsity import compute_sparsity
-from models.numerics.measuring import single_thread
+from models.numerics.measuring import computing
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import TrialSettings
@@ -174,7 +174,7 @@ class TestSameBits:
 
     def test_the_number_of_threads_is_put_back_after_an_error(self) -> None:
         def fail() -> None:
-            with single_thread():
+            with computing():
                 assert torch.get_num_threads() == 1
                 raise RuntimeError
 

@@ -1,0 +1,70 @@
+"""What holds while a model trains or is measured, and only then."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.numerics import measuring as module
+from models.numerics.measuring import computing, is_flushing_denormals, measuring
+from tests.models.cases import make_settings, train
+
+
+def count_denormals(tensors: dict[str, Tensor]) -> int:
+    """By their bits: a processor that flushes them would compare them as zeros."""
+    bits = torch.cat([tensor.flatten() for tensor in tensors.values()]).view(torch.int32)
+    return int(((bits & 0x7F800000 == 0) & (bits & 0x007FFFFF != 0)).sum())
+
+
+@contextmanager
+def flushing_nothing() -> Iterator[None]:
+    yield
+
+
+def test_training_that_would_come_to_denormals_has_none(digits: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse VSC, most of whose latents go off: their moments fall by a tenth at each of some thousand steps."""
+    sparse = {"alpha": 0.01, "latent_dim": 40, "hidden": (32,), "batch_size": 8, "learning_rate": 0.01, "epochs": 5}
+    settings = make_settings("vsc_exp_relu", **sparse)
+    assert count_denormals(train(settings, digits)[0].tensors()) == 0
+    monkeypatch.setattr("models.training.stacked.stack.computing", flushing_nothing)
+    assert count_denormals(train(settings, digits)[0].tensors()) > 500
+
+
+def test_denormals_are_zero_inside_and_as_before_outside() -> None:
+    assert not is_flushing_denormals()
+    with computing():
+        assert is_flushing_denormals()
+        with computing():
+            assert float(torch.full((3,), 1e-30).mul(1e-10).sum()) == 0.0
+        assert is_flushing_denormals()
+    assert not is_flushing_denormals()
+    assert float(torch.full((3,), 1e-30).mul(1e-10).sum()) > 0.0
+
+
+def test_all_is_put_back_after_an_error() -> None:
+    def fail() -> None:
+        with computing():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert torch.get_num_threads() == before
+    assert not is_flushing_denormals()
+
+
+@pytest.mark.parametrize("was_training", [True, False])
+def test_a_model_is_measured_in_evaluation_mode_and_left_in_its_own(was_training: bool) -> None:
+    model = nn.ReLU().train(was_training)
+    with measuring(model):
+        assert not model.training
+        assert is_flushing_denormals()
+    assert model.training == was_training
+
+
+def test_the_smallest_normal_number_stays() -> None:
+    with module.computing():
+        assert float(torch.full((), torch.finfo(torch.float32).tiny) * 1) > 0.0
