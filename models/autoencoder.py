@@ -1,80 +1,88 @@
-"""What every model of the family shares: from an image to the two terms of its bound."""
+"""An autoencoder, put together from its parts: from an image to the two terms of its bound."""
 
-from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, kl_divergence
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.distributions import Distribution
 
+from models.latents.latent import At, Latent
+from models.likelihoods import Likelihood
 from models.pixels import to_pixels
+from models.randomness import Noise
 from models.settings import PixelScaling
 
 
 class Elbo(NamedTuple):
-    """The two terms of the evidence lower bound, each (...,) nats per image: ELBO = -(rate + distortion)."""
+    """The two terms of the evidence lower bound, each (B,) nats per image: ELBO = -(rate + distortion)."""
 
     rate: Tensor  # KL(q(z|x) || p(z))
-    distortion: Tensor  # -E_q log p(x|z), estimated from samples
+    distortion: Tensor  # -E_q log p(x|z), estimated from one sample
 
 
-class Autoencoder(nn.Module, ABC):
-    """A variational autoencoder with a Bernoulli likelihood over pixels in [0, 1].
+class Autoencoder(nn.Module):
+    """A variational autoencoder of images (B, C, H, W)."""
 
-    Pixels between 0 and 1 are treated as the report treats them: the cross-entropy stands for -log p(x|z).
-    """
-
-    encoder: nn.Module
-    decoder: nn.Module
-    latent_dim: int
-    pixel_scaling: PixelScaling = "minmax"
-
-    @abstractmethod
-    def posterior(self, x: Tensor) -> Distribution:
-        """q(z|x) for images x (B, pixels); its batch shape is (B, latent_dim)."""
-
-    @abstractmethod
-    def prior(self) -> Distribution:
-        """p(z), of batch shape (latent_dim,)."""
-
-    @abstractmethod
-    def draw(
+    def __init__(
         self,
-        q: Distribution,
-        generator: torch.Generator,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent: Latent,
+        likelihood: Likelihood,
         *,
-        sharpness: float | None = None,
-        sample_shape: tuple[int, ...] = (),
-    ) -> Tensor:
-        """Samples of q, (*sample_shape, B, latent_dim); relaxed at a sharpness, hard (exact zeros) without one."""
+        pixel_scaling: PixelScaling = "minmax",
+    ) -> None:
+        """encoder: images (B, C, H, W) -> heads (B, H, D). decoder: codes (..., D) -> outputs (..., C, H, W)."""
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent = latent
+        self.likelihood = likelihood
+        self.pixel_scaling = pixel_scaling
 
-    @abstractmethod
-    def slab_prob(self, q: Distribution) -> Tensor:
-        """P(z != 0 | x), (B, latent_dim)."""
+    @property
+    def latent_dim(self) -> int:
+        """The number of latent dimensions, D."""
+        return self.latent.latent_dim
 
-    def compute_rate(self, q: Distribution) -> Tensor:
-        """KL(q || p) in nats per image, (B,), as it stands in the training objective."""
-        return kl_divergence(q, self.prior()).sum(-1)
-
-    def to_pixels(self, images: Tensor) -> Tensor:  # (..., pixels) uint8 -> (..., pixels) float32
+    def to_pixels(self, images: Tensor) -> Tensor:  # (N, C, H, W) uint8 -> (N, C, H, W) float32
         """Images as the model sees them, in [0, 1]."""
-        return to_pixels(images, self.pixel_scaling)
+        return to_pixels(images.flatten(1), self.pixel_scaling).view(images.shape)
+
+    def encode(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, D)
+        """The heads, in the precision of x also where the products have a lower one."""
+        heads: Tensor = self.encoder(x)
+        return heads.to(x.dtype)
+
+    def make_outputs(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
+        """What the likelihood is parametrised by, in the precision of z likewise."""
+        outputs: Tensor = self.decoder(z)
+        return outputs.to(z.dtype)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z|x) of batch shape (B, D), for images x (B, C, H, W) in [0, 1]."""
+        return self.latent.posterior(self.encode(x))
+
+    def prior(self) -> Distribution:
+        """p(z), of batch shape (D,)."""
+        return self.latent.prior(self.encode)
+
+    def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
+        """A sample of each element of q: relaxed at a training step, hard (exact zeros) without one."""
+        return self.latent.draw(q, noise, at)
+
+    def compute_rate(self, q: Distribution, x: Tensor, at: At | None = None) -> Tensor:
+        """KL(q || p) in nats per image, (B,): exact, or as it stands in the objective of a training step."""
+        return self.latent.rate(q, x, self.encode, at)
 
     def compute_distortion(self, z: Tensor, x: Tensor) -> Tensor:
-        """-log p(x|z) in nats per image, (..., B), for codes z (..., B, latent_dim) and images x (B, pixels)."""
-        logits = self.decoder(z)
-        nats: Tensor = binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
-        return nats.sum(-1)
+        """-log p(x|z) in nats per image, (..., B), for codes z (..., B, D) and images x (B, C, H, W)."""
+        return self.likelihood.nats(self.make_outputs(z), x)
 
-    def compute_elbo(
-        self,
-        x: Tensor,  # (B, pixels)
-        generator: torch.Generator,
-        *,
-        sharpness: float | None = None,
-    ) -> Elbo:
-        """Rate (closed form) and distortion (one sample per image), each (B,): what training minimises."""
+    def decode(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
+        """The mean of p(x|z), intensities in [0, 1]."""
+        return self.likelihood.picture(self.make_outputs(z))
+
+    def compute_elbo(self, x: Tensor, noise: Noise, at: At | None = None) -> Elbo:
+        """Rate and distortion (one sample per image) of images x (B, C, H, W), each (B,)."""
         q = self.posterior(x)
-        z = self.draw(q, generator, sharpness=sharpness)
-        return Elbo(self.compute_rate(q), self.compute_distortion(z, x))
+        return Elbo(self.compute_rate(q, x, at), self.compute_distortion(self.draw(q, noise, at), x))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ def _signed(bits: int) -> int:
     return (bits + 2**63) % 2**64 - 2**63
 
 
+IMAGES_SEED = 20190102
+"""Of what is chosen once for all trials of a dataset: images held out, shown or edited."""
+
 MAX_WIDTH = 2**20
-"""So many elements can a row of noise have."""
+"""The most numbers that a row of noise can have."""
 
 STEP, MIX_1, MIX_2 = map(_signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))  # SplitMix64's
 ROW_STEP = _signed(MAX_WIDTH * STEP)
@@ -63,3 +67,57 @@ def draw_noise(counters: Tensor) -> tuple[Tensor, Tensor]:  # (...) int64 -> twi
     centred = (bits >> 41).bitwise_and_(2**23 - 1).to(torch.float32).mul_(2.0**-22).add_(2.0**-23 - 1)
     uniform = (bits >> 17).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)
     return centred.erfinv_().mul_(math.sqrt(2)), uniform
+
+
+class Noise(Protocol):
+    """Where samples get their random numbers from."""
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers."""
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1)."""
+
+
+class StreamNoise:
+    """Noise from a generator, one draw after the other: for what is measured."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def normal(self, *shape: int) -> Tensor:
+        """The generator's next normal numbers, on its device."""
+        return torch.randn(shape, generator=self._generator, device=self._generator.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """The generator's next uniform numbers, on its device."""
+        return torch.rand(shape, generator=self._generator, device=self._generator.device)
+
+
+class CounterNoise:
+    """Noise of one batch by `draw_noise`: each number from its image's key and its place, whoever else trains.
+
+    The first draw of each kind begins at place 0, as in a stack; a further draw goes on where the last one ended.
+    """
+
+    def __init__(self, row_keys: Tensor) -> None:
+        """row_keys: (B,) int64, a row of `make_row_keys`."""
+        self._row_keys = row_keys
+        self._normal_at = self._uniform_at = 0
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers (B, ...): the first dimension is that of the images."""
+        noise, self._normal_at = self._draw(shape, self._normal_at)
+        return noise[0].view(shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1), (B, ...)."""
+        noise, self._uniform_at = self._draw(shape, self._uniform_at)
+        return noise[1].view(shape)
+
+    def _draw(self, shape: tuple[int, ...], first: int) -> tuple[tuple[Tensor, Tensor], int]:
+        assert shape[0] == len(self._row_keys), "noise is drawn for the images of the batch"
+        width = math.prod(shape[1:])
+        assert first + width <= MAX_WIDTH
+        offsets = make_offsets(first + width, self._row_keys.device)[first:]
+        return draw_noise(self._row_keys[:, None] + offsets), first + width

@@ -19,6 +19,7 @@ PUBLISHED = FOLDER / "studies" / "published"
 GRIDS = [
     path.parent for path in sorted(PUBLISHED.glob("*/study.yaml")) if load_study(path).search.sampler == "grid"
 ]  # what a search proposes depends on what it finds
+SEMANTICS = 2  # of the training that is published; the next publication is by today's
 EPOCHS = 11
 LARGEST_DEVIATION = 1.0  # percent
 FARTHEST = 3.0  # points of accuracy
@@ -69,8 +70,9 @@ def test_the_reports_classifier_comes_to_the_reports_accuracy(alpha: float | Non
 
 
 @pytest.mark.parametrize("folder", GRIDS, ids=lambda folder: folder.name)
-def test_a_published_grid_is_what_its_study_plans(folder: Path) -> None:
+def test_a_published_grid_is_what_its_study_plans(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some were extended by further runs: their tables and their study were put together, not written by one."""
+    monkeypatch.setattr("harness.ledger.trial.SEMANTICS_VERSION", SEMANTICS)
     study = load_study(folder / "study.yaml")
     planned = [trial.trial_id for trial in plan_trials(study, identify_dataset(study.dataset))]
     tables = load_tables(folder)

@@ -1,7 +1,6 @@
 """Run a study: train what is missing of it, write its tables, draw its figures, end its MLflow run."""
 
 import errno
-import itertools
 import json
 import os
 import time
@@ -21,6 +20,7 @@ from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically
 from harness.study import Study
 from harness.tune.study_run import StudyRun
+from models.networks.widths import count_parameters
 
 PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
 """Of a study's folder, kept with its parent run."""
@@ -125,15 +125,13 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
 
 def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     """Disk space of the checkpoints still to be written: in the trials' folders, and again in MLflow."""
-    num_pixels = dataset.train_images[0].size
+    _, channels, height, width = dataset.train_images.shape
     total = 0
     for trial in source.trials:
         if TrialFolder(folder, trial).list_checkpoints():
             continue
-        s = trial.settings
-        widths = [num_pixels, *s.hidden, 3 * s.latent_dim]
-        encoder = sum((a + 1) * b for a, b in itertools.pairwise(widths))
-        total += 2 * (2 * encoder) * 3 * 4  # twice stored; decoder as large; parameters and two moments; float32
+        # Twice stored; parameters and two moments; float32.
+        total += 2 * 3 * 4 * count_parameters(trial.settings, (channels, height, width))
     return total
 
 

@@ -4,15 +4,15 @@ from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.study import Study
 from harness.study.sections import Resources
-from models.settings import TrialSettings
+from models.settings import ImageShape, TrialSettings
 
 MAX_PACKED = 128
 """More trials than this gain nothing: a step then takes as long as its bytes take to move."""
 
 USABLE = 0.8
-"""So much of the free memory is filled: libraries take theirs, and sizes change as trials come and go."""
+"""The share of the free memory that is filled: libraries take theirs, and sizes change as trials come and go."""
 
-SIZES = (4, 12)  # of the stacks that are measured
+SIZES = (4, 12)  # capacities of the trainers that are measured
 
 
 def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resources:
@@ -31,31 +31,31 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
             "train on the CPU with --set resources.gpu=0"
         )
     measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
-    free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images[0].size))
+    free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images.shape[1:]))
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
     packed = choose_packing(free, fixed, per_trial, num_trials)
     return study.resources.model_copy(update={"gpu": int(1e4 / packed) / 1e4})  # Ray counts in ten-thousandths
 
 
-def measure_memory(settings: TrialSettings, num_pixels: int) -> tuple[int, int, int]:
+def measure_memory(settings: TrialSettings, image_shape: ImageShape) -> tuple[int, int, int]:
     """Bytes of the card: free now, taken once by whatever runs there, taken by each trial more. To be run on it."""
     import torch
 
-    from models.training.stacked.stack import Family, Stack
+    from models.training.make_trainer import make_trainer
     from models.training.state import init_state
 
     free, _ = torch.cuda.mem_get_info()
-    images = torch.zeros(50 * settings.batch_size, num_pixels, dtype=torch.uint8, device="cuda")  # two graphs' worth
-    state = init_state(settings, num_pixels)
+    images = torch.zeros(50 * settings.batch_size, *image_shape, dtype=torch.uint8, device="cuda")  # two graphs' worth
+    state = init_state(settings, image_shape)
     peaks = []
     for size in SIZES:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        stack = Stack(Family.of(settings, num_pixels), settings.latent_dim, capacity=size, device="cuda")
-        stack.add(settings, state.tensors(), epoch=0, step=0)
-        stack.fit_epoch(images)
+        trainer = make_trainer(settings, image_shape, latent_dim=settings.latent_dim, capacity=size, device="cuda")
+        trainer.add(settings, state.tensors(), epoch=0, step=0)
+        trainer.fit_epoch(images)
         peaks.append(torch.cuda.max_memory_reserved())
-        del stack
+        del trainer
     per_trial = (peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])
     return free, max(peaks[0] - SIZES[0] * per_trial, 0), per_trial
 

@@ -1,4 +1,4 @@
-"""Train many trials together: stack them, train the stacks, and hand each trial its events. Knows nothing of Ray.
+"""Train many trials together, and hand each trial its events. Knows nothing of Ray.
 
 Trials come at any time and join between epochs; those that end, or are released, make room for others, as requests do
 in an LLM server that batches them continuously.
@@ -17,10 +17,9 @@ from harness.metrics import Measures
 from harness.worker.images import Images
 from harness.worker.slots import Slot, Slots
 from harness.worker.trial_run import TrialRun
-from models.build import build_model
-from models.training.stacked.stack import Family, Stack
-from models.training.state import TrainState
-from models.training.trainer import DivergedError, EpochMetrics
+from models.training.make_trainer import make_trainer
+from models.training.state import TrainState, init_state
+from models.training.trainer import DivergedError, EpochMetrics, Trainer
 
 DEVICE_ERRORS = (torch.AcceleratorError, torch.OutOfMemoryError)
 """After these a device's process is of no further use."""
@@ -31,30 +30,30 @@ PATIENCE_SECONDS = 2.0
 
 @dataclass(eq=False)
 class Cohort:
-    """Trials that are trained together: a stack, the slots of its members in the same order, the images they share."""
+    """Trials that are trained together: their trainer, the slots of its members in order, the images they share."""
 
-    stack: Stack
+    trainer: Trainer
     images: Images
     slots: list[Slot] = field(default_factory=list)
 
     def add(self, slot: Slot, state: TrainState) -> None:
-        """Train a trial from now on; the stack has room for it."""
-        self.stack.add(slot.run.settings, state.tensors(), epoch=state.epoch, step=state.step)
+        """Train a trial from now on; the trainer has room for it."""
+        self.trainer.add(slot.run.settings, state.tensors(), epoch=state.epoch, step=state.step)
         self.slots.append(slot)
 
     def remove(self, slot: Slot) -> None:
         """Train a trial no longer."""
         index = self.slots.index(slot)
-        self.stack.remove(index)
-        self.slots[index] = self.slots[-1]  # as the stack does
+        self.trainer.remove(index)
+        self.slots[index] = self.slots[-1]  # as the trainer does
         self.slots.pop()
 
     def copy_state(self, index: int) -> TrainState:
-        """A member's state, in tensors that the stack does not change."""
-        member = self.stack.members[index]
-        model = build_model(member.settings, self.stack.family.num_pixels, is_drawn=False).to(self.stack.device)
-        state = TrainState(model, epoch=member.epoch, step=member.step)
-        self.stack.store(index, state.tensors())
+        """A member's state, in tensors that training does not change."""
+        member = self.trainer.members[index]
+        state = init_state(member.settings, self.images.shape, self.images.train.device, is_drawn=False)
+        self.trainer.store(index, state.tensors())
+        state.epoch, state.step = member.epoch, member.step
         return state
 
 
@@ -81,8 +80,8 @@ class Engine:
         is_in_step: whether an epoch begins only when every trial's process has asked for it, so that a scheduler stops
         a trial before it is trained further.
 
-        is_batched: whether stacks mix trials of different widths, padded, as pays where their steps are taken together;
-        by default on a GPU. Otherwise the trials of a stack are alike, and each has the bits that it has alone.
+        is_batched: whether trials of different widths are mixed, padded, as pays where their steps are taken together;
+        by default on a GPU. Otherwise the trials of a cohort are alike, and each has the bits that it has alone.
         """
         self._is_batched = device != "cpu" if is_batched is None else is_batched
         self._dataset, self._device, self._is_in_step = dataset, device, is_in_step
@@ -134,10 +133,10 @@ class Engine:
             self.slots.add_events(slot, [last], is_last=True)
             return
         cohort = self._find_cohort(run, images)
-        if len(cohort.slots) == cohort.stack.capacity:
-            others = sum(other.stack.capacity for other in self._cohorts if other is not cohort)
+        if len(cohort.slots) == cohort.trainer.capacity:
+            others = sum(other.trainer.capacity for other in self._cohorts if other is not cohort)
             room = max(self._capacity - others, len(cohort.slots) + 1)
-            cohort.stack.resize(min(2 * cohort.stack.capacity, room))
+            cohort.trainer.resize(min(2 * cohort.trainer.capacity, room))
         cohort.add(slot, state)
 
     def _get_images(self, num_validation: int) -> Images:
@@ -147,14 +146,17 @@ class Engine:
 
     def _find_cohort(self, run: TrialRun, images: Images) -> Cohort:
         """The cohort that a trial can join, a new one if there is none."""
-        family = Family.of(run.settings, images.train.shape[1])
-        latent_dim = self._latent_dim if self._is_batched else run.settings.latent_dim
         for cohort in self._cohorts:
-            other = cohort.stack.family
-            suits = other.admits(run.settings) if self._is_batched else other == family
-            if cohort.images is images and suits and cohort.stack.latent_dim == latent_dim:
+            if cohort.images is images and cohort.trainer.admits(run.settings):
                 return cohort
-        cohort = Cohort(Stack(family, latent_dim, device=self._device, is_batched=self._is_batched), images)
+        trainer = make_trainer(
+            run.settings,
+            images.shape,
+            latent_dim=self._latent_dim if self._is_batched else run.settings.latent_dim,
+            device=self._device,
+            is_batched=self._is_batched,
+        )
+        cohort = Cohort(trainer, images)
         self._cohorts.append(cohort)
         return cohort
 
@@ -164,7 +166,7 @@ class Engine:
             self._remove(cohort, slot)
         if not cohort.slots:
             return
-        outcomes = cohort.stack.fit_epoch(cohort.images.train)
+        outcomes = cohort.trainer.fit_epoch(cohort.images.train)
         self._trained_at = time.monotonic()
         for index, (slot, outcome) in enumerate(zip(cohort.slots, outcomes, strict=True)):
             self._guard(slot, partial(self._measure, cohort, index, outcome))
@@ -200,5 +202,5 @@ class Engine:
         """Free the memory that is no longer needed."""
         self._cohorts = [cohort for cohort in self._cohorts if cohort.slots]
         for cohort in self._cohorts:
-            if 4 * len(cohort.slots) <= cohort.stack.capacity:
-                cohort.stack.resize(cohort.stack.capacity // 2)
+            if 4 * len(cohort.slots) <= cohort.trainer.capacity:
+                cohort.trainer.resize(cohort.trainer.capacity // 2)

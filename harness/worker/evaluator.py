@@ -49,7 +49,7 @@ class Evaluator:
 
     def make_exhibits(self) -> dict[str, NDArray[Any]]:
         """Arrays for the qualitative figures."""
-        return make_exhibits(self.model, self.images.test, self.images.test_labels, self.images.shape, seed=self.seed)
+        return make_exhibits(self.model, self.images.test, self.images.test_labels, seed=self.seed)
 
     def _measure_elbo(self) -> dict[str, float]:
         hard = self._compute_bound("test/elbo", sharpness=None)

@@ -11,21 +11,20 @@ from torch import Tensor
 
 from harness.datasets import Dataset
 from harness.datasets.split import split_stratified
-
-VALIDATION_SEED = 20190102
-"""Of the split, not of a trial: every trial of every study holds out the same images."""
+from models.randomness import IMAGES_SEED
+from models.settings import ImageShape
 
 
 @dataclass(frozen=True)
 class Images:
-    """What one trial trains and is measured on, each (N, pixels) uint8, on the device that trains."""
+    """What one trial trains and is measured on, each (N, C, H, W) uint8, on the device that trains."""
 
     train: Tensor
     validation: Tensor | None
     test: Tensor
     train_labels: Tensor  # (N,) of the images trained on
     test_labels: Tensor  # (N,)
-    shape: tuple[int, int]  # height and width of an image
+    shape: ImageShape
 
     @classmethod
     def of(cls, dataset: Dataset, num_validation: int, device: str) -> "Images":
@@ -33,12 +32,12 @@ class Images:
         train, validation = _as_tensor(dataset.train_images), None
         labels, test_labels = (_as_labels(own) for own in (dataset.train_labels, dataset.test_labels))
         if num_validation:
-            kept, held_out = split_stratified(dataset.train_labels, num_validation, VALIDATION_SEED)
+            kept, held_out = split_stratified(dataset.train_labels, num_validation, IMAGES_SEED)
             train, validation = train[torch.from_numpy(kept)], train[torch.from_numpy(held_out)].to(device)
             labels = labels[torch.from_numpy(kept)]
-        height, width = dataset.test_images.shape[-2:]
+        _, channels, height, width = dataset.test_images.shape
         test = _as_tensor(dataset.test_images).to(device)
-        return cls(train.to(device), validation, test, labels, test_labels, (height, width))
+        return cls(train.to(device), validation, test, labels, test_labels, (channels, height, width))
 
     @property
     def labelled(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -46,11 +45,11 @@ class Images:
         return self.train, self.train_labels, self.test, self.test_labels
 
 
-def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, pixels)
+def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
     with warnings.catch_warnings():
         # The images may lie in memory shared by all trials of the machine, which is read-only; so do we read only.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(images.reshape(len(images), -1))
+        return torch.from_numpy(images)
 
 
 def _as_labels(labels: NDArray[np.integer[Any]]) -> Tensor:  # (N,) -> (N,)

@@ -23,8 +23,9 @@ from harness.metrics import EVALUATION_METRICS, Measures, evaluation_of
 from harness.storage.local import write_atomically
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
-from models.measures.bounds import compute_bound
+from models.measures.bounds import compute_bound, compute_loss
 from models.numerics.machine import forget_peak_memory, read_peak_memory
+from models.settings import ImageShape
 from models.training.fit import fit
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics
@@ -88,8 +89,7 @@ class TrialRun:
 
     def restore(self, images: Images) -> TrainState:
         """The state to go on from: the stored one, or that before the first step."""
-        num_pixels = images.train.shape[1]
-        state = self._read_checkpoint(init_state(self.settings, num_pixels, self.device), num_pixels)
+        state = self._read_checkpoint(images.shape)
         self.log.info("%s on %s, %d epochs, from epoch %d", self.trial.label, self.trial.dataset,
                       self.settings.epochs, state.epoch)  # fmt: skip
         return state
@@ -139,14 +139,15 @@ class TrialRun:
         self.log.error("failed\n%s", "".join(traceback.format_exception(error)))
         return self._end("failed", error=f"{type(error).__name__}: {error}")
 
-    def _read_checkpoint(self, state: TrainState, num_pixels: int) -> TrainState:
+    def _read_checkpoint(self, image_shape: ImageShape) -> TrainState:
+        state = init_state(self.settings, image_shape, self.device)
         for path in self.folder.list_states():
             try:
                 tensors, history = read_checkpoint(path)
                 state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
             except ValueError as error:
                 self.log.warning("%s: the trial goes on from an earlier state", error)
-                state = init_state(self.settings, num_pixels, self.device)
+                state = init_state(self.settings, image_shape, self.device)
                 continue
             self.history, self._num_stored = history, len(history)
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
@@ -164,6 +165,7 @@ class TrialRun:
             "train/loss": epoch.loss,
             "train/rate": epoch.rate,
             "train/distortion": epoch.distortion,
+            **{f"train/{name}": value for name, value in epoch.added.items()},
             "sharpness": epoch.sharpness,
             "seconds": epoch.seconds,
             **{f"pbt/{name}": value for name, value in self.trial.current.items()},
@@ -171,8 +173,8 @@ class TrialRun:
         # Where images are held out to choose settings on, the test images wait for the end of the trial.
         split, unseen = ("test", images.test) if images.validation is None else ("val", images.validation)
         noise = partial(make_noise, self.settings.seed, epoch=epoch.epoch, device=self.device)
-        bound = compute_bound(state.model, unseen, noise(f"{split}/loss"), sharpness=epoch.sharpness)
-        loss = float(self.settings.beta * bound.rate + bound.distortion)
+        generator = noise(f"{split}/loss")
+        loss = compute_loss(state.model, state.objective, unseen, generator, sharpness=epoch.sharpness)
         if not math.isfinite(loss):  # the epoch's last step made it so
             raise DivergedError(epoch.epoch, state.step)
         row[f"{split}/loss"] = loss

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
-from models.numerics.measuring import computing
 from models.settings import Precision, TrialSettings
-from models.training.stacked.stack import Family, Stack
+from models.training.make_trainer import make_trainer
 from models.training.state import init_state
 
 NUM_IMAGES, SIDE = 60_000, 28  # as MNIST has them
+IMAGE_SHAPE = (1, SIDE, SIDE)
 NUM_HIDDEN, ALPHA = 400, 0.2
 MIN_CHUNKS = 3
 
@@ -34,7 +34,7 @@ class Task:
     batch_size: int
     seconds: float  # to go on for; at least MIN_CHUNKS chunks are timed
     precision: Precision = "float32"
-    num_trials: int = 1  # trained as one stack; the plain loop trains one
+    num_trials: int = 1  # trained together; the plain loop trains one
     num_threads: int | None = None  # of the plain loop; None: torch's default. Ours has one
     chunk_steps: int = 25  # timed together; on a GPU a multiple of models.training.stacked.cuda_graph.GRAPH_STEPS
     num_images: int = NUM_IMAGES
@@ -94,7 +94,7 @@ def _start_plain(task: Task) -> Callable[[], object]:
 
 
 def _start_ours(task: Task) -> Callable[[], object]:
-    """What trains a stack as `models.training.fit.fit` does, on as many images as make a chunk of steps."""
+    """What trains trials as `models.training.fit.fit` does, on as many images as make a chunk of steps."""
     trials = [
         TrialSettings(
             model="vsc",
@@ -108,21 +108,16 @@ def _start_ours(task: Task) -> Callable[[], object]:
         )
         for k in range(task.num_trials)
     ]
-    images = make_images(task.num_images).flatten(1).to(task.device)
-    family = Family.of(trials[0], images.shape[1])
-    stack = Stack(family, task.latent_dim, capacity=len(trials), device=task.device)
+    images = make_images(task.num_images).unsqueeze(1).to(task.device)
+    trainer = make_trainer(trials[0], IMAGE_SHAPE, latent_dim=task.latent_dim, capacity=len(trials), device=task.device)
     for settings in trials:
-        stack.add(settings, init_state(settings, images.shape[1]).tensors(), epoch=0, step=0)
+        trainer.add(settings, init_state(settings, IMAGE_SHAPE).tensors(), epoch=0, step=0)
     assert len(images) >= task.chunk_steps * task.batch_size
     parts = images.split(task.chunk_steps * task.batch_size)
     # A GPU's graph of steps reads the images it was recorded with; a CPU's cache is not to hold all that are used.
-    turns = cycle(parts[:1] if stack.device.type == "cuda" else parts[: len(images) // len(parts[0])])
+    turns = cycle(parts[:1] if images.is_cuda else parts[: len(images) // len(parts[0])])
 
-    def run_chunk() -> None:
-        with computing():
-            stack.fit_epoch(next(turns))
-
-    return run_chunk
+    return lambda: trainer.fit_epoch(next(turns))
 
 
 def read_peak_memory(device: torch.device) -> int:

@@ -66,31 +66,39 @@ class SpikeAndSlab(Distribution):
     def sample(self, sample_shape: Shape = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Hard samples: exact zeros with probability 1 - gamma. Shape: sample_shape + batch_shape."""
         with torch.no_grad():
-            slab, eta = self._draw(sample_shape, generator)
-            # eta is in [0, 1): at gamma = 1 every entry is kept, at gamma = 0 none.
-            return torch.where(eta >= 1 - self.slab_prob, slab, 0.0)
+            return self.open_gates(*self._draw_noise(sample_shape, generator))
 
     def rsample_relaxed(
         self,
-        sharpness: float,
+        sharpness: float | Tensor,
         sample_shape: Shape = (),
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Differentiable samples sigmoid(c (eta - 1 + gamma)) (mu + sigma eps), c being the sharpness.
+        """Differentiable samples, which leak where hard ones are zero. Shape: sample_shape + batch_shape.
 
-        They tend to hard samples as the sharpness grows; at a finite one every entry leaks a little. From the
-        same generator state the same eps and eta are drawn as for hard samples. Shape: sample_shape + batch_shape.
+        From the same generator state the same noise is drawn as for hard samples.
         """
-        slab, eta = self._draw(sample_shape, generator)
-        return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob)) * slab
+        return self.relax_gates(*self._draw_noise(sample_shape, generator), sharpness)
 
-    def _draw(self, sample_shape: Shape, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def open_gates(self, eps: Tensor, eta: Tensor) -> Tensor:
+        """The hard samples of some noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
+
+        eps: standard normal; eta: uniform in [0, 1), so that at gamma = 1 every entry is kept, at gamma = 0 none.
+        """
+        return torch.where(eta >= 1 - self.slab_prob, self.loc + self.scale * eps, 0.0)
+
+    def relax_gates(self, eps: Tensor, eta: Tensor, sharpness: float | Tensor) -> Tensor:
+        """The relaxed samples of the same noise: sigmoid(c (eta - 1 + gamma)) (mu + sigma eps), c being the sharpness.
+
+        They tend to the hard samples as the sharpness grows; at a finite one every entry leaks a little.
+        """
+        return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob)) * (self.loc + self.scale * eps)
+
+    def _draw_noise(self, sample_shape: Shape, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         shape = self._extended_shape(torch.Size(sample_shape))
         like: Any = {"generator": generator, "dtype": self.loc.dtype, "device": self.loc.device}
-        eps = torch.randn(shape, **like)
-        eta = torch.rand(shape, **like)
-        return self.loc + self.scale * eps, eta
+        return torch.randn(shape, **like), torch.rand(shape, **like)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density against Lebesgue measure plus a unit mass at zero.

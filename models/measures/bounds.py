@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Iterator
+from operator import truediv
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from models.autoencoder import Autoencoder
+from models.latents.latent import At
 from models.numerics.measuring import measuring
+from models.objectives.objective import Objective
+from models.randomness import StreamNoise
 
 RELAXED_SHARPNESS = 200.0
 """The sharpness at which the report evaluates its Figure 1."""
@@ -31,7 +34,7 @@ class Bound(NamedTuple):
 @torch.no_grad()
 def compute_bound(
     model: Autoencoder,
-    images: Tensor,  # (N, pixels) uint8
+    images: Tensor,  # (N, C, H, W) uint8
     generator: torch.Generator,
     *,
     sharpness: float | None = None,
@@ -40,25 +43,48 @@ def compute_bound(
     """The bound of these images.
 
     sharpness: of relaxed samples; None for hard ones, which give the true bound. Relaxed ones give no bound: through
-    a gate that is nearly closed a latent leaks, for which the rate does not pay.
+    a gate that is nearly closed a latent leaks, for which the rate does not pay. The rate is exact either way.
     num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)
+    noise = StreamNoise(generator)
+    at = None if sharpness is None else At(torch.tensor(sharpness, device=images.device))
     with measuring(model):
-        for x in _batches(model, images, BATCH_SIZE):
+        for x in split_batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
-            rate = kl_divergence(q, model.prior()).double().sum()
-            fraction = model.slab_prob(q).double().mean(1).sum()
+            rate = model.compute_rate(q, x).double().sum()
+            fraction = model.latent.slab_prob(q).double().mean(1).sum()
             for _ in range(num_samples):
-                distortion = model.compute_distortion(model.draw(q, generator, sharpness=sharpness), x).double().sum()
+                distortion = model.compute_distortion(model.draw(q, noise, at), x).double().sum()
                 totals += torch.stack([rate, distortion, fraction]).cpu()
     return Bound(*(totals / (len(images) * num_samples)))
 
 
 @torch.no_grad()
+def compute_loss(
+    model: Autoencoder,
+    objective: Objective,
+    images: Tensor,  # (N, C, H, W) uint8
+    generator: torch.Generator,
+    *,
+    sharpness: float | None,
+) -> float:
+    """What training minimises, of these images: the mean over them, nats per image.
+
+    sharpness: of the training step; None for a model without a spike.
+    """
+    total, noise = 0.0, StreamNoise(generator)
+    at = At(torch.tensor(sharpness or 0.0, device=images.device))
+    with measuring(model), measuring(objective):
+        for x in split_batches(model, images, BATCH_SIZE):
+            total += float(objective.loss(objective.terms(model, x, noise, at).to_double()))
+    return total / len(images)
+
+
+@torch.no_grad()
 def compute_iw_bound(
     model: Autoencoder,
-    images: Tensor,  # (N, pixels) uint8
+    images: Tensor,  # (N, C, H, W) uint8
     generator: torch.Generator,
     *,
     num_samples: int,
@@ -68,12 +94,12 @@ def compute_iw_bound(
     In expectation it is at least the true ELBO and at most log p(x). Source: Burda, Grosse and Salakhutdinov,
     Importance Weighted Autoencoders (ICLR 2016), equation 8.
     """
-    total = 0.0
+    total, noise = 0.0, StreamNoise(generator)
     prior = model.prior()
     with measuring(model):
-        for x in _batches(model, images, IW_BATCH_SIZE):
+        for x in split_batches(model, images, IW_BATCH_SIZE):
             q = model.posterior(x)
-            z = model.draw(q, generator, sample_shape=(num_samples,))  # (K, B, latent_dim)
+            z = model.draw(q.expand([num_samples, *q.batch_shape]), noise)  # (K, B, latent_dim)
             log_ratio = (prior.log_prob(z) - q.log_prob(z)).sum(-1)
             log_weights = log_ratio - model.compute_distortion(z, x)  # (K, B)
             total += float((log_weights.logsumexp(0) - math.log(num_samples)).double().sum())
@@ -81,7 +107,7 @@ def compute_iw_bound(
 
 
 @torch.no_grad()
-def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  # (N, pixels) uint8
+def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  # (N, C, H, W) uint8
     """Mean over images of |x_hat - x|^2 / |x|^2, x_hat being what the decoder makes of the posterior mean E[z|x].
 
     0 is perfect, 1 as good as black; it does not depend on the scale of the pixels. Images that are all black are left
@@ -89,11 +115,13 @@ def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  
     """
     errors = []
     with measuring(model):
-        for x in _batches(model, images[(images > 0).any(-1)], BATCH_SIZE):
-            x_hat = model.decoder(model.posterior(x).mean).sigmoid()
-            errors.append(((x_hat - x).square().sum(-1) / x.square().sum(-1)).double().cpu())
+        for x in split_batches(model, images[(images > 0).flatten(1).any(1)], BATCH_SIZE):
+            x_hat = model.decode(model.posterior(x).mean)
+            squares = (part.square().flatten(1).sum(-1) for part in (x_hat - x, x))
+            errors.append(truediv(*squares).double().cpu())
     return float(torch.cat(errors).mean())
 
 
-def _batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:
+def split_batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:  # -> (B, C, H, W)
+    """The images as the model sees them, some at a time."""
     return (model.to_pixels(batch) for batch in images.split(size))

@@ -10,16 +10,13 @@ from torch.nn.functional import one_hot
 from models.autoencoder import Autoencoder
 from models.numerics.measuring import measuring
 from models.pixels import to_pixels
-from models.randomness import make_stream
+from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
 FACTOR = -0.5  # what the largest entry is multiplied by
 INK = 0.1  # intensities in [0, 1]: above it a pixel is inked, by more than it a pixel has changed
 
 NUM_TRAINED = 5_000
 NUM_EDITED = 1_000
-IMAGES_SEED = 20190102
-"""Of the choice of images and of the probe, not of a trial: every trial of a dataset is judged alike."""
-
 PROBE_EPOCHS = 10
 PROBE_BATCH_SIZE = 50
 PROBE_LEARNING_RATE = 0.1
@@ -28,9 +25,9 @@ PROBE_LEARNING_RATE = 0.1
 @torch.no_grad()
 def measure_edits(
     model: Autoencoder,
-    train_images: Tensor,  # (N, pixels) uint8
+    train_images: Tensor,  # (N, C, H, W) uint8
     train_labels: Tensor,  # (N,) integers from 0
-    test_images: Tensor,  # (N, pixels) uint8
+    test_images: Tensor,  # (N, C, H, W) uint8
     test_labels: Tensor,  # (N,) integers from 0
     *,
     seed: int,
@@ -52,22 +49,23 @@ def measure_edits(
     train = _choose(len(train_images), NUM_TRAINED, "edits/train").to(device)
     images = test_images[test]
     with measuring(model):
-        weights = train_pixel_probe(to_pixels(train_images[train]), train_labels.to(device)[train])
+        weights = train_pixel_probe(_to_intensities(train_images[train]), train_labels.to(device)[train])
         q = model.posterior(model.to_pixels(images))
-        codes = model.draw(q, make_stream(seed, "edits/codes", device=device))
+        codes = model.draw(q, StreamNoise(make_stream(seed, "edits/codes", device=device)))
         largest = find_largest(codes)
         others = _draw_another(codes, largest, make_stream(seed, "edits/others", device=device))
-        before = decode(model, codes)
-        classes = _classify(to_pixels(images), weights)
+        before = decode(model, codes).flatten(1)
+        classes = _classify(_to_intensities(images), weights)
         metrics = {"edit/pixel_probe_accuracy": _mean(classes == test_labels.to(device)[test])}
         distances = (1 - FACTOR) * codes.abs().amax(1)
-        after = decode(model, move_entries(codes, largest, distances))
+        after = decode(model, move_entries(codes, largest, distances)).flatten(1)
         changed, found = share_changed(before, after), largest >= 0
         if found.any():
             is_kept = _classify(before, weights) == _classify(after, weights)
             metrics |= {"edit/class_kept": _mean(is_kept[found]), "edit/changed_pixels": _mean(changed[found])}
         if (found := others >= 0).any():
-            beyond = changed - share_changed(before, decode(model, move_entries(codes, others, distances)))
+            other = decode(model, move_entries(codes, others, distances)).flatten(1)
+            beyond = changed - share_changed(before, other)
             metrics["edit/changed_pixels_beyond_other"] = _mean(beyond[found])
     return metrics
 
@@ -89,15 +87,14 @@ def move_entries(codes: Tensor, latents: Tensor, distances: Tensor) -> Tensor:  
     return torch.where(is_moved, codes - codes.sign() * distances[:, None], codes)
 
 
-def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., pixels)
+def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., C, H, W)
     """The pictures of codes: the mean of p(x|z), intensities in [0, 1].
 
     A model of images of unit norm does not know how bright they were: there, each picture's brightest pixel is 1.
     """
-    logits: Tensor = model.decoder(codes)
-    pictures = logits.sigmoid()
+    pictures = model.decode(codes)
     if model.pixel_scaling == "unit_norm":
-        return pictures / pictures.amax(-1, keepdim=True).clamp_min(1e-12)
+        return pictures / pictures.amax((-3, -2, -1), keepdim=True).clamp_min(1e-12)
     return pictures
 
 
@@ -119,6 +116,10 @@ def train_pixel_probe(x: Tensor, labels: Tensor) -> Tensor:  # (N, pixels) inten
             error = (inputs[batch] @ weights).softmax(1) - targets[batch]
             weights -= PROBE_LEARNING_RATE / len(batch) * (inputs[batch].T @ error)
     return weights
+
+
+def _to_intensities(images: Tensor) -> Tensor:  # (N, C, H, W) uint8 -> (N, pixels) in [0, 1]
+    return to_pixels(images.flatten(1))
 
 
 def _classify(x: Tensor, weights: Tensor) -> Tensor:  # (N, pixels) -> (N,)

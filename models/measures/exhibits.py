@@ -39,10 +39,7 @@ from torch import Tensor
 from models.autoencoder import Autoencoder
 from models.measures.edits import decode, find_largest, scale_entries
 from models.numerics.measuring import measuring
-from models.randomness import make_stream
-
-IMAGES_SEED = 20190102
-"""Of the choice of images, not of a trial: every trial of a dataset shows the same ones."""
+from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
 EDITED_FACTORS = (0.01, -0.5)
 TRAVERSAL_OFFSETS = np.linspace(-3, 3, 9, dtype=np.float32)
@@ -57,37 +54,36 @@ NUM_PRIOR_SAMPLES = 32
 @torch.no_grad()
 def make_exhibits(
     model: Autoencoder,
-    images: Tensor,  # (N, pixels) uint8, of the test set
+    images: Tensor,  # (N, C, H, W) uint8, of the test set
     labels: Tensor,  # (N,)
-    image_shape: tuple[int, int],
     *,
     seed: int,
 ) -> dict[str, NDArray[Any]]:
     """The arrays that this module's docstring lists.
 
-    image_shape: height and width, whose product is the number of pixels. seed: the trial's.
+    seed: the trial's.
     """
     device = images.device
     chosen = choose_images(labels)
     with measuring(model):
         shown = images[chosen.to(device)]
-        codes = model.draw(model.posterior(model.to_pixels(shown)), make_stream(seed, "exhibits/codes", device=device))
-        prior_codes = model.draw(
-            model.prior(), make_stream(seed, "exhibits/prior", device=device), sample_shape=(NUM_PRIOR_SAMPLES,)
-        )
+        noise = {name: StreamNoise(make_stream(seed, f"exhibits/{name}", device=device)) for name in ("codes", "prior")}
+        codes = model.draw(model.posterior(model.to_pixels(shown)), noise["codes"])
+        prior = model.prior()
+        prior_codes = model.draw(prior.expand([NUM_PRIOR_SAMPLES, *prior.batch_shape]), noise["prior"])
         gaussian = make_stream(seed, "exhibits/gaussian", device=device)
         gaussian_codes = torch.randn(prior_codes.shape, generator=gaussian, device=device)
         exhibits = {
-            "images": shown.reshape(-1, *image_shape),
+            "images": shown.squeeze(1),
             "labels": labels.cpu()[chosen].long(),
             "codes": codes,
-            "reconstructions": _take_picture(model, codes, image_shape),
+            "reconstructions": _take_picture(model, codes),
             "prior_codes": prior_codes,
-            "prior_pictures": _take_picture(model, prior_codes, image_shape),
-            "gaussian_pictures": _take_picture(model, gaussian_codes, image_shape),
-            **_edit(model, codes, image_shape),
-            **_traverse(model, codes, image_shape),
-            **_redraw(model, codes, image_shape, make_stream(seed, "exhibits/conditional", device=device)),
+            "prior_pictures": _take_picture(model, prior_codes),
+            "gaussian_pictures": _take_picture(model, gaussian_codes),
+            **_edit(model, codes),
+            **_traverse(model, codes),
+            **_redraw(model, codes, make_stream(seed, "exhibits/conditional", device=device)),
         }
     return {name: tensor.cpu().numpy() for name, tensor in exhibits.items()}
 
@@ -99,17 +95,17 @@ def choose_images(labels: Tensor) -> Tensor:  # (N,) -> (M,) int64
     return order[torch.from_numpy(first)]
 
 
-def _edit(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -> dict[str, Tensor]:
+def _edit(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
     largest = find_largest(codes)
     edited = torch.stack([scale_entries(codes, largest, factor) for factor in EDITED_FACTORS], 1)  # (M, 2, D)
     return {
         "edited_factors": torch.tensor(EDITED_FACTORS, dtype=torch.float64),
         "edited_latents": largest,
-        "edited_pictures": _take_picture(model, edited, image_shape),
+        "edited_pictures": _take_picture(model, edited),
     }
 
 
-def _traverse(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -> dict[str, Tensor]:
+def _traverse(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
     """The largest entries of some codes, one at a time, from 3 below the encoded value to 3 above."""
     which = _first_active(codes, NUM_TRAVERSED_IMAGES)
     codes = codes[which]
@@ -118,7 +114,7 @@ def _traverse(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -
     offsets = torch.from_numpy(TRAVERSAL_OFFSETS).to(codes.device)
     moved = torch.eye(codes.shape[1], device=codes.device)[latents]  # (T, L, D)
     traversed = codes[:, None, None] + offsets[:, None] * moved[:, :, None]  # (T, L, 9, D)
-    pictures = _take_picture(model, traversed, image_shape)
+    pictures = _take_picture(model, traversed)
     return {
         "traversed_images": which,
         "traversed_latents": latents.where(is_active, -1),
@@ -127,9 +123,7 @@ def _traverse(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -
     }
 
 
-def _redraw(
-    model: Autoencoder, codes: Tensor, image_shape: tuple[int, int], generator: torch.Generator
-) -> dict[str, Tensor]:
+def _redraw(model: Autoencoder, codes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """Samples that share the largest entries of a code and which of its latents are active."""
     which = _first_active(codes, NUM_CONDITIONAL_IMAGES)
     codes = codes[which]
@@ -142,7 +136,7 @@ def _redraw(
     return {
         "conditional_images": which,
         "conditional_kept": num_kept,
-        "conditional_samples": _take_picture(model, redrawn, image_shape),
+        "conditional_samples": _take_picture(model, redrawn),
     }
 
 
@@ -156,7 +150,6 @@ def _order_by_size(codes: Tensor) -> Tensor:  # (M, D) -> (M, D) int64
     return codes.abs().argsort(dim=1, descending=True, stable=True)
 
 
-def _take_picture(model: Autoencoder, codes: Tensor, image_shape: tuple[int, int]) -> Tensor:  # (..., D) -> (..., H, W)
-    """What the decoder makes of codes, as bytes."""
-    pictures = (255 * decode(model, codes)).round().to(torch.uint8)
-    return pictures.reshape(*codes.shape[:-1], *image_shape)
+def _take_picture(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., D) -> (..., H, W)
+    """What the decoder makes of codes, as bytes; grey pictures."""
+    return (255 * decode(model, codes)).round().to(torch.uint8).squeeze(-3)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.measures.bounds import BATCH_SIZE, _batches
+from models.measures.bounds import BATCH_SIZE, split_batches
 from models.numerics.measuring import measuring
+from models.randomness import StreamNoise
 
 ACTIVE_VARIANCE = 0.01
 """A latent is active when its posterior mean varies more than this over images (Burda et al., 2016, section 5)."""
@@ -16,7 +17,7 @@ ACTIVE_VARIANCE = 0.01
 @torch.no_grad()
 def compute_sparsity(
     model: Autoencoder,
-    images: Tensor,  # (N, pixels) uint8
+    images: Tensor,  # (N, C, H, W) uint8
     generator: torch.Generator,
 ) -> dict[str, float]:
     """How sparse the codes of these images are.
@@ -27,13 +28,13 @@ def compute_sparsity(
     equation 9); absent where there is one latent only. active_units: number of latents whose posterior mean
     has a variance above 0.01 over images.
     """
-    gammas, means, codes = [], [], []
+    gammas, means, codes, noise = [], [], [], StreamNoise(generator)
     with measuring(model):
-        for x in _batches(model, images, BATCH_SIZE):
+        for x in split_batches(model, images, BATCH_SIZE):
             q = model.posterior(x)
-            gammas.append(model.slab_prob(q).cpu())
+            gammas.append(model.latent.slab_prob(q).cpu())
             means.append(q.mean.cpu())
-            codes.append(model.draw(q, generator).cpu())
+            codes.append(model.draw(q, noise).cpu())
         z = torch.cat(codes).double()  # (N, latent_dim)
         sparsity = {
             "slab_prob": float(torch.cat(gammas).double().mean()),

@@ -1,4 +1,4 @@
-"""Encoders and decoders."""
+"""Fully connected encoders and decoders."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.numerics.onednn import multiply
-from models.settings import Initialisation
+from models.settings import ImageShape, Initialisation
 
 
 def make_linear(
@@ -67,3 +67,43 @@ class MLP(nn.Module):
             x = multiply(x, layer.weight, layer.bias, relu=True) if is_fast else layer(x).relu()
         out: Tensor = multiply(x, last.weight, last.bias) if is_fast else last(x)
         return out
+
+
+class MLPEncoder(MLP):
+    """Images (B, C, H, W), flattened, to `num_heads` numbers for each latent dimension."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        generator: torch.Generator | None,
+        *,
+        num_heads: int,
+        initialisation: Initialisation = "kaiming",
+    ) -> None:
+        super().__init__(widths, generator, num_heads=num_heads, initialisation=initialisation)
+        self.num_heads = num_heads
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, D)
+        """The heads, side by side in the last layer's output."""
+        heads: Tensor = super().forward(x.flatten(1))
+        return heads.view(len(x), self.num_heads, heads.shape[1] // self.num_heads)
+
+
+class MLPDecoder(MLP):
+    """Codes to one output for each pixel of an image."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        generator: torch.Generator | None,
+        *,
+        image_shape: ImageShape,
+        initialisation: Initialisation = "kaiming",
+    ) -> None:
+        super().__init__(widths, generator, initialisation=initialisation)
+        self.image_shape = image_shape
+
+    def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
+        """The outputs, in the shape of the images."""
+        outputs: Tensor = super().forward(z)
+        return outputs.view(*z.shape[:-1], *self.image_shape)

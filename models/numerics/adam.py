@@ -5,6 +5,9 @@ from torch import Tensor
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
+BETAS = (0.9, 0.999)
+"""How much of each moment a step keeps: torch's defaults."""
+
 
 @torch.no_grad()
 def step_adam(
@@ -15,8 +18,9 @@ def step_adam(
     *,
     count: Tensor,
     learning_rate: Tensor,
+    betas: tuple[float, float] = BETAS,
 ) -> None:
-    """One step of Adam (Kingma and Ba, 2015, algorithm 1), in place, with torch's defaults.
+    """One step of Adam (Kingma and Ba, 2015, algorithm 1), in place, with torch's epsilon.
 
     count: (), how many steps have been taken, this one among them. learning_rate: (). Both are float32, on the device
     of the parameters, so that on a GPU nothing has to be read back.
@@ -32,8 +36,8 @@ def step_adam(
         [],
         [count] * len(parameters),
         lr=learning_rate,
-        beta1=0.9,
-        beta2=0.999,
+        beta1=betas[0],
+        beta2=betas[1],
         weight_decay=0.0,
         eps=1e-8,
         amsgrad=False,

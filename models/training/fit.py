@@ -5,26 +5,29 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from models.settings import TrialSettings
-from models.training.stacked.stack import Family, Stack
+from models.training.make_trainer import make_trainer
 from models.training.state import TrainState
 from models.training.trainer import DivergedError, EpochMetrics
 
 
 def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[EpochMetrics]:
-    """Train up to settings.epochs, yielding after every epoch; the state between yields can be stored and put back.
+    """Train up to settings.epochs, yielding after every epoch; the state between yields can be stored and restored.
 
-    images: (N, pixels) uint8, on the device that trains.
+    images: (N, C, H, W) uint8, on the device that trains.
 
     Raises:
         DivergedError: the objective stopped being finite. The state is then of no use.
         ValueError: the processor cannot compute in the precision that the settings ask for.
     """
-    stack = Stack(Family.of(settings, images.shape[1]), settings.latent_dim, device=images.device)
-    stack.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
+    _, channels, height, width = images.shape
+    shape = (channels, height, width)
+    trainer = make_trainer(settings, shape, latent_dim=settings.latent_dim, device=images.device)
+    trainer.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
     while state.epoch < settings.epochs:
-        (metrics,) = stack.fit_epoch(images)
-        stack.store(0, state.tensors())
-        state.epoch, state.step = stack.members[0].epoch, stack.members[0].step
+        (metrics,) = trainer.fit_epoch(images)
+        trainer.store(0, state.tensors())
+        (member,) = trainer.members
+        state.epoch, state.step = member.epoch, member.step
         if isinstance(metrics, DivergedError):
             raise metrics
         yield metrics

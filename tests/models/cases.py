@@ -4,10 +4,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
-from models.settings import SETTINGS, TrialSettings, belongs
+from models.latents.latent import At
+from models.randomness import StreamNoise
+from models.settings import SETTINGS, ImageShape, TrialSettings, belongs
 from models.training.fit import EpochMetrics, fit
 from models.training.state import TrainState, init_state
+
+SMALL: ImageShape = (1, 4, 5)
+DIGITS: ImageShape = (1, 8, 8)
+MNIST: ImageShape = (1, 28, 28)
 
 VSC_ONLY = tuple(name for name in SETTINGS if not belongs(name, "vae"))
 
@@ -24,9 +31,28 @@ def make_settings(kind: str, **changes: Any) -> TrialSettings:
     return TrialSettings(**({"latent_dim": 3, "hidden": (16,), "batch_size": 32, "epochs": 3} | KINDS[kind] | changes))
 
 
-def make_images(count: int, num_pixels: int, seed: int = 0) -> Tensor:  # -> (count, num_pixels) uint8
+def make_images(count: int, shape: ImageShape, seed: int = 0) -> Tensor:  # -> (count, C, H, W) uint8
     """Noise to train on."""
-    return torch.randint(0, 256, (count, num_pixels), generator=make_generator(seed)).to(torch.uint8)
+    return torch.randint(0, 256, (count, *shape), generator=make_generator(seed)).to(torch.uint8)
+
+
+def shape_of(images: Tensor) -> ImageShape:
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+def make_noise(seed: int) -> StreamNoise:
+    return StreamNoise(make_generator(seed))
+
+
+def at(sharpness: float) -> At:
+    """A training step at this sharpness."""
+    return At(torch.tensor(sharpness))
+
+
+def expand(q: Distribution, *sample_shape: int) -> Distribution:
+    """The same distribution several times."""
+    return q.expand([*sample_shape, *q.batch_shape])
 
 
 def make_generator(seed: int) -> torch.Generator:
@@ -35,7 +61,7 @@ def make_generator(seed: int) -> torch.Generator:
 
 def train(settings: TrialSettings, images: Tensor) -> tuple[TrainState, list[EpochMetrics]]:
     """A model trained from its start to the last of its epochs, and the metrics of every epoch."""
-    state = init_state(settings, images.shape[1])
+    state = init_state(settings, shape_of(images))
     return state, list(fit(state, settings, images))
 
 

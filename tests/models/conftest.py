@@ -21,14 +21,14 @@ def _global_generator_is_never_used() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def digits() -> Tensor:
-    """1,500 handwritten digits, (1500, 64) uint8."""
-    return torch.tensor(load_dataset("digits").train_images).flatten(1)
+    """1,500 handwritten digits, (1500, 1, 8, 8) uint8."""
+    return torch.tensor(load_dataset("digits").train_images)
 
 
 @pytest.fixture(scope="session")
 def test_digits() -> Tensor:
-    """297 others, (297, 64) uint8."""
-    return torch.tensor(load_dataset("digits").test_images).flatten(1)
+    """297 others, (297, 1, 8, 8) uint8."""
+    return torch.tensor(load_dataset("digits").test_images)
 
 
 @pytest.fixture(scope="session", params=["vae", "vsc_exp_relu", "vsc_sigmoid"])

@@ -31,10 +31,10 @@ from models.benchmark.plain_loop import PlainVSC, _convert, has_torchvision, mak
 from models.benchmark.processes import TaskFailedError, time_processes
 from models.benchmark.table import format_table
 from models.benchmark.timing import Task, Timing, make_images, read_peak_memory, time_task
-from models.latents.spike_and_slab import VSC
+from models.build import build_model
 from models.numerics.machine import count_cores, name_cpu
 from models.numerics.measuring import computing
-from tests.models.cases import make_generator
+from tests.models.cases import DIGITS, at, make_generator, make_noise, make_settings
 
 TINY = Task(loop="ours", device="cpu", latent_dim=3, batch_size=16, seconds=1e-3, chunk_steps=2, num_images=64)
 FLOOR = Floor(
@@ -101,7 +101,7 @@ def test_measured_rates_are_those_of_a_processor() -> None:
 
 
 def test_the_plain_loss_is_our_objective_for_the_same_parameters_and_noise(digits: Tensor) -> None:
-    ours = VSC(64, [32], 5, make_generator(0), alpha=0.3, gamma_link="exp_relu")
+    ours = build_model(make_settings("vsc_exp_relu", hidden=(32,), latent_dim=5), DIGITS)
     with torch.random.fork_rng(devices=[]):
         plain = PlainVSC(64, 32, 5, 0.3)
     encode, heads, decode, pixels = (
@@ -113,8 +113,8 @@ def test_the_plain_loss_is_our_objective_for_the_same_parameters_and_noise(digit
         for i, head in enumerate((plain.mu, plain.log_var, plain.spike)):
             head.load_state_dict({name: value.chunk(3)[i] for name, value in heads.state_dict().items()})
     x = digits[:40] / 255
-    elbo = ours.compute_elbo(x, make_generator(1), sharpness=50.0)
-    torch.testing.assert_close(plain.compute_loss(x, make_generator(1)), (elbo.rate + elbo.distortion).sum())
+    elbo = ours.compute_elbo(x, make_noise(1), at(50.0))
+    torch.testing.assert_close(plain.compute_loss(x.flatten(1), make_generator(1)), (elbo.rate + elbo.distortion).sum())
 
 
 def test_the_plain_loop_learns(digits: Tensor) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.build import build_model
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
-from tests.models.cases import KINDS, make_settings
+from tests.models.cases import DIGITS, KINDS, make_settings
 
 
 def draw(seed: int, purpose: str, epoch: int = 0) -> Tensor:
@@ -58,10 +58,10 @@ def test_building_a_model_neither_reads_nor_moves_the_global_generator() -> None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             before = torch.random.get_rng_state()
-            one = build_model(settings, 64).state_dict()
+            one = build_model(settings, DIGITS).state_dict()
             assert torch.equal(torch.random.get_rng_state(), before)
             torch.manual_seed(2)
-            two = build_model(settings, 64).state_dict()
+            two = build_model(settings, DIGITS).state_dict()
         assert all(torch.equal(one[name], two[name]) for name in one)
 
 

@@ -26,9 +26,9 @@ other probes take together."""
 @torch.inference_mode()
 def run_probes(
     model: Autoencoder,
-    train_images: Tensor,  # (N, pixels) uint8
+    train_images: Tensor,  # (N, C, H, W) uint8
     train_labels: Tensor,  # (N,) integers from 0
-    test_images: Tensor,  # (M, pixels) uint8
+    test_images: Tensor,  # (M, C, H, W) uint8
     test_labels: Tensor,  # (M,) integers from 0
     *,
     seed: int,
@@ -45,12 +45,12 @@ def run_probes(
     with computing():
         # In random order, so that any first few are a random draw.
         order = torch.randperm(len(train_images), generator=make_stream(seed, "probe/order"))
-        train = encode(model, train_images, order, seed=seed, split="train")
-        test = encode(model, test_images, torch.arange(len(test_images)), seed=seed, split="test")
+        names, train = encode(model, train_images, order, seed=seed, split="train")
+        _, test = encode(model, test_images, torch.arange(len(test_images)), seed=seed, split="test")
         y, truth = train_labels.cpu().long()[order], test_labels.cpu().long()
         num_classes = int(torch.cat([y, truth]).max()) + 1
-        # A model without a spike has one mean: two inputs, of which the first has two names.
-        inputs = (("mu", "gamma_mu"), ("z",)) if train.shape[1] == 2 else tuple((name,) for name in INPUTS)
+        # A posterior without a spike has one mean, which then stands under both names.
+        places = {name: names.index(name if name in names else "mu") for name in INPUTS}
 
         metrics: dict[str, float] = {}
         num_few = min(NUM_FEW_LABELS, len(y))
@@ -58,10 +58,9 @@ def run_probes(
         for num, labels in label_sets.items():
             measured = _run_all(train[:num], y[:num], test, truth, num_classes=num_classes, width=width, seed=seed)
             metrics |= {
-                f"probe/{probe}_{name}_{label_set}_{measure}": values[k]
+                f"probe/{probe}_{name}_{label_set}_{measure}": values[place]
                 for (probe, measure), values in measured.items()
-                for k, names in enumerate(inputs)
-                for name in names
+                for name, place in places.items()
                 for label_set in labels
             }
     return {name: metrics[name] for name in PROBE_METRICS}

@@ -2,12 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Normal
 
 from models.autoencoder import Autoencoder
-from models.latents.distributions import SpikeAndSlab
 from models.numerics.measuring import measuring
-from models.randomness import make_stream
+from models.randomness import StreamNoise, make_stream
 
 BATCH_SIZE = 500
 
@@ -15,24 +13,26 @@ RIDGE = 0.1
 """Added to variances that average 1: directions in which codes hardly vary are not blown up to the others' size."""
 
 
-def encode(model: Autoencoder, images: Tensor, order: Tensor, *, seed: int, split: str) -> Tensor:
-    """Codes of images (N, pixels) uint8, taken in this order (N,): (N, K, latent_dim + 1) float32, on the CPU.
+def encode(
+    model: Autoencoder, images: Tensor, order: Tensor, *, seed: int, split: str
+) -> tuple[tuple[str, ...], Tensor]:
+    """Codes of images (N, C, H, W) uint8, taken in this order (N,): their names, and (N, K, latent_dim + 1) on the CPU.
 
-    The K inputs stand side by side: the mean of the posterior's slab, the mean of the posterior unless the two are one,
-    and a hard sample. Behind each stands a one, so that a matrix of weights holds its biases as its last column.
+    The K inputs stand side by side: the latent's views of the posterior, then z, a hard sample. Behind each stands a
+    one, so that a matrix of weights holds its biases as its last column.
     """
-    generator = make_stream(seed, f"probe/z/{split}", device=images.device)
+    noise = StreamNoise(make_stream(seed, f"probe/z/{split}", device=images.device))
+    names: tuple[str, ...] = ()
     codes = torch.empty(0)
     with measuring(model):
         for i, batch in enumerate(order.split(BATCH_SIZE)):
             q = model.posterior(model.to_pixels(images[batch.to(images.device)]))
-            assert isinstance(q, Normal | SpikeAndSlab)
-            means = [q.loc] if q.mean is q.loc else [q.loc, q.mean]
-            own = torch.stack([*means, model.draw(q, generator)], 1)  # (B, K, latent_dim)
+            inputs = model.latent.views(q) | {"z": model.draw(q, noise)}
             if i == 0:
-                codes = torch.ones(len(order), own.shape[1], model.latent_dim + 1)
-            codes[i * BATCH_SIZE :][: len(batch), :, :-1] = own
-    return codes
+                names = tuple(inputs)
+                codes = torch.ones(len(order), len(inputs), model.latent_dim + 1)
+            codes[i * BATCH_SIZE :][: len(batch), :, :-1] = torch.stack(list(inputs.values()), 1)
+    return names, codes
 
 
 def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:  # (N, K, D + 1), (M, K, D + 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 GRAPH_STEPS = 25
-"""So many steps make one graph: the host is then needed 75 times in an epoch of MNIST."""
+"""Steps captured in one CUDA graph: the host is then needed 75 times in an epoch of MNIST."""
 
 
 class Plan(NamedTuple):
@@ -24,7 +24,7 @@ class Plan(NamedTuple):
         return Plan(*(part.to(device) for part in self))
 
     def split(self, batch_size: int, num_steps: int = 1) -> list["Plan"]:
-        """One for each so many steps."""
+        """Parts of `num_steps` steps each."""
         parts = (self.order.split(num_steps * batch_size, 1), self.keys.split(num_steps * batch_size, 1))
         return list(map(Plan, *parts, self.sharpness.split(num_steps, 1)))
 
@@ -42,7 +42,7 @@ def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def _make_stream() -> torch.cuda.Stream:
-    """One for all warm-ups: on each, libraries would keep memory of their own."""
+    """One stream for all warm-ups: on each stream, libraries keep memory of their own."""
     return torch.cuda.Stream()
 
 

@@ -1,7 +1,7 @@
 """The parts of the objective between the matrix products, each with its gradient written out.
 
-They compute what `Autoencoder.compute_elbo` computes, and the tests hold them to autograd's gradients of it. So written
-they pass over memory a third as often, and a GPU runs each as one kernel.
+They compute what `Autoencoder.compute_elbo` computes, and tests hold them to the gradients that autograd finds of it.
+Written so they pass over memory a third as often, and a GPU runs each as one kernel.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from models.latents.distributions import MIN_PROB
 from models.settings import GammaLink
 
 
-class Terms(NamedTuple):
+class Coefficients(NamedTuple):
     """What differs between the models of a stack."""
 
     log_slab: Tensor  # (K, 1, 1): log alpha
@@ -37,7 +37,7 @@ def sample_codes(
     heads: Tensor,  # (K, B, H, D): mu, log sigma^2 and, where H is 3, the pre-activation of gamma
     noise: tuple[Tensor, Tensor],  # each (K, B, D): standard normal, and uniform in [0, 1)
     sharpness: Tensor,  # (K, 1, 1), of the relaxed spikes
-    terms: Terms,
+    coefficients: Coefficients,
     gamma_link: GammaLink | None,  # None: VAEs only, and H is 2
     *,
     gamma_clamp: float = MIN_PROB,  # how far gamma stays from 0 and 1 in logarithms
@@ -68,24 +68,24 @@ def sample_codes(
             gamma_slope = gamma * (1 - gamma)
         gate = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
         prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
-        by_spike = (-prob).log1p_().sub_(terms.log_spike)
-        log_ratio = prob.log().sub_(terms.log_slab).sub_(by_spike)
+        by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
+        log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
         bernoulli = torch.addcmul(by_spike, prob, log_ratio)
         by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
-        if terms.is_dense is not None:
-            gate.masked_fill_(terms.is_dense, 1.0)
-            prob.masked_fill_(terms.is_dense, 1.0)
-            gamma_slope.masked_fill_(terms.is_dense, 0.0)
-            bernoulli.masked_fill_(terms.is_dense, 0.0)
-            by_prob.masked_fill_(terms.is_dense, 0.0)  # without a clamp it can be infinite
+        if coefficients.is_dense is not None:
+            gate.masked_fill_(coefficients.is_dense, 1.0)
+            prob.masked_fill_(coefficients.is_dense, 1.0)
+            gamma_slope.masked_fill_(coefficients.is_dense, 0.0)
+            bernoulli.masked_fill_(coefficients.is_dense, 0.0)
+            by_prob.masked_fill_(coefficients.is_dense, 0.0)  # without a clamp it can be infinite
         z, rate = gate * slab, bernoulli.addcmul_(prob, gaussian)
         rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
         by_gamma = (gate - gate.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
         slopes = [gate, spread.mul_(gate).mul_(0.5), by_gamma]
-    slope, rate_slope = torch.stack(slopes, 2), torch.stack(rate_slopes, 2).mul_(terms.beta.unsqueeze(2))
-    if terms.is_padding is not None:
-        padding = terms.is_padding.unsqueeze(2)
-        z, rate = z.masked_fill(terms.is_padding, 0.0), rate.masked_fill(terms.is_padding, 0.0)
+    slope, rate_slope = torch.stack(slopes, 2), torch.stack(rate_slopes, 2).mul_(coefficients.beta.unsqueeze(2))
+    if coefficients.is_padding is not None:
+        padding = coefficients.is_padding.unsqueeze(2)
+        z, rate = z.masked_fill(coefficients.is_padding, 0.0), rate.masked_fill(coefficients.is_padding, 0.0)
         slope.masked_fill_(padding, 0.0)
         rate_slope.masked_fill_(padding, 0.0)
     return Codes(z, rate.sum(-1), slope, rate_slope)

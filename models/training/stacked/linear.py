@@ -19,7 +19,7 @@ def make_aligned_rows(num: int, *shape: int, device: torch.device) -> Tensor:  #
 
 
 def count_half(num_models: int) -> int:
-    """Of so many models' weights the gradients exist at once."""
+    """How many models' weights have gradients in memory at once."""
     return -(-num_models // 2)
 
 
@@ -35,7 +35,7 @@ def resize_rows(tensor: Tensor, num: int, *, is_aligned: bool = False) -> Tensor
 class StackedLinear:
     """y = x W^T + b for each of some models. Nothing here is seen by autograd.
 
-    Places are a range of models: batched, their products are computed at once; else it is a range of one.
+    Slots are a range of models: batched, their products are computed at once; else it is a range of one.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StackedLinear:
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         }
         self._is_bf16, self._is_batched = precision == "bf16", is_batched
-        self._weight = torch.empty(0)  # as the last product took it: of all places, or of the one
+        self._weight = torch.empty(0)  # as the last product took it: of all slots, or of the one
         self.scratch: Tensor | None = None  # where the weights' gradients go, one layer's after the other's
         self._make_views()
 
@@ -73,23 +73,23 @@ class StackedLinear:
             self.tensors[name] = resize_rows(self.tensors[name], capacity, is_aligned=True)
         self._make_views()
 
-    def apply(self, x: Tensor, places: range, *, relu: bool) -> Tensor:
+    def forward(self, x: Tensor, slots: range, *, relu: bool) -> Tensor:
         """x (K, B, in) -> (K, B, out), rectified if asked."""
         x = self._cast(x)
         if not self._is_batched:
-            weight, bias = self._parameters[places.start]
+            weight, bias = self._parameters[slots.start]
             self._weight = self._cast(weight)
             return multiply(x[0], self._weight, self._cast(bias), relu=relu)[None]
-        weight, bias = (self._cast(self.tensors[name][places.start : places.stop]) for name in ("weight", "bias"))
+        weight, bias = (self._cast(self.tensors[name][slots.start : slots.stop]) for name in ("weight", "bias"))
         self._weight = weight
         out = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)).float()
         return out.relu_() if relu else out
 
-    def go_back(
+    def backward(
         self,
         grad: Tensor,
         x: Tensor,
-        places: range,
+        slots: range,
         *,
         counts: list[Tensor],
         learning_rates: list[Tensor],
@@ -106,29 +106,29 @@ class StackedLinear:
         if not self._is_batched:
             weight_grad = multiply(low_grad[0].t(), x[0].t())
             grad = multiply(low_grad[0], self._weight.t())[None] if to_inputs else grad
-            self._update(places.start, weight_grad, bias_grads[0], counts, learning_rates)
+            self._update(slots.start, weight_grad, bias_grads[0], counts, learning_rates)
             return grad
         grad = torch.bmm(low_grad, self._weight).float() if to_inputs else grad
-        half = count_half(len(places))
-        for first in range(0, len(places), half):
+        half = count_half(len(slots))
+        for first in range(0, len(slots), half):
             some_grads, some_x = low_grad[first : first + half], x[first : first + half]
             shape = (len(some_x), *self._weight.shape[1:])
             out = None if self.scratch is None else self.scratch[: math.prod(shape)].view(shape)
             weight_grads = torch.bmm(some_grads.transpose(1, 2), some_x, out=out)
             for k, weight_grad in enumerate(weight_grads.unbind(), first):
-                self._update(places[k], weight_grad, bias_grads[k], counts, learning_rates)
+                self._update(slots[k], weight_grad, bias_grads[k], counts, learning_rates)
         return grad
 
     def _update(
-        self, place: int, weight_grad: Tensor, bias_grad: Tensor, counts: list[Tensor], learning_rates: list[Tensor]
+        self, slot: int, weight_grad: Tensor, bias_grad: Tensor, counts: list[Tensor], learning_rates: list[Tensor]
     ) -> None:
         step_adam(
-            self._parameters[place],
+            self._parameters[slot],
             (weight_grad.float(), bias_grad),
-            self._exp_avgs[place],
-            self._exp_avg_sqs[place],
-            count=counts[place],
-            learning_rate=learning_rates[place],
+            self._exp_avgs[slot],
+            self._exp_avg_sqs[slot],
+            count=counts[slot],
+            learning_rate=learning_rates[slot],
         )
 
     def _cast(self, tensor: Tensor) -> Tensor:

@@ -3,14 +3,14 @@
 A trial that trains alone is a stack of one. What differs between the members of a stack is a vector over them (learning
 rate, alpha, beta, sharpness, seed) or is padded (the number of latents; a VAE beside VSCs pads gamma). Members join and
 leave between epochs. A member's noise and batch order depend on its own settings only: neither its neighbours nor its
-place change its numbers.
+slot change its numbers.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import Any
+from math import prod
 
 import torch
 from torch import Tensor
@@ -20,36 +20,37 @@ from models.latents.distributions import MIN_PROB
 from models.numerics.measuring import computing
 from models.numerics.onednn import has_bf16
 from models.pixels import to_pixels
-from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
-from models.settings import GammaLink, PixelScaling, Precision, TrialSettings
-from models.training.report_stream import ReportStream
+from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
+from models.settings import GammaLink, ImageShape, Parts, PixelScaling, Precision, TrialSettings
 from models.training.schedules import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
-from models.training.stacked.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
-from models.training.stacked.linear import StackedLinear, count_half, resize_rows
-from models.training.trainer import DivergedError, EpochMetrics, Member
+from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
+from models.training.stacked.linear import StackedLinear
+from models.training.stacked.parameters import StackedParameters
+from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
 
 PREPARED_STEPS = 8
-"""For so many steps pixels and noise are made at once, which takes fewer and longer operations."""
+"""Steps whose pixels and noise are made at once, which takes fewer and longer operations."""
+
+STACKABLE = (Parts("gaussian", 2, "elbo"), Parts("spike_and_slab", 3, "elbo"))
+"""The models whose gradients are written out here."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class Shared:
     """What the members of a stack have in common."""
 
-    num_pixels: int
     hidden: tuple[int, ...]
     batch_size: int
     precision: Precision
     pixel_scaling: PixelScaling
-    gamma_link: GammaLink | None  # None: VAEs only
+    gamma_link: GammaLink | None  # None: models without a spike only
     gamma_clamp: float | None  # likewise
 
     @classmethod
-    def of(cls, settings: TrialSettings, num_pixels: int) -> "Family":
-        """The family in which a trial trains alone."""
+    def of(cls, settings: TrialSettings) -> "Shared":
+        """That of a trial alone."""
         return cls(
-            num_pixels=num_pixels,
             hidden=settings.hidden,
             batch_size=settings.batch_size,
             precision=settings.precision,
@@ -58,59 +59,52 @@ class Family:
             gamma_clamp=settings.gamma_clamp,
         )
 
-    def admits(self, settings: TrialSettings) -> bool:
-        """Whether such a trial can be a member. A VAE can be one among VSCs, which cost it a third head."""
-        own = Family.of(settings, self.num_pixels)
-        if own.gamma_link is None:
-            own = replace(own, gamma_link=self.gamma_link, gamma_clamp=self.gamma_clamp)
-        return own == self
+    def fits(self, settings: TrialSettings) -> bool:
+        """Whether such a trial can be a member. One without a spike can, among those that have one: its gates pad."""
+        shared = Shared.of(settings)
+        if shared.gamma_link is None:
+            shared = replace(shared, gamma_link=self.gamma_link, gamma_clamp=self.gamma_clamp)
+        return shared == self
 
 
 class Stack:
-    """Up to `capacity` fully connected VAEs and VSCs of one family. Members are numbered in the order of `members`."""
+    """A `Trainer` of up to `capacity` fully connected VAEs and VSCs that share a shape."""
 
     def __init__(
         self,
-        family: Family,
+        settings: TrialSettings,
+        image_shape: ImageShape,
         latent_dim: int,
         *,
         capacity: int = 1,
         device: torch.device | str = "cpu",
         is_batched: bool | None = None,
     ) -> None:
-        """latent_dim: the most that a member can have; members with fewer are padded.
+        """settings: of a trial such as will be members. latent_dim: the most that a member can have; fewer are padded.
 
         is_batched: whether a step is one of all members together, as on a GPU, or of one after the other, as on the
         CPU, where the products of one fill a core.
 
         Raises:
-            ValueError: the processor cannot compute in the family's precision.
+            ValueError: the processor cannot compute in the precision that the settings ask for.
         """
-        if family.precision == "bf16" and not has_bf16(torch.device(device)):
+        if settings.precision == "bf16" and not has_bf16(torch.device(device)):
             raise ValueError("precision: this processor cannot compute in bf16; use float32")
-        self.family, self.latent_dim, self.capacity = family, latent_dim, capacity
+        self.shared, self.latent_dim, self.capacity = Shared.of(settings), latent_dim, capacity
         self.device = torch.device(device)
         self.is_batched = self.device.type != "cpu" if is_batched is None else is_batched
         self.members: list[Member] = []
-        self.num_heads = 2 if family.gamma_link is None else 3
-        encoder = [family.num_pixels, *family.hidden, self.num_heads * latent_dim]
-        decoder = [latent_dim, *reversed(family.hidden), family.num_pixels]
-        like: dict[str, Any] = {"capacity": capacity, "precision": family.precision}
-        like |= {"is_batched": self.is_batched, "device": self.device}
-        self._encoder = [StackedLinear(*shape, **like) for shape in pairwise(encoder)]
-        self._decoder = [StackedLinear(*shape, **like) for shape in pairwise(decoder)]
-        like = {"device": self.device}
-        # A row for each place.
-        self._rows = {
-            "count": torch.zeros(capacity, **like),
-            "learning_rate": torch.zeros(capacity, **like),
-            "log_slab": torch.zeros(capacity, 1, 1, **like),
-            "log_spike": torch.zeros(capacity, 1, 1, **like),
-            "beta": torch.zeros(capacity, 1, 1, **like),
-            "is_dense": torch.ones(capacity, 1, 1, dtype=torch.bool, **like),
-            "is_padding": torch.ones(capacity, 1, latent_dim, dtype=torch.bool, **like),
-        }
-        self._make_views()
+        self._num_pixels = prod(image_shape)
+        self.parameters = StackedParameters(
+            self._num_pixels,
+            settings.hidden,
+            latent_dim,
+            settings.parts.num_heads,
+            capacity=capacity,
+            precision=settings.precision,
+            is_batched=self.is_batched,
+            device=self.device,
+        )
         self._offsets = make_offsets(latent_dim, self.device)
         self._graph: StepGraph | None = None
         self._draw, self._sample = draw_noise, sample_codes
@@ -121,17 +115,48 @@ class Stack:
             self._compare = compile_elementwise(compare_pixels)
             self._to_heads = compile_elementwise(find_heads_gradient)
 
-    def _make_views(self) -> None:
-        """The scalars that each member's Adam takes, and the room for gradients that the layers share, made once."""
-        layers = (*self._encoder, *self._decoder)
-        if self.is_batched and self.family.precision == "float32":
-            largest = count_half(self.capacity) * max(layer.tensors["weight"][0].numel() for layer in layers)
-            for layer in layers:
-                layer.scratch = None
-            scratch = torch.empty(largest, device=self.device)
-            for layer in layers:
-                layer.scratch = scratch
-        self._counts, self._learning_rates = (list(self._rows[name].unbind()) for name in ("count", "learning_rate"))
+    # Members
+
+    @staticmethod
+    def can_train(settings: TrialSettings) -> bool:
+        """Whether a trial's gradients are written out."""
+        return settings.parts in STACKABLE
+
+    def admits(self, settings: TrialSettings) -> bool:
+        """Whether such a trial can be a member, room provided.
+
+        Trained one after the other, members are of one width, so that each has the very numbers that it has alone.
+        """
+        if self.is_batched:
+            return self.can_train(settings) and self.shared.fits(settings) and settings.latent_dim <= self.latent_dim
+        alike = self.can_train(settings) and self.shared == Shared.of(settings)
+        return alike and settings.latent_dim == self.latent_dim
+
+    def add(self, settings: TrialSettings, tensors: Mapping[str, Tensor], *, epoch: int, step: int) -> None:
+        """Take a trial in, as the last member; its tensors are copied.
+
+        Raises:
+            ValueError: the stack is full, or the trial is of another shape or wider, or draws as the report's code did
+                while the members are trained together.
+        """
+        if len(self.members) == self.capacity or settings.latent_dim > self.latent_dim:
+            raise ValueError("the stack has no room for this trial")
+        if not self.can_train(settings) or not self.shared.fits(settings):
+            raise ValueError("the trial is of another shape than the stack")
+        if settings.randomness == "report" and self.is_batched:
+            raise ValueError(NOT_ON_A_GPU)
+        self.parameters.fill(len(self.members), settings, tensors, step=step)
+        self.members.append(Member(settings, epoch, step))
+
+    def store(self, index: int, tensors: Mapping[str, Tensor]) -> None:
+        """Copy a member's state into tensors of `TrainState.tensors`."""
+        self.parameters.read(index, self.members[index].settings, tensors)
+
+    def remove(self, index: int) -> None:
+        """Release a member; the last one takes its slot."""
+        self.parameters.move(len(self.members) - 1, index)
+        self.members[index] = self.members[-1]
+        self.members.pop()
 
     def resize(self, capacity: int) -> None:
         """Make room for more members, or for fewer.
@@ -140,229 +165,146 @@ class Stack:
             ValueError: there are more members than that.
         """
         if capacity < len(self.members):
-            raise ValueError(f"{len(self.members)} members do not fit into {capacity} places")
+            raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
         self._graph = None  # it knows where the tensors were
-        for layer in (*self._encoder, *self._decoder):
-            layer.resize(capacity)
-        self._rows = {name: resize_rows(rows, capacity) for name, rows in self._rows.items()}
-        self._make_views()
-
-    # Members
-
-    def add(self, settings: TrialSettings, tensors: dict[str, Tensor], *, epoch: int, step: int) -> None:
-        """Take a trial in, as the last member. tensors: what TrainState.tensors() returns; they are copied.
-
-        Raises:
-            ValueError: the stack is full, or the trial is of another family or wider, or draws as the report's code did
-                while the members are trained together.
-        """
-        if len(self.members) == self.capacity or settings.latent_dim > self.latent_dim:
-            raise ValueError("the stack has no room for this trial")
-        if not self.family.admits(settings):
-            raise ValueError("the trial is of another family than the stack")
-        if settings.randomness == "report" and self.is_batched:
-            raise ValueError(
-                "randomness: the report's numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
-            )
-        slot = len(self.members)
-        self.members.append(Member(settings, epoch, step))
-        for layer in (*self._encoder, *self._decoder):
-            for stacked in layer.tensors.values():
-                stacked[slot].zero_()
-        for name, tensor in tensors.items():
-            place = self._find_place(name, slot)
-            place.copy_(tensor.view(place.shape))
-        alpha = torch.tensor(settings.alpha or 0.5).clamp(MIN_PROB, 1 - MIN_PROB)
-        values: dict[str, Any] = {
-            "count": step,
-            "learning_rate": settings.learning_rate,
-            "log_slab": alpha.log(),
-            "log_spike": torch.log1p(-alpha),
-            "beta": settings.beta,
-            "is_dense": settings.model != "vsc",
-            "is_padding": torch.arange(self.latent_dim) >= settings.latent_dim,
-        }
-        for name, value in values.items():
-            self._rows[name][slot] = value
-
-    def store(self, index: int, tensors: dict[str, Tensor]) -> None:
-        """Copy a member's parameters and moments into tensors named and shaped as TrainState.tensors()."""
-        for name, tensor in tensors.items():
-            place = self._find_place(name, index)
-            tensor.view(place.shape).copy_(place)
-
-    def remove(self, index: int) -> None:
-        """Let a member go; the last one takes its place."""
-        last = len(self.members) - 1
-        layers = [stacked for layer in (*self._encoder, *self._decoder) for stacked in layer.tensors.values()]
-        for stacked in (*layers, *self._rows.values()):
-            stacked[index].copy_(stacked[last])
-        self.members[index] = self.members[last]
-        self.members.pop()
-
-    def _find_place(self, name: str, slot: int) -> Tensor:
-        """The part of a stacked tensor that a member's own, named as in TrainState.tensors(), fills; the rest pads."""
-        settings = self.members[slot].settings
-        _, half, _, index, *rest = name.split(".")  # such as adam, encoder, layers, 0, weight, exp_avg
-        layer = (self._encoder if half == "encoder" else self._decoder)[int(index)]
-        tensor = layer.tensors[".".join(reversed(rest))][slot]
-        if layer is self._encoder[-1]:
-            own_heads = 3 if settings.model == "vsc" else 2
-            return tensor.view(self.num_heads, self.latent_dim, *tensor.shape[1:])[:own_heads, : settings.latent_dim]
-        if layer is self._decoder[0] and rest[0] == "weight":
-            return tensor[:, : settings.latent_dim]
-        return tensor
+        self.parameters.resize(capacity)
 
     # Training
 
     def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
-        """Train every member for an epoch. A member that diverged is of no further use, and harms no other.
-
-        images: (N, pixels) uint8, on the device of the stack.
-        """
+        """Train every member for an epoch. images: (N, C, H, W) uint8, on the device of the stack."""
         started = time.perf_counter()
-        num_images, batch_size = len(images), self.family.batch_size
+        num_images, batch_size = len(images), self.shared.batch_size
         num_steps = -(-num_images // batch_size)
-        seeds = [(member.settings.seed, member.epoch + 1) for member in self.members]
-        order = torch.stack([self._shuffle(member, num_images) for member in self.members])
-        keys = make_row_keys([make_key(seed, "noise", epoch) for seed, epoch in seeds], num_images)
+        order = torch.stack([member.shuffle(num_images, self._num_pixels) for member in self.members])
+        keys = [make_key(member.settings.seed, "noise", member.epoch + 1) for member in self.members]
+        row_keys = make_row_keys(keys, num_images)
         sharpness = torch.stack(
             [compute_sharpness(m.settings, m.step + torch.arange(num_steps), num_steps) for m in self.members]
         )
         totals = torch.empty(num_steps, len(self.members), 2, device=self.device)
         if self.is_batched:
-            # Always of the whole stack, so that one graph serves; what the free places do is of no use, and no harm.
-            slots = torch.arange(self.capacity).where(torch.arange(self.capacity) < len(self.members), 0)
-            groups = [(range(self.capacity), slots)]
+            # Always of the whole stack, so that one graph serves; what the free slots do is of no use, and no harm.
+            filled = torch.arange(self.capacity).where(torch.arange(self.capacity) < len(self.members), 0)
+            groups = [(range(self.capacity), filled)]
         else:
             groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
         # Autograd has nothing to do here, and without it an operation costs less than its bookkeeping did.
         with computing(), torch.inference_mode():
-            for places, slots in groups:
-                plan = Plan(order[slots], keys[slots], sharpness[slots].float()).to(self.device)
-                self._run_epoch(images, places, plan, totals[:, places.start : places.stop])
+            for slots, members in groups:
+                plan = Plan(order[members], row_keys[members], sharpness[members].float()).to(self.device)
+                self._run_epoch(images.flatten(1), slots, plan, totals[:, slots.start : slots.stop])
         totals = totals.cpu().double()  # which waits until a GPU has done its work
         seconds = (time.perf_counter() - started) / len(self.members)
-        return self._conclude(totals, num_images, sharpness, seconds)
+        return [
+            self._finish_epoch(member, totals[:, k], num_images, float(sharpness[k, -1]), seconds)
+            for k, member in enumerate(self.members)
+        ]
 
-    def _shuffle(self, member: Member, num_images: int) -> Tensor:
-        """The order of the images in a member's next epoch, on the CPU wherever they are: the same on every device."""
-        if member.settings.randomness == "report":
-            if member.stream is None:
-                member.stream = ReportStream(member.settings, self.family.num_pixels, num_images, epoch=member.epoch)
-            return member.stream.shuffle()
-        stream = make_stream(member.settings.seed, "order", member.epoch + 1)
-        return torch.randperm(num_images, generator=stream)
+    def _finish_epoch(
+        self, member: Member, totals: Tensor, num_images: int, sharpness: float, seconds: float
+    ) -> EpochMetrics | DivergedError:
+        """totals: (steps, 2), mean rate and distortion of every step."""
+        means = member.finish_epoch(totals, num_images)
+        if isinstance(means, DivergedError):
+            return means
+        rate, distortion = means
+        return EpochMetrics(
+            epoch=member.epoch,
+            loss=member.settings.beta * rate + distortion,
+            rate=rate,
+            distortion=distortion,
+            sharpness=None if member.settings.sharpness is None else sharpness,
+            seconds=seconds,
+        )
 
-    def _draw_noise(self, places: range, plan: Plan) -> tuple[Tensor, Tensor]:
-        """Normal and uniform noise for some steps of the members in some places, each (K, images, D)."""
-        stream = self.members[places.start].stream
+    def _draw_noise(self, slots: range, plan: Plan) -> tuple[Tensor, Tensor]:
+        """Normal and uniform noise for some steps of the members in some slots, each (K, images, D)."""
+        stream = self.members[slots.start].stream
         if stream is None:
             return self._draw(plan.keys[..., None] + self._offsets)
         normal, uniform = stream.draw_noise(plan.order.shape[1])
         num_padding = self.latent_dim - normal.shape[1]
         return pad(normal, (0, num_padding))[None], pad(uniform, (0, num_padding))[None]
 
-    def _run_epoch(self, images: Tensor, places: range, plan: Plan, totals: Tensor) -> None:
-        """totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
-        train = partial(self._train, images, places, self._view_terms(places))
-        size, done = self.family.batch_size, 0
+    def _run_epoch(self, images: Tensor, slots: range, plan: Plan, totals: Tensor) -> None:
+        """images: (N, P). totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
+        train = partial(self._train, images, slots, self._view_coefficients(slots))
+        size, done = self.shared.batch_size, 0
         if self.device.type == "cuda":
-            if self._graph is None or self._graph.images is not images:
-                self._graph = StepGraph(images, len(places), size)
+            if self._graph is None or self._graph.images.data_ptr() != images.data_ptr():
+                self._graph = StepGraph(images, len(slots), size)
             done = self._graph.run(train, plan, totals)
         if done == len(totals):
             return
         num_members = totals.shape[1]
-        buffer = torch.empty(len(totals) - done, len(places), 2, device=self.device)
+        buffer = torch.empty(len(totals) - done, len(slots), 2, device=self.device)
         train(Plan(plan.order[:, done * size :], plan.keys[:, done * size :], plan.sharpness[:, done:]), buffer)
         totals[done:] = buffer[:, :num_members]
 
-    def _train(self, images: Tensor, places: range, terms: Terms, plan: Plan, totals: Tensor) -> None:
-        """Train the members in some places by a plan; totals: (steps, K, 2), to be filled.
+    def _train(self, images: Tensor, slots: range, coefficients: Coefficients, plan: Plan, totals: Tensor) -> None:
+        """Train the members in some slots by a plan; totals: (steps, K, 2), to be filled.
 
         What depends on no parameter is made for several steps at once, where that fits into a cache.
         """
-        size, step = self.family.batch_size, 0
+        size, step = self.shared.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
-            x = images.index_select(0, part.order.flatten()).view(len(places), -1, images.shape[1])
-            noise = self._draw_noise(places, part)
-            inputs = (tensor.split(size, 1) for tensor in (to_pixels(x, self.family.pixel_scaling), *noise))
+            x = images.index_select(0, part.order.flatten()).view(len(slots), -1, images.shape[1])
+            noise = self._draw_noise(slots, part)
+            inputs = (tensor.split(size, 1) for tensor in (to_pixels(x, self.shared.pixel_scaling), *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
-                totals[step] = self._step(places, terms, x, (eps, eta), sharpness[:, :, None])
+                totals[step] = self._step(slots, coefficients, x, (eps, eta), sharpness[:, :, None])
                 step += 1
 
-    def _view_terms(self, places: range) -> Terms:
-        """Those of some places. What is computed one by one is masked only where there is something to mask."""
-        at = slice(places.start, places.stop)
-        terms = Terms(*(self._rows[name][at] for name in Terms._fields))
+    def _view_coefficients(self, slots: range) -> Coefficients:
+        """Those of some slots. What is computed one by one is masked only where there is something to mask."""
+        coefficients = self.parameters.view_coefficients(slots)
         if self.is_batched:
-            return terms
-        settings = self.members[places.start].settings
-        return terms._replace(
-            is_dense=terms.is_dense if settings.model != "vsc" else None,
-            is_padding=terms.is_padding if settings.latent_dim < self.latent_dim else None,
+            return coefficients
+        settings = self.members[slots.start].settings
+        return coefficients._replace(
+            is_dense=coefficients.is_dense if settings.alpha is None else None,
+            is_padding=coefficients.is_padding if settings.latent_dim < self.latent_dim else None,
         )
 
-    def _step(self, places: range, terms: Terms, x: Tensor, noise: tuple[Tensor, Tensor], sharpness: Tensor) -> Tensor:
-        """One step of the members in some places, each on its own batch x (K, B, P) -> mean rate, distortion (K, 2)."""
-        outputs, encoder_inputs = self._apply(self._encoder, x, places)
-        heads = outputs.view(*x.shape[:2], self.num_heads, self.latent_dim)
-        clamp = MIN_PROB if self.family.gamma_clamp is None else self.family.gamma_clamp
-        codes = self._sample(heads, noise, sharpness, terms, self.family.gamma_link, gamma_clamp=clamp)
-        logits, decoder_inputs = self._apply(self._decoder, codes.z, places)
+    def _step(
+        self, slots: range, coefficients: Coefficients, x: Tensor, noise: tuple[Tensor, Tensor], sharpness: Tensor
+    ) -> Tensor:
+        """One step of the members in some slots, each on a batch x (K, B, P) -> mean rate, distortion (K, 2)."""
+        outputs, encoder_inputs = self._forward(self.parameters.encoder, x, slots)
+        heads = outputs.view(*x.shape[:2], self.parameters.num_heads, self.latent_dim)
+        clamp = MIN_PROB if self.shared.gamma_clamp is None else self.shared.gamma_clamp
+        codes = self._sample(heads, noise, sharpness, coefficients, self.shared.gamma_link, gamma_clamp=clamp)
+        logits, decoder_inputs = self._forward(self.parameters.decoder, codes.z, slots)
         distortion, grad = self._compare(logits, x)
 
-        # The objective is summed over the batch, as in the report's code: Adam does not see the scale, but for its
-        # epsilon, which weighs on the small gradients of latents that are almost always off.
-        self._rows["count"][places.start : places.stop] += 1
-        grad = self._go_back(self._decoder, grad, decoder_inputs, places)
+        # Gradients are those of the sum over the batch: see Objective.loss.
+        self.parameters.rows["count"][slots.start : slots.stop] += 1
+        grad = self._backward(self.parameters.decoder, grad, decoder_inputs, slots)
         grad = self._to_heads(codes, grad).flatten(2)
-        self._go_back(self._encoder, grad, encoder_inputs, places)
+        self._backward(self.parameters.encoder, grad, encoder_inputs, slots)
         return torch.stack([codes.rate.mean(1), distortion.mean(1)], 1)
 
-    def _apply(self, layers: list[StackedLinear], x: Tensor, places: range) -> tuple[Tensor, list[Tensor]]:
-        """What the layers make of x, with ReLU between them and none after the last, and what each was given."""
+    def _forward(self, layers: list[StackedLinear], x: Tensor, slots: range) -> tuple[Tensor, list[Tensor]]:
+        """What the layers make of x, with ReLU between them and none after the last, and the inputs of each."""
         inputs = []
         for layer in layers:
             inputs.append(x)
-            x = layer.apply(x, places, relu=layer is not layers[-1])
+            x = layer.forward(x, slots, relu=layer is not layers[-1])
         return x, inputs
 
-    def _go_back(self, layers: list[StackedLinear], grad: Tensor, inputs: list[Tensor], places: range) -> Tensor:
-        """Update the layers, given the gradient by what they made; returns that by what they were given."""
+    def _backward(self, layers: list[StackedLinear], grad: Tensor, inputs: list[Tensor], slots: range) -> Tensor:
+        """Update the layers, given the gradient by their outputs; returns the one by their inputs."""
         for layer, x in zip(reversed(layers), reversed(inputs), strict=True):
-            to_inputs = layer is not self._encoder[0]  # nothing depends on the images
-            rates = {"counts": self._counts, "learning_rates": self._learning_rates}
-            grad = layer.go_back(grad, x, places, **rates, to_inputs=to_inputs)
+            grad = layer.backward(
+                grad,
+                x,
+                slots,
+                counts=self.parameters.counts,
+                learning_rates=self.parameters.learning_rates,
+                to_inputs=layer is not self.parameters.encoder[0],  # nothing depends on the images
+            )
             if layer is not layers[0]:
                 grad = torch.ops.aten.threshold_backward(grad, x, 0.0)  # where a rectified input is 0, nothing passes
         return grad
-
-    def _conclude(
-        self, totals: Tensor, num_images: int, sharpness: Tensor, seconds: float
-    ) -> list[EpochMetrics | DivergedError]:
-        num_steps, size = len(totals), self.family.batch_size
-        weights = torch.tensor([min(size, num_images - i * size) / num_images for i in range(num_steps)]).double()
-        outcomes: list[EpochMetrics | DivergedError] = []
-        for k, member in enumerate(self.members):
-            member.epoch += 1
-            member.step += num_steps
-            finite = totals[:, k].isfinite().all(1)
-            if not finite.all():
-                first = int((~finite).nonzero()[0])
-                outcomes.append(DivergedError(member.epoch, member.step - num_steps + first + 1))
-                continue
-            rate, distortion = (weights @ totals[:, k]).tolist()
-            outcomes.append(
-                EpochMetrics(
-                    epoch=member.epoch,
-                    loss=member.settings.beta * rate + distortion,
-                    rate=rate,
-                    distortion=distortion,
-                    sharpness=float(sharpness[k, -1]) if member.settings.model == "vsc" else None,
-                    seconds=seconds,
-                )
-            )
-        return outcomes

@@ -9,8 +9,9 @@ from harness.study.sections import Resources
 from harness.tune import packing
 from harness.tune.packing import choose_packing, settle_resources
 from models.settings import TrialSettings
-from models.training.stacked.stack import Family, Stack
+from models.training.stacked.stack import Stack
 from models.training.state import init_state
+from tests.models.cases import MNIST
 
 
 def make_study(**changes: Any) -> Study:
@@ -80,11 +81,11 @@ def test_auto_without_a_card_is_refused_with_a_way_out(ray_cluster: str) -> None
 def test_a_place_takes_what_its_trial_keeps_and_no_gradients() -> None:
     """Must hold 7, as far as what stays in memory goes; `make slow` measures all of it."""
     settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
-    own = sum(tensor.nbytes for tensor in init_state(settings, 784).tensors().values())
+    own = sum(tensor.nbytes for tensor in init_state(settings, MNIST).tensors().values())
 
     def count(capacity: int) -> int:
-        stack = Stack(Family.of(settings, 784), 200, capacity=capacity, device="cpu")
-        layers = [t for layer in (*stack._encoder, *stack._decoder) for t in layer.tensors.values()]
-        return sum(t.nbytes for t in (*layers, *stack._rows.values()))
+        stack = Stack(settings, MNIST, 200, capacity=capacity, device="cpu")
+        layers = [t for layer in stack.parameters.layers for t in layer.tensors.values()]
+        return sum(t.nbytes for t in (*layers, *stack.parameters.rows.values()))
 
     assert (count(5) - count(2)) / 3 <= 1.001 * own

@@ -313,8 +313,8 @@ def test_room_is_given_back(dataset: Dataset, make_engine: Callable[..., Engine]
     short = [engine.slots.submit(make_trial(dataset, seed=seed, epochs=1)) for seed in range(7)]
     engine.slots.submit(make_trial(dataset, seed=9))
     engine.step()
-    assert engine._cohorts[0].stack.capacity == 4
+    assert engine._cohorts[0].trainer.capacity == 4
     engine.step()
-    assert engine._cohorts[0].stack.capacity == 2
+    assert engine._cohorts[0].trainer.capacity == 2
     for slot in short:
         assert len(collect(engine, slot)) == 1

@@ -22,7 +22,6 @@ from harness.worker import evaluator as evaluations
 from harness.worker import trial_run as trial_module
 from harness.worker.images import Images
 from harness.worker.trial_run import run_trial
-from models.autoencoder import Elbo
 from models.settings import TrialSettings
 
 NUM_TRAIN, NUM_TEST, BATCH, EPOCHS = 300, 90, 100, 4
@@ -326,9 +325,10 @@ def test_validation_images_are_taken_out_of_the_training_images(dataset: Dataset
     images = Images.of(dataset, 50, "cpu")
     assert images.validation is not None
     assert (len(images.train), len(images.validation), len(images.test)) == (NUM_TRAIN - 50, 50, NUM_TEST)
-    together = sorted_images(torch.cat([images.train, images.validation]))
-    assert together == sorted_images(torch.tensor(dataset.train_images).reshape(NUM_TRAIN, -1))
-    assert torch.equal(images.test, torch.tensor(dataset.test_images).reshape(NUM_TEST, -1))
+    together = sorted_images(torch.cat([images.train, images.validation]).flatten(1))
+    assert together == sorted_images(torch.tensor(dataset.train_images).flatten(1))
+    assert torch.equal(images.test, torch.tensor(dataset.test_images))
+    assert images.shape == (1, 8, 8)
     again = Images.of(dataset, 50, "cpu")
     assert again.validation is not None
     assert torch.equal(again.validation, images.validation)
@@ -337,7 +337,7 @@ def test_validation_images_are_taken_out_of_the_training_images(dataset: Dataset
 def test_without_validation_all_training_images_are_trained_on_in_order(dataset: Dataset) -> None:
     images = Images.of(dataset, 0, "cpu")
     assert images.validation is None
-    assert torch.equal(images.train, torch.tensor(dataset.train_images).reshape(NUM_TRAIN, -1))
+    assert torch.equal(images.train, torch.tensor(dataset.train_images))
 
 
 def test_held_out_images_are_not_trained_on_and_give_metrics_of_their_own(
@@ -461,14 +461,13 @@ def test_a_trial_that_diverges_late_keeps_the_epochs_before(
     whole: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, rows = whole["vsc"]
-    compute, calls = trial_module.compute_bound, []
+    compute, calls = trial_module.compute_loss, []
 
-    def compute_bound(*arguments: Any, **options: Any) -> Elbo:
+    def compute_loss(*arguments: Any, **options: Any) -> float:
         calls.append(options)
-        elbo = compute(*arguments, **options)
-        return Elbo(elbo.rate * math.inf, elbo.distortion) if len(calls) == 3 else elbo
+        return math.inf if len(calls) == 3 else compute(*arguments, **options)
 
-    monkeypatch.setattr(trial_module, "compute_bound", compute_bound)
+    monkeypatch.setattr(trial_module, "compute_loss", compute_loss)
     trial = make_trial(dataset)
     found = run(trial, dataset, tmp_path)
     result = result_of(trial, tmp_path)
@@ -478,7 +477,7 @@ def test_a_trial_that_diverges_late_keeps_the_epochs_before(
     assert TrialFolder(tmp_path, trial).count_stored_epochs() == 2
 
 
-@pytest.mark.parametrize("where", ["compute_sparsity", "compute_bound", "init_state"])
+@pytest.mark.parametrize("where", ["compute_sparsity", "compute_loss", "init_state"])
 def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
     whole: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: Fits, where: str
 ) -> None:
@@ -502,7 +501,7 @@ def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
     assert "in fail" in log
 
     trained = len(fits.epochs)
-    assert trained == {"compute_sparsity": EPOCHS, "compute_bound": 1, "init_state": 0}[where]
+    assert trained == {"compute_sparsity": EPOCHS, "compute_loss": 1, "init_state": 0}[where]
     assert len(result.history) == (EPOCHS if where == "compute_sparsity" else 0)
     assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)  # the next run goes on
     assert len(fits.epochs) == (EPOCHS if where == "compute_sparsity" else trained + EPOCHS)

@@ -16,7 +16,18 @@ from models.measures.bounds import compute_bound, compute_iw_bound, compute_reco
 from models.measures.sparsity import compute_hoyer, compute_sparsity
 from models.pixels import to_pixels
 from models.training.state import TrainState
-from tests.models.cases import KINDS, make_generator, make_images, make_settings, train
+from tests.models.cases import (
+    DIGITS,
+    KINDS,
+    SMALL,
+    at,
+    make_generator,
+    make_images,
+    make_noise,
+    make_settings,
+    shape_of,
+    train,
+)
 
 EVALUATIONS: dict[str, Callable[[Autoencoder, Tensor], object]] = {
     "bound": lambda model, images: compute_bound(model, images, make_generator(0)),
@@ -43,8 +54,8 @@ def compute_log_likelihood(model: Autoencoder, images: Tensor, alpha: float) -> 
 
     Every set of latents that are not zero has its own integral: a point, a line or a plane. alpha 1 leaves the plane.
     """
-    x = to_pixels(images).double()
-    decoder = build_model(make_settings("vae", latent_dim=model.latent_dim), x.shape[1]).decoder.double()
+    x = to_pixels(images).flatten(1).double()
+    decoder = build_model(make_settings("vae", latent_dim=model.latent_dim), shape_of(images)).decoder.double()
     decoder.load_state_dict(model.decoder.state_dict())
     step = 0.03
     axis = torch.arange(-7, 7, step, dtype=torch.float64)
@@ -60,7 +71,7 @@ def compute_log_likelihood(model: Autoencoder, images: Tensor, alpha: float) -> 
         if alpha < 1:
             log_prior += count * math.log(alpha) + (model.latent_dim - count) * math.log(1 - alpha)
         with torch.no_grad():
-            logits = decoder(z)
+            logits = decoder(z).flatten(1)
         log_likelihood = logits @ x.T - softplus(logits).sum(1, keepdim=True)  # (points, N)
         terms.append((log_likelihood + log_prior[:, None]).logsumexp(0))
     return torch.stack(terms).logsumexp(0)
@@ -70,19 +81,19 @@ class TestBound:
     def test_it_is_the_mean_over_all_images(self, trained: TrainState, test_digits: Tensor) -> None:
         images = test_digits[:30]
         bound = compute_bound(trained.model, images, make_generator(3))
-        elbo = trained.model.compute_elbo(to_pixels(images), make_generator(3))
+        elbo = trained.model.compute_elbo(to_pixels(images), make_noise(3))
         assert float(bound.rate) == pytest.approx(elbo.rate.mean().item(), rel=1e-6)
         assert float(bound.distortion) == pytest.approx(elbo.distortion.mean().item(), rel=1e-6)
 
     def test_models_of_any_clamp_are_measured_alike(self, test_digits: Tensor) -> None:
         """Whatever training clamped, the bound is one; without a clamp at all it is finite where gamma is exactly 1."""
-        models = [build_model(make_settings("vsc_exp_relu", gamma_clamp=c), 64) for c in (0.0, 1e-6, 0.3)]
+        models = [build_model(make_settings("vsc_exp_relu", gamma_clamp=c), DIGITS) for c in (0.0, 1e-6, 0.3)]
         bounds = [compute_bound(model, test_digits, make_generator(0)) for model in models]
         assert math.isfinite(bounds[0].rate)
         assert bounds[0] == bounds[1] == bounds[2]
         with torch.no_grad():
             x = to_pixels(test_digits)
-            rates = [m.compute_elbo(x, make_generator(0), sharpness=50.0).rate.mean() for m in models]
+            rates = [m.compute_elbo(x, make_noise(0), at(50.0)).rate.mean() for m in models]
         assert rates[0].isnan()
         assert float(rates[1]) == pytest.approx(float(bounds[1].rate), rel=1e-6)
         assert float(rates[2]) != pytest.approx(float(bounds[1].rate), rel=1e-2)
@@ -109,7 +120,7 @@ class TestBound:
         assert gaps[-1] < 1e-4
 
     def test_without_a_spike_relaxed_and_true_bound_are_one(self, test_digits: Tensor) -> None:
-        model = build_model(make_settings("vae"), 64)
+        model = build_model(make_settings("vae"), DIGITS)
         assert compute_elbo(model, test_digits, sharpness=50.0) == compute_elbo(model, test_digits)
 
     def test_sharpness_does_not_change_the_rate(self, trained_vsc: TrainState, test_digits: Tensor) -> None:
@@ -164,7 +175,7 @@ class TestImportanceWeightedBound:
         self, kind: str, latent_dim: int, digits: Tensor
     ) -> None:
         settings = make_settings(kind, latent_dim=latent_dim)
-        model = build_model(settings, 64)
+        model = build_model(settings, DIGITS)
         with torch.no_grad():
             model.decoder.layers[-1].weight *= 6  # a code tells much of the image
             model.encoder.layers[-1].bias[2 * latent_dim :] = -0.5  # gamma near a half: spike and slab both matter
@@ -191,8 +202,8 @@ class TestImportanceWeightedBound:
 class TestReconstructionError:
     @staticmethod
     def make_model(x_hat: Tensor, scaling: str = "minmax") -> Autoencoder:
-        """One whose decoder makes these pixels (64,), in (0, 1), of every code."""
-        model = build_model(make_settings("vsc_sigmoid", pixel_scaling=scaling), 64)
+        """One whose decoder makes these pixels (C, H, W), in (0, 1), of every code."""
+        model = build_model(make_settings("vsc_sigmoid", pixel_scaling=scaling), DIGITS)
         model.decoder = Constant(x_hat)
         return model
 
@@ -201,15 +212,15 @@ class TestReconstructionError:
     def test_it_is_0_of_a_perfect_model_and_1_of_a_black_one_whatever_the_scale(
         self, share: float, error: float, scaling: str
     ) -> None:
-        image = make_images(1, 64).clamp(1, 254)
-        x = build_model(make_settings("vae", pixel_scaling=scaling), 64).to_pixels(image)
+        image = make_images(1, DIGITS).clamp(1, 254)
+        x = build_model(make_settings("vae", pixel_scaling=scaling), DIGITS).to_pixels(image)
         model = self.make_model(share * x[0], scaling)
-        assert compute_reconstruction_error(model, image.expand(7, -1)) == pytest.approx(error, abs=1e-6)
+        assert compute_reconstruction_error(model, image.expand(7, *DIGITS)) == pytest.approx(error, abs=1e-6)
 
     @pytest.mark.parametrize("scaling", ["minmax", "unit_norm"])
     def test_the_brightness_of_an_image_is_not_its_weight_and_black_ones_are_left_out(self, scaling: str) -> None:
-        image = make_images(1, 64) // 2
-        model = self.make_model(torch.full((64,), 1e-9), scaling)  # all but black: an error of 1 for every image
+        image = make_images(1, DIGITS) // 2
+        model = self.make_model(torch.full(DIGITS, 1e-9), scaling)  # all but black: an error of 1 for every image
         images = torch.cat([image, 2 * image, torch.zeros_like(image)])
         assert compute_reconstruction_error(model, images) == pytest.approx(1.0, abs=1e-6)
         assert math.isnan(compute_reconstruction_error(model, images[2:]))
@@ -217,10 +228,10 @@ class TestReconstructionError:
     def test_it_is_that_of_the_posterior_mean(self, trained: TrainState, test_digits: Tensor) -> None:
         x, model = to_pixels(test_digits), trained.model
         with torch.no_grad():
-            outputs = model.encoder(x).unflatten(1, (-1, model.latent_dim))
-            gamma = model.slab_prob(model.posterior(x))
+            outputs = model.encoder(x)
+            gamma = model.latent.slab_prob(model.posterior(x))
             x_hat = 1 / (1 + (-model.decoder(gamma * outputs[:, 0])).exp())
-        expected = float((((x_hat - x) ** 2).sum(1) / (x**2).sum(1)).mean())
+        expected = float((((x_hat - x) ** 2).sum((1, 2, 3)) / (x**2).sum((1, 2, 3))).mean())
         assert 0.02 < expected < 0.5, "the model has learned something"
         assert compute_reconstruction_error(model, test_digits) == pytest.approx(expected, rel=1e-5)
 
@@ -233,7 +244,7 @@ class Constant(nn.Module):
         self.x_hat = x_hat
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.x_hat.logit().expand(len(z), -1)
+        return self.x_hat.logit().expand(len(z), *DIGITS)
 
 
 class TestSparsity:
@@ -241,7 +252,7 @@ class TestSparsity:
         model = trained.model
         sparsity = compute_sparsity(model, digits, make_generator(0))
         with torch.no_grad():
-            gamma = model.slab_prob(model.posterior(to_pixels(digits))).double()
+            gamma = model.latent.slab_prob(model.posterior(to_pixels(digits))).double()
         assert sparsity["slab_prob"] == pytest.approx(float(gamma.mean()), rel=1e-6)
         standard_error = float((gamma * (1 - gamma)).sum().sqrt()) / gamma.numel()
         assert abs(sparsity["nonzero_fraction"] - sparsity["slab_prob"]) <= 4 * standard_error
@@ -257,7 +268,7 @@ class TestSparsity:
 
     def test_active_units_are_those_whose_mean_varies(self, test_digits: Tensor) -> None:
         for kind in KINDS:
-            model = build_model(make_settings(kind, latent_dim=5), 64)
+            model = build_model(make_settings(kind, latent_dim=5), DIGITS)
             last = model.encoder.layers[-1]
             with torch.no_grad():
                 last.weight[:5] *= torch.tensor([0.0, 100, 0, 100, 100])[:, None]  # of the means
@@ -267,25 +278,25 @@ class TestSparsity:
     @pytest.mark.parametrize(("scale", "active"), [(0.9, 0), (1.1, 1)])
     def test_a_unit_is_active_from_a_variance_of_one_hundredth(self, scale: float, active: int) -> None:
         """Two latents, one of them dead; the mean of the other is +-scale/10 in turn."""
-        model = build_model(make_settings("vae", latent_dim=2, hidden=(1,)), 1)
+        model = build_model(make_settings("vae", latent_dim=2, hidden=(1,)), (1, 1, 1))
         first, last = model.encoder.layers
         with torch.no_grad():
             first.weight.fill_(1.0)
             first.bias.fill_(0.0)
             last.weight.copy_(torch.tensor([[0.2 * scale], [0], [0], [0]]))
             last.bias.zero_()
-        images = torch.tensor([0, 255], dtype=torch.uint8).repeat(500)[:, None]
+        images = torch.tensor([0, 255], dtype=torch.uint8).repeat(500).view(-1, 1, 1, 1)
         assert compute_sparsity(model, images, make_generator(0))["active_units"] == active
 
     def test_hoyer_is_absent_where_there_is_one_latent(self, test_digits: Tensor) -> None:
         for kind in KINDS:
             sparsity = compute_sparsity(
-                build_model(make_settings(kind, latent_dim=1), 64), test_digits, make_generator(0)
+                build_model(make_settings(kind, latent_dim=1), DIGITS), test_digits, make_generator(0)
             )
             assert set(sparsity) == {"slab_prob", "nonzero_fraction", "active_units"}
 
     def test_a_code_that_is_always_empty_has_a_hoyer_of_one(self, test_digits: Tensor) -> None:
-        model = build_model(make_settings("vsc_sigmoid"), 64)
+        model = build_model(make_settings("vsc_sigmoid"), DIGITS)
         with torch.no_grad():
             model.encoder.layers[-1].bias[6:] = -200.0
         sparsity = compute_sparsity(model, test_digits, make_generator(0))
@@ -336,11 +347,11 @@ class TestEveryEvaluation:
 
     @pytest.fixture
     def model(self) -> Autoencoder:
-        return build_model(make_settings("vsc_exp_relu"), 20)
+        return build_model(make_settings("vsc_exp_relu"), SMALL)
 
     @pytest.fixture
     def images(self) -> Tensor:
-        return make_images(10, 20)
+        return make_images(10, SMALL)
 
     @pytest.mark.parametrize("training", [True, False])
     def test_it_runs_in_evaluation_mode_and_puts_back_the_mode_before(

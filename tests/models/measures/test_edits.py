@@ -20,7 +20,9 @@ from models.measures.edits import (
 )
 from models.measures.names import EDIT_METRICS
 from models.training.state import TrainState
-from tests.models.cases import make_generator, make_images, make_settings
+from tests.models.cases import MNIST, make_generator, make_images, make_settings
+
+LINE = (1, 1, 16)
 
 Labelled = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -31,14 +33,14 @@ def labelled() -> Labelled:
     dataset = load_dataset("digits")
     arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
     images, labels, test_images, test_labels = map(torch.tensor, arrays)
-    return images.flatten(1), labels, test_images.flatten(1), test_labels
+    return images, labels, test_images, test_labels
 
 
 class Halves(nn.Module):
     """Lights the left half of 16 pixels by latent 0 and the right by latent 1, where they are above zero."""
 
-    def forward(self, z: Tensor) -> Tensor:  # (..., 2) -> (..., 16)
-        return torch.where(z > 0, 10.0, -10.0).repeat_interleave(8, -1)
+    def forward(self, z: Tensor) -> Tensor:  # (..., 2) -> (..., 1, 1, LINE)
+        return torch.where(z > 0, 10.0, -10.0).repeat_interleave(8, -1)[..., None, None, :]
 
 
 class Codes(nn.Module):
@@ -46,14 +48,14 @@ class Codes(nn.Module):
 
     def __init__(self, code: list[float]) -> None:
         super().__init__()
-        self.code = torch.tensor([*code, *[-80.0] * len(code)])
+        self.code = torch.tensor([code, [-80.0] * len(code)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.code.expand(len(x), -1)
+        return self.code.expand(len(x), -1, -1)
 
 
 def make_halves(code: list[float]) -> Autoencoder:
-    model = build_model(make_settings("vae", latent_dim=2), 16)
+    model = build_model(make_settings("vae", latent_dim=2), LINE)
     model.encoder, model.decoder = Codes(code), Halves()
     return model
 
@@ -61,7 +63,7 @@ def make_halves(code: list[float]) -> Autoencoder:
 def light_halves(count: int) -> tuple[Tensor, Tensor]:
     """Images whose left half is lit (class 1) or dark (class 0); the right half tells nothing."""
     lit = torch.randint(0, 2, (count, 2), generator=make_generator(0))
-    return (255 * lit.repeat_interleave(8, -1)).to(torch.uint8), lit[:, 0]
+    return (255 * lit.repeat_interleave(8, -1)).to(torch.uint8).view(-1, *LINE), lit[:, 0]
 
 
 @pytest.mark.parametrize(("code", "kept"), [([3.0, 1.0], 0.0), ([1.0, 3.0], 1.0)])
@@ -78,9 +80,9 @@ def test_a_class_is_lost_with_the_latent_that_holds_it(code: list[float], kept: 
 class Ramp(nn.Module):
     """Pixel i of 16 is lit where latent 0 is above i / 4, or latent 1 above 1."""
 
-    def forward(self, z: Tensor) -> Tensor:  # (..., 2) -> (..., 16)
+    def forward(self, z: Tensor) -> Tensor:  # (..., 2) -> (..., 1, 1, LINE)
         lit = (z[..., :1] > torch.arange(16) / 4) | (z[..., 1:] > 1)
-        return torch.where(lit, 10.0, -10.0)
+        return torch.where(lit, 10.0, -10.0)[..., None, None, :]
 
 
 def test_another_latent_is_moved_as_far_as_the_largest() -> None:
@@ -111,14 +113,14 @@ def test_they_are_the_same_again_and_the_probe_with_any_seed(trained: TrainState
 
 
 def test_one_latent_has_no_other() -> None:
-    model = build_model(make_settings("vae", latent_dim=1), 16)
+    model = build_model(make_settings("vae", latent_dim=1), LINE)
     images, labels = light_halves(40)
     metrics = measure_edits(model, images, labels, images, labels, seed=0)
     assert set(EDIT_METRICS) - set(metrics) == {"edit/changed_pixels_beyond_other"}
 
 
 def test_empty_codes_have_no_entry_to_edit() -> None:
-    model = build_model(make_settings("vsc_sigmoid", latent_dim=4), 16)
+    model = build_model(make_settings("vsc_sigmoid", latent_dim=4), LINE)
     with torch.no_grad():
         model.encoder.layers[-1].weight.zero_()
         model.encoder.layers[-1].bias[8:] = -1e3
@@ -164,8 +166,8 @@ def test_the_probe_is_a_linear_softmax_classifier_with_a_bias() -> None:
 
 
 def test_a_trial_on_mnist_takes_three_seconds_at_most() -> None:
-    model = build_model(make_settings("vsc_sigmoid", latent_dim=200, hidden=(400,)), 784)
-    images, labels = make_images(6000, 784), torch.arange(6000) % 10
+    model = build_model(make_settings("vsc_sigmoid", latent_dim=200, hidden=(400,)), MNIST)
+    images, labels = make_images(6000, MNIST), torch.arange(6000) % 10
     start = time.process_time()
     measure_edits(model, images, labels, images, labels, seed=0)
     assert time.process_time() - start <= 3

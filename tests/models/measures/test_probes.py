@@ -176,9 +176,9 @@ def test_of_many_test_images_the_neighbours_of_some_are_asked(monkeypatch: pytes
 
 def measure(model: str = "vsc", *, seed: int = 0, num: int = 150) -> dict[str, float]:
     alpha = 0.3 if model == "vsc" else None
-    built = build_model(TrialSettings(model=model, latent_dim=4, alpha=alpha, hidden=(8,)), 16)  # type: ignore[arg-type]
+    built = build_model(TrialSettings(model=model, latent_dim=4, alpha=alpha, hidden=(8,)), (1, 4, 4))  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 256, (num + 60, 16), generator=generator, dtype=torch.uint8)
+    images = torch.randint(0, 256, (num + 60, 1, 4, 4), generator=generator, dtype=torch.uint8)
     labels = torch.arange(num + 60) % 5
     return run_probes(built, images[:num], labels[:num], images[num:], labels[num:], seed=seed, width=8)
 

@@ -10,7 +10,7 @@ from torch import nn
 from models.build import build_model
 from models.networks.mlp import MLP, make_linear
 from models.settings import Initialisation
-from tests.models.cases import KINDS, make_generator, make_settings
+from tests.models.cases import DIGITS, KINDS, make_generator, make_settings
 
 
 def test_it_is_linear_layers_with_relu_between_and_none_after() -> None:
@@ -78,7 +78,7 @@ def test_heads_start_as_layers_of_their_own(initialisation: Initialisation) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_layer_of_a_model_starts_as_its_settings_say(kind: str) -> None:
     kaiming, xavier = (
-        build_model(make_settings(kind, initialisation=initialisation), 64).state_dict()
+        build_model(make_settings(kind, initialisation=initialisation), DIGITS).state_dict()
         for initialisation in ("kaiming", "xavier")
     )
     for name, one in kaiming.items():
@@ -95,7 +95,7 @@ def test_weights_and_biases_of_all_layers_are_drawn_apart() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(kind: str) -> None:
-    one, same, other = (build_model(make_settings(kind, seed=seed), 64).state_dict() for seed in (1, 1, 2))
+    one, same, other = (build_model(make_settings(kind, seed=seed), DIGITS).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
@@ -109,7 +109,7 @@ def test_a_model_starts_as_the_reports_code_starts_it(kind: str, num_heads: int)
         hidden = [nn.Linear(64, 16), nn.Linear(16, 8)]
         heads = [nn.Linear(8, 3) for _ in range(num_heads)]
         decoder = [nn.Linear(3, 8), nn.Linear(8, 16), nn.Linear(16, 64)]
-    model = build_model(settings, 64)
+    model = build_model(settings, DIGITS)
     ours = list(model.parameters())
     theirs = [p for layer in hidden for p in (layer.weight, layer.bias)]
     theirs += [torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])]

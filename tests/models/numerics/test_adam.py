@@ -68,8 +68,8 @@ from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.state import init_state
 settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=2, hidden=(4,), epochs=1, batch_size=4)
-images = torch.zeros(4, 9, dtype=torch.uint8)
-state = init_state(settings, 9)
+images = torch.zeros(4, 1, 3, 3, dtype=torch.uint8)
+state = init_state(settings, (1, 3, 3))
 assert len(list(fit(state, settings, images))) == 1 and state.step == 1
 compute_bound(state.model, images, torch.Generator())
 print([name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules])

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from models.numerics import measuring as module
 from models.numerics.measuring import computing, is_flushing_denormals, measuring
-from tests.models.cases import make_settings, train
 
 
 def count_denormals(tensors: dict[str, Tensor]) -> int:
@@ -21,15 +20,6 @@ def count_denormals(tensors: dict[str, Tensor]) -> int:
 @contextmanager
 def flushing_nothing() -> Iterator[None]:
     yield
-
-
-def test_training_that_would_come_to_denormals_has_none(digits: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sparse VSC, most of whose latents go off: their moments fall by a tenth at each of some thousand steps."""
-    sparse = {"alpha": 0.01, "latent_dim": 40, "hidden": (32,), "batch_size": 8, "learning_rate": 0.01, "epochs": 5}
-    settings = make_settings("vsc_exp_relu", **sparse)
-    assert count_denormals(train(settings, digits)[0].tensors()) == 0
-    monkeypatch.setattr("models.training.stacked.stack.computing", flushing_nothing)
-    assert count_denormals(train(settings, digits)[0].tensors()) > 500
 
 
 def test_denormals_are_zero_inside_and_as_before_outside() -> None:

@@ -5,6 +5,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import pytest
@@ -19,14 +20,16 @@ from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import TrialSettings
 from models.training.fit import fit
-from models.training.report_stream import ReportStream
+from models.training.reproduction_stream import ReproductionStream
 from models.training.schedules import compute_sharpness
 from models.training.stacked import stack as fused
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
 from models.training.trainer import DivergedError, EpochMetrics
 from tests.models.cases import (
+    DIGITS,
     KINDS,
+    SMALL,
     assert_same_tensors,
     copy_tensors,
     make_images,
@@ -34,7 +37,7 @@ from tests.models.cases import (
     train,
 )
 
-NUM_PIXELS, NUM_IMAGES = 20, 70  # three batches of 32, the last one of 6
+NUM_PIXELS, NUM_IMAGES = prod(SMALL), 70  # three batches of 32, the last one of 6
 SCHEDULES = ["per_step", "per_epoch", "ramp"]
 
 
@@ -54,7 +57,7 @@ def num_threads(count: int) -> Iterator[None]:
 
 @pytest.fixture
 def images() -> Tensor:
-    return make_images(NUM_IMAGES, NUM_PIXELS)
+    return make_images(NUM_IMAGES, SMALL)
 
 
 @pytest.fixture(params=KINDS)
@@ -64,7 +67,7 @@ def settings(request: pytest.FixtureRequest) -> TrialSettings:
 
 class TestEpochs:
     def test_it_yields_once_per_epoch(self, settings: TrialSettings, images: Tensor) -> None:
-        state = init_state(settings, NUM_PIXELS)
+        state = init_state(settings, SMALL)
         seen = []
         for metrics in fit(state, settings, images):
             seen.append(metrics.epoch)
@@ -84,7 +87,7 @@ class TestEpochs:
         self, images: Tensor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings = make_settings("vae", epochs=2)
-        numbered = torch.arange(NUM_IMAGES, dtype=torch.uint8)[:, None].expand(-1, NUM_PIXELS).contiguous()
+        numbered = torch.arange(NUM_IMAGES, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, *SMALL).contiguous()
         seen: list[int] = []
         compare_pixels = fused.compare_pixels
 
@@ -103,7 +106,7 @@ class TestEpochs:
         settings = make_settings(kind, latent_dim=8, hidden=(64,), learning_rate=3e-3, epochs=12)
         losses = [epoch.loss for epoch in train(settings, digits)[1]]
         assert losses[:4] == sorted(losses[:4], reverse=True)
-        mean = to_pixels(digits).double().mean(0)
+        mean = to_pixels(digits.flatten(1)).double().mean(0)
         # What a constant image gets at best: to do better, the codes have to tell of the digits.
         best_without_codes = -(mean.xlogy(mean) + (1 - mean).xlogy(1 - mean)).sum().item()
         assert losses[-1] < best_without_codes
@@ -125,12 +128,12 @@ class TestSameBits:
     def check_resume(settings: TrialSettings, stop: int, images: Tensor) -> None:
         expected_state, expected = train(settings, images)
 
-        stopped = init_state(settings, NUM_PIXELS)
+        stopped = init_state(settings, SMALL)
         epochs = fit(stopped, settings, images)
         before = [next(epochs) for _ in range(stop)]
         stored, epoch, step = copy_tensors(stopped), stopped.epoch, stopped.step
 
-        resumed = init_state(settings, NUM_PIXELS)
+        resumed = init_state(settings, SMALL)
         resumed.load(stored, epoch=epoch, step=step)
         after = list(fit(resumed, settings, images))
         assert without_seconds(before + after) == without_seconds(expected)
@@ -148,7 +151,7 @@ class TestSameBits:
         results = []
         for count in (1, 2):
             with num_threads(count):
-                state = init_state(settings, 64)
+                state = init_state(settings, DIGITS)
                 metrics = []
                 for epoch in fit(state, settings, digits):
                     metrics.append(epoch)
@@ -195,7 +198,7 @@ class TestSameBits:
 
     def test_evaluations_between_epochs_change_nothing(self, settings: TrialSettings, images: Tensor) -> None:
         expected_state, expected = train(settings, images)
-        state, metrics = init_state(settings, NUM_PIXELS), []
+        state, metrics = init_state(settings, SMALL), []
         for epoch in fit(state, settings, images):
             metrics.append(epoch)
             noise = make_stream(settings.seed, "evaluate", epoch.epoch)
@@ -216,7 +219,7 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
 
     Shares with the code under test only the first parameters and the streams of order and noise.
     """
-    parameters = [p.detach().double().requires_grad_() for p in build_model(settings, NUM_PIXELS).parameters()]
+    parameters = [p.detach().double().requires_grad_() for p in build_model(settings, SMALL).parameters()]
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     num_layers, latent_dim = len(settings.hidden) + 1, settings.latent_dim
 
@@ -231,11 +234,11 @@ def train_plainly(settings: TrialSettings, images: Tensor) -> tuple[list[dict[st
     for epoch in range(settings.epochs):
         row_keys = make_row_keys([make_key(settings.seed, "noise", epoch + 1)], len(images))[0]
         shuffled = torch.randperm(len(images), generator=make_stream(settings.seed, "order", epoch + 1))
-        reported = ReportStream(settings, NUM_PIXELS, len(images), epoch=epoch)
+        reported = ReproductionStream(settings, NUM_PIXELS, len(images), epoch=epoch)
         order = (reported.shuffle() if settings.randomness == "report" else shuffled).tolist()
         sums = {"loss": 0.0, "rate": 0.0, "distortion": 0.0}
         for start in range(0, len(images), settings.batch_size):
-            x = images[order[start : start + settings.batch_size]].double()
+            x = images[order[start : start + settings.batch_size]].flatten(1).double()
             x = x / (255 if settings.pixel_scaling == "minmax" else x.square().sum(1, keepdim=True).sqrt())
             counted = draw_noise(row_keys[start : start + len(x)][..., None] + make_offsets(latent_dim))
             noise = reported.draw_noise(len(x)) if settings.randomness == "report" else counted
@@ -397,7 +400,7 @@ class TestDivergence:
     ) -> None:
         """The first step throws the parameters away; the loss of the second one shows it."""
         diverging = TrialSettings(**(settings.to_dict() | {"learning_rate": 1e30, "batch_size": batch_size}))
-        state = init_state(diverging, NUM_PIXELS)
+        state = init_state(diverging, SMALL)
         seen = []
         with num_threads(2):
             with pytest.raises(DivergedError, match=f"epoch {epoch}, at step {step}") as caught:

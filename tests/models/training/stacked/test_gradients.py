@@ -6,39 +6,37 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
+from models.randomness import CounterNoise, draw_noise, make_key, make_offsets, make_row_keys
 from models.training.stacked import cuda_graph as cuda
-from models.training.stacked.gradients import Terms, compare_pixels, find_heads_gradient, sample_codes
+from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
 from models.training.state import init_state
-from tests.models.cases import make_images, make_settings
-
-NUM_PIXELS = 20
+from tests.models.cases import SMALL, at, make_images, make_settings
 
 
-def make_case() -> tuple[Tensor, tuple[tuple[Tensor, Tensor], Tensor], Terms]:
+def make_case() -> tuple[Tensor, tuple[tuple[Tensor, Tensor], Tensor], Coefficients]:
     """Three members of six latents, of which they own 6, 2 and 4; the last one is a VAE."""
     generator = torch.Generator().manual_seed(0)
     heads = torch.randn(3, 5, 3, 6, generator=generator)
     keys = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)
     owned = torch.tensor([6, 2, 4])[:, None, None]
     alpha = torch.tensor([0.2, 0.5, 0.5])[:, None, None]
-    terms = Terms(
+    coefficients = Coefficients(
         log_slab=alpha.log(),
         log_spike=torch.log1p(-alpha),
         beta=torch.tensor([1.0, 2.0, 0.5])[:, None, None],
         is_dense=torch.tensor([False, False, True])[:, None, None],
         is_padding=torch.arange(6)[None, None] >= owned,
     )
-    return heads, (draw_noise(keys[..., None] + make_offsets(6)), torch.full((3, 1, 1), 50.0)), terms
+    return heads, (draw_noise(keys[..., None] + make_offsets(6)), torch.full((3, 1, 1), 50.0)), coefficients
 
 
 @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
 def test_gradients_of_padding_are_exactly_zero(link: Any) -> None:
-    heads, noise, terms = make_case()
-    codes = sample_codes(heads, *noise, terms, link)
+    heads, noise, coefficients = make_case()
+    codes = sample_codes(heads, *noise, coefficients, link)
     grad = find_heads_gradient(codes, torch.full_like(codes.z, 7.0))
-    assert terms.is_padding is not None
-    padding = terms.is_padding.expand_as(codes.z)
+    assert coefficients.is_padding is not None
+    padding = coefficients.is_padding.expand_as(codes.z)
     assert (codes.z[padding] == 0).all()
     assert (grad.transpose(2, 3)[padding] == 0).all()
     assert (grad[2, :, 2] == 0).all(), "a VAE has no third head"
@@ -47,19 +45,19 @@ def test_gradients_of_padding_are_exactly_zero(link: Any) -> None:
 
 @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
 def test_the_rate_ignores_padding(link: Any) -> None:
-    heads, noise, terms = make_case()
-    rate = sample_codes(heads, *noise, terms, link).rate
-    other = torch.where(terms.is_padding.unsqueeze(2), heads + 3.0, heads)  # type: ignore[union-attr]
-    assert torch.equal(sample_codes(other, *noise, terms, link).rate, rate)
+    heads, noise, coefficients = make_case()
+    rate = sample_codes(heads, *noise, coefficients, link).rate
+    other = torch.where(coefficients.is_padding.unsqueeze(2), heads + 3.0, heads)  # type: ignore[union-attr]
+    assert torch.equal(sample_codes(other, *noise, coefficients, link).rate, rate)
 
 
 def test_without_a_clamp_a_gamma_of_one_is_lost_where_it_is_a_latents_and_nowhere_else() -> None:
-    heads, noise, terms = make_case()
+    heads, noise, coefficients = make_case()
     heads[:, :, 2] = 1.0
-    codes = sample_codes(heads, *noise, terms, "exp_relu", gamma_clamp=0.0)
+    codes = sample_codes(heads, *noise, coefficients, "exp_relu", gamma_clamp=0.0)
     grad = find_heads_gradient(codes, torch.ones_like(codes.z)).transpose(2, 3)
-    assert terms.is_padding is not None
-    padding = terms.is_padding.expand_as(codes.z)
+    assert coefficients.is_padding is not None
+    padding = coefficients.is_padding.expand_as(codes.z)
     assert codes.rate[:2].isnan().all()
     assert codes.rate[2].isfinite().all(), "a VAE has no gamma"
     assert grad[2].isfinite().all()
@@ -77,31 +75,29 @@ def test_without_a_clamp_a_gamma_of_one_is_lost_where_it_is_a_latents_and_nowher
 )
 def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = make_settings(kind, latent_dim=7, beta=1.7, pixel_scaling=scaling, **changes)
-    model = init_state(settings, NUM_PIXELS).model
-    x = model.to_pixels(make_images(32, NUM_PIXELS))
-    keys = make_row_keys([make_key(0, "noise", 1)], 32)
-    eps, eta = draw_noise(keys[0][..., None] + make_offsets(7))
+    model = init_state(settings, SMALL).model
+    x = model.to_pixels(make_images(32, SMALL))
+    (keys,) = make_row_keys([make_key(0, "noise", 1)], 32)
+    eps, eta = draw_noise(keys[..., None] + make_offsets(7))
     outputs = (3 * model.encoder(x)).detach().requires_grad_()  # far from zero, where gamma is clamped too
     monkeypatch.setattr(model.encoder, "forward", lambda _: outputs)
-    monkeypatch.setattr(torch, "randn", lambda *_, **__: eps)
-    monkeypatch.setattr(torch, "rand", lambda *_, **__: eta)
-    elbo = model.compute_elbo(x, torch.Generator(), sharpness=50.0)
+    elbo = model.compute_elbo(x, CounterNoise(keys), at(50.0))
     (expected,) = torch.autograd.grad((settings.beta * elbo.rate + elbo.distortion).sum(), outputs)
 
     alpha = torch.full((1, 1, 1), settings.alpha or 0.5)
-    terms = Terms(alpha.log(), torch.log1p(-alpha), torch.full((1, 1, 1), settings.beta), None, None)
+    coefficients = Coefficients(alpha.log(), torch.log1p(-alpha), torch.full((1, 1, 1), settings.beta), None, None)
     heads = outputs.detach().view(1, 32, -1, 7)
     with torch.no_grad():
         noise, sharpness = (eps[None], eta[None]), torch.full((1, 1, 1), 50.0)
         clamp = settings.gamma_clamp or 0.0
-        codes = sample_codes(heads, noise, sharpness, terms, settings.gamma_link, gamma_clamp=clamp)
+        codes = sample_codes(heads, noise, sharpness, coefficients, settings.gamma_link, gamma_clamp=clamp)
     z = codes.z[0].requires_grad_()
-    logits = model.decoder(z)
-    distortion, by_logits = compare_pixels(logits.detach()[None], x[None])
+    logits = model.decoder(z).flatten(1)
+    distortion, by_logits = compare_pixels(logits.detach()[None], x.flatten(1)[None])
     torch.testing.assert_close(codes.rate[0], elbo.rate.detach(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(distortion[0], elbo.distortion.detach(), rtol=1e-5, atol=1e-5)
     (by_z,) = torch.autograd.grad(logits, z, by_logits[0])
-    grad = find_heads_gradient(codes, by_z[None]).view(32, -1)
+    grad = find_heads_gradient(codes, by_z[None])[0]
     torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -112,16 +108,16 @@ def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, mo
 )
 def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, clamp: float) -> None:
     """Compiled for the processor at hand: that the compiler takes it, and changes no number by more than rounding."""
-    heads, _, terms = make_case()
+    heads, _, coefficients = make_case()
     counters = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)[..., None] + make_offsets(6)
     sharpness = torch.full((3, 1, 1), 50.0)
-    x = make_images(15, NUM_PIXELS).view(3, 5, NUM_PIXELS) / 255
+    x = make_images(15, SMALL).view(3, 5, -1) / 255
     with torch.inference_mode():
         noise = draw_noise(counters)
         given = cuda.compile_elementwise(draw_noise)(counters)
-        codes = sample_codes(heads, noise, sharpness, terms, link, gamma_clamp=clamp)
+        codes = sample_codes(heads, noise, sharpness, coefficients, link, gamma_clamp=clamp)
         compiled = cuda.compile_elementwise(sample_codes)
-        given += tuple(compiled(heads, noise, sharpness, terms, link, gamma_clamp=clamp))
+        given += tuple(compiled(heads, noise, sharpness, coefficients, link, gamma_clamp=clamp))
         given += cuda.compile_elementwise(compare_pixels)(2 * x - 1, x)
         expected = (*noise, *codes, *compare_pixels(2 * x - 1, x))
         for one, other in zip(given, expected, strict=True):

@@ -13,17 +13,25 @@ from torch import Tensor
 from models.measures.bounds import compute_bound
 from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
-from models.settings import TrialSettings
+from models.settings import ImageShape, TrialSettings
 from models.training.fit import fit
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import stack as fused
 from models.training.stacked.cuda_graph import Plan, StepGraph
-from models.training.stacked.stack import Family, Stack
+from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics
-from tests.models.cases import VSC_ONLY, assert_same_tensors, copy_tensors, make_images, make_settings, train
-
-NUM_PIXELS = 20
+from tests.models.cases import (
+    DIGITS,
+    MNIST,
+    SMALL,
+    VSC_ONLY,
+    assert_same_tensors,
+    copy_tensors,
+    make_images,
+    make_settings,
+    train,
+)
 
 MIXED: list[dict[str, Any]] = [
     {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
@@ -43,22 +51,27 @@ def make_mixed(**changes: Any) -> list[TrialSettings]:
 
 
 def make_stack(
-    trials: list[TrialSettings], num_pixels: int, *, latent_dim: int = 0, capacity: int = 0, is_batched: bool = False
+    trials: list[TrialSettings],
+    image_shape: ImageShape,
+    *,
+    latent_dim: int = 0,
+    capacity: int = 0,
+    is_batched: bool = False,
 ) -> Stack:
     """A stack with these members at their start."""
     spiked = next(s for s in trials if s.model == "vsc")
     latent_dim = latent_dim or max(s.latent_dim for s in trials)
     capacity = capacity or len(trials)
-    stack = Stack(Family.of(spiked, num_pixels), latent_dim, capacity=capacity, is_batched=is_batched)
+    stack = Stack(spiked, image_shape, latent_dim, capacity=capacity, is_batched=is_batched)
     for settings in trials:
-        stack.add(settings, init_state(settings, num_pixels).tensors(), epoch=0, step=0)
+        stack.add(settings, init_state(settings, image_shape).tensors(), epoch=0, step=0)
     return stack
 
 
-def take(stack: Stack, index: int, num_pixels: int) -> TrainState:
+def take(stack: Stack, index: int, image_shape: ImageShape) -> TrainState:
     """A member's state, apart from the stack."""
     member = stack.members[index]
-    state = init_state(member.settings, num_pixels)
+    state = init_state(member.settings, image_shape)
     stack.store(index, state.tensors())
     state.epoch, state.step = member.epoch, member.step
     return state
@@ -85,21 +98,21 @@ class TestAgainstAlone:
         self, changes: dict[str, Any], is_batched: bool, digits: Tensor, test_digits: Tensor
     ) -> None:
         trials = make_mixed(hidden=(64,), **changes)
-        stack = make_stack(trials, 64, is_batched=is_batched, capacity=8)
+        stack = make_stack(trials, DIGITS, is_batched=is_batched, capacity=8)
         outcomes = [stack.fit_epoch(digits) for _ in range(3)]
         for k, settings in enumerate(trials):
             state, alone = train(settings, digits)
             assert get_loss(outcomes[0][k]) == pytest.approx(alone[0].loss, rel=1e-4)
             bounds = [
                 sum(compute_bound(s.model, test_digits, make_stream(0, "test"), num_samples=5))
-                for s in (state, take(stack, k, 64))
+                for s in (state, take(stack, k, DIGITS))
             ]
             assert float(bounds[1]) == pytest.approx(float(bounds[0]), rel=2e-3)
             assert [outcome[k].sharpness for outcome in outcomes] == [epoch.sharpness for epoch in alone]  # type: ignore[union-attr]
 
     def test_two_hidden_layers_and_the_other_link(self, digits: Tensor) -> None:
         trials = make_mixed(hidden=(32, 16), gamma_link="sigmoid")
-        outcomes = make_stack(trials, 64).fit_epoch(digits)
+        outcomes = make_stack(trials, DIGITS).fit_epoch(digits)
         for settings, outcome in zip(trials, outcomes, strict=True):
             assert get_loss(outcome) == pytest.approx(train(settings, digits)[1][0].loss, rel=1e-4)
 
@@ -110,26 +123,26 @@ class TestAgainstAlone:
             for s in make_mixed(hidden=(64,))
             if s.sharpness_schedule == "ramp"
         )
-        stack = make_stack([settings], 64, latent_dim=6)
+        stack = make_stack([settings], DIGITS, latent_dim=6)
         assert get_loss(stack.fit_epoch(digits)[0]) == pytest.approx(train(settings, digits)[1][0].loss, rel=1e-4)
 
     def test_its_initial_state_goes_in_and_comes_out_unchanged(self) -> None:
         trials = make_mixed()
-        stack = make_stack(trials, NUM_PIXELS, latent_dim=9)
+        stack = make_stack(trials, SMALL, latent_dim=9)
         for k, settings in enumerate(trials):
-            assert_same_tensors(take(stack, k, NUM_PIXELS).tensors(), init_state(settings, NUM_PIXELS).tensors())
+            assert_same_tensors(take(stack, k, SMALL).tensors(), init_state(settings, SMALL).tensors())
 
     def test_a_member_can_go_on_alone_and_come_back(self) -> None:
-        images, (settings, *_) = make_images(70, NUM_PIXELS), make_mixed(epochs=4)
-        stack = make_stack([settings], NUM_PIXELS)
+        images, (settings, *_) = make_images(70, SMALL), make_mixed(epochs=4)
+        stack = make_stack([settings], SMALL)
         stack.fit_epoch(images)
-        state = take(stack, 0, NUM_PIXELS)
+        state = take(stack, 0, SMALL)
         next(fit(state, settings, images))
-        back = Stack(Family.of(settings, NUM_PIXELS), settings.latent_dim)
+        back = Stack(settings, SMALL, settings.latent_dim)
         back.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
         for _ in range(2):
             back.fit_epoch(images)
-        assert_same_tensors(take(back, 0, NUM_PIXELS).tensors(), train(settings, images)[0].tensors())
+        assert_same_tensors(take(back, 0, SMALL).tensors(), train(settings, images)[0].tensors())
 
 
 class TestNeighbours:
@@ -137,38 +150,38 @@ class TestNeighbours:
 
     @pytest.mark.parametrize("index", range(len(MIXED)))
     def test_neither_neighbours_nor_place_change_a_member(self, index: int) -> None:
-        images, trials = make_images(70, NUM_PIXELS), make_mixed()
-        everyone = make_stack(trials, NUM_PIXELS)
-        turned = make_stack([*trials[index:], *trials[:index]], NUM_PIXELS)
+        images, trials = make_images(70, SMALL), make_mixed()
+        everyone = make_stack(trials, SMALL)
+        turned = make_stack([*trials[index:], *trials[:index]], SMALL)
         spiked = next(s for s in trials if s.model == "vsc" and s is not trials[index])
-        pair = make_stack([spiked, trials[index]], NUM_PIXELS, latent_dim=6, capacity=5)
+        pair = make_stack([spiked, trials[index]], SMALL, latent_dim=6, capacity=5)
         for stack in (everyone, turned, pair):
             for _ in range(2):
                 stack.fit_epoch(images)
-        expected = take(everyone, index, NUM_PIXELS).tensors()
-        assert_same_tensors(take(turned, 0, NUM_PIXELS).tensors(), expected)
-        assert_same_tensors(take(pair, 1, NUM_PIXELS).tensors(), expected)
+        expected = take(everyone, index, SMALL).tensors()
+        assert_same_tensors(take(turned, 0, SMALL).tensors(), expected)
+        assert_same_tensors(take(pair, 1, SMALL).tensors(), expected)
 
     def test_others_join_and_leave_without_being_noticed(self) -> None:
-        images, trials = make_images(70, NUM_PIXELS), make_mixed(epochs=9)
-        undisturbed = make_stack(trials[2:4], NUM_PIXELS, latent_dim=6)
-        stack = make_stack(trials[:3], NUM_PIXELS, capacity=4)
+        images, trials = make_images(70, SMALL), make_mixed(epochs=9)
+        undisturbed = make_stack(trials[2:4], SMALL, latent_dim=6)
+        stack = make_stack(trials[:3], SMALL, capacity=4)
         for epoch in range(4):
             undisturbed.fit_epoch(images)
             stack.fit_epoch(images)
             if epoch == 0:
                 stack.remove(0)  # the last one takes its place
             if epoch == 1:
-                stack.add(trials[5], init_state(trials[5], NUM_PIXELS).tensors(), epoch=0, step=0)
+                stack.add(trials[5], init_state(trials[5], SMALL).tensors(), epoch=0, step=0)
         index = next(k for k, member in enumerate(stack.members) if member.settings == trials[2])
         assert index == 0
-        assert_same_tensors(take(stack, index, NUM_PIXELS).tensors(), take(undisturbed, 0, NUM_PIXELS).tensors())
+        assert_same_tensors(take(stack, index, SMALL).tensors(), take(undisturbed, 0, SMALL).tensors())
 
     def test_a_member_that_diverges_harms_no_other(self) -> None:
-        images, trials = make_images(70, NUM_PIXELS), make_mixed(epochs=2)
+        images, trials = make_images(70, SMALL), make_mixed(epochs=2)
         wild = TrialSettings(**(trials[2].to_dict() | {"learning_rate": 1e30}))
-        stack = make_stack([trials[0], wild, trials[1]], NUM_PIXELS)
-        calm = make_stack([trials[0], trials[1]], NUM_PIXELS)
+        stack = make_stack([trials[0], wild, trials[1]], SMALL)
+        calm = make_stack([trials[0], trials[1]], SMALL)
         first, error, third = stack.fit_epoch(images)
         assert isinstance(error, DivergedError)
         assert (error.epoch, error.step) == (1, 2)
@@ -179,8 +192,8 @@ class TestNeighbours:
     @pytest.mark.parametrize("is_batched", [False, True])
     def test_a_vae_does_not_see_that_vscs_without_a_clamp_diverge(self, is_batched: bool) -> None:
         """Its own third head, which is none, is all zeros: a gamma of exactly 1."""
-        images, trials = make_images(70, NUM_PIXELS), make_mixed(gamma_clamp=0.0)
-        stack = make_stack(trials, NUM_PIXELS, is_batched=is_batched)
+        images, trials = make_images(70, SMALL), make_mixed(gamma_clamp=0.0)
+        stack = make_stack(trials, SMALL, is_batched=is_batched)
         for epoch in range(2):
             for settings, outcome in zip(trials, stack.fit_epoch(images), strict=True):
                 assert isinstance(outcome, DivergedError) == (settings.model == "vsc")
@@ -189,34 +202,34 @@ class TestNeighbours:
                     assert get_loss(outcome) == pytest.approx(alone.loss, rel=1e-4)
 
     def test_a_place_left_by_one_who_diverged_is_as_good_as_new(self) -> None:
-        images, trials = make_images(70, NUM_PIXELS), make_mixed()
+        images, trials = make_images(70, SMALL), make_mixed()
         wild = TrialSettings(**(trials[0].to_dict() | {"learning_rate": 1e30}))
-        stack = make_stack([wild], NUM_PIXELS)
+        stack = make_stack([wild], SMALL)
         stack.fit_epoch(images)
         stack.remove(0)
-        stack.add(trials[2], init_state(trials[2], NUM_PIXELS).tensors(), epoch=0, step=0)
+        stack.add(trials[2], init_state(trials[2], SMALL).tensors(), epoch=0, step=0)
         stack.fit_epoch(images)
-        fresh = make_stack([trials[2]], NUM_PIXELS, latent_dim=6)
+        fresh = make_stack([trials[2]], SMALL, latent_dim=6)
         fresh.fit_epoch(images)
-        assert_same_tensors(take(stack, 0, NUM_PIXELS).tensors(), take(fresh, 0, NUM_PIXELS).tensors())
+        assert_same_tensors(take(stack, 0, SMALL).tensors(), take(fresh, 0, SMALL).tensors())
 
 
 class TestPadding:
     def test_what_pads_stays_zero_through_training(self) -> None:
         trials = make_mixed()
-        stack = make_stack(trials, NUM_PIXELS, latent_dim=9)
+        stack = make_stack(trials, SMALL, latent_dim=9)
         for _ in range(2):
-            stack.fit_epoch(make_images(70, NUM_PIXELS))
+            stack.fit_epoch(make_images(70, SMALL))
         for k, settings in enumerate(trials):
-            owned = sum(t.count_nonzero().item() for t in take(stack, k, NUM_PIXELS).tensors().values())
-            layers = (*stack._encoder, *stack._decoder)
+            owned = sum(t.count_nonzero().item() for t in take(stack, k, SMALL).tensors().values())
+            layers = stack.parameters.layers
             held = sum(t[k].count_nonzero().item() for layer in layers for t in layer.tensors.values())
             assert held == owned, settings
 
     def test_sparsity_of_a_member_is_that_of_its_own_latents(self, digits: Tensor) -> None:
-        stack = make_stack(make_mixed(hidden=(64,)), 64, latent_dim=40)
+        stack = make_stack(make_mixed(hidden=(64,)), DIGITS, latent_dim=40)
         stack.fit_epoch(digits)
-        state = take(stack, 1, 64)
+        state = take(stack, 1, DIGITS)
         assert state.model.latent_dim == 3
         sparsity = compute_sparsity(state.model, digits, make_stream(0, "code"))
         assert sparsity["slab_prob"] == sparsity["nonzero_fraction"] == 1.0
@@ -230,9 +243,9 @@ class TestGraph:
     def test_an_epoch_is_the_same_however_many_steps_fill_graphs(
         self, graph_steps: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        images, trials = make_images(96, NUM_PIXELS), make_mixed()  # three whole batches
-        expected = make_stack(trials, NUM_PIXELS, is_batched=True)
-        stack = make_stack(trials, NUM_PIXELS, is_batched=True, capacity=8)
+        images, trials = make_images(96, SMALL), make_mixed()  # three whole batches
+        expected = make_stack(trials, SMALL, is_batched=True)
+        stack = make_stack(trials, SMALL, is_batched=True, capacity=8)
         monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
         monkeypatch.setattr(StepGraph, "_replay", lambda graph, train: train(graph._plan, graph._totals), raising=True)
         for _ in range(2):
@@ -245,7 +258,7 @@ class TestGraph:
             monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
             monkeypatch.setattr(StepGraph, "_replay", lambda graph, train: train(graph._plan, graph._totals))
             assert [get_loss(o) for o in given] == pytest.approx([get_loss(o) for o in outcomes], rel=1e-5)
-        assert stack._rows["count"][: len(trials)].tolist() == [6.0] * len(trials)
+        assert stack.parameters.rows["count"][: len(trials)].tolist() == [6.0] * len(trials)
 
 
 def _empty_on_cpu(empty: Any, *shape: Any, **_: Any) -> Tensor:
@@ -255,22 +268,22 @@ def _empty_on_cpu(empty: Any, *shape: Any, **_: Any) -> Tensor:
 class TestRoom:
     @pytest.mark.parametrize("is_batched", [False, True])
     def test_more_or_fewer_places_change_no_member(self, is_batched: bool) -> None:
-        images, trials = make_images(70, NUM_PIXELS), make_mixed()
-        stack = make_stack(trials[:3], NUM_PIXELS, is_batched=is_batched)
-        constant = make_stack(trials[:3], NUM_PIXELS, is_batched=is_batched)
+        images, trials = make_images(70, SMALL), make_mixed()
+        stack = make_stack(trials[:3], SMALL, is_batched=is_batched)
+        constant = make_stack(trials[:3], SMALL, is_batched=is_batched)
         for capacity in (9, 3, 4):
             outcomes, expected = stack.fit_epoch(images), constant.fit_epoch(images)
             losses = [get_loss(outcome) for outcome in outcomes]
             assert losses == pytest.approx([get_loss(outcome) for outcome in expected], rel=1e-5 if is_batched else 0)
             stack.resize(capacity)
-        with pytest.raises(ValueError, match="3 members do not fit into 2 places"):
+        with pytest.raises(ValueError, match="3 members do not fit into 2 slots"):
             stack.resize(2)
 
     def test_a_full_stack_takes_no_more(self) -> None:
         trials = make_mixed()
-        stack = make_stack(trials[:1], NUM_PIXELS)
+        stack = make_stack(trials[:1], SMALL)
         with pytest.raises(ValueError, match="room"):
-            stack.add(trials[2], init_state(trials[2], NUM_PIXELS).tensors(), epoch=0, step=0)
+            stack.add(trials[2], init_state(trials[2], SMALL).tensors(), epoch=0, step=0)
 
     @pytest.mark.parametrize(
         "change",
@@ -283,35 +296,43 @@ class TestRoom:
             {"precision": "bf16"},
         ],
     )
-    def test_a_trial_of_another_family_is_refused(self, change: dict[str, Any]) -> None:
+    def test_a_trial_of_another_shape_is_refused(self, change: dict[str, Any]) -> None:
         first = make_mixed()[0]
         other = TrialSettings(**(first.to_dict() | change))
-        stack = make_stack([first], NUM_PIXELS, capacity=2)
-        assert not stack.family.admits(other)
-        with pytest.raises(ValueError, match="family"):
-            stack.add(other, init_state(other, NUM_PIXELS).tensors(), epoch=0, step=0)
+        stack = make_stack([first], SMALL, capacity=2)
+        assert not stack.admits(other)
+        with pytest.raises(ValueError, match="shape"):
+            stack.add(other, init_state(other, SMALL).tensors(), epoch=0, step=0)
 
     def test_the_reports_numbers_are_drawn_for_one_after_the_other(self) -> None:
         first = make_mixed()[0]
         other = TrialSettings(**(first.to_dict() | {"randomness": "report"}))
-        assert Family.of(first, NUM_PIXELS).admits(other)
-        stack = make_stack([first], NUM_PIXELS, capacity=2, is_batched=True)
+        stack = make_stack([first], SMALL, capacity=2, is_batched=True)
+        assert stack.admits(other)
         with pytest.raises(ValueError, match=r"^randomness: .* on the CPU; set gpu: 0"):
-            stack.add(other, init_state(other, NUM_PIXELS).tensors(), epoch=0, step=0)
+            stack.add(other, init_state(other, SMALL).tensors(), epoch=0, step=0)
 
-    def test_a_trial_that_starts_from_other_weights_is_of_the_same_family(self) -> None:
+    def test_a_trial_that_starts_from_other_weights_can_be_a_member(self) -> None:
         first, other = make_mixed()[0], make_mixed(initialisation="xavier")[0]
-        assert Family.of(first, NUM_PIXELS).admits(other)
+        assert Stack(first, SMALL, first.latent_dim).admits(other)
 
     def test_a_vae_of_other_pixels_does_not_join(self) -> None:
-        family = Family.of(make_mixed()[0], NUM_PIXELS)
-        assert family.admits(make_mixed()[1])
-        assert not family.admits(make_mixed(pixel_scaling="unit_norm")[1])
+        stack = Stack(make_mixed()[0], SMALL, 6, is_batched=True)
+        assert stack.admits(make_mixed()[1])
+        assert not stack.admits(make_mixed(pixel_scaling="unit_norm")[1])
 
     def test_a_vsc_does_not_join_a_stack_of_vaes(self) -> None:
         vsc, vae, *_ = make_mixed()
-        assert Family.of(vsc, 20).admits(vae)
-        assert not Family.of(vae, 20).admits(vsc)
+        assert Stack(vsc, SMALL, 6, is_batched=True).admits(vae)
+        assert not Stack(vae, SMALL, 6, is_batched=True).admits(vsc)
+
+    def test_one_after_the_other_only_trials_alike_are_admitted(self) -> None:
+        """Else a member would not have, to the bit, the numbers that it has alone."""
+        vsc, narrow_vae, *_, wide_vae, narrow_vsc = make_mixed()
+        stack = Stack(vsc, SMALL, 6, is_batched=False)
+        assert [stack.admits(trial) for trial in (vsc, narrow_vae, wide_vae, narrow_vsc)] == [True, False, False, False]
+        assert [Stack(vsc, SMALL, 6, is_batched=True).admits(trial) for trial in (narrow_vae, narrow_vsc)] == [True] * 2
+        assert not Stack(vsc, SMALL, 5, is_batched=True).admits(vsc)
 
 
 @pytest.mark.skipif(not fused.has_bf16(torch.device("cpu")), reason="this processor has no bf16")
@@ -326,16 +347,16 @@ def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(fused, "has_bf16", lambda _: False)
     settings = make_settings("vae", precision="bf16")
     with pytest.raises(ValueError, match=r"^precision: .* use float32"):
-        next(fit(init_state(settings, NUM_PIXELS), settings, make_images(70, NUM_PIXELS)))
+        next(fit(init_state(settings, SMALL), settings, make_images(70, SMALL)))
 
 
 def test_a_state_is_not_shared_with_the_stack() -> None:
     settings = make_mixed()[0]
-    state = init_state(settings, NUM_PIXELS)
+    state = init_state(settings, SMALL)
     before = copy.deepcopy(copy_tensors(state))
-    stack = Stack(Family.of(settings, NUM_PIXELS), 6)
+    stack = Stack(settings, SMALL, 6)
     stack.add(settings, state.tensors(), epoch=0, step=0)
-    stack.fit_epoch(make_images(70, NUM_PIXELS))
+    stack.fit_epoch(make_images(70, SMALL))
     assert_same_tensors(state.tensors(), before)
 
 
@@ -345,14 +366,14 @@ def test_a_member_takes_little_more_memory_than_it_would_alone() -> None:
     program = """
 import re, sys, torch
 from pathlib import Path
-from models.training.stacked.stack import Family, Stack
-from models.settings import TrialSettings
+from models.training.stacked.stack import Stack
+from models.settings import ImageShape, TrialSettings
 from models.training.state import init_state
 settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
 size = int(sys.argv[1])
-stack = Stack(Family.of(settings, 784), 200, capacity=size, is_batched=True)
-stack.add(settings, init_state(settings, 784).tensors(), epoch=0, step=0)
-stack.fit_epoch(torch.zeros(320, 784, dtype=torch.uint8))
+stack = Stack(settings, (1, 28, 28), 200, capacity=size, is_batched=True)
+stack.add(settings, init_state(settings, (1, 28, 28)).tensors(), epoch=0, step=0)
+stack.fit_epoch(torch.zeros(320, 1, 28, 28, dtype=torch.uint8))
 # Not ru_maxrss: that begins with what the process that started this one had.
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
 """
@@ -361,7 +382,7 @@ print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_t
         for size in (8, 40)
     )
     settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
-    state = init_state(settings, 784)
+    state = init_state(settings, MNIST)
     own = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in state.tensors().values()}
 
     def note(tensor: Tensor) -> Tensor:
@@ -372,7 +393,7 @@ print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_t
 
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        elbo = state.model.compute_elbo(make_images(32, 784).float() / 255, torch.Generator(), sharpness=50.0)
+        elbo = state.model.compute_elbo(make_images(32, MNIST).float() / 255, torch.Generator(), sharpness=50.0)
     ratio = (large - small) / 32 / sum(own.values())
     print(f"\na member more: {(large - small) / 32e6:.1f} MB, {ratio:.3f} times its own")
     assert elbo.rate.isfinite().all()

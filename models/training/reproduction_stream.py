@@ -6,13 +6,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from models.networks.widths import list_widths
 from models.settings import TrialSettings
 
 NUM_TEST_IMAGES = 10_000
-"""So many images the report's code tests on, and draws noise for, after every epoch: those of MNIST."""
+"""The images that the report's code tests on, and draws noise for, after every epoch: those of MNIST."""
 
 
-class ReportStream:
+class ReproductionStream:
     """What the report's code draws from torch's one generator in a run, in its order: batch orders and noise.
 
     It seeds the generator and initialises the layers. Then, in every epoch, it shuffles the training images, draws a
@@ -24,14 +25,12 @@ class ReportStream:
     """
 
     def __init__(self, settings: TrialSettings, num_pixels: int, num_images: int, *, epoch: int) -> None:
-        """num_images: that are trained on. epoch: so many are over already."""
+        """num_images: those that are trained on. epoch: how many epochs are over already."""
         self._latent_dim, self._batch_size = settings.latent_dim, settings.batch_size
-        self._has_spike = settings.model == "vsc"
+        self._has_spike = settings.sharpness is not None
         self._num_images = num_images
         self._generator = torch.Generator().manual_seed(settings.seed % 2**64)
-        num_heads = 3 if self._has_spike else 2
-        encoder = [num_pixels, *settings.hidden, num_heads * settings.latent_dim]
-        decoder = [settings.latent_dim, *reversed(settings.hidden), num_pixels]
+        encoder, decoder = list_widths(num_pixels, settings.hidden, settings.latent_dim, settings.parts.num_heads)
         for num_in, num_out in (*pairwise(encoder), *pairwise(decoder)):
             torch.empty((num_in + 1) * num_out).uniform_(generator=self._generator)
         self._is_first = True
@@ -64,3 +63,21 @@ class ReportStream:
             shape = (min(self._batch_size, num_images - first), self._latent_dim)
             normal = torch.randn(shape, generator=self._generator)
             yield normal, torch.rand(shape, generator=self._generator) if self._has_spike else torch.zeros(shape)
+
+
+class BatchNoise:
+    """Noise of one batch that was drawn beforehand, one number of each kind for every latent."""
+
+    def __init__(self, normal: Tensor, uniform: Tensor) -> None:
+        """Each (B, latent_dim)."""
+        self._normal, self._uniform = normal, uniform
+
+    def normal(self, *shape: int) -> Tensor:
+        """The normal numbers."""
+        assert self._normal.shape == shape, "the reproduction draws one normal number for each latent"
+        return self._normal
+
+    def uniform(self, *shape: int) -> Tensor:
+        """The uniform numbers."""
+        assert self._uniform.shape == shape, "the reproduction draws one uniform number for each latent"
+        return self._uniform

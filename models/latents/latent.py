@@ -1,0 +1,61 @@
+"""What every latent of an autoencoder does: posterior, prior, samples, rate."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from models.randomness import Noise
+
+Encode = Callable[[Tensor], Tensor]
+"""The encoder: images (B, C, H, W) in [0, 1] -> heads (B, H, D), H numbers for each of D latent dimensions."""
+
+
+class At(NamedTuple):
+    """Where a training step stands. What is measured has none: samples are hard there, and the rate is exact."""
+
+    sharpness: Tensor  # (), of relaxed spikes
+
+
+class Latent(nn.Module, ABC):
+    """One kind of latent variables, `latent_dim` of them side by side."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    @abstractmethod
+    def posterior(self, heads: Tensor) -> Distribution:
+        """q(z|x) of batch shape (B, D), from the encoder's outputs (B, H, D)."""
+
+    @abstractmethod
+    def prior(self, encode: Encode) -> Distribution:
+        """p(z), of batch shape (D,). encode: the encoder, for priors that depend on it."""
+
+    @abstractmethod
+    def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
+        """A sample of each element of q, of its batch shape (..., D).
+
+        at: the training step, where samples are relaxed so that gradients pass; hard samples without one.
+        """
+
+    @abstractmethod
+    def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:
+        """KL(q || p) in nats per image, (B,), of the posteriors of images x (B, C, H, W).
+
+        at: the training step, whose objective may clamp what the exact KL does not.
+        """
+
+    def slab_prob(self, q: Distribution) -> Tensor:
+        """P(z != 0 | x), of q's batch shape: one where there is no spike."""
+        return torch.ones_like(q.mean)
+
+    def views(self, q: Distribution) -> dict[str, Tensor]:
+        """What probes are shown of q besides a sample, by name, each (B, D): the mean of its slab, and its mean.
+
+        A posterior without a spike has one mean, `mu`.
+        """
+        return {"mu": q.mean}

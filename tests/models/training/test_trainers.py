@@ -1,0 +1,301 @@
+"""What every trainer keeps to, for every model, and that the two of them train alike."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.autoencoder import Autoencoder
+from models.latents.latent import At
+from models.numerics.onednn import has_bf16
+from models.objectives.elbo import Elbo
+from models.objectives.objective import Terms
+from models.randomness import Noise
+from models.settings import MODELS, TrialSettings
+from models.training.autograd import AutogradTrainer
+from models.training.make_trainer import make_trainer
+from models.training.stacked.stack import Stack
+from models.training.state import TrainState, init_state
+from models.training.trainer import DivergedError, EpochMetrics, Trainer
+from tests.models.cases import (
+    DIGITS,
+    KINDS,
+    SMALL,
+    assert_same_tensors,
+    copy_tensors,
+    make_images,
+    make_settings,
+)
+from tests.models.numerics.test_measuring import count_denormals, flushing_nothing
+
+MakeTrainer = Callable[..., Trainer]
+IMAGES = make_images(70, SMALL)  # batches of 32, 32 and 6
+
+
+def make_autograd(settings: TrialSettings, capacity: int = 1) -> Trainer:
+    return AutogradTrainer(settings, SMALL, capacity=capacity)
+
+
+def make_stack(settings: TrialSettings, capacity: int = 1) -> Trainer:
+    return Stack(settings, SMALL, settings.latent_dim, capacity=capacity)
+
+
+TRAINERS = {"autograd": make_autograd, "stacked": make_stack}
+
+
+@pytest.fixture(params=TRAINERS)
+def make(request: pytest.FixtureRequest) -> MakeTrainer:
+    return TRAINERS[request.param]
+
+
+@pytest.fixture(params=KINDS)
+def settings(request: pytest.FixtureRequest) -> TrialSettings:
+    return make_settings(request.param, learning_rate=0.01)
+
+
+def begin(trainer: Trainer, settings: TrialSettings) -> None:
+    """Add a trial at its start."""
+    trainer.add(settings, init_state(settings, SMALL).tensors(), epoch=0, step=0)
+
+
+def take(trainer: Trainer, index: int = 0, shape: Any = SMALL) -> TrainState:
+    """A copy of a member's state."""
+    member = trainer.members[index]
+    state = init_state(member.settings, shape, is_drawn=False)
+    trainer.store(index, state.tensors())
+    state.epoch, state.step = member.epoch, member.step
+    return state
+
+
+def with_changes(settings: TrialSettings, **changes: Any) -> TrialSettings:
+    return TrialSettings(**(settings.to_dict() | changes))
+
+
+def test_every_model_that_is_registered_is_among_the_kinds_under_test() -> None:
+    assert {kind["model"] for kind in KINDS.values()} == set(MODELS)
+
+
+class TestEveryTrainer:
+    def test_members_count_their_epochs_and_steps(self, make: MakeTrainer, settings: TrialSettings) -> None:
+        trainer = make(settings)
+        begin(trainer, settings)
+        for epoch in (1, 2):
+            (metrics,) = trainer.fit_epoch(IMAGES)
+            assert isinstance(metrics, EpochMetrics)
+            assert metrics.epoch == trainer.members[0].epoch == epoch
+            assert trainer.members[0].step == 3 * epoch
+            assert metrics.loss == pytest.approx(metrics.rate + metrics.distortion, rel=1e-6)
+            assert (metrics.sharpness is None) == (settings.sharpness is None)
+            assert metrics.seconds > 0
+
+    def test_stopped_and_resumed_equals_uninterrupted(self, make: MakeTrainer, settings: TrialSettings) -> None:
+        whole, first = make(settings), make(settings)
+        begin(whole, settings)
+        begin(first, settings)
+        losses = [trainer.fit_epoch(IMAGES) for trainer in (whole, whole, whole)]
+        first.fit_epoch(IMAGES)
+        stored = take(first)
+        second = make(settings)
+        second.add(settings, copy_tensors(stored), epoch=stored.epoch, step=stored.step)
+        again = [second.fit_epoch(IMAGES) for _ in range(2)]
+        assert [loss_of(o) for (o,) in again] == [loss_of(o) for (o,) in losses[1:]]
+        assert_same_tensors(take(second).tensors(), take(whole).tensors())
+
+    def test_neighbours_that_come_and_go_change_nothing(self, make: MakeTrainer, settings: TrialSettings) -> None:
+        alone, shared = make(settings), make(settings, 3)
+        begin(alone, settings)
+        for seed in (7, 0, 8):
+            begin(shared, with_changes(settings, seed=seed, learning_rate=0.01 if seed == 0 else 0.02))
+        for epoch in range(3):
+            alone.fit_epoch(IMAGES)
+            shared.fit_epoch(IMAGES)
+            if epoch == 0:
+                shared.remove(0)  # the last one takes its place
+            if epoch == 1:
+                shared.resize(5)
+                begin(shared, with_changes(settings, seed=9))
+        index = next(k for k, member in enumerate(shared.members) if member.settings == settings)
+        assert_same_tensors(take(shared, index).tensors(), take(alone).tensors())
+
+    def test_a_member_that_diverges_harms_no_other(self, make: MakeTrainer, settings: TrialSettings) -> None:
+        alone, shared = make(settings), make(settings, 2)
+        begin(alone, settings)
+        begin(shared, with_changes(settings, learning_rate=1e30))
+        begin(shared, settings)
+        error, outcome = shared.fit_epoch(IMAGES)
+        assert isinstance(error, DivergedError)
+        assert (error.epoch, error.step) == (1, 2)
+        assert loss_of(outcome) == loss_of(alone.fit_epoch(IMAGES)[0])
+
+    def test_its_initial_state_goes_in_and_comes_out_unchanged(
+        self, make: MakeTrainer, settings: TrialSettings
+    ) -> None:
+        trainer = make(settings)
+        state = init_state(settings, SMALL)
+        before = copy_tensors(state)
+        trainer.add(settings, state.tensors(), epoch=0, step=0)
+        assert_same_tensors(take(trainer).tensors(), before)
+        trainer.fit_epoch(IMAGES)
+        assert_same_tensors(state.tensors(), before)
+
+    def test_there_is_no_more_room_than_was_made(self, make: MakeTrainer, settings: TrialSettings) -> None:
+        trainer = make(settings)
+        begin(trainer, settings)
+        with pytest.raises(ValueError, match="room"):
+            begin(trainer, settings)
+        trainer.resize(2)
+        begin(trainer, settings)
+        with pytest.raises(ValueError, match="2 members do not fit into 1 slots"):
+            trainer.resize(1)
+
+    def test_without_a_flush_there_would_be_denormals(
+        self, make: MakeTrainer, digits: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sparse = {"alpha": 0.01, "latent_dim": 40, "hidden": (32,), "batch_size": 8, "learning_rate": 0.01}
+        settings = make_settings("vsc_exp_relu", **sparse)
+        kinds: dict[str, Trainer] = {
+            "autograd": AutogradTrainer(settings, DIGITS),
+            "stacked": Stack(settings, DIGITS, settings.latent_dim),
+        }
+        trainer = kinds["autograd" if make is make_autograd else "stacked"]
+        state = init_state(settings, DIGITS)
+        found = []
+        for path in (None, "models.training.autograd.computing", "models.training.stacked.stack.computing"):
+            if path is not None:
+                monkeypatch.setattr(path, flushing_nothing)
+            trainer.add(settings, state.tensors(), epoch=0, step=0)
+            for _ in range(5):
+                trainer.fit_epoch(digits)
+            found.append(count_denormals(take(trainer, 0, DIGITS).tensors()))
+            trainer.remove(0)
+        assert found[0] == 0
+        assert max(found) > 100
+
+
+def loss_of(outcome: EpochMetrics | DivergedError) -> float:
+    assert isinstance(outcome, EpochMetrics)
+    return outcome.loss
+
+
+class TestBothTrainersAlike:
+    """Where both train a model, they see the same noise and come to the same parameters."""
+
+    @pytest.mark.parametrize("hidden", [(16,), (16, 8)])
+    @pytest.mark.parametrize(
+        "changes",
+        [{}, {"beta": 2.0}, {"pixel_scaling": "unit_norm", "initialisation": "xavier"}],
+        ids=lambda changes: "-".join(map(str, changes.values())) or "defaults",
+    )
+    def test_after_fifty_steps_the_parameters_are_the_same(
+        self, settings: TrialSettings, changes: dict[str, Any], hidden: tuple[int, ...]
+    ) -> None:
+        images = make_images(50 * 8, SMALL)
+        chosen = with_changes(settings, hidden=hidden, batch_size=8, learning_rate=1e-3, **changes)
+        states = []
+        for make in (make_autograd, make_stack):
+            trainer = make(chosen)
+            begin(trainer, chosen)
+            trainer.fit_epoch(images)
+            assert trainer.members[0].step == 50
+            states.append(take(trainer))
+        for one, other in zip(*(state.model.parameters() for state in states), strict=True):
+            assert (one - other).norm() <= 1e-5 * other.norm()
+
+    @pytest.mark.parametrize(
+        "changes", [{"gamma_clamp": 0.1}, {"sharpness_schedule": "ramp"}, {"sharpness_schedule": "per_step"}]
+    )
+    def test_so_they_are_with_the_settings_of_a_spike(self, changes: dict[str, Any]) -> None:
+        self.test_after_fifty_steps_the_parameters_are_the_same(make_settings("vsc_sigmoid"), changes, (16,))
+
+    def test_metrics_are_the_same(self, settings: TrialSettings) -> None:
+        outcomes = []
+        for make in (make_autograd, make_stack):
+            trainer = make(settings)
+            begin(trainer, settings)
+            outcomes.append([trainer.fit_epoch(IMAGES)[0] for _ in range(2)])
+        for one, other in zip(*outcomes, strict=True):
+            assert isinstance(one, EpochMetrics)
+            assert isinstance(other, EpochMetrics)
+            for name in ("loss", "rate", "distortion"):
+                assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-5)
+            assert (one.epoch, one.sharpness, one.added) == (other.epoch, other.sharpness, other.added)
+
+
+def test_what_can_be_stacked_is(settings: TrialSettings) -> None:
+    assert isinstance(make_trainer(settings, SMALL, latent_dim=settings.latent_dim), Stack)
+
+
+@pytest.mark.parametrize("kind", ["vae", "vsc_exp_relu"])
+def test_autograd_admits_trials_of_one_model_of_any_shape(kind: str) -> None:
+    first, other = make_settings(kind), make_settings("vae" if kind != "vae" else "vsc_exp_relu")
+    trainer = AutogradTrainer(first, SMALL)
+    assert trainer.admits(with_changes(first, latent_dim=9, hidden=[4], batch_size=3))
+    assert not trainer.admits(other)
+    with pytest.raises(ValueError, match="another model"):
+        begin(trainer, other)
+
+
+@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this processor has no bf16")
+def test_autograd_in_reduced_precision_is_close_and_not_the_same() -> None:
+    losses = []
+    for precision in ("float32", "bf16"):
+        settings = make_settings("vsc_exp_relu", precision=precision)
+        trainer = make_autograd(settings)
+        begin(trainer, settings)
+        losses.append([loss_of(trainer.fit_epoch(IMAGES)[0]) for _ in range(3)][-1])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+class WithAdversary(Elbo):
+    """Adds a term that a small network, with parameters of its own, tries to make large."""
+
+    def __init__(self) -> None:
+        super().__init__(beta=1.0)
+        self.critic = nn.utils.skip_init(nn.Linear, 3, 1)
+        with torch.no_grad():
+            for p in self.critic.parameters():
+                p.fill_(0.1)
+
+    def terms(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Terms:
+        terms = super().terms(model, x, noise, at)
+        return Terms(terms.rate, terms.distortion, {"score": self.score(model, x)})
+
+    def score(self, model: Autoencoder, x: Tensor) -> Tensor:
+        return self.critic(model.posterior(x).mean).squeeze(1).sigmoid()
+
+    def loss(self, terms: Terms) -> Tensor:
+        return super().loss(terms) + terms.added["score"].sum()
+
+    def adversary_loss(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Tensor:
+        return -self.score(model, x).sum()
+
+
+class TestAnObjectiveWithParametersOfItsOwn:
+    @pytest.fixture(autouse=True)
+    def _registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("models.training.state.build_objective", lambda _: WithAdversary())
+
+    def test_both_are_trained_each_by_its_own_adam_and_the_term_is_told(self) -> None:
+        settings = make_settings("vae", learning_rate=1e-3)
+        trainer = make_autograd(settings)
+        begin(trainer, settings)
+        before = take(trainer).tensors()
+        (metrics,) = trainer.fit_epoch(IMAGES)
+        after = take(trainer).tensors()
+        assert isinstance(metrics, EpochMetrics)
+        assert 0 < metrics.added["score"] < 1
+        assert metrics.loss == pytest.approx(metrics.rate + metrics.distortion + metrics.added["score"], rel=1e-6)
+        assert {name for name in after if name.startswith("objective.")} == {
+            "objective.critic.weight",
+            "objective.critic.bias",
+        }
+        # The first steps of Adam are as long as its learning rate: 1e-3 for the model, 1e-4 for the critic.
+        assert 1e-4 < (after["model.encoder.layers.0.bias"] - before["model.encoder.layers.0.bias"]).abs().max() < 4e-3
+        moved = (after["objective.critic.bias"] - before["objective.critic.bias"]).item()
+        assert 1e-4 < moved < 4e-4
+
+    def test_stopped_and_resumed_equals_uninterrupted(self) -> None:
+        TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make_autograd, make_settings("vae"))
