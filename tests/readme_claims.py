@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.claims import Verdict, judge_claims, load_claims
 from analysis.claims.summary import count_parts, say_outcome, say_part
-from analysis.figures.losses_beside_reported import compute_losses_beside_reported
+from analysis.figures import losses_beside_reported
 from analysis.tables import load_tables
 from analysis.wording import markdown_table
 
@@ -82,7 +82,7 @@ def make_summary(verdicts: Sequence[Verdict]) -> str:
 def find_largest_deviation(model: str) -> float:
     """Of the test losses of reference-check from the report's own: percent, rounded up to a tenth."""
     tables = load_tables(FOLDER / "studies" / "published" / "reference-check")
-    frame = compute_losses_beside_reported(tables.trials, tables.history)
+    frame = losses_beside_reported.compute(tables)
     return math.ceil(10 * frame.loc[(frame["model"] == model) & (frame["split"] == "test"), "mean"].abs().max()) / 10
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as MplFigure
 from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, reading_note, trials_note
@@ -25,16 +26,17 @@ CHARACTERS_PER_INCH = 14  # of the caption
 LEGEND_WIDTH = 3.0  # inches, of which every figure has room beside its panels
 
 
-@dataclass(frozen=True)
-class Drawable:
-    """One figure: named after the module that computes and plots it.
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """What is drawn into the files of one figure, which are named after its module in analysis/figures.
 
-    `shows`: the statuses of the trials in it. `needs`: columns of which each of them has a value. `note`: how to read
-    it, from the frame; without one, how means over seeds are read. It sees the trials of the search, or with
-    `all_phases` also those trained again after it.
+    compute: the frame from the tables of a study; raises NothingToDrawError where they cannot support the figure.
+    plot: draws the frame. shape: the rows and columns of panels that it takes. note: how to read the figure; without
+    one, the caption says how means over seeds are read. shows: the statuses of the trials that are drawn. needs:
+    columns in which each of them has a value. all_phases: draws all trials, also those that were trained again after
+    the search.
     """
 
-    name: str
     title: str
     compute: Callable[[Tables], pd.DataFrame]
     plot: Callable[[pd.DataFrame, np.ndarray], None]
@@ -47,95 +49,102 @@ class Drawable:
     all_phases: bool = False
 
 
+def on_one_axes(plot: Callable[[pd.DataFrame, Axes], None]) -> Callable[[pd.DataFrame, np.ndarray], None]:
+    """The `plot` of a figure with a single panel, from a function that draws on one `Axes`."""
+    return lambda frame, axes: plot(frame, axes[0, 0])
+
+
 def draw(
-    drawable: Drawable,
+    name: str,
+    figure: Figure,
     tables: Tables,
     folder: Path,
-    on_figure: Callable[[str], None] | None,
+    *,
+    on_figure: Callable[[str], None] | None = None,
     formats: Sequence[str] = FORMATS,
 ) -> list[Path]:
-    """Write one figure to `folder`, if the tables can support it; return its paths.
+    """Write one figure to `folder` as `name`, if the tables can support it; return its paths.
 
-    `on_figure` hears its files, or why it was not drawn. Then files that an earlier run left of it are removed:
-    they would show other trials than their neighbours.
+    on_figure: is called with the names of its files, or with why it was not drawn. Then files that an earlier run left
+    of it are removed: they would show other trials than their neighbours.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    say = on_figure or (lambda _: None)
-    files = [folder / f"{drawable.name}.{suffix}" for suffix in formats]
-    numbers = folder / f"{drawable.name}.csv"
+    report = on_figure or (lambda _: None)
+    files = [folder / f"{name}.{suffix}" for suffix in formats]
+    numbers = folder / f"{name}.csv"
     try:
-        frame = drawable.compute(tables)
+        frame = figure.compute(tables)
     except NothingToDrawError as reason:
         for file in (*files, numbers):
             file.unlink(missing_ok=True)
-        say(f"{drawable.name}: not drawn, {reason}")
+        report(f"{name}: not drawn, {reason}")
         return []
-    notes = _notes(drawable, frame, tables.trials)
+    notes = _notes(figure, frame, tables.trials)
     with drawing_style():
-        figure = _compose(drawable, frame, notes)
+        sheet = _compose(figure, frame, notes)
         for file in files:
-            _save(figure, file, drawable.title, " ".join(notes))
+            _save(sheet, file, figure.title, " ".join(notes))
     write_file(numbers, partial(_write_numbers, frame))
-    say(f"{drawable.name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
+    report(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
     return [*files, numbers]
 
 
-def _compose(drawable: Drawable, frame: pd.DataFrame, notes: list[str]) -> Figure:
+def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure:
     """Title above, panels, caption below."""
-    rows, columns = drawable.shape(frame)
-    width, height = drawable.panel_size
+    rows, columns = figure.shape(frame)
+    width, height = figure.panel_size
     size = (columns * width + LEGEND_WIDTH, rows * height + 1.0)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    share: dict[str, Any] = {f"share{axis}": "row" for axis in drawable.shares}
-    axes = figure.subplots(rows, columns, squeeze=False, **share)
-    drawable.plot(frame, axes)
-    figure.set_figwidth(size[0] + max(0.0, _measure_legend(figure) - LEGEND_WIDTH))  # never at the panels' expense
-    figure.suptitle(drawable.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    text = caption(notes, width=int(CHARACTERS_PER_INCH * figure.get_figwidth()))
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
-    layout = figure.get_layout_engine()
+    sheet = MplFigure(figsize=size, layout="constrained")
+    FigureCanvasAgg(sheet)
+    share: dict[str, Any] = {f"share{axis}": "row" for axis in figure.shares}
+    axes = sheet.subplots(rows, columns, squeeze=False, **share)
+    figure.plot(frame, axes)
+    sheet.set_figwidth(size[0] + max(0.0, _measure_legend(sheet) - LEGEND_WIDTH))  # never at the panels' expense
+    sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    text = caption(notes, width=int(CHARACTERS_PER_INCH * sheet.get_figwidth()))
+    sheet.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
+    layout = sheet.get_layout_engine()
     assert layout is not None
-    layout.execute(figure)  # once, not again for each format
-    figure.set_layout_engine(None)
-    return figure
+    layout.execute(sheet)  # once, not again for each format
+    sheet.set_layout_engine(None)
+    return sheet
 
 
-def _measure_legend(figure: Figure) -> float:
+def _measure_legend(sheet: MplFigure) -> float:
     """The width of the widest legend, in inches."""
-    legends = (legend for ax in figure.axes if (legend := ax.get_legend()) is not None)
-    return max((legend.get_window_extent().width / figure.dpi for legend in legends), default=0.0)
+    legends = (legend for ax in sheet.axes if (legend := ax.get_legend()) is not None)
+    return max((legend.get_window_extent().width / sheet.dpi for legend in legends), default=0.0)
 
 
-def _notes(drawable: Drawable, frame: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
+def _notes(figure: Figure, frame: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
     """What stands under the figure."""
-    how = drawable.note(frame) if drawable.note else reading_note(frame, finished_with(trials, drawable.needs))
-    return [how, trials_note(trials, drawable.needs, drawable.shows)]
+    how = figure.note(frame) if figure.note else reading_note(frame, finished_with(trials, figure.needs))
+    return [how, trials_note(trials, figure.needs, figure.shows)]
 
 
-def _save(figure: Figure, file: Path, title: str, text: str) -> None:
+def _save(sheet: MplFigure, file: Path, title: str, text: str) -> None:
     """No date and no version of matplotlib: the same tables give the same bytes."""
     kind = file.suffix[1:]
     about = {"Title": title, ABOUT[kind]: text}
     if kind == "png":
-        write_file(file, partial(_save_pixels, figure, about))
+        write_file(file, partial(_save_pixels, sheet, about))
     else:
         metadata = about | dict.fromkeys(["CreationDate", "Creator", "Producer"])
-        write_file(file, lambda part: figure.savefig(part, format=kind, metadata=metadata))
+        write_file(file, lambda part: sheet.savefig(part, format=kind, metadata=metadata))
 
 
-def _save_pixels(figure: Figure, about: Mapping[str, str], file: Path) -> None:
+def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None:
     """As PNG, without the transparency that matplotlib would store: a tenth of a report."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    pixels, size = FigureCanvasAgg(figure).print_to_buffer()  # type: ignore[no-untyped-call]
+    pixels, size = FigureCanvasAgg(sheet).print_to_buffer()  # type: ignore[no-untyped-call]
     info = PngInfo()
     for key, value in about.items():
         info.add_text(key, value)
     picture = Image.frombytes("RGBA", size, pixels).convert("RGB")
     # To press the last bytes out of a picture takes as long as to draw it.
-    picture.save(file, "png", compress_level=3, pnginfo=info, dpi=(figure.dpi, figure.dpi))
+    picture.save(file, "png", compress_level=3, pnginfo=info, dpi=(sheet.dpi, sheet.dpi))
 
 
 def read_caption(picture: Path) -> str:

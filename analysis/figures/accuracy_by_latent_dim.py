@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_reported, draw_series, each_series, legend_beside, scale_x
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.reported_numbers import are_as_reported, load_curves
 from analysis.tables.series import assign_series, finished_with, mean_over_seeds
@@ -32,13 +34,13 @@ PANELS = {
 MAX_COLUMNS = 3
 
 
-def compute_accuracy_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the test accuracy (0 to 1), by panel, series and latent_dim.
 
     Runs of the report's own classifier in which a logit died are left out; num_dead counts them, of num_runs.
     `reported`: the report's own value where trials are trained as its were.
     """
-    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     is_dead = rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
     curves = load_curves("accuracy").rename(columns={"value": "reported"})
     if not are_as_reported(rows).all():
@@ -56,7 +58,7 @@ def compute_accuracy_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).assign(num_dead=int(is_dead.sum()), num_runs=len(rows))
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: three to a row."""
     num = frame["panel"].nunique()
     return -(-num // MAX_COLUMNS), min(num, MAX_COLUMNS)
@@ -80,8 +82,8 @@ def note(frame: pd.DataFrame) -> str:
     return text
 
 
-def plot_accuracy_by_latent_dim(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One panel per classifier, one line with its band per series. axes: of shape `panel_shape(frame)`."""
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """One panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
     panels = list(frame.groupby("panel"))
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
@@ -101,3 +103,14 @@ def plot_accuracy_by_latent_dim(frame: pd.DataFrame, axes: np.ndarray) -> None:
     if frame["reported"].notna().any():
         entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
     legend_beside(axes[0, -1], entries)
+
+
+FIGURE = Figure(
+    title="Accuracy of classifiers on codes by number of latent dimensions (the report's Figure 2)",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(4.0, 3.1),
+    note=note,
+    needs=NEEDS,
+)

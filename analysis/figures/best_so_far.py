@@ -9,10 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import BAND_OPACITY, leave_out_the_far, legend_beside
 from analysis.drawing.style import sampler_label, sampler_look
+from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations, own_length
-from analysis.tables.objectives import final_values, goal_label, goals, require_search, running_best
+from analysis.tables.objectives import COUNTED, final_values, goal_label, goals, require_search, running_best
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import plural
 
@@ -20,12 +22,13 @@ KEYS = ["objective", "is_maximised", "sampler", "scheduler"]
 MANY_LINES = 3  # beyond, their bands are fainter
 
 
-def compute_best_so_far(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """The best value so far by trained epochs, over the studies with one sampler and scheduler.
 
     Columns: objective, is_maximised, sampler, scheduler, epochs, median, low and high (their range), n (studies).
     A study that has ended keeps its best; a line begins where each of its studies has found something.
     """
+    trials, history = tables.trials, tables.history
     require_search(trials)
     kinds = trials[["dataset", "objectives", "directions"]].drop_duplicates()
     if len(kinds) > 1:
@@ -48,15 +51,15 @@ def count_new_epochs(trials: pd.DataFrame) -> pd.Series:
     return (trained - before).clip(lower=0)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: a row per objective."""
     return frame["objective"].nunique(), 1
 
 
-def plot_best_so_far(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """One panel per objective: a step line per sampler (colour) and scheduler (line style), in a band of its range.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for ax, (name, rows) in zip(axes[:, 0], frame.groupby("objective", sort=False), strict=True):
         lines = [line for _, line in rows.groupby(["sampler", "scheduler"])]
@@ -116,3 +119,14 @@ def _draw_steps(ax: Axes, line: pd.DataFrame, *, opacity: float, tells_num: bool
     if num > 1:
         look = {"color": look["color"], "alpha": opacity, "linewidth": 0}
         ax.fill_between(line["epochs"], line["low"], line["high"], step="post", **look)
+
+
+FIGURE = Figure(
+    title="The best of the search by trained epochs",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(6.5, 4.0),
+    shows=COUNTED,
+    note=note,
+)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import SMALL, draw_code, draw_picture
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
@@ -19,7 +20,7 @@ MAX_IMAGES = 2
 INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.31, 0.14, 0.43, 0.7), (0.78, 0.1, 0.22, 0.8)
 
 
-def compute_codes_and_reconstructions(tables: Tables) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """A row per trial and image: `picture_input`, `code`, `picture_reconstruction`, and how many entries are not zero.
 
     Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
@@ -38,15 +39,15 @@ def compute_codes_and_reconstructions(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """A row of panels per trial, a column per image."""
     return frame["trial_id"].nunique(), frame["image"].nunique()
 
 
-def plot_codes_and_reconstructions(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """From left to right the test image, its code, the picture decoded from the code.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for of_row, (_, of_trial) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
         (title,) = short_labels(of_trial.head(1), ["alpha", "latent_dim"])
@@ -71,3 +72,14 @@ def _draw_row(ax: Axes, row: Mapping[Hashable, Any]) -> None:
     code_ax = ax.inset_axes(CODE)
     draw_code(code_ax, row["code"], model_colour(row["model"]))
     code_ax.set_title(f"{row['num_nonzero']} of {len(row['code'])} not zero", fontsize=SMALL)
+
+
+FIGURE = Figure(
+    title="Images, their codes, and the pictures decoded from them (the report's Figure 4)",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.0, 1.25),
+    shares="",
+    note=note,
+)

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.style import QUIET, model_colour
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, varying_settings
@@ -21,12 +23,13 @@ PANELS = {
 }
 
 
-def compute_compared_settings(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
 
     A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways: they
     are of other images then.
     """
+    trials = tables.trials
     ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
     if ended.empty:
         raise NothingToDrawError("no trial has ended")
@@ -61,7 +64,7 @@ def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
     return f"{model_label(row['model'])}{alpha}\n{', '.join(parts)}"
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per metric."""
     return 1, frame["panel"].nunique()
 
@@ -74,7 +77,7 @@ def note(frame: pd.DataFrame) -> str:
     )
 
 
-def plot_compared_settings(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """A row for each configuration, a panel for each metric. axes: (1, panels), which share their rows."""
     labels = list(dict.fromkeys(frame["label"]))
     for ax, (panel, rows) in zip(axes[0], frame.groupby("panel", sort=False), strict=True):
@@ -93,3 +96,15 @@ def plot_compared_settings(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", color="#eeeeee")
+
+
+FIGURE = Figure(
+    title="What each choice of setting reached",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.6, 4.0),
+    shares="y",
+    shows=("finished", "diverged"),
+    note=note,
+)

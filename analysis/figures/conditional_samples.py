@@ -5,6 +5,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures, name_columns, name_rows
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
@@ -15,7 +16,7 @@ MAX_LATENT_DIMS = 3
 MAX_ROWS = 12  # of pictures, of all trials together
 
 
-def compute_conditional_samples(tables: Tables) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: of which image, `shows` (image, decoded or sample), how many entries are active and kept.
 
     Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
@@ -27,15 +28,15 @@ def compute_conditional_samples(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """A row per trial and image."""
     return len(frame.drop_duplicates(["trial_id", "image"])), 1
 
 
-def plot_conditional_samples(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """In each row an image, its code decoded, then the samples.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     named: Hashable = None
     for ax, ((trial_id, _), of_row) in zip(axes[:, 0], frame.groupby(["trial_id", "image"], sort=False), strict=True):
@@ -69,3 +70,14 @@ def _list_rows(shown: Shown, num_images: int) -> list[dict[str, object]]:
         pictures += [("samples", sample) for sample in stored["conditional_samples"][place]]
         rows += [shown.columns | about | {"shows": what, "picture": picture} for what, picture in pictures]
     return rows
+
+
+FIGURE = Figure(
+    title="Samples that keep the largest entries of a code (the report's Figure 6)",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(5.0, 0.75),
+    shares="",
+    note=note,
+)

@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import leave_out_the_far, legend_beside
 from analysis.drawing.style import QUIET, model_colour
-from analysis.tables.confirmed import compare_best
+from analysis.tables import Tables
+from analysis.tables.confirmed import compare_best, compute_confirmed
 from analysis.tables.objectives import goal_label, short_label
 from analysis.wording import plural, with_interval
 
@@ -29,7 +31,12 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def plot_confirmed(frame: pd.DataFrame, ax: Axes) -> None:
+def compute(tables: Tables) -> pd.DataFrame:
+    """See `compute_confirmed`."""
+    return compute_confirmed(tables.trials, tables.history)
+
+
+def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """One row per configuration, the winner on top: validation and test mean with intervals, single seeds faint."""
     is_elbo = frame["objective"].iloc[0] == "val/elbo"  # else it has no place on the axis of the test ELBO
     kinds = ("validation", "test") if is_elbo else ("test",)
@@ -80,3 +87,13 @@ def _row_label(row: dict[Any, Any], *, is_elbo: bool) -> str:
     if not is_elbo and row["rank"] > 0:
         parts.append(f"{short_label(row['objective'])} = {row['validation_mean']:.4g}")
     return ", ".join(parts).replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+
+
+FIGURE = Figure(
+    title="The best configurations, trained again to confirm them",
+    compute=compute,
+    plot=on_one_axes(plot),
+    panel_size=(7.0, 4.6),
+    note=note,
+    all_phases=True,
+)

@@ -9,8 +9,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import BAND_OPACITY, MAX_VECTOR_LINES, STAR, Look, each_series, leave_out_the_far
 from analysis.drawing.style import SPARE_COLOURS
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each, own_length
 from analysis.tables.plateau import plateau_epochs
 from analysis.tables.series import (
@@ -30,7 +32,7 @@ MAX_LATENT_DIMS = 3
 EPOCHS_OF_MANY = 30
 
 
-def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the loss (nats per image), by series, latent_dim, split and epoch.
 
     Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
@@ -38,6 +40,7 @@ def compute_convergence(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     share a training, the longest is shown. plateau: the mean over seeds of the epoch from which on the loss stays
     within 1 nat of its plateau; NaN where none has come to one. all_dims: how many latent dimensions there are.
     """
+    trials, history = tables.trials, tables.history
     losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
     losses["val/loss"] = losses["val/loss"].where(losses["test/loss"].isna())
     losses = losses.dropna(subset=list(LOSSES.values()), how="all")
@@ -75,15 +78,15 @@ def _find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return plateaus["plateau"].mean().reset_index()
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: a column per model, a row per latent dimension shown."""
     return int(frame["row"].max()) + 1, frame["model"].nunique()
 
 
-def plot_convergence(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """One column of panels per model; colour tells series apart, line style the images of a loss.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     handles: dict[str, Line2D] = {}
     for column, (model, of_model) in enumerate(frame.groupby("model")):
@@ -169,3 +172,13 @@ def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
         )
         ax.add_collection(collection)
     ax.autoscale_view()
+
+
+FIGURE = Figure(
+    title="Loss by epoch, on training images and on unseen ones",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(4.0, 2.9),
+    note=note,
+)

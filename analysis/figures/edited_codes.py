@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_code, draw_picture
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
@@ -13,7 +14,7 @@ from analysis.wording import ALPHA, plural
 MAX_IMAGES = 3
 
 
-def compute_edited_codes(tables: Tables) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """A row per image and factor (1 first: as encoded): the edited latent, its value, `code` and `picture`.
 
     Of the VSC with the smallest alpha and the largest latent dimension, for its first images with a code not all zero.
@@ -36,15 +37,15 @@ def compute_edited_codes(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Two rows of panels per image, code above picture, and a column per factor."""
     return 2 * frame["image"].nunique(), frame["factor"].nunique()
 
 
-def plot_edited_codes(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Codes above, the pictures decoded from them below, the edited entry marked.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for above, below, (_, of_image) in zip(axes[::2], axes[1::2], frame.groupby("image"), strict=True):
         highest = max(np.abs(code).max() for code in of_image["code"])
@@ -69,3 +70,14 @@ def note(frame: pd.DataFrame) -> str:
 
 def _name_edit(latent: int, factor: float) -> str:
     return f"latent {latent} as encoded" if factor == 1 else f"latent {latent} times {factor:g}"
+
+
+FIGURE = Figure(
+    title="Pictures when the largest entry of a code is edited (the report's Figure 3)",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(1.9, 1.25),
+    shares="",
+    note=note,
+)

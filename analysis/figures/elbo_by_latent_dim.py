@@ -4,20 +4,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import draw_series, each_series, leave_out_the_far, legend_beside, scale_x
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import assign_series, finished_with, mean_over_seeds
 
 NEEDS = ("test/elbo",)
 
 
-def compute_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the test ELBO (nats per image), by series and latent_dim."""
-    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     return mean_over_seeds(rows, "test/elbo", by=["latent_dim"])
 
 
-def plot_elbo_by_latent_dim(frame: pd.DataFrame, ax: Axes) -> None:
+def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """One line with its band per series, or one point per trial."""
     only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
     shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
@@ -30,3 +32,11 @@ def plot_elbo_by_latent_dim(frame: pd.DataFrame, ax: Axes) -> None:
     ax.set_xlabel("latent dimensions")
     ax.set_ylabel("test ELBO (nats per image, higher is better)")
     legend_beside(ax)
+
+
+FIGURE = Figure(
+    title="Test ELBO by number of latent dimensions",
+    compute=compute,
+    plot=on_one_axes(plot),
+    needs=NEEDS,
+)

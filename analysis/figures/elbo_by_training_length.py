@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import STAR, Look, draw_line, each_series, leave_out_the_far, legend_beside
+from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations
 from analysis.tables.plateau import plateau_epochs
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
@@ -18,7 +20,7 @@ MAX_LATENT_DIMS = 3
 MAX_TICKS = 10
 
 
-def compute_elbo_by_training_length(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the test ELBO (nats per image), by series, latent_dim and epochs.
 
     Only configurations that were read off at two or more lengths are shown; of many latent dimensions the
@@ -26,6 +28,7 @@ def compute_elbo_by_training_length(trials: pd.DataFrame, history: pd.DataFrame)
     seeds of the epoch from which on the longest training stays within 1 nat of its plateau. all_dims: how many
     latent dimensions there are.
     """
+    trials, history = tables.trials, tables.history
     rows = read_at_lengths(finished_with(trials, NEEDS))
     rows = assign_series(rows, apart_from=["latent_dim", "epochs"]).assign(row=0)
     is_series = not rows["individual"].any()
@@ -63,15 +66,15 @@ def find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return found.agg(list(names)).rename(columns=names).reset_index()
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: a row per latent dimension shown."""
     return int(frame["row"].max()) + 1, 1
 
 
-def plot_elbo_by_training_length(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """One line with its band per series, a star where it comes to its plateau.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for row, ax in enumerate(axes[:, 0]):
         panel = frame[frame["row"] == row]
@@ -143,3 +146,14 @@ def _scale(ax: Axes, epochs: pd.Series) -> None:
     ax.set_xscale("log")
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
+
+
+FIGURE = Figure(
+    title="Test ELBO by number of training epochs",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(6.0, 3.9),
+    note=note,
+    needs=NEEDS,
+)

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.style import model_colour
+from analysis.tables import Tables
 from analysis.tables.objectives import goals, searched_values, short_label
 from analysis.tables.searched_settings import prefers_log, refuse_populations
 from analysis.tables.series import NothingToDrawError, varying_settings
@@ -28,12 +30,13 @@ ENOUGH_TRIALS = 20  # fewer say little: most of them lie where the sampler had c
 BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least
 
 
-def compute_hyperparameter_importance(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """The share of each setting in its importance for each objective, of the finished trials of each model.
 
     Columns: objective, model, setting, share (0 to 1; those of a model add up to 1), num_trials; the largest first.
     A model with fewer than 4 finished trials, or whose trials agree in all settings or in what they reached, has none.
     """
+    trials, history = tables.trials, tables.history
     refuse_populations(trials)
     values = searched_values(trials, history)
     finished = trials.merge(values[values["status"] == "finished"][["trial_id"]], on="trial_id")
@@ -90,15 +93,15 @@ def count_best(num_trials: int) -> int:
     return min(max(math.ceil(BEST_SHARE * num_trials), MIN_BEST), num_trials // 2)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: a row per objective, a column per model."""
     return frame["objective"].nunique(), frame["model"].nunique()
 
 
-def plot_hyperparameter_importance(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """One panel of bars per objective and model, the largest share on top, its value beside each.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     models = sorted(frame["model"].unique())
     for of_row, (objective, rows) in zip(axes, frame.groupby("objective", sort=False), strict=True):
@@ -148,3 +151,14 @@ def _quiet_optuna() -> Iterator[Any]:
             yield optuna
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+FIGURE = Figure(
+    title="Which settings set the best trials of the search apart",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(4.5, 3.2),
+    shares="",
+    note=note,
+)

@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from analysis.drawing.figure import Figure
+from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations, short_labels
-from analysis.tables.objectives import final_values, goal_label, goals
+from analysis.tables.objectives import COUNTED, final_values, goal_label, goals
 from analysis.tables.series import NothingToDrawError, spread, varying_settings
 from analysis.wording import plural, short_value
 
@@ -21,13 +23,14 @@ PANEL_SIZE = (4.2, 3.5)  # inches
 COLOURS = mpl.colormaps["cividis"]  # as readers without red or green see it too; light is better
 
 
-def compute_learning_rate_by_batch_size(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """One row per configuration (`panel`), batch_size and learning_rate of a grid: what its trials reached.
 
     value: mean over the n of num_trials seeds that have one of the first objective, the test ELBO if that is
     the test loss. by_seed: those values. state: why there is no value. is_shown: whether the panel is one of the few
     that are drawn.
     """
+    trials, history = tables.trials, tables.history
     if trials.empty:
         raise NothingToDrawError("no trial has finished")
     rows = trials.assign(panel=_number_grids(trials))
@@ -69,17 +72,17 @@ def best_cell(cells: pd.DataFrame) -> pd.Series:
     return best
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per configuration, at most three beside each other."""
     num = frame["panel"][frame["is_shown"]].nunique()
     columns = num if num <= 3 else (num + 1) // 2
     return -(-num // columns), columns
 
 
-def plot_learning_rate_by_batch_size(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """A map per configuration with the value in each cell, and a frame around the best.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     shown = frame[frame["is_shown"]]
     for ax in axes.flat:
@@ -182,3 +185,15 @@ def _cell_text(cell: dict[Any, Any]) -> str:
     text = f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.0e}"
     text = text.replace("-", "\N{MINUS SIGN}", 1)
     return text if cell["n"] == cell["num_trials"] else f"{text}\n({cell['n']:.0f} of {cell['num_trials']:.0f})"
+
+
+FIGURE = Figure(
+    title="What each learning rate reached, by batch size",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=PANEL_SIZE,
+    shares="y",
+    shows=COUNTED,
+    note=note,
+)

@@ -1,20 +1,25 @@
 """How far are losses from the report's own, epoch by epoch? In percent of its published curves (MNIST, seed 1)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from analysis.figures.convergence import compute_convergence, plot_convergence
+from analysis.drawing.figure import Figure
+from analysis.figures import convergence
+from analysis.tables import Tables
 from analysis.tables.reported_numbers import are_as_reported, load_training_curves
 from analysis.tables.series import NothingToDrawError
 
 LOSSES = {"test/loss": "test_loss", "train/loss": "train_loss"}
 
 
-def compute_losses_beside_reported(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the loss less the report's (percent of it), by series, latent_dim and epoch.
 
-    The columns are those of `compute_convergence`.
+    The columns are those of `convergence.compute`.
     """
+    trials, history = tables.trials, tables.history
     if not (are_as_reported(trials.assign(epochs=11)) & (trials["num_validation"] == 0)).all():
         raise NothingToDrawError("trials are trained otherwise than the report's")
     key = ["model", "alpha", "latent_dim", "epoch"]
@@ -23,12 +28,13 @@ def compute_losses_beside_reported(trials: pd.DataFrame, history: pd.DataFrame) 
         raise NothingToDrawError("the report has published no curve of such a model")
     for ours, theirs in LOSSES.items():
         losses[ours] = 100 * (losses[ours] / losses[theirs] - 1)
-    return compute_convergence(trials, losses[["trial_id", "epoch", *LOSSES]]).assign(plateau=np.nan)
+    beside = replace(tables, history=losses[["trial_id", "epoch", *LOSSES]])
+    return convergence.compute(beside).assign(plateau=np.nan)
 
 
-def plot_losses_beside_reported(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """As `plot_convergence` shows the losses themselves; zero is the report's own."""
-    plot_convergence(frame, axes)
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """As `convergence.plot` shows the losses themselves; zero is the report's own."""
+    convergence.plot(frame, axes)
     for ax in axes.flat:
         ax.axhline(0, color="#444444", linewidth=0.8, zorder=1)
     for of_row in axes:
@@ -43,3 +49,13 @@ def note(frame: pd.DataFrame) -> str:
     if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
         text += f" {dims} of {all_dims} latent dimensions are shown."
     return text
+
+
+FIGURE = Figure(
+    title="Loss by epoch, less that of the report's own curves",
+    compute=compute,
+    plot=plot,
+    shape=convergence.shape,
+    panel_size=(4.0, 2.9),
+    note=note,
+)

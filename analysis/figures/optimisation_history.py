@@ -5,17 +5,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_searched, leave_out_the_far, legend_beside
-from analysis.tables.objectives import goal_label, goals, running_best, searched_values
+from analysis.tables import Tables
+from analysis.tables.objectives import COUNTED, goal_label, goals, running_best, searched_values
 
 BEST_COLOUR = "#333333"
 
 
-def compute_optimisation_history(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """The value of each objective by trial number, and the best until then: of the finished trials, if any are.
 
     Columns: objective, is_maximised, number, trial_id, model, status, value, best.
     """
+    trials, history = tables.trials, tables.history
     values = searched_values(trials, history).merge(trials[["trial_id", "model"]], on="trial_id")
     frames = []
     for name, is_maximised in goals(trials):
@@ -25,15 +28,15 @@ def compute_optimisation_history(trials: pd.DataFrame, history: pd.DataFrame) ->
     return pd.concat(frames, ignore_index=True)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: a row per objective."""
     return frame["objective"].nunique(), 1
 
 
-def plot_optimisation_history(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """One panel per objective: a point per trial in its model's colour, and a step line of the best so far.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for ax, (name, rows) in zip(axes[:, 0], frame.groupby("objective", sort=False), strict=True):
         _plot_objective(ax, str(name), rows)
@@ -59,3 +62,14 @@ def _plot_objective(ax: Axes, name: str, rows: pd.DataFrame) -> None:
     margin = max(0.5, 0.02 * last)
     ax.set_xlim(1 - margin, last + margin)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+FIGURE = Figure(
+    title="What each trial of the search reached",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(6.5, 4.0),
+    shows=COUNTED,
+    note=note,
+)

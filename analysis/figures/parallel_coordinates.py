@@ -10,10 +10,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
+from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import MAX_VECTOR_LINES, Look, near_values
 from analysis.drawing.style import QUIET
 from analysis.figures.parallel_axes import ABSENT, ParallelAxis, make_objective_axis, make_setting_axis
-from analysis.tables.objectives import goal_label, goals, searched_values, short_label
+from analysis.tables import Tables
+from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values, short_label
 from analysis.tables.searched_settings import list_searched_settings
 from analysis.wording import setting_label
 
@@ -22,12 +24,13 @@ COLOURS = {True: "viridis_r", False: "viridis"}  # by whether the goal is maximi
 TITLE_CHARACTERS = 95  # that fit side by side
 
 
-def compute_parallel_coordinates(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """A row per trial and axis: the settings in which trials differ, then the objectives.
 
     Columns: axis, is_objective, is_maximised, trial_id, at, level (see `list_searched_settings`), goal (the first
     objective's value), is_best (among the best tenth by it of the finished trials: 1 to 20 of them).
     """
+    trials, history = tables.trials, tables.history
     values = searched_values(trials, history)
     settings = list_searched_settings(trials[trials["trial_id"].isin(values["trial_id"])])
     frames = [settings.rename(columns={"setting": "axis"}).assign(is_objective=False, is_maximised=False)]
@@ -38,7 +41,7 @@ def compute_parallel_coordinates(trials: pd.DataFrame, history: pd.DataFrame) ->
     return pd.concat([frame.astype({"level": object}) for frame in frames]).merge(own, on="trial_id")
 
 
-def plot_parallel_coordinates(frame: pd.DataFrame, ax: Axes) -> None:
+def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """A vertical axis per setting and objective, and a line per trial across them, coloured by the first objective.
 
     Objectives have their better end on top. The best trials are drawn last and in full, the others faint.
@@ -126,3 +129,13 @@ def _draw_axis(ax: Axes, place: int, axis: ParallelAxis) -> None:
     style: dict[str, Any] = {"fontsize": 8.5, "va": "center", "bbox": box, "zorder": 4}
     for text, height in axis.ticks.items():
         ax.annotate(text, (place, height), (5, 0), textcoords="offset points", **style)
+
+
+FIGURE = Figure(
+    title="The settings of the search's trials, and what they reached",
+    compute=compute,
+    plot=on_one_axes(plot),
+    panel_size=(8.0, 4.6),
+    shows=COUNTED,
+    note=note,
+)

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_searched, leave_out_the_far, legend_beside
 from analysis.figures.rate_distortion import draw_equal_elbo_lines
+from analysis.tables import Tables
 from analysis.tables.objectives import final_values, goal_label, goals, short_label
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import plural, setting_label, short_value
@@ -17,18 +19,18 @@ TELLING = ("beta", "alpha", "latent_dim", "learning_rate")  # settings, the most
 MAX_LABELS = 7
 FRONT = "#222222"
 RATE_AND_DISTORTION = [{f"{split}/rate", f"{split}/distortion"} for split in ("train", "val", "test")]
-PANEL_SIZE = (5.5, 4.6)  # inches
 CHARACTER = (0.0125, 0.055)  # width and height of one of a label, with room around, in parts of the axes
 
 Box = tuple[float, float, float, float]  # left, bottom, right and top, in parts of the axes
 
 
-def compute_pareto_front(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """One row per finished trial and pair of objectives (`panel`), the first (y) against each other (x).
 
     y, x: what the trial reached. is_best: it is on the front, so no other trial is as good in both and better in one.
     label: the settings that tell the trials of the front apart.
     """
+    trials, history = tables.trials, tables.history
     if trials.empty:
         raise NothingToDrawError("no trial has finished")
     (first, first_up), *others = goals(trials)
@@ -53,15 +55,15 @@ def compute_pareto_front(trials: pd.DataFrame, history: pd.DataFrame) -> pd.Data
     return pd.concat(panels, ignore_index=True)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per pair of objectives."""
     return 1, frame["panel"].nunique()
 
 
-def plot_pareto_front(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """A point per trial; the front as a step line around all that was reached, with the settings of a few trials.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for ax, (_, panel) in zip(axes[0], frame.groupby("panel"), strict=True):
         first = panel.iloc[0]
@@ -150,3 +152,14 @@ def _ends_first(num: int) -> list[int]:
     for parts in (2, 4, 8, 16):
         order += [round(part * (num - 1) / parts) for part in range(1, parts, 2)]
     return list(dict.fromkeys(order))
+
+
+FIGURE = Figure(
+    title="What the study's objectives trade off",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(5.5, 4.6),
+    shares="y",
+    note=note,
+)

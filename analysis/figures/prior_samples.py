@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
@@ -14,7 +15,7 @@ MAX_LATENT_DIMS = 3
 PER_ROW = 8
 
 
-def compute_prior_samples(tables: Tables) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: whether the code is from the `prior` or the `gaussian`, and how many entries are not zero.
 
     Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest. A VAE's
@@ -30,15 +31,15 @@ def compute_prior_samples(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """A row of panels per trial, a column per source."""
     return frame["trial_id"].nunique(), frame["source"].nunique()
 
 
-def plot_prior_samples(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """The samples of each trial: from its prior on the left, from the Gaussian on the right.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for of_row, (_, of_trial) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
         for ax, source in zip(of_row, ("prior", "gaussian"), strict=False):
@@ -64,3 +65,14 @@ def note(frame: pd.DataFrame) -> str:
         "from a Gaussian in every latent, as the report's code draws its samples. "
         f"{RULE} {shown_note(frame)}"
     )
+
+
+FIGURE = Figure(
+    title="Samples of the prior, and of the Gaussian that the report drew from",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.0, 2.2),
+    shares="",
+    note=note,
+)

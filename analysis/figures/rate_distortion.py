@@ -4,21 +4,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import Look, draw_trials, each_series, leave_out_the_far, legend_beside
 from analysis.drawing.style import QUIET
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
 
 NEEDS = ("test/rate", "test/distortion")
 
 
-def compute_rate_distortion(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Final rate and distortion (nats per image) by series and latent_dim, over seeds and trial by trial.
 
     A row with a trial_id is that trial's own rate and distortion. A row without is their mean over seeds,
     with the 95% intervals rate_low to rate_high and distortion_low to distortion_high.
     """
-    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     rate, distortion = (
         mean_over_seeds(rows, f"test/{name}", by=["latent_dim"]).rename(
             columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}
@@ -33,7 +35,7 @@ def compute_rate_distortion(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([means, own], ignore_index=True)
 
 
-def plot_rate_distortion(frame: pd.DataFrame, ax: Axes) -> None:
+def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """Faint points for trials; means with bars, joined from the smallest latent dimension to the largest."""
     means = frame if frame["individual"].any() else frame[frame["trial_id"].isna()]
     for rows, look in each_series(means):
@@ -102,3 +104,12 @@ def draw_equal_elbo_lines(ax: Axes) -> None:
             clip_on=True,
             zorder=1,
         )
+
+
+FIGURE = Figure(
+    title="Rate and distortion on test images after training",
+    compute=compute,
+    plot=on_one_axes(plot),
+    note=note,
+    needs=NEEDS,
+)

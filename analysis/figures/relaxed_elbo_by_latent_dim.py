@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import draw_reported, legend_beside
-from analysis.figures.elbo_by_latent_dim import plot_elbo_by_latent_dim
+from analysis.figures import elbo_by_latent_dim
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.reported_numbers import are_as_reported, load_curves
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
@@ -16,11 +18,12 @@ from analysis.tables.series import NothingToDrawError, assign_series, finished_w
 NEEDS = ("test/elbo_relaxed",)
 
 
-def compute_relaxed_elbo_by_latent_dim(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the relaxed test ELBO (nats per image), by series and latent_dim.
 
     `reported`: the report's own value, where all trials are trained as its were.
     """
+    trials = tables.trials
     rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
     if rows["individual"].any():
         raise NothingToDrawError("trials differ in too much for a curve")
@@ -38,9 +41,18 @@ def note(frame: pd.DataFrame) -> str:
     return f"{text} Dashed, small: the report's own curve, one seed." if frame["reported"].notna().any() else text
 
 
-def plot_relaxed_elbo_by_latent_dim(frame: pd.DataFrame, ax: Axes) -> None:
+def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """One line with its band per series, the report's own dashed beside it."""
-    plot_elbo_by_latent_dim(frame, ax)
+    elbo_by_latent_dim.plot(frame, ax)
     draw_reported(ax, "latent_dim", frame)
     ax.set_ylabel("relaxed test ELBO (nats per image, higher is better)")
     legend_beside(ax)
+
+
+FIGURE = Figure(
+    title="The report's bound by number of latent dimensions (its Figure 1)",
+    compute=compute,
+    plot=on_one_axes(plot),
+    note=note,
+    needs=NEEDS,
+)

@@ -7,8 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import PLAIN_NUMBER, draw_searched, leave_out_the_far, legend_beside, scale_x
-from analysis.tables.objectives import goal_label, goals, searched_values
+from analysis.tables import Tables
+from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values
 from analysis.tables.searched_settings import list_searched_settings, prefers_log
 from analysis.wording import setting_label
 
@@ -18,12 +20,13 @@ MAX_LEVEL_LENGTH = 16
 GOLDEN = 0.618  # its multiples are spread evenly between whole numbers, however many there are
 
 
-def compute_slices(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """The value of each objective by each setting in which trials differ, one row per trial, setting and objective.
 
     Columns: row and column of the panel, objective, is_maximised, setting, at, level (see `list_searched_settings`),
     number, trial_id, model, status, value.
     """
+    trials, history = tables.trials, tables.history
     values = searched_values(trials, history)
     shown = trials[trials["trial_id"].isin(values["trial_id"])]
     settings = list_searched_settings(shown)
@@ -41,15 +44,15 @@ def compute_slices(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).merge(trials[["trial_id", "model"]], on="trial_id")
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per setting, and for each objective rows of their own."""
     return int(frame["row"].max()) + 1, int(frame["column"].max()) + 1
 
 
-def plot_slices(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """One panel per setting and objective: a point per trial in its model's colour.
 
-    axes: of shape `panel_shape(frame)`; those of a row share y.
+    axes: of shape `shape(frame)`; those of a row share y.
     """
     for unused in axes.flat:
         unused.set_visible(False)
@@ -104,3 +107,15 @@ def _legend(axes: np.ndarray) -> None:
     """One legend for all panels: what some panels lack, such as a model without the setting, others have."""
     handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     legend_beside(axes[0, -1], dict(sorted(handles.items())))
+
+
+FIGURE = Figure(
+    title="What the trials of the search reached, by each setting",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.0, 3.0),
+    shares="y",
+    shows=COUNTED,
+    note=note,
+)

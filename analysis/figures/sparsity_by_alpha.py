@@ -5,8 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
+from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import PLAIN_NUMBER, count_label, draw_line, draw_trials, each_series, legend_beside
 from analysis.drawing.style import MARKERS, QUIET, tint
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import MAX_SERIES, assign_series, finished_with, mean_over_seeds, spread
 from analysis.wording import ALPHA
@@ -16,19 +18,19 @@ MAX_LATENT_DIMS = 5
 WIDE_RANGE = 10.0
 
 
-def compute_sparsity_by_alpha(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the non-zero fraction, by series, latent_dim and alpha.
 
     Of many latent dimensions some are shown, evenly by rank from the smallest to the largest.
     """
-    rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["alpha", "latent_dim"])
+    rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["alpha", "latent_dim"])
     if not rows["individual"].any():
         num = max(1, min(MAX_LATENT_DIMS, MAX_SERIES // rows["series"].nunique()))
         rows = rows[rows["latent_dim"].isin(spread(rows["latent_dim"], num))]
     return mean_over_seeds(rows, "code/nonzero_fraction", by=["latent_dim", "alpha"])
 
 
-def plot_sparsity_by_alpha(frame: pd.DataFrame, ax: Axes) -> None:
+def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """One line per series and latent dimension, larger is lighter; dashed: what the prior expects."""
     floor = min(frame["alpha"].min(), frame["mean"].min()) / 1.5
     is_log = frame["alpha"].max() >= WIDE_RANGE * frame["alpha"].min() and floor > 0
@@ -76,3 +78,11 @@ def _draw_prior(ax: Axes) -> None:
     x = np.linspace(*limits, 200)
     ax.plot(x, x, color=QUIET, linestyle="--", linewidth=1, label=f"the prior: fraction = {ALPHA}", zorder=1.5)
     ax.set_xlim(limits)
+
+
+FIGURE = Figure(
+    title=f"Non-zero code entries by the prior's {ALPHA}",
+    compute=compute,
+    plot=on_one_axes(plot),
+    needs=NEEDS,
+)

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_series, each_series, legend_beside, scale_x
 from analysis.drawing.style import QUIET
+from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.reported_numbers import SECONDS_PER_EPOCH, are_as_reported
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
@@ -14,12 +16,12 @@ NEEDS = ("train_seconds", "epochs_trained")
 PANELS = {"seconds": "seconds per epoch", "peak_memory_mb": "memory of the process at its most (MB)"}
 
 
-def compute_training_cost(trials: pd.DataFrame) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the seconds per epoch and of the memory (MB), by series and latent_dim.
 
     Of studies that measure nothing else: those ask what training costs.
     """
-    rows = finished_with(trials, NEEDS)
+    rows = finished_with(tables.trials, NEEDS)
     if rows.filter(regex="^(test|code|probe|edit)/").notna().any(axis=None):
         raise NothingToDrawError("the study asks something else than what training costs")
     rows = assign_series(longest_of_each(rows), apart_from=["latent_dim"])
@@ -28,7 +30,7 @@ def compute_training_cost(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(means, ignore_index=True).assign(as_reported=bool(are_as_reported(rows.assign(epochs=11)).all()))
 
 
-def panel_shape(_: pd.DataFrame) -> tuple[int, int]:
+def shape(_: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels."""
     return 1, len(PANELS)
 
@@ -39,7 +41,7 @@ def note(frame: pd.DataFrame) -> str:
     return f"{text} Dotted: what the report took." if frame["as_reported"].any() else text
 
 
-def plot_training_cost(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Time and memory by latent dimension, a line per series. axes: (1, 2)."""
     for ax, (name, title) in zip(axes[0], PANELS.items(), strict=True):
         panel = frame[frame["panel"] == name]
@@ -63,3 +65,15 @@ def _draw_reported(ax: Axes) -> None:
             f"the report, on {device}", (1, seconds), xycoords=("axes fraction", "data"), ha="right", va="bottom",
             fontsize=8, color=QUIET,
         )  # fmt: skip
+
+
+FIGURE = Figure(
+    title="What training costs (the report's section 4.3)",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(4.4, 3.8),
+    shares="",
+    note=note,
+    needs=NEEDS,
+)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures, mark_column, name_columns, name_rows
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
@@ -14,7 +15,7 @@ from analysis.tables.series import NothingToDrawError
 MAX_LATENT_DIMS = 3
 
 
-def compute_traversals(tables: Tables) -> pd.DataFrame:
+def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: the image and its label, the latent, its value as encoded, what is added to it, `picture`.
 
     Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest; of each
@@ -27,15 +28,15 @@ def compute_traversals(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def panel_shape(frame: pd.DataFrame) -> tuple[int, int]:
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """A column of panels per model, as many rows as one has trials shown."""
     return int(frame.groupby("model")["trial_id"].nunique().max()), frame["model"].nunique()
 
 
-def plot_traversals(frame: pd.DataFrame, axes: np.ndarray) -> None:
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """A row of pictures per latent, a column per change; the middle one, marked, is the code as it was.
 
-    axes: of shape `panel_shape(frame)`.
+    axes: rows and columns as `shape` has them.
     """
     for of_column, (_, of_model) in zip(axes.T, frame.groupby("model"), strict=True):
         for ax in of_column[of_model["trial_id"].nunique() :]:
@@ -80,3 +81,14 @@ def _list_rows(shown: Shown) -> list[dict[str, object]]:
                 for change, picture in zip(stored["traversal_offsets"], pictures, strict=True)
             ]
     return rows
+
+
+FIGURE = Figure(
+    title="Pictures as one latent at a time changes (the report's Figure 5)",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.2, 3.0),
+    shares="",
+    note=note,
+)

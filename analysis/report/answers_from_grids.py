@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from analysis.figures.learning_rate_by_batch_size import best_cell, compute_learning_rate_by_batch_size
+from analysis.figures.learning_rate_by_batch_size import best_cell
+from analysis.figures.learning_rate_by_batch_size import compute as compute_cells
 from analysis.tables import Tables, of_search
 from analysis.tables.intervals import mean_interval
 from analysis.tables.objectives import goal_label, short_label
@@ -21,7 +22,7 @@ def is_grid(tables: Tables) -> bool:
 
 def say_batch_size(tables: Tables) -> str:
     """The best value at each batch size, and by how much these differ."""
-    cells = compute_learning_rate_by_batch_size(tables.trials, tables.history)
+    cells = compute_cells(tables)
     sizes = np.unique(cells["batch_size"])
     best = _best_by_batch_size(cells)
     rows, spreads = [], {}
@@ -64,7 +65,7 @@ def _compare(cell: pd.Series, other: pd.Series) -> str:
 
 def say_learning_rate(tables: Tables) -> str:
     """The best learning rate, overall and by batch size."""
-    cells = compute_learning_rate_by_batch_size(tables.trials, tables.history)
+    cells = compute_cells(tables)
     metric, unit = _metric(cells)
     lines = []
     for label, of_label in _best_by_batch_size(cells).groupby("label", sort=False):

@@ -22,7 +22,6 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.wording import markdown_table, plural
 
-TITLES = {drawable.name: drawable.title for drawable in FIGURES}
 IMAGE = re.compile(r'<img src="([^"]+)"')
 NUMBERS = re.compile(r'<a href="([^"]+\.csv)"')
 # Narrow enough to read, wide enough for a figure; a table scrolls by itself on a phone.
@@ -127,7 +126,7 @@ def _show_figures(paths: Sequence[Path], heard: Sequence[str], folder: Path, *, 
     """Each figure with its caption and numbers; where all were asked for, why those not drawn are missing."""
     parts = []
     for picture in (path for path in paths if path.suffix == ".png"):
-        title, numbers = TITLES[picture.stem], picture.with_suffix(".csv")
+        title, numbers = FIGURES[picture.stem].title, picture.with_suffix(".csv")
         parts += [
             f"### {title}",
             f"![{title}]({picture.relative_to(folder).as_posix()})",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.drawing.style import MODEL_COLOURS, SAMPLER_COLOURS
-from analysis.figures.best_so_far import compute_best_so_far, count_new_epochs, note, panel_shape, plot_best_so_far
+from analysis.figures.best_so_far import compute, count_new_epochs, note, plot, shape
 from analysis.tables import Tables, join_studies
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -21,7 +21,7 @@ def search(*values: float, **changes: object) -> Tables:
 
 
 def curve(tables: Tables) -> list[list[float]]:
-    frame = compute_best_so_far(tables.trials, tables.history)
+    frame = compute(tables)
     return frame[["epochs", "median", "low", "high"]].to_numpy().tolist()
 
 
@@ -70,9 +70,9 @@ def test_studies_may_share_trials() -> None:
 
 
 def draw(tables: Tables, make_axes: MakeAxes):
-    frame = compute_best_so_far(tables.trials, tables.history)
-    axes = make_axes(*panel_shape(frame))
-    plot_best_so_far(frame, axes)
+    frame = compute(tables)
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return frame, axes[0, 0]
 
 
@@ -124,10 +124,10 @@ def test_samplers_have_colours_apart_from_each_other_and_from_models() -> None:
 def test_what_cannot_be_compared_says_why(studies: dict[str, Tables], reason: str) -> None:
     joined = join_studies(studies)
     with pytest.raises(NothingToDrawError, match=reason):
-        compute_best_so_far(joined.trials, joined.history)
+        compute(joined)
 
 
 def test_a_grid_may_be_compared_with_searches() -> None:
     same = {"objectives": '["val/elbo"]', "directions": '["maximize"]', "num_validation": 300}
     joined = join_studies({"a": search(-30), "b": search(-40, sampler="grid", **same)})
-    assert sorted(compute_best_so_far(joined.trials, joined.history)["sampler"]) == ["grid", "tpe"]
+    assert sorted(compute(joined)["sampler"]) == ["grid", "tpe"]

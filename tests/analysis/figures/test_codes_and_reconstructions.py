@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from analysis.figures.codes_and_reconstructions import (
-    compute_codes_and_reconstructions,
+    compute,
     note,
-    panel_shape,
-    plot_codes_and_reconstructions,
+    plot,
+    shape,
 )
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of, heights_of
 
@@ -18,11 +18,11 @@ MakeAxes = Callable[..., np.ndarray]
 def test_image_code_and_reconstruction_stand_side_by_side_per_trial(tmp_path: Path, make_axes: MakeAxes) -> None:
     study = StudyWithExhibits()
     study.grid([0.05, 0.5], [8, 96, 200], seeds=2)
-    frame = compute_codes_and_reconstructions(study.stored(tmp_path))
+    frame = compute(study.stored(tmp_path))
     assert list(frame["num_nonzero"]) == [2, 0] * 6
-    axes = make_axes(*panel_shape(frame))
+    axes = make_axes(*shape(frame))
     assert axes.shape == (6, 2)
-    plot_codes_and_reconstructions(frame, axes)
+    plot(frame, axes)
     assert [ax.get_title(loc="left") for ax in axes[:, 0]] == [
         *(f"VAE, latent dimension = {dim}" for dim in (8, 96, 200)),
         *(f"VSC, α = 0.05, latent dimension = {dim}" for dim in (8, 96, 200)),
@@ -38,4 +38,4 @@ def test_image_code_and_reconstruction_stand_side_by_side_per_trial(tmp_path: Pa
 def test_of_many_latent_dimensions_three_are_shown(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.grid([0.2], [2, 4, 8, 16, 32], seeds=1)
-    assert set(compute_codes_and_reconstructions(study.stored(tmp_path))["latent_dim"]) == {2, 8, 32}
+    assert set(compute(study.stored(tmp_path))["latent_dim"]) == {2, 8, 32}

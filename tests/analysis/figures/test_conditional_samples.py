@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from analysis.figures.conditional_samples import (
-    compute_conditional_samples,
+    compute,
     note,
-    panel_shape,
-    plot_conditional_samples,
+    plot,
+    shape,
 )
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of
 
@@ -21,11 +21,11 @@ def test_a_row_per_image_whose_code_is_not_empty_says_how_many_entries_it_keeps(
     study = StudyWithExhibits()
     study.add("vae", 4, 0)
     study.add("vsc", 4, 0, 0.2)
-    frame = compute_conditional_samples(study.stored(tmp_path))
+    frame = compute(study.stored(tmp_path))
     assert list(frame["shows"]) == ["image", "decoded", "samples", "samples"] * 4
-    axes = make_axes(*panel_shape(frame))
+    axes = make_axes(*shape(frame))
     assert axes.shape == (4, 1)
-    plot_conditional_samples(frame, axes)
+    plot(frame, axes)
     assert [grays_of(ax)[0] for ax in axes[:, 0]] == [[10, 20, 60, 61], [12, 22, 64, 65]] * 2
     names = [[label.get_text() for label in ax.get_yticklabels()] for ax in axes[:, 0]]
     assert names == [["1 kept of 2"], ["0 kept of 1"]] * 2
@@ -38,5 +38,5 @@ def test_a_row_per_image_whose_code_is_not_empty_says_how_many_entries_it_keeps(
 def test_many_trials_show_fewer_images_each(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.grid([0.2], [2, 8, 16], seeds=1)
-    frame = compute_conditional_samples(study.stored(tmp_path))
-    assert panel_shape(frame) == (12, 1)
+    frame = compute(study.stored(tmp_path))
+    assert shape(frame) == (12, 1)

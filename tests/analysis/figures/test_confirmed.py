@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.confirmed import note, plot_confirmed
+from analysis.figures.confirmed import note, plot
 from analysis.tables.confirmed import Comparison, compare_best, compute_confirmed
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -58,7 +58,7 @@ def compute(study: SyntheticStudy) -> pd.DataFrame:
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> Any:
     ax = make_axes()[0, 0]
-    plot_confirmed(compute(study), ax)
+    plot(compute(study), ax)
     return ax
 
 

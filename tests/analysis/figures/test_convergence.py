@@ -1,5 +1,6 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.figures.convergence import compute_convergence, note, panel_shape, plot_convergence
+from analysis.figures.convergence import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -15,10 +16,9 @@ MakeAxes = Callable[..., np.ndarray]
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> tuple[pd.DataFrame, np.ndarray]:
-    tables = study.tables()
-    frame = compute_convergence(tables.trials, tables.history)
-    axes = make_axes(*panel_shape(frame))
-    plot_convergence(frame, axes)
+    frame = compute(study.tables())
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return frame, axes
 
 
@@ -27,8 +27,7 @@ def test_mean_and_interval_per_epoch_are_those_computed_by_hand() -> None:
     for seed, loss in enumerate((100.0, 104.0)):
         study.add("vae", 8, seed, epochs=2)
         study.history[-1]["test/loss"] = [loss, loss - 10]
-    tables = study.tables()
-    frame = compute_convergence(tables.trials, tables.history)
+    frame = compute(study.tables())
     test = frame[frame["split"] == "test"]
     assert list(test["epoch"]) == [1, 2]
     assert list(test["mean"]) == [102, 92]
@@ -87,7 +86,7 @@ def test_where_images_are_held_out_their_loss_stands_in_for_the_test_images(make
 def test_a_trial_measured_on_test_images_does_not_show_its_validation_images(one_trial: SyntheticStudy) -> None:
     one_trial.history[0]["val/loss"] = 1.0
     tables = one_trial.tables()
-    assert set(compute_convergence(tables.trials, tables.history)["split"]) == {"test", "train"}
+    assert set(compute(tables)["split"]) == {"test", "train"}
 
 
 def test_of_trials_that_differ_only_in_epochs_the_longest_is_shown() -> None:
@@ -96,8 +95,7 @@ def test_of_trials_that_differ_only_in_epochs_the_longest_is_shown() -> None:
         for length in lengths:
             study.add("vae", 8, seed, epochs=length)
             study.history[-1]["test/loss"] = 100.0 * (seed + 1)
-    tables = study.tables()
-    frame = compute_convergence(tables.trials, tables.history)
+    frame = compute(study.tables())
     test = frame[frame["split"] == "test"]
     assert list(test["epoch"]) == [1, 2, 3, 4]
     assert list(test["n"]) == [3, 3, 2, 2]  # the third seed has only come to 2 epochs
@@ -142,7 +140,7 @@ def test_a_model_with_fewer_latent_dimensions_leaves_no_empty_panel(make_axes: M
 
 def test_a_search_shows_each_trial_once_per_split(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     frame, axes = draw(random_search, make_axes)
-    assert panel_shape(frame) == (1, 2)
+    assert shape(frame) == (1, 2)
     assert frame["low"].isna().all()
     for ax in axes[0]:
         assert [len(item.get_segments()) for item in ax.collections] == [20, 20]
@@ -171,7 +169,7 @@ def test_a_history_without_losses_is_a_reason() -> None:
     study.add("vae", 8, 0)
     tables = study.tables()
     with pytest.raises(NothingToDrawError, match="no finished trial has a loss in the history"):
-        compute_convergence(tables.trials, tables.history.iloc[:0])
+        compute(replace(tables, history=tables.history.iloc[:0]))
 
 
 def test_variants_of_one_model_have_colours_of_their_own(make_axes: MakeAxes) -> None:
@@ -185,8 +183,8 @@ def test_variants_of_one_model_have_colours_of_their_own(make_axes: MakeAxes) ->
 
 def test_the_note_says_that_the_loss_is_no_bound_of_the_sparse_model(quickstart: SyntheticStudy) -> None:
     tables = quickstart.tables()
-    text = note(compute_convergence(tables.trials, tables.history))
+    text = note(compute(tables))
     assert text.startswith("Mean and 95% interval (Student t) over seeds. 3 of 5 latent dimensions are shown. A VSC is")
     assert "worse than minus this loss" in text
     vae = tables.trials[tables.trials["model"] == "vae"]
-    assert "VSC" not in note(compute_convergence(vae, tables.history))
+    assert "VSC" not in note(compute(replace(tables, trials=vae)))

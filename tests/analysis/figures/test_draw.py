@@ -1,9 +1,12 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
+import ast
+import inspect
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import pandas as pd
@@ -11,10 +14,10 @@ import pytest
 from PIL import Image
 
 from analysis.drawing.caption import reading_note, trials_note
-from analysis.drawing.figure import Drawable, read_caption
+from analysis.drawing.figure import Figure, read_caption
 from analysis.figures import draw as figures
+from analysis.figures import elbo_by_latent_dim
 from analysis.figures.draw import FIGURES, draw_comparison, draw_figures
-from analysis.figures.elbo_by_latent_dim import compute_elbo_by_latent_dim
 from analysis.tables import Tables, load_tables
 from analysis.tables.objectives import COUNTED
 from analysis.tables.series import NothingToDrawError, finished_with
@@ -116,7 +119,27 @@ def test_each_kind_of_study_has_its_figures(
 
 def test_the_kinds_of_studies_have_every_figure_between_them() -> None:
     drawn = {name for _, names in DRAWN for name in names}
-    assert drawn | set(OF_EXHIBITS) == {figure.name for figure in FIGURES} == set(get_args(FigureName))
+    assert drawn | set(OF_EXHIBITS) == set(FIGURES) == set(get_args(FigureName))
+
+
+def test_every_file_of_a_figure_is_listed() -> None:
+    """Of the files in analysis/figures, all but `draw` and the helper for one axis hold a figure."""
+    files = {path.stem for path in Path(figures.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "draw", "parallel_axes"} == {name_of(module) for module in figures.MODULES}
+
+
+def test_the_file_of_a_figure_ends_with_it_and_draws_with_what_the_file_defines() -> None:
+    for module in figures.MODULES:
+        last = ast.parse(inspect.getsource(module)).body[-1]
+        assert isinstance(last, ast.Assign), module
+        assert ast.unparse(last.targets[0]) == "FIGURE"
+        assert FIGURES[name_of(module)] is module.FIGURE
+        assert module.FIGURE.compute is module.compute
+        assert callable(module.plot)
+
+
+def name_of(module: ModuleType) -> str:
+    return module.__name__.split(".")[-1]
 
 
 def test_only_the_figures_that_are_asked_for_are_drawn(quickstart: SyntheticStudy, tmp_path: Path) -> None:
@@ -161,14 +184,15 @@ def test_only_the_figure_of_all_phases_sees_the_trials_that_confirm(
 ) -> None:
     seen: dict[str, Tables] = {}
 
-    def make(name: str, *, all_phases: bool) -> Drawable:
+    def make(name: str, *, all_phases: bool) -> Figure:
         def compute(tables: Tables) -> pd.DataFrame:
             seen[name] = tables
             raise NothingToDrawError("it only looks")
 
-        return Drawable(name, "", compute, lambda *_: None, all_phases=all_phases)
+        return Figure(title="", compute=compute, plot=lambda *_: None, all_phases=all_phases)
 
-    monkeypatch.setattr(figures, "FIGURES", [make("search", all_phases=False), make("all", all_phases=True)])
+    made = {name: make(name, all_phases=name == "all") for name in ("search", "all")}
+    monkeypatch.setattr(figures, "FIGURES", made)
     draw_figures(confirmed_search().tables(), tmp_path)
     assert {name: len(tables.trials) for name, tables in seen.items()} == {"search": 12, "all": 24}
     assert set(seen["search"].trials["phase"]) == {"search"}
@@ -209,7 +233,7 @@ def test_a_study_without_finished_trials_draws_nothing_and_says_why(tmp_path: Pa
     study.add("vae", 8, 0, status="running")
     heard: list[str] = []
     assert draw_figures(study.tables(), tmp_path, on_figure=heard.append) == []
-    assert [line.split(": not drawn, ")[0] for line in heard] == [figure.name for figure in FIGURES]
+    assert [line.split(": not drawn, ")[0] for line in heard] == list(FIGURES)
     assert heard[0] == "elbo_by_latent_dim: not drawn, no trial has finished"
 
 
@@ -228,25 +252,26 @@ def test_a_failed_write_leaves_the_old_figure(
     assert old.read_text() == "old"
 
 
-def notes(trials: pd.DataFrame) -> list[str]:
+def notes(tables: Tables) -> list[str]:
+    trials = tables.trials
     shown = finished_with(trials, ["test/elbo"])
-    return [reading_note(compute_elbo_by_latent_dim(trials), shown), trials_note(trials, ["test/elbo"])]
+    return [reading_note(elbo_by_latent_dim.compute(tables), shown), trials_note(trials, ["test/elbo"])]
 
 
 def test_the_caption_says_what_is_shown_and_what_is_left_out(quickstart: SyntheticStudy) -> None:
     for status in ("diverged", "diverged", "failed"):
         quickstart.add("vae", 8, 9, status=status)
     quickstart.trials[0]["test/elbo"] = float("nan")
-    trials = quickstart.tables().trials
-    assert notes(trials) == [
+    assert notes(quickstart.tables()) == [
         "Mean and 95% interval (Student t) over seeds.",
         "digits · 59 finished trials · 3 seeds · 30 epochs · left out: 2 diverged, 1 failed, 1 without test/elbo",
     ]
 
 
 def test_the_caption_of_a_search_says_in_what_its_trials_differ(random_search: SyntheticStudy) -> None:
-    trials = random_search.tables().trials
-    assert notes(trials)[0].startswith("Each trial on its own, no means: trials differ in model, latent dimension, α,")
+    assert notes(random_search.tables())[0].startswith(
+        "Each trial on its own, no means: trials differ in model, latent dimension, α,"
+    )
 
 
 def test_the_caption_tells_trials_that_were_stopped_from_those_left_out() -> None:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis.drawing.style import MODEL_COLOURS, QUIET
-from analysis.figures.edited_codes import compute_edited_codes, note, panel_shape, plot_edited_codes
+from analysis.figures.edited_codes import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of, heights_of
 
@@ -22,7 +22,7 @@ def study() -> StudyWithExhibits:
 
 
 def test_a_row_per_image_and_factor_with_the_edited_entry(study: StudyWithExhibits, tmp_path: Path) -> None:
-    frame = compute_edited_codes(study.stored(tmp_path))
+    frame = compute(study.stored(tmp_path))
     assert set(zip(frame["model"], frame["alpha"], frame["latent_dim"], frame["seed"], strict=True)) == {
         ("vsc", 0.05, 8, 0)
     }
@@ -35,10 +35,10 @@ def test_a_row_per_image_and_factor_with_the_edited_entry(study: StudyWithExhibi
 def test_the_code_stands_above_the_picture_decoded_from_it(
     study: StudyWithExhibits, tmp_path: Path, make_axes: MakeAxes
 ) -> None:
-    frame = compute_edited_codes(study.stored(tmp_path))
-    axes = make_axes(*panel_shape(frame))
+    frame = compute(study.stored(tmp_path))
+    axes = make_axes(*shape(frame))
     assert axes.shape == (4, 3)
-    plot_edited_codes(frame, axes)
+    plot(frame, axes)
     assert [heights_of(ax) for ax in axes[0]] == [
         {0: 1, 1: -2},
         {0: 1, 1: pytest.approx(-0.02)},
@@ -50,15 +50,15 @@ def test_the_code_stands_above_the_picture_decoded_from_it(
 
 
 def test_only_the_edited_entry_has_a_colour(study: StudyWithExhibits, tmp_path: Path, make_axes: MakeAxes) -> None:
-    frame = compute_edited_codes(study.stored(tmp_path))
-    axes = make_axes(*panel_shape(frame))
-    plot_edited_codes(frame, axes)
+    frame = compute(study.stored(tmp_path))
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     colours = [to_hex(colour).upper() for colour in axes[0, 0].collections[0].get_colors()]
     assert colours == [QUIET.upper(), MODEL_COLOURS["vsc"]]
 
 
 def test_the_caption_says_which_figure_of_the_report_and_which_trial(study: StudyWithExhibits, tmp_path: Path) -> None:
-    text = note(compute_edited_codes(study.stored(tmp_path)))
+    text = note(compute(study.stored(tmp_path)))
     assert text.startswith("As Figure 3 of the report, for 2 test images")
     assert "VSC, α = 0.05, latent dimension = 8, epochs = 30, seed = 0." in text
 
@@ -67,4 +67,4 @@ def test_a_study_without_a_vsc_has_none(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.add("vae", 8, 0)
     with pytest.raises(NothingToDrawError, match="no VSC has stored exhibits"):
-        compute_edited_codes(study.stored(tmp_path))
+        compute(study.stored(tmp_path))

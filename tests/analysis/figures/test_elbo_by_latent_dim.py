@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from analysis.figures.elbo_by_latent_dim import compute_elbo_by_latent_dim, plot_elbo_by_latent_dim
+from analysis.figures.elbo_by_latent_dim import compute, plot
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
@@ -26,7 +26,7 @@ def labels(ax) -> list[str]:
 
 
 def test_mean_and_interval_are_those_computed_by_hand() -> None:
-    frame = compute_elbo_by_latent_dim(three_seeds().tables().trials)
+    frame = compute(three_seeds().tables())
     half_width = 4.302653 * np.sqrt(7) / np.sqrt(3)  # t(0.975, 2) * standard deviation / sqrt(n)
     assert list(frame["latent_dim"]) == [8, 16]
     assert list(frame["mean"]) == [-3, -4]
@@ -37,8 +37,8 @@ def test_mean_and_interval_are_those_computed_by_hand() -> None:
 
 def test_the_line_and_its_band_show_the_frame(make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    frame = compute_elbo_by_latent_dim(three_seeds().tables().trials)
-    plot_elbo_by_latent_dim(frame, ax)
+    frame = compute(three_seeds().tables())
+    plot(frame, ax)
     (line,) = ax.lines
     assert line.get_xydata().tolist() == [[8, -3], [16, -4]]
     (band,) = (item for item in ax.collections if isinstance(item, PolyCollection))
@@ -50,7 +50,7 @@ def test_the_line_and_its_band_show_the_frame(make_axes: MakeAxes) -> None:
 
 def test_axes_have_names_and_units(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     assert ax.get_xlabel() == "latent dimensions"
     assert ax.get_ylabel() == "test ELBO (nats per image, higher is better)"
     assert ax.get_xscale() == "log"
@@ -61,13 +61,13 @@ def test_evenly_spaced_latent_dimensions_have_a_linear_axis(make_axes: MakeAxes)
     study = SyntheticStudy()
     study.grid([0.2], range(8, 201, 8), seeds=1)
     ax = make_axes()[0, 0]
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(study.tables().trials), ax)
+    plot(compute(study.tables()), ax)
     assert ax.get_xscale() == "linear"
 
 
 def test_one_line_per_model_and_alpha(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     assert len(ax.lines) == 4
     assert len({line.get_color() for line in ax.lines}) == 4
     assert len({line.get_marker() for line in ax.lines}) == 4
@@ -78,25 +78,25 @@ def test_one_seed_has_no_band_and_the_legend_says_so(make_axes: MakeAxes) -> Non
     study = SyntheticStudy()
     study.grid([0.2], [8, 16], seeds=1)
     ax = make_axes()[0, 0]
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(study.tables().trials), ax)
+    plot(compute(study.tables()), ax)
     assert labels(ax) == ["VAE (1 seed)", "VSC, α = 0.2 (1 seed)"]
     assert all(np.isnan(path.vertices).any() or not len(path) for c in ax.collections for path in c.get_paths())
 
 
 def test_a_search_is_points_without_lines_or_bands(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    trials = random_search.tables().trials
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(trials), ax)
+    tables = random_search.tables()
+    plot(compute(tables), ax)
     assert not ax.lines
     points = np.concatenate([item.get_offsets() for item in ax.collections])
-    assert sorted(points[:, 1]) == sorted(trials["test/elbo"])
+    assert sorted(points[:, 1]) == sorted(tables.trials["test/elbo"])
     assert labels(ax) == ["VAE (20 trials)", "VSC (20 trials)"]
 
 
 def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     random_search.trials[3]["test/elbo"] = -1e6
     ax = make_axes()[0, 0]
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(random_search.tables().trials), ax)
+    plot(compute(random_search.tables()), ax)
     assert ax.get_ylim()[0] > -100
     assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as -1e+06"]
 
@@ -105,6 +105,6 @@ def test_series_of_a_single_latent_dimension_stand_side_by_side(make_axes: MakeA
     study = SyntheticStudy()
     study.grid([0.05, 0.2], [8], seeds=3)
     ax = make_axes()[0, 0]
-    plot_elbo_by_latent_dim(compute_elbo_by_latent_dim(study.tables().trials), ax)
+    plot(compute(study.tables()), ax)
     assert len({line.get_xdata()[0] for line in ax.lines}) == 3
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8"]

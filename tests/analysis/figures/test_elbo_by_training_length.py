@@ -7,10 +7,10 @@ import pytest
 
 from analysis.drawing.style import series_colour
 from analysis.figures.elbo_by_training_length import (
-    compute_elbo_by_training_length,
+    compute,
     note,
-    panel_shape,
-    plot_elbo_by_training_length,
+    plot,
+    shape,
 )
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -39,15 +39,14 @@ def study() -> SyntheticStudy:
     return made
 
 
-def compute(study: SyntheticStudy) -> pd.DataFrame:
-    tables = study.tables()
-    return compute_elbo_by_training_length(tables.trials, tables.history)
+def compute_of(study: SyntheticStudy) -> pd.DataFrame:
+    return compute(study.tables())
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
-    frame = compute(study)
-    axes = make_axes(*panel_shape(frame))
-    plot_elbo_by_training_length(frame, axes)
+    frame = compute_of(study)
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return axes
 
 
@@ -64,14 +63,14 @@ def of(frame: pd.DataFrame, series: str, latent_dim: int = 8) -> pd.DataFrame:
 
 
 def test_mean_and_interval_at_each_length_are_those_computed_by_hand(study: SyntheticStudy) -> None:
-    vae = of(compute(study), "VAE")
+    vae = of(compute_of(study), "VAE")
     assert list(vae["epochs"]) == [10, 20, 40]
     assert list(vae["mean"]) == [-189, -179, -159]
     assert list(vae["high"] - vae["mean"]) == pytest.approx(3 * [12.7062], abs=1e-3)  # t(0.975, 1), s / sqrt(2) = 1
 
 
 def test_the_plateau_is_the_mean_over_seeds_of_the_longest_trainings(study: SyntheticStudy) -> None:
-    frame = compute(study)
+    frame = compute_of(study)
     assert set(of(frame, "VAE")["plateau"]) == {10}
     assert set(of(frame, "VAE")["plateau_n"]) == {2}
     assert of(frame, "VSC, α = 0.2")["plateau"].isna().all()
@@ -82,13 +81,13 @@ def test_where_images_are_held_out_the_plateau_is_that_of_the_validation_elbo() 
     for epochs in (20, 40):
         study.add("vae", 8, 0, epochs=epochs, num_validation=300)
         study.history[-1]["val/elbo"] = [-loss for loss in falling(7, epochs)]
-    assert set(compute(study)["plateau"]) == {7}
+    assert set(compute_of(study)["plateau"]) == {7}
 
 
 def test_seeds_that_have_not_come_to_the_greatest_length_do_not_count_for_the_plateau(study: SyntheticStudy) -> None:
     study.add("vae", 8, 2, epochs=20)
     study.history[-1]["test/loss"] = falling(4, 20)
-    vae = of(compute(study), "VAE")
+    vae = of(compute_of(study), "VAE")
     assert set(vae["plateau"]) == {10}
     assert list(vae["n"]) == [2, 3, 2]
 
@@ -157,9 +156,9 @@ def test_of_many_latent_dimensions_three_are_shown_and_the_caption_says_so() -> 
     study = SyntheticStudy()
     for epochs in (5, 10):
         study.grid([0.2], [2, 4, 8, 16, 32], seeds=2, epochs=epochs)
-    frame = compute(study)
+    frame = compute_of(study)
     assert sorted(frame["latent_dim"].unique()) == [2, 8, 32]
-    assert panel_shape(frame) == (3, 1)
+    assert shape(frame) == (3, 1)
     assert note(frame).startswith("Mean and 95% interval (Student t) over seeds. 3 of 5 latent dimensions are shown.")
 
 
@@ -180,18 +179,18 @@ def test_lengths_of_unlike_configurations_are_no_line(different: dict[str, int],
     if different:
         one_trial.trials[-1]["epochs"] = 99
     with pytest.raises(NothingToDrawError, match="no configuration has trained for two or more lengths"):
-        compute(one_trial)
+        compute_of(one_trial)
 
 
 def test_trials_that_did_not_finish_make_no_length(study: SyntheticStudy) -> None:
     study.add("vae", 8, 0, epochs=80, status="running")
-    assert compute(study)["epochs"].max() == 40
+    assert compute_of(study)["epochs"].max() == 40
 
 
 def test_one_seed_has_no_interval_and_the_caption_says_so() -> None:
     study = SyntheticStudy()
     for epochs in (5, 10):
         study.add("vae", 8, 0, epochs=epochs)
-    frame = compute(study)
+    frame = compute_of(study)
     assert frame["low"].isna().all()
     assert note(frame).startswith("One seed: no interval.")

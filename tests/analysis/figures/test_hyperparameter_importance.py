@@ -13,13 +13,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from analysis.drawing.style import MODEL_COLOURS
 from analysis.figures.hyperparameter_importance import (
-    compute_hyperparameter_importance,
+    compute,
     count_best,
     infer_distribution,
     measure_importance,
     note,
-    panel_shape,
-    plot_hyperparameter_importance,
+    plot,
+    shape,
 )
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -39,8 +39,7 @@ def search(num: int = 60, **changes: object) -> SyntheticStudy:
 
 
 def importance_of(study: SyntheticStudy) -> pd.DataFrame:
-    tables = study.tables()
-    return compute_hyperparameter_importance(tables.trials, tables.history)
+    return compute(study.tables())
 
 
 def test_the_setting_that_decides_has_the_largest_share_in_each_model() -> None:
@@ -137,8 +136,8 @@ def test_trials_that_all_reached_the_same_are_a_reason() -> None:
 
 def test_bars_show_the_shares_with_their_values(make_axes: MakeAxes) -> None:
     frame = importance_of(search())
-    axes = make_axes(*panel_shape(frame))
-    plot_hyperparameter_importance(frame, axes)
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     ax = axes[0, 1]
     rows = frame[frame["model"] == "vsc"]
     assert [bar.get_width() for bar in ax.patches] == list(rows["share"])

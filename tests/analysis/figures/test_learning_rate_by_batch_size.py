@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures.learning_rate_by_batch_size import (
     best_cell,
-    compute_learning_rate_by_batch_size,
+    compute,
     note,
-    panel_shape,
-    plot_learning_rate_by_batch_size,
+    plot,
+    shape,
 )
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -47,15 +47,14 @@ def study() -> SyntheticStudy:
     return made
 
 
-def compute(study: SyntheticStudy) -> pd.DataFrame:
-    tables = study.tables()
-    return compute_learning_rate_by_batch_size(tables.trials, tables.history)
+def compute_of(study: SyntheticStudy) -> pd.DataFrame:
+    return compute(study.tables())
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
-    frame = compute(study)
-    axes = make_axes(*panel_shape(frame))
-    plot_learning_rate_by_batch_size(frame, axes)
+    frame = compute_of(study)
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return axes
 
 
@@ -77,7 +76,7 @@ def framed(ax) -> list[tuple[float, float]]:
 
 
 def test_a_cell_is_the_mean_over_seeds_of_the_test_elbo_where_nothing_steers(study: SyntheticStudy) -> None:
-    frame = compute(study)
+    frame = compute_of(study)
     assert by_cell(frame, "value") == pytest.approx(VALUES)
     assert set(frame["n"]) == {2}
     assert set(frame["metric"]) == {"test/elbo"}
@@ -86,7 +85,7 @@ def test_a_cell_is_the_mean_over_seeds_of_the_test_elbo_where_nothing_steers(stu
 def test_a_cell_is_the_last_value_of_the_objective_where_there_is_one() -> None:
     study = SyntheticStudy()
     add_grid(study, num_validation=300, objectives='["val/elbo"]', directions='["maximize"]')
-    frame = compute(study)
+    frame = compute_of(study)
     assert by_cell(frame, "value") == pytest.approx(VALUES)
     assert set(frame["metric"]) == {"val/elbo"}
 
@@ -96,7 +95,7 @@ def test_cells_without_a_value_say_why(study: SyntheticStudy) -> None:
     add(study, NAN, batch_size=64, learning_rate=0.1, status="failed", seed=0)
     add(study, NAN, batch_size=64, learning_rate=0.1, status="diverged", seed=1)
     add(study, NAN, batch_size=16, learning_rate=0.2, status="running")
-    states = by_cell(compute(study), "state")
+    states = by_cell(compute_of(study), "state")
     assert [states[16, 0.1], states[64, 0.1], states[16, 0.2], states[64, 0.2]] == [
         *("diverged", "diverged"),
         *("running", "missing"),
@@ -130,7 +129,7 @@ def test_the_value_stands_in_each_cell_and_the_best_is_framed(study: SyntheticSt
 def test_the_best_of_what_is_minimised_is_the_lowest() -> None:
     study = SyntheticStudy()
     add_grid(study, num_validation=300, objectives='["val/elbo"]', directions='["minimize"]')
-    best = best_cell(compute(study))
+    best = best_cell(compute_of(study))
     assert (best["batch_size"], best["learning_rate"]) == (16, 1e-2)
 
 
@@ -182,13 +181,13 @@ def test_of_many_configurations_six_are_drawn_and_the_caption_says_so(make_axes:
     assert axes.shape == (2, 3)
     assert axes[0, 0].get_title() == "VAE, latent dimension = 2"
     assert axes[1, 2].get_title() == "VAE, latent dimension = 16"
-    frame = compute(study)
+    frame = compute_of(study)
     assert frame["panel"].nunique() == 8
     assert note(frame).endswith("6 of 8 configurations are shown.")
 
 
 def test_the_caption_names_the_metric_with_its_unit(study: SyntheticStudy) -> None:
-    text = note(compute(study))
+    text = note(compute_of(study))
     assert text.startswith("Each cell: mean over seeds of the test ELBO (nats per image, higher is better).")
     assert "configurations" not in text
 
@@ -214,19 +213,19 @@ def test_fewer_than_two_by_two_are_no_grid(places: list[tuple[int, float]]) -> N
     for batch_size, learning_rate in places:
         add(study, -100, batch_size=batch_size, learning_rate=learning_rate)
     with pytest.raises(NothingToDrawError, match="the learning rates and batch sizes form no grid"):
-        compute(study)
+        compute_of(study)
 
 
 def test_a_configuration_with_one_cell_does_not_join_the_grids_of_others(study: SyntheticStudy) -> None:
     add(study, -90.0, latent_dim=4)
-    frame = compute(study)
+    frame = compute_of(study)
     assert set(frame["panel"]) == {0}
     assert frame["value"].max() == -100
 
 
 def test_a_search_has_no_grid(random_search: SyntheticStudy) -> None:
     with pytest.raises(NothingToDrawError, match="form no grid"):
-        compute(random_search)
+        compute_of(random_search)
 
 
 @pytest.mark.parametrize("is_measured", [True, False])
@@ -236,4 +235,4 @@ def test_a_grid_in_which_nothing_has_finished_is_a_reason(study: SyntheticStudy,
         if not is_measured:  # then the table has no such column
             del row["test/elbo"]
     with pytest.raises(NothingToDrawError, match="no trial of the grid has a value of test/elbo"):
-        compute(study)
+        compute_of(study)

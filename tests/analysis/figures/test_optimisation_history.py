@@ -5,10 +5,10 @@ import pytest
 
 from analysis.drawing.style import MODEL_COLOURS
 from analysis.figures.optimisation_history import (
-    compute_optimisation_history,
+    compute,
     note,
-    panel_shape,
-    plot_optimisation_history,
+    plot,
+    shape,
 )
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -16,14 +16,13 @@ MakeAxes = Callable[..., np.ndarray]
 
 
 def history_of(study: SyntheticStudy):
-    tables = study.tables()
-    return compute_optimisation_history(tables.trials, tables.history)
+    return compute(study.tables())
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes):
     frame = history_of(study)
-    axes = make_axes(*panel_shape(frame))
-    plot_optimisation_history(frame, axes)
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return axes
 
 

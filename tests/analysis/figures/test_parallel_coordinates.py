@@ -4,17 +4,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.figures.parallel_coordinates import compute_parallel_coordinates, note, plot_parallel_coordinates
+from analysis.figures.parallel_coordinates import compute, note, plot
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> tuple[Any, Any]:
-    tables = study.tables()
-    frame = compute_parallel_coordinates(tables.trials, tables.history)
+    frame = compute(study.tables())
     ax = make_axes()[0, 0]
-    plot_parallel_coordinates(frame, ax)
+    plot(frame, ax)
     return frame, ax
 
 
@@ -58,8 +57,7 @@ def test_a_tenth_is_in_full_but_no_more_than_twenty(num: int, num_best: int) -> 
     for i in range(num):
         study.add_searched(-i, learning_rate=0.001 + i / 1e6)
     study.add_searched(-1000, learning_rate=1.0)
-    tables = study.tables()
-    frame = compute_parallel_coordinates(tables.trials, tables.history)
+    frame = compute(study.tables())
     assert frame[frame["is_best"]]["trial_id"].nunique() == num_best
 
 

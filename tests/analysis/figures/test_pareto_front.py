@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.pareto_front import compute_pareto_front, note, panel_shape, plot_pareto_front
+from analysis.figures.pareto_front import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -39,15 +39,14 @@ def rate_distortion() -> SyntheticStudy:
     return search({"val/rate": "minimize", "val/distortion": "minimize"}, POINTS)
 
 
-def compute(study: SyntheticStudy) -> pd.DataFrame:
-    tables = study.tables()
-    return compute_pareto_front(tables.trials, tables.history)
+def compute_of(study: SyntheticStudy) -> pd.DataFrame:
+    return compute(study.tables())
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
-    frame = compute(study)
-    axes = make_axes(*panel_shape(frame))
-    plot_pareto_front(frame, axes)
+    frame = compute_of(study)
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return axes
 
 
@@ -56,26 +55,26 @@ def front_line(ax):
 
 
 def test_the_front_is_what_no_other_trial_beats(rate_distortion: SyntheticStudy) -> None:
-    frame = compute(rate_distortion)
+    frame = compute_of(rate_distortion)
     assert list(zip(frame["y"], frame["x"], strict=True)) == POINTS
     assert list(frame["is_best"]) == [True, True, True, False, False]
 
 
 def test_directions_are_heeded() -> None:
     points = [(-100.0, 50.0), (-90.0, 70.0), (-95.0, 80.0), (-101.0, 50.0)]
-    frame = compute(search({"val/elbo": "maximize", "train_seconds": "minimize"}, points))
+    frame = compute_of(search({"val/elbo": "maximize", "train_seconds": "minimize"}, points))
     assert list(frame["is_best"]) == [True, True, False, False]
 
 
 def test_equals_are_on_the_front_together() -> None:
-    frame = compute(search({"val/rate": "minimize", "val/distortion": "minimize"}, [(1, 2), (1, 2), (2, 2)]))
+    frame = compute_of(search({"val/rate": "minimize", "val/distortion": "minimize"}, [(1, 2), (1, 2), (2, 2)]))
     assert list(frame["is_best"]) == [True, True, False]
 
 
 def test_only_finished_trials_with_every_objective_are_shown(rate_distortion: SyntheticStudy) -> None:
     rate_distortion.trials[0]["status"] = "stopped"
     rate_distortion.history[1]["val/rate"] = np.nan
-    frame = compute(rate_distortion)
+    frame = compute_of(rate_distortion)
     assert list(frame["trial_id"]) == ["t00002", "t00003", "t00004"]
     assert list(frame["is_best"]) == [True, True, False]  # of those that are left
 
@@ -83,7 +82,7 @@ def test_only_finished_trials_with_every_objective_are_shown(rate_distortion: Sy
 def test_of_three_objectives_the_first_stands_against_each_other(make_axes: MakeAxes) -> None:
     names = {"val/elbo": "maximize", "train_seconds": "minimize", "val/nonzero_fraction": "minimize"}
     study = search(names, [(-100, 50, 0.5), (-90, 40, 0.6), (-110, 30, 0.7)])
-    frame = compute(study)
+    frame = compute_of(study)
     assert frame["is_best"].to_numpy().reshape(2, 3).tolist() == [[False, True, True], [True, True, False]]
     axes = draw(study, make_axes)
     assert axes.shape == (1, 2)
@@ -111,9 +110,9 @@ def test_where_x_is_maximised_the_steps_go_the_other_way(make_axes: MakeAxes) ->
 def test_trials_of_the_front_are_named_by_the_settings_that_tell_them_apart(
     rate_distortion: SyntheticStudy, make_axes: MakeAxes
 ) -> None:
-    assert list(compute(rate_distortion)["label"]) == ["β 1", "β 2", "β 3", "β 4", "β 5"]
+    assert list(compute_of(rate_distortion)["label"]) == ["β 1", "β 2", "β 3", "β 4", "β 5"]
     rate_distortion.trials[1]["alpha"] = 0.5
-    assert compute(rate_distortion)["label"][1] == "β 2, α 0.5"
+    assert compute_of(rate_distortion)["label"][1] == "β 2, α 0.5"
     ax = draw(rate_distortion, make_axes)[0, 0]
     named = [text.get_text() for text in ax.texts if "ELBO" not in text.get_text()]
     assert named == ["β 3, α 0.2", "β 1, α 0.2", "β 2, α 0.5"]
@@ -142,7 +141,7 @@ def test_a_trial_far_off_does_not_set_the_scale(make_axes: MakeAxes) -> None:
 
 
 def test_the_caption_counts_the_front(rate_distortion: SyntheticStudy) -> None:
-    assert note(compute(rate_distortion)) == (
+    assert note(compute_of(rate_distortion)) == (
         "On the front, where no other trial is as good in both and better in one: "
         "3 of 5 trials in validation rate and validation distortion."
     )
@@ -151,14 +150,14 @@ def test_the_caption_counts_the_front(rate_distortion: SyntheticStudy) -> None:
 def test_a_study_of_one_objective_says_so_without_loading_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(NothingToDrawError, match="the study has one objective"):
-        compute(search({"val/elbo": "maximize"}, [(1.0,)]))
+        compute_of(search({"val/elbo": "maximize"}, [(1.0,)]))
 
 
 def test_a_study_in_which_nothing_has_finished_says_so(rate_distortion: SyntheticStudy) -> None:
     for trial in rate_distortion.trials:
         trial["status"] = "running"
     with pytest.raises(NothingToDrawError, match="no finished trial has a value of every objective"):
-        compute(rate_distortion)
+        compute_of(rate_distortion)
 
 
 def test_optuna_says_nothing_and_keeps_its_verbosity(
@@ -167,6 +166,6 @@ def test_optuna_says_nothing_and_keeps_its_verbosity(
     import optuna
 
     before = optuna.logging.get_verbosity()
-    compute(rate_distortion)
+    compute_of(rate_distortion)
     assert capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == before

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.figures.rate_distortion import compute_rate_distortion, plot_rate_distortion
+from analysis.figures.rate_distortion import compute, plot
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
@@ -19,7 +19,7 @@ def two_seeds() -> SyntheticStudy:
 
 
 def test_means_and_intervals_are_those_computed_by_hand() -> None:
-    frame = compute_rate_distortion(two_seeds().tables().trials)
+    frame = compute(two_seeds().tables())
     (mean,) = frame[frame["trial_id"].isna()].to_dict("records")
     assert (mean["rate"], mean["distortion"], mean["n"]) == (12, 65, 2)
     # t(0.975, 1) = 12.7062; half of the difference is standard deviation / sqrt(2)
@@ -28,14 +28,14 @@ def test_means_and_intervals_are_those_computed_by_hand() -> None:
 
 
 def test_each_seed_is_in_the_frame_too() -> None:
-    frame = compute_rate_distortion(two_seeds().tables().trials)
+    frame = compute(two_seeds().tables())
     own = frame[frame["trial_id"].notna()]
     assert own[["rate", "distortion"]].to_numpy().tolist() == [[10, 60], [14, 70]]
 
 
 def test_axes_have_names_and_units_and_means_are_drawn(make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_rate_distortion(compute_rate_distortion(two_seeds().tables().trials), ax)
+    plot(compute(two_seeds().tables()), ax)
     assert ax.get_xlabel() == "distortion (nats per image, lower is better)"
     assert ax.get_ylabel() == "rate (nats per image, lower is better)"
     assert [line.get_xydata().tolist() for line in ax.lines if line.get_label().startswith("VSC")] == [[[65, 12]]]
@@ -44,7 +44,7 @@ def test_axes_have_names_and_units_and_means_are_drawn(make_axes: MakeAxes) -> N
 
 def test_diagonals_join_points_of_equal_elbo(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_rate_distortion(compute_rate_distortion(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     named = [text for text in ax.texts if "ELBO" in text.get_text()]
     assert len(named) >= 3
     for text in named:
@@ -55,20 +55,20 @@ def test_diagonals_join_points_of_equal_elbo(quickstart: SyntheticStudy, make_ax
 
 def test_the_ends_of_a_series_name_their_latent_dimension(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_rate_distortion(compute_rate_distortion(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     named = [text.get_text() for text in ax.texts if "ELBO" not in text.get_text()]
     assert sorted(named) == ["dim 2"] * 4 + ["dim 32"] * 4
 
 
 def test_a_search_is_one_point_per_trial(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_rate_distortion(compute_rate_distortion(random_search.tables().trials), ax)
+    plot(compute(random_search.tables()), ax)
     assert sum(len(item.get_offsets()) for item in ax.collections) == 40
     assert not [line for line in ax.lines if line.get_label().startswith("VSC")]
 
 
 def test_one_trial_is_drawn_with_room_around(one_trial: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_rate_distortion(compute_rate_distortion(one_trial.tables().trials), ax)
+    plot(compute(one_trial.tables()), ax)
     assert np.diff(ax.get_xlim())[0] >= 2
     assert np.diff(ax.get_ylim())[0] >= 2

@@ -45,11 +45,11 @@ def test_accuracies_are_shares() -> None:
 
 
 def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
-    frame = relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(as_the_report().tables().trials)
+    frame = relaxed_elbo_by_latent_dim.compute(as_the_report().tables())
     vae = frame[(frame["model"] == "vae") & (frame["latent_dim"] == 8)].iloc[0]
     assert vae["reported"] == pytest.approx(-3558.8611 * 313 / 10000)
     ax = make_axes()[0, 0]
-    relaxed_elbo_by_latent_dim.plot_relaxed_elbo_by_latent_dim(frame, ax)
+    relaxed_elbo_by_latent_dim.plot(frame, ax)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert "VAE, the report's" in labels
     assert ax.get_ylabel() == "relaxed test ELBO (nats per image, higher is better)"
@@ -58,7 +58,7 @@ def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
 
 @pytest.mark.parametrize("changes", [{"learning_rate": 2e-3}, {"batch_size": 64}])
 def test_trained_otherwise_there_is_nothing_of_the_reports_to_show(changes: dict[str, Any]) -> None:
-    frame = relaxed_elbo_by_latent_dim.compute_relaxed_elbo_by_latent_dim(as_the_report(**changes).tables().trials)
+    frame = relaxed_elbo_by_latent_dim.compute(as_the_report(**changes).tables())
     assert frame["reported"].isna().all()
     assert "Dashed" not in relaxed_elbo_by_latent_dim.note(frame)
 
@@ -76,12 +76,12 @@ def two_seeds_of_a_vae(**changes: Any) -> SyntheticStudy:
 
 def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
     tables = two_seeds_of_a_vae().tables()
-    frame = losses_beside_reported.compute_losses_beside_reported(tables.trials, tables.history)
+    frame = losses_beside_reported.compute(tables)
     shown = frame.set_index(["split", "epoch"])["mean"]
     assert shown["test"].tolist() == pytest.approx([2, 2])
     assert shown["train"].tolist() == pytest.approx([0, 0])
     axes = make_axes(1, 1)
-    losses_beside_reported.plot_losses_beside_reported(frame, axes)
+    losses_beside_reported.plot(frame, axes)
     assert axes[0, 0].get_ylabel() == "loss less the report's\n(percent of it)"
     assert [0.0, 0.0] in [list(line.get_ydata()) for line in axes[0, 0].lines]
     assert losses_beside_reported.note(frame).endswith("over seeds.")
@@ -91,7 +91,7 @@ def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
 def test_of_trials_trained_otherwise_losses_are_not_compared(changes: dict[str, Any]) -> None:
     tables = two_seeds_of_a_vae(**changes).tables()
     with pytest.raises(NothingToDrawError, match="trained otherwise than the report's"):
-        losses_beside_reported.compute_losses_beside_reported(tables.trials, tables.history)
+        losses_beside_reported.compute(tables)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,9 @@ def with_probes() -> SyntheticStudy:
 
 
 def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted(make_axes: MakeAxes) -> None:
-    trials = with_probes().tables().trials
-    frame = accuracy_by_latent_dim.compute_accuracy_by_latent_dim(trials)
+    tables = with_probes().tables()
+    trials = tables.trials
+    frame = accuracy_by_latent_dim.compute(tables)
     coded, linear = (frame[frame["panel"] == panel] for panel in (0, 2))
     assert set(coded["n"]) == {2}
     assert set(linear["n"]) == {3}
@@ -125,8 +126,8 @@ def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted(m
     assert vae["reported"] == pytest.approx(load_curves("accuracy")["value"].iloc[0])
     assert linear["reported"].isna().all()
     assert "4 of 12 runs, in which a logit died" in accuracy_by_latent_dim.note(frame)
-    axes = make_axes(*accuracy_by_latent_dim.panel_shape(frame))
-    accuracy_by_latent_dim.plot_accuracy_by_latent_dim(frame, axes)
+    axes = make_axes(*accuracy_by_latent_dim.shape(frame))
+    accuracy_by_latent_dim.plot(frame, axes)
     assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
     assert [ax.get_xlabel() for ax in axes[0]] == ["latent dimensions"] * 2
 
@@ -135,9 +136,9 @@ def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
     study = with_probes()
     for row in study.trials:
         row |= {"probe/mlp_mu_all_accuracy": 0.98}
-    frame = accuracy_by_latent_dim.compute_accuracy_by_latent_dim(study.tables().trials)
-    axes = Figure().subplots(*accuracy_by_latent_dim.panel_shape(frame), squeeze=False, sharey="row")
-    accuracy_by_latent_dim.plot_accuracy_by_latent_dim(frame, axes)
+    frame = accuracy_by_latent_dim.compute(study.tables())
+    axes = Figure().subplots(*accuracy_by_latent_dim.shape(frame), squeeze=False, sharey="row")
+    accuracy_by_latent_dim.plot(frame, axes)
     for ax in axes.flat:
         low, high = ax.get_ylim()
         assert all(low < y < high for line in ax.lines for y in line.get_ydata())
@@ -145,7 +146,7 @@ def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
 
 def test_without_probes_there_is_no_accuracy() -> None:
     with pytest.raises(NothingToDrawError, match="no finished trial has a value of probe"):
-        accuracy_by_latent_dim.compute_accuracy_by_latent_dim(as_the_report().tables().trials)
+        accuracy_by_latent_dim.compute(as_the_report().tables())
 
 
 def cost_study() -> SyntheticStudy:
@@ -158,12 +159,12 @@ def cost_study() -> SyntheticStudy:
 
 
 def test_seconds_are_those_of_an_epoch_beside_what_the_report_took(make_axes: MakeAxes) -> None:
-    frame = training_cost.compute_training_cost(cost_study().tables().trials)
+    frame = training_cost.compute(cost_study().tables())
     seconds = frame[frame["panel"] == "seconds"].set_index(["model", "latent_dim"])["mean"]
     assert seconds["vae", 24] == pytest.approx(24.0)  # of 23, 24 and 25
     assert not frame["individual"].any()
     axes = make_axes(1, 2)
-    training_cost.plot_training_cost(frame, axes)
+    training_cost.plot(frame, axes)
     assert [text.get_text() for text in axes[0, 0].texts] == ["the report, on a Titan Xp", "the report, on a CPU"]
     assert {line.get_ydata()[0] for line in axes[0, 0].lines} >= set(SECONDS_PER_EPOCH.values())
     assert axes[0, 1].get_ylabel() == "memory of the process at its most (MB)"
@@ -171,7 +172,7 @@ def test_seconds_are_those_of_an_epoch_beside_what_the_report_took(make_axes: Ma
 
 def test_a_study_of_something_else_shows_no_cost() -> None:
     with pytest.raises(NothingToDrawError, match="asks something else"):
-        training_cost.compute_training_cost(as_the_report().tables().trials)
+        training_cost.compute(as_the_report().tables())
 
 
 def links() -> SyntheticStudy:
@@ -184,13 +185,13 @@ def links() -> SyntheticStudy:
 
 
 def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAxes) -> None:
-    frame = compared_settings.compute_compared_settings(links().tables().trials)
+    frame = compared_settings.compute(links().tables())
     rows = frame[frame["panel"] == "test/elbo"].set_index("gamma_clamp")
     assert rows.loc[0.0, "num_diverged"] == 3
     assert pd.isna(rows.loc[0.0, "mean"])
     assert rows.loc[1e-6, "num_diverged"] == 0
-    axes = make_axes(*compared_settings.panel_shape(frame))
-    compared_settings.plot_compared_settings(frame, axes)
+    axes = make_axes(*compared_settings.shape(frame))
+    compared_settings.plot(frame, axes)
     assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged"]
     assert "gamma clamp 1e-06" in axes[0, 0].get_yticklabels()[-1].get_text()
 
@@ -201,11 +202,11 @@ def test_bounds_of_pixels_scaled_in_two_ways_are_not_compared() -> None:
         for seed in range(3):
             study.add("vae", 8, seed, pixel_scaling=scaling)
             study.trials[-1]["test/reconstruction_error"] = 0.2 + (scaling == "unit_norm") * 0.1 + 0.01 * seed
-    frame = compared_settings.compute_compared_settings(study.tables().trials)
+    frame = compared_settings.compute(study.tables())
     assert list(frame["panel"].unique()) == ["test/reconstruction_error"]
     assert list(frame["mean"]) == pytest.approx([0.21, 0.31])
 
 
 def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:
     with pytest.raises(NothingToDrawError, match="differ in none of"):
-        compared_settings.compute_compared_settings(quickstart.tables().trials)
+        compared_settings.compute(quickstart.tables())

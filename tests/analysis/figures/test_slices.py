@@ -4,17 +4,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.figures.slices import compute_slices, note, panel_shape, plot_slices
+from analysis.figures.slices import compute, note, plot, shape
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes):
-    tables = study.tables()
-    frame = compute_slices(tables.trials, tables.history)
-    axes = make_axes(*panel_shape(frame))
-    plot_slices(frame, axes)
+    frame = compute(study.tables())
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
     return frame, axes
 
 
@@ -70,7 +69,7 @@ def test_many_settings_and_objectives_take_several_rows(make_axes: MakeAxes) -> 
     study = SyntheticStudy()
     study.random_search(8, objectives='["val/rate", "val/elbo"]', directions='["minimize", "maximize"]')
     frame, axes = draw(study, make_axes)  # model, latent_dim, alpha, learning_rate, batch_size
-    assert panel_shape(frame) == (4, 3)
+    assert shape(frame) == (4, 3)
     assert [ax.get_ylabel().split("\n")[0] for ax in axes[:, 0]] == ["validation rate"] * 2 + ["validation ELBO"] * 2
     assert [ax.get_visible() for ax in axes[1]] == [True, True, False]
 

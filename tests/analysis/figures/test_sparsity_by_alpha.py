@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.figures.sparsity_by_alpha import compute_sparsity_by_alpha, plot_sparsity_by_alpha
+from analysis.figures.sparsity_by_alpha import compute, plot
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -20,7 +20,7 @@ def test_mean_and_interval_are_those_computed_by_hand() -> None:
     for seed, fraction in enumerate((0.2, 0.3)):
         study.add("vsc", 8, seed, alpha=0.25)
         study.trials[-1]["code/nonzero_fraction"] = fraction
-    (row,) = compute_sparsity_by_alpha(study.tables().trials).to_dict("records")
+    (row,) = compute(study.tables()).to_dict("records")
     assert (row["alpha"], row["latent_dim"], row["n"]) == (0.25, 8, 2)
     assert row["mean"] == pytest.approx(0.25)
     assert row["high"] - row["mean"] == pytest.approx(12.7062 * 0.05, abs=1e-4)  # t(0.975, 1)
@@ -28,7 +28,7 @@ def test_mean_and_interval_are_those_computed_by_hand() -> None:
 
 def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_sparsity_by_alpha(compute_sparsity_by_alpha(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     (prior,) = (line for line in ax.lines if line.get_label() == "the prior: fraction = α")
     assert (prior.get_xdata() == prior.get_ydata()).all()
     assert prior.get_linestyle() == "--"
@@ -36,14 +36,14 @@ def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy, make_axes
 
 def test_one_line_per_latent_dimension_and_none_for_the_vae(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_sparsity_by_alpha(compute_sparsity_by_alpha(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     assert labels(ax)[:-1] == [f"VSC, latent dimension {dim} (3 seeds)" for dim in (2, 4, 8, 16, 32)]
     assert len({line.get_color() for line in ax.lines}) == 6
 
 
 def test_axes_have_names(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_sparsity_by_alpha(compute_sparsity_by_alpha(quickstart.tables().trials), ax)
+    plot(compute(quickstart.tables()), ax)
     assert ax.get_xlabel() == "α (prior probability that a code entry is not zero)"
     assert ax.get_ylabel() == "fraction of non-zero code entries"
 
@@ -55,7 +55,7 @@ def test_a_wide_range_of_alpha_has_log_axes(alphas: list[float], scale: str, mak
     study = SyntheticStudy()
     study.grid(alphas, [8], seeds=2)
     ax = make_axes()[0, 0]
-    plot_sparsity_by_alpha(compute_sparsity_by_alpha(study.tables().trials), ax)
+    plot(compute(study.tables()), ax)
     assert (ax.get_xscale(), ax.get_yscale()) == (scale, scale)
 
 
@@ -64,7 +64,7 @@ def test_a_code_that_is_all_zeros_keeps_its_place_on_a_linear_axis(make_axes: Ma
     study.grid([0.01, 0.5], [8], seeds=1)
     study.trials[1]["code/nonzero_fraction"] = 0.0
     ax = make_axes()[0, 0]
-    plot_sparsity_by_alpha(compute_sparsity_by_alpha(study.tables().trials), ax)
+    plot(compute(study.tables()), ax)
     assert ax.get_yscale() == "linear"
     assert ax.get_ylim()[0] == 0
 
@@ -72,13 +72,13 @@ def test_a_code_that_is_all_zeros_keeps_its_place_on_a_linear_axis(make_axes: Ma
 def test_of_many_latent_dimensions_five_are_shown() -> None:
     study = SyntheticStudy()
     study.grid([0.1, 0.5], range(8, 201, 8), seeds=1)
-    frame = compute_sparsity_by_alpha(study.tables().trials)
+    frame = compute(study.tables())
     assert sorted(frame["latent_dim"].unique()) == [8, 56, 104, 152, 200]
 
 
 def test_a_search_is_one_point_per_trial_that_has_an_alpha(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
     ax = make_axes()[0, 0]
-    plot_sparsity_by_alpha(compute_sparsity_by_alpha(random_search.tables().trials), ax)
+    plot(compute(random_search.tables()), ax)
     assert [len(item.get_offsets()) for item in ax.collections] == [20]
     assert labels(ax) == ["VSC (20 trials)", "the prior: fraction = α"]
 
@@ -87,4 +87,4 @@ def test_a_study_of_vaes_alone_has_nothing_to_draw() -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0)
     with pytest.raises(NothingToDrawError, match="no finished trial has a value of alpha"):
-        compute_sparsity_by_alpha(study.tables().trials)
+        compute(study.tables())

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from analysis.figures.traversals import compute_traversals, note, panel_shape, plot_traversals
+from analysis.figures.traversals import compute, note, plot, shape
 from tests.analysis.made_up_exhibits import StudyWithExhibits, fill, grays_of, make_exhibits
 
 MakeAxes = Callable[..., np.ndarray]
@@ -13,14 +13,14 @@ MakeAxes = Callable[..., np.ndarray]
 def test_a_row_of_pictures_per_active_latent_the_code_itself_marked(tmp_path: Path, make_axes: MakeAxes) -> None:
     study = StudyWithExhibits()
     study.add("vsc", 4, 0, 0.2)
-    frame = compute_traversals(study.stored(tmp_path))
+    frame = compute(study.stored(tmp_path))
     assert set(frame["label"]) == {4}  # the image with two active latents
     assert list(frame["latent"]) == [1, 1, 1, 0, 0, 0]
     assert list(frame["encoded"]) == [-2, -2, -2, 1, 1, 1]
     assert list(frame["change"]) == [-1, 0, 1] * 2
-    axes = make_axes(*panel_shape(frame))
+    axes = make_axes(*shape(frame))
     assert axes.shape == (1, 1)
-    plot_traversals(frame, axes)
+    plot(frame, axes)
     ax = axes[0, 0]
     assert grays_of(ax) == [[40, 41, 42], [43, 44, 45]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["-1", "code", "+1"]
@@ -34,10 +34,10 @@ def test_models_stand_side_by_side_and_latent_dimensions_below_each_other(tmp_pa
     study = StudyWithExhibits()
     study.grid([0.2], [2, 8], seeds=1)
     study.add("vae", 32, 0)
-    frame = compute_traversals(study.stored(tmp_path))
-    axes = make_axes(*panel_shape(frame))
+    frame = compute(study.stored(tmp_path))
+    axes = make_axes(*shape(frame))
     assert axes.shape == (3, 2)
-    plot_traversals(frame, axes)
+    plot(frame, axes)
     titles = [[ax.get_title().split(":")[0].split(" ")[-1] for ax in column] for column in axes.T[:, :2]]
     assert titles == [["2", "8"], ["2", "8"]]
     assert axes[2, 0].get_visible()
@@ -49,7 +49,7 @@ def test_rows_without_a_latent_are_not_drawn(tmp_path: Path) -> None:
     changed = make_exhibits(4) | {"traversed_latents": latents, "traversals": fill(np.arange(18).reshape(3, 2, 3))}
     study = StudyWithExhibits(changed={0: changed})
     study.add("vsc", 4, 0, 0.2)
-    frame = compute_traversals(study.stored(tmp_path))
+    frame = compute(study.stored(tmp_path))
     assert list(frame["latent"]) == [3, 3, 3]
     assert set(frame["label"]) == {9}
     assert [picture[0, 0] for picture in frame["picture"]] == [6, 7, 8]
