@@ -1,11 +1,30 @@
 """How things are written for a reader: numbers, units, models and settings, tables in Markdown."""
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
 MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}
+SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
+
+NATS = "nats per image"
+POINTS = "points"  # percentage points
+UNITS = {
+    **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion"), NATS),
+    "train_seconds": "seconds",
+}
+"""Of metrics, by their name behind the split."""
+
+WHOLES = {
+    "reconstruction_error": "of relative squared error",
+    "nonzero_fraction": "of the latents",
+    "class_kept": "of the images",
+    "changed_pixels": "of the inked pixels",
+    "changed_pixels_beyond_other": "of the inked pixels",
+}
+"""What a metric without a unit is a share of, by the same names."""
 
 
 def decimal(value: float, decimals: int = 1) -> str:
@@ -45,6 +64,24 @@ def plural(num: int, noun: str) -> str:
     return f"{num:,} {noun if num == 1 else many}"
 
 
+def exact_value(value: Any) -> str:
+    """A setting's value with as few digits as tell it from every other."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric such as test/elbo, or nothing where it has none."""
+    return UNITS.get(metric.rpartition("/")[2], "")
+
+
+def unit_or_whole(metric: str) -> str:
+    """What stands behind a metric's number: its unit, or what it is a share of, or nothing."""
+    return unit_of(metric) or WHOLES.get(metric.rpartition("/")[2], "")
+
+
 def setting_label(name: str) -> str:
     """A setting's name as a reader says it; a metric keeps its own."""
     return {"alpha": ALPHA, "beta": "β", "latent_dim": "latent dimension"}.get(
@@ -55,3 +92,20 @@ def setting_label(name: str) -> str:
 def model_label(model: str) -> str:
     """The model's name as it is written in figures."""
     return MODEL_LABELS.get(model, model)
+
+
+def configuration_label(
+    settings: Mapping[Hashable, Any], names: Iterable[str], write: Callable[[Any], str] = short_value
+) -> str:
+    """The model with some of its settings, such as "VSC, alpha = 0.01", with the Greek letter.
+
+    settings: by name, the model among them; one that the model does not have is None or NaN, and left out.
+    """
+    given = [name for name in names if name != "model" and not _is_missing(settings[name])]
+    return ", ".join(
+        [model_label(str(settings["model"])), *(f"{setting_label(n)} = {write(settings[n])}" for n in given)]
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -11,9 +11,9 @@ from analysis.claims.curves import Curve, say_missing
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
-from analysis.wording import decimal
+from analysis.wording import POINTS, decimal
 
-UNIT = "points per doubling"
+UNIT = f"{POINTS} per doubling"
 
 
 class AccuracyGrowth(Quantity):

@@ -10,9 +10,8 @@ from analysis.claims.curves import Curve, mean_of_rows, name_at, pick, say_missi
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
-from analysis.wording import decimal
+from analysis.wording import POINTS, decimal
 
-UNIT = "points"
 LEVEL_WITHIN = 1.0  # points
 
 
@@ -48,7 +47,7 @@ class AccuracyPastBest(Quantity):
             note = join_parts([self._say_share(gap, less), note])
             gap = gap - less
             missing.append(say_missing(*map(forgive_left_out, (vae, vsc))))
-        return Sample(name_at(both[1].name, dim), UNIT, gap, join_parts(missing), note)
+        return Sample(name_at(both[1].name, dim), POINTS, gap, join_parts(missing), note)
 
     def _say_share(self, gap: NDArray[np.float64], less: NDArray[np.float64]) -> str:
         """The mean over seeds of either probe's gap, where both have one."""

@@ -1,7 +1,6 @@
 """claims.yaml: what is claimed and by which number it is judged, checked with one sentence for every mistake."""
 
 import difflib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,9 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from analysis.claims.quantities import QUANTITIES
 from analysis.claims.quantity import Frozen, Quantity
-
-SLUG = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
-
+from analysis.wording import SLUG
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
 from analysis.tables.series import varying_settings
-from analysis.wording import ALPHA, model_label, plural, setting_label, short_value
+from analysis.wording import ALPHA, configuration_label, model_label, plural, setting_label, short_value
 
 MAX_NAMED = 3  # missing trials that are named one by one
 NOT_RUN = "not run"
@@ -42,8 +42,8 @@ class Curve:
 
 
 def name_model(model: str, alpha: float) -> str:
-    """Such as "VSC, alpha = 0.01", with the Greek letter."""
-    return model_label(model) if np.isnan(alpha) else f"{model_label(model)}, {ALPHA} = {short_value(alpha)}"
+    """The model with its alpha, if it has one."""
+    return configuration_label({"model": model, "alpha": alpha}, ["alpha"])
 
 
 def name_at(model: str, latent_dim: int) -> str:

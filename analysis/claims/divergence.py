@@ -8,6 +8,7 @@ from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.wording import short_value
 
+UNIT = "of the trials"
 LINKS = {"exp_relu": "the report's link", "sigmoid": "sigmoid"}
 
 
@@ -29,7 +30,7 @@ class DivergenceAsClaimed(Quantity):
         is_unguarded = (trials["gamma_link"] == "exp_relu") & (trials["gamma_clamp"] == 0)
         if is_unguarded.all() or not is_unguarded.any():
             which = "with" if is_unguarded.all() else "without"
-            samples.append(Sample(f"VSC {which} a guard", "of the trials", np.array([]), f"trials {which} a guard"))
+            samples.append(Sample(f"VSC {which} a guard", UNIT, np.array([]), f"trials {which} a guard"))
         return samples
 
     def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
@@ -40,13 +41,13 @@ class DivergenceAsClaimed(Quantity):
         guard = f"{LINKS.get(link, link)}, {f'clamp {short_value(clamp)}' if clamp else 'no clamp'}"
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
-            return Sample(f"{where}, {guard}", "of the trials", np.array([]), lacks)
+            return Sample(f"{where}, {guard}", UNIT, np.array([]), lacks)
         status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
         has_ended = status.isin(["finished", "diverged"])
         lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
         return Sample(
             f"{where}, {guard}: {'diverged' if expected == 'diverged' else 'finite'}",
-            "of the trials",
+            UNIT,
             (status == expected).astype(float).where(has_ended).to_numpy(),
             lacks,
             is_share=True,

@@ -15,10 +15,10 @@ from analysis.claims.curves import (
     trace_curves,
     union_of_dims,
 )
-from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of, unit_of
+from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.wording import ALPHA, setting_label
+from analysis.wording import ALPHA, setting_label, unit_or_whole
 
 
 class Level(Quantity):
@@ -40,7 +40,7 @@ class Level(Quantity):
             curves = [own for own in curves if not own.alpha > self.max_alpha]
             if not curves:
                 raise UndecidableError(f"the study has no model with {ALPHA} of {self.max_alpha:g} or less")
-        return sample_curves(curves, unit_of(self.metric), limits=limits_of(self.metric))
+        return sample_curves(curves, unit_or_whole(self.metric), limits=limits_of(self.metric))
 
 
 class SettingDifference(Quantity):
@@ -65,7 +65,7 @@ class SettingDifference(Quantity):
                     if (missing := say_missing(curve))
                 ]
                 difference = (ours.values - theirs.values)[:, 0]
-                samples.append(Sample(name_at(name, dim), unit_of(self.metric), difference, "; ".join(lacks)))
+                samples.append(Sample(name_at(name, dim), unit_or_whole(self.metric), difference, "; ".join(lacks)))
         return samples
 
     def _trace(self, tables: Tables, value: str | float) -> list[Curve]:

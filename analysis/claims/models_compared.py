@@ -1,8 +1,9 @@
 """What does the VAE have over the VSC?"""
 
 from analysis.claims.curves import name_at, pick, say_missing, trace_curves, union_of_dims
-from analysis.claims.quantity import Quantity, Sample, unit_of
+from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
+from analysis.wording import unit_or_whole
 
 
 class VaeOverVsc(Quantity):
@@ -20,7 +21,7 @@ class VaeOverVsc(Quantity):
             samples += [
                 Sample(
                     name_at(vsc.name, dim),
-                    unit_of(self.metric),
+                    unit_or_whole(self.metric),
                     difference[:, i],
                     lacks=say_missing(vae.at([dim]), vsc.at([dim])),
                 )

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.claims.curves import Curve, find_best_of_others, say_best, say_missing, say_too_few, trace_curves
-from analysis.claims.quantity import Quantity, Sample, unit_of
+from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
+from analysis.wording import unit_or_whole
 
 MIN_DIMS = 3  # an optimum has a side to the left and a side to the right
 
@@ -26,7 +27,7 @@ class Optimum(Quantity):
         return [sample for own in trace_curves(tables.trials, self.metric) for sample in self._measure_one(own)]
 
     def _measure_one(self, own: Curve) -> list[Sample]:
-        values, unit = own.values[~np.isnan(own.values).any(axis=1)], unit_of(self.metric)
+        values, unit = own.values[~np.isnan(own.values).any(axis=1)], unit_or_whole(self.metric)
         if not len(values) or len(own.dims) < MIN_DIMS:
             lacks = say_missing(own) or f"{own.name} at {MIN_DIMS} latent dimensions or more"
             return [Sample(own.name, unit, np.array([]), lacks=lacks)]

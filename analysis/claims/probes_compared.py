@@ -5,6 +5,7 @@ from analysis.claims.curves import Curve, mean_of_rows, say_missing
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
+from analysis.wording import POINTS
 
 
 class ProbeOverProbe(Quantity):
@@ -24,7 +25,7 @@ class ProbeOverProbe(Quantity):
     def _compare(self, tables: Tables, own: Curve, other: Curve) -> Sample:
         return Sample(
             own.name,
-            "points",
+            POINTS,
             mean_of_rows(own.values - other.values),
             say_missing(*map(forgive_left_out, (own, other))),
             join_parts([probe.say_dead(tables.trials, own) for probe in (self.under, self.less_under)]),

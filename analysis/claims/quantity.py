@@ -12,15 +12,6 @@ from analysis.tables import Tables
 
 MIN_SEEDS = 3  # fewer give no verdict
 
-UNITS = {
-    "test/elbo": "nats per image",
-    "test/elbo_relaxed": "nats per image",
-    "test/reconstruction_error": "of relative squared error",
-    "code/nonzero_fraction": "of the latents",
-    "edit/class_kept": "of the images",
-    "edit/changed_pixels": "of the inked pixels",
-    "edit/changed_pixels_beyond_other": "of the inked pixels",
-}
 SHARES = ("code/nonzero_fraction", "edit/class_kept", "edit/changed_pixels")  # from 0 to 1
 
 
@@ -64,8 +55,3 @@ class Quantity(Frozen, ABC):
 def limits_of(metric: str) -> tuple[float, float]:
     """Between which a metric can be."""
     return (0.0, 1.0) if metric in SHARES else (-np.inf, np.inf)
-
-
-def unit_of(metric: str) -> str:
-    """The unit as it stands behind a number, or nothing."""
-    return UNITS.get(metric, "")

@@ -5,13 +5,11 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from analysis.claims.curves import name_at, pick, sample_curves, say_missing, trace_curves, union_of_dims
-from analysis.claims.quantity import Quantity, Sample, UndecidableError, unit_of
+from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.plateau import TAIL
-from analysis.wording import plural
-
-NATS = "nats per image"
+from analysis.wording import NATS, plural, unit_or_whole
 
 
 class StillToGain(Quantity):
@@ -86,5 +84,5 @@ class GapClosed(Quantity):
             for i, dim in enumerate(dims):
                 lacks = say_missing(*(own.at([dim]) for own in (*vaes, *vscs)))
                 name = name_at(vscs[0].name, dim)
-                samples.append(Sample(name, unit_of(self.metric), (before - after)[:, i], lacks, note))
+                samples.append(Sample(name, unit_or_whole(self.metric), (before - after)[:, i], lacks, note))
         return samples

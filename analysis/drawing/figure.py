@@ -1,6 +1,5 @@
 """From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, reading_note, trials_note
 from analysis.drawing.style import QUIET, drawing_style
+from analysis.files import write_atomically
 from analysis.tables import Tables
 from analysis.tables.series import NothingToDrawError, finished_with
 
@@ -84,7 +84,7 @@ def draw(
         sheet = _compose(figure, frame, notes)
         for file in files:
             _save(sheet, file, figure.title, " ".join(notes))
-    write_file(numbers, partial(_write_numbers, frame))
+    write_atomically(numbers, partial(_write_numbers, frame))
     report(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
     return [*files, numbers]
 
@@ -127,10 +127,10 @@ def _save(sheet: MplFigure, file: Path, title: str, text: str) -> None:
     kind = file.suffix[1:]
     about = {"Title": title, ABOUT[kind]: text}
     if kind == "png":
-        write_file(file, partial(_save_pixels, sheet, about))
+        write_atomically(file, partial(_save_pixels, sheet, about))
     else:
         metadata = about | dict.fromkeys(["CreationDate", "Creator", "Producer"])
-        write_file(file, lambda part: sheet.savefig(part, format=kind, metadata=metadata))
+        write_atomically(file, lambda part: sheet.savefig(part, format=kind, metadata=metadata))
 
 
 def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None:
@@ -163,13 +163,3 @@ def _write_numbers(frame: pd.DataFrame, file: Path) -> None:
     texts = [name for name in kept if kept[name].dtype == "category" or kept[name].dtype == object]
     # Not pandas' own writer, which takes seconds for a hundred thousand rows.
     write_csv(pa.Table.from_pandas(kept.astype(dict.fromkeys(texts, "str")), preserve_index=False), file)
-
-
-def write_file(file: Path, write: Callable[[Path], object]) -> None:
-    """Write to a temporary name and rename, so that a reader never meets half a file."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -13,12 +13,12 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, varying_settings
-from analysis.wording import ALPHA, model_label, plural, setting_label
+from analysis.wording import NATS, configuration_label, plural, setting_label
 
 COMPARED = ("pixel_scaling", "initialisation", "gamma_link", "gamma_clamp", "sharpness_schedule")
 PANELS = {
-    "test/elbo": "test ELBO (nats per image,\nhigher is better)",
-    "test/elbo_relaxed": "relaxed test ELBO (nats per image,\nhigher is better)",
+    "test/elbo": f"test ELBO ({NATS},\nhigher is better)",
+    "test/elbo_relaxed": f"relaxed test ELBO ({NATS},\nhigher is better)",
     "test/reconstruction_error": "relative reconstruction error\n(0 perfect, 1 as good as black)",
 }
 
@@ -55,13 +55,12 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
-    alpha = "" if pd.isna(row["alpha"]) else f", {ALPHA} = {row['alpha']:g}"
     parts = [
         f"{setting_label(name)} {row[name]:g}" if isinstance(row[name], float) else str(row[name])
         for name in varying
         if not pd.isna(row[name])
     ]
-    return f"{model_label(row['model'])}{alpha}\n{', '.join(parts)}"
+    return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}"
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from analysis.drawing.style import QUIET, model_colour
 from analysis.tables import Tables
 from analysis.tables.confirmed import compare_best, compute_confirmed
 from analysis.tables.objectives import goal_label, short_label
-from analysis.wording import plural, with_interval
+from analysis.wording import NATS, plural, with_interval
 
 LABEL_WIDTH = 38  # characters
 MANY = 6  # configurations, whose labels are then smaller
@@ -75,7 +75,7 @@ def note(frame: pd.DataFrame) -> str:
     if two is None or two.interval is None:
         return text
     return (
-        f"{text} The winner's test ELBO less that of the second, in nats per image: {with_interval(*two.interval)}, "
+        f"{text} The winner's test ELBO less that of the second, in {NATS}: {with_interval(*two.interval)}, "
         f"paired over {plural(two.num_seeds, 'seed')}: {two.verdict}."
     )
 

@@ -23,7 +23,7 @@ from analysis.tables.series import (
     mean_over_seeds,
     spread,
 )
-from analysis.wording import model_label
+from analysis.wording import NATS, model_label
 
 # Where images are held out, each epoch is measured on them, and on the test images only the end of training.
 LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
@@ -114,7 +114,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         [ax for ax in of_column if ax.get_visible()][-1].set_xlabel("epoch")
     for of_row in axes:
         first = next(ax for ax in of_row if ax.get_visible())
-        first.set_ylabel("loss that is trained\n(nats per image, lower is better)")
+        first.set_ylabel(f"loss that is trained\n({NATS}, lower is better)")
         first.tick_params(labelleft=True)
     for split in frame["split"].unique():
         handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=LINE_STYLES[split])

@@ -8,6 +8,7 @@ from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import draw_series, each_series, leave_out_the_far, legend_beside, scale_x
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.objectives import goal_label
 from analysis.tables.series import assign_series, finished_with, mean_over_seeds
 
 NEEDS = ("test/elbo",)
@@ -30,7 +31,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
         leave_out_the_far(ax, "y", frame["mean"])
     scale_x(ax, frame["latent_dim"])
     ax.set_xlabel("latent dimensions")
-    ax.set_ylabel("test ELBO (nats per image, higher is better)")
+    ax.set_ylabel(goal_label("test/elbo", is_maximised=True))
     legend_beside(ax)
 
 

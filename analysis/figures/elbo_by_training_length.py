@@ -13,7 +13,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations
 from analysis.tables.plateau import plateau_epochs
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
-from analysis.wording import plural
+from analysis.wording import NATS, plural
 
 NEEDS = ("test/elbo",)
 MAX_LATENT_DIMS = 3
@@ -89,7 +89,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         dims = panel["latent_dim"]
         ax.set_title(f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else "all latent dimensions")
         _scale(ax, panel["epochs"])
-        ax.set_ylabel("test ELBO (nats per image,\nhigher is better)")
+        ax.set_ylabel(f"test ELBO ({NATS},\nhigher is better)")
         entries: dict[str, Artist] = {str(line.get_label()): line for line in ax.get_legend_handles_labels()[0]}
         if any(line.get_marker() == STAR["marker"] for line in ax.lines):
             entries["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)

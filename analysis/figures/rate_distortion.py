@@ -10,6 +10,7 @@ from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
+from analysis.wording import NATS
 
 NEEDS = ("test/rate", "test/distortion")
 
@@ -50,8 +51,8 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
         leave_out_the_far(ax, "x", frame["distortion"])
         leave_out_the_far(ax, "y", frame["rate"])
     draw_equal_elbo_lines(ax)
-    ax.set_xlabel("distortion (nats per image, lower is better)")
-    ax.set_ylabel("rate (nats per image, lower is better)")
+    ax.set_xlabel(f"distortion ({NATS}, lower is better)")
+    ax.set_ylabel(f"rate ({NATS}, lower is better)")
     legend_beside(ax)
 
 

@@ -14,6 +14,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.reported_numbers import are_as_reported, load_curves
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
+from analysis.wording import NATS
 
 NEEDS = ("test/elbo_relaxed",)
 
@@ -45,7 +46,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """One line with its band per series, the report's own dashed beside it."""
     elbo_by_latent_dim.plot(frame, ax)
     draw_reported(ax, "latent_dim", frame)
-    ax.set_ylabel("relaxed test ELBO (nats per image, higher is better)")
+    ax.set_ylabel(f"relaxed test ELBO ({NATS}, higher is better)")
     legend_beside(ax)
 
 

@@ -6,9 +6,9 @@ import pandas as pd
 from analysis.figures.learning_rate_by_batch_size import best_cell
 from analysis.figures.learning_rate_by_batch_size import compute as compute_cells
 from analysis.tables import Tables, of_search
-from analysis.tables.intervals import mean_interval
-from analysis.tables.objectives import goal_label, short_label
-from analysis.wording import decimal, markdown_table, short_value, with_interval
+from analysis.tables.intervals import paired_difference
+from analysis.tables.objectives import short_label
+from analysis.wording import decimal, markdown_table, short_value, unit_of, with_interval
 
 NO_GRID = "no study here trains a grid of learning rates by batch sizes"
 
@@ -54,12 +54,10 @@ def say_batch_size(tables: Tables) -> str:
 
 def _compare(cell: pd.Series, other: pd.Series) -> str:
     """Two batch sizes, each at its best learning rate: mean difference and its interval, paired by seed."""
-    seeds = sorted(cell["by_seed"].keys() & other["by_seed"].keys())
-    frame = pd.DataFrame({"gain": [cell["by_seed"][seed] - other["by_seed"][seed] for seed in seeds], "all": 0})
-    found = mean_interval(frame, "gain", by=["all"])
-    if found.empty:
+    found = paired_difference(cell["by_seed"], other["by_seed"])
+    if not found.num_seeds:
         return "no seed in common"
-    gain = with_interval(*found[["mean", "low", "high"]].to_numpy(float)[0])
+    gain = with_interval(found.mean, found.low, found.high)
     return f"{cell['batch_size']:g} less {other['batch_size']:g}: {gain}"
 
 
@@ -89,5 +87,5 @@ def _best_by_batch_size(cells: pd.DataFrame) -> pd.DataFrame:
 def _metric(cells: pd.DataFrame) -> tuple[str, str]:
     """The metric of a grid as a reader says it, and its unit with a space before it."""
     name = cells["metric"].iloc[0]
-    unit = " nats per image" if "nats per image" in goal_label(name, is_maximised=True) else ""
-    return short_label(name), unit
+    unit = unit_of(name)
+    return short_label(name), f" {unit}" if unit else ""

@@ -7,7 +7,16 @@ from analysis.tables import Tables, of_search
 from analysis.tables.configurations import number_configurations, short_labels
 from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
-from analysis.wording import decimal, markdown_table, model_label, plural, setting_label, short_value, with_interval
+from analysis.wording import (
+    NATS,
+    decimal,
+    markdown_table,
+    model_label,
+    plural,
+    setting_label,
+    short_value,
+    with_interval,
+)
 
 REPORT_EPOCHS = 11  # for how long the report trained
 NO_LENGTHS = "no study here reads the same trainings off at several lengths"
@@ -84,13 +93,13 @@ def say_convergence(tables: Tables) -> str:
         ]
         for row in gains.to_dict("records")
     ]
-    head = [*map(setting_label, names), "epochs", "seeds", "difference (nats per image)"]
+    head = [*map(setting_label, names), "epochs", "seeds", f"difference ({NATS})"]
     low, high = decimal(gains["mean"].min()), decimal(gains["mean"].max())
     span = low if low == high else f"{low} to {high}"
     without = rows["configuration"].nunique() - len(gains)
     lacking = f" ({plural(without, 'configuration')} lacked one of the two)" if without else ""
     return (
-        f"the test ELBO after the longest training less that after {REPORT_EPOCHS} epochs is {span} nats per image"
+        f"the test ELBO after the longest training less that after {REPORT_EPOCHS} epochs is {span} {NATS}"
         f"{lacking}. By configuration, paired by seed, mean and 95% interval:\n\n{markdown_table(head, lines)}"
     )
 

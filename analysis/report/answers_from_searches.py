@@ -9,7 +9,7 @@ from analysis.tables.configurations import short_labels
 from analysis.tables.confirmed import compare_best, compute_confirmed
 from analysis.tables.objectives import goals
 from analysis.tables.searched_settings import prefers_log
-from analysis.wording import plural, setting_label, short_value, with_interval
+from analysis.wording import NATS, plural, setting_label, short_value, with_interval
 
 CHOSEN = ("alpha", "latent_dim", "learning_rate", "batch_size", "epochs")  # what a reader wants of a winner
 END = 0.1  # of the way between the ends
@@ -73,4 +73,4 @@ def _test(row: pd.Series) -> str:
     if not row["test_n"]:
         return "not yet measured"
     value = with_interval(row["test_mean"], row["test_low"], row["test_high"])
-    return f"{value} nats per image over {plural(int(row['test_n']), 'seed')}"
+    return f"{value} {NATS} over {plural(int(row['test_n']), 'seed')}"

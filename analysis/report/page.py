@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.claims import Claim, Verdict, claims_frame, claims_table, judge_claims
-from analysis.drawing.figure import read_caption, write_file
+from analysis.drawing.figure import read_caption
 from analysis.figures.draw import FIGURES, draw_studies
+from analysis.files import write_atomically
 from analysis.report.numbers import tabulate_numbers
 from analysis.report.open_questions import answer_open_questions
 from analysis.report.provenance import say_cost, tabulate_provenance
@@ -95,7 +96,7 @@ def write_report(
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     paths = [folder / "report.md", folder / "report.html"]
     for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
-        write_file(path, partial(Path.write_text, data=content, encoding="utf-8"))
+        write_atomically(path, partial(Path.write_text, data=content, encoding="utf-8"))
     return paths
 
 
@@ -103,7 +104,7 @@ def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
     judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
     counts = Counter(verdict.outcome for verdict in judged)
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("supported", "not supported", "inconclusive"))
-    write_file(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
+    write_atomically(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
     absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
     return [
         "## The report's claims at a glance",

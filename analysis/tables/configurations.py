@@ -5,12 +5,12 @@ Not so where the sharpness rises in a ramp over the whole run: then the length s
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from functools import partial
 
 import pandas as pd
 
-from analysis.tables.series import settings_of
-from analysis.wording import model_label, setting_label, short_value
+from analysis.tables.tables import settings_of
+from analysis.wording import configuration_label, short_value
 
 DEPENDS_ON_LENGTH = ("ramp",)  # schedules of the sharpness
 
@@ -40,13 +40,8 @@ def short_labels(trials: pd.DataFrame, names: Sequence[str]) -> list[str]:
     num_different = len(rows.drop_duplicates())
     labels: list[str] = []
     for digits in (3, 6, 17):
-        labels = [_label(row, others, digits) for row in rows.to_dict("records")]
+        write = partial(short_value, digits=digits)
+        labels = [configuration_label(row, others, write) for row in rows.to_dict("records")]
         if len(set(labels)) == num_different:
             break
     return labels
-
-
-def _label(settings: dict[Any, Any], names: Sequence[str], digits: int) -> str:
-    given = [name for name in names if pd.notna(settings[name])]  # a VAE has no alpha: nothing to say
-    parts = [f"{setting_label(name)} = {short_value(settings[name], digits)}" for name in given]
-    return ", ".join([model_label(str(settings["model"])), *parts])

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.tables.configurations import number_configurations, short_labels
-from analysis.tables.intervals import mean_interval
+from analysis.tables.intervals import mean_interval, paired_difference
 from analysis.tables.objectives import final_values, goals, short_label
-from analysis.tables.series import NothingToDrawError, settings_of, varying_settings
+from analysis.tables.series import NothingToDrawError, varying_settings
+from analysis.tables.tables import settings_of
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,8 @@ def compare_best(confirmed: pd.DataFrame) -> Comparison | None:
     if len(ranked) < 2:
         return None
     best, second = ranked.iloc[0], ranked.iloc[1]
-    seeds = sorted(best["test_by_seed"].keys() & second["test_by_seed"].keys())
-    pairs = pd.DataFrame({"by": 0, "gain": [best["test_by_seed"][s] - second["test_by_seed"][s] for s in seeds]})
-    if len(seeds) < 2:
-        return Comparison(len(seeds), None)
-    mean, low, high = mean_interval(pairs, "gain", by=["by"])[["mean", "low", "high"]].iloc[0]
-    return Comparison(len(seeds), (float(mean), float(low), float(high)))
+    found = paired_difference(best["test_by_seed"], second["test_by_seed"])
+    return Comparison(found.num_seeds, (found.mean, found.low, found.high) if found.num_seeds > 1 else None)
 
 
 def _over_seeds(rows: pd.DataFrame, value: str, name: str) -> pd.DataFrame:

@@ -1,11 +1,22 @@
 """A mean and how surely it is known: the 95% interval of Student's t."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from scipy.special import stdtrit  # scipy.stats has it too, but takes a second to import
 
 COVERAGE = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference with its 95% interval over the seeds that both sides have; NaN where they are too few."""
+
+    mean: float
+    low: float
+    high: float
+    num_seeds: int
 
 
 def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
@@ -15,3 +26,14 @@ def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.Da
     half_width = stdtrit(frame["n"] - 1, (1 + COVERAGE) / 2) * frame["std"] / frame["n"] ** 0.5
     frame["low"], frame["high"] = frame["mean"] - half_width, frame["mean"] + half_width
     return frame[[*by, "mean", "low", "high", "n"]]
+
+
+def paired_difference(by_seed: Mapping[int, float], other: Mapping[int, float]) -> Difference:
+    """The first less the second, paired by seed. A value may be NaN, where there is none."""
+    seeds = sorted(by_seed.keys() & other.keys())
+    frame = pd.DataFrame({"gain": [by_seed[seed] - other[seed] for seed in seeds], "all": 0})
+    found = mean_interval(frame, "gain", by=["all"])
+    if found.empty:
+        return Difference(float("nan"), float("nan"), float("nan"), 0)
+    mean, low, high, num_seeds = found[["mean", "low", "high", "n"]].to_numpy(float)[0]
+    return Difference(float(mean), float(low), float(high), int(num_seeds))

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from analysis.tables.series import NothingToDrawError
+from analysis.wording import unit_of
 
 COUNTED = ("finished", "stopped")  # a trial that a scheduler stopped counts with the value it reached
 
@@ -16,7 +17,6 @@ LABELS = {
     "train_seconds": "training time",
 }
 SPLITS = {"train": "training", "val": "validation", "test": "test", "code": "test"}
-WITHOUT_UNIT = ("nonzero_fraction", "slab_prob", "hoyer", "active_units")
 
 
 def goals(trials: pd.DataFrame) -> list[tuple[str, bool]]:
@@ -72,7 +72,8 @@ def running_best(values: pd.Series, statuses: pd.Series, *, is_maximised: bool) 
 def goal_label(name: str, *, is_maximised: bool, lines: int = 1) -> str:
     """An objective with its unit, and which way is better, on one line or two."""
     better = "higher is better" if is_maximised else "lower is better"
-    return f"{short_label(name)}{' ' if lines == 1 else chr(10)}({', '.join([*_unit(name), better])})"
+    separator = " " if lines == 1 else "\n"
+    return f"{short_label(name)}{separator}({', '.join(filter(None, [unit_of(name), better]))})"
 
 
 def short_label(name: str) -> str:
@@ -80,11 +81,3 @@ def short_label(name: str) -> str:
     split, _, metric = name.rpartition("/")
     words = LABELS.get(metric, metric.replace("_", " "))
     return " ".join(filter(None, [SPLITS.get(split, split), words]))
-
-
-def _unit(name: str) -> list[str]:
-    if name == "train_seconds":
-        return ["seconds"]
-    split, _, metric = name.rpartition("/")
-    is_loss = split in ("train", "val", "test") and metric not in WITHOUT_UNIT
-    return ["nats per image"] if is_loss else []

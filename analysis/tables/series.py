@@ -4,21 +4,15 @@ A study by grid has few configurations, each over seeds: every one becomes a ser
 random or adaptive search nearly every trial is its own configuration: then trials are shown one by one.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.tables.intervals import mean_interval
-from analysis.wording import model_label, setting_label
+from analysis.tables.tables import settings_of
+from analysis.wording import configuration_label, exact_value
 
-# Columns that say which trial it is or how it went. Every other column without a slash is a setting.
-NOT_SETTINGS = frozenset(
-    {"trial_id", "study", "status", "seed", "epochs_trained", "mlflow_run_id"}
-    | {"train_seconds", "peak_memory_mb", "device", "error"}
-    | {"phase", "sampler", "scheduler", "objectives", "directions"}
-)
 MAX_SERIES = 10
 MAX_SINGLES = 6  # series of one trial each
 SERIES_COLUMNS = ["series", "model", "alpha", "variant", "individual"]
@@ -40,11 +34,6 @@ def finished_with(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     if rows.empty:
         raise NothingToDrawError(f"no finished trial has all of {', '.join(columns)}")
     return rows
-
-
-def settings_of(trials: pd.DataFrame) -> list[str]:
-    """The columns that hold settings; the seed is none."""
-    return [str(name) for name in trials.columns if "/" not in str(name) and name not in NOT_SETTINGS]
 
 
 def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> list[str]:
@@ -71,7 +60,7 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     max_singles = MAX_SINGLES if (trials["sampler"] == "grid").all() else 1
     individual = len(first) > MAX_SERIES or (bool(varying) and max_singles < len(first) == len(trials))
     shown = ["model"] if individual else [*named, *varying]
-    labels = [", ".join(_parts(row, shown)) for row in first[shown].to_dict("records")]
+    labels = [configuration_label(row, shown, exact_value) for row in first[shown].to_dict("records")]
     variants = first.groupby(named, dropna=False).cumcount().to_numpy()
     return trials.assign(
         series=pd.Categorical([labels[i] for i in group], categories=list(dict.fromkeys(labels)), ordered=True),
@@ -94,17 +83,3 @@ def spread(values: Iterable[float], num: int) -> list[float]:
         return [ordered[len(ordered) // 2]]
     ranks = np.linspace(0, len(ordered) - 1, min(num, len(ordered))).round().astype(int)
     return [ordered[rank] for rank in ranks]
-
-
-def _parts(settings: dict[Hashable, Any], shown: Sequence[str]) -> list[str]:
-    """The parts of a label; different values always read differently."""
-    parts = [model_label(str(settings["model"]))]
-    for name in shown:
-        value = settings[name]
-        if name == "model" or pd.isna(value):  # a VAE has no alpha: nothing to say
-            continue
-        if isinstance(value, float):
-            short = f"{value:g}"
-            value = short if float(short) == value else repr(value)
-        parts.append(f"{setting_label(name)} = {value}")
-    return parts

@@ -11,28 +11,24 @@ REBUILD = "`spikeslab collect STUDY` rebuilds it from MLflow, `spikeslab run` tr
 STATUSES = ("finished", "stopped", "diverged", "failed", "running")
 PHASES = ("search", "select", "confirm")
 
-# Every setting must be there, or be filled in: trials that differ in one that is not would be averaged as if alike.
-TRIAL_COLUMNS = {
-    "text": (
-        "trial_id",
-        "study",
-        "status",
-        "dataset",
-        "model",
-        "hidden",
-        "gamma_link",
-        "sharpness_schedule",
-        "initialisation",
-        "pixel_scaling",
-        "precision",
-        *("phase", "sampler", "scheduler", "objectives", "directions"),
-    ),
-    "number": (
-        *("latent_dim", "alpha", "beta", "learning_rate"),
-        *("gamma_clamp", "sharpness", "batch_size", "epochs", "epochs_trained", "num_validation", "seed"),
-    ),
+NOT_SETTINGS = {
+    **dict.fromkeys(("trial_id", "study", "phase", "status", "sampler", "scheduler"), "text"),
+    **dict.fromkeys(("objectives", "directions", "mlflow_run_id", "device", "error"), "text"),
+    **dict.fromkeys(("seed", "epochs_trained", "train_seconds", "peak_memory_mb"), "number"),
 }
-HISTORY_COLUMNS = {"text": ("trial_id",), "number": ("epoch", "train/loss")}
+"""The columns that say which trial it is or how it went. Every other column without a slash is a setting."""
+
+NAMED_SETTINGS = {
+    **dict.fromkeys(("dataset", "model", "hidden", "gamma_link", "sharpness_schedule"), "text"),
+    **dict.fromkeys(("initialisation", "pixel_scaling", "precision"), "text"),
+    **dict.fromkeys(("latent_dim", "alpha", "beta", "learning_rate", "gamma_clamp", "sharpness"), "number"),
+    **dict.fromkeys(("batch_size", "epochs", "num_validation"), "number"),
+}
+"""The settings that figures and claims ask for by name. A table may hold others, of whatever type they are."""
+
+OPTIONAL = ("mlflow_run_id", "train_seconds", "peak_memory_mb", "device", "error")
+TRIAL_COLUMNS = {name: kind for name, kind in {**NOT_SETTINGS, **NAMED_SETTINGS}.items() if name not in OPTIONAL}
+HISTORY_COLUMNS = {"trial_id": "text", "epoch": "number", "train/loss": "number"}
 NEVER_EMPTY = (
     *("trial_id", "status", "dataset", "model", "latent_dim", "epochs", "seed", "epoch"),
     *("phase", "sampler", "scheduler", "objectives", "directions"),
@@ -74,8 +70,6 @@ def load_tables(folder: Path) -> Tables:
             )
     if "test/loss" not in history:
         history["test/loss"] = float("nan")  # with images held out, the test set is measured only at the end
-    if "randomness" not in trials:
-        trials["randomness"] = "counter"  # written before there was another
     exhibits = folder / "exhibits"
     return Tables(trials, history, exhibits if exhibits.is_dir() else None)
 
@@ -91,31 +85,59 @@ def join_studies(tables: Mapping[str, Tables]) -> Tables:
 
     Without exhibits: their figures are of one study.
     """
-    trials = [own.trials.assign(study=name) for name, own in tables.items()]
-    history = [own.history.assign(study=name) for name, own in tables.items()]
-    return Tables(pd.concat(trials, ignore_index=True), pd.concat(history, ignore_index=True))
+    trials = pd.concat([own.trials.assign(study=name) for name, own in tables.items()], ignore_index=True)
+    history = pd.concat([own.history.assign(study=name) for name, own in tables.items()], ignore_index=True)
+    for setting in settings_of(trials):
+        older = [name for name, own in tables.items() if setting not in own.trials]
+        trials[setting] = _fill_later_setting(trials, setting, trials["study"].isin(older))
+    return Tables(trials, history)
 
 
-def _read(file: Path, columns: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+def settings_of(trials: pd.DataFrame) -> list[str]:
+    """The columns that hold settings; the seed is none."""
+    return [str(name) for name in trials.columns if "/" not in str(name) and name not in NOT_SETTINGS]
+
+
+def _fill_later_setting(trials: pd.DataFrame, setting: str, is_older: pd.Series) -> pd.Series:
+    """A setting that came after some of the tables were written: what it is in their trials.
+
+    The one value that all later trials of the model have; where these differ it stays unknown, and so NaN.
+    """
+    column = trials[setting].copy()
+    for model, known in trials[~is_older].groupby("model")[setting]:
+        if known.nunique(dropna=False) == 1:
+            column[is_older & (trials["model"] == model)] = known.iloc[0]
+    return column
+
+
+def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     if not file.is_file():
         raise TableError(f"{file} does not exist; {REBUILD}.")
     try:
         table = pd.read_parquet(file, engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         raise TableError(f"{file} is cut short or not a Parquet file; {REBUILD}.") from error
-    for kind, names in columns.items():
-        for name in names:
-            if table.empty and "/" in name and name not in table.columns:
-                table[name] = float("nan")  # nothing has been measured yet
-            if name not in table.columns:
-                raise TableError(f"{file} has no column {name}; {REBUILD}.")
-            table[name] = _checked(table[name], kind, file)
+    for name in columns:
+        if table.empty and "/" in name and name not in table.columns:
+            table[name] = float("nan")  # nothing has been measured yet
+        if name not in table.columns:
+            raise TableError(f"{file} has no column {name}; {REBUILD}.")
     metrics = [str(name) for name in table.columns if "/" in str(name)]
-    for name in metrics:
-        table[name] = _checked(table[name], "number", file)
+    kinds = {**dict.fromkeys(metrics, "number"), **NOT_SETTINGS, **columns}
+    for name in map(str, table.columns):
+        table[name] = _checked(table[name], kinds.get(name) or _kind_of(table[name]), file)
     infinite = float("inf"), -float("inf")
     table[metrics] = table[metrics].replace(infinite, float("nan"))
     return table
+
+
+def _kind_of(column: pd.Series) -> str:
+    """Of a setting that nothing here asks for by name."""
+    return "number" if _holds_numbers(column) else "text"
+
+
+def _holds_numbers(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
 
 
 def _checked(column: pd.Series, kind: str, file: Path) -> pd.Series:
@@ -125,8 +147,7 @@ def _checked(column: pd.Series, kind: str, file: Path) -> pd.Series:
         raise TableError(f"{file}: column {name} has empty cells; {REBUILD}.")
     if column.isna().all():
         return column.astype("str" if kind == "text" else "float64")
-    is_number = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
-    fits = is_number if kind == "number" else pd.api.types.is_string_dtype(dtype)
+    fits = _holds_numbers(column) if kind == "number" else pd.api.types.is_string_dtype(dtype)
     if not fits:
         raise TableError(f"{file}: column {name} should hold {kind}, not {dtype}; {REBUILD}.")
     if kind == "text":

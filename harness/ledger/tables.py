@@ -11,6 +11,15 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.storage.local import write_atomically
 from harness.study import Study
+from models.settings import SETTING_TYPES, SETTINGS
+
+
+def _column_type(setting: str) -> str:
+    kind = SETTING_TYPES[setting]
+    if kind in (int, int | None):
+        return "Int64"
+    return "float64" if kind in (float, float | None) else "string"  # text, or a JSON list
+
 
 TRIAL_COLUMNS: Mapping[str, str] = {
     "trial_id": "string",
@@ -22,24 +31,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "objectives": "string",  # a JSON list of metrics
     "directions": "string",  # a JSON list: maximize or minimize
     "dataset": "string",
-    "model": "string",
-    "latent_dim": "Int64",
-    "alpha": "float64",
-    "gamma_link": "string",
-    "gamma_clamp": "float64",
-    "sharpness": "float64",
-    "sharpness_schedule": "string",
-    "beta": "float64",
-    "hidden": "string",  # a JSON list
-    "initialisation": "string",
-    "pixel_scaling": "string",
-    "learning_rate": "float64",
-    "batch_size": "Int64",
-    "epochs": "Int64",
-    "precision": "string",
-    "randomness": "string",
-    "num_validation": "Int64",
-    "seed": "Int64",
+    **{setting: _column_type(setting) for setting in SETTINGS},
     "epochs_trained": "Int64",
     "mlflow_run_id": "string",
     "train_seconds": "float64",

@@ -2,12 +2,12 @@
 
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
 
+from analysis import wording
 from harness.metrics import (
     EVALUATION_METRICS,
     TEST_METRICS,
@@ -24,7 +24,7 @@ from models.settings import MODELS, SETTINGS, TrialSettings, belongs, list_requi
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders of the results that are not studies."""
 
-SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
+SLUG = wording.SLUG
 MAX_NAME = 80
 MAX_TRIALS = 100_000
 

@@ -1,7 +1,7 @@
-# ruff: noqa: RUF001  (a minus sign, meant as one)
+# ruff: noqa: RUF001  (a minus sign and a Greek letter, meant as such)
 import pytest
 
-from analysis.wording import decimal, markdown_table, with_interval
+from analysis.wording import configuration_label, decimal, exact_value, markdown_table, unit_or_whole, with_interval
 
 NAN = float("nan")
 
@@ -35,3 +35,32 @@ def test_epochs_can_be_given_whole() -> None:
 
 def test_a_table_in_markdown() -> None:
     assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_label_names_the_model_and_the_settings_that_it_has() -> None:
+    settings = {"model": "vsc", "alpha": 0.0123456, "latent_dim": 8, "beta": NAN, "gamma_link": None}
+    names = ["model", "alpha", "beta", "gamma_link", "latent_dim"]
+    assert configuration_label(settings, names) == "VSC, α = 0.0123, latent dimension = 8"
+    assert configuration_label(settings, names, exact_value) == "VSC, α = 0.0123456, latent dimension = 8"
+
+
+def test_an_exact_value_has_the_digits_that_tell_it_from_others_and_no_more() -> None:
+    assert [exact_value(value) for value in (0.1, 0.1 + 0.2, 3, "sigmoid")] == [
+        "0.1",
+        "0.30000000000000004",
+        "3",
+        "sigmoid",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        ("val/elbo", "nats per image"),
+        ("train_seconds", "seconds"),
+        ("code/nonzero_fraction", "of the latents"),
+        ("code/hoyer", ""),
+    ],
+)
+def test_a_number_has_its_unit_or_what_it_is_a_share_of(metric: str, text: str) -> None:
+    assert unit_or_whole(metric) == text

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from analysis.tables.configurations import longest_of_each, number_configurations, short_labels
-from analysis.tables.series import settings_of
+from analysis.tables.tables import settings_of
 from analysis.wording import short_value
 from tests.analysis.synthetic import SyntheticStudy
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.tables.intervals import mean_interval
+from analysis.tables.intervals import mean_interval, paired_difference
 
 
 def test_interval_equals_the_one_computed_by_hand() -> None:
@@ -41,3 +41,16 @@ def test_nan_values_are_not_counted_and_nan_keys_are_kept() -> None:
     (row,) = mean_interval(rows, "v", by=["alpha"]).to_dict("records")
     assert np.isnan(row["alpha"])
     assert (row["mean"], row["n"]) == (1.0, 1)
+
+
+def test_a_difference_is_paired_by_the_seeds_that_both_have() -> None:
+    found = paired_difference({0: 3.0, 1: 5.0, 2: 9.0, 3: float("nan")}, {3: 1.0, 1: 4.0, 0: 1.0})
+    half_width = 12.706205 * 0.5**0.5 / 2**0.5  # of 2 and 1: t(0.975, 1) * standard deviation / sqrt(n)
+    assert (found.mean, found.num_seeds) == (1.5, 2)
+    assert [found.low, found.high] == pytest.approx([1.5 - half_width, 1.5 + half_width])
+
+
+def test_a_difference_without_a_seed_in_common_is_no_number() -> None:
+    found = paired_difference({0: 3.0, 1: float("nan")}, {1: 4.0})
+    assert np.isnan(found.mean)
+    assert found.num_seeds == 0

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,11 @@ import pandas as pd
 import pytest
 
 from analysis.tables import TableError, join_studies, load_tables, of_search
+from analysis.tables.configurations import number_configurations
 from analysis.tables.series import varying_settings
+from analysis.tables.tables import NOT_SETTINGS, settings_of
+from harness.ledger.tables import TRIAL_COLUMNS as WRITTEN
+from models.settings import SETTINGS
 from tests.analysis.synthetic import SyntheticStudy
 
 
@@ -102,6 +107,48 @@ def test_older_tables_differ_in_no_setting_from_todays(folder: Path) -> None:
     assert varying_settings(join_studies({"old": load_tables(folder), "new": today}).trials) == varying_settings(
         today.trials
     )
+
+
+def test_every_column_that_the_harness_writes_is_either_a_setting_or_known_not_to_be_one() -> None:
+    settings = {*SETTINGS, "dataset"} - {"seed"}
+    assert set(NOT_SETTINGS) == set(WRITTEN) - settings
+    kinds = {name: "text" if WRITTEN[name] == "string" else "number" for name in NOT_SETTINGS}
+    assert kinds == NOT_SETTINGS
+
+
+def test_a_setting_that_nothing_knows_tells_trials_apart_whatever_its_type(folder: Path) -> None:
+    file = folder / "trials.parquet"
+    num = len(pd.read_parquet(file))
+    rewrite(
+        file,
+        scale=pd.array([1, 2] * (num // 2), dtype="Int64"),
+        network=pd.array(["mlp", "conv"] * (num // 2), dtype="string"),
+        temperature=np.nan,
+    )
+    trials = load_tables(folder).trials
+    assert {"scale", "network", "temperature"} < set(settings_of(trials))
+    assert {"scale", "network"} < set(varying_settings(trials))
+    assert [str(trials[name].dtype) for name in ("scale", "network", "temperature")] == ["int64", "str", "float64"]
+
+
+def test_a_setting_that_older_tables_lack_is_that_of_todays_trials_of_the_model_where_these_agree(
+    quickstart: SyntheticStudy,
+) -> None:
+    older = quickstart.tables()
+    scale = older.trials["model"].map({"vsc": 0.5, "vae": np.nan})
+    joined = join_studies({"old": older, "new": replace(older, trials=older.trials.assign(scale=scale))}).trials
+    assert varying_settings(joined) == varying_settings(older.trials)
+    assert number_configurations(joined).nunique() == number_configurations(older.trials).nunique()
+
+
+def test_a_setting_that_older_tables_lack_stays_unknown_where_todays_trials_differ_in_it(
+    quickstart: SyntheticStudy,
+) -> None:
+    older = quickstart.tables()
+    scale = [0.5 + seed for seed in older.trials["seed"]]
+    joined = join_studies({"new": replace(older, trials=older.trials.assign(scale=scale)), "old": older}).trials
+    assert joined.loc[joined["study"] == "old", "scale"].isna().all()
+    assert joined.loc[joined["study"] == "new", "scale"].tolist() == scale
 
 
 def test_trials_of_the_search_are_told_from_those_that_confirm(quickstart: SyntheticStudy) -> None:

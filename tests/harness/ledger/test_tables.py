@@ -12,6 +12,7 @@ from harness.ledger.trial import Trial
 from harness.study import Study
 from models.settings import SETTINGS, TrialSettings
 
+ROOT = Path(__file__).parents[3]
 TRIAL = Trial(TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1), "digits", "d" * 64)
 STUDY = Study.model_validate({"name": "demo", "dataset": "digits", "space": [{"model": "vae", "latent_dim": 2}]})
 HISTORY: list[Row] = [
@@ -84,6 +85,13 @@ def test_tables_without_trials_have_their_columns_and_types() -> None:
 
 def test_every_setting_has_a_column() -> None:
     assert SETTINGS.keys() <= TRIAL_COLUMNS.keys()
+
+
+def test_columns_of_settings_have_the_types_that_published_tables_have() -> None:
+    published = pd.read_parquet(ROOT / "studies" / "published" / "reference-check" / "trials.parquet")
+    types = {name: str(dtype) for name, dtype in published.dtypes.items() if "/" not in str(name)}
+    assert types == {name: dtype for name, dtype in TRIAL_COLUMNS.items() if name in types}
+    assert {"hidden", "alpha", "latent_dim", "gamma_link", "randomness"} < types.keys()
 
 
 def test_tables_survive_a_round_trip_through_their_files(tmp_path: Path) -> None:
