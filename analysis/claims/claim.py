@@ -10,12 +10,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from analysis.claims.quantities import QUANTITIES
 from analysis.claims.quantity import Frozen, Quantity
+from analysis.errors import AnalysisError
 from analysis.wording import SLUG
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class ClaimsError(ValueError):
+class ClaimsError(AnalysisError):
     """A file of claims that cannot be used: the file, the claim, and what to do."""
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
+
 REBUILD = "`spikeslab collect STUDY` rebuilds it from MLflow, `spikeslab run` trains what is missing"
 
 STATUSES = ("finished", "stopped", "diverged", "failed", "running")
@@ -35,7 +37,7 @@ NEVER_EMPTY = (
 )
 
 
-class TableError(ValueError):
+class TableError(AnalysisError):
     """A table that cannot be used: the file, the column, and what to do."""
 
 

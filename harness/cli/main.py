@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.errors import AnalysisError
 from harness.cli import data, studies, tools
 from harness.cli.options import BAD_INPUT, console, errors
 from harness.errors import InputError
@@ -46,20 +47,12 @@ def main() -> None:
     """Run the command line; bad input becomes one sentence and status 2."""
     try:
         app()
-    except (InputError, OSError) as error:
+    except (InputError, AnalysisError, OSError) as error:
         errors.print(f"error: {_describe(error)}", soft_wrap=True)
         sys.exit(BAD_INPUT)
-    except ValueError as error:
-        from analysis.claims import ClaimsError
-        from analysis.tables import TableError
-
-        if not isinstance(error, TableError | ClaimsError):
-            raise
-        errors.print(f"error: {error}", soft_wrap=True)
-        sys.exit(BAD_INPUT)
 
 
-def _describe(error: InputError | OSError) -> str:
+def _describe(error: InputError | AnalysisError | OSError) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'input or output'}: {(error.strerror or str(error)).lower()}"
     return str(error)
