@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
-MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}
+MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}  # others are written by their name
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
 
 NATS = "nats per image"
@@ -91,7 +91,7 @@ def setting_label(name: str) -> str:
 
 def model_label(model: str) -> str:
     """The model's name as it is written in figures."""
-    return MODEL_LABELS.get(model, model)
+    return MODEL_LABELS.get(model, model.replace("_", " "))
 
 
 def configuration_label(

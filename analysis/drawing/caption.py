@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.tables.series import varying_settings
-from analysis.wording import plural, setting_label
+from analysis.wording import model_label, plural, setting_label
 
 
 def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
@@ -20,6 +20,12 @@ def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     if len(dims) < all_dims:
         note += f" Latent dimensions {', '.join(f'{dim:g}' for dim in dims)} of {all_dims} are shown."
     return note
+
+
+def name_models(frame: pd.DataFrame, *, with_alpha: bool) -> str:
+    """The models of a frame that have an alpha, and so sparse codes, or those that have none; may be empty."""
+    models = frame.loc[frame["alpha"].notna() == with_alpha, "model"]
+    return " or ".join(model_label(model) for model in sorted(models.unique()))
 
 
 def trials_note(trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[str] = ("finished",)) -> str:

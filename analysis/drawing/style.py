@@ -77,6 +77,12 @@ def model_colour(model: str) -> str:
     return MODEL_COLOURS.get(model, by_name)
 
 
+def variant_colour(model: str, variant: int) -> str:
+    """The colour of a model's series where line styles are taken: its own for variant 0, then spare ones."""
+    spare = [colour for colour in SPARE_COLOURS if colour != model_colour(model)]
+    return model_colour(model) if variant == 0 else spare[(variant - 1) % len(spare)]
+
+
 def sampler_label(sampler: str, scheduler: str) -> str:
     """How a study chose its trials, as it is written in figures."""
     return f"{SAMPLER_LABELS.get(sampler, sampler)}, {SCHEDULER_LABELS.get(scheduler, scheduler)}"

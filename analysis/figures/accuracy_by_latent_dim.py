@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 
+from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_reported, draw_series, each_series, legend_beside, scale_x
 from analysis.tables import Tables
@@ -67,9 +68,11 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 def note(frame: pd.DataFrame) -> str:
     """How the figure is read, and what it leaves out."""
     num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
+    dense = name_models(frame, with_alpha=False)
     text = (
         "Mean and 95% interval (Student t) over seeds. μ: the means of the slab, which the report's classifiers see; "
-        "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse (of a VAE, μ and a sample)."
+        "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse"
+        f"{f' (of a {dense}, μ and a sample)' if dense else ''}."
     )
     if num_dead:
         low, high = frame.loc[frame["panel"] == 0, "n"].agg(["min", "max"])

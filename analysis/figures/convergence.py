@@ -9,9 +9,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import BAND_OPACITY, MAX_VECTOR_LINES, STAR, Look, each_series, leave_out_the_far
-from analysis.drawing.style import SPARE_COLOURS
+from analysis.drawing.style import variant_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each, own_length
 from analysis.tables.plateau import plateau_epochs
@@ -97,7 +98,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 continue
             for rows, look in each_series(panel):
                 if variant := int(rows["variant"].iloc[0]):  # else alike: line styles tell splits apart
-                    look |= {"color": SPARE_COLOURS[(variant - 1) % len(SPARE_COLOURS)]}
+                    look |= {"color": variant_colour(str(model), variant)}
                 individual = bool(rows["individual"].any())
                 (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
                 in_legend = look | {"linestyle": "-", "marker": "" if individual else look["marker"]}
@@ -131,9 +132,9 @@ def note(frame: pd.DataFrame) -> str:
         text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
         if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
             text += f" {dims} of {all_dims} latent dimensions are shown."
-    if (frame["model"] == "vsc").any():
+    if models := name_models(frame, with_alpha=True):
         text += (
-            " A VSC is trained on relaxed samples, in which latents that should be zero leak: its test ELBO, of "
+            f" A {models} is trained on relaxed samples, in which latents that should be zero leak: its test ELBO, of "
             "samples that are exactly sparse, is worse than minus this loss, the more so the smaller alpha."
         )
     return text

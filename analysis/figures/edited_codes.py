@@ -9,7 +9,7 @@ from analysis.drawing.style import model_colour
 from analysis.tables import Tables
 from analysis.tables.exhibits import choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
-from analysis.wording import ALPHA, plural
+from analysis.wording import ALPHA, model_label, plural
 
 MAX_IMAGES = 3
 
@@ -17,9 +17,10 @@ MAX_IMAGES = 3
 def compute(tables: Tables) -> pd.DataFrame:
     """A row per image and factor (1 first: as encoded): the edited latent, its value, `code` and `picture`.
 
-    Of the VSC with the smallest alpha and the largest latent dimension, for its first images with a code not all zero.
+    Of the first model with a sparse code, the smallest alpha and the largest latent dimension; of its images the first
+    whose code is not all zero.
     """
-    (shown,) = choose_trials(tables, model="vsc")
+    shown = choose_trials(tables, only_sparse=True)[0]
     stored = shown.exhibits
     images = np.flatnonzero(stored["edited_latents"] >= 0)[:MAX_IMAGES]
     if not len(images):
@@ -60,10 +61,11 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read it, and of which trial it is."""
+    model = model_label(frame["model"].iloc[0])
     return (
         f"As Figure 3 of the report, for {plural(frame['image'].nunique(), 'test image')}: a code (a sample of q(z|x); "
         "entries that are zero are not drawn) and below it the picture decoded from it. The entry in colour is the "
-        f"code's largest in size. Of the VSC: the smallest {ALPHA}, the largest latent dimension, the lowest seed. "
+        f"code's largest in size. Of the {model}: the smallest {ALPHA}, the largest latent dimension, the lowest seed. "
         f"{shown_note(frame)}"
     )
 

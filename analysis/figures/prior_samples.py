@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures
 from analysis.tables import Tables
@@ -18,13 +19,13 @@ PER_ROW = 8
 def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: whether the code is from the `prior` or the `gaussian`, and how many entries are not zero.
 
-    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest. A VAE's
-    prior is the Gaussian: it has the first only.
+    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
+    One without alpha has a dense prior, so no Gaussian instead of it.
     """
     rows = []
     for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
         stored = shown.exhibits
-        for source in ("prior", "gaussian") if shown.columns["model"] != "vae" else ("prior",):
+        for source in ("prior", "gaussian") if pd.notna(shown.columns["alpha"]) else ("prior",):
             for code, picture in zip(stored["prior_codes"], stored[f"{source}_pictures"], strict=True):
                 num_nonzero = np.count_nonzero(code) if source == "prior" else code.size
                 rows.append(shown.columns | {"source": source, "num_nonzero": num_nonzero, "picture": picture})
@@ -60,10 +61,11 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read it, and of which trials it is."""
+    sparse = name_models(frame, with_alpha=True)
+    which = f", for the {sparse} the spike and slab" if sparse else ""
     return (
-        "Pictures decoded from random codes. Left: from the model's own prior, for the VSC the spike and slab. Right: "
-        "from a Gaussian in every latent, as the report's code draws its samples. "
-        f"{RULE} {shown_note(frame)}"
+        f"Pictures decoded from random codes. Left: from the model's own prior{which}. Right: from a Gaussian in every "
+        f"latent, as the report's code draws its samples. {RULE} {shown_note(frame)}"
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.tables.configurations import longest_of_each, short_labels
 from analysis.tables.series import NothingToDrawError, finished_with, spread
 from analysis.tables.tables import Tables
-from analysis.wording import ALPHA, model_label, setting_label, short_value
+from analysis.wording import ALPHA, setting_label, short_value
 
 Exhibits = Mapping[str, np.ndarray]
 
@@ -75,12 +75,12 @@ def read_exhibits(file: Path) -> Exhibits:
     return arrays
 
 
-def choose_trials(tables: Tables, *, num_latent_dims: int = 1, model: str | None = None) -> list[Shown]:
+def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool = False) -> list[Shown]:
     """The trials that a figure shows, of all that finished and stored exhibits.
 
-    Of each model, or of the one named, those of the smallest alpha; of these the largest latent dimension, or so many
-    from the smallest to the largest; of these the lowest seed, and of trials alike even in that the first. One
-    whose file is broken is left out, and the others' column `left_out` says why.
+    Of each model (or each with a sparse code, so an alpha) those of the smallest alpha; of these the largest latent
+    dimension, or `num_latent_dims` from the smallest to the largest; of these the lowest seed, and of trials alike even
+    in that the first. A trial whose file is broken is left out, and the others' column `left_out` says why.
 
     Raises:
         NothingToDrawError: there are none.
@@ -92,10 +92,10 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, model: str | None
     rows = longest_of_each(rows[[(folder / f"{trial_id}.npz").is_file() for trial_id in rows["trial_id"]]])
     if rows.empty:
         raise NothingToDrawError("no finished trial has stored exhibits")
-    if model is not None:
-        rows = rows[rows["model"] == model]
+    if only_sparse:
+        rows = rows[rows["alpha"].notna()]
         if rows.empty:
-            raise NothingToDrawError(f"no {model_label(model)} has stored exhibits")
+            raise NothingToDrawError("no model with a sparse code has stored exhibits")
     read: list[tuple[dict[str, Any], Exhibits]] = []
     broken: list[str] = []
     for row in _pick(rows, num_latent_dims):

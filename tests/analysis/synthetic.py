@@ -23,7 +23,7 @@ class SyntheticStudy:
 
     def add(self, model: str, latent_dim: int, seed: int, alpha: float = np.nan, **changes: Any) -> None:
         """One trial. Where images are held out (`num_validation`), its epochs have val/* and no test/loss."""
-        vsc = model != "vae"
+        vsc = model == "vsc"
         searched = changes.get("sampler", "grid") != "grid"
         row: dict[str, Any] = {
             "trial_id": f"t{len(self.trials):05d}",

@@ -63,8 +63,8 @@ def test_the_caption_says_which_figure_of_the_report_and_which_trial(study: Stud
     assert "VSC, α = 0.05, latent dimension = 8, epochs = 30, seed = 0." in text
 
 
-def test_a_study_without_a_vsc_has_none(tmp_path: Path) -> None:
+def test_a_study_without_a_sparse_code_has_none(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.add("vae", 8, 0)
-    with pytest.raises(NothingToDrawError, match="no VSC has stored exhibits"):
+    with pytest.raises(NothingToDrawError, match="no model with a sparse code has stored exhibits"):
         compute(study.stored(tmp_path))
