@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.claims import Verdict, judge_claims, load_claims
-from analysis.claims.summary import count_parts, say_outcome, say_part
+from analysis.claims.summary import count_parts, format_outcome, format_part
 from analysis.figures import losses_beside_reported
 from analysis.tables import load_tables
 from analysis.wording import markdown_table
@@ -40,7 +40,7 @@ def make_summary(verdicts: Sequence[Verdict]) -> str:
     def part(claim: str, name: str) -> str:
         found = [own for v in verdicts if v.claim.id == claim and OF_FASHION not in v.study for own in v.parts]
         (shown,) = (own for own in found if own.name == name)
-        return say_part(shown)
+        return format_part(shown)
 
     supported = {v.claim.id for v in verdicts if v.outcome == "supported" and OF_FASHION not in v.study}
     beats = "vsc-accuracy-beats-vae"
@@ -106,8 +106,8 @@ def _say(verdict: Verdict) -> str:
     assert not verdict.study.endswith("-quick")  # of digits
     part = verdict.deciding
     if part is None or part.mean != part.mean:  # no number
-        return f"{say_outcome(verdict)}: {verdict.reason}"
-    return f"{say_outcome(verdict)}: {say_part(part)}, {part.name}{count_parts(verdict)}"
+        return f"{format_outcome(verdict)}: {verdict.reason}"
+    return f"{format_outcome(verdict)}: {format_part(part)}, {part.name}{count_parts(verdict)}"
 
 
 def replace_section(text: str) -> str:

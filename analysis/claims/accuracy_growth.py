@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from analysis.claims.accuracy_past_best import find_level, join_parts, trace_both
-from analysis.claims.curves import Curve, say_missing
+from analysis.claims.curves import Curve, describe_missing
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
@@ -34,10 +34,10 @@ class AccuracyGrowth(Quantity):
         """See the class."""
         vae, vsc = trace_both(tables, self.under, self.alpha)
         start = find_level(vae)
-        of_vae, of_vsc = (_fit_slopes(vae.dims[start:], own.values[:, start:]) for own in (vae, vsc))
-        lacks = say_missing(*map(forgive_left_out, (vae, vsc)))
+        of_vae, of_vsc = (_fit_slopes(vae.dims[start:], curve.values[:, start:]) for curve in (vae, vsc))
+        lacks = describe_missing(*map(forgive_left_out, (vae, vsc)))
         note = join_parts(
-            [f"from {vae.dims[start]} on", _say_end(vae, vsc), self.under.say_dead(tables.trials, vae, vsc)]
+            [f"from {vae.dims[start]} on", _describe_end(vae, vsc), self.under.describe_dead(tables.trials, vae, vsc)]
         )
         return [
             Sample(f"{vsc.name}: slope", UNIT, of_vsc, lacks, note),
@@ -45,21 +45,21 @@ class AccuracyGrowth(Quantity):
         ]
 
 
-def _say_end(vae: Curve, vsc: Curve) -> str:
+def _describe_end(vae: Curve, vsc: Curve) -> str:
     """What both reach at the largest latent dimension, on average."""
-    ends = [own.values[:, -1][np.isfinite(own.values[:, -1])] for own in (vsc, vae)]
+    ends = [curve.values[:, -1][np.isfinite(curve.values[:, -1])] for curve in (vsc, vae)]
     if not all(len(end) for end in ends):
         return ""
-    own, other = (decimal(end.mean()) for end in ends)
-    return f"at {vae.dims[-1]} the VSC has {own}%, the VAE {other}%"
+    vsc_end, vae_end = (decimal(end.mean()) for end in ends)
+    return f"at {vae.dims[-1]} the VSC has {vsc_end}%, the VAE {vae_end}%"
 
 
 def _fit_slopes(dims: Sequence[int], accuracy: NDArray[np.float64]) -> NDArray[np.float64]:  # (D,), (S, D) -> (S,)
     """Least-squares slope per doubling for each seed; NaN where it has fewer than two points."""
     x = np.log2(dims)
     slopes = np.full(len(accuracy), np.nan)
-    for seed, own in enumerate(accuracy):
-        is_used = np.isfinite(own)
+    for seed, values in enumerate(accuracy):
+        is_used = np.isfinite(values)
         if is_used.sum() > 1:
-            slopes[seed] = np.polyfit(x[is_used], own[is_used], 1)[0]
+            slopes[seed] = np.polyfit(x[is_used], values[is_used], 1)[0]
     return slopes

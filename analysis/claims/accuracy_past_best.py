@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from analysis.claims.curves import Curve, mean_of_rows, name_at, pick, say_missing, union_of_dims
+from analysis.claims.curves import Curve, describe_missing, mean_of_rows, name_at, pick, union_of_dims
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
@@ -31,32 +31,32 @@ class AccuracyPastBest(Quantity):
         """See the class."""
         vae, vsc = trace_both(tables, self.under, self.alpha)
         start = find_level(vae)
-        notes = [f"the VAE levels off at {vae.dims[start]}", self.under.say_dead(tables.trials, vae, vsc)]
+        notes = [f"the VAE levels off at {vae.dims[start]}", self.under.describe_dead(tables.trials, vae, vsc)]
         others = None
         if self.less_under is not None:
-            others = [own.at(vae.dims) for own in trace_both(tables, self.less_under, self.alpha)]
-            notes.append(self.less_under.say_dead(tables.trials, vae, vsc))
+            others = [curve.at(vae.dims) for curve in trace_both(tables, self.less_under, self.alpha)]
+            notes.append(self.less_under.describe_dead(tables.trials, vae, vsc))
         return [self._measure_at(dim, (vae, vsc), others, join_parts(notes)) for dim in vae.dims[start + 1 :]]
 
     def _measure_at(self, dim: int, both: Sequence[Curve], others: Sequence[Curve] | None, note: str) -> Sample:
-        vae, vsc = (own.at([dim]) for own in both)
-        gap, missing = (vsc.values - vae.values)[:, 0], [say_missing(*map(forgive_left_out, (vae, vsc)))]
+        vae, vsc = (curve.at([dim]) for curve in both)
+        gap, missing = (vsc.values - vae.values)[:, 0], [describe_missing(*map(forgive_left_out, (vae, vsc)))]
         if others is not None:
-            vae, vsc = (own.at([dim]) for own in others)
+            vae, vsc = (curve.at([dim]) for curve in others)
             less = (vsc.values - vae.values)[:, 0]
-            note = join_parts([self._say_share(gap, less), note])
+            note = join_parts([self._describe_share(gap, less), note])
             gap = gap - less
-            missing.append(say_missing(*map(forgive_left_out, (vae, vsc))))
+            missing.append(describe_missing(*map(forgive_left_out, (vae, vsc))))
         return Sample(name_at(both[1].name, dim), POINTS, gap, join_parts(missing), note)
 
-    def _say_share(self, gap: NDArray[np.float64], less: NDArray[np.float64]) -> str:
+    def _describe_share(self, gap: NDArray[np.float64], less: NDArray[np.float64]) -> str:
         """The mean over seeds of either probe's gap, where both have one."""
         assert self.less_under is not None
         is_both = np.isfinite(gap - less)
         if not is_both.any():
             return ""
-        own, other = (decimal(values[is_both].mean()) for values in (gap, less))
-        return f"{own} points under {self.under.probe}, {other} under {self.less_under.probe}"
+        mean, other_mean = (decimal(values[is_both].mean()) for values in (gap, less))
+        return f"{mean} points under {self.under.probe}, {other_mean} under {self.less_under.probe}"
 
 
 def find_level(vae: Curve) -> int:

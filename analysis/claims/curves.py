@@ -90,9 +90,9 @@ def pick(curves: Sequence[Curve], model: str, alphas: Sequence[float] = ()) -> l
     Raises:
         UndecidableError: there is none.
     """
-    found = [own for own in curves if own.model == model]
+    found = [curve for curve in curves if curve.model == model]
     if alphas:
-        found = [own for alpha in alphas for own in found if own.alpha == alpha][:1]
+        found = [curve for alpha in alphas for curve in found if curve.alpha == alpha][:1]
     if not found:
         of_alpha = f" with {ALPHA} = {' or '.join(map(short_value, alphas))}" if alphas else ""
         raise UndecidableError(f"the study has no {model_label(model)}{of_alpha}")
@@ -101,17 +101,17 @@ def pick(curves: Sequence[Curve], model: str, alphas: Sequence[float] = ()) -> l
 
 def union_of_dims(curves: Sequence[Curve]) -> list[int]:
     """Every latent dimension that a curve has, ascending."""
-    return sorted({dim for own in curves for dim in own.dims})
+    return sorted({dim for curve in curves for dim in curve.dims})
 
 
-def say_missing(*curves: Curve) -> str:
+def describe_missing(*curves: Curve) -> str:
     """Which trials have no value and why, or nothing."""
     lines: dict[str, None] = {}  # in order; a trial that several curves lack is named once
-    for own in curves:
-        for row, column in np.argwhere(np.isnan(own.values)):
-            status = own.status[row, column]
+    for curve in curves:
+        for row, column in np.argwhere(np.isnan(curve.values)):
+            status = curve.status[row, column]
             reason = "without this measure" if status == "finished" else status
-            lines[f"{name_at(own.name, own.dims[column])}, seed {own.seeds[row]} ({reason})"] = None
+            lines[f"{name_at(curve.name, curve.dims[column])}, seed {curve.seeds[row]} ({reason})"] = None
     named = list(lines)[:MAX_NAMED]
     more = [f"{plural(len(lines) - MAX_NAMED, 'other trial')}"] if len(lines) > MAX_NAMED else []
     return "; ".join([*named, *more])
@@ -122,9 +122,11 @@ def sample_curves(
 ) -> list[Sample]:
     """The values of curves as the parts of a claim: one for each curve and latent dimension."""
     return [
-        Sample(name_at(own.name, dim), unit, own.values[:, i], say_missing(own.at([dim])), note, limits=limits)
-        for own in curves
-        for i, dim in enumerate(own.dims)
+        Sample(
+            name_at(curve.name, dim), unit, curve.values[:, i], describe_missing(curve.at([dim])), note, limits=limits
+        )
+        for curve in curves
+        for i, dim in enumerate(curve.dims)
     ]
 
 
@@ -146,7 +148,7 @@ def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
     return np.asarray(means.argmax(axis=1))
 
 
-def say_too_few(is_there: NDArray[Any], what: str) -> str:
+def describe_too_few(is_there: NDArray[Any], what: str) -> str:
     """What is missing where too few seeds have it, or nothing.
 
     Where `find_best_of_others` put a seed's best latent dimension at an end, the seed has no number, and to go on
@@ -155,7 +157,7 @@ def say_too_few(is_there: NDArray[Any], what: str) -> str:
     return "" if is_there.sum() >= min(MIN_SEEDS, len(is_there)) else what
 
 
-def say_best(dims: Sequence[int], best: NDArray[Any]) -> str:
+def format_best(dims: Sequence[int], best: NDArray[Any]) -> str:
     """One latent dimension, or the range of several."""
     low, high = dims[best.min()], dims[best.max()]
     return f"{low}" if low == high else f"{low} to {high}, by seed"

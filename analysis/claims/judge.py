@@ -58,7 +58,7 @@ class Verdict:
     @property
     def is_of_missing_study(self) -> bool:
         """Whether there is nothing to judge it by."""
-        return not self.parts and self.reason == _say_missing(self.study)
+        return not self.parts and self.reason == _describe_missing(self.study)
 
     @property
     def deciding(self) -> Part | None:
@@ -73,7 +73,7 @@ class Verdict:
         return min(alike, key=lambda part: float("inf") if math.isnan(part.margin) else part.margin, default=None)
 
 
-def _say_missing(study: str) -> str:
+def _describe_missing(study: str) -> str:
     return f"study {study} has not been run"
 
 
@@ -82,7 +82,7 @@ def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[
 
     tables: by name of the study. For a study that is not among them, its quick form is judged, by that name.
     """
-    searched = {name: of_search(own) for name, own in tables.items()}
+    searched = {name: of_search(one) for name, one in tables.items()}
     measured = [_measure(claim, study, searched) for claim in claims for study in claim.study]
     intervals = iter(_compute_intervals([sample for one in measured for sample in one.samples]))  # all at once: quick
     return [_judge(one, [next(intervals) for _ in one.samples]) for one in measured]
@@ -99,7 +99,7 @@ class _Measured:
 def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> _Measured:
     name = next((name for name in (study, study + QUICK) if name in tables), None)
     if name is None:
-        return _Measured(claim, study, reason=_say_missing(study))
+        return _Measured(claim, study, reason=_describe_missing(study))
     try:
         return _Measured(claim, name, claim.build_quantity().measure(tables[name]))
     except UndecidableError as reason:

@@ -8,10 +8,10 @@ import numpy as np
 from analysis.claims.curves import (
     NOT_RUN,
     Curve,
+    describe_missing,
     name_at,
     pick,
     sample_curves,
-    say_missing,
     trace_curves,
     union_of_dims,
 )
@@ -37,7 +37,7 @@ class Level(Quantity):
         if self.model:
             curves = pick(curves, self.model)
         if self.max_alpha is not None:
-            curves = [own for own in curves if not own.alpha > self.max_alpha]
+            curves = [curve for curve in curves if not curve.alpha > self.max_alpha]
             if not curves:
                 raise UndecidableError(f"the study has no model with {ALPHA} of {self.max_alpha:g} or less")
         return sample_curves(curves, unit_or_whole(self.metric), limits=limits_of(self.metric))
@@ -53,16 +53,18 @@ class SettingDifference(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        own, other = ({curve.name: curve for curve in self._trace(tables, value)} for value in (self.value, self.minus))
+        first, second = (
+            {curve.name: curve for curve in self._trace(tables, value)} for value in (self.value, self.minus)
+        )
         samples = []
-        for name in dict.fromkeys([*own, *other]):
-            curves = [of_value.get(name) or _as_not_run((own | other)[name]) for of_value in (own, other)]
+        for name in dict.fromkeys([*first, *second]):
+            curves = [of_value.get(name) or _as_not_run((first | second)[name]) for of_value in (first, second)]
             for dim in union_of_dims(curves):
                 ours, theirs = (curve.at([dim]) for curve in curves)
                 lacks = [
                     f"{missing}, with {setting_label(self.setting)} = {value}"
                     for curve, value in ((ours, self.value), (theirs, self.minus))
-                    if (missing := say_missing(curve))
+                    if (missing := describe_missing(curve))
                 ]
                 difference = (ours.values - theirs.values)[:, 0]
                 samples.append(Sample(name_at(name, dim), unit_or_whole(self.metric), difference, "; ".join(lacks)))

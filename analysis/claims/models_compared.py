@@ -1,6 +1,6 @@
 """What does the VAE have over the VSC?"""
 
-from analysis.claims.curves import name_at, pick, say_missing, trace_curves, union_of_dims
+from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
 from analysis.wording import unit_or_whole
@@ -23,7 +23,7 @@ class VaeOverVsc(Quantity):
                     name_at(vsc.name, dim),
                     unit_or_whole(self.metric),
                     difference[:, i],
-                    lacks=say_missing(vae.at([dim]), vsc.at([dim])),
+                    lacks=describe_missing(vae.at([dim]), vsc.at([dim])),
                 )
                 for i, dim in enumerate(dims)
             ]

@@ -3,7 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.claims.curves import Curve, find_best_of_others, say_best, say_missing, say_too_few, trace_curves
+from analysis.claims.curves import (
+    Curve,
+    describe_missing,
+    describe_too_few,
+    find_best_of_others,
+    format_best,
+    trace_curves,
+)
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
 from analysis.wording import unit_or_whole
@@ -24,28 +31,30 @@ class Optimum(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        return [sample for own in trace_curves(tables.trials, self.metric) for sample in self._measure_one(own)]
+        return [sample for curve in trace_curves(tables.trials, self.metric) for sample in self._measure_one(curve)]
 
-    def _measure_one(self, own: Curve) -> list[Sample]:
-        values, unit = own.values[~np.isnan(own.values).any(axis=1)], unit_or_whole(self.metric)
-        if not len(values) or len(own.dims) < MIN_DIMS:
-            lacks = say_missing(own) or f"{own.name} at {MIN_DIMS} latent dimensions or more"
-            return [Sample(own.name, unit, np.array([]), lacks=lacks)]
-        dims, lacks = np.array(own.dims), say_missing(own)
+    def _measure_one(self, curve: Curve) -> list[Sample]:
+        values, unit = curve.values[~np.isnan(curve.values).any(axis=1)], unit_or_whole(self.metric)
+        if not len(values) or len(curve.dims) < MIN_DIMS:
+            lacks = describe_missing(curve) or f"{curve.name} at {MIN_DIMS} latent dimensions or more"
+            return [Sample(curve.name, unit, np.array([]), lacks=lacks)]
+        dims, lacks = np.array(curve.dims), describe_missing(curve)
         beyond_smallest, before_largest = (_take_best(values[:, part]) for part in (slice(1, None), slice(-1)))
         best = find_best_of_others(values)
         is_inside = (best > 0) & (best < len(dims) - 1)
         up, down = (np.where(is_inside, width, np.nan) for width in (dims[best] - dims[0], dims[-1] - dims[best]))
         at_best = values[np.arange(len(values)), best]
         steeper = (at_best - values[:, 0]) / up - (at_best - values[:, -1]) / down
-        no_inside = say_too_few(is_inside, "a best latent dimension between the smallest and the largest")
-        note = f"best at {say_best(own.dims, best)}"
+        no_inside = describe_too_few(is_inside, "a best latent dimension between the smallest and the largest")
+        note = f"best at {format_best(curve.dims, best)}"
         return [
-            Sample(f"{own.name}: best of the others over {dims[0]}", unit, beyond_smallest - values[:, 0], lacks, note),
             Sample(
-                f"{own.name}: best of the others over {dims[-1]}", unit, before_largest - values[:, -1], lacks, note
+                f"{curve.name}: best of the others over {dims[0]}", unit, beyond_smallest - values[:, 0], lacks, note
             ),
-            Sample(f"{own.name}: rise less fall", f"{unit} per latent", steeper, lacks or no_inside, note),
+            Sample(
+                f"{curve.name}: best of the others over {dims[-1]}", unit, before_largest - values[:, -1], lacks, note
+            ),
+            Sample(f"{curve.name}: rise less fall", f"{unit} per latent", steeper, lacks or no_inside, note),
         ]
 
 

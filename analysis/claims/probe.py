@@ -31,7 +31,7 @@ class Probe(Frozen):
     def trace_accuracy(self, trials: pd.DataFrame) -> list[Curve]:
         """Test accuracy in percent; with the status "left out" where a logit died and such runs are left out."""
         curves = trace_curves(trials, f"{self.key}_accuracy")
-        curves = [replace(own, values=own.values * 100) for own in curves]
+        curves = [replace(curve, values=curve.values * 100) for curve in curves]
         if not self.leave_out_dead:
             return curves
         dead = f"{self.key}_dead_logits"
@@ -40,17 +40,19 @@ class Probe(Frozen):
         counts = trace_curves(trials, dead)
         return [
             replace(
-                own,
-                values=np.where(num.values > 0, np.nan, own.values),
-                status=np.where(num.values > 0, LEFT_OUT, own.status),
+                curve,
+                values=np.where(num.values > 0, np.nan, curve.values),
+                status=np.where(num.values > 0, LEFT_OUT, curve.status),
             )
-            for own, num in zip(curves, counts, strict=True)
+            for curve, num in zip(curves, counts, strict=True)
         ]
 
-    def say_dead(self, trials: pd.DataFrame, *curves: Curve) -> str:
+    def describe_dead(self, trials: pd.DataFrame, *curves: Curve) -> str:
         """In how many runs of these curves a logit died and what became of them, or nothing where none is counted."""
         models = trials["model"].str.cat(trials["alpha"].map(str), sep=" ")
-        runs = trials[models.isin([f"{own.model} {own.alpha}" for own in curves]) & (trials["status"] == "finished")]
+        runs = trials[
+            models.isin([f"{curve.model} {curve.alpha}" for curve in curves]) & (trials["status"] == "finished")
+        ]
         num = self._count_dead(runs)
         if num is None:
             return ""
@@ -66,6 +68,6 @@ class Probe(Frozen):
 LEFT_OUT = "left out"
 
 
-def forgive_left_out(own: Curve) -> Curve:
-    """The curve for `say_missing`: a run that was left out on purpose is not missing."""
-    return replace(own, values=np.where(own.status == LEFT_OUT, 0.0, own.values))
+def forgive_left_out(curve: Curve) -> Curve:
+    """The curve for `describe_missing`: a run that was left out on purpose is not missing."""
+    return replace(curve, values=np.where(curve.status == LEFT_OUT, 0.0, curve.values))

@@ -1,7 +1,7 @@
 """How much more accurate is one probe than another on the same codes?"""
 
 from analysis.claims.accuracy_past_best import join_parts
-from analysis.claims.curves import Curve, mean_of_rows, say_missing
+from analysis.claims.curves import Curve, describe_missing, mean_of_rows
 from analysis.claims.probe import Probe, forgive_left_out
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
@@ -22,11 +22,11 @@ class ProbeOverProbe(Quantity):
         curves = (probe.trace_accuracy(tables.trials) for probe in (self.under, self.less_under))
         return [self._compare(tables, *both) for both in zip(*curves, strict=True)]
 
-    def _compare(self, tables: Tables, own: Curve, other: Curve) -> Sample:
+    def _compare(self, tables: Tables, curve: Curve, other: Curve) -> Sample:
         return Sample(
-            own.name,
+            curve.name,
             POINTS,
-            mean_of_rows(own.values - other.values),
-            say_missing(*map(forgive_left_out, (own, other))),
-            join_parts([probe.say_dead(tables.trials, own) for probe in (self.under, self.less_under)]),
+            mean_of_rows(curve.values - other.values),
+            describe_missing(*map(forgive_left_out, (curve, other))),
+            join_parts([probe.describe_dead(tables.trials, curve) for probe in (self.under, self.less_under)]),
         )

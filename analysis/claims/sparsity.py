@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.claims.curves import Curve, pick, say_missing, trace_curves, union_of_dims
+from analysis.claims.curves import Curve, describe_missing, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
 
@@ -18,16 +18,16 @@ class SparsityByAlpha(Quantity):
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
         curves = pick(trace_curves(tables.trials, METRIC), "vsc")
-        return [_measure_at(dim, [own.at([dim]) for own in curves]) for dim in union_of_dims(curves)]
+        return [_measure_at(dim, [curve.at([dim]) for curve in curves]) for dim in union_of_dims(curves)]
 
 
 def _measure_at(dim: int, curves: list[Curve]) -> Sample:
     part, unit = f"VSC at latent dimension {dim}", "(slope of the logarithms)"
-    fractions = np.hstack([own.values for own in curves])  # (S, number of alphas)
-    lacks = say_missing(*curves)
+    fractions = np.hstack([curve.values for curve in curves])  # (S, number of alphas)
+    lacks = describe_missing(*curves)
     if len(curves) < 2 or (fractions <= 0).any():
         lacks = lacks or ("a second alpha" if len(curves) < 2 else "latents that are not zero")
         return Sample(part, unit, np.full(len(fractions), np.nan), lacks)
-    x = np.log([own.alpha for own in curves])
+    x = np.log([curve.alpha for curve in curves])
     x = x - x.mean()
     return Sample(part, unit, np.log(fractions) @ x / (x @ x), lacks)

@@ -28,9 +28,9 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
         said = claim.claim
         rows.append(
             [
-                say_outcome(verdict),
+                format_outcome(verdict),
                 _escape(named),
-                _escape(_say_effect(verdict)),
+                _escape(_format_effect(verdict)),
                 f"`{verdict.study}`",
                 claim.section,
                 _count_seeds(verdict),
@@ -39,7 +39,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     return markdown_table(HEAD, rows)
 
 
-def say_outcome(verdict: Verdict) -> str:
+def format_outcome(verdict: Verdict) -> str:
     """The outcome, in bold where there is one."""
     return f"**{verdict.outcome}**" if verdict.outcome != "inconclusive" else verdict.outcome
 
@@ -59,18 +59,18 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
         if not verdict.parts:
             rows.append(shared | {"reason": verdict.reason, "seeds": 0})
         for part in verdict.parts:
-            own: dict[str, object] = {
+            measured: dict[str, object] = {
                 "part": part.name,
                 "part_verdict": part.outcome,
                 "effect": part.mean,
                 "low": part.low,
             }
-            own |= {"high": part.high, "unit": part.unit, "seeds": part.num_seeds}
-            rows.append(shared | own | {"reason": part.reason, "note": part.note})
+            measured |= {"high": part.high, "unit": part.unit, "seeds": part.num_seeds}
+            rows.append(shared | measured | {"reason": part.reason, "note": part.note})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def say_part(part: Part) -> str:
+def format_part(part: Part) -> str:
     """The effect with its interval and unit, such as "3.2 (1.1 to 5.4) nats per image"."""
     if math.isnan(part.mean):
         return "no number"
@@ -78,18 +78,18 @@ def say_part(part: Part) -> str:
     return f"{with_interval(part.mean, part.low, part.high, most=most)} {part.unit}".strip()
 
 
-def _say_effect(verdict: Verdict) -> str:
+def _format_effect(verdict: Verdict) -> str:
     part = verdict.deciding
     texts = []
     if part is not None:
         note = f"; {part.note}" if part.note else ""
-        texts.append(f"{say_part(part)} ({part.name}{note}{count_parts(verdict)})")
+        texts.append(f"{format_part(part)} ({part.name}{note}{count_parts(verdict)})")
     return "; ".join([*texts, *([verdict.reason] if verdict.reason else [])])
 
 
 def count_parts(verdict: Verdict) -> str:
     """How many of several parts are supported, as it stands behind the one that is shown."""
-    num = sum(own.outcome == "supported" for own in verdict.parts)
+    num = sum(part.outcome == "supported" for part in verdict.parts)
     return f"; {num} of {len(verdict.parts)} parts supported" if len(verdict.parts) > 1 else ""
 
 

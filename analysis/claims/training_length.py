@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from analysis.claims.curves import name_at, pick, sample_curves, say_missing, trace_curves, union_of_dims
+from analysis.claims.curves import describe_missing, name_at, pick, sample_curves, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -33,7 +33,7 @@ class StillToGain(Quantity):
         trials = longest_of_each(tables.trials)
         history = tables.history.reindex(columns=["trial_id", "epoch", "step", "test/loss"])
         history = history[history["trial_id"].isin(trials["trial_id"])].sort_values(["trial_id", "epoch"])
-        found = {trial_id: self._measure_training(own) for trial_id, own in history.groupby("trial_id")}
+        found = {trial_id: self._measure_training(epochs) for trial_id, epochs in history.groupby("trial_id")}
         values = trials["trial_id"].map({trial_id: value for trial_id, (value, _) in found.items()})
         if values.isna().all():
             longest = 0 if history.empty else int(history["epoch"].max())
@@ -75,14 +75,14 @@ class GapClosed(Quantity):
                 raise UndecidableError(f"no trial {which} the report's {plural(self.epochs, 'epoch')}")
         seeds = trials["seed"].unique().tolist()
         lengths = [trace_curves(rows, self.metric, seeds) for rows in (short, long)]
-        dims = union_of_dims([own for curves in lengths for own in curves])
+        dims = union_of_dims([curve for curves in lengths for curve in curves])
         vaes = [pick(curves, "vae")[0].at(dims) for curves in lengths]
         note, samples = f"from epoch {self.epochs} to {int(long['epochs'].max())}", []
-        for alpha in sorted({own.alpha for curves in lengths for own in pick(curves, "vsc")}):
+        for alpha in sorted({curve.alpha for curves in lengths for curve in pick(curves, "vsc")}):
             vscs = [pick(curves, "vsc", [alpha])[0].at(dims) for curves in lengths]
             before, after = (vae.values - vsc.values for vae, vsc in zip(vaes, vscs, strict=True))
             for i, dim in enumerate(dims):
-                lacks = say_missing(*(own.at([dim]) for own in (*vaes, *vscs)))
+                lacks = describe_missing(*(curve.at([dim]) for curve in (*vaes, *vscs)))
                 name = name_at(vscs[0].name, dim)
                 samples.append(Sample(name, unit_or_whole(self.metric), (before - after)[:, i], lacks, note))
         return samples

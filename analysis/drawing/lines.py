@@ -136,6 +136,6 @@ def near_values(values: pd.Series) -> pd.Series:
 
 def legend_beside(ax: Axes, entries: Mapping[str, Artist] | None = None) -> None:
     """The legend to the right of the axes, where it covers no data; of these entries, or of what the axes show."""
-    own = ax.get_legend_handles_labels()
-    handles, labels = (list(entries.values()), list(entries)) if entries is not None else own
+    shown = ax.get_legend_handles_labels()
+    handles, labels = shown if entries is None else (list(entries.values()), list(entries))
     ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)

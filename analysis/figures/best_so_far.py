@@ -35,7 +35,8 @@ def compute(tables: Tables) -> pd.DataFrame:
         raise NothingToDrawError("the studies differ in dataset or objectives, so their values cannot be compared")
     by_study = dict(iter(history.groupby("study"))) if "study" in history else {}
     curves = [
-        _best_of_study(own, by_study.get(study, history)).assign(study=study) for study, own in trials.groupby("study")
+        _best_of_study(of_study, by_study.get(study, history)).assign(study=study)
+        for study, of_study in trials.groupby("study")
     ]
     all_curves = pd.concat(curves).dropna(subset=["best"])
     if all_curves.empty:

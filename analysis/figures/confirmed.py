@@ -44,8 +44,8 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
         colour = model_colour(row["model"])
         for kind in kinds:
             at = y + SHIFTS[kind]
-            own = list(row[f"{kind}_by_seed"].values())
-            ax.scatter(own, [at] * len(own), s=14, color=colour, alpha=0.3, linewidths=0)
+            values = list(row[f"{kind}_by_seed"].values())
+            ax.scatter(values, [at] * len(values), s=14, color=colour, alpha=0.3, linewidths=0)
             mean, low, high = (row[f"{kind}_{name}"] for name in ("mean", "low", "high"))
             bars = np.nan_to_num([[mean - low], [high - mean]])
             ax.errorbar([mean], [at], xerr=bars, color=colour, capsize=2.5, elinewidth=1.2, **LOOKS[kind])

@@ -95,7 +95,7 @@ def draw_studies(
 
     As many at once as there are cores: matplotlib takes half a second a figure. only: by study, as in `draw_figures`.
     """
-    jobs = [(own, folder / name, only[name]) for name, own in tables.items()]
+    jobs = [(one, folder / name, only[name]) for name, one in tables.items()]
     num_processes = min(os.cpu_count() or 1, len(jobs))
     if num_processes < 2:
         return dict(zip(tables, starmap(_draw_study, jobs), strict=True))

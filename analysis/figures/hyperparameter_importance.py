@@ -45,13 +45,13 @@ def compute(tables: Tables) -> pd.DataFrame:
         sign = -1 if is_maximised else 1
         losses = sign * finished["trial_id"].map(values.set_index("trial_id")[name])
         for model, of_model in finished.groupby("model"):
-            own = losses[of_model.index]
+            model_losses = losses[of_model.index]
             settings = varying_settings(of_model)
-            if len(own) < MIN_TRIALS or not settings or own.nunique() == 1:
+            if len(model_losses) < MIN_TRIALS or not settings or model_losses.nunique() == 1:
                 continue
-            shares = measure_importance(of_model[settings], own)
+            shares = measure_importance(of_model[settings], model_losses)
             frame = shares.sort_values(ascending=False, kind="stable").rename_axis("setting").reset_index(name="share")
-            frames.append(frame.assign(objective=name, model=model, num_trials=len(own)))
+            frames.append(frame.assign(objective=name, model=model, num_trials=len(model_losses)))
     if not frames:
         raise NothingToDrawError(f"no model has {MIN_TRIALS} finished trials that differ in settings and value")
     return pd.concat(frames, ignore_index=True)
@@ -67,8 +67,8 @@ def measure_importance(settings: pd.DataFrame, losses: pd.Series) -> pd.Series:
         study = optuna.create_study()
         for row, loss in zip(settings.to_dict("records"), losses, strict=True):
             known = {str(name): value for name, value in row.items() if pd.notna(value)}
-            own = {name: distributions[name] for name in known}
-            study.add_trial(optuna.create_trial(params=known, distributions=own, value=float(loss)))
+            domains = {name: distributions[name] for name in known}
+            study.add_trial(optuna.create_trial(params=known, distributions=domains, value=float(loss)))
         quantile = (count_best(len(losses)) - 0.5) / len(losses)  # which Optuna rounds up to a number of trials
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
         names = list(distributions)

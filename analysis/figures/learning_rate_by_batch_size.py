@@ -49,7 +49,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     groups = rows.groupby(["panel", "batch_size", "learning_rate"])
     cells = groups.agg(
         value=("reached", "mean"), n=("reached", "count"), num_trials=("reached", "size"), state=("status", _state)
-    ).assign(by_seed=groups[["seed", "reached"]].apply(lambda own: own.set_index("seed")["reached"].to_dict()))
+    ).assign(by_seed=groups[["seed", "reached"]].apply(lambda cell: cell.set_index("seed")["reached"].to_dict()))
     levels = [np.unique(rows[name]) for name in cells.index.names]
     cells = cells.reindex(pd.MultiIndex.from_product(levels, names=cells.index.names)).reset_index()
     cells = cells.fillna({"n": 0, "num_trials": 0, "state": "missing"})

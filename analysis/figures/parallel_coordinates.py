@@ -37,8 +37,10 @@ def compute(tables: Tables) -> pd.DataFrame:
     for name, is_maximised in goals(trials):
         at = pd.DataFrame({"trial_id": values["trial_id"], "axis": name, "at": values[name], "level": None})
         frames.append(at.assign(is_objective=True, is_maximised=is_maximised))
-    own = values[["trial_id"]].assign(goal=values[goals(trials)[0][0]], is_best=_are_best(values, *goals(trials)[0]))
-    return pd.concat([frame.astype({"level": object}) for frame in frames]).merge(own, on="trial_id")
+    goal_of_each = values[["trial_id"]].assign(
+        goal=values[goals(trials)[0][0]], is_best=_are_best(values, *goals(trials)[0])
+    )
+    return pd.concat([frame.astype({"level": object}) for frame in frames]).merge(goal_of_each, on="trial_id")
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:

@@ -31,9 +31,9 @@ def compute(tables: Tables) -> pd.DataFrame:
     means = rate.merge(distortion)
     if rows["individual"].any():
         return means
-    own = rows.rename(columns={"test/rate": "rate", "test/distortion": "distortion"}).assign(n=1)
-    own = own[[*SERIES_COLUMNS, "latent_dim", "trial_id", "rate", "distortion", "n"]]
-    return pd.concat([means, own], ignore_index=True)
+    singles = rows.rename(columns={"test/rate": "rate", "test/distortion": "distortion"}).assign(n=1)
+    singles = singles[[*SERIES_COLUMNS, "latent_dim", "trial_id", "rate", "distortion", "n"]]
+    return pd.concat([means, singles], ignore_index=True)
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
@@ -43,8 +43,8 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
         if rows["individual"].any():
             draw_trials(ax, "distortion", "rate", rows, look)
             continue
-        own = frame[(frame["series"] == rows["series"].iloc[0]) & frame["trial_id"].notna()]
-        ax.scatter(own["distortion"], own["rate"], s=9, color=look["color"], alpha=0.45, linewidths=0)
+        singles = frame[(frame["series"] == rows["series"].iloc[0]) & frame["trial_id"].notna()]
+        ax.scatter(singles["distortion"], singles["rate"], s=9, color=look["color"], alpha=0.45, linewidths=0)
         _draw_means(ax, rows.sort_values("latent_dim"), look)
     ax.margins(0.1)
     if frame["individual"].any():

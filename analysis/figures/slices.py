@@ -36,11 +36,11 @@ def compute(tables: Tables) -> pd.DataFrame:
     place = settings["setting"].map({name: i for i, name in enumerate(names)})
     frames = []
     for i, (objective, is_maximised) in enumerate(goals(trials)):
-        own = values[["number", "trial_id", "status"]].assign(
+        reached = values[["number", "trial_id", "status"]].assign(
             objective=objective, is_maximised=is_maximised, value=values[objective]
         )
         panels = settings.assign(row=i * num_rows + place // num_columns, column=place % num_columns)
-        frames.append(panels.merge(own, on="trial_id"))
+        frames.append(panels.merge(reached, on="trial_id"))
     return pd.concat(frames, ignore_index=True).merge(trials[["trial_id", "model"]], on="trial_id")
 
 

@@ -45,8 +45,8 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
             rank = latent_dims.index(latent_dim)
             shade = tint(str(rows["model"].iloc[0]), (rank + 1) / (len(latent_dims) + 1))
             label = f"{line['series'].iloc[0]}, latent dimension {latent_dim:g} ({count_label(line)})"
-            own = look | {"color": shade, "marker": MARKERS[rank], "label": label}
-            draw_line(ax, "alpha", line, own)
+            line_look = look | {"color": shade, "marker": MARKERS[rank], "label": label}
+            draw_line(ax, "alpha", line, line_look)
     _scale(ax, frame["alpha"], floor if is_log else None)
     _draw_prior(ax)
     ax.set_xlabel(f"{ALPHA} (prior probability that a code entry is not zero)")

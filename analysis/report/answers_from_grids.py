@@ -20,7 +20,7 @@ def is_grid(tables: Tables) -> bool:
     return bool((trials["sampler"] == "grid").all() and varies.all())
 
 
-def say_batch_size(tables: Tables) -> str:
+def describe_batch_size(tables: Tables) -> str:
     """The best value at each batch size, and by how much these differ."""
     cells = compute_cells(tables)
     sizes = np.unique(cells["batch_size"])
@@ -61,7 +61,7 @@ def _compare(cell: pd.Series, other: pd.Series) -> str:
     return f"{cell['batch_size']:g} less {other['batch_size']:g}: {gain}"
 
 
-def say_learning_rate(tables: Tables) -> str:
+def describe_learning_rate(tables: Tables) -> str:
     """The best learning rate, overall and by batch size."""
     cells = compute_cells(tables)
     metric, unit = _metric(cells)

@@ -41,7 +41,7 @@ def compute_gains(rows: pd.DataFrame, epochs: int = REPORT_EPOCHS) -> pd.DataFra
     return mean_interval(late.assign(gain=late["test/elbo"] - late["early"]), "gain", by=["configuration", "longest"])
 
 
-def say_epochs(tables: Tables) -> str:
+def describe_epochs(tables: Tables) -> str:
     """From which epoch on each configuration is at its plateau, and what that means for each latent dimension."""
     rows = _read_off(tables)
     first = rows.sort_values("epochs").drop_duplicates("configuration", keep="last")
@@ -74,7 +74,7 @@ def say_epochs(tables: Tables) -> str:
     )
 
 
-def say_convergence(tables: Tables) -> str:
+def describe_convergence(tables: Tables) -> str:
     """What training beyond the report's number of epochs was worth."""
     rows = _read_off(tables)
     gains = compute_gains(rows)

@@ -24,19 +24,19 @@ def is_search(tables: Tables) -> bool:
     return bool(is_one) and len(goals(trials)) == 1
 
 
-def say_confirmed_learning_rate(tables: Tables) -> str:
+def describe_confirmed_learning_rate(tables: Tables) -> str:
     """The learning rate of the confirmed winner, with what it goes with."""
     best = compute_confirmed(tables.trials, tables.history).iloc[0]
     rate, size = short_value(best["learning_rate"]), short_value(best["batch_size"])
     return f"the confirmed winner has learning rate {rate}, with batch size {size} ({_describe(best)})."
 
 
-def say_winner(tables: Tables) -> str:
+def describe_winner(tables: Tables) -> str:
     """The confirmed winner, the runner-up, and whether they differ."""
     confirmed = compute_confirmed(tables.trials, tables.history)
     best, two = confirmed.iloc[0], compare_best(confirmed)
     text = f"the winner, chosen on validation images, is {_describe(best)}, with test ELBO {_test(best)}."
-    text += _say_ends(tables.trials, best)
+    text += _describe_ends(tables.trials, best)
     if two is None:
         return f"{text} No other configuration was confirmed and could be ranked."
     text += f" Runner-up: {_describe(confirmed.iloc[1])}, with test ELBO {_test(confirmed.iloc[1])}."
@@ -46,7 +46,7 @@ def say_winner(tables: Tables) -> str:
     return f"{text} Winner less runner-up, paired over {plural(two.num_seeds, 'seed')}: {gain}, so {two.verdict}."
 
 
-def _say_ends(trials: pd.DataFrame, best: pd.Series) -> str:
+def _describe_ends(trials: pd.DataFrame, best: pd.Series) -> str:
     """Which of the winner's settings lie near an end of what the search tried: better ones may lie beyond."""
     tried = trials[(trials["phase"] == "search") & (trials["model"] == best["model"])]
     ends = []
@@ -54,10 +54,10 @@ def _say_ends(trials: pd.DataFrame, best: pd.Series) -> str:
         levels = tried[name].dropna().astype(float)
         if levels.nunique() < 3:
             continue
-        low, high, own = levels.min(), levels.max(), float(best[name])
+        low, high, value = levels.min(), levels.max(), float(best[name])
         if prefers_log(levels):
-            low, high, own = math.log(low), math.log(high), math.log(own)
-        if not END < (own - low) / (high - low) < 1 - END:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        if not END < (value - low) / (high - low) < 1 - END:
             of_range = f"{short_value(levels.min())} to {short_value(levels.max())}"
             ends.append(
                 f"{setting_label(name)} {short_value(best[name])} lies near an end of what was tried, {of_range}"

@@ -20,7 +20,7 @@ def tabulate_numbers(frame: pd.DataFrame) -> str:
     head = [*map(setting_label, names), "mean (95% interval)", *(["the report's"] if has_reported else []), "seeds"]
     rows = []
     for row in frame.to_dict("records"):
-        cells = ["" if pd.isna(row[name]) else _say(row[name]) for name in names]
+        cells = ["" if pd.isna(row[name]) else _format_cell(row[name]) for name in names]
         cells.append(with_interval(row["mean"], row["low"], row["high"], most=4) if pd.notna(row["mean"]) else "-")
         if has_reported:
             cells.append("" if pd.isna(row["reported"]) else f"{row['reported']:.4g}")
@@ -28,5 +28,5 @@ def tabulate_numbers(frame: pd.DataFrame) -> str:
     return markdown_table(head, rows)
 
 
-def _say(value: object) -> str:
+def _format_cell(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())

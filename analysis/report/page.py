@@ -18,7 +18,7 @@ from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
 from analysis.report.numbers import tabulate_numbers
 from analysis.report.open_questions import answer_open_questions
-from analysis.report.provenance import say_cost, tabulate_provenance
+from analysis.report.provenance import describe_cost, tabulate_provenance
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.wording import markdown_table, plural
@@ -83,15 +83,15 @@ def write_report(
         parts = ["# Studies of Variational Sparse Coding"]
         if verdicts:
             parts += _show_claims(verdicts, folder)
-        parts += ["## Studies", _summarise(tables, studies), say_cost(tables), answer_open_questions(tables)]
+        parts += ["## Studies", _summarise(tables, studies), describe_cost(tables), answer_open_questions(tables)]
         drawn = drawing.result()
-    for name, own in studies.items():
-        parts += [f"## {name}", own.question, f"Trained and drawn by `{own.command}`."]
+    for name, study in studies.items():
+        parts += [f"## {name}", study.question, f"Trained and drawn by `{study.command}`."]
         if name in tables:
             parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
-            parts += _show_figures(*drawn[name], folder, is_all_asked=own.figures is not None)
+            parts += _show_figures(*drawn[name], folder, is_all_asked=study.figures is not None)
         else:
-            parts.append(f"**Missing:** {own.problem or 'its tables'}")
+            parts.append(f"**Missing:** {study.problem or 'its tables'}")
     parts += ["## What produced these results", *tabulate_provenance({n: s.provenance for n, s in studies.items()})]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     paths = [folder / "report.md", folder / "report.html"]
@@ -123,7 +123,7 @@ def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
 
 
-def _show_figures(paths: Sequence[Path], heard: Sequence[str], folder: Path, *, is_all_asked: bool) -> list[str]:
+def _show_figures(paths: Sequence[Path], messages: Sequence[str], folder: Path, *, is_all_asked: bool) -> list[str]:
     """Each figure with its caption and numbers; where all were asked for, why those not drawn are missing."""
     parts = []
     for picture in (path for path in paths if path.suffix == ".png"):
@@ -135,7 +135,7 @@ def _show_figures(paths: Sequence[Path], heard: Sequence[str], folder: Path, *, 
             tabulate_numbers(pd.read_csv(numbers)),
         ]
     if is_all_asked:
-        parts += [f"**Missing:** {line}" for line in heard if ": not drawn, " in line]
+        parts += [f"**Missing:** {line}" for line in messages if ": not drawn, " in line]
     if not paths and not parts:
         parts.append("No figure could be drawn: no trial has finished.")
     return parts

@@ -21,11 +21,11 @@ ROWS = {
 }
 
 
-def say_cost(tables: Mapping[str, Tables]) -> str:
+def describe_cost(tables: Mapping[str, Tables]) -> str:
     """Trials, seeds and time of training of all studies together. What studies share is counted once."""
     if not tables:
         return ""
-    trained = pd.concat([longest_of_each(own.trials) for own in tables.values()]).drop_duplicates("trial_id")
+    trained = pd.concat([longest_of_each(one.trials) for one in tables.values()]).drop_duplicates("trial_id")
     hours, epochs = trained["train_seconds"].sum() / 3600, int(trained["epochs_trained"].sum())
     what = [plural(len(trained), "training"), plural(trained["seed"].nunique(), "seed"), f"{epochs:,} epochs"]
     shared = "each counted once where studies share it"
@@ -38,8 +38,8 @@ def tabulate_provenance(records: Mapping[str, Sequence[Mapping[str, str]]]) -> l
     lacking = [name for name, record in records.items() if not record]
     for name, record in records.items():
         for entry in record:
-            own = {key: value for key, value in entry.items() if key not in ("study.sha256", "git.diff", "host")}
-            alike.setdefault(tuple(sorted(own.items())), []).append(name)
+            kept = {key: value for key, value in entry.items() if key not in ("study.sha256", "git.diff", "host")}
+            alike.setdefault(tuple(sorted(kept.items())), []).append(name)
     parts = []
     for shared, names in alike.items():
         values = dict(shared)

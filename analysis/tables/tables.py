@@ -87,10 +87,10 @@ def join_studies(tables: Mapping[str, Tables]) -> Tables:
 
     Without exhibits: their figures are of one study.
     """
-    trials = pd.concat([own.trials.assign(study=name) for name, own in tables.items()], ignore_index=True)
-    history = pd.concat([own.history.assign(study=name) for name, own in tables.items()], ignore_index=True)
+    trials = pd.concat([one.trials.assign(study=name) for name, one in tables.items()], ignore_index=True)
+    history = pd.concat([one.history.assign(study=name) for name, one in tables.items()], ignore_index=True)
     for setting in settings_of(trials):
-        older = [name for name, own in tables.items() if setting not in own.trials]
+        older = [name for name, one in tables.items() if setting not in one.trials]
         trials[setting] = _fill_later_setting(trials, setting, trials["study"].isin(older))
     return Tables(trials, history)
 

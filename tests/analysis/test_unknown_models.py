@@ -1,4 +1,4 @@
-"""A model that analysis has never heard of, with a setting that only it has, is drawn as well as any."""
+"""A model that analysis has never messages of, with a setting that only it has, is drawn as well as any."""
 
 import ast
 import re
@@ -146,10 +146,10 @@ def test_series_of_one_model_differ_in_colour_where_line_styles_tell_losses_apar
 
 @pytest.mark.parametrize("name", NOT_DRAWN)
 def test_a_figure_of_sparse_codes_or_of_the_report_says_why_it_has_none(name: str, tmp_path: Path) -> None:
-    heard: list[str] = []
+    messages: list[str] = []
     tables = by_latent_dim().stored(tmp_path / "study")
-    assert draw_figures(tables, tmp_path / "figures", only=[name], on_figure=heard.append) == []
-    assert heard == [f"{name}: not drawn, {NOT_DRAWN[name]}"]
+    assert draw_figures(tables, tmp_path / "figures", only=[name], on_figure=messages.append) == []
+    assert messages == [f"{name}: not drawn, {NOT_DRAWN[name]}"]
 
 
 def test_a_name_of_several_words_is_written_with_blanks() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from analysis.claims import Claim, ClaimsError, Outcome, Verdict, claims_frame, claims_table, judge_claims, load_claims
-from analysis.claims.curves import find_best_of_others, say_too_few
+from analysis.claims.curves import describe_too_few, find_best_of_others
 from analysis.claims.judge import compute_share_interval
 from analysis.claims.quantities import QUANTITIES
 from analysis.tables import Tables, load_tables
@@ -194,9 +194,9 @@ def test_a_best_of_others_needs_no_value_of_every_seed() -> None:
 
 
 def test_seeds_without_a_number_may_be_few_as_long_as_enough_are_left() -> None:
-    assert say_too_few(np.array([True, True, True, False]), "what") == ""
-    assert say_too_few(np.array([True, True, False]), "what") == "what"
-    assert say_too_few(np.array([True, True]), "what") == ""  # then the seeds are what is too few
+    assert describe_too_few(np.array([True, True, True, False]), "what") == ""
+    assert describe_too_few(np.array([True, True, False]), "what") == "what"
+    assert describe_too_few(np.array([True, True]), "what") == ""  # then the seeds are what is too few
 
 
 def bound(by_dim: dict[int, float]) -> SyntheticStudy:

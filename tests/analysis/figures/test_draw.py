@@ -89,11 +89,11 @@ OF_EXHIBITS = ["edited_codes", "codes_and_reconstructions", "traversals", "condi
 def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
     quickstart: SyntheticStudy, tmp_path: Path
 ) -> None:
-    heard: list[str] = []
-    paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=heard.append)
+    messages: list[str] = []
+    paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=messages.append)
     assert [path.name for path in paths] == files_of(ALWAYS)
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)
-    assert heard[0] == (
+    assert messages[0] == (
         "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf, numbers in elbo_by_latent_dim.csv"
     )
     assert paths[1].read_bytes().startswith(b"%PDF")
@@ -205,36 +205,36 @@ def test_several_studies_are_compared_in_one_figure(tmp_path: Path) -> None:
         study = SyntheticStudy()
         study.random_search(5, sampler=sampler)
         studies[f"of-{sampler}"] = study.tables()
-    heard: list[str] = []
-    paths = draw_comparison(studies, tmp_path / "new", on_figure=heard.append)
+    messages: list[str] = []
+    paths = draw_comparison(studies, tmp_path / "new", on_figure=messages.append)
     assert [path.name for path in paths] == files_of(["best_so_far"])
-    assert heard == ["best_so_far: best_so_far.png and best_so_far.pdf, numbers in best_so_far.csv"]
+    assert messages == ["best_so_far: best_so_far.png and best_so_far.pdf, numbers in best_so_far.csv"]
 
 
 def test_a_comparison_that_cannot_be_drawn_says_why(quickstart: SyntheticStudy, tmp_path: Path) -> None:
-    heard: list[str] = []
-    assert draw_comparison({"a": quickstart.tables()}, tmp_path, on_figure=heard.append) == []
-    assert heard == ["best_so_far: not drawn, a grid trains every point, so nothing was searched"]
+    messages: list[str] = []
+    assert draw_comparison({"a": quickstart.tables()}, tmp_path, on_figure=messages.append) == []
+    assert messages == ["best_so_far: not drawn, a grid trains every point, so nothing was searched"]
 
 
 def test_a_figure_that_cannot_be_drawn_is_reported_and_its_old_files_go(tmp_path: Path) -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0)
     (tmp_path / "sparsity_by_alpha.png").write_text("of an earlier run")
-    heard: list[str] = []
-    paths = draw_figures(study.tables(), tmp_path, on_figure=heard.append)
+    messages: list[str] = []
+    paths = draw_figures(study.tables(), tmp_path, on_figure=messages.append)
     assert [path.name for path in paths] == files_of(ALWAYS[:4])
-    assert "sparsity_by_alpha: not drawn, no finished trial has a value of alpha" in heard
+    assert "sparsity_by_alpha: not drawn, no finished trial has a value of alpha" in messages
     assert not (tmp_path / "sparsity_by_alpha.png").exists()
 
 
 def test_a_study_without_finished_trials_draws_nothing_and_says_why(tmp_path: Path) -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0, status="running")
-    heard: list[str] = []
-    assert draw_figures(study.tables(), tmp_path, on_figure=heard.append) == []
-    assert [line.split(": not drawn, ")[0] for line in heard] == list(FIGURES)
-    assert heard[0] == "elbo_by_latent_dim: not drawn, no trial has finished"
+    messages: list[str] = []
+    assert draw_figures(study.tables(), tmp_path, on_figure=messages.append) == []
+    assert [line.split(": not drawn, ")[0] for line in messages] == list(FIGURES)
+    assert messages[0] == "elbo_by_latent_dim: not drawn, no trial has finished"
 
 
 def test_a_failed_write_leaves_the_old_figure(

@@ -2,7 +2,7 @@
 import pandas as pd
 import pytest
 
-from analysis.report.answers_from_lengths import compute_gains, has_lengths, say_convergence, say_epochs
+from analysis.report.answers_from_lengths import compute_gains, describe_convergence, describe_epochs, has_lengths
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -58,7 +58,7 @@ def test_the_length_to_compare_with_can_be_chosen(study: SyntheticStudy) -> None
 
 
 def test_how_far_from_converged_is_a_table_by_model_alpha_and_latent_dimension(study: SyntheticStudy) -> None:
-    answer, _, table = say_convergence(study.tables()).partition("\n\n")
+    answer, _, table = describe_convergence(study.tables()).partition("\n\n")
     assert answer == (
         "the test ELBO after the longest training less that after 11 epochs is 11.0 to 30.0 nats per image. "
         "By configuration, paired by seed, mean and 95% interval:"
@@ -77,16 +77,16 @@ def test_a_configuration_without_one_of_the_lengths_is_told(study: SyntheticStud
     for row in study.trials:
         if row["model"] == "vae" and row["latent_dim"] == 8 and row["epochs"] == 11:
             row["epochs"] = 12
-    assert "nats per image (1 configuration lacked one of the two)." in say_convergence(study.tables())
+    assert "nats per image (1 configuration lacked one of the two)." in describe_convergence(study.tables())
 
 
 def test_one_seed_has_no_interval(study: SyntheticStudy) -> None:
     study.trials = [row for row in study.trials if row["seed"] == 0]
-    assert "| VAE | - | 8 | 40 | 1 | 9.0 |" in say_convergence(study.tables())
+    assert "| VAE | - | 8 | 40 | 1 | 9.0 |" in describe_convergence(study.tables())
 
 
 def test_epochs_are_told_by_configuration_and_summed_up_by_latent_dimension(study: SyntheticStudy) -> None:
-    answer, _, lines = say_epochs(study.tables()).partition("\n\n")
+    answer, _, lines = describe_epochs(study.tables()).partition("\n\n")
     assert answer == (
         "to stay within 1 nat per image of its plateau on test images, at latent dimension 8, 10 epochs were enough "
         "for 1 of 2 configurations, the rest cannot be said to be there after 40 epochs; at latent dimension 16, 20 "
@@ -103,7 +103,7 @@ def test_epochs_are_told_by_configuration_and_summed_up_by_latent_dimension(stud
 
 def test_a_latent_dimension_at_which_nothing_flattens_says_so(study: SyntheticStudy) -> None:
     study.trials = [row for row in study.trials if row["model"] == "vsc" and row["latent_dim"] == 8]
-    assert "at latent dimension 8, 1 configuration cannot be said to be there after 40 epochs." in say_epochs(
+    assert "at latent dimension 8, 1 configuration cannot be said to be there after 40 epochs." in describe_epochs(
         study.tables()
     )
 
@@ -114,7 +114,7 @@ def test_seeds_that_did_not_get_there_leave_the_configuration_out_of_those_for_w
     for i, row in enumerate(study.trials):
         if row["model"] == "vae" and row["latent_dim"] == 8 and row["seed"] == 2 and row["epochs"] == 40:
             study.history[i]["test/loss"] = falling(40, 40)
-    answer = say_epochs(study.tables())
+    answer = describe_epochs(study.tables())
     assert "at latent dimension 8, 2 configurations cannot be said to be there after 40 epochs;" in answer
     assert "- VAE, latent dimension = 8: from epochs 6 to 8 on, 2 of 3 seeds." in answer
 
@@ -124,7 +124,7 @@ def test_where_images_are_held_out_they_are_named() -> None:
     for epochs in (11, 40):
         study.add("vae", 8, 0, epochs=epochs, num_validation=300)
         study.history[-1]["val/elbo"] = [-loss for loss in falling(7, epochs)]
-    answer = say_epochs(study.tables())
+    answer = describe_epochs(study.tables())
     assert (
         "its plateau on validation images, at latent dimension 8, 7 epochs were enough for every seed of the one"
         in answer
@@ -143,8 +143,8 @@ def test_what_is_missing_is_a_reason(study: SyntheticStudy) -> None:
     for row in study.trials:
         row["epochs"] += 1
     with pytest.raises(NothingToDrawError, match="no configuration was read off both at 11 epochs and later"):
-        say_convergence(study.tables())
+        describe_convergence(study.tables())
     study.trials = [row for row in study.trials if row["epochs"] == 12 or row["model"] == "vsc"]
     study.trials = [row for row in study.trials if (row["epochs"] == 12) == (row["model"] == "vae")]
     with pytest.raises(NothingToDrawError, match="no configuration has trained for two or more lengths"):
-        say_epochs(study.tables())
+        describe_epochs(study.tables())
