@@ -2,16 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, cast
 
-from models.measures.names import EDITS_VERSION, PROBE_VERSION
-
-if TYPE_CHECKING:
-    pass
-
-from typing import cast
-
-from models.measures.names import EDIT_METRICS, PROBE_METRICS
+from models.measures.names import EDIT_METRICS, EDITS_VERSION, PROBE_METRICS, PROBE_VERSION
 
 Evaluation = Literal["elbo", "iw_bound", "sparsity", "reconstruction", "probe", "edits", "exhibits"]
 TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
@@ -182,6 +182,13 @@ def _kinds(setting: str) -> tuple[Any, ...]:
     return (annotation, *get_args(annotation))
 
 
+def _list_choices(annotation: Any) -> list[str]:
+    """The strings that a type admits, such as Literal["a", "b"] | None."""
+    if isinstance(annotation, str):
+        return [annotation]
+    return [choice for argument in get_args(annotation) for choice in _list_choices(argument)]
+
+
 def build_json_schema(setting: str) -> dict[str, Any]:
     """JSON schema of a setting in a study file: its value, or a domain of such values."""
     meta, kinds = SETTINGS[setting].metadata, _kinds(setting)
@@ -196,8 +203,7 @@ def build_json_schema(setting: str) -> dict[str, Any]:
         value |= {keyword: meta[key] for key, keyword in bounds.items() if meta[key] is not None}
         value |= {"maximum": MAX_WHOLE} if numeric[0] is int else {}
     else:
-        nested: Callable[[Any], list[Any]] = lambda t: [c for a in get_args(t) for c in (nested(a) or [a])]  # noqa: E731
-        value = {"enum": [choice for choice in nested(SETTING_TYPES[setting]) if isinstance(choice, str)]}
+        value = {"enum": _list_choices(SETTING_TYPES[setting])}
     forms: list[dict[str, Any]] = [
         value,
         _domain_schema("grid", value, 1),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
@@ -13,9 +13,6 @@ from harness.search.source import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
 from models.settings import SETTINGS
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, Result]) -> TrialScheduler:
