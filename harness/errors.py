@@ -1,4 +1,6 @@
-"""The one exception that means: the user can mend this."""
+"""The one exception that means that the user can mend this, and how an error of a library becomes one line."""
+
+MAX_LINE = 300  # characters
 
 
 class InputError(ValueError):
@@ -10,3 +12,8 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__("".join(c if c.isprintable() else " " for c in message))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the error's type where it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_LINE]

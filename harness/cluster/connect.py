@@ -6,7 +6,7 @@ import socket
 import warnings
 from pathlib import Path
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 from harness.study.sections import Resources
 
 PROBE_SECONDS = 5.0
@@ -34,8 +34,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             if wanted is None:
                 raise
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise _refuse(address, f"Ray cannot connect ({reason})") from None
+            raise _refuse(address, f"Ray cannot connect ({first_line(error).rstrip('.')})") from None
 
 
 def check_address(address: str | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.datasets import DatasetIdentity, identify_dataset
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.tables import build_tables, write_tables
@@ -76,9 +76,8 @@ def _mlflow_in_words(results: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"{tracking_uri(results)}: MLflow cannot be used ({reason}); mend it, and collect again"
+            f"{tracking_uri(results)}: MLflow cannot be used ({first_line(error)}); mend it, and collect again"
         ) from error
 
 

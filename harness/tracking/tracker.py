@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from harness.errors import first_line
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.result import Result
@@ -73,7 +74,7 @@ class Tracker:
                     self._store.attach(paths, folder)
                 self._store.close(status, interrupted)
             except Exception as error:
-                self.problem = _first_line(error)
+                self.problem = first_line(error)
         return self._num_unsent
 
     @property
@@ -96,7 +97,7 @@ class Tracker:
         try:
             self._open()
         except Exception as error:  # tried again with the first trial; where there is none, it is told all the same
-            self.problem = _first_line(error)
+            self.problem = first_line(error)
         while True:
             item = self._take()
             if item is None:
@@ -107,7 +108,7 @@ class Tracker:
                 store.sync(trial, result, TrialFolder(self._folder, trial), self._tags)
                 self.run_ids = store.run_ids
             except Exception as error:
-                self.problem = _first_line(error)
+                self.problem = first_line(error)
                 with self._wake:  # newer news of the trial, if any, stand
                     self._pending.setdefault(trial.trial_id, (trial, result))
                     if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
@@ -143,7 +144,3 @@ class Tracker:
                 if self._closing_at is not None:
                     return None
                 self._wake.wait(1.0)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
