@@ -1,6 +1,5 @@
 """What commands have in common: options, exit statuses, the study that is named, where lines are printed."""
 
-import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -14,7 +13,6 @@ from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.study import Study
-
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -45,19 +43,13 @@ PUBLISHED = Path("studies/published")
 CLAIMS = Path("studies/claims.yaml")
 
 
-def load(
-    text: str, results: Path, overrides: Iterable[str] | None = None, *, stored_first: bool = False
-) -> tuple["Study", str]:
-    """The study, and its text as it is stored with the results."""
-    from harness.study.file import dump_study, find_study, load_study
+def load_named_study(
+    named: str, results: Path, overrides: Iterable[str] | None = None, *, stored_first: bool = False
+) -> "Study":
+    """Load the study that the user named, by its file or by its name."""
+    from harness.study.file import find_study, load_study
 
-    path = find_study(text, results, stored_first=stored_first)
-    study = load_study(path, overrides or ())
-    text = path.read_text(encoding="utf-8")
-    if overrides:
-        question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
-        text = "".join(question) + dump_study(study)
-    return study, text
+    return load_study(find_study(named, results, stored_first=stored_first), overrides or ())
 
 
 def draw_study(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:

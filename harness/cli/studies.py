@@ -22,10 +22,9 @@ from harness.cli.options import (
     console,
     draw_study,
     format_option,
-    load,
+    load_named_study,
     print_indented,
 )
-from harness.errors import InputError
 
 app = typer.Typer()
 
@@ -44,10 +43,13 @@ def run(
     """Train what is missing of a study, with live progress, then draw its figures."""
     from harness.commands.run import run_study
     from harness.progress import format_duration
+    from harness.study.file import find_study, format_study_file, load_study
 
     # Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
     atexit.register(gc.freeze)
-    loaded, text = load(study, results, overrides)
+    path = find_study(study, results)
+    loaded = load_study(path, overrides or ())
+    text = format_study_file(path, loaded, is_changed=bool(overrides))
     draw = partial(draw_study, loaded)
     outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
     again = "".join(format_option("--set", override) for override in overrides or ())
@@ -85,7 +87,7 @@ def plan(study: StudyArgument, results: Results = RESULTS, overrides: Overrides 
     """Show what `run` would do: trials, done, left, estimated time. Nothing starts."""
     from harness.commands.overview import summarise_plan
 
-    loaded, _ = load(study, results, overrides)
+    loaded = load_named_study(study, results, overrides)
     console.print(summarise_plan(loaded, results))
 
 
@@ -94,7 +96,7 @@ def status(study: StudyArgument, results: Results = RESULTS) -> None:
     """Show how far a study is, and which of its trials failed and why."""
     from harness.commands.overview import summarise_status
 
-    loaded, _ = load(study, results, stored_first=True)
+    loaded = load_named_study(study, results, stored_first=True)
     console.print(summarise_status(loaded, results))
 
 
@@ -105,7 +107,7 @@ def plot(
 ) -> None:
     """Draw the figures of studies again, from their tables alone."""
     for study in studies:
-        loaded, _ = load(study, results, stored_first=True)
+        loaded = load_named_study(study, results, stored_first=True)
         console.print(f"{results / loaded.name / 'figures'}:", soft_wrap=True)
         draw_study(loaded, results / loaded.name, print_indented)
 
@@ -115,7 +117,7 @@ def best(study: StudyArgument, results: Results = RESULTS) -> None:
     """Print a study's winner with its interval, whether the runner-up differs, its settings and its checkpoints."""
     from harness.commands.best import summarise_best
 
-    loaded, _ = load(study, results, stored_first=True)
+    loaded = load_named_study(study, results, stored_first=True)
     console.print(summarise_best(loaded, results), soft_wrap=True)
 
 
@@ -129,7 +131,7 @@ def compare(
     from analysis.figures.draw import draw_comparison
     from analysis.tables import load_tables
 
-    names = [load(study, results, stored_first=True)[0].name for study in studies]
+    names = [load_named_study(study, results, stored_first=True).name for study in studies]
     tables = {name: load_tables(results / name) for name in names}
     draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
 
@@ -150,36 +152,15 @@ def report(
 
     Without results of your own, it is of those that were published with spikeslab, in studies/published.
     """
-    from analysis.claims import load_claims
-    from analysis.report import StudyReport, write_report
-    from analysis.tables import TableError, load_tables
-    from harness.ledger.provenance import read_provenance
-    from harness.study.file import find_study, list_stored, read_question
+    from harness.commands.report import report_studies
+    from harness.study.file import list_stored
 
     if not studies and results == RESULTS and not list_stored(results):
         results = PUBLISHED
-    names = studies or list_stored(results)
-    if not names:
-        raise InputError(f"{results}: no study has results there; run one first, or give --results")
-    tables, described = {}, {}
-    for study in names:
-        path = find_study(study, results, stored_first=True)
-        # Not into the published results: they hold no states, so that it would begin anew and write over them.
-        option, problem = format_option("--results", results, RESULTS) if results != PUBLISHED else "", ""
-        name, again, figures = path.parent.name, path, None
-        try:
-            loaded, _ = load(study, results, stored_first=True)
-            name, figures = loaded.name, loaded.figures
-            again = path if path.parent.name == name else Path(study)
-            tables[name] = load_tables(results / name)
-        except (TableError, InputError) as error:
-            if isinstance(error, InputError) and studies:  # asked for by name
-                raise
-            problem = str(error)
-        command = f"spikeslab run {shlex.quote(str(again))}{option}"
-        described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
-    judged = load_claims(claims) if claims.exists() or claims != CLAIMS else ()
-    for path in write_report(tables, described, out or results / "report", claims=judged):
+    # Not into the published results: they hold no states, so that it would begin anew and write over them.
+    options = format_option("--results", results, RESULTS) if results != PUBLISHED else ""
+    judged = claims if claims.exists() or claims != CLAIMS else None
+    for path in report_studies(studies or (), results, out or results / "report", claims=judged, options=options):
         console.print(str(path), soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """Study files: found, read, checked with one clear sentence for every mistake, and written."""
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -148,6 +149,18 @@ def read_question(path: Path) -> str:
             if line.startswith("# ") and not line.startswith("# yaml-language-server"):
                 return line.removeprefix("# ").strip()
     return ""
+
+
+def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
+    """The text that is stored with a study's results: that of its file, or, if overrides changed the study, a new one.
+
+    A new text begins with the comments at the head of the file, which ask the study's question.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not is_changed:
+        return text
+    question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
+    return "".join(question) + dump_study(study)
 
 
 def dump_study(study: Study) -> str:

@@ -1,0 +1,44 @@
+"""Write the page that shows what studies found: gather their tables and files, and leave the rest to analysis."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.claims import load_claims
+from analysis.report import StudyReport, write_report
+from analysis.tables import TableError, Tables, load_tables
+from harness.errors import InputError
+from harness.ledger.provenance import read_provenance
+from harness.study.file import find_study, list_stored, load_study, read_question
+
+
+def report_studies(
+    studies: Sequence[str], results: Path, out: Path, *, claims: Path | None = None, options: str = ""
+) -> list[Path]:
+    """Write one page about some studies, or about all that have results; returns its files.
+
+    claims: the file of claims to judge. options: what the commands that the page quotes need to find the results.
+
+    Raises:
+        InputError: there are no results, or one of the given studies cannot be read.
+    """
+    tables: dict[str, Tables] = {}
+    described: dict[str, StudyReport] = {}
+    names = studies or list_stored(results)
+    if not names:
+        raise InputError(f"{results}: no study has results there; run one first, or give --results")
+    for study in names:
+        path = find_study(study, results, stored_first=True)
+        name, runnable, figures, problem = path.parent.name, path, None, ""
+        try:
+            loaded = load_study(path)
+            name, figures = loaded.name, loaded.figures
+            runnable = path if path.parent.name == name else Path(study)
+            tables[name] = load_tables(results / name)
+        except (TableError, InputError) as error:
+            if isinstance(error, InputError) and studies:  # asked for by name
+                raise
+            problem = str(error)
+        command = f"spikeslab run {shlex.quote(str(runnable))}{options}"
+        described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
+    return write_report(tables, described, out, claims=load_claims(claims) if claims is not None else ())
