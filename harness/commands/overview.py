@@ -137,14 +137,13 @@ def _estimate(study: Study, states: list[_State], unknown: int) -> str:
     ]
     if not measured:
         return "Estimated time: unknown until the first trial has ended."
-    gpu = study.resources.gpu
-    if gpu == "auto":
+    if study.resources.gpu == "auto":
         return "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."
     slots = max(int((os.cpu_count() or 1) // study.resources.num_cpus), 1)
-    if gpu:
-        slots = min(slots, max(int(1 / gpu + 1e-6), 1))
+    if study.resources.gpu:
+        slots = min(slots, study.resources.trials_per_gpu)
     seconds = epochs_left * median(measured) / slots
-    where = "on one GPU" if gpu else "on this machine"
+    where = "on one GPU" if study.resources.gpu else "on this machine"
     return f"Estimated time: {format_duration(seconds)} {where} ({slots} trials at once)"
 
 

@@ -160,6 +160,12 @@ class Resources(Frozen):
         return self.fuse == "auto" and shares
 
     @property
+    def trials_per_gpu(self) -> int:
+        """Trials that share a graphics card: 1 where each takes one or more, 0 where none is used."""
+        assert self.gpu != "auto", "settled by a measurement first"
+        return max(int(1 / self.gpu + 1e-6), 1) if self.gpu else 0  # 1/0.1 may come out a little below 10
+
+    @property
     def num_cpus(self) -> float:
         """Cores that a trial takes."""
         return self.cpu or (0.05 if self.gpu == "auto" or 0 < self.gpu < 1 else 1)

@@ -89,3 +89,8 @@ def test_a_place_takes_what_its_trial_keeps_and_no_gradients() -> None:
         return sum(t.nbytes for t in (*layers, *stack.parameters.rows.values()))
 
     assert (count(5) - count(2)) / 3 <= 1.001 * own
+
+
+@pytest.mark.parametrize(("gpu", "trials"), [(0, 0), (0.1, 10), (1 / 3, 3), (0.3, 3), (1, 1), (2, 1), (0.0001, 10_000)])
+def test_a_card_holds_as_many_trials_as_its_shares_allow(gpu: float, trials: int) -> None:
+    assert Resources(gpu=gpu).trials_per_gpu == trials

@@ -240,7 +240,7 @@ def test_a_trial_whose_process_dies_before_it_begins_fails_and_the_study_ends(
         defaults={"hidden": [16], "batch_size": 128, "epochs": {"grid": [2, 3]}},
         space=[{"model": "vae", "latent_dim": {"grid": [2, 3]}}],
     )
-    monkeypatch.setattr("harness.tune.run.StudyTrainable", Doomed)
+    monkeypatch.setattr("harness.tune.plan.StudyTrainable", Doomed)
     outcome, _ = run(study)
     trials, _ = read(tmp_path / "results" / "doomed")
     assert (outcome.num_done, outcome.num_failed) == (2, 2)

@@ -1,0 +1,64 @@
+"""How a study is to run on the cluster: what each trial takes, how many run at once, what trains them."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from harness.cluster.connect import count_slots
+from harness.study.sections import Resources
+from harness.tune.engine_actor import EngineSpec
+from harness.tune.packing import settle_resources
+from harness.tune.study_run import StudyRun
+from harness.tune.trainable import StudyTrainable
+
+REPORT_SECONDS = 1.0
+"""The epochs of so much time make one report to Tune, which takes it milliseconds, unless a scheduler must see each."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of a study asks of Ray."""
+
+    trainable: Any  # Tune's class of trials, which has been given all that they have in common
+    resources: Resources  # of one trial
+    num_slots: int  # trials at once
+    engines: EngineSpec | None  # what trains trials that share a device together; None: each trial trains by itself
+
+
+def make_plan(run: StudyRun) -> Plan:
+    """Plan a run of a study on the cluster that Ray is connected to.
+
+    Raises:
+        InputError: the cluster has no room for a single trial.
+    """
+    study = run.study
+    resources = settle_resources(study, run.source.num_trials, run.dataset)
+    num_slots = count_slots(resources)
+    stops_trials = study.scheduler.name not in ("fifo", "pbt")
+    engines = _specify_engines(run, resources, num_slots, is_in_step=stops_trials) if resources.is_fused else None
+    trainable = tune.with_parameters(
+        StudyTrainable,
+        dataset=run.dataset,
+        measures=study.measures,
+        study_folder=run.folder,
+        metric=study.metric,
+        report_seconds=0.0 if stops_trials else REPORT_SECONDS,
+        engines=engines,
+    )
+    return Plan(trainable, resources, num_slots, engines)
+
+
+def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_in_step: bool) -> EngineSpec:
+    return EngineSpec(
+        namespace=f"spikeslab-{uuid.uuid4().hex}",
+        dataset=[ray.put(run.dataset)],
+        measures=run.study.measures,
+        study_folder=run.folder,
+        device="cuda" if resources.gpu else "cpu",
+        capacity=resources.trials_per_gpu or num_slots,
+        latent_dim=run.study.largest_settings.latent_dim,
+        is_in_step=is_in_step,
+    )
