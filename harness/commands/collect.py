@@ -83,19 +83,20 @@ def _mlflow_in_words(results: Path) -> Iterator[None]:
 
 def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
     planned = make_source(study, dataset, folder, read_only=True).trials
-    ended = [(t, r) for t in planned if (r := TrialFolder(folder, t).read_result()) is not None]
+    folders = [TrialFolder(folder, trial) for trial in planned]
+    ended = [(t, r, own) for t, own in zip(planned, folders, strict=True) if (r := own.read_result()) is not None]
     store = MlflowStore(study.name, folder.parent, create=bool(ended))
     tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
     store.open(tags)
-    num_sent = sum(store.sync(trial, result, TrialFolder(folder, trial), tags) for trial, result in ended)
+    num_sent = sum(store.sync(trial, result, own, tags) for trial, result, own in ended)
 
     trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
     num_restored = 0
     for trial_id, (trial, result) in trials.items():
-        place = TrialFolder(folder, trial)
-        if place.read_result() is None:
-            store.download_checkpoint(trial_id, place)
-            place.write_result(result)
+        own = TrialFolder(folder, trial)
+        if own.read_result() is None:
+            store.download_checkpoint(trial_id, own)
+            own.write_result(result)
             num_restored += 1
     if study.search.sampler in ADAPTIVE_SAMPLERS and not (folder / HISTORY_FILE).exists():
         store.download_parent_file(HISTORY_FILE, folder)

@@ -81,9 +81,8 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
             s = state.trial.settings
             lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
         elif state.result is not None and state.status in ("diverged", "failed"):
-            log = TrialFolder(folder, state.trial).log
             # As text: brackets in an error, as in [Errno 28], are no markup.
-            lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({log})"))
+            lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({state.folder.log})"))
     if (folder / "trials.parquet").exists() and not (folder / "trials").exists():
         lines.append(
             "Its tables are here, as published, and can be drawn; its trials are not, and would be trained anew."
@@ -95,12 +94,11 @@ class _State:
     """One trial, and what the ledger has of it."""
 
     def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
-        place = TrialFolder(folder, trial)
-        self.trial = trial
-        self.result: Result | None = place.read_result()
+        self.trial, self.folder = trial, TrialFolder(folder, trial)
+        self.result: Result | None = self.folder.read_result()
         self.is_open = is_open(study, trial, self.result)
         self.epochs_left = 0  # to be trained for this trial
-        self.num_stored = place.count_own_epochs() if self.is_open else 0
+        self.num_stored = self.folder.count_own_epochs() if self.is_open else 0
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 

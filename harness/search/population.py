@@ -43,7 +43,6 @@ class PopulationSource:
 
     def __init__(self, study: Study, trials: Iterable[Trial], study_folder: Path, *, read_only: bool = False) -> None:
         """read_only: only list the trials; another process may be running the study."""
-        self._study, self._folder = study, study_folder
         populations: dict[str, list[Trial]] = {}
         for trial in trials:
             shared = {k: v for k, v in trial.settings.to_dict().items() if k not in study.scheduler.perturb}
@@ -75,9 +74,10 @@ class _Population:
     """Trials that are alike in all but the settings that are perturbed."""
 
     def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
-        self._study, self._folder = study, study_folder
+        self._study = study
         name = _name_population(study, trials)
         self.members = [replace(trial, population=name) for trial in trials]
+        self._folders = {trial.trial_id: TrialFolder(study_folder, trial) for trial in self.members}
         if len(trials) < MIN_POPULATION:
             raise InputError(
                 f"study {study.name}: pbt needs a population of {MIN_POPULATION} at least, and one has {len(trials)} "
@@ -110,28 +110,26 @@ class _Population:
         lost, the population begins anew: the state that it took over from is no more, and without it all numbers
         would be others.
         """
-        folders = {t.trial_id: TrialFolder(self._folder, t) for t in self.members}
-        results = {name: folder.read_result() for name, folder in folders.items()}
+        results = {name: folder.read_result() for name, folder in self._folders.items()}
         lengths = {
             name: len(folder.read_history()) if (r := results[name]) is None or r.status == "failed" else len(r.history)
-            for name, folder in folders.items()
+            for name, folder in self._folders.items()
         }
         interval = self._study.scheduler.interval
         begun = max(max(lengths.values()) - 1, 0) // interval * interval  # the generation of whoever is furthest
         for name, result in results.items():
             if result is not None and result.status == "failed" and lengths[name] >= begun:
-                folders[name].forget_result()
+                self._folders[name].forget_result()
         if any(result is None and lengths[name] < begun for name, result in results.items()):
-            for folder in folders.values():
+            for folder in self._folders.values():
                 folder.discard()
 
     def go_on(self) -> None:
         """Begin the generation that comes next, from what the members have stored; nothing where all have ended."""
-        results = {t.trial_id: TrialFolder(self._folder, t).read_result() for t in self.members}
+        results = {name: folder.read_result() for name, folder in self._folders.items()}
         histories = {
-            t.trial_id: TrialFolder(self._folder, t).read_history() if result is None else result.history
-            for t in self.members
-            for result in [results[t.trial_id]]
+            name: self._folders[name].read_history() if result is None else result.history
+            for name, result in results.items()
         }
         current = {t.trial_id: _own_settings(t, self._study.scheduler.perturb) for t in self.members}
         interval, length = self._study.scheduler.interval, self.members[0].settings.epochs
@@ -142,7 +140,7 @@ class _Population:
             # Whoever has trained further has done so from the state that it took over.
             if max(map(len, histories.values())) == until:
                 for exploit in exploits:
-                    self._take_over(exploit, until)
+                    take_over(self._folders[exploit.donor], self._folders[exploit.loser], until)
             until += interval
         for trial in self.members:
             result, own = results[trial.trial_id], current[trial.trial_id]
@@ -168,10 +166,6 @@ class _Population:
             exploits.append(Exploit(loser, donor))
             current[loser] = {name: v * FACTORS[int(rng.integers(2))] for name, v in current[donor].items()}
         return exploits
-
-    def _take_over(self, exploit: Exploit, epoch: int) -> None:
-        by_id = {trial.trial_id: TrialFolder(self._folder, trial) for trial in self.members}
-        take_over(by_id[exploit.donor], by_id[exploit.loser], epoch)
 
 
 def _own_settings(trial: Trial, names: Iterable[str]) -> dict[str, float]:
