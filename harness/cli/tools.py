@@ -5,12 +5,13 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.options import FAILED, INTERRUPTED, RESULTS, Results, console
+from harness.cli.options import FAILED, INTERRUPTED, RESULTS, Data, Results, console
 from harness.errors import InputError
 
 app = typer.Typer()
@@ -54,21 +55,35 @@ def bench(
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda", help="auto: the CPU, and a GPU where there is one.")
     ] = "auto",
+    epochs: Annotated[int, typer.Option(help="Of training before the rows `after` them; 0: no such rows.")] = 3,
+    data: Data = None,
 ) -> None:
-    """Measure how fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop."""
+    """Measure how fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop.
+
+    On MNIST where it is found, else on generated images.
+    """
+    from harness.commands.bench import write_images
     from models.benchmark.comparison import compare, has_failed
     from models.benchmark.options import Options
     from models.benchmark.table import format_table
 
-    try:
-        options = Options(
-            seconds=seconds, latent_dim=latent_dim, batch_size=batch_size, precision=precision, device=device
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
     command = shlex.join(["spikeslab", *sys.argv[1:]])
-    # Neither goes through rich, which would break lines to the width of the terminal.
-    report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
+    with tempfile.TemporaryDirectory(prefix="spikeslab-bench-") as folder:
+        images = write_images(Path(folder), data)
+        try:
+            options = Options(
+                seconds=seconds,
+                latent_dim=latent_dim,
+                batch_size=batch_size,
+                precision=precision,
+                device=device,
+                epochs=epochs,
+                images=str(images) if images else None,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        # Neither goes through rich, which would break lines to the width of the terminal.
+        report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps(report, indent=2) if as_json else format_table(report))
     if has_failed(report):
         raise typer.Exit(FAILED)

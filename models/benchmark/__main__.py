@@ -29,6 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--device", default=DEFAULTS.device, help="auto (the CPU, and a GPU where there is one), cpu or cuda"
     )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=DEFAULTS.epochs,
+        help="of training before the rows `after` them; 0: no such rows",
+    )
+    parser.add_argument("--images", default=None, help=".npy file of 60000 images (28, 28); default: generated ones")
     given = vars(parser.parse_args(argv))
     as_json = given.pop("json")
     try:

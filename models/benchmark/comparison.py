@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from models.training.stacked.cuda_graph import GRAPH_STEPS
 CPU_FUSED = (8,)
 GPU_FUSED = (8, 32, 64, 128)
 TIME_SLICED = 8
+AFTER = ", after "  # in the name of a row, before its epochs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,13 @@ class Result:
     num_trials: int  # in all its processes
     num_processes: int
     num_threads_per_process: int | None = None
+    epochs_before: int = 0  # that the timed model had trained for
     num_steps_timed_per_process: int | None = None
     has_torchvision: bool | None = None  # for ToTensor; None: ours, which needs none
     ms_per_step: float | None = None  # in which every trial takes one
     trial_epochs_per_hour: float | None = None
     ratio_to_plain_loop: float | None = None  # of trial-epochs per hour, to the device's fastest plain loop
+    ratio_to_start: float | None = None  # of a trained state's step, in time, to that of the same row at its start
     peak_memory_mb_per_process: float | None = None
     floor_ms_per_step: float | None = None
     floor_set_by: str | None = None
@@ -84,12 +88,24 @@ def list_rows(options: Options, num_cores: int) -> list[Row]:
             latent_dim=options.latent_dim,
             batch_size=options.batch_size,
             seconds=options.seconds,
+            images=options.images,
         )
-        rows += list_plain_rows(task)
-        for place, precision in options.list_precisions():
-            if place == device:
-                rows += list_our_rows(replace(task, loop="ours", precision=precision), num_cores)
+        plain = list_plain_rows(task)
+        ours = [
+            list_our_rows(replace(task, loop="ours", precision=precision), num_cores)
+            for place, precision in options.list_precisions()
+            if place == device
+        ]
+        rows += [*plain, *(row for each in ours for row in each)]
+        if options.epochs:  # the plain loop's last row, which is of one thread on a CPU, and one trial of ours
+            rows += [train_before(row, options.epochs) for row in (plain[-1], *(each[0] for each in ours))]
     return rows
+
+
+def train_before(row: Row, epochs: int) -> Row:
+    """The same row, of a model that has trained for some epochs."""
+    name = f"{row.name}{AFTER}{epochs} epochs"
+    return replace(row, name=name, task=replace(row.task, epochs=epochs))
 
 
 def list_plain_rows(task: Task) -> list[Row]:
@@ -150,7 +166,7 @@ def compare(options: Options, *, command: str, on_progress: Callable[[str], None
         if key not in floors:
             floors[key] = measure_floor(row.task)
         results.append(time_row(row, floors[key]))
-    results = add_ratios(results)
+    results = add_ratios_to_start(add_ratios(results))
     layers = list_layers(SIDE**2, NUM_HIDDEN, options.latent_dim)
     return {
         "command": command,
@@ -166,6 +182,7 @@ def compare(options: Options, *, command: str, on_progress: Callable[[str], None
             "batch_size": options.batch_size,
             "num_images": NUM_IMAGES,
             "num_steps_per_epoch": count_steps(options.batch_size),
+            "images": "generated" if options.images is None else Path(options.images).stem,
         },
         "seconds_per_row": options.seconds,
         "floors": [asdict(floor) for floor in floors.values()],
@@ -182,6 +199,7 @@ def time_row(row: Row, floor: Floor) -> Result:
         device=task.device,
         loop=task.loop,
         precision=task.precision,
+        epochs_before=task.epochs,
         num_trials=task.num_trials * row.num_processes,
         num_processes=row.num_processes,
     )
@@ -228,16 +246,29 @@ def add_ratios(results: list[Result]) -> list[Result]:
 
     Which one that is depends on the machine: where it is busy, many threads wait for each other.
     """
-    plain: dict[str, float] = {}
+    plain: dict[tuple[str, int], float] = {}
     for result in results:
+        key = (result.device, result.epochs_before)
         if result.loop == "plain" and result.trial_epochs_per_hour is not None:
-            plain[result.device] = max(result.trial_epochs_per_hour, plain.get(result.device, 0.0))
+            plain[key] = max(result.trial_epochs_per_hour, plain.get(key, 0.0))
     return [
-        replace(result, ratio_to_plain_loop=result.trial_epochs_per_hour / plain[result.device])
-        if result.trial_epochs_per_hour is not None and result.device in plain
+        replace(result, ratio_to_plain_loop=result.trial_epochs_per_hour / plain[key])
+        if result.trial_epochs_per_hour is not None and (key := (result.device, result.epochs_before)) in plain
         else result
         for result in results
     ]
+
+
+def add_ratios_to_start(results: list[Result]) -> list[Result]:
+    """The rows of trained states set against the same rows at their start, by name."""
+    at_start = {result.name: result.ms_per_step for result in results if not result.epochs_before}
+    set_against = []
+    for result in results:
+        start = at_start.get(result.name.partition(AFTER)[0])
+        if result.epochs_before and start is not None and result.ms_per_step is not None:
+            result = replace(result, ratio_to_start=result.ms_per_step / start)  # noqa: PLW2901
+        set_against.append(result)
+    return set_against
 
 
 def measure_floor(task: Task) -> Floor:
@@ -279,10 +310,12 @@ def has_failed(report: dict[str, Any]) -> bool:
 def list_notes(results: list[Result]) -> list[str]:
     """What one has to know to read the numbers."""
     notes = [
-        "Training steps only, no evaluation, on generated images: what a step costs does not depend on the pixels.",
+        "Training steps only, no evaluation. Rows begin at a random start, but those `after` some epochs: at the state "
+        "that our trainer comes to by then, the plain loop's as well.",
         "ms/step: the median over chunks of steps, after a warm-up; in it each of the row's trials takes one step.",
-        "trial-epochs/h: from ms/step and the steps of an epoch. x plain: to the device's fastest plain loop.",
-        "MB/process: on the CPU the peak in memory, torch itself included; on the GPU the peak that torch reserved, "
+        "trial-epochs/h: from ms/step and the steps of an epoch. x plain: to the device's fastest plain loop that "
+        "begins alike. x start: the time of a step, to that of the same row at the random start.",
+        "MB: of each process, on the CPU its peak in memory, torch included; on the GPU the peak of its tensors, "
         "beside which each process has a context there.",
         "floor: the larger of bytes over bandwidth and operations over rate. Bytes: Adam reads parameter, gradient and "
         "both moments and writes all but the gradient, which is written once; weights are read again forward and, but "

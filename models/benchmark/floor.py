@@ -15,9 +15,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from models.networks.widths import list_widths
 from models.numerics.measuring import computing
 from models.numerics.onednn import multiply
-from models.settings import Precision
+from models.settings import MODELS, Precision
 
 BIG_COPY = 2**30  # bytes; far more than the cache of any device
 BIG_PRODUCT = 8192  # rows and columns
@@ -47,7 +48,7 @@ class Rates:
 
 def list_layers(num_pixels: int, num_hidden: int, latent_dim: int) -> list[tuple[int, int]]:
     """The inputs and outputs of a VSC's linear layers, its three heads being one."""
-    encoder, decoder = [num_pixels, num_hidden, 3 * latent_dim], [latent_dim, num_hidden, num_pixels]
+    encoder, decoder = list_widths(num_pixels, (num_hidden,), latent_dim, MODELS["vsc"].num_heads)
     return [*pairwise(encoder), *pairwise(decoder)]
 
 

@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
 import torch
 
-from models.benchmark.timing import NUM_IMAGES
+from models.benchmark.timing import NUM_IMAGES, SIDE
 from models.numerics.onednn import has_bf16
 from models.settings import Precision
 
@@ -27,6 +28,8 @@ class Options:
     batch_size: int = 32
     precision: str = "all"  # of our rows
     device: str = "auto"  # the CPU, and the GPU where there is one
+    epochs: int = 3  # of training before the rows of trained states; 0: no such rows
+    images: str | None = None  # an .npy file of images (N, 28, 28) uint8; None: generated ones
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.seconds) and self.seconds > 0):
@@ -35,6 +38,10 @@ class Options:
             raise ValueError(f"--latent-dim: {self.latent_dim} is too small; give at least 1")
         if not 1 <= self.batch_size <= NUM_IMAGES:
             raise ValueError(f"--batch-size: {self.batch_size} is not from 1 to {NUM_IMAGES}; give one such as 32")
+        if self.epochs < 0:
+            raise ValueError(f"--epochs: {self.epochs} is too small; give at least 0")
+        if self.images is not None:
+            _check_images(self.images)
         choices_of = {"device": DEVICES, "precision": PRECISIONS}
         for name, choices in choices_of.items():
             if (value := getattr(self, name)) not in choices:
@@ -59,3 +66,12 @@ class Options:
             for precision in wanted
             if self.precision in ("all", precision) and (precision == "float32" or has_bf16(torch.device(device)))
         ]
+
+
+def _check_images(path: str) -> None:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise ValueError(f"--images: {path} is no .npy file that can be read") from None
+    if images.dtype != np.uint8 or images.shape != (NUM_IMAGES, SIDE, SIDE):
+        raise ValueError(f"--images: {path} should hold {NUM_IMAGES} images of {SIDE} by {SIDE} bytes")

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from models.training.state import MOMENTS, TrainState
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -52,6 +54,25 @@ class PlainVSC(nn.Module):
         slab = -0.5 * torch.sum(gamma * (1 + log_var - mu.pow(2) - log_var.exp()))
         on, off = gamma * torch.log(gamma / self.alpha), (1 - gamma) * torch.log((1 - gamma) / (1 - self.alpha))
         return distortion + slab + torch.sum(on + off)
+
+
+def resume(model: PlainVSC, optimizer: torch.optim.Adam, state: TrainState) -> None:
+    """Put a state of ours into the plain loop: parameters, Adam's moments, its count of steps."""
+    heads = [model.mu, model.log_var, model.spike]
+    layers = {"encoder.layers.0": [model.encode], "encoder.layers.1": heads}
+    layers |= {"decoder.layers.0": [model.decode], "decoder.layers.1": [model.pixels]}
+    tensors = state.tensors()
+    for name, parts in layers.items():
+        for kind in ("weight", "bias"):
+            stored = [f"model.{name}.{kind}", *(f"adam.{name}.{kind}.{moment}" for moment in MOMENTS)]
+            pieces = zip(*(tensors[key].chunk(len(parts)) for key in stored), strict=True)
+            for part, (value, *moments) in zip(parts, pieces, strict=True):
+                parameter = part.get_parameter(kind)
+                parameter.data.copy_(value)
+                optimizer.state[parameter] = {"step": torch.tensor(float(state.step))} | {
+                    moment: tensor.clone().to(parameter.device) for moment, tensor in zip(MOMENTS, moments, strict=True)
+                }
+    model.sharpness += SHARPNESS_STEP * state.epoch
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -110,8 +131,12 @@ def train_plainly(
     batch_size: int,
     device: torch.device | str = "cpu",
     seed: int = 0,
+    trained: TrainState | None = None,
 ) -> Iterator[float]:
-    """Train for ever, yielding the loss of every step (nats per image)."""
+    """Train for ever, yielding the loss of every step (nats per image).
+
+    trained: a state of ours, of a VSC of this shape, to go on from; None: from a random start.
+    """
     device = torch.device(device)
     # Streams of its own, where the authors have torch's global ones: it costs the same, and nobody else is disturbed.
     with torch.random.fork_rng(devices=[]):
@@ -119,6 +144,8 @@ def train_plainly(
         model = PlainVSC(images[0].numel(), num_hidden, latent_dim, alpha).to(device)
     noise = torch.Generator(device).manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    if trained is not None:
+        resume(model, optimizer, trained)
     # A worker and pinned memory beside a GPU, as in the example that the authors went by.
     beside_gpu: dict[str, Any] = {"num_workers": 1, "pin_memory": True} if device.type == "cuda" else {}
     order = torch.Generator().manual_seed(seed)

@@ -9,7 +9,8 @@ COLUMNS = {
     "ms/step": ("ms_per_step", "{:.3f}"),
     "trial-epochs/h": ("trial_epochs_per_hour", "{:,.0f}"),
     "x plain": ("ratio_to_plain_loop", "{:.2f}"),
-    "MB/process": ("peak_memory_mb_per_process", "{:,.0f}"),
+    "x start": ("ratio_to_start", "{:.2f}"),
+    "MB": ("peak_memory_mb_per_process", "{:,.0f}"),
     "floor ms": ("floor_ms_per_step", "{:.3f}"),
     "of floor": ("fraction_of_floor", "{:.0%}"),
 }
@@ -31,7 +32,7 @@ def format_header(report: dict[str, Any]) -> list[str]:
         f"command  {report['command']}",
         f"model    VSC {model['num_pixels']}-{model['num_hidden']}-{model['latent_dim']}, alpha {model['alpha']}, "
         f"{model['num_parameters']:,} parameters; batch {model['batch_size']}; "
-        f"{model['num_steps_per_epoch']:,} steps an epoch",
+        f"{model['num_steps_per_epoch']:,} steps an epoch; images: {model['images']}",
         f"timed    about {report['seconds_per_row']:g} s a row, after a warm-up; each row in processes of its own",
     ]
 

@@ -1,26 +1,27 @@
 """Time training steps in this process."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
+from models.numerics.machine import read_peak_memory
 from models.settings import Precision, TrialSettings
+from models.training.fit import fit
 from models.training.make_trainer import make_trainer
-from models.training.state import init_state
+from models.training.state import TrainState, init_state
 
 NUM_IMAGES, SIDE = 60_000, 28  # as MNIST has them
 IMAGE_SHAPE = (1, SIDE, SIDE)
-NUM_HIDDEN, ALPHA = 400, 0.2
+NUM_HIDDEN, ALPHA = 400, 0.01  # at this alpha most latents go off, and denormal numbers come up
 MIN_CHUNKS = 3
 
 
@@ -38,6 +39,8 @@ class Task:
     num_threads: int | None = None  # of the plain loop; None: torch's default. Ours has one
     chunk_steps: int = 25  # timed together; on a GPU a multiple of models.training.stacked.cuda_graph.GRAPH_STEPS
     num_images: int = NUM_IMAGES
+    epochs: int = 0  # that the model has trained for before it is timed
+    images: str | None = None  # an .npy file of images (N, SIDE, SIDE) uint8; None: generated ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +51,11 @@ class Timing:
     num_steps: int  # timed
     num_threads: int
     has_torchvision: bool | None  # whether the plain loop converts images with its ToTensor; None: ours
-    peak_memory_mb: float  # of the process, or of what it reserved on the GPU
+    peak_memory_mb: float  # of the process, or of its tensors on the GPU
 
 
 def make_images(count: int, seed: int = 0) -> Tensor:  # -> (count, SIDE, SIDE) uint8
-    """Noise in which, as in MNIST, a fifth of the pixels are not black. What a step costs does not depend on them."""
+    """Noise in which, as in MNIST, a fifth of the pixels are not black."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.empty(count, SIDE, SIDE, dtype=torch.uint8).random_(generator=generator)
     return images.masked_fill_(images > 255 // 5, 0).mul_(5)
@@ -76,26 +79,16 @@ def time_task(task: Task, when_warm: Callable[[], object] = lambda: None) -> Tim
         num_steps=len(seconds) * task.chunk_steps,
         num_threads=torch.get_num_threads() if task.loop == "plain" else 1,
         has_torchvision=has_torchvision() if task.loop == "plain" else None,
-        peak_memory_mb=read_peak_memory(device) / 1e6,
+        peak_memory_mb=read_peak_memory(device.type) / 1e6,
     )
 
 
-def _start_plain(task: Task) -> Callable[[], object]:
-    """What runs the next chunk of the plain loop's steps."""
-    steps = train_plainly(
-        make_images(task.num_images),
-        num_hidden=NUM_HIDDEN,
-        latent_dim=task.latent_dim,
-        alpha=ALPHA,
-        batch_size=task.batch_size,
-        device=task.device,
-    )
-    return lambda: sum(islice(steps, task.chunk_steps))
+def _read_images(task: Task) -> Tensor:  # -> (N, SIDE, SIDE) uint8
+    return make_images(task.num_images) if task.images is None else torch.from_numpy(np.load(task.images))
 
 
-def _start_ours(task: Task) -> Callable[[], object]:
-    """What trains trials as `models.training.fit.fit` does, on as many images as make a chunk of steps."""
-    trials = [
+def _make_settings(task: Task) -> list[TrialSettings]:
+    return [
         TrialSettings(
             model="vsc",
             latent_dim=task.latent_dim,
@@ -104,31 +97,52 @@ def _start_ours(task: Task) -> Callable[[], object]:
             batch_size=task.batch_size,
             precision=task.precision,
             learning_rate=1e-3 * (1 + k / task.num_trials),
+            epochs=max(task.epochs, 1),
             seed=k,
         )
         for k in range(task.num_trials)
     ]
-    images = make_images(task.num_images).unsqueeze(1).to(task.device)
+
+
+def _make_states(task: Task, images: Tensor) -> list[TrainState]:
+    """Where the timing starts from: the states of the task's trials, trained for its epochs. images: (N, C, H, W)."""
+    states = []
+    for settings in _make_settings(task):
+        state = init_state(settings, IMAGE_SHAPE, images.device)
+        if task.epochs:
+            for _ in fit(state, settings, images):
+                pass
+        states.append(state)
+    return states
+
+
+def _start_plain(task: Task) -> Callable[[], object]:
+    """What runs the next chunk of the plain loop's steps."""
+    images = _read_images(task)
+    trained = None
+    if task.epochs:  # by our trainer, which comes to such a state sooner
+        (trained,) = _make_states(task, images.unsqueeze(1))
+    steps = train_plainly(
+        images,
+        num_hidden=NUM_HIDDEN,
+        latent_dim=task.latent_dim,
+        alpha=ALPHA,
+        batch_size=task.batch_size,
+        device=task.device,
+        trained=trained,
+    )
+    return lambda: sum(islice(steps, task.chunk_steps))
+
+
+def _start_ours(task: Task) -> Callable[[], object]:
+    """What trains trials as `models.training.fit` does, on as many images as make a chunk of steps."""
+    images = _read_images(task).unsqueeze(1).to(task.device)
+    trials, states = _make_settings(task), _make_states(task, images)
     trainer = make_trainer(trials[0], IMAGE_SHAPE, latent_dim=task.latent_dim, capacity=len(trials), device=task.device)
-    for settings in trials:
-        trainer.add(settings, init_state(settings, IMAGE_SHAPE).tensors(), epoch=0, step=0)
+    for settings, state in zip(trials, states, strict=True):
+        trainer.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
     assert len(images) >= task.chunk_steps * task.batch_size
     parts = images.split(task.chunk_steps * task.batch_size)
     # A GPU's graph of steps reads the images it was recorded with; a CPU's cache is not to hold all that are used.
     turns = cycle(parts[:1] if images.is_cuda else parts[: len(images) // len(parts[0])])
-
     return lambda: trainer.fit_epoch(next(turns))
-
-
-def read_peak_memory(device: torch.device) -> int:
-    """Bytes: on a GPU, the most that this process reserved; else the most that it had in memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    status = Path("/proc/self/status")
-    if status.exists():  # there getrusage would count what the parent had, too
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

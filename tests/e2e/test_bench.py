@@ -5,7 +5,19 @@ import re
 
 from tests.e2e.conftest import Spikeslab
 
-MOMENT = ["bench", "--seconds", "0.02", "--latent-dim", "8", "--batch-size", "16", "--precision", "float32"]
+MOMENT = [
+    "bench",
+    "--seconds",
+    "0.02",
+    "--latent-dim",
+    "8",
+    "--batch-size",
+    "16",
+    "--precision",
+    "float32",
+    "--epochs",
+    "0",
+]
 
 
 def test_bench_compares_one_trial_and_many_with_the_plain_loop(spikeslab: Spikeslab) -> None:

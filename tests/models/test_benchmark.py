@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -27,14 +28,14 @@ from models.benchmark.floor import (
     measure_products,
 )
 from models.benchmark.options import Options
-from models.benchmark.plain_loop import PlainVSC, _convert, has_torchvision, make_transform, train_plainly
+from models.benchmark.plain_loop import PlainVSC, _convert, has_torchvision, make_transform, resume, train_plainly
 from models.benchmark.processes import TaskFailedError, time_processes
 from models.benchmark.table import format_table
-from models.benchmark.timing import Task, Timing, make_images, read_peak_memory, time_task
+from models.benchmark.timing import Task, Timing, make_images, time_task
 from models.build import build_model
-from models.numerics.machine import count_cores, name_cpu
+from models.numerics.machine import count_cores, name_cpu, read_peak_memory
 from models.numerics.measuring import computing
-from tests.models.cases import DIGITS, at, make_generator, make_noise, make_settings
+from tests.models.cases import DIGITS, at, make_generator, make_noise, make_settings, train
 
 TINY = Task(loop="ours", device="cpu", latent_dim=3, batch_size=16, seconds=1e-3, chunk_steps=2, num_images=64)
 FLOOR = Floor(
@@ -117,8 +118,29 @@ def test_the_plain_loss_is_our_objective_for_the_same_parameters_and_noise(digit
     torch.testing.assert_close(plain.compute_loss(x.flatten(1), make_generator(1)), (elbo.rate + elbo.distortion).sum())
 
 
+def test_the_plain_loop_goes_on_from_a_state_of_ours_as_ours_does(digits: Tensor) -> None:
+    """The loss of a first step from the same parameters, then that Adam takes our moments and count for its own."""
+    settings = make_settings("vsc_exp_relu", hidden=(32,), latent_dim=5, epochs=3)
+    state, epochs = train(settings, digits)
+    with torch.random.fork_rng(devices=[]):
+        plain = PlainVSC(64, 32, 5, 0.3)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    resume(plain, optimizer, state)
+    assert plain.sharpness == pytest.approx(50.003)
+    x = digits / 255
+    elbo = state.model.compute_elbo(x, make_noise(1), at(plain.sharpness))
+    loss = plain.compute_loss(x.flatten(1), make_generator(1))
+    torch.testing.assert_close(loss, (elbo.rate + elbo.distortion).sum())
+    first = optimizer.state[plain.log_var.weight]
+    assert first["step"] == state.step == 3 * 47
+    assert torch.equal(first["exp_avg"], state.moments["adam.encoder.layers.1.weight.exp_avg"].chunk(3)[1])
+    loss.backward()
+    optimizer.step()  # it has all that a step needs
+    assert epochs[-1].loss < epochs[0].loss
+
+
 def test_the_plain_loop_learns(digits: Tensor) -> None:
-    steps = train_plainly(digits.view(-1, 8, 8), num_hidden=32, latent_dim=4, alpha=0.3, batch_size=32)
+    steps = train_plainly(digits.squeeze(1), num_hidden=32, latent_dim=4, alpha=0.3, batch_size=32)
     with computing():
         losses = list(islice(steps, 200))
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
@@ -147,9 +169,11 @@ def test_a_fifth_of_the_pixels_are_not_black() -> None:
         TINY,
         replace(TINY, num_trials=3),
         replace(TINY, loop="plain"),
+        replace(TINY, epochs=2),
+        replace(TINY, loop="plain", epochs=2),
         replace(TINY, chunk_steps=25, num_images=400),  # a graph's worth
     ],
-    ids=["one trial", "fused", "plain", "whole graphs"],
+    ids=["one trial", "fused", "plain", "trained", "plain, trained", "whole graphs"],
 )
 def test_a_task_is_timed_over_at_least_three_chunks(task: Task) -> None:
     warm: list[bool] = []
@@ -168,12 +192,12 @@ def test_timing_goes_on_for_as_long_as_asked() -> None:
 
 
 def test_peak_memory_counts_what_was_in_use_once() -> None:
-    before = read_peak_memory(torch.device("cpu"))
+    before = read_peak_memory("cpu")
     large = torch.ones(before // 4)  # as many bytes again
-    peak = read_peak_memory(torch.device("cpu"))
+    peak = read_peak_memory("cpu")
     assert peak > max(before, large.nbytes)
     del large
-    assert read_peak_memory(torch.device("cpu")) > 0.99 * peak  # the system counts in batches of pages
+    assert read_peak_memory("cpu") > 0.99 * peak  # the system counts in batches of pages
 
 
 def test_processes_are_timed_at_once() -> None:
@@ -219,7 +243,7 @@ def test_want_of_memory_is_told_in_three_words(
 
 
 def test_rows_on_a_cpu() -> None:
-    rows = list_rows(Options(precision="float32", device="cpu"), num_cores=4)
+    rows = list_rows(Options(precision="float32", device="cpu", epochs=0), num_cores=4)
     assert [(row.task.loop, row.task.num_threads, row.task.num_trials, row.num_processes) for row in rows] == [
         ("plain", None, 1, 1),
         ("plain", 1, 1, 1),
@@ -239,7 +263,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_rows_on_a_gpu(gpu: None) -> None:
-    rows = list_rows(Options(device="cuda"), num_cores=4)
+    rows = list_rows(Options(device="cuda", epochs=0), num_cores=4)
     assert [(row.task.loop, row.task.precision, row.task.num_trials, row.num_processes) for row in rows] == [
         ("plain", "float32", 1, 1),
         *(
@@ -253,12 +277,33 @@ def test_rows_on_a_gpu(gpu: None) -> None:
 
 
 def test_a_machine_with_a_gpu_is_measured_on_both(gpu: None) -> None:
-    rows = list_rows(Options(), num_cores=2)
+    rows = list_rows(Options(epochs=0), num_cores=2)
     devices = [row.task.device for row in rows]
     assert devices == ["cpu"] * 5 + ["cuda"] * 13
     assert len({row.name for row in rows}) == len(rows)
     assert {row.task.device for row in list_rows(Options(device="cpu"), num_cores=2)} == {"cpu"}
-    assert {row.task.precision for row in list_rows(Options(device="cuda", precision="bf16"), 2)[1:]} == {"bf16"}
+    assert {row.task.precision for row in list_rows(Options(device="cuda", precision="bf16", epochs=0), 2)[1:]} == {
+        "bf16"
+    }
+
+
+def test_rows_of_trained_states_stand_behind_those_at_the_start(gpu: None) -> None:
+    rows = list_rows(Options(epochs=3, precision="float32"), num_cores=2)
+    assert [(row.name, row.task.epochs) for row in rows if row.task.epochs] == [
+        ("CPU: plain loop, 1 thread, after 3 epochs", 3),
+        ("CPU: ours, one trial, after 3 epochs", 3),
+        ("GPU: plain loop, after 3 epochs", 3),
+        ("GPU: ours, one trial (fused K = 1), after 3 epochs", 3),
+    ]
+
+
+@pytest.mark.parametrize("shape", [(60_000, 28), (10, 28, 28)])
+def test_images_that_are_none_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^--images: .* that can be read"):
+        Options(images=str(tmp_path / "none.npy"))
+    np.save(tmp_path / "odd.npy", np.zeros(shape, dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"^--images: .* should hold 60000 images of 28 by 28 bytes"):
+        Options(images=str(tmp_path / "odd.npy"))
 
 
 def test_chunks_of_large_batches_fit_the_images(gpu: None) -> None:
@@ -319,20 +364,23 @@ def test_ratios_are_to_the_fastest_plain_loop_of_the_device() -> None:
 
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A comparison in which every trial's step takes 2 ms but the plain loop's 8, and what is fused finds no room."""
+    """Every trial's step takes 2 ms, the plain loop's 8, of trained states 3 and 10; what is fused finds no room."""
 
     def pretend(task: Task, num_processes: int) -> list[Timing]:
         if task.num_trials > 1:
             raise TaskFailedError("out of memory")
         plain = task.loop == "plain"
-        return [make_timing(8.0 if plain else 2.0, has_torchvision=False if plain else None)] * num_processes
+        trained = (10.0, 3.0) if task.epochs else (8.0, 2.0)
+        return [
+            make_timing(trained[0] if plain else trained[1], has_torchvision=False if plain else None)
+        ] * num_processes
 
     monkeypatch.setattr(comparison, "time_processes", pretend)
     monkeypatch.setattr(comparison, "measure_floor", lambda task: FLOOR)
     lines: list[str] = []
-    chosen = Options(device="cpu", precision="float32", seconds=0.1)
+    chosen = Options(device="cpu", precision="float32", seconds=0.1, epochs=3)
     found = compare(chosen, command="spikeslab bench", on_progress=lines.append)
-    assert [line.partition(":")[0] for line in lines] == [f"{i} of 5" for i in range(1, 6)]
+    assert [line.partition(":")[0] for line in lines] == [f"{i} of 7" for i in range(1, 8)]
     return found
 
 
@@ -341,11 +389,14 @@ def test_a_report_is_plain_json_and_what_finds_no_room_ends_nothing(report: dict
     assert list(report) == ["command", "date", "machine", "model", "seconds_per_row", "floors", "rows", "notes"]
     assert report["model"]["num_parameters"] == 949_384
     assert report["model"]["num_steps_per_epoch"] == 1875
-    plain, _, one, several, fused = report["rows"]
+    plain, _, one, several, fused, plain_trained, one_trained = report["rows"]
     assert plain["trial_epochs_per_hour"] == pytest.approx(240)  # an epoch takes 15 seconds
     assert one["ratio_to_plain_loop"] == pytest.approx(4)
     assert several["trial_epochs_per_hour"] == pytest.approx(several["num_processes"] * 960)
     assert (fused["problem"], fused["ms_per_step"]) == ("out of memory", None)
+    assert [row["ratio_to_start"] for row in (one, plain_trained, one_trained)] == [None, 1.25, 1.5]
+    assert one_trained["ratio_to_plain_loop"] == pytest.approx(10 / 3)
+    assert one_trained["name"] == "CPU: ours, one trial, after 3 epochs"
     assert not has_failed(report)
     report["rows"][0]["problem"] = "ValueError: no"
     assert has_failed(report)
@@ -360,14 +411,15 @@ def test_the_table_names_machine_command_rows_and_floors(report: dict[str, Any])
         f"torch {torch.__version__}",
         "command  spikeslab bench",
         report["date"],
-        "VSC 784-400-200, alpha 0.2, 949,384 parameters; batch 32; 1,875 steps an epoch",
+        "VSC 784-400-200, alpha 0.01, 949,384 parameters; batch 32; 1,875 steps an epoch; images: generated",
         "no evaluation",
         "36.7 MB at 100 GB/s (copying within 15 MB), 161.8 Mflop at 160 Gflop/s: 1.000 ms a step of one trial",
         "torchvision cannot be imported here",
     ):
         assert words in text
-    (one,) = (line for line in lines if line.startswith("CPU: ours, one trial"))
-    assert one.split()[-7:] == ["1", "2.000", "960", "4.00", "500", "1.000", "50%"]
+    one, trained = (line for line in lines if line.startswith("CPU: ours, one trial"))
+    assert one.split()[-8:] == ["1", "2.000", "960", "4.00", "-", "500", "1.000", "50%"]
+    assert trained.split()[-8:] == ["1", "3.000", "640", "3.33", "1.50", "500", "1.000", "33%"]
     assert [line.split()[-3:] for line in lines if "fused" in line] == [["out", "of", "memory"]]
     assert max(map(len, lines)) <= 120
 
