@@ -1,13 +1,13 @@
-"""The one exception that means that the user can mend this, and how an error of a library becomes one line."""
+"""Errors of users, which are one sentence each, and the first line of any other error."""
 
 MAX_LINE = 300  # characters
 
 
 class InputError(ValueError):
-    """Input that the user can mend.
+    """An error in input that the user can fix.
 
     The message is one sentence that names the file, the field and the fix. The command line prints it
-    without a traceback and exits with status 2. Whatever the input smuggles into it, it stays one printable line.
+    without a traceback and exits with status 2. It stays one printable line, whatever characters the input contains.
     """
 
     def __init__(self, message: str) -> None:

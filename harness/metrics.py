@@ -1,4 +1,4 @@
-"""What trials measure, by the names that tables, MLflow and study files use."""
+"""The names of metrics and evaluations, as in tables, MLflow and study files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ LOWER_IS_BETTER = ("loss", "rate", "distortion", "nonzero_fraction", "reconstruc
 
 
 def evaluation_of(evaluated: str) -> Evaluation:
-    """The evaluation that an entry of `Measures.evaluated`, such as iw_bound@50, stands for."""
+    """The evaluation of an entry of `Measures.evaluated`, such as iw_bound@50."""
     return cast("Evaluation", evaluated.partition("@")[0])
 
 
 def mode_of(metric: str) -> Literal["max", "min"]:
-    """Whether more or less of a metric is better."""
+    """Whether a higher (max) or a lower (min) value of a metric is better."""
     return "min" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"
 
 
@@ -44,7 +44,7 @@ class Measures:
 
     @property
     def evaluated(self) -> list[str]:
-        """What a finished trial has measured, each with what its numbers depend on."""
+        """The evaluations of a finished trial, each with the options that its numbers depend on."""
         depends = {
             "iw_bound": self.iw_samples,
             "probe": f"{self.probe_width}v{PROBE_VERSION}",

@@ -1,4 +1,4 @@
-"""One line that says how a study is doing: rewritten in a terminal, printed now and then elsewhere."""
+"""One line that shows the progress of a study: updated in a terminal, printed now and then elsewhere."""
 
 import threading
 import time
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
-STEADY_SECONDS = 5.0  # before which a rate says little of the time left
+PLAIN_SECONDS = 10.0  # between two lines if there is no terminal
+STEADY_SECONDS = 5.0  # of training, before which a rate says little about the time left
 RATE_SECONDS = 30.0  # over which the rate of epochs is measured
 
 
 def format_duration(seconds: float) -> str:
-    """As people say it: 45 s, 3 min 20 s, 2 h 05 min."""
+    """Format a duration for people: 45 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -58,17 +58,17 @@ class Progress:
             self._print()
 
     def set_epochs_left(self, epochs: int) -> None:
-        """How many epochs are still to be trained, as far as is known."""
+        """Set how many epochs are still to be trained, as far as is known."""
         with self._lock:
             self._epochs_left = epochs
 
     def set_num_trials(self, num_trials: int) -> None:
-        """How many trials there are to be in all, now that more is known."""
+        """Set how many trials there will be in all."""
         with self._lock:
             self._num_trials = num_trials
 
     def start_trial(self) -> None:
-        """A trial began to run."""
+        """Count a trial that began to run."""
         with self._lock:
             self._stage = "training"
             self._running += 1
@@ -77,7 +77,7 @@ class Progress:
                 self._marks.append((time.monotonic(), 0))
 
     def add_epoch(self, value: float | None, *, is_new: bool) -> None:
-        """An epoch was trained, or, where it is not new, read from a checkpoint; `value` is of the study's metric."""
+        """Count an epoch that was trained or, if it is not new, was stored already. value: of the study's metric."""
         with self._lock:
             if is_new:
                 self._epochs_left = max(self._epochs_left - 1, 0)
@@ -91,12 +91,12 @@ class Progress:
         self._maybe_print()
 
     def pause_trial(self) -> None:
-        """A trial waits for others, and goes on later."""
+        """Count a trial that waits for others, and resumes later."""
         with self._lock:
             self._running -= 1
 
     def end_trial(self, *, failed: bool, epochs_skipped: int = 0) -> None:
-        """A trial ended; epochs_skipped of its epochs will not be trained."""
+        """Count a trial that ended. epochs_skipped: of its epochs, those that will not be trained."""
         with self._lock:
             self._running -= 1
             self._done, self._failed = self._done + (not failed), self._failed + failed
@@ -110,11 +110,11 @@ class Progress:
             self._print()
 
     def _print(self) -> None:
-        # A terminal folds it; elsewhere it stays one line, whatever width that console assumes.
+        # A terminal wraps it; elsewhere it stays one line, whatever width rich assumes.
         self._console.print(self._render().plain, soft_wrap=not self._console.is_terminal, markup=False)
 
     def _rate(self) -> float:
-        """Epochs per second of late."""
+        """Epochs per second over the last RATE_SECONDS."""
         if len(self._marks) < 2:
             return 0.0
         (first, before), (_, after) = self._marks[0], self._marks[-1]

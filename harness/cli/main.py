@@ -44,7 +44,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; bad input becomes one sentence and status 2."""
+    """Run the command line; bad input is reported in one sentence, with exit status 2."""
     try:
         app()
     except (InputError, AnalysisError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What commands have in common: options, exit statuses, the study that is named, where lines are printed."""
+"""What commands share: options, exit statuses, consoles, loading the study that is named."""
 
 import re
 import shlex
@@ -23,8 +23,8 @@ StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study fil
 
 
 def _check_results(folder: Path) -> Path:
-    if odd := re.search(r"[?#%]", str(folder)):  # MLflow's and Optuna's databases are named by an address
-        raise InputError(f"--results {folder}: {odd[0]} cannot stand in the address of a database; rename the folder")
+    if odd := re.search(r"[?#%]", str(folder)):  # the path is part of the URLs of MLflow's and Optuna's databases
+        raise InputError(f"--results {folder}: {odd[0]} cannot be part of the URL of a database; rename the folder")
     return folder
 
 
@@ -53,7 +53,7 @@ def load_named_study(
 
 
 def draw_study(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
-    """Draw the figures of a study that its tables hold."""
+    """Draw the figures of a study from its tables."""
     from analysis.figures.draw import draw_figures
     from analysis.tables import load_tables
 
@@ -61,10 +61,10 @@ def draw_study(study: "Study", folder: Path, on_figure: Callable[[str], None] | 
 
 
 def print_indented(line: str) -> None:
-    """A line under a heading."""
+    """Print a line under a heading."""
     console.print(f"  {line}", soft_wrap=True)
 
 
 def format_option(name: str, value: object, default: object = None) -> str:
-    """An option as the user would type it again; nothing where it has its default."""
+    """Format an option as the user would type it; empty if it has its default."""
     return "" if value == default else f" {name} {shlex.quote(str(value))}"

@@ -45,7 +45,7 @@ def run(
     from harness.progress import format_duration
     from harness.study.file import find_study, format_study_file, load_study
 
-    # Python would go through every object of pandas, MLflow and Ray once more before it ends: a second for nothing.
+    # Without this, Python's garbage collector visits every object of pandas, MLflow and Ray at exit, for a second.
     atexit.register(gc.freeze)
     path = find_study(study, results)
     loaded = load_study(path, overrides or ())
@@ -61,7 +61,7 @@ def run(
     if outcome.interrupted:
         console.print(
             f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "
-            f"`spikeslab run {shlex.quote(study)}{again}` goes on from there.",
+            f"`spikeslab run {shlex.quote(study)}{again}` resumes from there.",
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED)
@@ -157,7 +157,7 @@ def report(
 
     if not studies and results == RESULTS and not list_stored(results):
         results = PUBLISHED
-    # Not into the published results: they hold no states, so that it would begin anew and write over them.
+    # Commands on the page never name the published results: running a study there would start over and overwrite them.
     options = format_option("--results", results, RESULTS) if results != PUBLISHED else ""
     judged = claims if claims.exists() or claims != CLAIMS else None
     for path in report_studies(studies or (), results, out or results / "report", claims=judged, options=options):

@@ -1,4 +1,4 @@
-"""Commands that are about no one study: the MLflow UI and the benchmark."""
+"""Commands that concern no particular study: the MLflow UI and the benchmark."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def ui(
 
     uri = tracking_uri(results)
     if uri.startswith("http"):
-        console.print(f"Runs are logged to a server of their own: open {uri} in a browser.", soft_wrap=True)
+        console.print(f"Runs are logged to an MLflow server: open {uri} in a browser.", soft_wrap=True)
         return
     if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise InputError(f"{uri.removeprefix('sqlite:///')}: no such database; run a study first, or give --results")
@@ -82,7 +82,7 @@ def bench(
             )
         except ValueError as error:
             raise InputError(str(error)) from error
-        # Neither goes through rich, which would break lines to the width of the terminal.
+        # Not printed by rich, which would wrap lines to the width of the terminal.
         report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps(report, indent=2) if as_json else format_table(report))
     if has_failed(report):

@@ -1,4 +1,4 @@
-"""The Ray cluster a study runs on: this machine's own, or one that is there already."""
+"""The Ray cluster that a study runs on: one started on this machine, or one that is running already."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
 
     wanted = address or os.environ.get("RAY_ADDRESS") or None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray's own, which the user can do nothing about
+        warnings.simplefilter("ignore")  # Ray's own warnings, which the user cannot act on
         try:
             ray.init(
                 address=wanted,
@@ -38,7 +38,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
 
 
 def check_address(address: str | None) -> None:
-    """See that a cluster answers at the address, or at $RAY_ADDRESS where none is given.
+    """Check that a cluster answers at the address, or at $RAY_ADDRESS if none is given.
 
     Raises:
         InputError: nothing answers there.
@@ -49,26 +49,26 @@ def check_address(address: str | None) -> None:
 
 
 def _refuse(address: str | None, reason: str) -> InputError:
-    """What is wrong with the address given, or with $RAY_ADDRESS, and what to do."""
+    """Make the error about a wrong --address or $RAY_ADDRESS."""
     origin = f"--address {address}" if address else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
     way_out = "leave --address out" if address else "unset RAY_ADDRESS"
     return InputError(f"{origin}: {reason}; start one with `ray start --head`, or {way_out} to use this machine")
 
 
 def _answers(address: str) -> bool:
-    """Whether anything listens there: Ray itself would try for minutes, and then end the process."""
+    """Whether anything listens at the address; Ray itself would try for minutes, and then end the process."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon or not port.isdecimal():
-        return True  # "auto" and "local", which Ray looks into at once
+        return True  # "auto" and "local", which Ray answers at once
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_SECONDS):
             return True
-    except (OSError, ValueError, OverflowError):  # nobody there, or no address at all
+    except (OSError, ValueError, OverflowError):  # nothing listens, or it is not an address
         return False
 
 
 def quieten_ray() -> None:
-    """Before Ray is imported: its output, its notices and its loggers off."""
+    """Turn off Ray's output, notices and loggers; call this before Ray is imported."""
     os.environ |= {
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -82,7 +82,7 @@ def quieten_ray() -> None:
 
 
 def redirect_log(path: Path) -> logging.Handler:
-    """Send what Ray's driver side logs to a file: a trial's death is told in our own words."""
+    """Send Ray's logs in the driver to a file, as we report the death of a trial's process ourselves."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
@@ -93,10 +93,10 @@ def redirect_log(path: Path) -> logging.Handler:
 
 
 def count_slots(resources: Resources) -> int:
-    """How many trials the cluster runs at once.
+    """Count the trials that the cluster can run at once.
 
     Raises:
-        InputError: not even one.
+        InputError: it has no room for a single trial.
     """
     import ray
 

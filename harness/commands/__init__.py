@@ -1,1 +1,1 @@
-"""What each command does, apart from the command line itself."""
+"""What each command does, without the command line around it."""

@@ -1,4 +1,4 @@
-"""The answer of a study: its best configuration, what it is worth and how surely, and what came second."""
+"""The answer of a study: its best configuration, with its interval, and whether the runner-up differs."""
 
 import json
 from collections.abc import Mapping
@@ -25,18 +25,20 @@ MAX_ROWS = 5
 
 
 def summarise_best(study: Study, results: Path) -> RenderableType:
-    """The winner with its interval, the runner-up and whether they differ, the settings as YAML, the checkpoints.
+    """Describe the winner with its interval, the runner-up and whether they differ, settings as YAML, checkpoints.
 
     Raises:
-        InputError: nothing can be chosen, or nothing yet; says what to do.
+        InputError: nothing can be chosen, or not yet; the message says what to do.
         TableError: the study was not run.
     """
     folder = results / study.name
     if len(study.objectives) > 1:
-        raise InputError(f"{study.name}: several metrics have no one best; see {folder / 'figures/pareto_front.png'}")
+        raise InputError(
+            f"{study.name}: several metrics have no single best; see {folder / 'figures/pareto_front.png'}"
+        )
     if study.scheduler.name == "pbt":
         raise InputError(
-            f"{study.name}: what pbt arrives at is no one configuration, as settings change along the way; "
+            f"{study.name}: pbt does not end with one configuration, as settings change during training; "
             f"see the metrics pbt/... of its trials: spikeslab ui --results {results}"
         )
     if not study.metric.startswith("val/"):
@@ -47,7 +49,7 @@ def summarise_best(study: Study, results: Path) -> RenderableType:
     tables = load_tables(folder)
     trials = tables.trials
     is_confirmed = bool((trials["phase"] == "confirm").any())
-    if not is_confirmed:  # then the trials of the search stand for themselves
+    if not is_confirmed:  # the trials of the search stand in for those that confirm
         trials = pd.concat([trials, trials.assign(phase="confirm")], ignore_index=True)
     try:
         ranked = compute_confirmed(trials, tables.history)
@@ -80,7 +82,7 @@ def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:
 
 
 def _compare(ranked: pd.DataFrame) -> str:
-    """Whether the two best differ, as far as that can be said."""
+    """Describe whether the two best configurations differ, if that can be said."""
     two = compare_best(ranked)
     if two is None:
         return "There is no other configuration that could be ranked."
@@ -91,7 +93,7 @@ def _compare(ranked: pd.DataFrame) -> str:
 
 
 def _format_settings(best: Mapping[Any, Any]) -> str:
-    """The configuration as the one sub-space of a study."""
+    """Format the best configuration as the sub-space of a study."""
     settings = {name: best[name] for name in SETTINGS if name in best and not pd.isna(best[name])}
     whole = {"latent_dim", "batch_size", "epochs"}
     plain = {name: int(value) if name in whole else value for name, value in settings.items()}

@@ -1,4 +1,4 @@
-"""Bring a study's folder and MLflow to the same state, whichever of the two lacks something."""
+"""Bring a study's folder and MLflow to the same state, whichever of the two is incomplete."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,18 +22,18 @@ from harness.tracking.mlflow_store import MlflowStore, tracking_uri
 
 @dataclass(frozen=True)
 class Collected:
-    """What was moved where."""
+    """What collecting a study has done."""
 
-    num_trials: int
-    num_sent: int
-    num_restored: int
+    num_trials: int  # in the tables
+    num_sent: int  # to MLflow
+    num_restored: int  # from MLflow
 
 
 def find_or_download_study(text: str, results: Path) -> Study:
-    """A study by file or name; where no file is left of it, from its parent run in MLflow.
+    """Load a study by file or name; if its file is lost, download it from its parent run in MLflow.
 
     Raises:
-        InputError: there is none in either place.
+        InputError: it is in neither place.
     """
     try:
         path = find_study(text, results, stored_first=True)
@@ -42,7 +42,7 @@ def find_or_download_study(text: str, results: Path) -> Study:
             raise
     else:
         return load_study(path)
-    with _mlflow_in_words(results):
+    with _mlflow_errors_in_words(results):
         store = MlflowStore(text, results, create=False)
         store.open()
         store.download_parent_file("study.yaml", results / text)
@@ -61,23 +61,23 @@ def collect_study(study: Study, results: Path) -> Collected:
     folder = results.absolute() / study.name
     dataset = identify_dataset(study.dataset)
     refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
-    with _mlflow_in_words(folder.parent):
-        if not folder.exists():  # then MLflow has it, or nobody has: nothing is made for a study that was never run
+    with _mlflow_errors_in_words(folder.parent):
+        if not folder.exists():  # raises an error if MLflow lacks the study, too, before anything is made
             MlflowStore(study.name, folder.parent, create=False)
         with locked(folder / ".lock", refusal=refusal):
             return _collect(study, dataset, folder)
 
 
 @contextmanager
-def _mlflow_in_words(results: Path) -> Iterator[None]:
-    """Inside, whatever MLflow raises where its store does not answer or is broken becomes one sentence."""
+def _mlflow_errors_in_words(results: Path) -> Iterator[None]:
+    """Turn errors of an MLflow store that is broken or does not answer into one sentence."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
         raise InputError(
-            f"{tracking_uri(results)}: MLflow cannot be used ({first_line(error)}); mend it, and collect again"
+            f"{tracking_uri(results)}: MLflow cannot be used ({first_line(error)}); fix that, and collect again"
         ) from error
 
 
@@ -100,12 +100,12 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
             num_restored += 1
     if study.search.sampler in ADAPTIVE_SAMPLERS and not (folder / HISTORY_FILE).exists():
         store.download_parent_file(HISTORY_FILE, folder)
-    # In the order of the plan, read again: only with the results is known which trials confirm the best. A sampler
-    # whose history is lost has no plan, so all its trials are taken.
+    # In the order of the plan, which is made again, as results decide which trials confirm the best. A sampler whose
+    # history is lost has no plan: then all its trials are taken.
     again = make_source(study, dataset, folder, read_only=True).trials or [trial for trial, _ in trials.values()]
     kept = [(trial, trials[trial.trial_id][1]) for trial in again if trial.trial_id in trials]
     if not kept:
-        raise InputError(f"{folder}: neither it nor MLflow has a trial of this study as its file stands; run it first")
+        raise InputError(f"{folder}: neither it nor MLflow has a trial that the study's file asks for; run it first")
     tables = write_tables(folder, build_tables(study, kept, store.run_ids))
     store.attach(tables, "tables")
     store.close("FINISHED")

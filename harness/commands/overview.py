@@ -1,4 +1,4 @@
-"""A study at a glance, without running any of it: what is planned, what is done."""
+"""Describe a study without running it: what is planned, what is done, what failed."""
 
 import os
 from collections import Counter
@@ -25,7 +25,7 @@ PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 
 def summarise_plan(study: Study, results: Path) -> RenderableType:
-    """Trials, done, left and estimated time, for each model and alpha."""
+    """Describe the plan of a study: trials, done, left, by model and alpha, and the estimated time."""
     states, unknown = _read(study, results)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
     groups: dict[tuple[str, float | None], list[_State]] = {}
@@ -63,7 +63,7 @@ def summarise_plan(study: Study, results: Path) -> RenderableType:
 
 
 def summarise_status(study: Study, results: Path) -> RenderableType:
-    """How many trials are in which state, whether the study runs now, and what failed."""
+    """Describe the status of a study: trials by state, whether it is running now, what failed."""
     folder = results / study.name
     states, unknown = _read(study, results)
     counts = Counter(state.status for state in states)
@@ -81,17 +81,17 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
             s = state.trial.settings
             lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
         elif state.result is not None and state.status in ("diverged", "failed"):
-            # As text: brackets in an error, as in [Errno 28], are no markup.
+            # As Text, so that brackets in an error, as in [Errno 28], are not read as markup.
             lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({state.folder.log})"))
     if (folder / "trials.parquet").exists() and not (folder / "trials").exists():
         lines.append(
-            "Its tables are here, as published, and can be drawn; its trials are not, and would be trained anew."
+            "Its tables are here, as published, and can be drawn; its trials are not, and a run would train them again."
         )
     return Group(*lines)
 
 
 class _State:
-    """One trial, and what the ledger has of it."""
+    """One trial, with what is stored of it."""
 
     def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
         self.trial, self.folder = trial, TrialFolder(folder, trial)
@@ -103,7 +103,7 @@ class _State:
 
 
 def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int]]:
-    """The trials known so far, and how many are still to be found out, by what finds them out."""
+    """Read the trials known so far, and how many are not known yet, by the reason."""
     dataset = identify_dataset(study.dataset)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
@@ -123,7 +123,7 @@ def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int]]:
 
 
 def _estimate(study: Study, states: list[_State], unknown: int) -> str:
-    """Time left, from the epochs measured so far."""
+    """Estimate the time left from the epochs measured so far."""
     longest = max((state.trial.settings.epochs for state in states), default=0)
     epochs_left = sum(state.epochs_left for state in states) + unknown * longest
     if not epochs_left and not unknown:

@@ -1,4 +1,4 @@
-"""Write the page that shows what studies found: gather their tables and files, and leave the rest to analysis."""
+"""Write the page that shows what studies found: gather their tables and files, and pass them to analysis."""
 
 import shlex
 from collections.abc import Sequence

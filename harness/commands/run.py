@@ -23,7 +23,7 @@ from harness.tune.study_run import StudyRun
 from models.networks.widths import count_parameters
 
 PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
-"""Of a study's folder, kept with its parent run."""
+"""Files of a study's folder that are stored in its parent run."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Outcome:
     num_done: int
     num_failed: int  # diverged, or ended by an error
     num_trained: int  # in this run
-    num_epochs: int  # that were trained for that, in all
+    num_epochs: int  # trained in this run
     interrupted: bool
     seconds: float
     startup_seconds: float
@@ -52,11 +52,11 @@ def run_study(
 ) -> Outcome:
     """Train what is missing of a study, then write its tables and draw its figures.
 
-    results: the folder that holds a folder for each study. draw: given the study's folder, once its tables are
-    written; returns the figures, which are stored with the parent run.
+    results: the folder that holds a folder for each study. draw: draws figures from the tables in a study's folder,
+    and returns their paths; they are stored in the parent run.
 
     Raises:
-        InputError: a dataset is missing, the results folder cannot be written to, the study runs already.
+        InputError: a dataset is missing, the results folder cannot be written to, or the study is running already.
     """
     folder = results.absolute() / study.name
     check_address(address)
@@ -73,7 +73,7 @@ def run_study(
 
 
 def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
-    """Train what is open, then write the tables, draw the figures and end the parent run."""
+    """Train the open trials, then write the tables, draw the figures and end the parent run."""
     first = run.source.next()
     if first is not None:
         record_provenance(run.folder, run.tags)
@@ -89,7 +89,7 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
     _write_resolved(run.folder, run.study, run.source)
     run.read_stored_results()
     results = run.results
-    for trial in run.source.trials:  # whose last state may have been stored after it was sent
+    for trial in run.source.trials:  # whose last state may have been stored after the trial was sent
         if (result := results.get(trial.trial_id)) is not None and result.status == "stopped":
             run.tracker.update(trial, result)
     run.tracker.flush()
@@ -124,19 +124,19 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
 
 
 def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
-    """Disk space of the checkpoints still to be written: in the trials' folders, and again in MLflow."""
+    """Estimate the disk space that checkpoints will take, in the trials' folders and in MLflow."""
     _, channels, height, width = dataset.train_images.shape
     total = 0
     for trial in source.trials:
         if TrialFolder(folder, trial).list_checkpoints():
             continue
-        # Twice stored; parameters and two moments; float32.
+        # stored twice; parameters and two moments; float32
         total += 2 * 3 * 4 * count_parameters(trial.settings, (channels, height, width))
     return total
 
 
 def _write_resolved(folder: Path, study: Study, source: Source) -> None:
-    """Every setting of every trial known so far, with nothing left to defaults."""
+    """Write every setting of every trial known so far, defaults included."""
     resolved = {
         "study": study.model_dump(mode="json"),
         "trials": [{"trial_id": t.trial_id, "settings": t.settings.to_dict()} for t in source.trials],

@@ -34,22 +34,22 @@ DATASET_NAMES: tuple[str, ...] = (digits.NAME, *_IDX_SPECS)
 
 
 def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
-    """The dataset in memory, every file of it verified.
+    """Load a dataset into memory and verify its files.
 
     data_dir: a folder to look in first.
-    Raises InputError if the name is not known, or if a file is missing or wrong.
+    Raises InputError if the name is unknown, or if a file is missing or wrong.
     """
     spec = _spec(name)
     return digits.load_digits() if spec is None else spec.load(_folder(spec, data_dir))
 
 
 def identify_dataset(name: str) -> DatasetIdentity:
-    """What identifies a dataset, whether its files are there or not; raises InputError if its name is not known."""
+    """Look up what identifies a dataset, without its files; raises InputError if its name is unknown."""
     return _spec(name) or digits.load_digits()
 
 
 def locate_dataset(name: str, data_dir: Path | None = None) -> Location:
-    """Where the dataset is, by the names of its files alone; raises InputError if its name is not known."""
+    """Find a dataset by the names of its files alone; raises InputError if its name is unknown."""
     spec = _spec(name)
     if spec is None:
         return Location(name, folder=None, searched=(), embedded=True)
@@ -57,27 +57,27 @@ def locate_dataset(name: str, data_dir: Path | None = None) -> Location:
 
 
 def verify_dataset(name: str, data_dir: Path | None = None) -> list[FileCheck]:
-    """Every file of the dataset, read and compared with what it should be; none if the dataset is embedded.
+    """Compare the bytes of every file of a dataset with what they should be; no files if the dataset is embedded.
 
-    Raises InputError if the name is not known or the dataset is not found.
+    Raises InputError if the name is unknown or the dataset is not found.
     """
     spec = _spec(name)
     return [] if spec is None else spec.verify(_folder(spec, data_dir))
 
 
 def fetch_dataset(name: str, data_dir: Path | None = None, *, on_progress: Callable[[str], None]) -> Path:
-    """Bring the dataset to `data_dir/<name>`, or into the user's cache, unless it is there and right.
+    """Download a dataset to `data_dir/<name>`, or into the user's cache, unless it is there and its bytes are right.
 
-    on_progress: told in plain sentences what happens.
-    Returns the folder that holds the dataset; that of scikit-learn for the embedded one.
-    Raises InputError if the name is not known, the folder cannot be written, or no source gives the dataset.
+    on_progress: is called with each step as a sentence.
+    Returns the folder that holds the dataset; scikit-learn's for the embedded one.
+    Raises InputError if the name is unknown, the folder cannot be written to, or no source has the dataset.
     """
     spec = _spec(name)
     if spec is None:
         on_progress(f"{name} is embedded: nothing to fetch")
         return digits.package_folder()
     found = _locate(spec, data_dir).folder
-    # A copy elsewhere will do, unless the user asks for one in a folder of their choice.
+    # A copy elsewhere is enough, unless the user asks for one in a folder of their choice.
     if found is not None and (data_dir is None or found.is_relative_to(data_dir)) and _is_right(spec, found):
         on_progress(f"{name} is already in {found}, and its bytes are right: nothing to do")
         return found
@@ -86,12 +86,12 @@ def fetch_dataset(name: str, data_dir: Path | None = None, *, on_progress: Calla
         fetch(spec, destination, on_progress)
     used = _locate(spec, data_dir).folder
     if used != destination:
-        on_progress(f"{name} in {used} is damaged, but is looked at before {destination}: delete it")
+        on_progress(f"{name} in {used} is damaged, but is found before {destination}: delete it")
     return destination
 
 
 def _spec(name: str) -> IdxSpec | None:
-    """What is known of an idx dataset, or None for digits, which is embedded."""
+    """The specification of an idx dataset; None for digits, which is embedded."""
     if name not in DATASET_NAMES:
         raise InputError(f"no dataset is called {name!r}; choose one of: {', '.join(DATASET_NAMES)}")
     return _IDX_SPECS.get(name)

@@ -1,4 +1,4 @@
-"""What a dataset is, where it lies, and what is wrong with its files."""
+"""A dataset: its images and labels, where it was found, and whether its files are right."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 
 class DatasetIdentity(Protocol):
-    """What a plan of trials needs to know of a dataset, which is there without its files."""
+    """What a plan of trials needs to know of a dataset; it is known without the dataset's files."""
 
     @property
     def name(self) -> str:
-        """As in a study's file."""
+        """Its name in study files."""
 
     @property
     def content_hash(self) -> str:
-        """As of `Dataset`."""
+        """See Dataset.content_hash."""
 
     @property
     def num_train(self) -> int:
@@ -30,9 +30,9 @@ class Dataset:
 
     train_images, test_images: (N, C, H, W) uint8, 0 is black and 255 white.
     train_labels, test_labels: (N,) uint8.
-    content_hash: SHA-256 in hex of what the arrays hold, however the files were packed and wherever they lay.
+    content_hash: SHA-256 of the arrays' content in hex, which does not depend on how the files are compressed.
 
-    The arrays are read-only, as are those that come out of Ray's object store: copy one to change it.
+    The arrays are read-only, as are those from Ray's object store: copy an array to change it.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Location:
     """Where a dataset was found.
 
     folder: the folder that holds its files; None if no folder does, or if the dataset is embedded.
-    searched: the folders that were looked in, in order; of each, also its subfolders `<name>` and
+    searched: the folders that were searched, in order, each with its subfolders `<name>` and
         `<torchvision's name>/raw`.
     embedded: the dataset comes with an installed package and has no files of its own.
     """
@@ -66,12 +66,12 @@ class Location:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file of a dataset: whether its bytes are right, and if not, a sentence that says what is wrong."""
+    """One file of a dataset, and a sentence that says what is wrong with its bytes, if anything is."""
 
     path: Path
     problem: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong with it."""
+        """Whether nothing is wrong with the file."""
         return self.problem is None

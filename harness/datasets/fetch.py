@@ -1,4 +1,4 @@
-"""Fetching a dataset: its sources are tried in order, and only files that are right are put in place."""
+"""Fetch a dataset: try its sources in order, and put only verified files in place."""
 
 import contextlib
 import tempfile
@@ -11,7 +11,7 @@ from harness.errors import InputError
 
 
 def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) -> None:
-    """Put the dataset's files into `destination`, decompressed; raises InputError if no source gives them."""
+    """Put the dataset's files into `destination`, decompressed; raises InputError if no source has them."""
     failures: list[str] = []
     try:
         destination.mkdir(parents=True, exist_ok=True)
@@ -34,12 +34,12 @@ def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) 
             destination.rmdir()  # only if it is empty
     raise InputError(
         f"{spec.name} could not be fetched from {' or '.join(failures)}; "
-        f"put its four files into {destination} yourself, or mend one of these"
+        f"put its four files into {destination} yourself, or fix one of these sources"
     )
 
 
 def _fetch_from(source: Source, spec: IdxSpec, destination: Path) -> None:
-    # Within the destination, so that a file moves into place in one step, on one file system.
+    # In the destination, so that the files are renamed into place on one file system, atomically.
     with tempfile.TemporaryDirectory(dir=destination, prefix=".fetching-") as staging:
         taken, verified = Path(staging, "taken"), Path(staging, "verified")
         taken.mkdir()

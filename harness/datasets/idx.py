@@ -1,4 +1,4 @@
-"""Datasets in idx files: four of them, gzipped or not, each known by its shape and its SHA-256."""
+"""Datasets in four idx files, gzipped or not, each verified by its shape and its SHA-256."""
 
 import hashlib
 import math
@@ -33,18 +33,18 @@ class IdxFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All the names that the file goes by, the quickest to read first."""
+        """The names that the file may have, the quickest to read first."""
         dotted = self.name.replace("-idx", ".idx")
         return self.name, dotted, f"{self.name}.gz", f"{dotted}.gz"
 
     def find(self, folder: Path) -> Path | None:
-        """The file in this folder, or None."""
-        # Not Path.is_file, which raises where the folder may not be read.
+        """Find the file in a folder; None if it is not there."""
+        # Not Path.is_file, which raises an error in a folder without permission to read.
         return next((folder / name for name in self.names if os.path.isfile(folder / name)), None)  # noqa: PTH113
 
     def read(self, path: Path) -> bytes:
-        """The decompressed bytes of the file at this path; raises FlawError unless they are right."""
-        # Not torchvision's reader: it takes no gzip, asserts where it should explain, and is slow to import.
+        """Read the decompressed bytes of the file at a path; raises FlawError unless they are right."""
+        # Not torchvision's reader: it reads no gzip, asserts instead of explaining, and is slow to import.
         num_values = math.prod(self.shape)
         header = struct.pack(f">BBBB{len(self.shape)}I", 0, 0, UNSIGNED_BYTE, len(self.shape), *self.shape)
         try:
@@ -70,13 +70,13 @@ class IdxFile:
         return content
 
     def to_array(self, content: bytes) -> NDArray[np.uint8]:
-        """What `read` returned, as an array of this file's shape: no copy, hence read-only."""
+        """View bytes that `read` returned as an array of the file's shape: no copy, so it is read-only."""
         return np.frombuffer(content, np.uint8, offset=4 + 4 * len(self.shape)).reshape(self.shape)
 
 
 @dataclass(frozen=True)
 class IdxSpec:
-    """A dataset in four idx files, and the sources that give them, to be tried in order."""
+    """A dataset in four idx files, and the sources to fetch them from, in the order to try."""
 
     name: str
     torchvision_name: str
@@ -98,11 +98,11 @@ class IdxSpec:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over those of the four files, which stand for what the arrays hold."""
+        """SHA-256 over the hashes of the four files, which determine the arrays."""
         return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
 
     def load(self, folder: Path) -> Dataset:
-        """The dataset in this folder; raises InputError for the first file that is missing or wrong."""
+        """Load the dataset from a folder; raises InputError for the first file that is missing or wrong."""
         arrays = [file.to_array(self._read(file, folder)) for file in self.files]
         train_images, train_labels, test_images, test_labels = arrays
         return Dataset(
@@ -115,7 +115,7 @@ class IdxSpec:
         )
 
     def verify(self, folder: Path) -> list[FileCheck]:
-        """Each of the four files in this folder, read and compared with its shape and SHA-256."""
+        """Compare each of the four files in a folder with its shape and SHA-256."""
         checks = []
         for file in self.files:
             path = file.find(folder) or folder / file.name
@@ -138,7 +138,7 @@ class IdxSpec:
 
 
 def _gunzip(content: bytes, limit: int) -> bytes:
-    """At most `limit` bytes: a file that unpacks to more than it should need not be unpacked to its end."""
+    """Decompress at most `limit` bytes: enough to see that a file is too long."""
     stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     if content and not content.startswith(GZIP_MAGIC):
         raise FlawError("is not gzip, though its name says so")

@@ -1,4 +1,4 @@
-"""Where the files of a dataset may lie, and where they do."""
+"""Find the folder that holds the files of a dataset."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,12 @@ DEBIAN_FOLDER = Path("/usr/share/datasets")  # of the package dataset-fashion-mn
 
 
 def user_cache() -> Path:
-    """The user's cache of spikeslab, where fetched datasets go; it need not exist yet."""
+    """The user's cache folder of spikeslab, for fetched datasets; it need not exist yet."""
     return platformdirs.user_cache_path("spikeslab")
 
 
 def search_roots(data_dir: Path | None) -> tuple[Path, ...]:
-    """The folders to look in, in order, each once."""
+    """List the folders to search, in order, each once."""
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     roots = [
         data_dir,
@@ -31,7 +31,7 @@ def search_roots(data_dir: Path | None) -> tuple[Path, ...]:
 
 
 def locate(spec: IdxSpec, data_dir: Path | None, others: Iterable[IdxSpec] = ()) -> Location:
-    """The first folder with all four files; failing that, the first with any of them.
+    """Find the first folder with all four files, or, if there is none, the first with any of them.
 
     others: datasets that share file names with this one.
     """
@@ -46,13 +46,13 @@ def _candidates(spec: IdxSpec, roots: Iterable[Path], others: Iterable[IdxSpec])
     for root in roots:
         yield root / spec.name
         yield root / spec.torchvision_name / "raw"
-        # mnist and fashion-mnist name their files alike, and the name of a root does not tell them apart.
+        # The files of mnist and fashion-mnist have the same names, so names do not tell which one a folder holds.
         if not any(_holds(other, root) for other in others):
             yield root
 
 
 def _holds(spec: IdxSpec, folder: Path) -> bool:
-    """Whether the smallest file in the folder is that of this dataset."""
+    """Whether the smallest file in a folder is this dataset's."""
     path = spec.test_labels.find(folder)
     try:
         return path is not None and bool(spec.test_labels.read(path))

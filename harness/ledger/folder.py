@@ -1,12 +1,12 @@
-"""What has been trained: trials by the hash of their content, each with a folder that holds all there is of it.
+"""The folder of a trial, named by the hash of what was trained: its states, its result and its log.
 
 results/<study>/trials/<training_id>/epoch-20.safetensors   parameters, Adam's moments; the epochs so far in its header
                                      result-25.json         written once, when the trial of 25 epochs has ended
                                      log.txt
 
-Trials that differ only in how long they train share a folder, and with it the training: the state that ends one is
-where the next longer one goes on. So do the studies of one results folder: what one has trained or measured of a trial,
-another takes over.
+Trials that differ only in their number of epochs share a folder, and so the training: a longer trial resumes from the
+state that the shorter one ended with. Studies of one results folder share, too: a study takes over what another has
+trained or measured of the same trial.
 """
 
 import json
@@ -30,7 +30,7 @@ EXHIBITS = "exhibits"
 
 
 class TrialFolder:
-    """Where one trial keeps its states, its result and its log."""
+    """Reads and writes the states, the result and the log of one trial."""
 
     def __init__(self, study_folder: Path, trial: Trial) -> None:
         self.path = study_folder / "trials" / trial.training_id
@@ -45,9 +45,9 @@ class TrialFolder:
         write_text_atomically(self._result, json.dumps(asdict(result), allow_nan=False))
 
     def read_result(self) -> Result | None:
-        """How the trial ended; None if it has not, or if the file cannot be read (the trial then goes on).
+        """Read how the trial ended; None if it has not, or if the file cannot be read (the trial is then resumed).
 
-        Exhibits that are gone count as not made.
+        If the file of exhibits was deleted, they count as not made.
         """
         result = _read_result(self._result)
         if result is None or EXHIBITS not in result.evaluated or self.exhibits.exists():
@@ -55,30 +55,30 @@ class TrialFolder:
         return replace(result, evaluated=[name for name in result.evaluated if name != EXHIBITS])
 
     def read_measured(self, taken_from: Path | None) -> list[Result]:
-        """What was measured of the trial's last state, here and where it was taken from: it need not be measured again.
+        """Read what was measured of the trial's last state, here and in the folder that the state was taken from.
 
-        Not in any other study: the same training on another device comes to another model.
+        Other studies are left out: the same training on another device gives another model.
         """
         folders = [self.path] if taken_from is None else [self.path, taken_from]
         results = (_read_result(folder / self._result.name) for folder in folders)
         return [result for result in results if result is not None]
 
     def forget_result(self) -> None:
-        """Let the trial be open again; its states stay."""
+        """Delete the result, so that the trial runs again; its states stay."""
         self._result.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove all there is of the trial but its log."""
+        """Delete all files of the trial but its log."""
         for path in _list_files(self.path):
             if path != self.log:
                 path.unlink(missing_ok=True)
 
     def list_checkpoints(self) -> list[Path]:
-        """The stored states that this trial can go on from, the furthest first."""
+        """List the stored states that this trial can resume from, the latest epoch first."""
         return self._pick_states([self.path])
 
     def list_states(self) -> list[Path]:
-        """The same, and those that other studies of the same results hold of this training, each study's own first."""
+        """List these states and those in other studies of the same results; of one epoch, this study's first."""
         return self._pick_states([self.path, *self._list_twins()])
 
     def _pick_states(self, folders: Iterable[Path]) -> list[Path]:
@@ -86,7 +86,7 @@ class TrialFolder:
         return sorted((path for path in paths if _epoch_of(path) <= self._epochs), key=_epoch_of, reverse=True)
 
     def _list_twins(self) -> list[Path]:
-        """Where other studies of the same results keep this training; a population's is its own study's affair."""
+        """The folders of this training in other studies of the same results; none for a member of a population."""
         if self._is_of_population:
             return []
         own, results = self.path.parent.parent, self.path.parent.parent.parent
@@ -94,16 +94,16 @@ class TrialFolder:
         return [twin for twin in twins if twin.is_dir()]
 
     def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
-        """Store the training state and the epochs that led to it, in one file that is whole or not there.
+        """Store the training state and the epochs that led to it, in one file, atomically.
 
-        Earlier states go, but for those that a shorter trial ended with.
+        Earlier states are deleted, except those that a shorter trial ended with.
         """
         from safetensors.torch import save
 
         header = {"history": json.dumps(list(history), allow_nan=False)}
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         newest = self.path / f"epoch-{len(history)}.safetensors"
-        # Not by safetensors' own way to a file: what a kill leaves of that has a name that nobody knows.
+        # safetensors' own writing to a file would leave a file of unknown name behind if the process is killed.
         write_atomically(newest, lambda path: path.write_bytes(save(contiguous, metadata=header)))
         for path in self.list_checkpoints():
             epoch = _epoch_of(path)
@@ -111,20 +111,20 @@ class TrialFolder:
                 path.unlink(missing_ok=True)
 
     def count_stored_epochs(self) -> int:
-        """Epochs that a later run need not train again."""
+        """How many epochs a later run need not train again."""
         return len(self.read_history())
 
     def count_own_epochs(self) -> int:
-        """The same, where this study stored them itself; 0 where the trial goes on from what another has stored."""
+        """How many of these this study has stored itself; 0 if the trial resumes from another study's state."""
         state, epochs = self.find_state()
         return len(epochs) if state is not None and state.parent == self.path else 0
 
     def read_history(self) -> list[Row]:
-        """The stored epochs that this trial can go on from."""
+        """The epochs that led to the state this trial resumes from."""
         return self.find_state()[1]
 
     def find_state(self) -> tuple[Path | None, list[Row]]:
-        """The stored state that this trial goes on from, wherever it is, and the epochs that led to it."""
+        """Find the stored state that this trial resumes from, in whichever study, and the epochs that led to it."""
         return next(((path, rows) for path in self.list_states() if (rows := _read_history(path))), (None, []))
 
 
@@ -143,7 +143,7 @@ def _read_result(path: Path) -> Result | None:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
-    """A stored state and its history.
+    """Read a stored state and its history.
 
     Raises:
         ValueError: the file is cut short or is not a checkpoint.
@@ -153,7 +153,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
     try:
         with safe_open(path, framework="pt") as file:
             history = json.loads((file.metadata() or {})["history"])
-            history[-1]["step"]  # what training goes on from
+            history[-1]["step"]  # needed to resume training
             return {name: file.get_tensor(name) for name in file.keys()}, history  # noqa: SIM118
     except (SafetensorError, LookupError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None
@@ -164,7 +164,7 @@ def _epoch_of(checkpoint: Path) -> int:
 
 
 def _read_history(checkpoint: Path) -> list[Row]:
-    """The epochs that led to a stored state, by its header alone; none if it cannot be read."""
+    """Read the epochs that led to a stored state, from its header alone; none if it cannot be read."""
     try:
         with checkpoint.open("rb") as file:  # the header: its length, then JSON
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
@@ -174,9 +174,9 @@ def _read_history(checkpoint: Path) -> list[Row]:
 
 
 def take_over(donor: TrialFolder, loser: TrialFolder, epoch: int) -> None:
-    """Put the donor's state after an epoch in the place of the loser's, whose own history stays with it.
+    """Replace the loser's state after an epoch by the donor's; the loser's history stays.
 
-    Both are of the same architecture. Nothing else of the loser's is touched, and doing so again changes nothing.
+    Both have the same architecture. Doing this twice has the same effect as doing it once.
     """
     from safetensors import safe_open
     from safetensors.numpy import save

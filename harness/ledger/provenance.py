@@ -13,10 +13,12 @@ from harness.storage.local import write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 
 PROVENANCE_FILE = "provenance.json"
-"""What trained and measured a study, in its folder: an entry for each run by other code, on another machine, or of
-another file, those of other studies whose states were taken over included."""
+"""The record of what trained and measured a study, in its folder.
 
-MAX_DIFF = 4_000  # characters that are kept of changes that were not committed
+It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
+other studies whose states were taken over."""
+
+MAX_DIFF = 4_000  # characters kept of the uncommitted changes
 
 PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlflow", "numpy")
 
@@ -42,7 +44,7 @@ def describe_provenance() -> Mapping[str, str]:
 
 
 def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
-    """Add what is about to train a study to the record in its folder, unless the last entry says so already."""
+    """Add the code and machine that are about to train a study to its record, unless the last entry is the same."""
     entry = {name: value for name, value in describe_provenance().items() if name != "mlflow.source.git.commit"}
     entry |= {"cpu": name_cpu(), "cores": str(count_cores()), **dataset}
     entry["study.sha256"] = hashlib.sha256((folder / "study.yaml").read_bytes()).hexdigest()
@@ -55,14 +57,14 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
 
 
 def adopt_provenance(folder: Path, other: Path) -> None:
-    """Put the record of another study, whose states this one takes over, before what the folder's own says."""
+    """Put the record of another study, whose states this one takes over, before the record of this one."""
     record, adopted = read_provenance(folder), read_provenance(other)
     if new := [entry for entry in adopted if entry not in record]:
         write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*new, *record], indent=1))
 
 
 def read_provenance(folder: Path) -> list[dict[str, str]]:
-    """The record of a study's folder, oldest first; empty where there is none that can be read."""
+    """Read the record of a study's folder, oldest first; empty if there is none that can be read."""
     try:
         record = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -71,7 +73,7 @@ def read_provenance(folder: Path) -> list[dict[str, str]]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout this code lies in; None where there is none."""
+    """Run git in the checkout that holds this code; None if that fails."""
     command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603

@@ -1,4 +1,4 @@
-"""How a trial ended, or where it stands, and the events that tell of it while it runs."""
+"""The result of a trial, and the events that report its epochs and its end while it runs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ Row = dict[str, float | int | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a trial ended, or where it stands."""
+    """How a trial ended, or how far it is."""
 
     status: Status
     history: list[Row] = field(default_factory=list)
@@ -26,16 +26,16 @@ class Result:
 
     @property
     def epochs_trained(self) -> int:
-        """Epochs that the history holds."""
+        """How many epochs the history holds."""
         return len(self.history)
 
     @property
     def train_seconds(self) -> float:
-        """Time spent in training steps, evaluation left out."""
+        """Time spent in training steps, without evaluation."""
         return sum(float(row["seconds"] or 0) for row in self.history)
 
     def last_value(self, metric: str) -> float | None:
-        """What the trial reached: the last value of a metric of its epochs, or the time that it took."""
+        """The last value of a metric over the trial's epochs, or the time that it took; None if it has no value."""
         if metric == "train_seconds":
             return self.train_seconds
         return next((row[metric] for row in reversed(self.history) if row.get(metric) is not None), None)
@@ -57,24 +57,24 @@ class Paused:
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial has ended; what it trained and measured is stored, and so is this result."""
+    """A trial has ended; this result and what it trained are stored."""
 
     result: Result
 
     @property
     def metrics(self) -> Row:
-        """Those of the last epoch and of the final evaluation; none where an error ended the trial."""
+        """Those of the last epoch and of the final evaluation; none if an error ended the trial."""
         return {**self.result.history[-1], **self.result.metrics} if self.result.status == "finished" else {}
 
 
 Event = Epoch | Paused | Ended
-"""What happens to a trial, in order: epochs, of which the last comes as the pause or the end that it leads to."""
+"""What a trial yields while it runs: its epochs but the last, then its pause or its end, which includes the last."""
 
 
 def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_early: bool) -> bool:
     """Whether a trial has to run: it never ended, failed, was stopped by a scheduler that is gone, or lacks a measure.
 
-    A trial that ended but lacks a measure goes on from its checkpoint: nothing is trained twice.
+    A trial that has ended but lacks a measure resumes from its checkpoint: nothing is trained twice.
     """
     if result is None or result.status in ("failed", "running"):
         return True
@@ -84,5 +84,5 @@ def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_earl
 
 
 def drop_nonfinite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without entries that are not finite numbers: JSON and MLflow have no place for those."""
+    """Drop entries that are missing, infinite or NaN, which JSON and MLflow cannot hold."""
     return {k: v for k, v in values.items() if isinstance(v, int | str) or (v is not None and math.isfinite(v))}

@@ -1,4 +1,4 @@
-"""A trial: one configuration and one seed on one dataset, known by the hash of its content."""
+"""A trial: one configuration and one seed on one dataset, identified by the hash of its content."""
 
 import hashlib
 import json
@@ -20,27 +20,27 @@ class Trial:
     settings: TrialSettings
     dataset: str
     dataset_hash: str
-    population: str = ""  # what it shares its training with, where that is so (harness.search.population)
-    # What follows is no part of what a trial is.
+    population: str = ""  # the population that it trains in, if any (harness.search.population)
+    # The fields below are not part of its identity.
     phase: Phase = field(default="search", compare=False)
     until: int | None = field(default=None, compare=False)  # the epoch to pause at
     current: Mapping[str, float] = field(default_factory=dict, compare=False)  # settings that its population changed
 
     @cached_property
     def trial_id(self) -> str:
-        """A hash of all that determines the trial's numbers; it names the row and the MLflow run."""
+        """A hash of everything that determines the trial's numbers; it names the row and the MLflow run."""
         return self._hash(self.settings.to_dict())
 
     @cached_property
     def training_id(self) -> str:
-        """The same for all trials whose epochs are the first ones of one training; it names the folder."""
+        """A hash that trials share if one's epochs are the first epochs of the other; it names the folder."""
         settings = self.settings.to_dict()
         if not (self.settings.depends_on_length or self.population):
             settings.pop("epochs")
         return self._hash(settings)
 
     def _hash(self, settings: Mapping[str, Any]) -> str:
-        # What is at its default is left out, so that a setting added later changes the identity of no older trial.
+        # Settings at their defaults are left out, so that a setting added later changes no older trial's hash.
         given = {name: value for name, value in settings.items() if value != DEFAULTS.get(name)}
         content = {"settings": given, "dataset": self.dataset_hash, "semantics": SEMANTICS_VERSION}
         content |= {"population": self.population} if self.population else {}
@@ -48,7 +48,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """The trial in a few words, for people."""
+        """A short name of the trial for logs, messages and MLflow."""
         s = self.settings
         alpha = f" alpha {s.alpha:g}" if s.alpha is not None else ""
         return f"{s.model}{alpha} latent {s.latent_dim} seed {s.seed} ({self.trial_id[:6]})"

@@ -1,8 +1,8 @@
-"""Train the best of a search again, over seeds: so that the answer is no lucky trial's, and no choice of the test set.
+"""Train the best configurations of a search again, over seeds, so that the winner owes nothing to luck or the test set.
 
-The best configurations are trained over the seeds of `confirm` with the validation images held out, as in the search:
-the best mean is the winner (phase `select`). And they are trained on all training images, over the same seeds: the mean
-of their test ELBO is what each is worth (phase `confirm`).
+They are trained twice over the seeds of `confirm`. With the validation images held out, as in the search, the best mean
+over seeds is the winner (phase `select`). On all training images, the mean test ELBO estimates what each configuration
+achieves (phase `confirm`).
 """
 
 import json
@@ -21,19 +21,19 @@ from harness.study.sections import Confirm
 
 
 class ConfirmingSource:
-    """The trials of a search and, once all of those have ended, the ones that confirm the best of them."""
+    """The trials of a search and, once all of them have ended, the trials that confirm its best configurations."""
 
     def __init__(self, study: Study, search: Source, study_folder: Path) -> None:
         assert study.confirm is not None
         self._study, self._confirm, self._search, self._folder = study, study.confirm, search, study_folder
-        self._running: set[str] = set()  # of the search
+        self._running: set[str] = set()  # trials of the search
         self._confirming: ListSource | None = None
-        self._earlier: list[Trial] = []  # that confirmed the best of a search which is open again
+        self._earlier: list[Trial] = []  # confirmed the best of a search that is open again
         results = self._read_results()
         is_open_again = any(is_open(study, trial, results[trial.trial_id]) for trial in search.trials)
         if len(search.trials) >= search.num_trials and not is_open_again:
             self._begin_to_confirm()
-        elif all(results.values()):  # but some failed, or there are to be more
+        elif all(results.values()):  # but some failed, or more are planned
             planned = plan_confirmation(study, study.confirm, search.trials, results)
             self._earlier = [trial for trial in planned if TrialFolder(study_folder, trial).read_result() is not None]
 
@@ -46,12 +46,12 @@ class ConfirmingSource:
 
     @property
     def trials(self) -> Sequence[Trial]:
-        """Every trial known so far; those that confirm stand behind those of the search."""
+        """Every trial known so far: those of the search, then those that confirm."""
         return [*self._search.trials, *(self._earlier if self._confirming is None else self._confirming.trials)]
 
     @property
     def num_trials(self) -> int:
-        """How many there are to be in all; until the search has ended, as many as there will be at most."""
+        """How many trials there will be in all; until the search has ended, an upper bound."""
         if self._confirming is not None:
             return len(self.trials)
         again = sum(seed not in self._study.seeds for seed in self._confirm.seeds) + len(self._confirm.seeds)
@@ -59,13 +59,13 @@ class ConfirmingSource:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the best are not yet known, or wait for shorter ones."""
+        """Whether the best are not known yet, or trials wait for shorter ones."""
         if self._confirming is not None:
             return self._confirming.is_waiting
         return bool(self._running) or self._search.is_waiting
 
     def next(self) -> Trial | None:
-        """The next trial of the search; where there is none left, of the confirmation."""
+        """Take the next trial of the search or, when none is left, of the confirmation."""
         if self._confirming is None:
             trial = self._search.next()
             if trial is not None:
@@ -77,7 +77,7 @@ class ConfirmingSource:
         return self._confirming.next()
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """How a trial ended."""
+        """Learn how a trial ended."""
         if trial.phase == "search":
             self._running.discard(trial.trial_id)
             self._search.tell(trial, result)
@@ -88,7 +88,7 @@ class ConfirmingSource:
 def plan_confirmation(
     study: Study, confirm: Confirm, trials: Iterable[Trial], results: Mapping[str, Result | None]
 ) -> list[Trial]:
-    """The trials that confirm the best configurations of a search, seed by seed; without those that it has trained."""
+    """List the trials that confirm the best configurations, seed by seed, without those that the search has trained."""
     trials = list(trials)
     best = rank_configurations(trials, results, study.metric, study.mode)[: confirm.top]
     select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in confirm.seeds for t in best]
@@ -104,9 +104,9 @@ def plan_confirmation(
 def rank_configurations(
     trials: Iterable[Trial], results: Mapping[str, Result | None], metric: str, mode: str
 ) -> list[Trial]:
-    """One trial of each configuration, best first, by the mean over its seeds of the value that was reached last.
+    """Rank configurations by the mean over seeds of their trials' last value; returns one trial of each, best first.
 
-    One that diverged or failed with some seed is no candidate: a mean over the others would be a lucky one.
+    A configuration that diverged or failed with some seed is left out: the mean over its other seeds would be biased.
     """
     by_configuration: dict[str, list[Trial]] = {}
     for trial in trials:

@@ -1,4 +1,4 @@
-"""Where trials come from: a list made beforehand, or Optuna, which learns from the trials that have ended."""
+"""Trials that are known before any of them runs: the points of a grid, or a random sample of the space."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +16,9 @@ from harness.study import Study
 
 
 class ListSource:
-    """Trials that are known beforehand: of a grid, or drawn at random with a seed.
+    """A list of trials.
 
-    Of trials that differ only in how long they train the shorter comes first, and the longer goes on where it ended.
+    Of trials that differ only in their number of epochs the shorter comes first, and the longer resumes from its state.
     """
 
     def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
@@ -26,15 +26,15 @@ class ListSource:
         self.num_trials = len(trials)
         results = [TrialFolder(study_folder, trial).read_result() for trial in trials]
         self._left = [trial for trial, result in zip(trials, results, strict=True) if is_open(study, trial, result)]
-        self._running: set[str] = set()  # by training
+        self._running: set[str] = set()  # training_ids
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the trials that are left wait for shorter ones."""
+        """Whether trials are left, which may wait for shorter ones."""
         return bool(self._left)
 
     def next(self) -> Trial | None:
-        """The next trial of the list that has not ended and whose training does not run already."""
+        """Take the next trial of the list that has not ended and whose training is not running already."""
         for i, trial in enumerate(self._left):
             if trial.training_id not in self._running:
                 self._running.add(trial.training_id)
@@ -42,12 +42,12 @@ class ListSource:
         return None
 
     def tell(self, trial: Trial, result: Result) -> None:  # noqa: ARG002 (nothing to learn)
-        """The trial's training is free for a longer one."""
+        """Let a longer trial use the training from now on."""
         self._running.discard(trial.training_id)
 
 
 def plan_trials(study: Study, dataset: DatasetIdentity) -> list[Trial]:
-    """The trials of a grid or of a random search, seed by seed, so that a study cut short has whole curves.
+    """List the trials of a grid or a random search, seed by seed, so that a study cut short has complete curves.
 
     Raises:
         InputError: a configuration is not legal for this dataset.
@@ -57,7 +57,7 @@ def plan_trials(study: Study, dataset: DatasetIdentity) -> list[Trial]:
 
 
 def order_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Each trial once; of those that share a training the shorter first, in the places that they have."""
+    """Drop repeated trials, and sort trials that share a training by length, within the positions that they have."""
     unique = {trial.trial_id: trial for trial in trials}.values()
     by_training: dict[str, list[Trial]] = {}
     for trial in unique:
@@ -67,9 +67,9 @@ def order_trials(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[str, int]:
-    """Epochs that each of these trials still has to train itself, by trial_id.
+    """Count the epochs that each of these trials still has to train itself, by trial_id.
 
-    Not counted are epochs that are stored, and those that a shorter one of these trials trains for it.
+    Epochs that are stored, or that a shorter one of these trials will train, do not count.
     """
     own: dict[str, int] = {}
     reached: dict[str, int] = {}
@@ -81,12 +81,12 @@ def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[s
 
 
 def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
-    """The points of a grid, or those that a sequence of numbers from 0 to 1 picks out of the space."""
+    """List the points of a grid, or a sample of the space."""
     if study.search.sampler == "grid":
         yield from study.enumerate_grid()
         return
     spaces = study.sub_spaces()
-    # What has one value needs no number. Of a longer space a shorter one uses the first.
+    # A setting with one value needs no coordinate. A sub-space with fewer settings uses the first coordinates only.
     searched = [[name for name, domain in space.items() if domain.is_searched] for space in spaces]
     num_trials, num_dims = study.search.num_trials or 0, 1 + max(map(len, searched))
     for shares in _draw_shares(study, num_trials, num_dims):
@@ -96,9 +96,9 @@ def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
 
 
 def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[float]]:
-    """Points of the unit cube, (num_points, num_dims): independent, or a scrambled Sobol sequence, which is more even.
+    """Draw points of the unit cube, (num_points, num_dims), independently or from a scrambled Sobol sequence.
 
-    More points begin with the fewer.
+    The first points do not depend on how many are drawn.
     """
     rng = np.random.Generator(np.random.PCG64(study.search.seed))
     if study.search.sampler == "random":
@@ -106,7 +106,7 @@ def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[floa
         return [[float(share) for share in point] for point in points]
     from scipy.stats import qmc
 
-    # A whole power of two at a time: a part of one is less even, and SciPy warns of it.
+    # A power of two is drawn: other numbers of points are less even, and SciPy warns of them.
     power = math.ceil(math.log2(max(num_points, 1)))
     points = qmc.Sobol(num_dims, rng=rng).random_base2(power)[:num_points]
     return [[float(share) for share in point] for point in points]

@@ -1,4 +1,4 @@
-"""The source of trials that a study asks for."""
+"""Make the source of trials that a study asks for."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from harness.study.sections import ADAPTIVE_SAMPLERS
 
 
 def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> Source:
-    """The source of a study's trials.
+    """Make the source of a study's trials.
 
     Raises:
         InputError: a configuration is not legal for this dataset.

@@ -1,4 +1,4 @@
-"""Trials that an Optuna sampler proposes, which learns from those that have ended."""
+"""Trials proposed by an Optuna sampler, which learns from the trials that have ended."""
 
 import hashlib
 import itertools
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     import optuna
 
 MAX_REPEATS = 200
-"""So many proposals in a row that were all tried before mean that the space holds nothing new."""
+"""After this many repeated proposals in a row, the space is taken to hold nothing new."""
 
 STUCK_REPEATS = 20
-"""So many mean that a sampler which learns keeps to what it knows: from there on, proposals are random."""
+"""After this many, the sampler is stuck with what it knows, and proposals are drawn at random."""
 
 POPULATION = 16
-"""Of NSGA-II, or a quarter of the trials if that is less: a search of tens of trials has then several generations."""
+"""NSGA-II's population; a quarter of the trials if that is less, so that short searches have several generations."""
 
 
 class OptunaSource:
-    """Trials that an Optuna sampler proposes, with its history in `optuna.db` beside the study's other results.
+    """Trials proposed by an Optuna sampler, whose history is in `optuna.db` in the study's folder of results.
 
-    The history is named for the space and the search, so a study whose file changes begins a new one, while a larger
-    num_trials goes on with the old. Trials that a killed run left unfinished come first; each trial is told once.
+    The history's name depends on the space and the search: a study whose file changes begins a new history, while a
+    larger num_trials extends the old one. Trials that a killed run left unfinished come first; each trial is told once.
     """
 
     def __init__(self, study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> None:
@@ -68,17 +68,17 @@ class OptunaSource:
                 )
         except DatabaseError as error:
             raise InputError(
-                f"{study_folder / HISTORY_FILE}: is no database ({error.orig}); move it away, and have it "
-                f"back from MLflow with `spikeslab collect {study.name}`"
+                f"{study_folder / HISTORY_FILE}: is not a database ({error.orig}); move it away, and "
+                f"restore it from MLflow with `spikeslab collect {study.name}`"
             ) from None
         self._optuna.sampler = self._make_sampler()
         self._read_history()
-        self.num_trials = max(self.num_trials, len(self.trials))  # those that a longer search has proposed stay
+        self.num_trials = max(self.num_trials, len(self.trials))  # a longer search may have proposed more
         if not read_only:
-            self._take_up()
+            self._resume()
 
     def _count_points(self, at_most: int) -> int:
-        """Configurations that the space holds, counted no further than `at_most`."""
+        """Count the configurations that the space holds, up to `at_most`."""
         points: set[str] = set()
         for space in self._spaces:
             values = [domain.list_values(at_most) for domain in space.values()]
@@ -93,10 +93,10 @@ class OptunaSource:
     def _make_sampler(self) -> "optuna.samplers.BaseSampler":
         import optuna
 
-        # A resumed search must not repeat the draws of its first part.
+        # The seed changes, as a resumed search must not repeat its first draws.
         seed = self._study.search.seed + 1000 * len(self._optuna.get_trials(deepcopy=False))
         few = max(self.num_trials // 3, 1)
-        with warnings.catch_warnings():  # some of these are marked experimental
+        with warnings.catch_warnings():  # some of these samplers are marked experimental
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             match self._study.search.sampler:
                 case "gp":
@@ -131,12 +131,12 @@ class OptunaSource:
             if frozen.state.is_finished():
                 self._told.add(trial.trial_id)
 
-    def _take_up(self) -> None:
-        """Go on where an earlier run ended: tell what it could not tell, and queue what it could not finish."""
+    def _resume(self) -> None:
+        """Tell the sampler what an earlier run could not tell it, and queue the trials that it left unfinished."""
         from optuna.trial import TrialState
 
         for frozen in self._optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            if "configuration" not in frozen.user_attrs:  # killed before the trial was known to us
+            if "configuration" not in frozen.user_attrs:  # the run was killed before it noted the trial
                 self._optuna.tell(frozen.number, state=TrialState.FAIL)
         for trial in reversed(self.trials):
             result = TrialFolder(self._folder, trial).read_result()
@@ -150,11 +150,11 @@ class OptunaSource:
 
     @property
     def is_waiting(self) -> bool:
-        """Never: what it gives out depends on no other trial's end."""
+        """Never: the next trial does not depend on the end of another."""
         return False
 
     def next(self) -> Trial | None:
-        """An unfinished trial of an earlier run, or one that the sampler proposes and that is new."""
+        """Take an unfinished trial of an earlier run, or a new one that the sampler proposes."""
         import optuna
 
         if self._unfinished:
@@ -169,7 +169,7 @@ class OptunaSource:
             configuration = self._suggest(asked)
             trial = self._make_trial(configuration)
             if trial.trial_id in self._numbers:
-                # Tried before: the sampler has learned from it already.
+                # The sampler has learned from this configuration already.
                 self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
                 num_repeats += 1
                 continue
@@ -180,8 +180,8 @@ class OptunaSource:
             result = TrialFolder(self._folder, trial).read_result()
             if result is None or is_open(self._study, trial, result):
                 return trial
-            self.tell(trial, result)  # trained under an earlier version of the study's file
-        self.num_trials = len(self.trials)  # the space holds no more
+            self.tell(trial, result)  # trained for an earlier version of the study file
+        self.num_trials = len(self.trials)  # the space holds nothing new
         return None
 
     def _suggest(self, asked: "optuna.Trial") -> dict[str, Any]:
@@ -193,11 +193,11 @@ class OptunaSource:
         }
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with what it reached."""
+        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with its last value."""
         import optuna
         from optuna.trial import TrialState
 
-        # One that failed will be tried again; it stays open until then.
+        # A failed trial will run again, and stays open until then.
         if trial.trial_id in self._told or result.status in ("running", "failed"):
             return
         self._told.add(trial.trial_id)
@@ -205,7 +205,7 @@ class OptunaSource:
         values = [result.last_value(metric) for metric in self._study.objectives]
         if result.status == "diverged" or None in values:
             self._optuna.tell(number, state=TrialState.FAIL)
-        elif result.status == "finished" or len(values) > 1:  # Optuna prunes by one value only
+        elif result.status == "finished" or len(values) > 1:  # with several objectives Optuna cannot prune
             self._optuna.tell(number, values)
         else:
             frozen = self._optuna.get_trials(deepcopy=False)[number]
@@ -214,7 +214,7 @@ class OptunaSource:
 
 
 def _name_parameters(spaces: Sequence[Mapping[str, Domain]]) -> list[dict[str, str]]:
-    """The sampler's name of each setting: shared by sub-spaces that give it the same domain, else one each."""
+    """Name each setting for the sampler: the same in sub-spaces that give it the same domain, different otherwise."""
     names: list[dict[str, str]] = []
     for i, space in enumerate(spaces):
         names.append({})

@@ -1,12 +1,12 @@
-"""Population-based training: trials that differ in few settings train side by side, and the worst learn from the best.
+"""Population-based training: trials that differ in few settings train side by side, and the worst copy the best.
 
 After every generation of epochs the worst quarter of a population takes over the parameters and the settings of members
 of the best quarter, and its settings are then changed by a factor (Jaderberg et al., 2017, Population Based Training of
 Neural Networks: truncation selection, perturbation by 0.8 or 1.2).
 
-Tune has a scheduler of this kind, which keeps what it knows in memory, draws from Python's global generator and acts
-when results happen to come. Here a generation is a function of what its members have stored: so a population that was
-killed goes on as if it had not been, bit for bit.
+Tune's scheduler of this kind keeps its state in memory, draws from Python's global generator, and depends on when
+results arrive. Here a generation is a function of the states that its members have stored, so that a population that
+was killed resumes bit for bit as if it had not been.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ from harness.study.sections import MIN_POPULATION
 
 FACTORS = (0.8, 1.2)
 SHARE = 4
-"""One in so many is replaced, by one of as many."""
+"""The worst 1/SHARE of a population are replaced by members of the best 1/SHARE."""
 
 
 @dataclass(frozen=True)
 class Exploit:
-    """A member that takes over the state of another."""
+    """One member takes over the state of another."""
 
     loser: str  # trial_ids
     donor: str
@@ -53,25 +53,25 @@ class PopulationSource:
         self._of = {trial.trial_id: p for p in self._populations for trial in p.members}
         if not read_only:
             for population in self._populations:
-                population.take_up()
-                population.go_on()
+                population.repair()
+                population.begin_generation()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a generation has to end before the next one begins."""
+        """Whether a generation is running, which has to end before the next one begins."""
         return any(population.is_running for population in self._populations)
 
     def next(self) -> Trial | None:
-        """A member that has not yet come to the end of its generation."""
+        """Take a member that has not reached the end of its generation."""
         return next(filter(None, (population.next() for population in self._populations)), None)
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """A member has come to the end of its generation, or to its own."""
+        """Note that a member has reached the end of its generation, or has ended."""
         self._of[trial.trial_id].tell(trial, result)
 
 
 class _Population:
-    """Trials that are alike in all but the settings that are perturbed."""
+    """Trials that differ only in the settings that are perturbed."""
 
     def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
         self._study = study
@@ -80,7 +80,7 @@ class _Population:
         self._folders = {trial.trial_id: TrialFolder(study_folder, trial) for trial in self.members}
         if len(trials) < MIN_POPULATION:
             raise InputError(
-                f"study {study.name}: pbt needs a population of {MIN_POPULATION} at least, and one has {len(trials)} "
+                f"study {study.name}: pbt needs a population of at least {MIN_POPULATION}, but one has {len(trials)} "
                 "different members; give the settings that it perturbs more values, or draw more"
             )
         self._draws_from = int(name[:12], 16)
@@ -101,14 +101,14 @@ class _Population:
     def tell(self, trial: Trial, result: Result) -> None:  # noqa: ARG002 (its folder has it)
         self._running.discard(trial.trial_id)
         if not self._running and not self._waiting:
-            self.go_on()
+            self.begin_generation()
 
-    def take_up(self) -> None:
-        """Put right what an earlier run left, before this one goes on.
+    def repair(self) -> None:
+        """Repair what an earlier run left, before this run continues.
 
-        A member that failed is tried again unless the others have gone on without it. And where a member's state was
-        lost, the population begins anew: the state that it took over from is no more, and without it all numbers
-        would be others.
+        A member that failed is trained again, unless the others have continued without it. If a member's state was
+        lost, the population starts anew: the states that the member copied are gone, too, and its numbers depend on
+        them.
         """
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         lengths = {
@@ -116,7 +116,7 @@ class _Population:
             for name, folder in self._folders.items()
         }
         interval = self._study.scheduler.interval
-        begun = max(max(lengths.values()) - 1, 0) // interval * interval  # the generation of whoever is furthest
+        begun = max(max(lengths.values()) - 1, 0) // interval * interval  # where the latest generation began
         for name, result in results.items():
             if result is not None and result.status == "failed" and lengths[name] >= begun:
                 self._folders[name].forget_result()
@@ -124,8 +124,8 @@ class _Population:
             for folder in self._folders.values():
                 folder.discard()
 
-    def go_on(self) -> None:
-        """Begin the generation that comes next, from what the members have stored; nothing where all have ended."""
+    def begin_generation(self) -> None:
+        """Begin the next generation from the states that the members have stored; do nothing if all have ended."""
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         histories = {
             name: self._folders[name].read_history() if result is None else result.history
@@ -137,14 +137,14 @@ class _Population:
         until = interval
         while until <= slowest and until < length:
             exploits = self._evolve(histories, current, until)
-            # Whoever has trained further has done so from the state that it took over.
+            # A member that has trained further has taken over its new state already.
             if max(map(len, histories.values())) == until:
                 for exploit in exploits:
                     take_over(self._folders[exploit.donor], self._folders[exploit.loser], until)
             until += interval
         for trial in self.members:
             result, own = results[trial.trial_id], current[trial.trial_id]
-            # One that failed is not tried again in this run: its population goes on without it.
+            # A member that failed is not trained again in this run: its population continues without it.
             is_over = result is not None and (result.status == "failed" or not is_open(self._study, trial, result))
             if not is_over and (result is not None or len(histories[trial.trial_id]) < min(until, length)):
                 self._waiting.append(replace(trial, until=min(until, length), current=own))
@@ -152,11 +152,11 @@ class _Population:
     def _evolve(
         self, histories: Mapping[str, Sequence[Row]], current: dict[str, dict[str, float]], epoch: int
     ) -> list[Exploit]:
-        """Who takes over from whom after an epoch, in turn with `current`, which is changed to the new settings."""
+        """Decide who takes over from whom after an epoch; changes the settings in `current` accordingly."""
         metric, sign = self._study.metric, -1 if self._study.mode == "max" else 1
-        # Whoever diverged or failed before is no more a member.
+        # Members that diverged or failed before this epoch take no part.
         values = {name: rows[epoch - 1].get(metric) for name, rows in histories.items() if len(rows) >= epoch}
-        # One that has no value is worst of all.
+        # A member without a value ranks last.
         ranked = sorted(values, key=lambda name: (values[name] is None, sign * (values[name] or 0.0)))
         size = len(ranked) // SHARE
         rng = np.random.Generator(np.random.PCG64([self._draws_from, epoch]))
@@ -169,13 +169,13 @@ class _Population:
 
 
 def _own_settings(trial: Trial, names: Iterable[str]) -> dict[str, float]:
-    """The trial's own values of some settings; a VAE has no sharpness."""
+    """The values that a trial gives some settings, without those that its model lacks."""
     own = {name: getattr(trial.settings, name) for name in names}
     return {name: float(value) for name, value in own.items() if value is not None}
 
 
 def _name_population(study: Study, trials: Sequence[Trial]) -> str:
-    """A hash of all that the numbers of its members depend on."""
+    """A hash of everything that the numbers of the members depend on."""
     content = {
         "scheduler": study.scheduler.model_dump(mode="json", include={"name", "interval", "perturb"}),
         "metric": study.metric,

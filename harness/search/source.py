@@ -1,4 +1,4 @@
-"""What every source of trials does."""
+"""The protocol that every source of trials follows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -10,11 +10,11 @@ from harness.ledger.trial import Trial
 from harness.study import Study
 
 HISTORY_FILE = "optuna.db"
-"""What a sampler of Optuna's has learned, in the folder of a study."""
+"""The history of an Optuna sampler, in the folder of a study."""
 
 
 class Source(Protocol):
-    """What the runner asks for trials, and tells how they went."""
+    """Proposes trials, and is told how they ended."""
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -22,27 +22,27 @@ class Source(Protocol):
 
     @property
     def num_trials(self) -> int:
-        """How many there are to be in all."""
+        """How many trials there will be in all."""
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is more to come than `next` gives now: it depends on trials that have not ended."""
+        """Whether `next` may give more trials once running ones have ended."""
 
     def next(self) -> Trial | None:
-        """The next trial to run; None when there is none now."""
+        """Take the next trial to run; None if there is none now."""
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """How a trial ended."""
+        """Learn how a trial ended."""
 
 
 def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
-    """Whether a trial of this study, of which the ledger has this result, still has to run."""
+    """Whether a trial of this study still has to run. result: the stored one, if any."""
     stops_early = study.scheduler.name != "fifo" and trial.phase == "search"
     return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
 
 
 def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[str, Any], seed: int) -> Trial:
-    """One trial of a study.
+    """Make one trial of a study.
 
     Raises:
         InputError: the configuration is not legal for this dataset.

@@ -1,4 +1,4 @@
-"""A study file: its fields, what is checked, how it is read."""
+"""Study files: their fields, the checks on them, and how they are read."""
 
 from harness.study.study import Study
 

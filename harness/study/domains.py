@@ -1,4 +1,4 @@
-"""What a setting may be in a study: one value, a list of values, or an interval to sample from."""
+"""The domain of a setting in a study: one value, a list of values, or an interval to sample from."""
 
 import json
 import math
@@ -16,17 +16,17 @@ INTERVAL_KINDS = ("uniform", "loguniform", "int")
 
 MAX_VALUES = 100_000
 MAX_WHOLE = 2**31 - 1
-"""More of anything that is counted is a slip of the hand."""
+"""A larger whole number is taken for a typing error."""
 
 
 @dataclass(frozen=True)
 class Finite:
-    """A setting that takes each of some values."""
+    """A setting that takes one of several values."""
 
     setting: str
     kind: Literal["scalar", "grid", "range", "choice"]
     values: tuple[Any, ...]
-    spelling: Any  # as it stands in the file
+    spelling: Any  # as in the study file
 
     @property
     def is_searched(self) -> bool:
@@ -34,24 +34,24 @@ class Finite:
         return len(self.values) > 1
 
     def at(self, share: float) -> Any:
-        """The value at a share, from 0 to 1, of the way through them: each has as long a part of it."""
+        """The value at a share, from 0 to 1, of the list; each value has an equal part of it."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
-    def list_values(self, at_most: int) -> Sequence[Any] | None:  # noqa: ARG002 (they are what they are)
-        """All of the values."""
+    def list_values(self, at_most: int) -> Sequence[Any] | None:  # noqa: ARG002 (their number is given)
+        """List all values."""
         return self.values
 
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
-        """The value that an Optuna sampler proposes."""
+        """Ask an Optuna sampler for a value."""
         if len(self.values) == 1:
             return self.values[0]
         if self.kind == "range":
             first, last, step = self.values[0], self.values[-1], self.values[1] - self.values[0]
             if all(isinstance(v, int) for v in self.values):
                 return trial.suggest_int(name, first, last, step=step)
-            # By place: a range of fractions is no whole number of steps long, to the last bit.
+            # By index, as the length of a range of fractions is not exactly a whole number of steps in floating point.
             return self.values[trial.suggest_int(f"{name} (place)", 0, len(self.values) - 1)]
-        # Optuna's storage holds plain values only: a list of widths goes in as its text.
+        # A list of widths is given as JSON, as Optuna's storage holds plain values only.
         by_label = {json.dumps(v) if isinstance(v, tuple) else v: v for v in self.values}
         return by_label[trial.suggest_categorical(name, list(by_label))]
 
@@ -79,12 +79,12 @@ class Interval:
         return min(max(value, self.low), self.high)
 
     def list_values(self, at_most: int) -> Sequence[Any] | None:
-        """All of the values, if they are whole numbers and no more than so many; else None."""
+        """List all values if they are whole numbers, and no more than `at_most`; otherwise None."""
         low, high = int(self.low), int(self.high)
         return range(low, high + 1) if self.kind == "int" and high - low < at_most else None
 
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
-        """The value that an Optuna sampler proposes."""
+        """Ask an Optuna sampler for a value."""
         if self.kind == "int":
             return trial.suggest_int(name, int(self.low), int(self.high))
         return trial.suggest_float(name, self.low, self.high, log=self.kind == "loguniform")
@@ -94,7 +94,7 @@ Domain = Finite | Interval
 
 
 def parse_domain(setting: str, raw: Any) -> Domain:
-    """A domain from its YAML form.
+    """Parse a domain from its YAML form.
 
     Raises:
         ValueError: one clause that says what is wrong and what would be right.
@@ -117,7 +117,7 @@ def parse_domain(setting: str, raw: Any) -> Domain:
         raise ValueError(f"an empty {kind}; give at least one value, such as {_EXAMPLES[kind]}")
     values = tuple(_check(setting, item) for item in items)
     if len(set(values)) < len(values):
-        raise ValueError(f"a value stands twice in the {kind}; remove one")
+        raise ValueError(f"a value is given twice in the {kind}; remove one")
     return Finite(setting, kind, values, raw)
 
 
@@ -169,7 +169,7 @@ def _expand_range(items: list[Any]) -> list[Any]:
     if (last - first) / step >= MAX_VALUES:
         raise ValueError(f"range has more than {MAX_VALUES} values; give a larger step")
     count = math.floor((last - first) / step + 1e-9) + 1
-    # Twelve digits take 0.30000000000000004 back to 0.3.
+    # Rounding to twelve digits turns 0.30000000000000004 into 0.3.
     return [first + i * step if isinstance(step, int) else float(f"{first + i * step:.12g}") for i in range(count)]
 
 
@@ -183,14 +183,14 @@ def _kinds(setting: str) -> tuple[Any, ...]:
 
 
 def _list_choices(annotation: Any) -> list[str]:
-    """The strings that a type admits, such as Literal["a", "b"] | None."""
+    """List the strings that a type such as Literal["a", "b"] | None allows."""
     if isinstance(annotation, str):
         return [annotation]
     return [choice for argument in get_args(annotation) for choice in _list_choices(argument)]
 
 
 def build_json_schema(setting: str) -> dict[str, Any]:
-    """JSON schema of a setting in a study file: its value, or a domain of such values."""
+    """Build the JSON schema of a setting in a study file: a value, or a domain of values."""
     meta, kinds = SETTINGS[setting].metadata, _kinds(setting)
     numeric = [k for k in kinds if k in (int, float)]
     value: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Study files: found, read, checked with one clear sentence for every mistake, and written."""
+"""Find, read and write study files, with one clear sentence for every mistake in them."""
 
 import difflib
 import itertools
@@ -18,7 +18,7 @@ from models.settings import SETTINGS
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """The study of a file, with `key=value` overrides applied.
+    """Load the study of a file, with `key=value` overrides applied.
 
     Raises:
         InputError: one sentence that names the file, the line, the field and the fix.
@@ -37,7 +37,7 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
 
 
 def _apply_override(content: dict[str, Any], override: str, path: Path) -> FieldPath:
-    """Change one field of a study's mapping; returns its place."""
+    """Change one field of a study's mapping; returns the path of the field."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
@@ -45,7 +45,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     if len(parts) == 1 and key in SETTINGS and key != "seed":
         parts = ["defaults", key]
         subs = content.get("space")
-        if isinstance(subs, list):  # the override is meant for every trial
+        if isinstance(subs, list):  # the override is for every trial
             for sub in subs:
                 if isinstance(sub, dict):
                     sub.pop(key, None)
@@ -58,7 +58,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
         raise InputError(f"--set {override}: {path} has no field {key}; write it as section.key=value")
     parsed, _ = read_yaml_mapping(f"value: {value}", Path(f"--set {override}"))
     if len(parsed) > 1:
-        raise InputError(f"--set {override}: more than one value; give each a --set of its own")
+        raise InputError(f"--set {override}: more than one value; give each its own --set")
     target[parts[-1]] = parsed["value"]
     return tuple(parts)
 
@@ -66,7 +66,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
 def _describe(
     error: ValidationError, source: Path, lines: Mapping[FieldPath, int], overridden: Mapping[FieldPath, str]
 ) -> str:
-    """The first complaint, as one sentence with its place: a line of the file, or the --set that put it there."""
+    """Describe the first error in one sentence, with its line of the file or the --set that caused it."""
     first = error.errors(include_url=False)[0]
     loc = first["loc"]
     message = str(first.get("ctx", {}).get("error", first["msg"]))
@@ -85,7 +85,7 @@ def _describe(
     elif first["type"] != "value_error":
         kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
         message = f"{first['input']!r} should be {kind.replace('a integer', 'an integer')}"
-    elif not loc:  # a check of the whole study names its field itself
+    elif not loc:  # a check of the whole study begins its message with the field
         field, _, message = message.partition(": ")
         loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
     complaint = _shorten(f"{field}: {message}")
@@ -97,7 +97,7 @@ def _describe(
 
 
 def _shorten(text: str) -> str:
-    """Without its middle where it is very long: some inputs are, and the fix stands at the end."""
+    """Cut the middle out of a very long text, as inputs may be long and the fix is at the end."""
     return text if len(text) <= 500 else f"{text[:200]} ... {text[-200:]}"
 
 
@@ -106,17 +106,17 @@ def _known_keys(loc: FieldPath) -> list[str]:
         return [name for name in SETTINGS if name != "seed"]
     annotation = Study.model_fields[str(loc[0])].annotation
     kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-    (section,) = [kind for kind in kinds if issubclass(kind, BaseModel)]  # of Confirm | None the first
+    (section,) = [kind for kind in kinds if issubclass(kind, BaseModel)]  # Confirm, of Confirm | None
     return list(section.model_fields)
 
 
 def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
-    """The file of a study given by path, or by the name of a study in ./studies or under the results folder.
+    """Find the file of a study by its path, or by the name of a study in ./studies or in the results folder.
 
-    stored_first: of two of that name, take the one that was last run.
+    stored_first: prefer the file in the results, which is the one that was last run.
 
     Raises:
-        InputError: there is none; says where it was looked for.
+        InputError: there is none; the message says which files were tried.
     """
     path = Path(text)
     try:
@@ -137,12 +137,12 @@ def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
 
 
 def list_stored(results: Path) -> list[str]:
-    """The names of the studies that have results in a folder."""
+    """List the names of the studies that have results in a folder."""
     return sorted(path.parent.name for path in results.glob("*/study.yaml") if SLUG.fullmatch(path.parent.name))
 
 
 def read_question(path: Path) -> str:
-    """What a study asks: the first comment of its file, or of the file of that name in studies/; else nothing."""
+    """Read the question of a study: the first comment of its file, or of the file of its name in studies/, if any."""
     for candidate in (path, Path("studies") / f"{path.parent.name}.yaml"):
         lines = candidate.read_text(encoding="utf-8").splitlines() if candidate.is_file() else []
         for line in lines:
@@ -152,9 +152,9 @@ def read_question(path: Path) -> str:
 
 
 def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
-    """The text that is stored with a study's results: that of its file, or, if overrides changed the study, a new one.
+    """Format the study file that is stored with the results: a copy, or a new one if overrides changed the study.
 
-    A new text begins with the comments at the head of the file, which ask the study's question.
+    A new one begins with the comments at the head of the file, which ask the study's question.
     """
     text = path.read_text(encoding="utf-8")
     if not is_changed:
@@ -164,10 +164,10 @@ def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
 
 
 def dump_study(study: Study) -> str:
-    """The study as YAML that loads to an equal study."""
+    """Format the study as YAML that loads to an equal study."""
     return format_yaml(study.model_dump(mode="json", exclude_none=True))
 
 
 def build_study_schema() -> str:
-    """The JSON schema of study files, for editors; stored in studies/schema.json."""
+    """Build the JSON schema of study files, for editors; it is stored in studies/schema.json."""
     return json.dumps(Study.model_json_schema(), indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""The sections of a study's file: how it searches, what it stops early or confirms, what a trial takes."""
+"""The sections of a study file: search, scheduler, confirm, resources."""
 
 import math
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ FigureName = Literal[
     "conditional_samples",
     "prior_samples",
 ]
-"""The figures in `analysis/figures`; a test holds the two alike. Here, so that a study is checked without drawing."""
+"""The figures in `analysis/figures`, as a test checks; listed here, so that a study is checked without importing it."""
 
 ADAPTIVE_SAMPLERS = ("tpe", "gp", "cmaes", "nsga2")
 
 
 class Frozen(BaseModel):
-    """A section that knows its fields and does not change."""
+    """A section that allows no unknown fields and cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -80,7 +80,7 @@ SCHEDULER_FIELDS: Mapping[str, tuple[str, ...]] = {
     "pbt": ("interval", "perturb"),
 }
 MIN_POPULATION = 4
-"""The worst quarter of a population takes over from the best quarter."""
+"""A population has a worst and a best quarter, of a member at least."""
 
 
 class Scheduler(Frozen):
@@ -92,7 +92,9 @@ class Scheduler(Frozen):
         "asynchronously; median: those below the median of the others; pbt: population-based training",
     )
     grace_epochs: int = Field(default=1, ge=1, description="asha, hyperband, median: no trial stops before this epoch")
-    reduction_factor: int = Field(default=4, ge=2, description="asha, hyperband: one in so many goes on at each rung")
+    reduction_factor: int = Field(
+        default=4, ge=2, description="asha, hyperband: one in this many trials passes each rung"
+    )
     interval: int = Field(default=5, ge=1, description="pbt: epochs of a generation")
     perturb: tuple[Perturbable, ...] = Field(
         default=("learning_rate",),
@@ -109,7 +111,7 @@ class Confirm(Frozen):
     the mean of the test ELBO is the study's answer.
     """
 
-    top: int = Field(default=5, ge=1, le=100, description="so many of the best configurations")
+    top: int = Field(default=5, ge=1, le=100, description="how many of the best configurations")
     seeds: tuple[int, ...] = Field(
         default=(0, 1, 2, 3, 4),
         strict=False,
@@ -119,7 +121,7 @@ class Confirm(Frozen):
 
 
 LEAST_SHARE = 0.0001
-"""Of a core or a card: Ray counts in such units."""
+"""The smallest share of a core or a GPU: Ray counts in these units."""
 
 
 def _check_gpu(value: Any) -> float | Literal["auto"]:
@@ -161,9 +163,9 @@ class Resources(Frozen):
 
     @property
     def trials_per_gpu(self) -> int:
-        """Trials that share a graphics card: 1 where each takes one or more, 0 where none is used."""
+        """How many trials share a graphics card: 1 if each takes one or more, 0 if none is used."""
         assert self.gpu != "auto", "settled by a measurement first"
-        return max(int(1 / self.gpu + 1e-6), 1) if self.gpu else 0  # 1/0.1 may come out a little below 10
+        return max(int(1 / self.gpu + 1e-6), 1) if self.gpu else 0  # 1 / share may be slightly below a whole number
 
     @property
     def num_cpus(self) -> float:
@@ -172,6 +174,6 @@ class Resources(Frozen):
 
 
 def check_seeds(field: str, seeds: tuple[int, ...]) -> None:
-    """Refuse seeds that are none, or not each their own."""
+    """Refuse an empty list of seeds, negative seeds, and seeds given twice."""
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"{field}: give at least one whole number from 0, each once, such as [0, 1, 2]")

@@ -1,4 +1,4 @@
-"""Read YAML so that every complaint can name the file and the line."""
+"""Read YAML with the line of every field, so that errors can name it."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from harness.errors import InputError
 FieldPath = tuple[str | int, ...]
 
 MAX_VALUES = 100_000
-"""Aliases of aliases can stand for billions of values in a few lines."""
+"""A limit, as aliases of aliases can make billions of values in a few lines."""
 
 KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML reads it as text)."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node; every complaint has its line."""
+        """Construct the value of a node; every error names its line."""
         try:
             value = super().construct_object(node, deep=deep)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):  # !!int text, 2001-99-99
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader would not read as text."""
+    """Quotes text that the loader would read as a number."""
 
 
 for _kind in (_Loader, _Dumper):
@@ -44,7 +44,7 @@ for _kind in (_Loader, _Dumper):
 
 
 def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[FieldPath, int]]:
-    """The mapping that a YAML text holds, and the line (from 1) on which each of its fields stands.
+    """Read the mapping in a YAML text, and the line (from 1) of each of its fields.
 
     Raises:
         InputError: the text is not YAML, not a mapping, or has a key twice.
@@ -60,24 +60,26 @@ def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[Fie
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{source}:{line}: not valid YAML: {error.problem}; mend that line") from None
+        raise InputError(f"{source}:{line}: not valid YAML: {error.problem}; fix that line") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{source}: not valid YAML: {str(error).splitlines()[0]}; take it out") from None
+        raise InputError(f"{source}: not valid YAML: {str(error).splitlines()[0]}; remove it") from None
     except RecursionError:
-        raise InputError(f"{source}: nested too deeply, or an alias stands in itself; write it flat") from None
+        raise InputError(f"{source}: nested too deeply, or an alias contains itself; flatten it") from None
     finally:
         if loader is not None:
             loader.dispose()
 
 
 def format_yaml(content: dict[str, Any]) -> str:
-    """The mapping as YAML that `read_yaml_mapping` reads back as it was."""
+    """Format a mapping as YAML that `read_yaml_mapping` reads back unchanged."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
 
 
 def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath, int]) -> None:
     if len(lines) > MAX_VALUES:
-        raise InputError(f"{source}: more than {MAX_VALUES:,} values, aliases counted; shorten it, such as by ranges")
+        raise InputError(
+            f"{source}: more than {MAX_VALUES:,} values, aliases counted; shorten it, for example with ranges"
+        )
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -98,6 +100,6 @@ def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath
 
 
 def format_path(path: FieldPath) -> str:
-    """A field's place as a reader writes it: space[1].alpha."""
+    """Format the path of a field for people: space[1].alpha."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

@@ -1,8 +1,8 @@
 """One study's runs in an MLflow store: a parent run, and a child run for each trial.
 
-Nothing is queued: the trials' folders hold all there is to know, and `MlflowStore.sync` sends what MLflow lacks of it.
-So what could not be sent, because the server was down or the driver was killed, is sent by the next run of the study or
-by `spikeslab collect`, and nothing is sent twice.
+Nothing is queued: the trials' folders hold everything, and `MlflowStore.sync` sends what MLflow lacks of it. What could
+not be sent, because the server was down or the driver was killed, is sent by the next run of the study or by
+`spikeslab collect`, and nothing is sent twice.
 """
 
 import json
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
-MAX_BATCH = 1000  # metrics that MLflow takes in one call
+MAX_BATCH = 1000  # metrics that MLflow accepts in one call
 
 
 def tracking_uri(results: Path) -> str:
-    """Where runs are logged: MLFLOW_TRACKING_URI, or the database in the results folder."""
+    """The address of the MLflow store: MLFLOW_TRACKING_URI, or the database in the results folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(results / 'mlflow.db').absolute()}"
 
 
 class MlflowStore:
-    """One study's runs in an MLflow store. Every method may raise what MLflow raises."""
+    """One study's runs in an MLflow store. Every method may raise MLflow's errors."""
 
     def __init__(self, study: str, results: Path, *, create: bool = True) -> None:
-        """create: make the database and the experiment where they are missing.
+        """create: make the database and the experiment if they are missing.
 
         Raises:
-            InputError: they are missing and are not to be made.
+            InputError: they are missing, and `create` is false.
         """
         _quieten_mlflow()
         from mlflow import MlflowClient
@@ -73,7 +73,7 @@ class MlflowStore:
         self.parent_id: str | None = None
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
-        """Find the parent run and its children; with tags, make the parent where it is missing and mark it running."""
+        """Find the parent run and its children. With tags, make the parent if it is missing, and mark it as running."""
         found = self._search("tags.`spikeslab.kind` = 'study'")
         self.parent_id = found[0].info.run_id if found else None
         if tags is not None:
@@ -92,13 +92,13 @@ class MlflowStore:
 
     @property
     def run_ids(self) -> dict[str, str]:
-        """MLflow's run of each trial."""
+        """The id of MLflow's run of each trial, by trial_id."""
         return {trial_id: run.run_id for trial_id, run in self._runs.items()}
 
     def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
-        """Send what MLflow lacks of a trial; returns whether it lacked anything. Doing so again sends nothing."""
+        """Send what MLflow lacks of a trial; returns whether it lacked anything. A second call sends nothing."""
         run = self._runs.get(trial.trial_id)
-        states = [path.name for path in folder.list_checkpoints()[:1]]  # a stopped trial's may come late
+        states = [path.name for path in folder.list_checkpoints()[:1]]  # of a stopped trial it may be stored late
         complete = f"{result.status}: {' '.join([*result.evaluated, *states])}"
         has_ended = result.status != "running"
         params: dict[str, str] = {}
@@ -109,7 +109,7 @@ class MlflowStore:
         elif not has_ended and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
-        if not run.has_params:  # new, or its making was cut short
+        if not run.has_params:  # the run is new, or an earlier process died while making it
             params = _as_params(trial)
         new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
         if not has_ended:
@@ -124,20 +124,20 @@ class MlflowStore:
         for path in (*folder.list_checkpoints()[:1], folder.log, folder.exhibits):
             if path.exists():
                 self.client.log_artifact(run.run_id, str(path))
-        # Last, as it says that nothing is missing.
+        # Set last, as it says that nothing is missing.
         self.client.set_tag(run.run_id, "spikeslab.complete", complete)
         self.client.set_terminated(run.run_id, RUN_STATUS[result.status])
         run.complete, run.status = complete, RUN_STATUS[result.status]
         return True
 
     def attach(self, paths: Iterable[Path], folder: str | None = None) -> None:
-        """Store files with the parent run."""
+        """Store files in the parent run."""
         assert self.parent_id is not None
         for path in paths:
             self.client.log_artifact(self.parent_id, str(path), folder)
 
     def close(self, status: str, interrupted: Iterable[str] = ()) -> None:
-        """End the parent run, and mark runs of trials that were interrupted."""
+        """End the parent run, and mark the runs of interrupted trials as killed."""
         for trial_id in interrupted:
             if (run := self._runs.get(trial_id)) is not None:
                 self.client.set_terminated(run.run_id, "KILLED")
@@ -145,7 +145,7 @@ class MlflowStore:
         self.client.set_terminated(self.parent_id, status)
 
     def read_trials(self) -> list[tuple[Trial, Result]]:
-        """Every trial of the study that has ended, as MLflow has it."""
+        """Read every trial of the study that has ended from MLflow."""
         trials = []
         for run in self._search("tags.`spikeslab.kind` = 'trial'"):
             tags, params = run.data.tags, run.data.params
@@ -176,7 +176,7 @@ class MlflowStore:
         return trials
 
     def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> None:
-        """Put a trial's stored checkpoint, and its exhibits, back where they were, if MLflow has them."""
+        """Restore a trial's checkpoint and exhibits to its folder, if MLflow has them."""
         from mlflow.artifacts import download_artifacts
 
         run_id = self._runs[trial_id].run_id
@@ -187,7 +187,7 @@ class MlflowStore:
                 download_artifacts(run_id=run_id, artifact_path=item.path, dst_path=str(place), tracking_uri=self.uri)
 
     def download_parent_file(self, name: str, folder: Path) -> None:
-        """Put a file that is stored with the parent run into a folder, if it is there."""
+        """Download a file of the parent run to a folder, if the run has it."""
         from mlflow.artifacts import download_artifacts
 
         if self.parent_id is not None and name in {item.path for item in self.client.list_artifacts(self.parent_id)}:
@@ -233,9 +233,9 @@ class MlflowStore:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Whole epochs at a time, each with a metric `epoch`: it tells the next process where this one got to.
+        """Log whole epochs, each with a metric `epoch`, from which a later process knows how many were sent.
 
-        As few calls as MLflow's limits allow: each costs it several milliseconds, which trials would lose.
+        Uses as few calls as MLflow's limits allow: each takes several milliseconds.
         """
         batch = list(final)
         for row in rows:
@@ -269,7 +269,7 @@ class MlflowStore:
 
 
 class _TrialRun:
-    """What MLflow has of one trial."""
+    """How much of one trial MLflow has."""
 
     def __init__(self, run: "Run") -> None:
         self.run_id: str = run.info.run_id
@@ -280,9 +280,10 @@ class _TrialRun:
 
 
 def _make_database(path: Path) -> None:
-    """Make MLflow's database, whole or not at all.
+    """Make MLflow's database atomically.
 
-    MLflow makes it table by table: two processes at it fail, and one that is killed leaves a half that none can open.
+    MLflow makes it table by table: two processes that do so at once fail, and one that is killed leaves a database that
+    cannot be opened.
     """
     from mlflow import MlflowClient
 
@@ -310,7 +311,7 @@ def _parse_param(text: str) -> Any:
 
 
 def _quieten_mlflow() -> None:
-    """Before MLflow is imported: no telemetry, no chatter, and no minutes of retries against a server that is down."""
+    """Turn off MLflow's telemetry, log output and long retries; call this before MLflow is imported."""
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",

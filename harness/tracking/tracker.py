@@ -1,4 +1,4 @@
-"""The thread of the driver that keeps MLflow up to date with the trials."""
+"""A thread of the driver that sends the trials to MLflow as they train."""
 
 import threading
 import time
@@ -13,16 +13,16 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.tracking.mlflow_store import MlflowStore
 
-LIVE_SECONDS = 5.0  # between two sendings of a trial that is still running
-GIVE_UP_SECONDS = 20.0  # of trying to send what is left, once the study is done
-SILENCE_SECONDS = GIVE_UP_SECONDS + 60  # in which not one trial could be sent
+LIVE_SECONDS = 5.0  # between two updates of a running trial
+GIVE_UP_SECONDS = 20.0  # how long to try to send what is left at the end of a study
+SILENCE_SECONDS = GIVE_UP_SECONDS + 60  # without a single trial sent, after which MLflow counts as not answering
 MAX_BACKOFF = 30.0
 
 
 class Tracker:
-    """A thread that keeps an MLflow store up to date with the trials, and never holds them up.
+    """Sends trials to an MLflow store in a thread, so that a slow store never delays training.
 
-    It keeps the newest state of each trial only, so that it cannot fall behind without bound.
+    Only the newest news of each trial waits to be sent, so that the queue stays bounded.
     """
 
     def __init__(self, study: str, results: Path, tags: Mapping[str, str]) -> None:
@@ -40,16 +40,16 @@ class Tracker:
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
     def _start(self) -> None:
-        """Not before there is something to send: importing MLflow takes seconds, which a start-up should not."""
+        """Start the thread once there is something to send: importing MLflow takes seconds."""
         if not self._thread.ident:
             self._thread.start()
 
     def update(self, trial: Trial, result: Result) -> None:
-        """A trial has news; returns at once."""
+        """Note news of a trial to send; returns at once."""
         self._start()
         with self._wake:
             self._pending[trial.trial_id] = (trial, result)
-            # A trial of a few seconds is sent once, when it has ended.
+            # A trial that takes only seconds is sent once, when it has ended.
             self._sent_at.setdefault(trial.trial_id, time.monotonic())
             self._wake.notify()
 
@@ -63,7 +63,7 @@ class Tracker:
             self._closing.set()
             self._wake.notify()
         left = None
-        while self._thread.is_alive() and self._num_unsent != left:  # it may be slow, as long as it gets on
+        while self._thread.is_alive() and self._num_unsent != left:  # it may be slow, as long as it makes progress
             left = self._num_unsent
             self._thread.join(SILENCE_SECONDS)
         if self._thread.is_alive():
@@ -82,7 +82,7 @@ class Tracker:
         return len(self._pending) + self._busy
 
     def flush(self) -> None:
-        """Wait until all news so far is sent, or until that fails."""
+        """Wait until all news is sent, or until that fails."""
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while (
             (self._pending or self._busy)
@@ -96,7 +96,7 @@ class Tracker:
         backoff = 1.0
         try:
             self._open()
-        except Exception as error:  # tried again with the first trial; where there is none, it is told all the same
+        except Exception as error:  # tried again with the first trial; reported even if there is none
             self.problem = first_line(error)
         while True:
             item = self._take()
@@ -109,11 +109,11 @@ class Tracker:
                 self.run_ids = store.run_ids
             except Exception as error:
                 self.problem = first_line(error)
-                with self._wake:  # newer news of the trial, if any, stand
+                with self._wake:  # newer news of the trial, if any, stays
                     self._pending.setdefault(trial.trial_id, (trial, result))
                     if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
                         return
-                if self._closing.is_set():  # little time is left: no more patience than this
+                if self._closing.is_set():  # little time is left
                     time.sleep(1.0)
                 else:
                     self._closing.wait(backoff)
@@ -130,7 +130,7 @@ class Tracker:
         return self._store
 
     def _take(self) -> tuple[Trial, Result] | None:
-        """The next news worth sending; None when closing and all is sent."""
+        """Wait for news to send; returns None if closing and all is sent."""
         with self._wake:
             self._busy = False
             while True:

@@ -1,1 +1,1 @@
-"""One run of Ray Tune over what is open of a study."""
+"""Run the open trials of a study under Ray Tune."""

@@ -1,4 +1,4 @@
-"""What Ray Tune calls: where its trials come from, who hears of their epochs, which of them it stops."""
+"""What Ray Tune calls to get trials, to report their events, and to know when to stop."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from harness.tune.study_run import StudyRun
 
 
 class TrialSearch(Searcher):  # type: ignore[misc]
-    """Hands Tune the trials of a study's source, one by one. The source itself is told by the watcher."""
+    """Gives Tune the trials of a study's source, one by one. The watcher tells the source how they ended."""
 
     def __init__(self, run: StudyRun, first: Trial) -> None:
         super().__init__()
         self._run = run
         self._first: Trial | None = first
 
-    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which names nothing of ours)
-        """The next trial as Tune's config, None while there is none, or Searcher.FINISHED."""
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which we do not use)
+        """Return the next trial as Tune's config, None if there is none now, or Searcher.FINISHED."""
         if self._run.is_stopping:
             return Searcher.FINISHED
         trial, self._first = self._first or self._run.source.next(), None
@@ -31,26 +31,26 @@ class TrialSearch(Searcher):  # type: ignore[misc]
         }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing: see the watcher."""
+        """Do nothing: see Watcher."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: a source keeps its own state."""
+        """Do nothing: a source stores its own state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
+        """Do nothing: a source restores its own state."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class StopOnRequest(tune.Stopper):  # type: ignore[misc]
-    """Ends the experiment when the user asks for it, or when the disk is full."""
+    """Ends the run when the user asks for it, or when the disk is full."""
 
     def __init__(self, run: StudyRun) -> None:
         self._run = run
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Stop no trial by itself."""
+        """Stop no single trial."""
         return False
 
     def stop_all(self) -> bool:
@@ -62,26 +62,26 @@ class StopOnRequest(tune.Stopper):  # type: ignore[misc]
 
 
 class Watcher(tune.Callback):  # type: ignore[misc]
-    """Passes what happens to Tune's trials on to the study's run."""
+    """Notifies the study's run of what happens to Tune's trials."""
 
     def __init__(self, run: StudyRun) -> None:
         self._run = run
 
     def on_trial_start(self, **info: Any) -> None:
-        """A process starts on a trial."""
+        """Note that a process starts on a trial."""
         self._run.begin(info["trial"].config["trial"])
 
     def on_trial_result(self, **info: Any) -> None:
-        """Epochs have been trained."""
+        """Record the events of a trial."""
         for event in info["result"]["events"]:
             self._run.record(info["trial"].config["trial"], event)
 
     def on_trial_complete(self, **info: Any) -> None:
-        """A trial has ended, or the scheduler has ended it."""
+        """Note that a trial has ended or was stopped by the scheduler."""
         self._run.end(info["trial"].config["trial"])
 
     def on_trial_error(self, **info: Any) -> None:
-        """A trial's process has died once too often."""
+        """Note that a trial's process has died too often."""
         trial = info["trial"]
         self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
 

@@ -1,6 +1,6 @@
-"""The engine of harness.worker.engine as a Ray actor, one on each GPU, and a trial's way to it.
+"""Run the engine of harness.worker.engine as a Ray actor, one for each GPU, and train trials in it.
 
-Only the actor's process imports torch; those of the trials stay light.
+Only the actor's process imports torch; the trials' processes stay light.
 """
 
 import os
@@ -19,31 +19,31 @@ from harness.ledger.trial import Trial
 from harness.metrics import Measures
 
 IDLE_SECONDS = 60.0
-"""An engine that no trial has asked for so long ends itself: whoever made it may be gone."""
+"""An engine without trials ends itself after this long: the run that made it may be gone."""
 
 FLUSH_SECONDS = 60.0
-"""So long at most a run that ends waits for an engine that is in the middle of an epoch."""
+"""How long a run that ends waits for an engine to finish an epoch and store its trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec:
-    """What the engines of a run of a study have in common."""
+    """What all engines of one run of a study have in common."""
 
-    namespace: str  # of this run alone
-    dataset: list[Any]  # one reference to the dataset, in a list so that Ray leaves it one
+    namespace: str  # unique to this run
+    dataset: list[Any]  # a list of one reference, which Ray would replace by the dataset itself outside a list
     measures: Measures
     study_folder: Path
     device: str
-    capacity: int  # trials at once on each
-    latent_dim: int  # the most that a trial can have
-    is_in_step: bool  # with a scheduler that stops trials
+    capacity: int  # trials at once in each engine
+    latent_dim: int  # the largest that a trial can have
+    is_in_step: bool  # see Engine
 
 
 def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Event]:
     """Train a trial in the engine of the GPU that Ray gave this process, yielding the events that `run_trial` yields.
 
     Raises:
-        ray.exceptions.RayError: the engine died. Its trials can be started again, and go on from their checkpoints.
+        ray.exceptions.RayError: the engine died. Its trials can be started again, and resume from their checkpoints.
     """
     engine, slot = _submit(spec, trial)
     is_over = False
@@ -71,43 +71,43 @@ def _submit(spec: EngineSpec, trial: Trial) -> tuple[Any, int]:
 
 
 def _find_engine(spec: EngineSpec) -> Any:
-    """The engine of this process's GPU, or of its machine; made if there is none."""
+    """Find the engine of this process's GPU, or of its machine if it has none; make the engine if there is none."""
     node = ray.get_runtime_context().get_node_id()
     gpu = str(ray.get_gpu_ids()[0]) if spec.device == "cuda" else None
     name = f"engine-{node}-{gpu or 'cpu'}"
     try:
         return ray.get_actor(name, spec.namespace)
     except ValueError:
-        # Detached, and placed by itself: else it would end with the trial that happened to make it.
+        # Detached, with its own place in the cluster: otherwise it would end with the trial that happened to make it.
         return EngineActor.options(  # type: ignore[attr-defined]
             name=name,
             namespace=spec.namespace,
             get_if_exists=True,
             lifetime="detached",
             num_cpus=0,
-            max_concurrency=2 * spec.capacity + 8,  # every trial waits in a call of its own
+            max_concurrency=2 * spec.capacity + 8,  # every trial waits in one call
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": gpu}} if gpu else None,
         ).remote(spec)
 
 
 def end_engines(spec: EngineSpec) -> None:
-    """End every engine of a run, once it has stored what was stopped: Tune, which did not make it, would leave it."""
+    """End all engines of a run, once they have stored their released trials; Tune does not know of them."""
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["namespace"] == spec.namespace:
             try:
                 engine = ray.get_actor(actor["name"], spec.namespace)
                 ray.get(engine.flush.remote(FLUSH_SECONDS), timeout=FLUSH_SECONDS + 1)
-            except ValueError:  # it has just ended by itself
+            except ValueError:  # it has just ended itself
                 continue
-            except ray.exceptions.RayError:  # it is dead, or hangs
+            except ray.exceptions.RayError:  # it is dead or hangs
                 pass
             ray.kill(engine)
 
 
 @ray.remote
 class EngineActor:
-    """Trains in a thread of its own; each method is called from a trial's process and may wait."""
+    """Trains in its own thread; trials' processes call the methods, which may wait."""
 
     def __init__(self, spec: EngineSpec) -> None:
         from harness.worker.engine import Engine
@@ -127,7 +127,7 @@ class EngineActor:
         try:
             self._engine.run(idle_seconds=IDLE_SECONDS)
         finally:
-            # The trials are told by now, and only a new process can be sure to find the device in order.
+            # The trials have been notified by now, and only a new process is sure to find the device in order.
             threading.Timer(1.0, os._exit, [0]).start()
 
     def submit(self, trial: Trial) -> int:

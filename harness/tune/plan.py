@@ -1,4 +1,4 @@
-"""How a study is to run on the cluster: what each trial takes, how many run at once, what trains them."""
+"""Plan a run of a study on the cluster: what each trial takes, how many run at once, what trains them."""
 
 import uuid
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from harness.tune.study_run import StudyRun
 from harness.tune.trainable import StudyTrainable
 
 REPORT_SECONDS = 1.0
-"""The epochs of so much time make one report to Tune, which takes it milliseconds, unless a scheduler must see each."""
+"""A report to Tune costs milliseconds, so it holds the epochs of this time, unless a scheduler must see each epoch."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run of a study asks of Ray."""
 
-    trainable: Any  # Tune's class of trials, which has been given all that they have in common
+    trainable: Any  # a class that Tune makes a trial's process of
     resources: Resources  # of one trial
     num_slots: int  # trials at once
     engines: EngineSpec | None  # what trains trials that share a device together; None: each trial trains by itself

@@ -1,4 +1,4 @@
-"""One run of Ray Tune over what is open of a study. Imports Ray, so import it after `quieten_ray`."""
+"""Run Ray Tune over the open trials of a study. Imports Ray, so import it after calling `quieten_ray`."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ MAX_CRASHES = 3
 
 
 def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
-    """Run the trials of a study, the first of which its source has given already.
+    """Run the open trials of a study. first: the first of them, already taken from the study's source.
 
     Raises:
         InputError: no cluster answers at the address, or it has no room for a single trial.
@@ -37,10 +37,10 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
             connect(address)
         plan = make_plan(run)
         _fit(run, first, plan)
-    except KeyboardInterrupt:  # while Ray was starting, or the second one
+    except KeyboardInterrupt:  # while Ray was starting, or a second Ctrl-C
         run.request_stop()
     finally:
-        # Not in a thread, while the figures are drawn: Ray ends the process if a reference is dropped meanwhile.
+        # Not in a thread beside the drawing of figures: Ray ends the process if a reference is dropped meanwhile.
         if plan is not None and plan.engines is not None and ray.is_initialized():
             end_engines(plan.engines)
         if is_ours:
@@ -50,18 +50,18 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
 
 def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
     study = run.study
-    # With fewer trials waiting, each trial that ends would hand its process to the one that waits for a process
-    # of its own to start, and all would run one after the other.
+    # With fewer pending trials, each trial that ends would give its process to the one pending trial, for which a new
+    # process is just starting, and the trials would run one after the other.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.num_slots)
-    # Tune keeps its own bookkeeping in files that we do not need: what counts is in the trials' folders.
+    # Tune's own files are not needed: the trials' folders hold everything.
     with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(plan.trainable, {"cpu": plan.resources.num_cpus, "gpu": plan.resources.gpu}),
             tune_config=tune.TuneConfig(
                 search_alg=TrialSearch(run, first),
                 scheduler=make_scheduler(study, run.source.trials, run.results),
-                num_samples=-1,  # until the source has no more
-                # An adaptive sampler is asked only when its answer can be used at once.
+                num_samples=-1,  # until the source has no more trials
+                # An adaptive sampler should propose as late as possible, with all results that there are.
                 max_concurrent_trials=plan.num_slots if study.search.sampler in ADAPTIVE_SAMPLERS else None,
                 reuse_actors=True,
                 trial_name_creator=_name_trial,
@@ -72,7 +72,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
                 storage_path=scratch,
                 callbacks=[Watcher(run)],
                 stop=StopOnRequest(run),
-                # Tune would ask a trial for a checkpoint of Tune's own when it ends.
+                # Trials store their own checkpoints.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
                 verbose=0,
@@ -84,7 +84,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
 
 @contextmanager
 def _on_ctrl_c(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Inside, a first Ctrl-C is a request, and a second one interrupts."""
+    """Turn a first Ctrl-C into a call of `request_stop`; a second one interrupts as usual."""
     before = signal.getsignal(signal.SIGINT)
 
     def handle(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Run a study: train what is missing, under Ray Tune, and keep tables and MLflow up to date as it goes."""
+"""The driver's record of a running study: trials, tables, MLflow and the line of progress."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from harness.search.source import Source, is_open
 from harness.study import Study
 from harness.tracking.tracker import Tracker
 
-TABLE_SECONDS = 10.0  # between two writings of the tables while a study runs
+TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
 
 
 @dataclass
@@ -30,7 +30,7 @@ class TrialProgress:
     """Where one trial stands in a running study."""
 
     result: Result  # how it ended, or what it has trained so far in this run
-    earlier: Result | None = None  # of a trial that runs again: how it had ended, until it ends anew
+    earlier: Result | None = None  # of a trial that runs again: how it had ended
     num_stored: int = 0  # epochs that its checkpoint held when it began to run
     is_running: bool = False  # a process is at work on it
     is_paused: bool = False
@@ -41,7 +41,7 @@ class TrialProgress:
 
 
 class StudyRun:
-    """The driver's side of a running study: what Tune's callback and the source of trials share."""
+    """Records what happens to the trials of a running study, and tells the source, the tables and MLflow."""
 
     def __init__(self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console) -> None:
         self.study, self.source, self.folder = study, source, folder
@@ -52,7 +52,7 @@ class StudyRun:
         self.num_trained = 0
         self.num_epochs = 0
         self.startup_seconds = 0.0  # until the first epoch was reported
-        self.interrupted = False  # by the user; what is running then is neither stopped nor failed
+        self.interrupted = False  # by the user; trials that are running then neither stopped nor failed
         self.disk_full = False
         self._tables_at = self.started
         self.tracker = Tracker(study.name, folder.parent, self.tags)
@@ -67,11 +67,11 @@ class StudyRun:
 
     @property
     def results(self) -> dict[str, Result]:
-        """How trials ended, or how far they are, by trial_id."""
+        """How trials ended or how far they are, by trial_id."""
         return {trial_id: progress.result for trial_id, progress in self._progress.items()}
 
     def list_open(self) -> list[Trial]:
-        """The trials known so far that still have to run."""
+        """List the trials known so far that still have to run."""
         results = self.results
         return [trial for trial in self.source.trials if is_open(self.study, trial, results.get(trial.trial_id))]
 
@@ -85,21 +85,21 @@ class StudyRun:
                     self.tracker.update(trial, result)
 
     def count_epochs_left(self, first: Trial) -> int:
-        """Epochs still to be trained, as far as that is known. first: the first trial to run."""
+        """Estimate how many epochs are still to be trained. first: the first trial to run."""
         planned = sum(count_epochs_to_train(self.list_open(), self.folder).values())
         unknown = self.source.num_trials - len(self.source.trials)
         return planned + unknown * first.settings.epochs
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no more is to be trained in this run."""
+        """Whether this run is to train no more."""
         return self.interrupted or self.disk_full
 
     def request_stop(self) -> None:
-        """Ask Tune to end, at the user's wish: no more trials, and those that run go on another time."""
+        """End the run as the user wishes: running trials are interrupted, and resume in a later run."""
         self.interrupted = True
 
-    # What follows is called by Tune's callback, in the main thread.
+    # Tune's callback calls the methods below, in the main thread.
 
     def begin(self, trial: Trial) -> None:
         """Note that a process starts on a trial, for the first time or again after a crash."""
@@ -125,8 +125,8 @@ class StudyRun:
                 self._count_epoch(progress, event.metrics)
             return
         progress.is_paused = isinstance(event, Paused)
-        # Appended, as a copy at each epoch would make long trials slow. The tracker's thread may be reading it: to that
-        # it is the same list, an epoch longer.
+        # Appended, as a copy at each epoch would make long trials slow. The tracker's thread may read the list at the
+        # same time, and sees it with or without this epoch.
         progress.result.history.append(event.metrics)
         self._count_epoch(progress, event.metrics)
         self.tracker.update(trial, progress.result)
@@ -156,7 +156,7 @@ class StudyRun:
             self.display.pause_trial()
             return
         if progress.result.status == "running":
-            before = progress.earlier or progress.result  # what had been measured stays
+            before = progress.earlier or progress.result  # earlier measurements stay
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
             progress.end(replace(before, status=status, history=history, error=error))
@@ -188,7 +188,7 @@ class StudyRun:
             self.disk_full = True
 
     def write_tables(self) -> list[Path]:
-        """Write the tables as things stand; returns their paths."""
+        """Write the tables of the trials so far; returns their paths."""
         self.read_stored_results()
         known = [(trial, self._progress.get(trial.trial_id)) for trial in self.source.trials]
         ended = ((trial, progress.earlier or progress.result) for trial, progress in known if progress is not None)

@@ -15,10 +15,10 @@ from harness.tune.engine_actor import EngineSpec, train_fused
 
 
 class StudyTrainable(tune.Trainable):  # type: ignore[misc]
-    """Steps an epoch or a few at a time. Its process is used for one trial after another, which saves its start-up.
+    """Trains an epoch or a few at each step. Its process is reused for later trials, which saves start-up time.
 
-    Tune's own checkpoints are not used: a trial finds its newest state by its trial_id, also when Tune knows nothing
-    of the run before.
+    Tune's checkpoints are not used: a trial finds its newest state by its identity, even if Tune knows of no earlier
+    run.
     """
 
     def setup(
@@ -34,8 +34,8 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """dataset: in memory that all trials of the machine share, read-only.
 
-        report_seconds: so much time's epochs make one report; 0 reports each epoch by itself. engines: train the trials
-        together with those that share the device; None: each by itself, in this process.
+        report_seconds: how long to train before a report; 0 reports each epoch. engines: train trials that share a
+        device together; None: train each trial in its own process.
         """
         self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
         self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
@@ -46,16 +46,16 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         self._num_judged = TrialFolder(self._study_folder, config["trial"]).count_own_epochs()
         if self._engines is not None:
             return train_fused(self._engines, config["trial"])
-        # Here and not above: the driver, which imports this file too, then does without torch.
+        # Imported here, as the driver imports this file, too, and does not need torch.
         from harness.worker.trial_run import run_trial
 
         device = "cuda" if config["gpu"] else "cpu"
         return run_trial(config["trial"], self._measures, self._dataset, self._study_folder, device=device)
 
     def step(self) -> dict[str, Any]:
-        """The next epochs, as `events`; `epoch` and `objective` are what a scheduler looks at.
+        """Train the next epochs; returns their `events`, and what schedulers read: `epoch`, `objective`, `is_judged`.
 
-        `is_judged`: an earlier run of the study has trained this far, and let the trial go on.
+        is_judged: an earlier run of the study has trained the trial this far and did not stop it.
         """
         deadline = time.monotonic() + self._report_seconds
         events = [next(self._events)]
@@ -64,16 +64,17 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         metrics, is_done = events[-1].metrics, not isinstance(events[-1], Epoch)
         epoch = metrics.get("epoch") or 0
         report = {"events": events, "epoch": epoch, "is_judged": epoch <= self._num_judged, "done": is_done}
-        # A trial that diverged has none, and Tune computes with what it finds. What confirms is not to be stopped.
+        # No objective where there is no value, as Tune computes with what it finds; nor in trials that confirm, as
+        # schedulers are not to stop those.
         objective = metrics.get(self._metric) if self._is_searching else None
         return report if objective is None else report | {"objective": objective}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Go over to another trial."""
+        """Continue with another trial."""
         self._events.close()
         self._events = self._start(new_config)
         return True
 
     def cleanup(self) -> None:
-        """Leave the trial as it stands."""
+        """Stop the trial, as far as it is."""
         self._events.close()

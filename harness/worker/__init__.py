@@ -1,1 +1,1 @@
-"""What a process does with one trial, or an engine with many: train, measure, store. Knows nothing of Ray."""
+"""What a process does with one trial, or an engine with many: train, measure, store. Does not use Ray."""

@@ -1,4 +1,4 @@
-"""The slots of an engine: where the trials' processes and the thread that trains meet."""
+"""The slots of an engine: what the trials' processes and the thread that trains share."""
 
 import itertools
 import threading
@@ -11,20 +11,20 @@ from harness.ledger.trial import Trial
 from harness.worker.trial_run import TrialRun
 
 ABANDONED_SECONDS = 60.0
-"""A trial is released when its process has asked for no events for so long: it has none any more."""
+"""A trial whose process has not asked for events for this long is released: the process must have died."""
 
 
 @dataclass(eq=False)
 class Slot:
     """A trial in the engine."""
 
-    number: int  # what its process asks with
+    number: int  # which its process names it by
     run: TrialRun
     events: list[Event] = field(default_factory=list)  # not yet fetched
-    error: Exception | None = None  # what kept its end from being written, or the engine from going on
+    error: Exception | None = None  # raised when its result was written, or in the engine
     asked_at: float = field(default_factory=time.monotonic)
     is_asking: bool = False
-    is_released: bool = False  # its process asks no more
+    is_released: bool = False  # its process wants no more events
     has_ended: bool = False  # its last event is there, and its files are written
 
     @property
@@ -34,7 +34,7 @@ class Slot:
 
 
 class Slots:
-    """Every trial of an engine: waiting until there is room, or a member of what is trained.
+    """All trials of an engine, those that wait for room and those that are being trained, its members.
 
     Every method can be called from any thread.
     """
@@ -42,7 +42,7 @@ class Slots:
     def __init__(self, make_run: Callable[[Trial], TrialRun]) -> None:
         self._make_run = make_run
         self._changed = threading.Condition()
-        self._slots: dict[int, Slot] = {}  # by number; all that their processes may still ask for
+        self._slots: dict[int, Slot] = {}  # by number, until their processes have fetched all events
         self._waiting: list[Slot] = []
         self._members: list[Slot] = []
         self._numbers = itertools.count()
@@ -51,7 +51,7 @@ class Slots:
     # Called by the trials' processes
 
     def submit(self, trial: Trial) -> int:
-        """Let a trial wait for the next epoch, to be trained from its checkpoint on; returns the number of its slot.
+        """Let a trial join before the next epoch, from its checkpoint if it has one; returns the number of its slot.
 
         Raises:
             RuntimeError: the engine is about to end.
@@ -69,11 +69,11 @@ class Slots:
             return slot.number
 
     def fetch(self, number: int) -> list[Event]:
-        """Wait for a trial's next events; returns all since the last time, the last of which may be its end.
+        """Wait for a trial's next events; returns all since the last call. The last one of all is its pause or its end.
 
         Raises:
             KeyError: the trial has ended, or was released.
-            Exception: what kept the trial's end from being written, or the engine from going on.
+            Exception: the trial's result could not be written, or the engine failed.
         """
         with self._changed:
             slot = self._slots[number]
@@ -89,26 +89,26 @@ class Slots:
         return events
 
     def leave(self, number: int) -> None:
-        """Release a trial, as it stands; do nothing if it has ended."""
+        """Release a trial before its end; do nothing if it has ended."""
         with self._changed:
             if number in self._slots:
                 self._release(self._slots[number])
 
     def flush(self, timeout: float) -> None:
-        """Wait until the states of all released trials are stored, for so many seconds at most."""
+        """Wait until the states of all released trials are stored, or until the timeout, in seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not any(slot.is_over for slot in self._members), timeout)
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is no trial."""
+        """Whether there are no trials."""
         with self._changed:
             return not self._slots
 
     # Called by the thread that trains
 
     def admit(self, capacity: int) -> list[Slot]:
-        """Make members of those that wait, as far as there is room; returns the new ones."""
+        """Make waiting trials members, up to the capacity; returns the new members."""
         with self._changed:
             new = self._waiting[: max(capacity - len(self._members), 0)]
             self._waiting = self._waiting[len(new) :]
@@ -116,7 +116,7 @@ class Slots:
             return new
 
     def add_events(self, slot: Slot, events: Sequence[Event], *, is_last: bool = False) -> None:
-        """Hand a trial's process its next events."""
+        """Give a trial's process its next events."""
         with self._changed:
             slot.events += events
             slot.has_ended = is_last
@@ -130,13 +130,13 @@ class Slots:
             self._changed.notify_all()
 
     def fail_all(self, error: Exception) -> None:
-        """Raise an error in the processes of all trials, and take no more."""
+        """Raise an error in the processes of all trials, and accept no more trials."""
         with self._changed:
             self._is_closed = True
             self.fail(self._slots.values(), error)
 
     def remove(self, slot: Slot) -> None:
-        """End a trial's membership, now that all there is of it is stored."""
+        """End a trial's membership, once its state is stored."""
         slot.run.__exit__()
         with self._changed:
             self._members.remove(slot)
@@ -151,17 +151,17 @@ class Slots:
                     self._release(slot)
 
     def wait_for_members(self, timeout: float) -> None:
-        """Wait until every member's process has asked for events, for so many seconds at most."""
+        """Wait until every member's process has asked for events, or until the timeout, in seconds."""
         with self._changed:
             self._changed.wait_for(lambda: all(slot.is_asking or slot.is_over for slot in self._members), timeout)
 
     def wait_for_change(self, timeout: float) -> None:
-        """Wait until a process calls, for so many seconds at most."""
+        """Wait until a process calls, or until the timeout, in seconds."""
         with self._changed:
             self._changed.wait(timeout)
 
     def close_if_idle(self) -> bool:
-        """Take no more trials if there is none now; returns whether that is so."""
+        """Accept no more trials if there are none now; returns whether that is so."""
         with self._changed:
             self._is_closed = not self._slots
             return self._is_closed

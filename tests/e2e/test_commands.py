@@ -161,7 +161,7 @@ def test_a_damaged_history_of_a_sampler_is_named_with_the_way_out(spikeslab: Spi
     (folder / "tiny.yaml").write_text(text)
     done = spikeslab("status", "tiny.yaml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "optuna.db: is no database (file is not a database); move it away" in done.stderr
+    assert "optuna.db: is not a database (file is not a database); move it away" in done.stderr
 
 
 def test_a_stored_study_that_no_longer_loads_is_missing_from_the_report(spikeslab: Spikeslab, trained: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:
     (folder / "population.yaml").write_text(text + "scheduler: {name: pbt, interval: 1}\n")
     done = spikeslab("best", "population.yaml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "population: what pbt arrives at is no one configuration" in done.stderr
+    assert "population: pbt does not end with one configuration" in done.stderr
 
 
 def test_data_commands(spikeslab: Spikeslab, folder: Path) -> None:
@@ -252,7 +252,7 @@ BAD_INPUT = {
         "plot tiny.yaml --results a?b",
         "",
         "",
-        "--results a?b: ? cannot stand in the address of a database",
+        "--results a?b: ? cannot be part of the URL of a database",
     ),
     "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
 }

@@ -130,7 +130,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: d
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     again = "spikeslab run tiny.yaml --set epochs=4000 --set 'evaluate=[elbo, sparsity]'"
-    assert f"`{again}` goes on from there" in output
+    assert f"`{again}` resumes from there" in output
     assert errors == ""
     assert "Traceback" not in output
     _, alive = psutil.wait_procs(children, timeout=30)

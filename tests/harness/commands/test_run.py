@@ -276,7 +276,7 @@ def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(run: Ru
     run(make_study())
     before = (tmp_path / "results/small/trials.parquet").read_bytes()
     other = make_study(defaults={"hidden": [16], "batch_size": 128, "epochs": 5})
-    with pytest.raises(ValueError, match="as its file stands; run it first"):
+    with pytest.raises(ValueError, match="file asks for; run it first"):
         collect_study(other, tmp_path / "results")
     with (
         locked(tmp_path / "results/small/.lock", refusal="held"),

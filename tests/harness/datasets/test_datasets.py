@@ -387,7 +387,7 @@ def test_fetch_says_which_damaged_copy_stands_in_its_way(
     monkeypatch.setenv("SPIKESLAB_DATA", str(damaged))
     said: list[str] = []
     folder = fetch_dataset("mnist", on_progress=said.append)
-    assert said[-1] == f"mnist in {damaged} is damaged, but is looked at before {folder}: delete it"
+    assert said[-1] == f"mnist in {damaged} is damaged, but is found before {folder}: delete it"
 
 
 def symlink(name: str) -> tarfile.TarInfo:

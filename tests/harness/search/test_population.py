@@ -242,5 +242,5 @@ def test_too_small_a_population_is_refused(dataset: Dataset, tmp_path: Path) -> 
     text = STUDY.replace("{loguniform: [1.0e-4, 3.0e-2]}", "{choice: [0.001, 0.002]}").replace(
         "{uniform: [0.5, 1.5]}", "1.0"
     )
-    with pytest.raises(InputError, match="pbt needs a population of 4 at least, and one has 2 different members"):
+    with pytest.raises(InputError, match="pbt needs a population of at least 4, but one has 2 different members"):
         Living(tmp_path / "a", dataset, text).source(read_only=True)

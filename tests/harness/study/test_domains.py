@@ -93,7 +93,7 @@ def test_an_interval_keeps_its_ends_and_its_kind() -> None:
         ("model", {"uniform": [1, 2]}, "1 is not one of vae, vsc"),
         ("hidden", {"int": [8, 16]}, "hidden is a list"),
         ("hidden", {"range": [8, 16, 8]}, "hidden is a list"),
-        ("hidden", {"grid": [[8], 8]}, "stands twice"),
+        ("hidden", {"grid": [[8], 8]}, "given twice"),
         ("latent_dim", MAX_WHOLE + 1, "is too large"),
         ("hidden", [8, MAX_WHOLE + 1], "is too large"),
         ("latent_dim", {"range": [1, MAX_VALUES + 1, 1]}, "more than 100000 values; give a larger step"),

@@ -49,11 +49,11 @@ def test_a_mistake_is_told_with_its_line_its_field_and_the_fix(tmp_path: Path, w
         (b"name: \xff", "study.yaml: cannot be read (it is not UTF-8 text); give the path of a study file"),
         ((GOOD + SEEDS).encode(), "study.yaml:13: seeds: given twice (first on line 12); remove one"),
         ((GOOD + "a: [1").encode(), "study.yaml:13: not valid YAML: expected ',' or ']', but got '<stream end>'; "),
-        ((GOOD + "---\n" + GOOD).encode(), "study.yaml:13: not valid YAML: but found another document; mend"),
+        ((GOOD + "---\n" + GOOD).encode(), "study.yaml:13: not valid YAML: but found another document; fix"),
         ((GOOD + "1: 2").encode(), "study.yaml:13: '1' is not a name; write keys as words, such as seeds"),
         (edit("latent_dim: 2\n", "latent_dim: *d\n").encode(), "study.yaml:8: not valid YAML: found undefined alias"),
         (edit(ALPHA, "!!python/name:os.system").encode(), "study.yaml:11: not valid YAML: could not determine a cons"),
-        (edit(ALPHA, "9" * 400).encode(), "study.yaml:11: not valid YAML: a number beyond 64 bits; mend that line"),
+        (edit(ALPHA, "9" * 400).encode(), "study.yaml:11: not valid YAML: a number beyond 64 bits; fix that line"),
     ],
 )
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path, text: bytes, message: str) -> None:
@@ -340,7 +340,7 @@ def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:
         ("space.0.alpha=1", "--set space.0.alpha=1: study.yaml has no field space.0.alpha"),
         ("hidden=[8", "--set hidden=[8:1: not valid YAML: expected"),
         ("hidden=a: b", "--set hidden=a: b:1: not valid YAML: mapping values are not allowed"),
-        ("hidden=8\nepochs: 3", "--set hidden=8 epochs: 3: more than one value; give each a --set of its own"),
+        ("hidden=8\nepochs: 3", "--set hidden=8 epochs: 3: more than one value; give each its own --set"),
         ("a..b=1", "--set a..b=1: a: unknown key"),
         ("model=vae", "study.yaml:11: space[1].alpha: a vae has none; remove it"),
     ],

@@ -137,7 +137,7 @@ def test_what_cannot_be_read_is_refused_with_its_line(text: str, line: int, word
     message = refusal(text)
     assert message.startswith(f"{FILE}:{line}: not valid YAML: ")
     assert word in message
-    assert message.endswith("; mend that line")
+    assert message.endswith("; fix that line")
 
 
 def test_control_characters_are_refused() -> None:
