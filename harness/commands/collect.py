@@ -84,19 +84,19 @@ def _mlflow_errors_in_words(results: Path) -> Iterator[None]:
 def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
     planned = make_source(study, dataset, folder, read_only=True).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
-    ended = [(t, r, own) for t, own in zip(planned, folders, strict=True) if (r := own.read_result()) is not None]
+    ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]
     store = MlflowStore(study.name, folder.parent, create=bool(ended))
     tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
     store.open(tags)
-    num_sent = sum(store.sync(trial, result, own, tags) for trial, result, own in ended)
+    num_sent = sum(store.sync(trial, result, trial_folder, tags) for trial, result, trial_folder in ended)
 
     trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
     num_restored = 0
     for trial_id, (trial, result) in trials.items():
-        own = TrialFolder(folder, trial)
-        if own.read_result() is None:
-            store.download_checkpoint(trial_id, own)
-            own.write_result(result)
+        trial_folder = TrialFolder(folder, trial)
+        if trial_folder.read_result() is None:
+            store.download_checkpoint(trial_id, trial_folder)
+            trial_folder.write_result(result)
             num_restored += 1
     if study.search.sampler in ADAPTIVE_SAMPLERS and not (folder / HISTORY_FILE).exists():
         store.download_parent_file(HISTORY_FILE, folder)

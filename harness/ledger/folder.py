@@ -89,8 +89,8 @@ class TrialFolder:
         """The folders of this training in other studies of the same results; none for a member of a population."""
         if self._is_of_population:
             return []
-        own, results = self.path.parent.parent, self.path.parent.parent.parent
-        twins = (study / "trials" / self.path.name for study in sorted(_list_files(results)) if study != own)
+        this, results = self.path.parents[1], self.path.parents[2]
+        twins = (study / "trials" / self.path.name for study in sorted(_list_files(results)) if study != this)
         return [twin for twin in twins if twin.is_dir()]
 
     def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:

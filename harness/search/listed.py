@@ -71,13 +71,13 @@ def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[s
 
     Epochs that are stored, or that a shorter one of these trials will train, do not count.
     """
-    own: dict[str, int] = {}
+    left: dict[str, int] = {}
     reached: dict[str, int] = {}
     for trial in sorted(trials, key=lambda t: t.settings.epochs):
         stored = TrialFolder(study_folder, trial).count_stored_epochs()
-        own[trial.trial_id] = trial.settings.epochs - max(stored, reached.get(trial.training_id, 0))
+        left[trial.trial_id] = trial.settings.epochs - max(stored, reached.get(trial.training_id, 0))
         reached[trial.training_id] = trial.settings.epochs
-    return own
+    return left
 
 
 def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:

@@ -81,10 +81,10 @@ class OptunaSource:
         """Count the configurations that the space holds, up to `at_most`."""
         points: set[str] = set()
         for space in self._spaces:
-            values = [domain.list_values(at_most) for domain in space.values()]
-            if any(own is None for own in values):
+            listed = [domain.list_values(at_most) for domain in space.values()]
+            if any(values is None for values in listed):
                 return at_most
-            for chosen in itertools.product(*(own for own in values if own is not None)):
+            for chosen in itertools.product(*(values for values in listed if values is not None)):
                 points.add(self._make_trial(dict(zip(space, chosen, strict=True))).trial_id)
                 if len(points) == at_most:
                     return at_most

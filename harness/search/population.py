@@ -131,7 +131,7 @@ class _Population:
             name: self._folders[name].read_history() if result is None else result.history
             for name, result in results.items()
         }
-        current = {t.trial_id: _own_settings(t, self._study.scheduler.perturb) for t in self.members}
+        current = {t.trial_id: _pick_settings(t, self._study.scheduler.perturb) for t in self.members}
         interval, length = self._study.scheduler.interval, self.members[0].settings.epochs
         slowest = min((len(histories[name]) for name, result in results.items() if result is None), default=length)
         until = interval
@@ -143,11 +143,11 @@ class _Population:
                     take_over(self._folders[exploit.donor], self._folders[exploit.loser], until)
             until += interval
         for trial in self.members:
-            result, own = results[trial.trial_id], current[trial.trial_id]
+            result = results[trial.trial_id]
             # A member that failed is not trained again in this run: its population continues without it.
             is_over = result is not None and (result.status == "failed" or not is_open(self._study, trial, result))
             if not is_over and (result is not None or len(histories[trial.trial_id]) < min(until, length)):
-                self._waiting.append(replace(trial, until=min(until, length), current=own))
+                self._waiting.append(replace(trial, until=min(until, length), current=current[trial.trial_id]))
 
     def _evolve(
         self, histories: Mapping[str, Sequence[Row]], current: dict[str, dict[str, float]], epoch: int
@@ -168,10 +168,10 @@ class _Population:
         return exploits
 
 
-def _own_settings(trial: Trial, names: Iterable[str]) -> dict[str, float]:
+def _pick_settings(trial: Trial, names: Iterable[str]) -> dict[str, float]:
     """The values that a trial gives some settings, without those that its model lacks."""
-    own = {name: getattr(trial.settings, name) for name in names}
-    return {name: float(value) for name, value in own.items() if value is not None}
+    values = {name: getattr(trial.settings, name) for name in names}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _name_population(study: Study, trials: Sequence[Trial]) -> str:

@@ -107,10 +107,10 @@ class StudyRun:
         progress = self._progress[trial.trial_id] = TrialProgress(Result(status="running"), is_running=True)
         if before is not None:
             progress.earlier = before.earlier if before.result.status == "running" else before.result
-        own = TrialFolder(self.folder, trial)
-        state, epochs = own.find_state()
+        trial_folder = TrialFolder(self.folder, trial)
+        state, epochs = trial_folder.find_state()
         progress.num_stored = len(epochs)
-        if state is not None and state.parent != own.path:  # another study trained it
+        if state is not None and state.parent != trial_folder.path:  # another study trained it
             adopt_provenance(self.folder, state.parents[2])
         if before is None or not before.is_running:
             self.display.start_trial()
