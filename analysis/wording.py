@@ -83,7 +83,7 @@ def unit_or_whole(metric: str) -> str:
 
 
 def setting_label(name: str) -> str:
-    """A setting's name as a reader says it; a metric keeps its own."""
+    """A setting's name as a reader says it; that of a metric stays as it is."""
     return {"alpha": ALPHA, "beta": "β", "latent_dim": "latent dimension"}.get(
         name, name if "/" in name else name.replace("_", " ")
     )

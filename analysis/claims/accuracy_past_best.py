@@ -60,10 +60,10 @@ class AccuracyPastBest(Quantity):
 
 
 def find_level(vae: Curve) -> int:
-    """The place of the first latent dimension at which the mean over seeds is within 1 point of the best.
+    """The index of the first latent dimension at which the mean over seeds is within 1 point of the best.
 
-    Not of the best itself: where the accuracy hardly changes, which one that is would be chance, and what lies beyond
-    would be below it by chance alone.
+    The best itself will not do: where the accuracy hardly changes, chance decides which one that is, and the latent
+    dimensions beyond it are worse by chance alone.
 
     Raises:
         UndecidableError: that is the largest, and nothing lies beyond.
@@ -90,5 +90,5 @@ def trace_both(tables: Tables, probe: Probe, alphas: Sequence[float]) -> tuple[C
 
 
 def join_parts(texts: list[str]) -> str:
-    """What there is to say, each thing once."""
+    """Join the texts that are not empty, each once."""
     return "; ".join(dict.fromkeys(text for text in texts if text))

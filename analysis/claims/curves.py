@@ -29,7 +29,7 @@ class Curve:
 
     @property
     def name(self) -> str:
-        """The model and its alpha, as a reader says it."""
+        """The model and its alpha, as a reader sees it."""
         return name_model(self.model, self.alpha)
 
     def at(self, dims: Sequence[int]) -> "Curve":
@@ -105,7 +105,7 @@ def union_of_dims(curves: Sequence[Curve]) -> list[int]:
 
 
 def describe_missing(*curves: Curve) -> str:
-    """Which trials have no value and why, or nothing."""
+    """The trials that have no value and why; nothing if all have one."""
     lines: dict[str, None] = {}  # in order; a trial that several curves lack is named once
     for curve in curves:
         for row, column in np.argwhere(np.isnan(curve.values)):
@@ -133,11 +133,11 @@ def sample_curves(
 def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
     """For each seed, the place of the latent dimension with the highest mean over all *other* seeds.
 
-    Where the best of several is chosen by the numbers that it is then judged by, it looks better than it is: part of
-    why it was the best is chance. The other seeds' chance is not this seed's, so what it has there is unbiased. A lone
-    seed has no others and is judged by its own: too few for a verdict anyway.
+    A best that is chosen by the numbers it is then judged by looks better than it is, since chance helped to choose it.
+    The chance of the other seeds is not that of this seed, so its value at their best is unbiased. A single seed has no
+    others and chooses for itself: too few for a verdict anyway.
 
-    As each seed helps to choose for the others, what they have is correlated where the curve is flat: there an interval
+    Each seed helps to choose for the others, so their values are correlated where the curve is flat: there an interval
     of nominal 95% covers 93% with 3 seeds and 5 latent dimensions, 91% with 5 seeds, 85% with 10 seeds and 25.
     """
     is_there = ~np.isnan(values)
@@ -149,10 +149,10 @@ def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
 
 
 def describe_too_few(is_there: NDArray[Any], what: str) -> str:
-    """What is missing where too few seeds have it, or nothing.
+    """`what` is missing, where too few seeds have it; otherwise nothing.
 
-    Where `find_best_of_others` put a seed's best latent dimension at an end, the seed has no number, and to go on
-    without it is fair: it was the other seeds that chose.
+    A seed has no number where `find_best_of_others` puts its best latent dimension at an end. To leave it out is fair,
+    since the other seeds chose.
     """
     return "" if is_there.sum() >= min(MIN_SEEDS, len(is_there)) else what
 

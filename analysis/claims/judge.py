@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def is_of_missing_study(self) -> bool:
-        """Whether there is nothing to judge it by."""
+        """Whether there is nothing to judge by, since the study has not been run."""
         return not self.parts and self.reason == _describe_missing(self.study)
 
     @property
@@ -84,7 +84,8 @@ def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[
     """
     searched = {name: of_search(one) for name, one in tables.items()}
     measured = [_measure(claim, study, searched) for claim in claims for study in claim.study]
-    intervals = iter(_compute_intervals([sample for one in measured for sample in one.samples]))  # all at once: quick
+    samples = [sample for one in measured for sample in one.samples]
+    intervals = iter(_compute_intervals(samples))  # of all at once, which is quicker
     return [_judge(one, [next(intervals) for _ in one.samples]) for one in measured]
 
 

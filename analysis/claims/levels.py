@@ -1,4 +1,4 @@
-"""Metrics as they are, or less what they are with another setting."""
+"""A metric as it is, or its difference between two values of a setting."""
 
 from dataclasses import replace
 from typing import Literal
@@ -81,7 +81,7 @@ class SettingDifference(Quantity):
 class SecondsPerEpoch(Quantity):
     """Seconds of training per epoch on one kind of device: a part for each model, alpha and latent dimension.
 
-    Of trials that were trained as one stack, each one's share of it.
+    Trials that were trained together count with their share of the time.
     """
 
     device: Literal["cpu", "gpu"]

@@ -1,4 +1,4 @@
-"""What does the VAE have over the VSC?"""
+"""By how much does the VAE exceed the VSC?"""
 
 from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample

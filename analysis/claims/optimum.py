@@ -21,7 +21,7 @@ MIN_DIMS = 3  # an optimum has a side to the left and a side to the right
 class Optimum(Quantity):
     """Three parts for each model and alpha, all above zero where the claim holds.
 
-    - What the best of the others has over the smallest latent dimension, and over the largest (the metric's unit).
+    - By how much the best of the others exceeds the smallest latent dimension, and the largest (the metric's unit).
     - By how much the rise up to the best is steeper than the fall beyond it (the metric's unit per latent).
 
     The best latent dimension of a seed is the best of the other seeds (`find_best_of_others`).

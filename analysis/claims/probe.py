@@ -14,7 +14,7 @@ from analysis.wording import plural
 class Probe(Frozen):
     """A probe, what it sees and how many labels it learns from.
 
-    leave_out_dead: without the runs in which a logit died, which costs about ten points each (only report_coded has
+    leave_out_dead: leave out the runs in which a logit died, which costs about ten points each (only report_coded has
     such logits).
     """
 

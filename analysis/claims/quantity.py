@@ -20,7 +20,7 @@ class UndecidableError(Exception):
 
 
 class Frozen(BaseModel):
-    """A part of claims.yaml that knows its fields and does not change."""
+    """A part of claims.yaml, with fields that are checked and do not change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -53,5 +53,5 @@ class Quantity(Frozen, ABC):
 
 
 def limits_of(metric: str) -> tuple[float, float]:
-    """Between which a metric can be."""
+    """The numbers between which a metric lies."""
     return (0.0, 1.0) if metric in SHARES else (-np.inf, np.inf)

@@ -12,7 +12,7 @@ METRIC = "code/nonzero_fraction"
 class SparsityByAlpha(Quantity):
     """Slope of log(fraction of non-zero latents) against log(alpha), by seed: a part for each latent dimension.
 
-    0: the codes do not care for alpha. 1: the fraction is proportional to it.
+    0: alpha has no effect on the codes. 1: the fraction is proportional to it.
     """
 
     def measure(self, tables: Tables) -> list[Sample]:

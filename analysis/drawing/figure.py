@@ -23,7 +23,7 @@ from analysis.tables.series import NothingToDrawError, finished_with
 FORMATS = ("png", "pdf")
 ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
 CHARACTERS_PER_INCH = 14  # of the caption
-LEGEND_WIDTH = 3.0  # inches, of which every figure has room beside its panels
+LEGEND_WIDTH = 3.0  # inches that every figure leaves for it beside the panels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def draw(
     of it are removed: they would show other trials than their neighbours.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    report = on_figure or (lambda _: None)
+    notify = on_figure or (lambda _: None)
     files = [folder / f"{name}.{suffix}" for suffix in formats]
     numbers = folder / f"{name}.csv"
     try:
@@ -77,7 +77,7 @@ def draw(
     except NothingToDrawError as reason:
         for file in (*files, numbers):
             file.unlink(missing_ok=True)
-        report(f"{name}: not drawn, {reason}")
+        notify(f"{name}: not drawn, {reason}")
         return []
     notes = _notes(figure, frame, tables.trials)
     with drawing_style():
@@ -85,12 +85,12 @@ def draw(
         for file in files:
             _save(sheet, file, figure.title, " ".join(notes))
     write_atomically(numbers, partial(_write_numbers, frame))
-    report(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
+    notify(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
     return [*files, numbers]
 
 
 def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure:
-    """Title above, panels, caption below."""
+    """Lay the figure out: title above, panels, caption below."""
     rows, columns = figure.shape(frame)
     width, height = figure.panel_size
     size = (columns * width + LEGEND_WIDTH, rows * height + 1.0)
@@ -123,7 +123,7 @@ def _notes(figure: Figure, frame: pd.DataFrame, trials: pd.DataFrame) -> list[st
 
 
 def _save(sheet: MplFigure, file: Path, title: str, text: str) -> None:
-    """No date and no version of matplotlib: the same tables give the same bytes."""
+    """Write one file without date or version of matplotlib, so that the same tables give the same bytes."""
     kind = file.suffix[1:]
     about = {"Title": title, ABOUT[kind]: text}
     if kind == "png":
@@ -134,7 +134,7 @@ def _save(sheet: MplFigure, file: Path, title: str, text: str) -> None:
 
 
 def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None:
-    """As PNG, without the transparency that matplotlib would store: a tenth of a report."""
+    """Write a PNG without the transparency that matplotlib would store: a tenth of the page's size."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -143,7 +143,7 @@ def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None
     for key, value in about.items():
         info.add_text(key, value)
     picture = Image.frombytes("RGBA", size, pixels).convert("RGB")
-    # To press the last bytes out of a picture takes as long as to draw it.
+    # Full compression would take as long as drawing.
     picture.save(file, "png", compress_level=3, pnginfo=info, dpi=(sheet.dpi, sheet.dpi))
 
 
@@ -156,10 +156,10 @@ def read_caption(picture: Path) -> str:
 
 
 def _write_numbers(frame: pd.DataFrame, file: Path) -> None:
-    """What a table can hold: pictures, codes and the like are left out."""
+    """Write the columns that a table can hold, without pictures, codes and the like."""
     objects = [name for name in frame if frame[name].dtype == object]
     others = [name for name in objects if not all(map(pd.api.types.is_scalar, frame[name]))]
     kept = frame.drop(columns=others)
     texts = [name for name in kept if kept[name].dtype == "category" or kept[name].dtype == object]
-    # Not pandas' own writer, which takes seconds for a hundred thousand rows.
+    # Not pandas' writer, which takes seconds for a hundred thousand rows.
     write_csv(pa.Table.from_pandas(kept.astype(dict.fromkeys(texts, "str")), preserve_index=False), file)

@@ -1,4 +1,4 @@
-"""What the figures have in common when they draw: a line with its band, lone trials, scales, the legend."""
+"""What figures of numbers are drawn with: lines with their bands, single trials, scales, legends."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -45,7 +45,7 @@ def count_label(rows: pd.DataFrame) -> str:
 
 
 def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
-    """Means joined by a line, in a band of the 95% interval where there is one; a lone point has a bar."""
+    """Draw means joined by a line, in a band of their 95% intervals; a single point gets a bar."""
     rows = rows.sort_values(x)
     at, mean, low, high = (rows[name].to_numpy(float) for name in (x, "mean", "low", "high"))
     ax.plot(at, mean, **look)
@@ -56,7 +56,7 @@ def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
 
 
 def draw_reported(ax: Axes, x: str, frame: pd.DataFrame) -> None:
-    """What the report published (column `reported`), dashed in the colour of the series that it stands beside."""
+    """Draw what the report published (column `reported`), dashed in the colour of the series that it stands beside."""
     for rows, look in each_series(frame.dropna(subset=["reported"])):
         line, label = rows.sort_values(x), f"{rows['series'].iloc[0]}, the report's"
         ax.plot(line[x], line["reported"], color=look["color"], linestyle=(0, (3, 2)), linewidth=1, label=label,
@@ -64,12 +64,12 @@ def draw_reported(ax: Axes, x: str, frame: pd.DataFrame) -> None:
 
 
 def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> None:
-    """One point per trial and no band: unlike configurations have no common mean."""
+    """Draw one point per trial and no band, since different configurations have no common mean."""
     ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
 
 
 def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
-    """A line with its band, or where the series is of lone trials a point for each."""
+    """Draw a line with its band, or one point per trial where the series shows single trials."""
     if rows["individual"].any():
         draw_trials(ax, x, "mean", rows, look)
     else:
@@ -77,7 +77,7 @@ def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
 
 
 def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
-    """One point per trial of a search in its model's colour: filled if finished, hollow if stopped early."""
+    """Draw one point per trial of a search in its model's colour: filled if finished, hollow if stopped early."""
     for model, of_model in rows.groupby("model"):
         colour, name = model_colour(str(model)), model_label(str(model))
         stopped = of_model["status"] == "stopped"
@@ -95,7 +95,7 @@ def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
 
 
 def scale_x(ax: Axes, values: pd.Series) -> None:
-    """A log axis where the values are spaced more evenly on it; a tick at each value if they are few."""
+    """Take a log axis where the values are spaced more evenly on it; set a tick at each value if they are few."""
     levels = np.unique(values.to_numpy(float))
     if is_geometric(levels):
         ax.set_xscale("log", base=2)
@@ -128,14 +128,14 @@ def leave_out_the_far(ax: Axes, axis: str, values: pd.Series) -> None:
 
 
 def near_values(values: pd.Series) -> pd.Series:
-    """The bulk of the values: those at most some quartile ranges from the middle half, NaN apart."""
+    """The bulk of the values: those within some quartile ranges of the middle half, without NaN."""
     low, high = values.quantile([0.25, 0.75])
     reach = FAR_IN_QUARTILE_RANGES * (high - low)
     return values[values.between(low - reach, high + reach)] if reach > 0 else values.dropna()
 
 
 def legend_beside(ax: Axes, entries: Mapping[str, Artist] | None = None) -> None:
-    """The legend to the right of the axes, where it covers no data; of these entries, or of what the axes show."""
+    """Put a legend to the right of the axes, where it covers no data: of `entries`, or of what the axes show."""
     shown = ax.get_legend_handles_labels()
     handles, labels = shown if entries is None else (list(entries.values()), list(entries))
     ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)

@@ -1,4 +1,4 @@
-"""What the qualitative figures have in common when they draw: pictures, tables of pictures, codes."""
+"""What figures of pictures are drawn with: pictures, tables of pictures, codes."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ SMALL = 8.5
 
 
 def draw_picture(ax: Axes, picture: np.ndarray) -> None:
-    """One picture, (H, W) uint8, without axes."""
+    """Draw one picture, (H, W) uint8, without axes."""
     draw_pictures(ax, picture[None, None])
 
 
 def draw_pictures(ax: Axes, pictures: np.ndarray) -> None:
-    """A table of pictures, (rows, columns, H, W) uint8: the middle of each is at (column, row)."""
+    """Draw a table of pictures, (rows, columns, H, W) uint8: the middle of each is at (column, row)."""
     rows, columns, height, width = pictures.shape
     gap = max(1, min(height, width) // 28)  # on every side, so that middles are at whole numbers
     tiles = np.full((rows, columns, height + 2 * gap, width + 2 * gap), np.nan)
@@ -39,12 +39,12 @@ def draw_pictures(ax: Axes, pictures: np.ndarray) -> None:
 
 
 def name_rows(ax: Axes, names: list[str]) -> None:
-    """A name to the left of each row of a table of pictures."""
+    """Write a name to the left of each row of a table of pictures."""
     ax.set_yticks(range(len(names)), names)
 
 
 def name_columns(ax: Axes, names: list[str]) -> None:
-    """A name above each column of a table of pictures; of neighbours with one name, above the first."""
+    """Write a name above each column of a table of pictures; where neighbours share it, above the first alone."""
     first = [name if place == 0 or name != names[place - 1] else "" for place, name in enumerate(names)]
     ax.set_xticks(range(len(names)), first)
     ax.xaxis.tick_top()
@@ -52,13 +52,13 @@ def name_columns(ax: Axes, names: list[str]) -> None:
 
 
 def mark_column(ax: Axes, column: int, num_rows: int, colour: str) -> None:
-    """A frame around one column of a table of pictures."""
+    """Draw a frame around one column of a table of pictures."""
     look: dict[str, Any] = {"fill": False, "edgecolor": colour, "linewidth": 1.8, "clip_on": False}
     ax.add_patch(Rectangle((column - 0.5, -0.5), 1, num_rows, **look))
 
 
 def draw_code(ax: Axes, code: np.ndarray, colour: str, *, marked: int | None = None) -> None:
-    """A stem for each entry of a code, (D,), that is not zero; where one is marked, the others are gray."""
+    """Draw a stem for each entry of a code, (D,), that is not zero; where one is marked, the others are gray."""
     latents = np.flatnonzero(code)
     colours = [colour if marked in (None, latent) else QUIET for latent in latents]
     ax.axhline(0, color=QUIET, linewidth=0.6)

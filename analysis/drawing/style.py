@@ -10,15 +10,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
-# Okabe and Ito's palette, told apart by colour-blind readers. A new model takes one of SPARE_COLOURS; until
-# it is named here it gets one by its name, the same everywhere, though perhaps one that another model has.
+# Okabe and Ito's palette, which colour-blind readers can tell apart. A model that is not listed here gets a spare
+# colour by its name: the same in every figure, though another such model may have it too.
 MODEL_COLOURS = {"vae": "#0072B2", "vsc": "#D55E00"}
 SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "<", "^", "D", "v", "P", "X", ">")
 FILLS = ("full", "none", "left", "top")
 LINE_STYLES = ("-", "--", ":", "-.")
 
-# The colours of samplers are none that a model has.
+# None of these is a colour in MODEL_COLOURS.
 SAMPLER_COLOURS = {
     "grid": "#999999",
     "random": "#000000",
@@ -64,7 +64,7 @@ RC: dict[Any, Any] = {
 
 @contextmanager
 def drawing_style() -> Iterator[None]:
-    """Draw with our settings and nobody's matplotlibrc; leave matplotlib as it was."""
+    """Draw with these settings instead of the user's matplotlibrc; leave matplotlib as it was."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(RC)
@@ -78,9 +78,9 @@ def model_colour(model: str) -> str:
 
 
 def variant_colour(model: str, variant: int) -> str:
-    """The colour of a model's series where line styles are taken: its own for variant 0, then spare ones."""
+    """The colour of a model's further series (variant 1 and more), where line styles are taken."""
     spare = [colour for colour in SPARE_COLOURS if colour != model_colour(model)]
-    return model_colour(model) if variant == 0 else spare[(variant - 1) % len(spare)]
+    return spare[(variant - 1) % len(spare)]
 
 
 def sampler_label(sampler: str, scheduler: str) -> str:

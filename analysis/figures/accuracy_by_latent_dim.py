@@ -1,7 +1,7 @@
 """How well do classifiers read the class off a code, by the number of latent dimensions? (the report's Figure 2)
 
-As the report's code has its classifier and as its text has it, on the means mu of the slab, as the report's; and sound
-ones, also on the sparse code: gamma * mu, and hard samples z.
+Two classifiers are the report's, as its code has it and as its text has it, on the means mu of the slab. The others are
+sound ones: on mu, and on the sparse code as gamma * mu and as hard samples z.
 """
 
 import numpy as np
@@ -66,7 +66,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How the figure is read, and what it leaves out."""
+    """How to read the figure, and what it leaves out."""
     num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
     dense = name_models(frame, with_alpha=False)
     text = (
@@ -98,7 +98,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_title(panel["title"].iloc[0], fontsize=10)
         ax.set_xlabel("latent dimensions")
         ax.tick_params(labelleft=True)
-    for ax in axes.flat:  # not before all are drawn: the panels of a row share it
+    for ax in axes.flat:  # after all are drawn, since the panels of a row share it
         ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (0 to 1)")

@@ -1,6 +1,6 @@
-"""How good is the best that a search has found, by the epochs it has trained?
+"""How good is the best trial that a search has found, by the number of epochs that it has trained?
 
-The tables may be those of several studies joined: then each sampler with each scheduler is a line, the median over
+The tables may be those of several studies joined. Then each pair of sampler and scheduler is one line: the median over
 its studies.
 """
 
@@ -13,7 +13,7 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.lines import BAND_OPACITY, leave_out_the_far, legend_beside
 from analysis.drawing.style import sampler_label, sampler_look
 from analysis.tables import Tables
-from analysis.tables.configurations import number_configurations, own_length
+from analysis.tables.configurations import decisive_length, number_configurations
 from analysis.tables.objectives import COUNTED, final_values, goal_label, goals, require_search, running_best
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import plural
@@ -45,8 +45,8 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def count_new_epochs(trials: pd.DataFrame) -> pd.Series:
-    """Epochs that each trial trained itself: those that an earlier one trained with the same settings are shared."""
-    training = [number_configurations(trials.assign(epochs=own_length(trials))), trials["seed"]]
+    """Epochs that each trial adds to those that earlier trials of the same settings and seed have trained."""
+    training = [number_configurations(trials.assign(epochs=decisive_length(trials))), trials["seed"]]
     trained = trials["epochs_trained"].fillna(0)
     before = trained.groupby(training).cummax().groupby(training).shift(fill_value=0)
     return (trained - before).clip(lower=0)
@@ -66,7 +66,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         lines = [line for _, line in rows.groupby(["sampler", "scheduler"])]
         for line in lines:
             opacity = BAND_OPACITY if len(lines) <= MANY_LINES else BAND_OPACITY / 2
-            _draw_steps(ax, line, opacity=opacity, tells_num=bool(frame["n"].max() > 1))
+            _draw_steps(ax, line, opacity=opacity, with_count=bool(frame["n"].max() > 1))
         leave_out_the_far(ax, "y", pd.concat([rows["low"], rows["high"]]))
         ax.set_ylabel(goal_label(str(name), is_maximised=bool(rows["is_maximised"].iloc[0]), lines=2))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -111,10 +111,10 @@ def _over_studies(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(shared | columns).dropna(subset=["median"])
 
 
-def _draw_steps(ax: Axes, line: pd.DataFrame, *, opacity: float, tells_num: bool) -> None:
+def _draw_steps(ax: Axes, line: pd.DataFrame, *, opacity: float, with_count: bool) -> None:
     sampler, scheduler = str(line["sampler"].iloc[0]), str(line["scheduler"].iloc[0])
     look, num = sampler_look(sampler, scheduler), int(line["n"].iloc[0])
-    label = sampler_label(sampler, scheduler) + (f" ({plural(num, 'study')})" if tells_num else "")
+    label = sampler_label(sampler, scheduler) + (f" ({plural(num, 'study')})" if with_count else "")
     ax.plot(line["epochs"], line["median"], drawstyle="steps-post", label=label, **look)
     ax.plot(*line[["epochs", "median"]].iloc[-1], marker="o", color=look["color"])  # where the search ended
     if num > 1:

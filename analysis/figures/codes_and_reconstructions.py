@@ -23,7 +23,7 @@ INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.31, 0.14, 0.43, 0.7), (0
 def compute(tables: Tables) -> pd.DataFrame:
     """A row per trial and image: `picture_input`, `code`, `picture_reconstruction`, and how many entries are not zero.
 
-    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
+    Shows of each model the smallest alpha, at the smallest, the median and the largest latent dimension.
     """
     rows = []
     for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
@@ -57,7 +57,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How to read it, and of which trials it is."""
+    """How to read the figure, and which trials it shows."""
     return (
         "As Figure 4 of the report: a test image, its code (a sample of q(z|x), one stem per entry that is not zero), "
         f"and the picture decoded from it. {RULE} {shown_note(frame)}"

@@ -26,8 +26,8 @@ PANELS = {
 def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
 
-    A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways: they
-    are of other images then.
+    A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways, since
+    bounds of different images cannot be compared.
     """
     trials = tables.trials
     ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
@@ -69,7 +69,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How the figure is read."""
+    """How to read the figure."""
     num = int(frame["num_trials"].max())
     return (
         f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration; nothing else is averaged."

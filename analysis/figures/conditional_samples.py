@@ -17,9 +17,9 @@ MAX_ROWS = 12  # of pictures, of all trials together
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """A row per picture: of which image, `shows` (image, decoded or sample), how many entries are active and kept.
+    """A row per picture: its image, what it `shows` (image, decoded or samples), how many entries are active and kept.
 
-    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
+    Shows of each model the smallest alpha, at the smallest, the median and the largest latent dimension.
     """
     chosen = choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS)
     rows = [row for shown in chosen for row in _list_rows(shown, MAX_ROWS // len(chosen))]
@@ -50,7 +50,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How to read it, and of which trials it is."""
+    """How to read the figure, and which trials it shows."""
     return (
         "As Figure 6 of the report: a test image, its code decoded, and samples in which the largest entries of the "
         "code are kept and the other active ones (those not zero) drawn from the slab N(0, 1); named left, how many. "

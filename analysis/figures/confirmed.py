@@ -32,7 +32,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """See `compute_confirmed`."""
+    """The configurations that were confirmed, the winner first: see `compute_confirmed`."""
     return compute_confirmed(tables.trials, tables.history)
 
 

@@ -14,7 +14,7 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.lines import BAND_OPACITY, MAX_VECTOR_LINES, STAR, Look, each_series, leave_out_the_far
 from analysis.drawing.style import variant_colour
 from analysis.tables import Tables
-from analysis.tables.configurations import longest_of_each, own_length
+from analysis.tables.configurations import decisive_length, longest_of_each
 from analysis.tables.plateau import plateau_epochs
 from analysis.tables.series import (
     SERIES_COLUMNS,
@@ -49,7 +49,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     rows = longest_of_each(rows[rows["trial_id"].isin(losses["trial_id"])])
     if rows.empty:
         raise NothingToDrawError("no finished trial has a loss in the history")
-    rows = assign_series(rows.assign(epochs=own_length(rows)), apart_from=["latent_dim"]).assign(row=0)
+    rows = assign_series(rows.assign(epochs=decisive_length(rows)), apart_from=["latent_dim"]).assign(row=0)
     all_dims = rows["latent_dim"].nunique()
     if not rows["individual"].any():
         panels = [
@@ -97,7 +97,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             if panel.empty:
                 continue
             for rows, look in each_series(panel):
-                if variant := int(rows["variant"].iloc[0]):  # else alike: line styles tell splits apart
+                if variant := int(rows["variant"].iloc[0]):  # by colour, as line styles tell the images apart
                     look |= {"color": variant_colour(str(model), variant)}
                 individual = bool(rows["individual"].any())
                 (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
@@ -157,7 +157,7 @@ def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
 def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     for split, lines in rows.groupby("split"):
         wide = lines.pivot(index="trial_id", columns="epoch", values="mean")
-        if len(wide) > MAX_VECTOR_LINES:  # nobody can follow one of so many: some of its epochs will do
+        if len(wide) > MAX_VECTOR_LINES:  # nobody can follow one of so many lines, so a few epochs are enough
             places = np.linspace(0, len(wide.columns) - 1, min(len(wide.columns), EPOCHS_OF_MANY)).round().astype(int)
             wide = wide.iloc[:, places]
         epochs = wide.columns.to_numpy(float)

@@ -91,7 +91,7 @@ def draw_figures(
 def draw_studies(
     tables: Mapping[str, Tables], folder: Path, *, only: Mapping[str, Collection[str] | None]
 ) -> dict[str, tuple[list[Path], list[str]]]:
-    """Draw several studies, each into a folder of its name, as PNG; return of each what was written and what was said.
+    """Draw several studies as PNG, each into a folder of its name; return the files and the messages of each.
 
     As many at once as there are cores: matplotlib takes half a second a figure. only: by study, as in `draw_figures`.
     """
@@ -99,7 +99,7 @@ def draw_studies(
     num_processes = min(os.cpu_count() or 1, len(jobs))
     if num_processes < 2:
         return dict(zip(tables, starmap(_draw_study, jobs), strict=True))
-    # Not forked: threads of the libraries that read tables would leave their locks behind.
+    # Not forked, since a fork would keep the locks that threads of the libraries for tables hold just then.
     with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
         return dict(zip(tables, pool.map(_draw_study, *zip(*jobs, strict=True)), strict=True))
 
@@ -112,6 +112,6 @@ def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> t
 def draw_comparison(
     tables_by_study: Mapping[str, Tables], folder: Path, *, on_figure: Callable[[str], None] | None = None
 ) -> list[Path]:
-    """Write what several studies found by trained epochs to one figure in `folder`; otherwise as `draw_figures`."""
+    """Draw best_so_far for several studies together, to `folder`; otherwise as `draw_figures`."""
     joined = join_studies({name: of_search(tables) for name, tables in tables_by_study.items()})
     return draw("best_so_far", best_so_far.FIGURE, joined, folder, on_figure=on_figure)

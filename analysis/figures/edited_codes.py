@@ -1,4 +1,4 @@
-"""What does the largest entry of a code stand for? The picture as that entry is made small or turned around."""
+"""What does the largest entry of a code stand for? The picture when that entry is made small or negated."""
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How to read it, and of which trial it is."""
+    """How to read the figure, and which trial it shows."""
     model = model_label(frame["model"].iloc[0])
     return (
         f"As Figure 3 of the report, for {plural(frame['image'].nunique(), 'test image')}: a code (a sample of q(z|x); "

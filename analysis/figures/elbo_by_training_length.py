@@ -1,4 +1,4 @@
-"""How long must a model train: the test ELBO after different numbers of epochs, and where the curve flattens?"""
+"""How long must a model train? The test ELBO after several numbers of epochs, and where the curve flattens."""
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def read_at_lengths(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of each configuration, all settings but epochs, that has two or more lengths."""
+    """The trials of the configurations (all settings but epochs) that have two or more lengths."""
     lengths = trials["epochs"].groupby(number_configurations(trials, apart_from=["epochs"]))
     rows = trials[lengths.transform("nunique") > 1]
     if rows.empty:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 MIN_TRIALS = 4
-ENOUGH_TRIALS = 20  # fewer say little: most of them lie where the sampler had come to look
+ENOUGH_TRIALS = 20  # fewer say little: a sampler soon proposes only where it found good ones
 BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least
 
 
@@ -89,7 +89,7 @@ def infer_distribution(values: pd.Series) -> "BaseDistribution":
 
 
 def count_best(num_trials: int) -> int:
-    """How many of the trials are the best: a tenth, or five of few, but not more than half."""
+    """How many trials count as the best: a tenth, at least five, but not more than half."""
     return min(max(math.ceil(BEST_SHARE * num_trials), MIN_BEST), num_trials // 2)
 
 

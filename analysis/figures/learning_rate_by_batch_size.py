@@ -127,7 +127,7 @@ def _is_grid(rows: pd.DataFrame) -> bool:
 
 
 def _state(statuses: pd.Series) -> str:
-    """How the trials of a cell went; the worst that can be said of them, if they differ."""
+    """The status of the trials of a cell: the worst of them, if they differ."""
     order = ("diverged", "failed", "running", "stopped", "finished")
     return next(status for status in order if (statuses == status).any())
 
@@ -165,7 +165,7 @@ def _frame(ax: Axes, x: int, y: int, **look: Any) -> None:
 
 
 def _scale(goodness: np.ndarray) -> Normalize:
-    """From the worst to the best; the worst gives way where it is so bad that all others would look alike."""
+    """Colours from the worst to the best; what is far worse than the rest is clipped, or the rest would look alike."""
     if not np.isfinite(goodness).any():
         return Normalize(0, 1)
     best, middle, worst = np.nanmax(goodness), np.nanmedian(goodness), np.nanmin(goodness)

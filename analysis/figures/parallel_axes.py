@@ -31,7 +31,7 @@ class _Scale:
     is_flipped: bool = False
 
     def heights(self, values: Iterable[float]) -> np.ndarray:
-        """From 0 to 1, also of values beyond the ends; one half of the way where all values are equal."""
+        """From 0 to 1, values beyond the ends clipped; one half where all values are equal."""
         ends, at = np.array([self.low, self.high]), np.array(list(values), float)
         if self.is_log:
             ends, at = np.log(ends), np.log(at)
@@ -45,7 +45,7 @@ def make_setting_axis(rows: pd.DataFrame) -> ParallelAxis:
     levels = rows.dropna(subset=["level"]).drop_duplicates("level")
     scale = _Scale(rows["at"].min(), rows["at"].max(), is_log=levels.empty and prefers_log(rows["at"]))
     if levels.empty:
-        ticks = {_write(tick): tick for tick in _choose_ticks(rows["at"], scale)}
+        ticks = {_format_tick(tick): tick for tick in _choose_ticks(rows["at"], scale)}
     else:
         ticks = {str(row["level"])[:MAX_TICK_LENGTH]: row["at"] for row in levels.to_dict("records")}
     return _make_axis(rows, scale, ticks)
@@ -59,11 +59,11 @@ def make_objective_axis(rows: pd.DataFrame, *, is_maximised: bool) -> ParallelAx
     values = rows["at"]
     near = near_values(values)
     scale = _Scale(near.min(), near.max(), is_flipped=not is_maximised)
-    ticks = {_write(tick): tick for tick in _choose_ticks(values, scale)}
+    ticks = {_format_tick(tick): tick for tick in _choose_ticks(values, scale)}
     if values.min() < scale.low:
-        ticks[f"\N{LESS-THAN OR EQUAL TO} {_write(scale.low)}"] = scale.low
+        ticks[f"\N{LESS-THAN OR EQUAL TO} {_format_tick(scale.low)}"] = scale.low
     if values.max() > scale.high:
-        ticks[f"\N{GREATER-THAN OR EQUAL TO} {_write(scale.high)}"] = scale.high
+        ticks[f"\N{GREATER-THAN OR EQUAL TO} {_format_tick(scale.high)}"] = scale.high
     return _make_axis(rows, scale, ticks)
 
 
@@ -85,5 +85,5 @@ def _choose_ticks(values: pd.Series, scale: _Scale) -> list[float]:
     return [tick for tick in ticks if scale.low <= tick <= scale.high]
 
 
-def _write(value: float) -> str:
+def _format_tick(value: float) -> str:
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")

@@ -107,7 +107,7 @@ def _draw_trials(ax: Axes, heights: pd.DataFrame, trials: pd.DataFrame, *, is_ma
 
 
 def _make_colours(goal: pd.Series, *, is_maximised: bool) -> ScalarMappable:
-    """From the best to the worst tenth, whose trials are all as light."""
+    """Colours from the best trial on; those of the worst tenth are equally light."""
     near = near_values(goal)
     limits = (near.quantile(0.1), near.max()) if is_maximised else (near.min(), near.quantile(0.9))
     return ScalarMappable(Normalize(*limits), COLOURS[is_maximised])

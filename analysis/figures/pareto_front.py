@@ -1,4 +1,4 @@
-"""What is the best that can be had of one objective for each value of another?"""
+"""What is the best value of one objective at each value of another?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -95,7 +95,7 @@ def note(frame: pd.DataFrame) -> str:
 
 def _find_best(values: pd.DataFrame, is_up: Sequence[bool]) -> np.ndarray:
     """Which rows Optuna's `best_trials` names, as a mask; one column per objective."""
-    import optuna  # here alone: most studies have no front
+    import optuna  # imported late, since most studies have no front
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

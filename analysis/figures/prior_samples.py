@@ -1,4 +1,4 @@
-"""What does the model make of its prior, and what of the Gaussian that the report drew from instead?"""
+"""What does the decoder make of samples of the prior, and of the Gaussian that the report drew from instead?"""
 
 import math
 
@@ -19,8 +19,8 @@ PER_ROW = 8
 def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: whether the code is from the `prior` or the `gaussian`, and how many entries are not zero.
 
-    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest.
-    One without alpha has a dense prior, so no Gaussian instead of it.
+    Shows of each model the smallest alpha, at the smallest, the median and the largest latent dimension.
+    A model without alpha has no sparse prior to compare the Gaussian with: it shows its prior alone.
     """
     rows = []
     for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
@@ -60,7 +60,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How to read it, and of which trials it is."""
+    """How to read the figure, and which trials it shows."""
     sparse = name_models(frame, with_alpha=True)
     which = f", for the {sparse} the spike and slab" if sparse else ""
     return (

@@ -36,7 +36,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How the figure is read."""
+    """How to read the figure."""
     text = "The report's Figure 1: the bound with relaxed samples at sharpness 200."
     text += " Mean and 95% interval (Student t) over seeds."
     return f"{text} Dashed, small: the report's own curve, one seed." if frame["reported"].notna().any() else text

@@ -1,4 +1,4 @@
-"""Where in each setting do the good trials of a search lie?"""
+"""At which values of each setting do the good trials of a search lie?"""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: one per setting, and for each objective rows of their own."""
+    """Rows and columns of panels: one panel per setting and objective, an objective below the other."""
     return int(frame["row"].max()) + 1, int(frame["column"].max()) + 1
 
 
@@ -104,7 +104,7 @@ def _scale_numbers(ax: Axes, values: pd.Series) -> None:
 
 
 def _legend(axes: np.ndarray) -> None:
-    """One legend for all panels: what some panels lack, such as a model without the setting, others have."""
+    """One legend for all panels, since a panel lacks the models without its setting."""
     handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     legend_beside(axes[0, -1], dict(sorted(handles.items())))
 

@@ -19,7 +19,7 @@ PANELS = {"seconds": "seconds per epoch", "peak_memory_mb": "memory of the proce
 def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the seconds per epoch and of the memory (MB), by series and latent_dim.
 
-    Of studies that measure nothing else: those ask what training costs.
+    Only for studies that measure nothing else, since these ask what training costs.
     """
     rows = finished_with(tables.trials, NEEDS)
     if rows.filter(regex="^(test|code|probe|edit)/").notna().any(axis=None):
@@ -36,7 +36,7 @@ def shape(_: pd.DataFrame) -> tuple[int, int]:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How the figure is read."""
+    """How to read the figure."""
     text = "The report's section 4.3. Mean and 95% interval (Student t) over seeds; training steps alone are timed."
     return f"{text} Dotted: what the report took." if frame["as_reported"].any() else text
 

@@ -18,7 +18,7 @@ MAX_LATENT_DIMS = 3
 def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: the image and its label, the latent, its value as encoded, what is added to it, `picture`.
 
-    Of each model the smallest alpha, and of many latent dimensions the smallest, the median and the largest; of each
+    Shows of each model the smallest alpha, at the smallest, the median and the largest latent dimension; of each
     trial the image with the most active latents, of those that it stored. Latents by size of their entry.
     """
     chosen = choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS)
@@ -46,7 +46,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """How to read it, and of which trials it is."""
+    """How to read the figure, and which trials it shows."""
     return (
         "As Figure 5 of the report: each row changes one latent of an image's code (named with its encoded value, the "
         "largest first) by the number above the column, and leaves the others; the column marked is the code as it is. "

@@ -1,4 +1,4 @@
-"""The page that shows what studies found."""
+"""The page that shows what studies found, and its parts."""
 
 from analysis.report.page import StudyReport, write_report
 

@@ -1,4 +1,4 @@
-"""What a grid of learning rates by batch sizes answers of the open questions."""
+"""Answers to the open questions from grids of learning rates by batch sizes."""
 
 import numpy as np
 import pandas as pd

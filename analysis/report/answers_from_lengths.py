@@ -1,4 +1,4 @@
-"""What trainings that were read off at several lengths answer of the open questions."""
+"""Answers to the open questions from trainings that were read off at several lengths."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What a search whose best configurations were trained again answers of the open questions."""
+"""Answers to the open questions from searches whose best configurations were trained again."""
 
 import math
 

@@ -1,7 +1,7 @@
-"""What the report left open, answered in numbers from the tables of whatever studies there are.
+"""The questions that the report left open, answered from the tables of whatever studies there are.
 
-Which study can answer what is seen in its tables, not in its name: a grid of learning rates by batch sizes, trainings
-that were read off at several lengths, a search whose best configurations were trained again.
+Its tables, not its name, show which questions a study can answer: they hold a grid of learning rates by batch sizes,
+trainings that were read off at several lengths, or a search whose best configurations were trained again.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ def answer_open_questions(tables: Mapping[str, Tables]) -> str:
 
 
 def _from_each(tables: Mapping[str, Tables], answer: Callable[[Tables], str], none: str) -> str:
-    """What each study says, or why it cannot; `none` is the reason where no study is of the kind."""
+    """The answer of each study, or why it has none. none: the reason where no study is of the kind."""
     answers = []
     for name, one in tables.items():
         try:

@@ -1,4 +1,4 @@
-"""One page that shows what studies found: in Markdown beside its figures, and in HTML that holds all of itself."""
+"""One page that shows what studies found: in Markdown beside its figures, and as one HTML file that holds them."""
 
 import base64
 import re
@@ -58,7 +58,7 @@ PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What a report says of one study besides its tables."""
+    """What the page says of one study besides its tables."""
 
     question: str
     command: str  # that trains it and draws its figures

@@ -1,4 +1,4 @@
-"""What produced results, and what it cost, as a report tells it."""
+"""What produced the results and what they cost, as the page shows it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ ROWS = {
 
 
 def describe_cost(tables: Mapping[str, Tables]) -> str:
-    """Trials, seeds and time of training of all studies together. What studies share is counted once."""
+    """Trials, seeds and training time of all studies together; what studies share is counted once."""
     if not tables:
         return ""
     trained = pd.concat([longest_of_each(one.trials) for one in tables.values()]).drop_duplicates("trial_id")
@@ -33,7 +33,7 @@ def describe_cost(tables: Mapping[str, Tables]) -> str:
 
 
 def tabulate_provenance(records: Mapping[str, Sequence[Mapping[str, str]]]) -> list[str]:
-    """A table of what trained each study, the studies side by side that have all in common, and uncommitted changes."""
+    """Tables of what trained the studies, one for all studies whose records agree, then their uncommitted changes."""
     alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
     lacking = [name for name, record in records.items() if not record]
     for name, record in records.items():

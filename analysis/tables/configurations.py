@@ -1,7 +1,7 @@
-"""Which trials are of one configuration, which share one training, and how a configuration is called in short.
+"""Which trials have one configuration, which share one training, and short labels of configurations.
 
-Trials that differ only in their number of epochs share a training: each is read off the same curve, further along.
-Not so where the sharpness rises in a ramp over the whole run: then the length shapes the training from the start.
+Trials that differ only in their number of epochs share a training: a shorter one is the beginning of a longer one. A
+sharpness that rises in a ramp over the whole run is the exception: there the length shapes the training from the start.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,25 +16,25 @@ DEPENDS_ON_LENGTH = ("ramp",)  # schedules of the sharpness
 
 
 def number_configurations(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> pd.Series:
-    """A number for each trial, the same for those alike in every setting but `apart_from`, whatever their seed."""
+    """A number for each trial, the same for trials that agree in every setting but `apart_from`; the seed is none."""
     names = [name for name in settings_of(trials) if name not in apart_from]
     return trials.groupby(names, dropna=False).ngroup()
 
 
-def own_length(trials: pd.DataFrame) -> pd.Series:
+def decisive_length(trials: pd.DataFrame) -> pd.Series:
     """The number of epochs where it shapes the training from the start; NaN where it only says when to stop."""
     return trials["epochs"].where(trials["sharpness_schedule"].isin(DEPENDS_ON_LENGTH))
 
 
 def longest_of_each(trials: pd.DataFrame) -> pd.DataFrame:
     """The longest of the trials that share a training; the shorter ones are its beginning."""
-    training = number_configurations(trials.assign(epochs=own_length(trials)))
+    training = number_configurations(trials.assign(epochs=decisive_length(trials)))
     order = trials.assign(training=training).sort_values("epochs", kind="stable")
     return trials.loc[order.drop_duplicates(["training", "seed"], keep="last").sort_index().index]
 
 
 def short_labels(trials: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Each trial's model and these settings, rounded to as few digits as still tell different ones apart."""
+    """Label each trial by its model and these settings, with as few digits as tell different ones apart."""
     others = [name for name in names if name != "model"]
     rows = trials[["model", *others]]
     num_different = len(rows.drop_duplicates())

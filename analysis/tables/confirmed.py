@@ -14,7 +14,7 @@ from analysis.tables.tables import settings_of
 
 @dataclass(frozen=True)
 class Comparison:
-    """By how much the winner is better than the runner-up on test images.
+    """How much better the winner is than the runner-up on test images.
 
     interval: mean, low and high end (95%, Student t) of the winner's test ELBO less the runner-up's, paired by seed, in
     nats per image; None where they have fewer than two seeds in common.
@@ -73,9 +73,9 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
         raise NothingToDrawError(f"no confirmed configuration has a {short_label(objective)} to be ranked by")
     differing = varying_settings(frame if len(frame) > 1 else trials, apart_from=["alpha", "num_validation"])
     frame["label"] = short_labels(frame, ["alpha", *(name for name in differing if name != "configuration")])
-    for name, of, value in (("validation", chosen_by, "reached"), ("test", tested, "test/elbo")):
-        frame = frame.merge(_over_seeds(of, value, name), on="configuration", how="left").fillna({f"{name}_n": 0})
-        frame[f"{name}_by_seed"] = frame["configuration"].map(_by_seed(of, value, frame["configuration"]))
+    for name, source, value in (("validation", chosen_by, "reached"), ("test", tested, "test/elbo")):
+        frame = frame.merge(_over_seeds(source, value, name), on="configuration", how="left").fillna({f"{name}_n": 0})
+        frame[f"{name}_by_seed"] = frame["configuration"].map(_by_seed(source, value, frame["configuration"]))
     frame["trial_by_seed"] = frame["configuration"].map(_by_seed(tested, "trial_id", frame["configuration"]))
     candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))
     if candidates.isna().all():
@@ -86,7 +86,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
 
 
 def compare_best(confirmed: pd.DataFrame) -> Comparison | None:
-    """Do the two best by rank differ on test images? None if only one has a rank.
+    """Compare the two best by rank on test images; None if only one has a rank.
 
     confirmed: the frame of `compute_confirmed`.
     """

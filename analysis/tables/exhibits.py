@@ -1,6 +1,8 @@
 """The arrays that trials stored for the qualitative figures: read, checked, and which trials of a study show theirs.
 
-The file `<trial_id>.npz` of a trial holds what `models.measures.exhibits` lists.
+The file `<trial_id>.npz` of a trial is a contract with `models.measures.exhibits`, whose docstring says what each array
+is. LAYOUT repeats it here, since analysis may not import models; tests/models/measures/test_exhibits.py writes a file
+with the one and reads it with the other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +20,7 @@ from analysis.wording import ALPHA, setting_label, short_value
 
 Exhibits = Mapping[str, np.ndarray]
 
-# Of each array its kind (u: bytes, i: places and counts, f: numbers) and its shape; the same letter, the same size.
+# The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size throughout.
 LAYOUT = {
     "images": ("u", "MHW"),
     "labels": ("i", "M"),
@@ -38,6 +40,7 @@ LAYOUT = {
     "prior_pictures": ("u", "PHW"),
     "gaussian_pictures": ("u", "PHW"),
 }
+# Indices, -1 for none, and the size that they stay below.
 PLACES = {"edited_latents": "D", "traversed_images": "M", "traversed_latents": "D", "conditional_images": "M"}
 
 RULE = (
@@ -49,7 +52,7 @@ TRIAL_COLUMNS = ["trial_id", "model", "alpha", "latent_dim", "epochs", "seed"]
 
 @dataclass(frozen=True)
 class Shown:
-    """One trial in a figure: `columns` say which, the same in every row of the figure's frame."""
+    """One trial in a figure. columns: which one it is, the same in every row of the figure's frame."""
 
     columns: dict[str, Any]
     exhibits: Exhibits
@@ -69,7 +72,7 @@ def read_exhibits(file: Path) -> Exhibits:
         raise NothingToDrawError(f"{file.name} does not exist") from None
     except KeyError as error:
         raise NothingToDrawError(f"{file.name} lacks an array: {error.args[0]}") from error
-    except Exception as error:  # numpy, zipfile and zlib each have their own ways to say that bytes make no sense
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for broken bytes
         raise NothingToDrawError(f"{file.name} is cut short or broken") from error
     _check(arrays, file.name)
     return arrays

@@ -20,7 +20,7 @@ class Difference:
 
 
 def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
-    """Columns `by`, mean, low, high and n of the values in each group, NaN apart; no interval where n = 1."""
+    """Columns `by`, mean, low, high and n of the values in each group, without NaN; no interval where n = 1."""
     groups = rows.dropna(subset=[value]).groupby(list(by), dropna=False, observed=True)[value]
     frame = groups.agg(mean="mean", std="std", n="count").reset_index()
     half_width = stdtrit(frame["n"] - 1, (1 + COVERAGE) / 2) * frame["std"] / frame["n"] ** 0.5

@@ -63,7 +63,7 @@ def require_search(trials: pd.DataFrame) -> None:
 
 
 def running_best(values: pd.Series, statuses: pd.Series, *, is_maximised: bool) -> pd.Series:
-    """The best value until each trial: of those that finished, or, if none did, of those that were stopped."""
+    """The best value up to each trial, of the finished trials, or of the stopped ones where none has finished."""
     is_finished = statuses == "finished"
     counted = values.where(is_finished if is_finished.any() else statuses == "stopped")
     return (counted.cummax() if is_maximised else counted.cummin()).ffill()

@@ -1,4 +1,4 @@
-"""The settings in which the trials of a search differ, as numbers to place them by."""
+"""The settings in which the trials of a search differ, as numbers on an axis."""
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,10 @@ def list_searched_settings(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def refuse_populations(trials: pd.DataFrame) -> None:
-    """What a trial reached says little of the settings that it began with, if its population changed them on the way.
+    """Refuse trials whose population changed settings on the way: their values say little of those they began with.
 
     Raises:
-        NothingToDrawError: so it is.
+        NothingToDrawError: there are such trials.
     """
     if (trials["scheduler"] == "pbt").any():
         raise NothingToDrawError("PBT changes settings while it trains; the history has them, as pbt/...")

@@ -37,7 +37,7 @@ def finished_with(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> list[str]:
-    """Settings in which trials differ. That only some models have a setting is no difference in it."""
+    """Settings in which trials differ. A setting that only some models have is not in itself a difference."""
 
     def varies(column: str) -> bool:
         is_null = trials[column].isna().groupby(trials["model"])
@@ -50,8 +50,8 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     """Add to each trial its series: trials alike in every setting but the seed and those in `apart_from`.
 
     series: ordered label. variant: number of the series among those of one model and alpha. individual:
-    there are too many series (more than MAX_SERIES), or more than a few that hold one trial each, or any such after
-    a search; so trials stand alone and `series` is the model.
+    trials are shown one by one, with the model as `series`. So they are where there are more than MAX_SERIES series, or
+    where each holds a single trial and there are more than MAX_SINGLES of them (after a search, more than one).
     """
     named = [name for name in ("model", "alpha") if name not in apart_from]
     varying = varying_settings(trials, apart_from=[*named, *apart_from])
@@ -70,7 +70,7 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
 
 
 def mean_over_seeds(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
-    """Mean and interval by series and `by`; in individual mode each trial's own value, with n = 1."""
+    """Mean and interval by series and `by`; in individual mode each trial's value, with n = 1."""
     alone = ["trial_id"] if rows["individual"].any() else []
     keys = [name for name in SERIES_COLUMNS if name not in by]
     return mean_interval(rows, value, by=[*keys, *by, *alone])

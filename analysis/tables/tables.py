@@ -101,9 +101,9 @@ def settings_of(trials: pd.DataFrame) -> list[str]:
 
 
 def _fill_later_setting(trials: pd.DataFrame, setting: str, is_older: pd.Series) -> pd.Series:
-    """A setting that came after some of the tables were written: what it is in their trials.
+    """Fill in a setting that was added after some of the tables were written.
 
-    The one value that all later trials of the model have; where these differ it stays unknown, and so NaN.
+    Their trials get the one value that all later trials of the model have. Where those differ it stays unknown, NaN.
     """
     column = trials[setting].copy()
     for model, known in trials[~is_older].groupby("model")[setting]:
@@ -134,7 +134,7 @@ def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _kind_of(column: pd.Series) -> str:
-    """Of a setting that nothing here asks for by name."""
+    """The kind of a setting that nothing here asks for by name."""
     return "number" if _holds_numbers(column) else "text"
 
 
@@ -143,7 +143,7 @@ def _holds_numbers(column: pd.Series) -> bool:
 
 
 def _checked(column: pd.Series, kind: str, file: Path) -> pd.Series:
-    """The column as text or as numbers; one that is wholly empty has no type of its own and takes `kind`."""
+    """The column as text or as numbers; one that is wholly empty has no type and takes that of `kind`."""
     dtype, name = column.dtype, column.name
     if name in NEVER_EMPTY and column.isna().any():
         raise TableError(f"{file}: column {name} has empty cells; {REBUILD}.")
