@@ -46,7 +46,7 @@ class AccuracyGrowth(Quantity):
 
 
 def _describe_end(vae: Curve, vsc: Curve) -> str:
-    """What both reach at the largest latent dimension, on average."""
+    """Describe the mean accuracy of both at the largest latent dimension."""
     ends = [curve.values[:, -1][np.isfinite(curve.values[:, -1])] for curve in (vsc, vae)]
     if not all(len(end) for end in ends):
         return ""

@@ -50,7 +50,7 @@ class AccuracyPastBest(Quantity):
         return Sample(name_at(both[1].name, dim), POINTS, gap, join_parts(missing), note)
 
     def _describe_share(self, gap: NDArray[np.float64], less: NDArray[np.float64]) -> str:
-        """The mean over seeds of either probe's gap, where both have one."""
+        """Describe the mean gap under each probe, over the seeds that have both."""
         assert self.less_under is not None
         is_both = np.isfinite(gap - less)
         if not is_both.any():

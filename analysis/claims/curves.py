@@ -18,7 +18,7 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric of one model and alpha. Plain arrays: a judge looks at a thousand of these in a second."""
+    """A metric of one model and alpha. Plain arrays, since a thousand of these are judged in a second."""
 
     model: str
     alpha: float
@@ -131,7 +131,7 @@ def sample_curves(
 
 
 def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
-    """For each seed, the place of the latent dimension with the highest mean over all *other* seeds.
+    """For each seed, the index of the latent dimension with the highest mean over all *other* seeds.
 
     A best that is chosen by the numbers it is then judged by looks better than it is, since chance helped to choose it.
     The chance of the other seeds is not that of this seed, so its value at their best is unbiased. A single seed has no
@@ -158,13 +158,13 @@ def describe_too_few(is_there: NDArray[Any], what: str) -> str:
 
 
 def format_best(dims: Sequence[int], best: NDArray[Any]) -> str:
-    """One latent dimension, or the range of several."""
+    """The best latent dimension, or their range where seeds differ."""
     low, high = dims[best.min()], dims[best.max()]
     return f"{low}" if low == high else f"{low} to {high}, by seed"
 
 
 def mean_of_rows(values: NDArray[Any]) -> NDArray[Any]:  # (R, C) -> (R,)
-    """The mean of each row over what is a number; NaN where nothing is."""
+    """The mean of each row without its NaN; NaN where there is nothing else."""
     is_used = ~np.isnan(values)
     num = is_used.sum(axis=1)
     return np.where(num > 0, np.where(is_used, values, 0.0).sum(axis=1) / np.maximum(num, 1), np.nan)

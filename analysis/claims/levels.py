@@ -101,5 +101,5 @@ class SecondsPerEpoch(Quantity):
 
 
 def _as_not_run(curve: Curve) -> Curve:
-    """The same, as if no trial of it had been run."""
+    """The same curve as if none of its trials had been run."""
     return replace(curve, values=curve.values * np.nan, status=np.full(curve.status.shape, NOT_RUN, dtype=object))

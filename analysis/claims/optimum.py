@@ -59,5 +59,5 @@ class Optimum(Quantity):
 
 
 def _take_best(values: NDArray[np.float64]) -> NDArray[np.float64]:  # (S, D) -> (S,)
-    """What each seed has at the latent dimension that is best in the other seeds."""
+    """The value of each seed at the latent dimension that is best in the other seeds."""
     return np.asarray(values[np.arange(len(values)), find_best_of_others(values)])

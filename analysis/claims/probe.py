@@ -25,7 +25,7 @@ class Probe(Frozen):
 
     @property
     def key(self) -> str:
-        """How metrics of this probe begin."""
+        """The prefix of this probe's metrics."""
         return f"probe/{self.probe}_{self.input}_{self.labels}"
 
     def trace_accuracy(self, trials: pd.DataFrame) -> list[Curve]:
@@ -48,7 +48,7 @@ class Probe(Frozen):
         ]
 
     def describe_dead(self, trials: pd.DataFrame, *curves: Curve) -> str:
-        """In how many runs of these curves a logit died and what became of them, or nothing where none is counted."""
+        """Describe in how many runs of these curves a logit died and what became of them; empty if not known."""
         models = trials["model"].str.cat(trials["alpha"].map(str), sep=" ")
         runs = trials[
             models.isin([f"{curve.model} {curve.alpha}" for curve in curves]) & (trials["status"] == "finished")

@@ -17,7 +17,7 @@ COLUMNS = [
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> str:
-    """A row of Markdown for each claim and study: the verdict, and the part that it hangs on.
+    """A row of Markdown for each claim and study: the verdict, and the part that decides it.
 
     The claim itself is said once for all of its variants, in the first of its rows.
     """
@@ -88,7 +88,7 @@ def _format_effect(verdict: Verdict) -> str:
 
 
 def count_parts(verdict: Verdict) -> str:
-    """How many of several parts are supported, as it stands behind the one that is shown."""
+    """How many of several parts are supported, as written behind the part that is shown."""
     num = sum(part.outcome == "supported" for part in verdict.parts)
     return f"; {num} of {len(verdict.parts)} parts supported" if len(verdict.parts) > 1 else ""
 
@@ -102,5 +102,5 @@ def _count_seeds(verdict: Verdict) -> str:
 
 
 def _escape(text: str) -> str:
-    """A bar would end the cell."""
+    """Escape bars, which would end the cell."""
     return text.replace("|", "\\|")

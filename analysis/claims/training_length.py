@@ -57,10 +57,10 @@ class StillToGain(Quantity):
 
 
 class GapClosed(Quantity):
-    """By how much what the VAE has over the VSC shrinks between two lengths of training: by alpha and latent dimension.
+    """By how much the VAE's lead over the VSC shrinks between two lengths of training: by alpha and latent dimension.
 
-    Paired by seed. metric: a bound, which trials are asked for that end after `epochs`, as the report's did, and for
-    longer ones, of which the longest is compared.
+    Paired by seed. metric: a bound, of trials that end after `epochs`, as the report's did, and of longer ones, among
+    which the longest of each training counts.
     """
 
     metric: str

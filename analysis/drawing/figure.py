@@ -50,7 +50,7 @@ class Figure:
 
 
 def on_one_axes(plot: Callable[[pd.DataFrame, Axes], None]) -> Callable[[pd.DataFrame, np.ndarray], None]:
-    """The `plot` of a figure with a single panel, from a function that draws on one `Axes`."""
+    """Make the `plot` of a figure with a single panel from a function that draws on one `Axes`."""
     return lambda frame, axes: plot(frame, axes[0, 0])
 
 
@@ -99,13 +99,14 @@ def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure
     share: dict[str, Any] = {f"share{axis}": "row" for axis in figure.shares}
     axes = sheet.subplots(rows, columns, squeeze=False, **share)
     figure.plot(frame, axes)
-    sheet.set_figwidth(size[0] + max(0.0, _measure_legend(sheet) - LEGEND_WIDTH))  # never at the panels' expense
+    # A wide legend makes the figure wider, so that it takes no room from the panels.
+    sheet.set_figwidth(size[0] + max(0.0, _measure_legend(sheet) - LEGEND_WIDTH))
     sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     text = caption(notes, width=int(CHARACTERS_PER_INCH * sheet.get_figwidth()))
     sheet.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
     layout = sheet.get_layout_engine()
     assert layout is not None
-    layout.execute(sheet)  # once, not again for each format
+    layout.execute(sheet)  # once for all formats
     sheet.set_layout_engine(None)
     return sheet
 

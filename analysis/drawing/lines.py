@@ -16,7 +16,7 @@ from analysis.wording import model_label, plural
 Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
 
 BAND_OPACITY = 0.18
-MAX_VECTOR_POINTS = 300  # beyond, points become pixels, so that a PDF stays small
+MAX_VECTOR_POINTS = 300  # with more, points become pixels, so that a PDF stays small
 MAX_VECTOR_LINES = 60
 FAR_IN_QUARTILE_RANGES = 8.0
 STAR: Look = {"marker": "*", "markersize": 13, "markeredgecolor": "#222222", "linestyle": ""}  # of a plateau
@@ -37,7 +37,7 @@ def each_series(frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look]]:
 
 
 def count_label(rows: pd.DataFrame) -> str:
-    """Over how many seeds the means of a series are taken, or how many trials it shows."""
+    """The number of seeds that the means of a series are taken over, or of the trials that it shows."""
     if rows["individual"].any():
         return plural(rows["trial_id"].nunique(), "trial")
     low, high = int(rows["n"].min()), int(rows["n"].max())

@@ -86,7 +86,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
+    """Draw one panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
     panels = list(frame.groupby("panel"))
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)

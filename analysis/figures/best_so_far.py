@@ -19,7 +19,7 @@ from analysis.tables.series import NothingToDrawError
 from analysis.wording import plural
 
 KEYS = ["objective", "is_maximised", "sampler", "scheduler"]
-MANY_LINES = 3  # beyond, their bands are fainter
+MANY_LINES = 3  # with more, their bands are fainter
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One panel per objective: a step line per sampler (colour) and scheduler (line style), in a band of its range.
+    """Draw one panel per objective: a step line in the band of its range per sampler (colour) and scheduler (style).
 
     axes: rows and columns as `shape` has them.
     """

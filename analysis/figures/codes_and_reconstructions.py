@@ -45,7 +45,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """From left to right the test image, its code, the picture decoded from the code.
+    """Draw from left to right the test image, its code and the picture decoded from the code.
 
     axes: rows and columns as `shape` has them.
     """

@@ -77,7 +77,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """A row for each configuration, a panel for each metric. axes: (1, panels), which share their rows."""
+    """Draw a row for each configuration and a panel for each metric. axes: (1, panels), which share their rows."""
     labels = list(dict.fromkeys(frame["label"]))
     for ax, (panel, rows) in zip(axes[0], frame.groupby("panel", sort=False), strict=True):
         for row in rows.to_dict("records"):

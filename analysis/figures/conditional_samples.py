@@ -13,7 +13,7 @@ from analysis.tables.exhibits import RULE, Shown, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
 
 MAX_LATENT_DIMS = 3
-MAX_ROWS = 12  # of pictures, of all trials together
+MAX_ROWS = 12  # of pictures, over all trials
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """In each row an image, its code decoded, then the samples.
+    """Draw in each row an image, its code decoded, then the samples.
 
     axes: rows and columns as `shape` has them.
     """

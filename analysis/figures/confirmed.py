@@ -23,8 +23,8 @@ from analysis.tables.objectives import goal_label, short_label
 from analysis.wording import NATS, plural, with_interval
 
 LABEL_WIDTH = 38  # characters
-MANY = 6  # configurations, whose labels are then smaller
-SHIFTS = {"validation": -0.14, "test": 0.14}  # of a row
+MANY = 6  # configurations; beyond, their labels are smaller
+SHIFTS = {"validation": -0.14, "test": 0.14}  # in heights of a row
 LOOKS: dict[str, dict[str, Any]] = {
     "validation": {"marker": "s", "markerfacecolor": "white", "linestyle": ""},
     "test": {"marker": "o", "linestyle": ""},
@@ -37,8 +37,8 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """One row per configuration, the winner on top: validation and test mean with intervals, single seeds faint."""
-    is_elbo = frame["objective"].iloc[0] == "val/elbo"  # else it has no place on the axis of the test ELBO
+    """Draw a row per configuration, the winner on top: validation and test mean with intervals, single seeds faint."""
+    is_elbo = frame["objective"].iloc[0] == "val/elbo"  # another objective has no place on the axis of the test ELBO
     kinds = ("validation", "test") if is_elbo else ("test",)
     for y, row in enumerate(frame.to_dict("records")):
         colour = model_colour(row["model"])

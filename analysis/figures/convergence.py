@@ -85,7 +85,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One column of panels per model; colour tells series apart, line style the images of a loss.
+    """Draw one column of panels per model; colour tells series apart, line style the images of a loss.
 
     axes: rows and columns as `shape` has them.
     """

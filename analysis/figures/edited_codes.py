@@ -44,7 +44,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Codes above, the pictures decoded from them below, the edited entry marked.
+    """Draw codes with the edited entry marked, and below each the picture decoded from it.
 
     axes: rows and columns as `shape` has them.
     """

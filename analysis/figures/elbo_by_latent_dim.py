@@ -21,7 +21,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """One line with its band per series, or one point per trial."""
+    """Draw one line with its band per series, or one point per trial."""
     only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
     shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
     for shift, (rows, look) in zip(shifts, each_series(frame), strict=True):

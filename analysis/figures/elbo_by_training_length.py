@@ -72,7 +72,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One line with its band per series, a star where it comes to its plateau.
+    """Draw one line with its band per series, and a star where it reaches its plateau.
 
     axes: rows and columns as `shape` has them.
     """
@@ -120,7 +120,7 @@ def plateau_note(row: pd.Series) -> str:
 
 
 def _draw_star(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """On the line, whose height between two lengths is that of the axes: linear in the logarithm of the epochs."""
+    """Draw a star on the line, which between two lengths is linear in the logarithm of the epochs, as the axis is."""
     epoch = rows["plateau"].iloc[0]
     if np.isnan(epoch):
         return
@@ -136,7 +136,7 @@ def _draw_each_training(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
 
 
 def _scale(ax: Axes, epochs: pd.Series) -> None:
-    """A logarithmic axis with a tick at each length that has room for its number."""
+    """Take a logarithmic axis with a tick at each length that has room for its number."""
     lengths = np.unique(epochs)
     gap = np.log(lengths[-1] / lengths[0]) / MAX_TICKS
     ticks: list[float] = []

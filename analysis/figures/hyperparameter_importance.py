@@ -99,7 +99,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One panel of bars per objective and model, the largest share on top, its value beside each.
+    """Draw one panel of bars per objective and model, the largest share on top, its value beside each.
 
     axes: rows and columns as `shape` has them.
     """

@@ -80,7 +80,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """A map per configuration with the value in each cell, and a frame around the best.
+    """Draw a map per configuration with the value in each cell, and a frame around the best.
 
     axes: rows and columns as `shape` has them.
     """

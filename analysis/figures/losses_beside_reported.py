@@ -33,7 +33,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """As `convergence.plot` draws losses, with a line at zero, the report's own curve."""
+    """Draw the differences as `convergence.plot` draws losses, with a line at zero, the report's own curve."""
     convergence.plot(frame, axes)
     for ax in axes.flat:
         ax.axhline(0, color="#444444", linewidth=0.8, zorder=1)

@@ -34,7 +34,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One panel per objective: a point per trial in its model's colour, and a step line of the best so far.
+    """Draw one panel per objective: a point per trial in its model's colour, and a step line of the best so far.
 
     axes: rows and columns as `shape` has them.
     """

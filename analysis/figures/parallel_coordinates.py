@@ -20,7 +20,7 @@ from analysis.tables.searched_settings import list_searched_settings
 from analysis.wording import setting_label
 
 BEST_SHARE, MAX_BEST = 0.1, 20
-COLOURS = {True: "viridis_r", False: "viridis"}  # by whether the goal is maximised: the best are dark
+COLOURS = {True: "viridis_r", False: "viridis"}  # by whether the goal is maximised: the best trials are dark
 TITLE_CHARACTERS = 95  # that fit side by side
 
 
@@ -44,7 +44,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """A vertical axis per setting and objective, and a line per trial across them, coloured by the first objective.
+    """Draw an axis per setting and objective, and across them a line per trial, coloured by the first objective.
 
     Objectives have their better end on top. The best trials are drawn last and in full, the others faint.
     """
@@ -114,7 +114,7 @@ def _make_colours(goal: pd.Series, *, is_maximised: bool) -> ScalarMappable:
 
 
 def _draw_colour_bar(ax: Axes, goal: pd.Series, name: str, *, is_maximised: bool) -> None:
-    """The colours with the better end on top, as on the axis of the objective."""
+    """Draw the scale of colours with the better end on top, as on the axis of the objective."""
     assert ax.figure is not None
     colours = _make_colours(goal, is_maximised=is_maximised)
     bar = ax.figure.colorbar(colours, ax=ax, shrink=0.75, pad=0.02, extend="min" if is_maximised else "max")

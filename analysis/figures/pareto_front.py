@@ -19,9 +19,9 @@ TELLING = ("beta", "alpha", "latent_dim", "learning_rate")  # settings, the most
 MAX_LABELS = 7
 FRONT = "#222222"
 RATE_AND_DISTORTION = [{f"{split}/rate", f"{split}/distortion"} for split in ("train", "val", "test")]
-CHARACTER = (0.0125, 0.055)  # width and height of one of a label, with room around, in parts of the axes
+CHARACTER = (0.0125, 0.055)  # its width and height in a label, with some room around it, as shares of the axes
 
-Box = tuple[float, float, float, float]  # left, bottom, right and top, in parts of the axes
+Box = tuple[float, float, float, float]  # left, bottom, right and top, as shares of the axes
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """A point per trial; the front as a step line around all that was reached, with the settings of a few trials.
+    """Draw a point per trial, and the front as a step line around them, with the settings of a few of its trials.
 
     axes: rows and columns as `shape` has them.
     """

@@ -38,7 +38,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """The samples of each trial: from its prior on the left, from the Gaussian on the right.
+    """Draw the samples of each trial: from its prior on the left, from the Gaussian on the right.
 
     axes: rows and columns as `shape` has them.
     """

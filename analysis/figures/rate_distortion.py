@@ -37,7 +37,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """Faint points for trials; means with bars, joined from the smallest latent dimension to the largest."""
+    """Draw faint points for trials, and their means, joined from the smallest latent dimension to the largest."""
     means = frame if frame["individual"].any() else frame[frame["trial_id"].isna()]
     for rows, look in each_series(means):
         if rows["individual"].any():
@@ -83,7 +83,7 @@ def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, fl
 
 
 def draw_equal_elbo_lines(ax: Axes) -> None:
-    """Lines of equal ELBO = -(rate + distortion), each labelled where it enters at the top or the left."""
+    """Draw lines of equal ELBO = -(rate + distortion), each labelled where it enters at the top or the left."""
     (left, right), (bottom, top) = _at_least(ax.get_xlim()), _at_least(ax.get_ylim())
     ax.set_xlim(left, right)  # the lines must not move the limits
     ax.set_ylim(bottom, top)

@@ -43,7 +43,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """One line with its band per series, the report's own dashed beside it."""
+    """Draw one line with its band per series, the report's own dashed beside it."""
     elbo_by_latent_dim.plot(frame, ax)
     draw_reported(ax, "latent_dim", frame)
     ax.set_ylabel(f"relaxed test ELBO ({NATS}, higher is better)")

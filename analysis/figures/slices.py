@@ -50,7 +50,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """One panel per setting and objective: a point per trial in its model's colour.
+    """Draw one panel per setting and objective: a point per trial in its model's colour.
 
     axes: of shape `shape(frame)`; those of a row share y.
     """

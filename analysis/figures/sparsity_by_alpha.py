@@ -1,4 +1,4 @@
-"""Does the share of non-zero code entries follow alpha, the prior's probability of one?"""
+"""Does the share of non-zero code entries follow alpha, the prior's probability of a non-zero entry?"""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """One line per series and latent dimension, larger is lighter; dashed: what the prior expects."""
+    """Draw one line per series and latent dimension (larger is lighter) and, dashed, what the prior expects."""
     floor = min(frame["alpha"].min(), frame["mean"].min()) / 1.5
     is_log = frame["alpha"].max() >= WIDE_RANGE * frame["alpha"].min() and floor > 0
     if is_log:  # a log axis has no place for an interval that reaches zero: it ends at the axis
@@ -55,7 +55,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
 
 
 def _scale(ax: Axes, alpha: pd.Series, log_floor: float | None) -> None:
-    """Both axes from zero, or both logarithmic: either way the prior's line is straight."""
+    """Begin both axes at zero, or make both logarithmic: either way the prior's line is straight."""
     alphas = np.unique(alpha)
     if log_floor is None:
         ax.set_xlim(0, min(1.05, 1.3 * alphas[-1]))

@@ -42,7 +42,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Time and memory by latent dimension, a line per series. axes: (1, 2)."""
+    """Draw time and memory by latent dimension, a line per series. axes: (1, 2)."""
     for ax, (name, title) in zip(axes[0], PANELS.items(), strict=True):
         panel = frame[frame["panel"] == name]
         for rows, look in each_series(panel):

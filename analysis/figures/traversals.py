@@ -34,7 +34,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """A row of pictures per latent, a column per change; the middle one, marked, is the code as it was.
+    """Draw a row of pictures per latent, a column per change; the middle one, marked, is the code as it was.
 
     axes: rows and columns as `shape` has them.
     """

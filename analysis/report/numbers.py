@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.wording import markdown_table, setting_label, with_interval
 
-MAX_ROWS = 40  # more are for a spreadsheet
+MAX_ROWS = 40  # longer tables are left to the CSV file
 SHOWN = ("title", "panel", "split", "series", "label", "latent_dim", "alpha", "epochs")
 
 

@@ -73,7 +73,7 @@ def _name(name: str, trials: pd.DataFrame) -> str:
 
 
 def _name_importances(searches: Mapping[str, Tables]) -> str:
-    """Where to see what the batch size was worth to the searches that varied it, and finished enough trials to tell."""
+    """Name the searches whose figures show what the batch size was worth: they varied it in enough finished trials."""
     names = []
     for name, one in searches.items():
         proposed = one.trials[(one.trials["sampler"] != "grid") & (one.trials["phase"] == "search")]

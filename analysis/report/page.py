@@ -118,7 +118,7 @@ def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
 
 
 def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
-    """What was found, where claims ask for it."""
+    """What was found of the claims that ask for this study."""
     lines = [f"- **{verdict.outcome}**: {verdict.claim.words}" for verdict in verdicts]
     return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
 

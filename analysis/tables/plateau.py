@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-MIN_EPOCHS = 10  # fewer cannot show a half that is flat beyond the noise
+MIN_EPOCHS = 10  # in fewer, noise hides whether the last half is flat
 TAIL = 3  # epochs over which a level is taken, at least
 HALF_WINDOW = 2  # the running median is over 5 epochs
 
