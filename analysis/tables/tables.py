@@ -28,7 +28,7 @@ NAMED_SETTINGS = {
 }
 """The settings that figures and claims ask for by name. A table may hold others, of whatever type they are."""
 
-OPTIONAL = ("mlflow_run_id", "train_seconds", "peak_memory_mb", "device", "error")
+OPTIONAL = ("mlflow_run_id", "train_seconds", "peak_memory_mb", "device", "error")  # of these a table may lack some
 TRIAL_COLUMNS = {name: kind for name, kind in {**NOT_SETTINGS, **NAMED_SETTINGS}.items() if name not in OPTIONAL}
 HISTORY_COLUMNS = {"trial_id": "text", "epoch": "number", "train/loss": "number"}
 NEVER_EMPTY = (
