@@ -1,6 +1,7 @@
 """The house: who imports whom, without circles; what stands in a room; what the light rooms load."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -109,6 +110,13 @@ def test_every_room_says_what_it_is_for() -> None:
     for folder in rooms():
         text = (folder / "__init__.py").read_text(encoding="utf-8")
         assert ast.get_docstring(ast.parse(text)), folder
+
+
+def test_harness_names_no_model() -> None:
+    """Settings say which models they belong to; an example of a command may name a study."""
+    for path in (ROOT / "harness").rglob("*.py"):
+        text = re.sub(r"`spikeslab [^`]*`", "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"\b(vae|vsc)\b", text, re.IGNORECASE), path
 
 
 def rooms() -> Iterable[Path]:

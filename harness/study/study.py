@@ -17,7 +17,8 @@ class Study(StudyFields):
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
         if not self.space:
-            raise ValueError("space: no sub-space, so the study has no trials; add one, such as - model: vae")
+            model = next(iter(MODELS))
+            raise ValueError(f"space: no sub-space, so the study has no trials; add one, such as - model: {model}")
         check_seeds("seeds", self.seeds)
         for i, sub in enumerate(self.sub_spaces()):
             self._check_sub_space(i, sub)

@@ -1,6 +1,6 @@
 """What is measured of a trained model, and on which images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,47 +43,63 @@ class Evaluator:
     seed: int
 
     def evaluate(self, name: Evaluation) -> dict[str, float]:
-        """The metrics of one evaluation of a study."""
-        measure: Callable[[], dict[str, float]] = getattr(self, f"_measure_{name}")
-        return measure()
+        """The metrics of one evaluation of a study; `exhibits` has none."""
+        return MEASURES[name](self) if name in MEASURES else {}
 
     def make_exhibits(self) -> dict[str, NDArray[Any]]:
         """Arrays for the qualitative figures."""
         return make_exhibits(self.model, self.images.test, self.images.test_labels, seed=self.seed)
 
-    def _measure_elbo(self) -> dict[str, float]:
-        hard = self._compute_bound("test/elbo", sharpness=None)
-        relaxed = self._compute_bound("test/elbo_relaxed", sharpness=RELAXED_SHARPNESS)
-        return {
-            "test/elbo": -float(hard.rate + hard.distortion),
-            "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
-            "test/rate": float(hard.rate),
-            "test/distortion": float(hard.distortion),
-        }
-
-    def _compute_bound(self, purpose: str, *, sharpness: float | None) -> Bound:
-        noise = self._make_noise(purpose)
-        return compute_bound(self.model, self.images.test, noise, sharpness=sharpness, num_samples=ELBO_SAMPLES)
-
-    def _measure_iw_bound(self) -> dict[str, float]:
-        noise, num_samples = self._make_noise("test/iw_bound"), self.measures.iw_samples
-        return {"test/iw_bound": compute_iw_bound(self.model, self.images.test, noise, num_samples=num_samples)}
-
-    def _measure_sparsity(self) -> dict[str, float]:
-        sparsity = compute_sparsity(self.model, self.images.test, self._make_noise("code"))
-        return {f"code/{name}": value for name, value in sparsity.items()}
-
-    def _measure_reconstruction(self) -> dict[str, float]:
-        return {"test/reconstruction_error": compute_reconstruction_error(self.model, self.images.test)}
-
-    def _measure_probe(self) -> dict[str, float]:
-        return run_probes(self.model, *self.images.labelled, seed=self.seed, width=self.measures.probe_width)
-
-    def _measure_edits(self) -> dict[str, float]:
-        return measure_edits(self.model, *self.images.labelled, seed=self.seed)
-
-    def _measure_exhibits(self) -> dict[str, float]:
-        return {}  # they are arrays, not numbers
-
-    def _make_noise(self, purpose: str) -> torch.Generator:
+    def make_noise(self, purpose: str) -> torch.Generator:
+        """The noise of one evaluation."""
         return make_noise(self.seed, purpose, device=self.images.test.device.type)
+
+
+def _measure_elbo(evaluator: Evaluator) -> dict[str, float]:
+    hard = _compute_bound(evaluator, "test/elbo", sharpness=None)
+    relaxed = _compute_bound(evaluator, "test/elbo_relaxed", sharpness=RELAXED_SHARPNESS)
+    return {
+        "test/elbo": -float(hard.rate + hard.distortion),
+        "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
+        "test/rate": float(hard.rate),
+        "test/distortion": float(hard.distortion),
+    }
+
+
+def _compute_bound(evaluator: Evaluator, purpose: str, *, sharpness: float | None) -> Bound:
+    noise = evaluator.make_noise(purpose)
+    return compute_bound(evaluator.model, evaluator.images.test, noise, sharpness=sharpness, num_samples=ELBO_SAMPLES)
+
+
+def _measure_iw_bound(evaluator: Evaluator) -> dict[str, float]:
+    noise, num_samples = evaluator.make_noise("test/iw_bound"), evaluator.measures.iw_samples
+    return {"test/iw_bound": compute_iw_bound(evaluator.model, evaluator.images.test, noise, num_samples=num_samples)}
+
+
+def _measure_sparsity(evaluator: Evaluator) -> dict[str, float]:
+    sparsity = compute_sparsity(evaluator.model, evaluator.images.test, evaluator.make_noise("code"))
+    return {f"code/{name}": value for name, value in sparsity.items()}
+
+
+def _measure_reconstruction(evaluator: Evaluator) -> dict[str, float]:
+    return {"test/reconstruction_error": compute_reconstruction_error(evaluator.model, evaluator.images.test)}
+
+
+def _measure_probe(evaluator: Evaluator) -> dict[str, float]:
+    width = evaluator.measures.probe_width
+    return run_probes(evaluator.model, *evaluator.images.labelled, seed=evaluator.seed, width=width)
+
+
+def _measure_edits(evaluator: Evaluator) -> dict[str, float]:
+    return measure_edits(evaluator.model, *evaluator.images.labelled, seed=evaluator.seed)
+
+
+MEASURES: Mapping[Evaluation, Callable[[Evaluator], dict[str, float]]] = {
+    "elbo": _measure_elbo,
+    "iw_bound": _measure_iw_bound,
+    "sparsity": _measure_sparsity,
+    "reconstruction": _measure_reconstruction,
+    "probe": _measure_probe,
+    "edits": _measure_edits,
+}
+"""What computes the metrics of each evaluation."""

@@ -13,7 +13,7 @@ from harness.ledger.result import needs_training
 from harness.ledger.trial import Trial
 from harness.metrics import EVALUATION_METRICS, Measures
 from harness.search.listed import count_epochs_to_train
-from harness.worker.evaluator import Evaluator
+from harness.worker.evaluator import MEASURES, Evaluator
 from models.settings import TrialSettings
 from tests.harness.worker.test_trial_run import (
     ALL,
@@ -135,7 +135,7 @@ def test_exhibits_that_are_gone_are_made_again_and_nothing_else(
     made = folder.exhibits.read_bytes()
     folder.exhibits.unlink()
     assert needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
-    monkeypatch.setattr(Evaluator, "_measure_elbo", None)
+    monkeypatch.setitem(MEASURES, "elbo", None)  # type: ignore[arg-type]
     run(trial, dataset, tmp_path / "study", measures)
     assert fits.epochs == list(range(1, EPOCHS + 1))
     with np.load(folder.exhibits) as again, np.load(io.BytesIO(made)) as before:
