@@ -136,7 +136,8 @@ def domain_of(name: str, *, intervals: bool) -> st.SearchStrategy[Any]:
         return one_or_many(others[name])
     value = real if name == "alpha" else numeric[name]
     pair = st.lists(value, min_size=2, max_size=2, unique=True).map(sorted)
-    forms = one_or_many(value) | pair.map(lambda ends: {"range": [*ends, (ends[1] - ends[0]) / 2 or 1]}).filter(
+    apart = pair.filter(lambda ends: ends[1] - ends[0] > 1e-6 * ends[1])  # else two of a range's values are one float
+    forms = one_or_many(value) | apart.map(lambda ends: {"range": [*ends, (ends[1] - ends[0]) / 2]}).filter(
         lambda raw: value is real or float(raw["range"][2]).is_integer()
     )
     if not intervals or name == "epochs":
