@@ -34,7 +34,7 @@ def make_earlier(scheduler: str, elbos: list[float]) -> tuple[Study, list[Trial]
 
 @pytest.mark.parametrize("name", ["median", "asha", "hyperband"])
 @pytest.mark.parametrize("elbos", [[-10.0, -10.0, -10.0, -90.0, -10.0], [-90.0, -10.0, -10.0, -10.0, -10.0]])
-def test_trials_of_an_earlier_run_are_heard_to_their_end_however_good_the_others_were(
+def test_trials_of_an_earlier_run_are_replayed_to_their_end_however_good_the_others_were(
     name: str, elbos: list[float]
 ) -> None:
     """Tune's median rule would stop the worst of them, in the order of being told, and not take its later epochs."""
@@ -45,7 +45,7 @@ def test_trials_of_an_earlier_run_are_heard_to_their_end_however_good_the_others
 
 
 @pytest.mark.parametrize("name", ["median", "asha", "hyperband"])
-def test_an_epoch_that_was_judged_in_an_earlier_run_stops_no_trial_and_is_heard(name: str) -> None:
+def test_an_epoch_that_was_judged_in_an_earlier_run_stops_no_trial_and_is_noted(name: str) -> None:
     scheduler: Any = make_scheduler(*make_earlier(name, [-10.0] * 5))
     worst: Any = _PastTrial("0" * 16)
     scheduler.on_trial_add(None, worst)
@@ -60,7 +60,7 @@ def brackets_of(scheduler: Any) -> list[Any]:
     return list(getattr(scheduler, "_brackets", []))
 
 
-def test_a_trial_that_will_run_again_is_heard_once_by_its_own_reports() -> None:
+def test_a_trial_that_will_run_again_is_not_replayed() -> None:
     study, trials, results = make_earlier("asha", [-10.0, -10.0])
     told, again = (trial.trial_id for trial in trials)
     results[again] = replace(results[again], status="failed")
