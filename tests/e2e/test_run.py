@@ -32,7 +32,7 @@ def test_run_trains_draws_and_does_nothing_twice(spikeslab: Spikeslab, folder: P
     assert time.monotonic() - started < 20
 
 
-def test_run_tells_of_failed_trials_by_its_exit_status(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
+def test_run_reports_failed_trials_by_its_exit_status(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
     text = (folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 2, learning_rate: {grid: [1e-3, 1e18]}")
     (folder / "tiny.yaml").write_text(text.replace("seeds: [0, 1]", "seeds: [0]"))
     done = spikeslab("run", "tiny.yaml", "--address", ray_cluster)
@@ -118,7 +118,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
         assert [p.step for p in points] == list(range(1, 41))
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
+def test_ctrl_c_stops_cleanly_and_says_how_to_resume(folder: Path, environment: dict[str, str]) -> None:
     process = start(folder, environment, "--set", "epochs=4000", "--set", "evaluate=[elbo, sparsity]")
     deadline = time.monotonic() + 120
     while not list(folder.glob("results/tiny/trials/*/epoch-*.safetensors")):

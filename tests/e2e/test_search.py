@@ -146,7 +146,7 @@ def check_dashboard(storage: str) -> None:
     [(PBT, 8), (HYPERBAND, 16), (MEDIAN, 16), (NSGA2, 16)],
     ids=["pbt", "hyperband", "median", "nsga2"],
 )
-def test_it_goes_on_after_a_kill_with_one_run_per_trial(
+def test_it_resumes_after_a_kill_with_one_run_per_trial(
     folder: Path, environment: dict[str, str], spikeslab: Spikeslab, text: str, num_trials: int
 ) -> None:
     (folder / "search.yaml").write_text(text)

@@ -1,4 +1,4 @@
-"""What is said of errors, whoever raised them."""
+"""Errors become one line for the user."""
 
 import pytest
 

@@ -32,7 +32,7 @@ def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> 
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -111,7 +111,7 @@ def test_epochs_from_a_checkpoint_do_not_count_as_speed(clock: Clock) -> None:
     assert "left" not in last
 
 
-def test_the_time_left_is_told_only_once_the_rate_is_steady(clock: Clock) -> None:
+def test_the_time_left_is_shown_only_once_the_rate_is_steady(clock: Clock) -> None:
     console = make_console()
     with make_progress(console) as progress:
         progress.set_epochs_left(1000)

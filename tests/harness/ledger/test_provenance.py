@@ -35,7 +35,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_versions_of_what_computes_are_told() -> None:
+def test_the_versions_of_what_computes_are_recorded() -> None:
     tags = describe_provenance()
     assert {name: tags[f"version.{name}"] for name in PACKAGES} == {name: version(name) for name in PACKAGES}
     assert {"torch", "ray", "optuna", "mlflow"} <= set(PACKAGES)
@@ -44,7 +44,7 @@ def test_the_versions_of_what_computes_are_told() -> None:
     assert all(isinstance(value, str) and value for value in tags.values())
 
 
-def test_a_package_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_missing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
     assert describe_provenance()["version.no-such-package"] == "not installed"
 
@@ -81,7 +81,7 @@ def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPat
     assert describe_provenance()["git.commit"] == "not a git checkout"
 
 
-def test_what_trained_the_states_of_another_study_is_told_of_the_study_that_takes_them_over(
+def test_what_trained_the_states_of_another_study_is_recorded_for_the_study_that_takes_them_over(
     run: Callable[..., object], tmp_path: Path
 ) -> None:
     space = [{"model": "vae", "latent_dim": 2}]

@@ -103,7 +103,7 @@ def test_nothing_is_confirmed_while_a_trial_of_the_search_runs(confirming: Confi
     assert following.phase == "select"
 
 
-def test_a_run_that_was_killed_goes_on_where_it_was(confirming: Confirming) -> None:
+def test_a_run_that_was_killed_resumes_where_it_was(confirming: Confirming) -> None:
     done = confirming.run(confirming.source(), at_most=8)
     rest = confirming.run(confirming.source())
     assert len({t.trial_id for t in [*done, *rest]}) == len(done) + len(rest) == 15

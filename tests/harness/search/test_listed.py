@@ -152,7 +152,7 @@ def test_what_has_ended_does_not_come_again(searching: Searching) -> None:
     assert searching.source().next() is None
 
 
-def test_a_killed_run_goes_on_with_what_it_left_unfinished(searching: Searching) -> None:
+def test_a_killed_run_resumes_with_what_it_left_unfinished(searching: Searching) -> None:
     source = searching.source()
     done = searching.run(source, at_most=2)
     begun = [source.next(), source.next()]  # running when the process is killed
@@ -382,14 +382,14 @@ def test_a_proposal_that_was_never_known_is_given_up(tpe: Searching) -> None:
     assert TrialState.RUNNING not in [t.state for t in tpe.optuna_trials()]
 
 
-def test_a_run_that_goes_on_does_not_repeat_its_first_proposals(tpe: Searching) -> None:
+def test_a_resumed_run_does_not_repeat_its_first_proposals(tpe: Searching) -> None:
     stretched = with_text(tpe, lambda text: text.replace("num_trials: 6", "num_trials: 12"))
     proposals = [t.settings.learning_rate for _ in range(4) for t in stretched.run(at_most=3)]
     assert len(set(proposals)) == 12
     assert [t.state for t in stretched.optuna_trials()] == [TrialState.COMPLETE] * 12
 
 
-def test_a_larger_number_of_trials_goes_on_with_the_old_ones(tpe: Searching) -> None:
+def test_a_larger_number_of_trials_keeps_the_old_ones(tpe: Searching) -> None:
     first = tpe.run()
     longer = with_text(tpe, lambda text: text.replace("num_trials: 6", "num_trials: 9"))
     source = longer.source()
@@ -413,7 +413,7 @@ def test_another_space_begins_a_new_history(tpe: Searching, old: str, new: str) 
     assert len(tpe.source().trials) == 2  # and the old one is still there
 
 
-def test_another_evaluation_goes_on_with_the_same_history(tpe: Searching) -> None:
+def test_another_evaluation_keeps_the_same_history(tpe: Searching) -> None:
     ran = tpe.run()
     changed = with_text(tpe, lambda text: text + "evaluate: [elbo, iw_bound]\niw_samples: 7\ncheckpoint_every: 3\n")
     assert ids(changed.source().trials) == ids(ran)

@@ -1,4 +1,4 @@
-"""Population-based training: who learns from whom, and that a killed population goes on as if it had not been."""
+"""Population-based training: which members copy which, and that a killed population resumes as if it had not been."""
 
 import shutil
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Living:
         return rows
 
     def live(self, source: PopulationSource, num_legs: int = 1000) -> None:
-        """Train until no leg is left, or so many."""
+        """Train until no leg is left, or for `num_legs` legs."""
         for _ in range(num_legs):
             trial = source.next()
             if trial is None:
@@ -185,7 +185,7 @@ def test_a_member_of_a_population_is_no_trial_of_its_own(dataset: Dataset, tmp_p
     assert len(plain | members | other) == 24
 
 
-def test_one_that_diverged_or_failed_is_gone_on_without(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_population_continues_without_members_that_diverged_or_failed(dataset: Dataset, tmp_path: Path) -> None:
     living = Living(tmp_path / "a", dataset)
     source = living.source()
     first, second, *_ = source.trials
@@ -213,7 +213,7 @@ def test_each_architecture_is_a_population_of_its_own(dataset: Dataset, tmp_path
 
 
 @pytest.mark.parametrize("num_legs", [11, 16, 27])
-def test_a_population_that_lost_a_members_state_begins_anew(
+def test_a_population_that_lost_a_members_state_starts_over(
     whole: Living, dataset: Dataset, tmp_path: Path, num_legs: int
 ) -> None:
     living = Living(tmp_path / "a", dataset)
@@ -225,7 +225,7 @@ def test_a_population_that_lost_a_members_state_begins_anew(
     assert same(living, whole)
 
 
-def test_a_member_that_failed_is_tried_again_unless_the_others_have_gone_on(
+def test_a_member_that_failed_is_tried_again_unless_the_others_have_continued(
     whole: Living, dataset: Dataset, tmp_path: Path
 ) -> None:
     living = Living(tmp_path / "a", dataset)

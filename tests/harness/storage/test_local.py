@@ -155,7 +155,7 @@ def test_a_waiting_process_gets_the_lock_when_its_holder_lets_go(tmp_path: Path)
             assert process.returncode == 0
 
 
-def test_a_lock_is_let_go_at_the_end_also_after_an_error(tmp_path: Path) -> None:
+def test_a_lock_is_released_at_the_end_also_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), locked(path, refusal="held still"):

@@ -33,7 +33,7 @@ from tests.harness.small_studies import (
 
 
 @pytest.mark.parametrize("wrong", WRONG_FIELDS, ids=[wrong.id for wrong in WRONG_FIELDS])
-def test_a_mistake_is_told_with_its_line_its_field_and_the_fix(tmp_path: Path, wrong: Wrong) -> None:
+def test_a_mistake_is_reported_with_its_line_its_field_and_the_fix(tmp_path: Path, wrong: Wrong) -> None:
     message = refusal(tmp_path, wrong.text)
     assert message.startswith(wrong.place)
     assert wrong.fix in message
@@ -80,7 +80,7 @@ def test_a_very_long_value_is_not_repeated_in_full(tmp_path: Path) -> None:
     assert message.endswith("is not one of 'digits', 'mnist', 'fashion-mnist'")
 
 
-def test_a_mistake_in_a_merged_mapping_is_told(tmp_path: Path) -> None:
+def test_a_mistake_in_a_merged_mapping_is_reported(tmp_path: Path) -> None:
     text = edit("  - model: vsc\n", "  - <<: {beta: 0}\n    model: vsc\n")
     assert refusal(tmp_path, text).startswith("study.yaml:9: space[1].beta: 0 is not a positive, finite number")
 
@@ -346,11 +346,11 @@ def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:
         ("model=vae", "study.yaml:11: space[1].alpha: a vae has none; remove it"),
     ],
 )
-def test_a_wrong_override_is_told_as_it_was_given(tmp_path: Path, override: str, message: str) -> None:
+def test_a_wrong_override_is_reported_as_it_was_given(tmp_path: Path, override: str, message: str) -> None:
     assert refusal(tmp_path, GOOD, [override]).startswith(message)
 
 
-def test_a_mistake_of_the_file_is_told_with_its_line_also_beside_an_override(tmp_path: Path) -> None:
+def test_a_mistake_of_the_file_is_reported_with_its_line_also_beside_an_override(tmp_path: Path) -> None:
     message = refusal(tmp_path, edit("alpha: 0.2", "alpha: 2"), ["epochs=3"])
     assert message.startswith("study.yaml:11: space[1].alpha: 2 is not inside")
 
@@ -377,7 +377,7 @@ def test_a_study_is_found_by_path_by_name_or_among_the_results(here: Path) -> No
     assert find_study("other/demo.yml", results) == Path("other/demo.yml")
 
 
-def test_a_study_that_is_not_there_is_told_with_where_it_was_looked_for(here: Path) -> None:
+def test_a_study_that_is_not_there_is_reported_with_where_it_was_looked_for(here: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_study("nothing", Path("results"))
     assert str(caught.value) == (

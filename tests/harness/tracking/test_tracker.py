@@ -58,7 +58,7 @@ def test_a_slow_store_is_waited_for_as_long_as_it_gets_on(tracker: Any) -> None:
     assert len(tracker.run_ids) == len(TRIALS)
 
 
-def test_a_store_that_falls_silent_is_a_problem_that_is_told(tracker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_falls_silent_is_a_problem_that_is_reported(tracker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SlowStore, "seconds", 2.0)
     monkeypatch.setattr(SlowStore, "silence", threading.Event())
     assert tracker.close("FINISHED", artifacts={}) == 1

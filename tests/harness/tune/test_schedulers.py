@@ -37,7 +37,7 @@ def make_earlier(scheduler: str, elbos: list[float]) -> tuple[Study, list[Trial]
 def test_trials_of_an_earlier_run_are_replayed_to_their_end_however_good_the_others_were(
     name: str, elbos: list[float]
 ) -> None:
-    """Tune's median rule would stop the worst of them, in the order of being told, and not take its later epochs."""
+    """Tune's median rule would stop the worst of them as they are replayed, and ignore its later epochs."""
     scheduler: Any = make_scheduler(*make_earlier(name, elbos))
     newcomer: Any = _PastTrial("0" * 16)
     scheduler.on_trial_add(None, newcomer)

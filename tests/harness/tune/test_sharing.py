@@ -48,7 +48,7 @@ def test_what_another_study_trained_is_not_trained_again(dataset: Dataset, tmp_p
     assert first_result == second_result
 
 
-def test_a_longer_trial_of_another_study_goes_on_where_the_shorter_ended(
+def test_a_longer_trial_of_another_study_resumes_where_the_shorter_ended(
     dataset: Dataset, tmp_path: Path, fits: Fits
 ) -> None:
     short, long = (make_trial(dataset, "vae", epochs=epochs) for epochs in (2, 5))

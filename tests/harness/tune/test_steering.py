@@ -79,7 +79,7 @@ def test_lengths_share_one_training_and_each_is_what_it_would_be_alone(run: Run,
     pd.testing.assert_frame_equal(own_history, expected_history.drop(columns="seconds"), check_exact=True)
 
 
-def test_a_longer_length_goes_on_from_what_is_stored(run: Run, tmp_path: Path) -> None:
+def test_a_longer_length_resumes_from_what_is_stored(run: Run, tmp_path: Path) -> None:
     assert run(lengths(3))[0].num_epochs == 3 * 4
     assert run(lengths(3, 8))[0].num_epochs == 5 * 4
     trials, _ = read(tmp_path / "results" / "lengths")
@@ -221,7 +221,7 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
     assert run(study)[0].num_trained == 0
 
 
-def test_a_search_whose_folder_is_lost_is_had_back_with_all_that_its_sampler_learned(run: Run, tmp_path: Path) -> None:
+def test_a_search_whose_folder_is_lost_is_restored_with_all_that_its_sampler_learned(run: Run, tmp_path: Path) -> None:
     study = make_study(name="lost", space=[ONE_SPACE], search={"sampler": "tpe", "num_trials": 4})
     run(study)
     trials, _ = read(tmp_path / "results" / "lost")

@@ -114,7 +114,7 @@ def test_what_was_running_when_the_user_stopped_has_no_result(run: StudyRun) -> 
 
 
 def test_an_epoch_takes_as_long_to_record_late_in_a_trial_as_early(run: StudyRun) -> None:
-    """2,000 epochs take about twice as long as 1,000; tried with more, as a copied history would show there."""
+    """Twice the epochs take about twice as long. With fewer, copies of the history would not show."""
 
     def take_seconds(epochs: int) -> float:
         run.begin(trial)

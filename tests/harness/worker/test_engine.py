@@ -148,7 +148,7 @@ def test_more_trials_than_there_is_room_for_are_trained_as_others_end(
     assert max(sizes) == 2
 
 
-def test_a_newcomer_joins_in_the_middle_and_disturbs_nobody(
+def test_a_trial_that_joins_in_the_middle_changes_no_other(
     dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine]
 ) -> None:
     engine = make_engine()
@@ -263,7 +263,7 @@ def test_one_that_diverges_or_fails_ends_alone(
     assert_alike(calm_events, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
 
 
-def test_when_the_device_fails_every_trial_is_told(
+def test_when_the_device_fails_every_trial_is_notified(
     dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

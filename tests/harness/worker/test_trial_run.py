@@ -1,4 +1,4 @@
-"""One trial on real digits: rows, results, and the same numbers however often it is cut short."""
+"""One trial on real digits: events, results, and the same numbers however often it is interrupted."""
 
 import dataclasses
 import math
@@ -185,7 +185,7 @@ def test_the_memory_of_a_trial_is_not_that_of_an_earlier_one(dataset: Dataset, t
     assert peak < before - 100
 
 
-def test_the_log_tells_of_every_epoch_in_the_trials_own_file_only(
+def test_the_log_has_every_epoch_in_the_trials_own_file_only(
     dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     trial = make_trial(dataset)
