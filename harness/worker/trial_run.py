@@ -36,8 +36,8 @@ def run_trial(
 ) -> Generator[Event]:
     """Train what is missing of a trial and measure it, yielding an event for every epoch, stored ones first.
 
-    The last event is the trial's end, whose result is in the trial's folder by then; or its pause, without a result.
-    Errors of training end the trial, not the caller; their traceback is in the trial's log.
+    The last event is the trial's end, whose result has been stored by then, or its pause, which has no result. Errors
+    in training end the trial and are not raised; their traceback is in the trial's log.
     """
     forget_peak_memory(device)
     with TrialRun(trial, measures, study_folder, device) as run:
@@ -62,7 +62,7 @@ def run_trial(
 
 
 class TrialRun:
-    """One trial's history, measurements and files while something trains it."""
+    """The history, measurements and files of a trial while it trains."""
 
     def __init__(self, trial: Trial, measures: Measures, study_folder: Path, device: str) -> None:
         self.trial, self.measures, self.device = trial, measures, device
@@ -71,15 +71,15 @@ class TrialRun:
         self.folder = TrialFolder(study_folder, trial)
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
-        self._evaluated: list[str] = []  # what `metrics` holds, also where a later measure fails
+        self._evaluated: list[str] = []  # the evaluations that `metrics` holds, even if a later one fails
         self._num_stored = 0  # epochs that the newest checkpoint holds
-        self._taken_from: Path | None = None  # where another study keeps the very state that this trial ends with
-        self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until there is a file
+        self._taken_from: Path | None = None  # the folder of another study that has this trial's last state
+        self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        for torn in self.folder.path.glob(".*.safetensors"):  # what a kill left of a state that was being written
+        for torn in self.folder.path.glob(".*.safetensors"):  # left by a process that was killed while writing a state
             torn.unlink(missing_ok=True)
         self.log = self._until_end.enter_context(_trial_log(self.folder.log))
         return self
@@ -88,14 +88,14 @@ class TrialRun:
         self._until_end.close()
 
     def restore(self, images: Images) -> TrainState:
-        """The state to go on from: the stored one, or that before the first step."""
+        """Restore the newest stored state; without one, initialise the model."""
         state = self._read_checkpoint(images.shape)
         self.log.info("%s on %s, %d epochs, from epoch %d", self.trial.label, self.trial.dataset,
                       self.settings.epochs, state.epoch)  # fmt: skip
         return state
 
     def list_stored(self) -> list[Epoch]:
-        """The epochs trained before, but for the last of all, which comes with the trial's end or pause."""
+        """List the epochs trained before, except the trial's last one, which its end or pause includes."""
         return [Epoch(row) for row in self.history[: self._goal - 1]]
 
     def add_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Epoch:
@@ -112,7 +112,7 @@ class TrialRun:
         return Epoch(row)
 
     def conclude(self, state: TrainState, images: Images) -> Paused | Ended | None:
-        """Pause the trial, or measure and end it, if it has trained far enough for that."""
+        """Measure and end the trial, or pause it, if it has trained far enough; otherwise return None."""
         if len(self.history) < self._goal:
             return None
         if self.trial.until is not None and self.trial.until < self.settings.epochs:
@@ -121,7 +121,7 @@ class TrialRun:
         return self._end("finished")
 
     def leave(self, state: TrainState) -> None:
-        """Keep what has been trained of a trial that a scheduler or the user has stopped."""
+        """Store the state of a trial that a scheduler or the user has stopped."""
         if len(self.history) > self._num_stored:
             try:
                 self._store(state)
@@ -146,7 +146,7 @@ class TrialRun:
                 tensors, history = read_checkpoint(path)
                 state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
             except ValueError as error:
-                self.log.warning("%s: the trial goes on from an earlier state", error)
+                self.log.warning("%s: the trial resumes from an earlier state", error)
                 state = init_state(self.settings, image_shape, self.device)
                 continue
             self.history, self._num_stored = history, len(history)
@@ -170,7 +170,7 @@ class TrialRun:
             "seconds": epoch.seconds,
             **{f"pbt/{name}": value for name, value in self.trial.current.items()},
         }
-        # Where images are held out to choose settings on, the test images wait for the end of the trial.
+        # If images are held out to choose settings, the test images are not used before the end of the trial.
         split, unseen = ("test", images.test) if images.validation is None else ("val", images.validation)
         noise = partial(make_noise, self.settings.seed, epoch=epoch.epoch, device=self.device)
         generator = noise(f"{split}/loss")
@@ -189,7 +189,7 @@ class TrialRun:
         return drop_nonfinite(row)
 
     def _measure(self, state: TrainState, images: Images) -> None:
-        """The final metrics: those measured before, here or where the state was taken from, and those missing."""
+        """Collect the final metrics: those measured before, here or where the state was taken from, and the others."""
         known: dict[str, Mapping[str, float]] = {}
         for result in self.folder.read_measured(self._taken_from):
             for name in result.evaluated:
@@ -222,7 +222,7 @@ class TrialRun:
 
 @contextmanager
 def _trial_log(path: Path) -> Iterator[logging.Logger]:
-    """A logger that appends to the trial's own file and nowhere else."""
+    """Make a logger that appends to the trial's own file and nowhere else."""
     handler = logging.FileHandler(path, encoding="utf-8")
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
@@ -236,5 +236,5 @@ def _trial_log(path: Path) -> Iterator[logging.Logger]:
 
 
 def describe_device(device: Any) -> str:
-    """The device in words: the card's name, or cpu."""
+    """Describe the device: the card's name, or cpu."""
     return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu"

@@ -295,7 +295,7 @@ def test_a_checkpoint_that_is_cut_short_starts_the_trial_over_and_says_so(
     assert fits.epochs == [1, 2, 3, 4]
     (warning,) = [line for line in log_of(trial, tmp_path).splitlines() if "WARNING" in line]
     assert f"{checkpoint}: cannot be read" in warning
-    assert warning.endswith("the trial goes on from an earlier state")
+    assert warning.endswith("the trial resumes from an earlier state")
 
 
 def test_a_checkpoint_of_another_model_starts_the_trial_over(
@@ -311,7 +311,7 @@ def test_a_checkpoint_of_another_model_starts_the_trial_over(
     fits.epochs.clear()
     assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
     assert fits.epochs == [1, 2, 3, 4]
-    assert "the trial goes on from an earlier state" in log_of(trial, tmp_path)
+    assert "the trial resumes from an earlier state" in log_of(trial, tmp_path)
 
 
 # Images
