@@ -263,6 +263,41 @@ def test_one_that_diverges_or_fails_ends_alone(
     assert_alike(calm_events, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
 
 
+def test_a_trial_whose_end_cannot_be_written_raises_in_its_process_and_in_no_other(
+    dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, wild = make_trial(dataset, epochs=2), make_trial(dataset, seed=1, learning_rate=1e30)
+
+    def fail(*_: object) -> Ended:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(TrialRun, "fail", fail)
+    engine = make_engine()
+    slots = [engine.slots.submit(trial) for trial in (sound, wild)]
+    engine.step()
+    engine.step()
+    with pytest.raises(OSError, match="no space left"):
+        engine.slots.fetch(slots[1])
+    assert isinstance(collect(engine, slots[0])[-1], Ended)
+    assert engine.slots.is_idle
+
+
+def test_an_engine_that_ends_accepts_no_trial(dataset: Dataset, make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+    engine.run(idle_seconds=0)
+    with pytest.raises(RuntimeError, match="another one will take the trial"):
+        engine.slots.submit(make_trial(dataset))
+
+
+def test_a_trial_released_before_it_was_admitted_is_never_trained(
+    dataset: Dataset, make_engine: Callable[..., Engine]
+) -> None:
+    engine = make_engine()
+    engine.slots.leave(engine.slots.submit(make_trial(dataset)))
+    assert engine.slots.is_idle
+    assert not engine.step()
+
+
 def test_when_the_device_fails_every_trial_is_notified(
     dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
