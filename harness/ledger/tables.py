@@ -1,4 +1,4 @@
-"""The two tables that a study leaves behind: one row for each trial, and one for each trial and epoch."""
+"""The two tables of a study's results: one has a row for each trial, the other a row for each trial and epoch."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "device": "string",  # cpu, or the card's name
     "error": "string",
 }
-"""The columns every trials table has; the final metrics stand behind them, as float64."""
+"""The columns that every table of trials has; columns of the final metrics follow, as float64."""
 
 
 def build_tables(
@@ -47,7 +47,7 @@ def build_tables(
     trials: Iterable[tuple[Trial, Result]],
     run_ids: Mapping[str, str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables, one row per trial and one per trial and epoch, in the order of the trials."""
+    """Build both tables, with a row for each trial and for each of its epochs, in the order of the trials."""
     search = {
         "study": study.name,
         "sampler": study.search.sampler,

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and folders that are used by one process at a time."""
+"""Files that are written atomically, and folders that one process uses at a time."""
 
 import fcntl
 import shutil
@@ -19,7 +19,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def check_writable(folder: Path, num_bytes: int) -> None:
-    """Make the folder and see that `num_bytes` fit.
+    """Make a folder, and check that it can be written to and that `num_bytes` fit on its disk.
 
     Raises:
         InputError: it cannot be made or written to, or its disk is too full.
@@ -42,10 +42,12 @@ def check_writable(folder: Path, num_bytes: int) -> None:
 
 @contextmanager
 def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
-    """Hold a lock file. The system lets go of it when the process ends, however it ends.
+    """Hold a lock file. The system releases it when the process ends, however it ends.
+
+    refusal: the message if another process holds it; None: wait until it is free.
 
     Raises:
-        InputError: with `refusal`, where another process holds it; without one, it is waited for.
+        InputError: another process holds it, and there is a refusal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -57,7 +59,7 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds a lock file. Needs no more than to read it."""
+    """Whether another process holds a lock file, which need only be readable."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

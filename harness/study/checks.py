@@ -1,4 +1,4 @@
-"""Which samplers, schedulers, metrics and confirmations go together: refusals that name what does."""
+"""Refuse combinations of sampler, scheduler, metrics and confirmation that do not work, and name some that do."""
 
 import math
 
@@ -13,7 +13,7 @@ _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
 
 
 def check_combination(study: StudyFields) -> None:
-    """Refuse what cannot work.
+    """Refuse a study whose sections do not work together.
 
     Raises:
         ValueError: one clause that begins with the field and names what would work.
@@ -68,7 +68,7 @@ def _check_objectives(study: StudyFields) -> None:
 
 
 def _check_comparable(study: StudyFields) -> None:
-    """A loss is beta * rate + distortion at a trial's own sharpness: the smaller beta, the smaller it is."""
+    """Refuse a loss as metric if trials differ in its definition, beta * rate + distortion at the trial's sharpness."""
     if not study.is_adaptive:
         return
     perturbed = study.scheduler.perturb if study.scheduler.name == "pbt" else ()
@@ -132,7 +132,7 @@ def _check_population(study: StudyFields) -> None:
             )
     names = ", ".join(perturb)
     for i, sub in enumerate(study.sub_spaces()):
-        # A population has one architecture and one prior: what is taken over must fit.
+        # A population has one architecture and one prior, as its members take over each other's parameters.
         size = math.prod(len(d.values) for name, d in sub.items() if name in perturb and isinstance(d, Finite))
         if sampler == "grid" and size < MIN_POPULATION:
             raise ValueError(

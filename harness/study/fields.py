@@ -1,4 +1,4 @@
-"""The fields of a study file, each checked by itself, and what follows from them."""
+"""The fields of a study file, each checked by itself, and properties that follow from them."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ from harness.study.sections import ADAPTIVE_SAMPLERS, Confirm, FigureName, Froze
 from models.settings import MODELS, SETTINGS, TrialSettings, belongs, list_required
 
 RESERVED_NAMES = ("mlartifacts", "report")
-"""Folders of the results that are not studies."""
+"""Folders in the results that do not belong to a study."""
 
 SLUG = wording.SLUG
 MAX_NAME = 80
@@ -30,7 +30,7 @@ MAX_TRIALS = 100_000
 
 
 def _as_domain(name: str) -> Any:
-    """The pydantic type of one setting in a study."""
+    """Make the pydantic type of one setting in a study."""
     return Annotated[
         Finite | Interval | None,
         PlainValidator(lambda raw: parse_domain(name, raw)),
@@ -45,7 +45,7 @@ _DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS 
 if TYPE_CHECKING:
     SubSpace = Frozen
 else:
-    # A field for each setting of a trial, so that none is written down twice.
+    # The fields are made from a trial's settings, so that none is written down twice.
     SubSpace = create_model(
         "SubSpace",
         __base__=Frozen,
@@ -71,12 +71,12 @@ def list_models(sub: Mapping[str, Domain]) -> list[str]:
 
 
 def _measure_size(value: Any) -> int:
-    """Of a number itself; of hidden layers, their products."""
+    """Measure the size of a setting: the number itself, or the number of weights in hidden layers."""
     return value if isinstance(value, int) else sum(a * b for a, b in itertools.pairwise([1, *value, 1]))
 
 
 class StudyFields(Frozen):
-    """What a study file holds, each field legal by itself, and what follows from them."""
+    """The content of a study file, each field checked by itself, and properties that follow from it."""
 
     name: Annotated[str, AfterValidator(_check_slug)] = Field(
         description="a slug; names the results folder",
@@ -112,7 +112,7 @@ class StudyFields(Frozen):
     resources: Resources = Field(default=Resources(), description="what one trial takes")
 
     def count_configurations(self) -> int:
-        """How many the sampler draws, or the grid has."""
+        """Count the configurations that the sampler draws, or that the grid has."""
         if self.search.num_trials is not None:
             return self.search.num_trials
         spaces = ([len(d.values) for d in sub.values() if isinstance(d, Finite)] for sub in self.sub_spaces())
@@ -120,19 +120,19 @@ class StudyFields(Frozen):
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether metrics steer which trials run, or for how long: such metrics need a validation split."""
+        """Whether metrics decide which trials run, or for how long; such metrics need validation images."""
         steers = self.search.sampler in ADAPTIVE_SAMPLERS or self.scheduler.name != "fifo"
         return steers or self.confirm is not None
 
     @property
     def can_hold_out(self) -> bool:
-        """Whether the file holds images out."""
+        """Whether the file asks to hold images out for validation."""
         domains = (sub["num_validation"] for sub in self.sub_spaces() if "num_validation" in sub)
         return any(max(d.values if isinstance(d, Finite) else (d.high,)) > 0 for d in domains)
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What the search steers by, or, where nothing steers, what `best so far` shows."""
+        """The metrics that the search optimises or, if it optimises none, that `best so far` shows."""
         given = self.search.metric
         if given is None:
             return ("val/elbo",) if self.is_adaptive or self.can_hold_out else ("test/loss",)
@@ -145,12 +145,12 @@ class StudyFields(Frozen):
 
     @property
     def mode(self) -> Literal["max", "min"]:
-        """Whether more or less of the first objective is better."""
+        """Whether a higher (max) or a lower (min) value of the first objective is better."""
         return mode_of(self.metric)
 
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
-        """Which way each objective is to go, in Optuna's words."""
+        """The direction of each objective, in Optuna's words."""
         return ["maximize" if mode_of(metric) == "max" else "minimize" for metric in self.objectives]
 
     @property
@@ -159,7 +159,7 @@ class StudyFields(Frozen):
         return Measures(tuple(self.evaluate), self.iw_samples, self.checkpoint_every, self.probe_width)
 
     def list_metrics(self) -> list[str]:
-        """Every metric that a trial of this study yields."""
+        """List every metric that a trial of this study yields."""
         final = [name for group in self.evaluate for name in EVALUATION_METRICS[group]]
         return [*TRAIN_METRICS, *TEST_METRICS, *VALIDATION_METRICS, *final]
 
@@ -183,7 +183,7 @@ class StudyFields(Frozen):
         return TrialSettings(**largest)
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
-        """Each sub-space with the defaults that apply to its model, by setting."""
+        """List the sub-spaces, each with the defaults that apply to its model, by setting."""
         return [self._with_defaults(sub) for sub in self.space]
 
     def _with_defaults(self, sub: Any) -> dict[str, Domain]:
@@ -193,10 +193,10 @@ class StudyFields(Frozen):
         return {name: d for name, d in defaults.items() if all(belongs(name, model) for model in models)} | own
 
     def resolve(self, configuration: Mapping[str, Any], seed: int, *, num_train: int) -> TrialSettings:
-        """The settings of one trial.
+        """Make the settings of one trial.
 
-        num_train: training images of the dataset; a sixth of them is held out where the study is adaptive and the
-        file does not say how many.
+        num_train: training images of the dataset; a sixth of them is held out if the study is adaptive and its file
+        does not say how many.
         """
         chosen = dict(configuration)
         if "num_validation" not in chosen:
@@ -209,7 +209,7 @@ class StudyFields(Frozen):
         return TrialSettings(**chosen, seed=seed)
 
     def enumerate_grid(self) -> Iterator[dict[str, Any]]:
-        """Every configuration of the grid, sub-space by sub-space."""
+        """List every configuration of the grid, sub-space by sub-space."""
         for sub in self.sub_spaces():
             names = list(sub)
             finite = [d.values for d in sub.values() if isinstance(d, Finite)]

@@ -1,4 +1,4 @@
-"""A study: one YAML file that asks one question, validated, and the trials that answer it."""
+"""A study: one YAML file that asks one question, with checks on the file as a whole."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""How many trials share a GPU: `resources: {gpu: auto}` measures once, on the card itself."""
+"""Choose how many trials share a GPU: `resources: {gpu: auto}` measures their memory once, on the card."""
 
 from harness.datasets import Dataset
 from harness.errors import InputError
@@ -7,7 +7,7 @@ from harness.study.sections import Resources
 from models.settings import ImageShape, TrialSettings
 
 MAX_PACKED = 128
-"""More trials than this gain nothing: a step then takes as long as its bytes take to move."""
+"""More trials than this gain nothing, as steps are then limited by the bandwidth of the memory."""
 
 USABLE = 0.8
 """The share of the free memory that is filled: libraries take theirs, and sizes change as trials come and go."""
@@ -16,7 +16,7 @@ SIZES = (4, 12)  # capacities of the trainers that are measured
 
 
 def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resources:
-    """The study's resources, with a number where it says `gpu: auto`. Called once Ray runs.
+    """Replace `gpu: auto` in the study's resources by a number; Ray must be running.
 
     Raises:
         InputError: there is no GPU to measure, or it has no room for a single trial.
@@ -34,7 +34,7 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
     free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images.shape[1:]))
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
     packed = choose_packing(free, fixed, per_trial, num_trials)
-    return study.resources.model_copy(update={"gpu": int(1e4 / packed) / 1e4})  # Ray counts in ten-thousandths
+    return study.resources.model_copy(update={"gpu": int(1e4 / packed) / 1e4})  # in ten-thousandths, as Ray counts
 
 
 def measure_memory(settings: TrialSettings, image_shape: ImageShape) -> tuple[int, int, int]:
@@ -61,10 +61,10 @@ def measure_memory(settings: TrialSettings, image_shape: ImageShape) -> tuple[in
 
 
 def choose_packing(free: int, fixed: int, per_trial: int, num_trials: int) -> int:
-    """How many trials train at once on a card, given bytes.
+    """Choose how many trials train at once on a card. free, fixed, per_trial: bytes.
 
     Raises:
-        InputError: not even one.
+        InputError: the card has no room for a single trial.
     """
     room = int((USABLE * free - fixed) // max(per_trial, 1))
     if room < 1:

@@ -1,4 +1,4 @@
-"""What is measured of a trained model, and on which images."""
+"""Measure a trained model: the evaluations that a study can ask for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
 
 ELBO_SAMPLES = 10
-"""Passes over the test set that a trial's final bounds average over: their sampling error is then far below the
-spread over seeds."""
+"""A trial's final bounds are means over this many passes over the test set, so that their sampling error is far below
+the spread over seeds."""
 
 
 def make_noise(seed: int, purpose: str, epoch: int = 0, *, device: str) -> torch.Generator:
-    """The noise of one evaluation: each has its own, so that adding one changes no other."""
+    """Make the noise of one evaluation; each has its own stream, so that adding one changes no other."""
     return make_stream(seed, f"evaluate/{purpose}", epoch, device=device)
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A trained model, and what measures it."""
+    """Measures a trained model."""
 
     model: Autoencoder
     images: Images

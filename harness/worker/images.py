@@ -28,7 +28,7 @@ class Images:
 
     @classmethod
     def of(cls, dataset: Dataset, num_validation: int, device: str) -> "Images":
-        """The images of a dataset, some of the training images held out."""
+        """Make tensors of a dataset's images, and hold out some of the training images."""
         train, validation = _as_tensor(dataset.train_images), None
         labels, test_labels = (_as_labels(own) for own in (dataset.train_labels, dataset.test_labels))
         if num_validation:
@@ -47,7 +47,7 @@ class Images:
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
     with warnings.catch_warnings():
-        # The images may lie in memory shared by all trials of the machine, which is read-only; so do we read only.
+        # The images may be in memory that all trials of the machine share, which is read-only; we only read them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(images)
 
