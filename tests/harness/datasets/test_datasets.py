@@ -129,7 +129,7 @@ def test_digits_are_embedded_and_need_no_fetching(tmp_path: Path) -> None:
 
 
 def zipped(contents: dict[str, bytes]) -> dict[str, bytes]:
-    return {f"{name}.gz": gzip.compress(content) for name, content in contents.items()}
+    return {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
 
 
 def dotted(contents: dict[str, bytes]) -> dict[str, bytes]:
@@ -197,8 +197,8 @@ GOOD = CONTENTS[IMAGES]
 @pytest.mark.parametrize(
     ("name", "content", "flaw"),
     [
-        (f"{IMAGES}.gz", gzip.compress(GOOD)[:-500], "is truncated: its gzip stream ends too soon"),
-        (f"{IMAGES}.gz", gzip.compress(GOOD)[:-1], "is truncated: its gzip stream ends too soon"),
+        (f"{IMAGES}.gz", gzip.compress(GOOD, mtime=0)[:-500], "is truncated: its gzip stream ends too soon"),
+        (f"{IMAGES}.gz", gzip.compress(GOOD, mtime=0)[:-1], "is truncated: its gzip stream ends too soon"),
         (f"{IMAGES}.gz", b"", "is truncated: its gzip stream ends too soon"),
         (f"{IMAGES}.gz", GOOD, "is not gzip, though its name says so"),
         (f"{IMAGES}.gz", b"<html>404</html>", "is not gzip, though its name says so"),
@@ -207,10 +207,10 @@ GOOD = CONTENTS[IMAGES]
             gzip.compress(GOOD, mtime=0)[:-8] + bytes(8),
             "is damaged: its gzip stream cannot be unpacked",
         ),
-        (f"{IMAGES}.gz", gzip.compress(GOOD + b"more"), "holds more than the 7 x 28 x 28 values"),
+        (f"{IMAGES}.gz", gzip.compress(GOOD + b"more", mtime=0), "holds more than the 7 x 28 x 28 values"),
         (IMAGES, b"", "has the wrong magic: it starts with nothing, not 00000803"),
         (IMAGES, CONTENTS["train-labels-idx1-ubyte"], "has the wrong magic: it starts with 00000801"),
-        (f"{IMAGES}.gz", gzip.compress(b"hello, world"), "has the wrong magic: it starts with 68656c6c"),
+        (f"{IMAGES}.gz", gzip.compress(b"hello, world", mtime=0), "has the wrong magic: it starts with 68656c6c"),
         (IMAGES, GOOD[:9], "is truncated: it ends within its header"),
         (IMAGES, GOOD[:-1], "is truncated: it holds fewer than the 7 x 28 x 28 values"),
         (IMAGES, GOOD + b"\0", "holds more than the 7 x 28 x 28 values"),
