@@ -16,7 +16,7 @@ class Elbo(NamedTuple):
     """The two terms of the evidence lower bound, each (B,) nats per image: ELBO = -(rate + distortion)."""
 
     rate: Tensor  # KL(q(z|x) || p(z))
-    distortion: Tensor  # -E_q log p(x|z), estimated from one sample
+    distortion: Tensor  # -E_q log p(x|z), estimated from samples
 
 
 class Autoencoder(nn.Module):
@@ -83,6 +83,7 @@ class Autoencoder(nn.Module):
         return self.likelihood.picture(self.make_outputs(z))
 
     def compute_elbo(self, x: Tensor, noise: Noise, at: At | None = None) -> Elbo:
-        """Rate and distortion (one sample per image) of images x (B, C, H, W), each (B,)."""
+        """Rate and distortion of images x (B, C, H, W), each (B,); the distortion is estimated from samples."""
         q = self.posterior(x)
-        return Elbo(self.compute_rate(q, x, at), self.compute_distortion(self.draw(q, noise, at), x))
+        distortion = self.latent.estimate_distortion(q, lambda z: self.compute_distortion(z, x), noise, at)
+        return Elbo(self.compute_rate(q, x, at), distortion)

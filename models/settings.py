@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 else:
     ModelName = Literal[tuple(MODELS)]
 GammaLink = Literal["exp_relu", "sigmoid"]
+Estimator = Literal["relaxed", "straight_through", "disarm"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
@@ -102,6 +103,13 @@ class TrialSettings:
         "per_epoch",
         meaning="VSC: how the sharpness rises from there: by 0.001 per_step (the report's text), "
         "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
+        of=OF_SPIKES,
+    )
+    estimator: Estimator | None = setting(
+        "relaxed",
+        meaning="VSC: how gradients pass the gates in training: relaxed, by relaxed gates, as in the report; "
+        "straight_through, by hard gates with the relaxed ones' gradient; or disarm, by pairs of hard gates, without "
+        "bias, in two passes of the decoder; default relaxed",
         of=OF_SPIKES,
     )
     pixel_scaling: PixelScaling = setting(

@@ -79,7 +79,8 @@ class SpikeAndSlab(Distribution):
 
         From the same generator state the same noise is drawn as for hard samples.
         """
-        return self.relax_gates(*self._draw_noise(sample_shape, generator), sharpness)
+        eps, eta = self._draw_noise(sample_shape, generator)
+        return self.relax_gates(eta, sharpness) * (self.loc + self.scale * eps)
 
     def open_gates(self, eps: Tensor, eta: Tensor) -> Tensor:
         """The hard samples of some noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
@@ -88,12 +89,12 @@ class SpikeAndSlab(Distribution):
         """
         return torch.where(eta >= 1 - self.slab_prob, self.loc + self.scale * eps, 0.0)
 
-    def relax_gates(self, eps: Tensor, eta: Tensor, sharpness: float | Tensor) -> Tensor:
-        """The relaxed samples of the same noise: sigmoid(c (eta - 1 + gamma)) (mu + sigma eps), c being the sharpness.
+    def relax_gates(self, eta: Tensor, sharpness: float | Tensor) -> Tensor:
+        """The gates of relaxed samples, from 0 to 1: sigmoid(c (eta - 1 + gamma)), c being the sharpness.
 
-        They tend to the hard samples as the sharpness grows; at a finite one every entry leaks a little.
+        They tend to the hard gates as the sharpness grows; at a finite one every entry leaks a little.
         """
-        return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob)) * (self.loc + self.scale * eps)
+        return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob))
 
     def _draw_noise(self, sample_shape: Shape, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         shape = self._extended_shape(torch.Size(sample_shape))

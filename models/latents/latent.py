@@ -13,6 +13,9 @@ from models.randomness import Noise
 Encode = Callable[[Tensor], Tensor]
 """The encoder: images (B, C, H, W) in [0, 1] -> heads (B, H, D), H numbers for each of D latent dimensions."""
 
+Decode = Callable[[Tensor], Tensor]
+"""Decoder and likelihood: codes (..., B, D) -> nats per image (..., B)."""
+
 
 class At(NamedTuple):
     """Where a training step stands. What is measured has none: samples are hard there, and the rate is exact."""
@@ -41,6 +44,13 @@ class Latent(nn.Module, ABC):
 
         at: the training step, where samples are relaxed so that gradients pass; hard samples without one.
         """
+
+    def estimate_distortion(self, q: Distribution, compute_nats: Decode, noise: Noise, at: At | None) -> Tensor:
+        """-E_q log p(x|z) in nats per image, (B,), from samples, with a gradient that estimates the expectation's.
+
+        compute_nats: -log p(x|z) in nats per image, (..., B), of codes (..., B, D).
+        """
+        return compute_nats(self.draw(q, noise, at))
 
     @abstractmethod
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:

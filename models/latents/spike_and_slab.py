@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from models.latents.distributions import MIN_PROB, SpikeAndSlab, compute_kl
-from models.latents.latent import At, Encode, Latent
+from models.latents.latent import At, Decode, Encode, Latent
 from models.randomness import Noise
-from models.settings import GammaLink, TrialSettings
+from models.settings import Estimator, GammaLink, TrialSettings
 
 
 class SpikeAndSlabLatent(Latent):
@@ -16,11 +16,23 @@ class SpikeAndSlabLatent(Latent):
     Source: Tonolini, Jensen and Murray-Smith, Variational Sparse Coding (UAI 2019), equations 4 to 11.
     """
 
-    def __init__(self, latent_dim: int, *, alpha: float, gamma_link: GammaLink, gamma_clamp: float = MIN_PROB) -> None:
-        """alpha: prior P(z != 0). gamma_clamp: how far gamma stays from 0 and 1 in the logarithms of the objective."""
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        alpha: float,
+        gamma_link: GammaLink,
+        gamma_clamp: float = MIN_PROB,
+        estimator: Estimator = "relaxed",
+    ) -> None:
+        """alpha: prior P(z != 0). gamma_clamp: how far gamma stays from 0 and 1 in the logarithms of the objective.
+
+        estimator: how the gradient of the distortion passes the gates.
+        """
         super().__init__(latent_dim)
         self.gamma_link = gamma_link
         self.gamma_clamp = gamma_clamp
+        self.estimator = estimator
         self.register_buffer("alpha", torch.full((latent_dim,), alpha), persistent=False)
 
     def posterior(self, heads: Tensor) -> SpikeAndSlab:
@@ -38,10 +50,34 @@ class SpikeAndSlabLatent(Latent):
         return SpikeAndSlab(self.alpha, torch.zeros_like(self.alpha), torch.ones_like(self.alpha), validate_args=False)
 
     def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
-        """Relaxed at the step's sharpness; without a step hard, with exact zeros."""
+        """Without a step hard, with exact zeros; at a step, gates are as the estimator has them."""
         assert isinstance(q, SpikeAndSlab)
         eps, eta = noise.normal(*q.loc.shape), noise.uniform(*q.loc.shape)
-        return q.open_gates(eps, eta) if at is None else q.relax_gates(eps, eta, at.sharpness)
+        if at is None or self.estimator == "disarm":
+            return q.open_gates(eps, eta)
+        gates = q.relax_gates(eta, at.sharpness)
+        if self.estimator == "straight_through":
+            gates = gates + ((eta >= 1 - q.slab_prob).to(gates.dtype) - gates).detach()
+        return gates * (q.loc + q.scale * eps)
+
+    def estimate_distortion(self, q: Distribution, compute_nats: Decode, noise: Noise, at: At | None) -> Tensor:
+        """From one sample; by DisARM from two, whose gates are antithetic: each is open with probability gamma.
+
+        Source: Dong, Mnih and Tucker, DisARM: An Antithetic Gradient Estimator for Binary Latent Variables (NeurIPS
+        2020), equation 7: the gradient by the logit of gamma, here carried on to gamma.
+        """
+        if at is None or self.estimator != "disarm":
+            return super().estimate_distortion(q, compute_nats, noise, at)
+        assert isinstance(q, SpikeAndSlab)
+        eps, eta = noise.normal(*q.loc.shape), noise.uniform(*q.loc.shape)
+        slab = q.loc + q.scale * eps
+        first, second = eta >= 1 - q.slab_prob, eta < q.slab_prob
+        nats = compute_nats(torch.stack([slab.where(gates, 0.0) for gates in (first, second)]))  # (2, B)
+        gamma = q.slab_prob.detach().clamp(MIN_PROB, 1 - MIN_PROB)
+        by_logit = (first != second) * torch.where(second, -0.5, 0.5) * torch.maximum(gamma, 1 - gamma)
+        by_gamma = (nats[0] - nats[1]).detach()[:, None] * by_logit / (gamma * (1 - gamma))
+        of_gates = (by_gamma * q.slab_prob).sum(-1)
+        return nats.mean(0) + of_gates - of_gates.detach()
 
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
         """A Bernoulli KL plus gamma times a Gaussian one; in training with gamma clamped as the settings say."""
@@ -65,9 +101,11 @@ def build(settings: TrialSettings) -> SpikeAndSlabLatent:
     assert settings.alpha is not None
     assert settings.gamma_link is not None
     assert settings.gamma_clamp is not None
+    assert settings.estimator is not None
     return SpikeAndSlabLatent(
         settings.latent_dim,
         alpha=settings.alpha,
         gamma_link=settings.gamma_link,
         gamma_clamp=settings.gamma_clamp,
+        estimator=settings.estimator,
     )

@@ -22,6 +22,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "vae": {"model": "vae"},
     "vsc_exp_relu": {"model": "vsc", "alpha": 0.3, "gamma_link": "exp_relu"},
     "vsc_sigmoid": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid"},
+    "vsc_straight_through": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid", "estimator": "straight_through"},
+    "vsc_disarm": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid", "estimator": "disarm"},
     "vsc_report": {"model": "vsc", "alpha": 0.3, "randomness": "report"},
 }
 

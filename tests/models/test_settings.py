@@ -143,6 +143,7 @@ REFUSED = [
         for bad in (-1e-9, 0.5, 1, math.nan, math.inf, 10**400)
     ),
     *(("gamma_clamp", bad, "a number, such as 0.2") for bad in ("0", False)),
+    ("estimator", "reinforce", "relaxed, straight_through, disarm"),
     ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
     *(("sharpness", bad, "positive, finite number; give one such as 50") for bad in (0, -1.0, math.inf, math.nan)),
     *(("sharpness", bad, "a number, such as 0.2") for bad in ("50", True)),
@@ -190,6 +191,7 @@ def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
         ("gamma_clamp", 0.0),
         ("sharpness", 60.0),
         ("sharpness_schedule", "ramp"),
+        ("estimator", "disarm"),
     ],
 )
 def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str, value: Any) -> None:

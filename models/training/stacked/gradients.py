@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from models.latents.distributions import MIN_PROB
-from models.settings import GammaLink
+from models.settings import Estimator, GammaLink
 
 
 class Coefficients(NamedTuple):
@@ -27,13 +27,14 @@ class Coefficients(NamedTuple):
 class Codes(NamedTuple):
     """Codes sampled for a batch, and what the objective's gradient needs of them."""
 
-    z: Tensor  # (K, B, D)
+    z: Tensor  # (K, B, D); by DisARM (K, 2 B, D), the first codes of all images, then the second ones
     rate: Tensor  # (K, B), nats per image
-    slope: Tensor  # (K, B, H, D): of z, by each of the encoder's H outputs for the latent
+    slope: Tensor  # as z, (K, B or 2 B, H, D): of z, by each of the encoder's H outputs for the latent
     rate_slope: Tensor  # (K, B, H, D): of beta times the rate, likewise
+    by_difference: Tensor | None  # by DisARM (K, B, D): by v, what a nat of difference between both codes weighs
 
 
-def sample_codes(
+def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
     heads: Tensor,  # (K, B, H, D): mu, log sigma^2 and, where H is 3, the pre-activation of gamma
     noise: tuple[Tensor, Tensor],  # each (K, B, D): standard normal, and uniform in [0, 1)
     sharpness: Tensor,  # (K, 1, 1), of the relaxed spikes
@@ -41,10 +42,12 @@ def sample_codes(
     gamma_link: GammaLink | None,  # None: VAEs only, and H is 2
     *,
     gamma_clamp: float = MIN_PROB,  # how far gamma stays from 0 and 1 in logarithms
+    estimator: Estimator = "relaxed",
 ) -> Codes:
-    """Reparameterised samples (relaxed ones where there is a spike) and their rate, with slopes.
+    """Reparameterised samples (of relaxed or hard gates where there is a spike) and their rate, with slopes.
 
-    The bound is that of models.latents.distributions: Variational Sparse Coding, equations 9 to 11.
+    The bound is that of models.latents.distributions: Variational Sparse Coding, equations 9 to 11. The estimators are
+    those of models.latents.spike_and_slab.
     """
     eps, eta = noise
     mu, log_var = heads[:, :, 0], heads[:, :, 1]
@@ -54,6 +57,7 @@ def sample_codes(
     spread = sigma.mul_(eps)
     slab = mu + spread
     gaussian = (surplus - log_var).addcmul_(mu, mu).mul_(0.5)
+    by_difference = None
     if gamma_link is None:
         z, rate = slab, gaussian
         slopes = [torch.ones_like(mu), 0.5 * spread]
@@ -66,7 +70,8 @@ def sample_codes(
         else:
             gamma = v.sigmoid()
             gamma_slope = gamma * (1 - gamma)
-        gate = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
+        relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
+        gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
         prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
         by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
         log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
@@ -78,9 +83,20 @@ def sample_codes(
             gamma_slope.masked_fill_(coefficients.is_dense, 0.0)
             bernoulli.masked_fill_(coefficients.is_dense, 0.0)
             by_prob.masked_fill_(coefficients.is_dense, 0.0)  # without a clamp it can be infinite
-        z, rate = gate * slab, bernoulli.addcmul_(prob, gaussian)
+        rate = bernoulli.addcmul_(prob, gaussian)
         rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
-        by_gamma = (gate - gate.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
+        if estimator == "disarm":
+            second = (eta < gamma).to(eta.dtype)
+            if coefficients.is_dense is not None:
+                second.masked_fill_(coefficients.is_dense, 1.0)
+            inner = gamma.clamp(MIN_PROB, 1 - MIN_PROB)
+            by_difference = torch.maximum(inner, 1 - inner).div_(inner * (1 - inner)).mul_(gamma_slope)
+            by_difference.mul_(gate - second).mul_(0.5)
+            gate, slab, spread = torch.cat([gate, second], 1), slab.repeat(1, 2, 1), spread.repeat(1, 2, 1)
+            by_gamma = torch.zeros_like(gate)
+        else:
+            by_gamma = (relaxed - relaxed.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
+        z = gate * slab
         slopes = [gate, spread.mul_(gate).mul_(0.5), by_gamma]
     slope, rate_slope = torch.stack(slopes, 2), torch.stack(rate_slopes, 2).mul_(coefficients.beta.unsqueeze(2))
     if coefficients.is_padding is not None:
@@ -88,12 +104,24 @@ def sample_codes(
         z, rate = z.masked_fill(coefficients.is_padding, 0.0), rate.masked_fill(coefficients.is_padding, 0.0)
         slope.masked_fill_(padding, 0.0)
         rate_slope.masked_fill_(padding, 0.0)
-    return Codes(z, rate.sum(-1), slope, rate_slope)
+        by_difference = (
+            by_difference if by_difference is None else by_difference.masked_fill(coefficients.is_padding, 0.0)
+        )
+    return Codes(z, rate.sum(-1), slope, rate_slope, by_difference)
 
 
-def find_heads_gradient(codes: Codes, grad: Tensor) -> Tensor:  # (K, B, D) -> (K, B, H, D)
-    """Of the objective by the encoder's outputs, given that of the distortion by the codes."""
-    return torch.addcmul(codes.rate_slope, codes.slope, grad.unsqueeze(2))
+def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tensor:  # -> (K, B, H, D)
+    """The gradient of the objective by the encoder's outputs, given that of the distortion by the codes, as z.
+
+    distortion: (K, B), nats per image; by DisARM (K, 2 B), and `grad` is then that of the mean of both.
+    """
+    if codes.by_difference is None:
+        return torch.addcmul(codes.rate_slope, codes.slope, grad.unsqueeze(2))
+    first, second = (codes.slope * grad.unsqueeze(2)).chunk(2, 1)
+    gradient = first.add(second).add_(codes.rate_slope)
+    difference = distortion.chunk(2, 1)[0] - distortion.chunk(2, 1)[1]
+    gradient[:, :, 2] += codes.by_difference * difference.unsqueeze(2)
+    return gradient
 
 
 def compare_pixels(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # twice (K, B, P) -> (K, B), (K, B, P)

@@ -21,7 +21,7 @@ from models.numerics.measuring import computing
 from models.numerics.onednn import has_bf16
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
-from models.settings import GammaLink, ImageShape, Parts, PixelScaling, Precision, TrialSettings
+from models.settings import Estimator, GammaLink, ImageShape, Parts, PixelScaling, Precision, TrialSettings
 from models.training.schedules import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
 from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
@@ -46,6 +46,7 @@ class Shared:
     pixel_scaling: PixelScaling
     gamma_link: GammaLink | None  # None: models without a spike only
     gamma_clamp: float | None  # likewise
+    estimator: Estimator | None  # likewise
 
     @classmethod
     def of(cls, settings: TrialSettings) -> "Shared":
@@ -57,13 +58,15 @@ class Shared:
             pixel_scaling=settings.pixel_scaling,
             gamma_link=settings.gamma_link,
             gamma_clamp=settings.gamma_clamp,
+            estimator=settings.estimator,
         )
 
     def fits(self, settings: TrialSettings) -> bool:
         """Whether such a trial can be a member. One without a spike can, among those that have one: its gates pad."""
         shared = Shared.of(settings)
         if shared.gamma_link is None:
-            shared = replace(shared, gamma_link=self.gamma_link, gamma_clamp=self.gamma_clamp)
+            of_gates = {name: getattr(self, name) for name in ("gamma_link", "gamma_clamp", "estimator")}
+            shared = replace(shared, **of_gates)
         return shared == self
 
 
@@ -275,14 +278,21 @@ class Stack:
         outputs, encoder_inputs = self._forward(self.parameters.encoder, x, slots)
         heads = outputs.view(*x.shape[:2], self.parameters.num_heads, self.latent_dim)
         clamp = MIN_PROB if self.shared.gamma_clamp is None else self.shared.gamma_clamp
-        codes = self._sample(heads, noise, sharpness, coefficients, self.shared.gamma_link, gamma_clamp=clamp)
+        estimator = self.shared.estimator or "relaxed"
+        codes = self._sample(
+            heads, noise, sharpness, coefficients, self.shared.gamma_link, gamma_clamp=clamp, estimator=estimator
+        )
         logits, decoder_inputs = self._forward(self.parameters.decoder, codes.z, slots)
-        distortion, grad = self._compare(logits, x)
+        if estimator == "disarm" and codes.by_difference is not None:  # two codes an image, whose mean is minimised
+            distortion, grad = self._compare(logits, x.repeat(1, 2, 1))
+            grad = grad.mul_(0.5)
+        else:
+            distortion, grad = self._compare(logits, x)
 
         # Gradients are those of the sum over the batch: see Objective.loss.
         self.parameters.rows["count"][slots.start : slots.stop] += 1
         grad = self._backward(self.parameters.decoder, grad, decoder_inputs, slots)
-        grad = self._to_heads(codes, grad).flatten(2)
+        grad = self._to_heads(codes, grad, distortion).flatten(2)
         self._backward(self.parameters.encoder, grad, encoder_inputs, slots)
         return torch.stack([codes.rate.mean(1), distortion.mean(1)], 1)
 

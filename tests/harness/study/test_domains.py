@@ -125,6 +125,7 @@ scalars: dict[str, st.SearchStrategy[Any]] = {
     "model": st.sampled_from(["vae", "vsc"]),
     "gamma_link": st.sampled_from(["exp_relu", "sigmoid"]),
     "sharpness_schedule": st.sampled_from(["per_step", "per_epoch", "ramp"]),
+    "estimator": st.sampled_from(["relaxed", "straight_through", "disarm"]),
     "gamma_clamp": real,
     "pixel_scaling": st.sampled_from(["minmax", "unit_norm"]),
     "initialisation": st.sampled_from(["kaiming", "xavier"]),
