@@ -9,7 +9,7 @@ from models.measures.probes.codes import encode, standardise, whiten
 from models.measures.probes.knn import classify_by_neighbours
 from models.measures.probes.linear import classify_linearly
 from models.measures.probes.mlp import classify_by_mlp
-from models.measures.probes.report import classify_as_reported
+from models.measures.probes.reproduction import classify_as_in_reproduction
 from models.numerics.measuring import computing
 from models.randomness import make_stream
 
@@ -38,7 +38,7 @@ def run_probes(
 
     Every probe is trained on every input (mu, the mean of the posterior's slab; gamma_mu, its mean; z, a hard sample)
     of every label set (5k, drawn by the seed and the same for all; all). dead_logits: how many classes report_coded
-    can no longer tell, see `classify_as_reported`.
+    can no longer tell, see `classify_as_in_reproduction`.
 
     width: hidden units of report_written; the report names no number.
     """
@@ -73,7 +73,9 @@ def _run_all(
 
     train: (N, K, D + 1) codes of K inputs, a one behind each. y: (N,). test: (M, K, D + 1). truth: (M,).
     """
-    coded, written, num_dead = classify_as_reported(train, y, test, num_classes=num_classes, width=width, seed=seed)
+    coded, written, num_dead = classify_as_in_reproduction(
+        train, y, test, num_classes=num_classes, width=width, seed=seed
+    )
     some = torch.arange(0, len(test), max(1, len(test) // NUM_KNN_IMAGES))
     neighbours = classify_by_neighbours(train, y, test[some], num_classes=num_classes)
     predictions = {"report_coded": coded, "report_written": written}

@@ -15,7 +15,13 @@ from models.measures.probes.codes import standardise, whiten
 from models.measures.probes.knn import NUM_NEIGHBOURS, classify_by_neighbours
 from models.measures.probes.linear import classify_linearly
 from models.measures.probes.mlp import classify_by_mlp
-from models.measures.probes.report import BATCH_SIZE, LEARNING_RATE, MOMENTUM, ReportProbes, classify_as_reported
+from models.measures.probes.reproduction import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    MOMENTUM,
+    ReproductionProbes,
+    classify_as_in_reproduction,
+)
 from models.settings import TrialSettings
 
 NUM_CLASSES = 3
@@ -32,7 +38,7 @@ def make_codes(num: int, *, seed: int, spread: float = 0.5, num_inputs: int = 1)
 
 def test_the_reports_probes_take_the_steps_of_plain_torch() -> None:
     x, y = make_codes(3 * BATCH_SIZE - 5, seed=0)
-    probes = ReportProbes(1, 4, 8, NUM_CLASSES, seed=0)
+    probes = ReproductionProbes(1, 4, 8, NUM_CLASSES, seed=0)
     with torch.random.fork_rng(devices=[]):
         coded = nn.Linear(4, NUM_CLASSES)
         written = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, NUM_CLASSES))
@@ -63,18 +69,18 @@ def test_the_reports_probes_take_the_steps_of_plain_torch() -> None:
 def test_a_logit_that_no_image_passes_is_dead_and_its_class_is_not_predicted() -> None:
     x, y = torch.zeros(200, 1, 5), torch.arange(200) % 10
     x[:, :, -1] = 1.0  # empty codes: a logit is its bias, and one that begins below zero never learns
-    biases = ReportProbes(1, 4, 8, 10, seed=0).first[0, 8:, -1]
+    biases = ReproductionProbes(1, 4, 8, 10, seed=0).first[0, 8:, -1]
     dead = set((biases <= 0).nonzero().flatten().tolist())
     assert 0 < len(dead) < 10
-    coded, _, num_dead = classify_as_reported(x, y, x, num_classes=10, width=8, seed=0)
+    coded, _, num_dead = classify_as_in_reproduction(x, y, x, num_classes=10, width=8, seed=0)
     assert int(num_dead[0]) == len(dead)
     assert dead.isdisjoint(coded[0].tolist())
 
 
 @torch.inference_mode()
 def test_a_logit_is_dead_where_it_stops_most_images_of_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.measures.probes.report.EPOCHS", 0)
-    first = ReportProbes(1, 4, 8, NUM_CLASSES, seed=0).first[0, 8:]
+    monkeypatch.setattr("models.measures.probes.reproduction.EPOCHS", 0)
+    first = ReproductionProbes(1, 4, 8, NUM_CLASSES, seed=0).first[0, 8:]
     x = torch.cat([torch.zeros(9, 4), torch.ones(9, 1)], 1)  # of each class three images
     y = torch.arange(9) // 3
     own = first[:, :-1] / first[:, :-1].square().sum(1, keepdim=True)  # a code that adds one to its class's logit
@@ -84,7 +90,7 @@ def test_a_logit_is_dead_where_it_stops_most_images_of_its_class(monkeypatch: py
 
     for image, logit in enumerate([-1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]):
         x[image] = place(own[y[image]], first[y[image], -1], logit)
-    _, _, num_dead = classify_as_reported(x[:, None], y, x[:, None], num_classes=NUM_CLASSES, width=8, seed=0)
+    _, _, num_dead = classify_as_in_reproduction(x[:, None], y, x[:, None], num_classes=NUM_CLASSES, width=8, seed=0)
     assert num_dead.tolist() == [2]  # of three images, one, two and none pass
 
 

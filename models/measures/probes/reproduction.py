@@ -17,7 +17,7 @@ LEARNING_RATE = 1e-3
 MOMENTUM = 0.9
 
 
-def classify_as_reported(
+def classify_as_in_reproduction(
     x: Tensor,  # (N, K, D + 1): K inputs side by side, a one behind each code
     y: Tensor,  # (N,) int64
     test: Tensor,  # (M, K, D + 1)
@@ -32,7 +32,7 @@ def classify_as_reported(
     it further down, and the class is hardly ever predicted. Where a ReLU stops all logits of an image, the first class
     is predicted, as in the report's code.
     """
-    probes = ReportProbes(x.shape[1], x.shape[2] - 1, width, num_classes, seed=seed)
+    probes = ReproductionProbes(x.shape[1], x.shape[2] - 1, width, num_classes, seed=seed)
     targets = one_hot(y, num_classes).float()
     for epoch in range(EPOCHS):
         order = torch.randperm(len(x), generator=make_stream(seed, "probe/report/order", epoch))
@@ -43,7 +43,7 @@ def classify_as_reported(
     return probes.compute_coded(test).argmax(2), probes.compute_written(test).argmax(2), dead.sum(1)
 
 
-class ReportProbes:
+class ReproductionProbes:
     """Both probes on K inputs: 2 K networks that train in step, as their batches are the same.
 
     The hidden layer of one and the only layer of the other are one product. Gradients are written out and buffers are
@@ -102,7 +102,7 @@ _pass_where_positive = torch.ops.aten.threshold_backward.grad_input
 class _Buffers:
     """What one step computes, for a batch of one size."""
 
-    def __init__(self, probes: ReportProbes, size: int) -> None:
+    def __init__(self, probes: ReproductionProbes, size: int) -> None:
         num_inputs, num_classes, width = *probes.second.shape[:2], probes.width
         self.rows = torch.empty(size, num_inputs, probes.first.shape[2])
         self.x = self.rows.transpose(0, 1)  # (K, B, D + 1)
