@@ -1,4 +1,4 @@
-"""An autoencoder, put together from its parts: from an image to the two terms of its bound."""
+"""The variational autoencoder, put together from its parts: encoder, latent, decoder and likelihood."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Elbo(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """A variational autoencoder of images (B, C, H, W)."""
+    """A variational autoencoder of images (B, C, H, W), by the parts that it is given."""
 
     def __init__(
         self,
@@ -45,45 +45,45 @@ class Autoencoder(nn.Module):
         return self.latent.latent_dim
 
     def to_pixels(self, images: Tensor) -> Tensor:  # (N, C, H, W) uint8 -> (N, C, H, W) float32
-        """Images as the model sees them, in [0, 1]."""
+        """Convert bytes to the intensities that the model sees, in [0, 1]."""
         return to_pixels(images.flatten(1), self.pixel_scaling).view(images.shape)
 
     def encode(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, D)
-        """The heads, in the precision of x also where the products have a lower one."""
+        """Compute the encoder's heads, in the precision of x even where the products have a lower one."""
         heads: Tensor = self.encoder(x)
         return heads.to(x.dtype)
 
     def make_outputs(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
-        """What the likelihood is parametrised by, in the precision of z likewise."""
+        """Compute the likelihood's parameters, in the precision of z even where the products have a lower one."""
         outputs: Tensor = self.decoder(z)
         return outputs.to(z.dtype)
 
     def posterior(self, x: Tensor) -> Distribution:
-        """q(z|x) of batch shape (B, D), for images x (B, C, H, W) in [0, 1]."""
+        """Compute q(z|x), of batch shape (B, D), for images x (B, C, H, W) in [0, 1]."""
         return self.latent.posterior(self.encode(x))
 
     def prior(self) -> Distribution:
-        """p(z), of batch shape (D,)."""
+        """Return p(z), of batch shape (D,)."""
         return self.latent.prior(self.encode)
 
     def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
-        """A sample of each element of q: relaxed at a training step, hard (exact zeros) without one."""
+        """Draw a sample of each element of q: relaxed at a training step, hard (with exact zeros) if `at` is None."""
         return self.latent.draw(q, noise, at)
 
     def compute_rate(self, q: Distribution, x: Tensor, at: At | None = None) -> Tensor:
-        """KL(q || p) in nats per image, (B,): exact, or as it stands in the objective of a training step."""
+        """Compute KL(q || p) in nats per image, (B,): as in the objective of a training step, exact if `at` is None."""
         return self.latent.rate(q, x, self.encode, at)
 
     def compute_distortion(self, z: Tensor, x: Tensor) -> Tensor:
-        """-log p(x|z) in nats per image, (..., B), for codes z (..., B, D) and images x (B, C, H, W)."""
+        """Compute -log p(x|z) in nats per image, (..., B), for codes z (..., B, D) and images x (B, C, H, W)."""
         return self.likelihood.nats(self.make_outputs(z), x)
 
     def decode(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
-        """The mean of p(x|z), intensities in [0, 1]."""
+        """Compute the mean of p(x|z), intensities in [0, 1]."""
         return self.likelihood.picture(self.make_outputs(z))
 
     def compute_elbo(self, x: Tensor, noise: Noise, at: At | None = None) -> Elbo:
-        """Rate and distortion of images x (B, C, H, W), each (B,); the distortion is estimated from samples."""
+        """Compute the rate and, from samples, the distortion of images x (B, C, H, W), each (B,)."""
         q = self.posterior(x)
         distortion = self.latent.estimate_distortion(q, lambda z: self.compute_distortion(z, x), noise, at)
         return Elbo(self.compute_rate(q, x, at), distortion)

@@ -1,4 +1,4 @@
-"""From settings to a model, put together from its parts, and to the objective that it is trained on."""
+"""Build what a trial's settings describe: the model, from its parts, and the objective that it is trained on."""
 
 from importlib import import_module
 from math import prod
@@ -15,10 +15,11 @@ from models.settings import ImageShape, TrialSettings
 
 
 def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: bool = True) -> Autoencoder:
-    """The freshly initialised model, on the CPU.
+    """Build the model and draw its initial parameters, on the CPU.
 
-    Its parameters are those that the report's code draws after torch.manual_seed(seed): what becomes of a VSC with few
-    latents depends on them by whole nats. is_drawn: else they are left undefined, for others to be put there.
+    The parameters are those that the code of "[Re] Variational Sparse Coding" draws after torch.manual_seed(seed): the
+    final ELBO of a VSC with few latents depends on them by whole nats. is_drawn: whether to draw them; if not, they
+    stay undefined, to be loaded afterwards.
     """
     generator = torch.Generator().manual_seed(settings.seed % 2**64) if is_drawn else None
     num_heads, initialisation = settings.parts.num_heads, settings.initialisation
@@ -34,12 +35,12 @@ def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: b
 
 
 def build_latent(settings: TrialSettings) -> Latent:
-    """The model's latent variables, by the file that its parts name."""
+    """Build the model's latent variables, from the file that the model's parts name."""
     latent: Latent = import_module(f"models.latents.{settings.parts.latent}").build(settings)
     return latent
 
 
 def build_objective(settings: TrialSettings) -> Objective:
-    """What the model is trained on, by the file that its parts name. Its own parameters are drawn by the seed."""
+    """Build the training objective, from the file that the model's parts name. Its parameters depend on the seed."""
     objective: Objective = import_module(f"models.objectives.{settings.parts.objective}").build(settings)
     return objective

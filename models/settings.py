@@ -1,4 +1,7 @@
-"""The settings of one trial: what a study varies, each with its meaning and its legal values."""
+"""The settings of one trial, which a study varies: each with its meaning and its legal values.
+
+"The reproduction" is the paper "[Re] Variational Sparse Coding".
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,22 +9,22 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 SEMANTICS_VERSION = 3
-"""Raised when the same settings would train to other numbers: results of another version are not reused."""
+"""Version of the training: raise it when the same settings train to other numbers, or old results are reused."""
 
 
 class Parts(NamedTuple):
-    """What a model is put together from, besides the settings that every model has."""
+    """The parts that a model is put together from."""
 
-    latent: str  # the file in models/latents/
+    latent: str  # name of the file in models/latents/
     num_heads: int  # outputs of the encoder for each latent dimension
-    objective: str = "elbo"  # the file in models/objectives/
+    objective: str = "elbo"  # name of the file in models/objectives/
 
 
 MODELS: Mapping[str, Parts] = {
     "vae": Parts("gaussian", num_heads=2),
     "vsc": Parts("spike_and_slab", num_heads=3),
 }
-"""To add a model: a file for each part that is new, a row here, and its settings below, with `of`."""
+"""The models and their parts. To add one: a file for each new part, a row here, and its settings below, with `of`."""
 
 if TYPE_CHECKING:
     ModelName = str
@@ -37,7 +40,7 @@ Randomness = Literal["counter", "report"]
 ImageShape = tuple[int, int, int]  # channels, height, width
 
 OF_SPIKES = ("vsc",)
-"""The models whose latents have a spike."""
+"""Models whose latents have a spike."""
 
 
 def setting(
@@ -50,10 +53,10 @@ def setting(
     below: float | None = None,
     example: Any = None,
 ) -> Any:
-    """A field of the settings.
+    """Make a field of the settings.
 
-    of: the models that have it, all where none is named; other models have None there. at_least, above, below: the open
-    or closed interval its numbers lie in. example: a legal value for messages, where there is no default to name.
+    of: the models that have the setting, all if empty; in other models it is None. at_least, above, below: bounds of
+    the number; only at_least is itself legal. example: a legal value for messages, needed where there is no default.
     """
     metadata = {
         "help": meaning,
@@ -69,7 +72,7 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSettings:
-    """Everything that determines a trained model, save the images.
+    """All that determines a trained model, except the images.
 
     Raises:
         ValueError: a value is of the wrong type or outside its range, or a setting does not belong to the model.
@@ -82,27 +85,28 @@ class TrialSettings:
     )
     gamma_link: GammaLink | None = setting(
         "exp_relu",
-        meaning="VSC: exp_relu, exp(-relu(-v)) as in the report, or sigmoid; default exp_relu",
+        meaning="VSC: how the encoder's output v becomes gamma: exp_relu, exp(-relu(-v)), as in the reproduction, or "
+        "sigmoid; default exp_relu",
         of=OF_SPIKES,
     )
     gamma_clamp: float | None = setting(
         1e-6,
-        meaning="VSC: how far gamma stays from 0 and 1 in the training objective's logarithms; 0 for no clamp, and the "
-        "loss is no number where gamma is 0 or 1; measured bounds have 1e-6 whatever this is; default 1e-6",
+        meaning="VSC: least distance of gamma from 0 and 1 in the training objective's logarithms; without a clamp (0) "
+        "the loss is no number where gamma is 0 or 1; measured bounds always use 1e-6; default 1e-6",
         of=OF_SPIKES,
         at_least=0,
         below=0.5,
     )
     sharpness: float | None = setting(
         50.0,
-        meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the report",
+        meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the reproduction",
         of=OF_SPIKES,
         above=0,
     )
     sharpness_schedule: SharpnessSchedule | None = setting(
         "per_epoch",
-        meaning="VSC: how the sharpness rises from there: by 0.001 per_step (the report's text), "
-        "by 0.001 per_epoch (its code), or in a ramp to 200 over the run (the original paper); default per_epoch",
+        meaning="VSC: how the sharpness rises: per_step, by 0.001 (the reproduction's text), per_epoch, by 0.001 (its "
+        "code), or ramp, to 200 over the run (the original paper); default per_epoch",
         of=OF_SPIKES,
     )
     estimator: Estimator | None = setting(
@@ -114,10 +118,10 @@ class TrialSettings:
     )
     pixel_scaling: PixelScaling = setting(
         "minmax",
-        meaning="how bytes become pixels: minmax, divided by 255, or unit_norm, each image by its Euclidean norm",
+        meaning="how bytes become pixels: minmax, divided by 255, or unit_norm, by the image's Euclidean norm",
     )
     initialisation: Initialisation = setting(
-        "kaiming", meaning="of the weights: kaiming, uniform as torch's default, or xavier, Glorot's uniform"
+        "kaiming", meaning="how weights are drawn: kaiming, uniform, as torch's default, or xavier, Glorot's uniform"
     )
     beta: float = setting(1.0, meaning="weight of the rate in the training objective", above=0)
     hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
@@ -125,15 +129,16 @@ class TrialSettings:
     batch_size: int = setting(32, meaning="training images per step", at_least=1)
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
     precision: Precision = setting(
-        "float32", meaning="of the matrix products in training: float32, or bf16, faster where the processor has it"
+        "float32",
+        meaning="precision of the matrix products in training: float32, or bf16, faster where the processor has it",
     )
     randomness: Randomness = setting(
         "counter",
         meaning="batch order and noise in training: counter, each number from the seed, the epoch and its place; or "
-        "report, those that the report's code drew from torch's one generator, on the CPU only",
+        "report, torch's one generator, in the order of the reproduction's code, on the CPU only",
     )
     num_validation: int = setting(
-        0, meaning="training images held out, stratified by class, to choose settings on", at_least=0
+        0, meaning="training images held out, stratified by class, to choose settings by", at_least=0
     )
     seed: int = setting(0, meaning="seed of initialisation, batch order and noise", at_least=0)
 
@@ -153,16 +158,16 @@ class TrialSettings:
 
     @property
     def parts(self) -> Parts:
-        """What the model is put together from."""
+        """The parts that the model is put together from."""
         return MODELS[self.model]
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether the first epochs would be others if there were more of them."""
+        """Whether the first epochs train otherwise if more epochs are to follow."""
         return self.sharpness_schedule == "ramp"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values, without the settings that the model does not have."""
+        """Return plain JSON values, without the settings that the model does not have."""
         plain = {name: value for name, value in asdict(self).items() if value is not None}
         return plain | {"hidden": list(self.hidden)}
 
@@ -174,30 +179,30 @@ DEFAULTS: Mapping[str, Any] = {
     for name, f in SETTINGS.items()
     if (value := f.metadata["default"]) is not MISSING
 }
-"""What a setting is where nothing is said, as `TrialSettings.to_dict` has it. To change one changes the semantics."""
+"""The default of each setting, as in `TrialSettings.to_dict`. To change one, raise SEMANTICS_VERSION."""
 
 
 def belongs(name: str, model: str) -> bool:
-    """Whether a model has a setting."""
+    """Whether a model has a setting of this name."""
     of = SETTINGS[name].metadata["of"]
     return not of or model in of
 
 
 def list_required(model: str) -> list[str]:
-    """The settings of a model that have no default."""
+    """List the settings that a user must give for a model: those without a default."""
     return [name for name, f in SETTINGS.items() if belongs(name, model) and f.metadata["default"] is MISSING]
 
 
 def refuse_setting(name: str, model: str) -> str:
-    """What to tell a user who gives a setting to a model that has none."""
+    """Format the message for a user who gives a setting to a model that does not have it."""
     return f"a {model} has none; remove it, or set model: {' or '.join(SETTINGS[name].metadata['of'])}"
 
 
 def check_setting(name: str, value: Any) -> Any:
-    """The value in its proper type (3 becomes 3.0 where a float is meant, a list becomes a tuple).
+    """Return the value in the setting's type: 3 becomes 3.0 where a float is meant, a list becomes a tuple.
 
     Raises:
-        ValueError: one clause that names the setting, the value and what would be right.
+        ValueError: the value is not legal; the message names the setting, the value and the fix.
     """
     kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
     if value is None and SETTINGS[name].default is None:
@@ -224,7 +229,7 @@ def _check_number(name: str, value: Any, kind: type) -> int | float:
         )
     try:
         number: int | float = kind(value)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:  # a whole number larger than any float
         number = math.inf
     low, above, below, example = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below", "example"))
     if low is not None and below is not None and not low <= number < below:

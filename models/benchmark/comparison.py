@@ -1,4 +1,4 @@
-"""What is compared: the rows of the benchmark, each timed in processes of its own, and the floor of each."""
+"""The rows of the benchmark: each is timed in fresh processes and compared with its floor."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -23,15 +23,15 @@ from models.benchmark.timing import ALPHA, NUM_HIDDEN, NUM_IMAGES, SIDE, Task, T
 from models.numerics.machine import count_cores, describe_machine
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 
-CPU_FUSED = (8,)
+CPU_FUSED = (8,)  # sizes of stacks
 GPU_FUSED = (8, 32, 64, 128)
-TIME_SLICED = 8
-AFTER = ", after "  # in the name of a row, before its epochs
+TIME_SLICED = 8  # processes that share the GPU
+AFTER = ", after "  # stands before the epochs in the name of a row
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A way of training, and how many processes train so at once."""
+    """A row of the benchmark: a task, and the number of processes that it is timed in at once."""
 
     name: str
     task: Task
@@ -40,22 +40,22 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a row came to; None where `problem` says why not."""
+    """The result of a row. Numbers are None if the row failed, for the reason in `problem`."""
 
     name: str
     device: str
     loop: str
     precision: str
-    num_trials: int  # in all its processes
+    num_trials: int  # in all processes of the row
     num_processes: int
     num_threads_per_process: int | None = None
-    epochs_before: int = 0  # that the timed model had trained for
+    epochs_before: int = 0  # trained before the timing
     num_steps_timed_per_process: int | None = None
-    has_torchvision: bool | None = None  # for ToTensor; None: ours, which needs none
+    has_torchvision: bool | None = None  # for ToTensor; None: our trainer, which needs none
     ms_per_step: float | None = None  # in which every trial takes one
     trial_epochs_per_hour: float | None = None
     ratio_to_plain_loop: float | None = None  # of trial-epochs per hour, to the device's fastest plain loop
-    ratio_to_start: float | None = None  # of a trained state's step, in time, to that of the same row at its start
+    ratio_to_start: float | None = None  # of ms_per_step, to that of the same row at random parameters
     peak_memory_mb_per_process: float | None = None
     floor_ms_per_step: float | None = None
     floor_set_by: str | None = None
@@ -65,7 +65,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """The least time of a trial's step on one core or GPU, and what it was computed from."""
+    """The least time of a trial's step on one core or GPU, and the numbers it is computed from."""
 
     device: str
     precision: str
@@ -79,7 +79,7 @@ class Floor:
 
 
 def list_rows(options: Options, num_cores: int) -> list[Row]:
-    """Every row, each device's plain loop first."""
+    """List all rows, the plain loop of each device first."""
     rows: list[Row] = []
     for device in options.list_devices():
         task = Task(
@@ -97,19 +97,19 @@ def list_rows(options: Options, num_cores: int) -> list[Row]:
             if place == device
         ]
         rows += [*plain, *(row for each in ours for row in each)]
-        if options.epochs:  # the plain loop's last row, which is of one thread on a CPU, and one trial of ours
+        if options.epochs:  # the last plain row (on a CPU: 1 thread), and one trial of ours
             rows += [train_before(row, options.epochs) for row in (plain[-1], *(each[0] for each in ours))]
     return rows
 
 
 def train_before(row: Row, epochs: int) -> Row:
-    """The same row, of a model that has trained for some epochs."""
+    """Return the row for a model that has trained for some epochs before."""
     name = f"{row.name}{AFTER}{epochs} epochs"
     return replace(row, name=name, task=replace(row.task, epochs=epochs))
 
 
 def list_plain_rows(task: Task) -> list[Row]:
-    """The plain loop on its device: as it comes and, on a CPU, on one thread too."""
+    """List the plain loop's rows: with torch's default threads and, on a CPU, with one thread."""
     if task.device != "cpu":
         return [Row(name="GPU: plain loop", task=task)]
     return [
@@ -119,7 +119,7 @@ def list_plain_rows(task: Task) -> list[Row]:
 
 
 def list_our_rows(task: Task, num_cores: int) -> list[Row]:
-    """Ours on the task's device, in its precision."""
+    """List our trainer's rows on the task's device, in the task's precision."""
     task = replace(task, chunk_steps=choose_chunk(task))
     suffix = "" if task.precision == "float32" else f", {task.precision}"
     if task.device == "cpu":
@@ -142,19 +142,19 @@ def list_our_rows(task: Task, num_cores: int) -> list[Row]:
 
 
 def choose_chunk(task: Task) -> int:
-    """Steps of ours in one call: so many that what a call costs at its start counts about as little as in an epoch."""
+    """Choose the steps in one call of our trainer, so that a call's fixed cost weighs as little as in an epoch."""
     most = NUM_IMAGES // task.batch_size
     if task.device == "cpu":
         return min(25, most)
-    # Whole graphs; where a step is long, a fifth of an epoch of MNIST.
+    # Whole graphs; if steps are long, a fifth of an epoch of MNIST.
     wanted = most if task.num_trials <= 8 else min(375, most)
     return max(wanted - wanted % GRAPH_STEPS, min(wanted, GRAPH_STEPS))
 
 
 def compare(options: Options, *, command: str, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Time every row; what comes back is plain JSON values, with a list of results under `rows`.
+    """Time every row; return plain JSON values, with a list of results under `rows`.
 
-    command: what the user typed. on_progress: is given a line before each row.
+    command: what the user typed. on_progress: called with a line of text before each row.
     """
     num_cores = count_cores()
     rows = list_rows(options, num_cores)
@@ -192,7 +192,7 @@ def compare(options: Options, *, command: str, on_progress: Callable[[str], None
 
 
 def time_row(row: Row, floor: Floor) -> Result:
-    """Time a row in processes of its own."""
+    """Time a row in fresh processes."""
     task = row.task
     result = Result(
         name=row.name,
@@ -219,12 +219,12 @@ def complete(
     num_cores: int,
     num_steps_per_epoch: int,
 ) -> Result:
-    """The result with its numbers. timings: of its processes, which ran at once. num_cores: of the machine."""
-    # What they do together in a second is a sum of rates; of processes of unequal speed, the mean time would say less.
+    """Fill in a result's numbers. timings: those of its processes, which ran at once. num_cores: of the machine."""
+    # Rates of processes add up; the mean time would be wrong for processes of unequal speed.
     ms_per_step = len(timings) / sum(1 / timing.ms_per_step for timing in timings)
     per_hour = result.num_trials * 3.6e6 / (ms_per_step * num_steps_per_epoch)
     num_threads = timings[0].num_threads
-    # A GPU is one; the floor of a CPU is that of the cores that the row can use.
+    # The floor of a CPU counts the cores that the row can use; a GPU counts as one.
     num_used = min(num_threads * result.num_processes, num_cores) if result.device == "cpu" else 1
     floor_ms = floor.ms_per_trial_step * result.num_trials / num_used
     return replace(
@@ -242,9 +242,9 @@ def complete(
 
 
 def add_ratios(results: list[Result]) -> list[Result]:
-    """The results set against the plain loop of their device, the fastest if there are several.
+    """Add to each result the ratio to the fastest plain loop of its device.
 
-    Which one that is depends on the machine: where it is busy, many threads wait for each other.
+    Which plain loop is the fastest depends on the machine: on a busy one, many threads wait for each other.
     """
     plain: dict[tuple[str, int], float] = {}
     for result in results:
@@ -260,7 +260,7 @@ def add_ratios(results: list[Result]) -> list[Result]:
 
 
 def add_ratios_to_start(results: list[Result]) -> list[Result]:
-    """The rows of trained states set against the same rows at their start, by name."""
+    """Add to each row of trained states the ratio to the row of the same name at random parameters."""
     at_start = {result.name: result.ms_per_step for result in results if not result.epochs_before}
     set_against = []
     for result in results:
@@ -272,7 +272,7 @@ def add_ratios_to_start(results: list[Result]) -> list[Result]:
 
 
 def measure_floor(task: Task) -> Floor:
-    """The floor of a task's trials, from rates measured on its device, in this process, on one thread of a CPU."""
+    """Measure the floor of a task's trials, in this process, on the task's device; on one thread of a CPU."""
     layers = list_layers(SIDE**2, NUM_HIDDEN, task.latent_dim)
     work = count_work(layers, task.batch_size, task.precision)
     num_bytes = work.state_bytes * task.num_trials if task.device == "cpu" else BIG_COPY
@@ -298,31 +298,31 @@ def measure_floor(task: Task) -> Floor:
 
 
 def count_steps(batch_size: int) -> int:
-    """Steps in an epoch."""
+    """Count the steps in an epoch."""
     return -(-NUM_IMAGES // batch_size)
 
 
 def has_failed(report: dict[str, Any]) -> bool:
-    """Whether a row could not be timed, for another reason than that it does not fit into memory."""
+    """Whether a row failed for another reason than lack of memory."""
     return any(row["problem"] not in (None, OUT_OF_MEMORY) for row in report["rows"])
 
 
 def list_notes(results: list[Result]) -> list[str]:
-    """What one has to know to read the numbers."""
+    """List the notes that explain the numbers."""
     notes = [
-        "Training steps only, no evaluation. Rows begin at a random start, but those `after` some epochs: at the state "
-        "that our trainer comes to by then, the plain loop's as well.",
-        "ms/step: the median over chunks of steps, after a warm-up; in it each of the row's trials takes one step.",
-        "trial-epochs/h: from ms/step and the steps of an epoch. x plain: to the device's fastest plain loop that "
-        "begins alike. x start: the time of a step, to that of the same row at the random start.",
-        "MB: of each process, on the CPU its peak in memory, torch included; on the GPU the peak of its tensors, "
-        "beside which each process has a context there.",
+        "Training steps only, no evaluation. Rows start from random parameters; those `after` some epochs, the plain "
+        "loop's among them, start from the state that our trainer reaches in these epochs.",
+        "ms/step: the median over chunks of steps, after a warm-up; in one step every trial of the row takes one.",
+        "trial-epochs/h: from ms/step and the steps of an epoch. x plain: their ratio to the device's fastest plain "
+        "loop from the same start. x start: ratio of ms/step to that of the same row from random parameters.",
+        "MB: peak memory of each process; on the CPU torch is included, on the GPU only tensors count, beside which "
+        "each process has a context there.",
         "floor: the larger of bytes over bandwidth and operations over rate. Bytes: Adam reads parameter, gradient and "
-        "both moments and writes all but the gradient, which is written once; weights are read again forward and, but "
-        "for the first layer's, backward. Operations: the 11 matrix products. Rates are the best seen. CPU: of one "
-        "core, times those that a row can use; by copying within as much as a process's parameters, gradients and "
-        "moments fill, which caches may hold; by products of a step's own shapes. GPU: by copying 1 GB, so that one "
-        "trial, which its cache may hold, could be faster; by one large product.",
+        "both moments and writes all but the gradient, which is written once; weights are read again forward and, "
+        "except the first layer's, backward. Operations: the 11 matrix products. Rates are the best measured. CPU: the "
+        "rates of one core, times the cores that a row can use; bytes by copying as much as the parameters, gradients "
+        "and moments of a process, which caches may hold; operations by products of a step's shapes. GPU: bytes by "
+        "copying 1 GB, so that a trial which fits into its cache could be faster; operations by one large product.",
     ]
     if any(result.has_torchvision is False for result in results):
         notes.append("torchvision cannot be imported here: the plain loop converts images as its ToTensor does.")

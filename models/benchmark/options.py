@@ -1,4 +1,4 @@
-"""What the user of the benchmark can choose."""
+"""The options of the benchmark."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PRECISIONS = ("all", *get_args(Precision))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user can choose.
+    """The options of the benchmark, as the command line has them.
 
     Raises:
         ValueError: one sentence that names the option and the fix.
@@ -26,9 +26,9 @@ class Options:
     seconds: float = 5.0  # of timing, per row
     latent_dim: int = 200
     batch_size: int = 32
-    precision: str = "all"  # of our rows
-    device: str = "auto"  # the CPU, and the GPU where there is one
-    epochs: int = 3  # of training before the rows of trained states; 0: no such rows
+    precision: str = "all"  # of our trainer's rows
+    device: str = "auto"  # auto: the CPU, and the GPU if there is one
+    epochs: int = 3  # trained before the rows of trained states; 0: no such rows
     images: str | None = None  # an .npy file of images (N, 28, 28) uint8; None: generated ones
 
     def __post_init__(self) -> None:
@@ -52,13 +52,13 @@ class Options:
             raise ValueError("--precision bf16: no processor to be measured computes in bf16; use float32")
 
     def list_devices(self) -> list[str]:
-        """Those to measure on."""
+        """List the devices to measure on."""
         if self.device != "auto":
             return [self.device]
         return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
     def list_precisions(self) -> list[tuple[str, Precision]]:
-        """Each device with each precision to measure there."""
+        """List each device with each precision to measure on it."""
         wanted: tuple[Precision, ...] = get_args(Precision)
         return [
             (device, precision)
@@ -72,6 +72,6 @@ def _check_images(path: str) -> None:
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
-        raise ValueError(f"--images: {path} is no .npy file that can be read") from None
+        raise ValueError(f"--images: {path} is not a .npy file that can be read") from None
     if images.dtype != np.uint8 or images.shape != (NUM_IMAGES, SIDE, SIDE):
         raise ValueError(f"--images: {path} should hold {NUM_IMAGES} images of {SIDE} by {SIDE} bytes")

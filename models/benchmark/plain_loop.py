@@ -1,7 +1,8 @@
-"""What we compare with: a VSC trained as the report's authors trained theirs, who went by PyTorch's own VAE example.
+"""The loop to compare with: a VSC trained as in "[Re] Variational Sparse Coding", the reproduction, whose authors
+followed PyTorch's VAE example.
 
 A DataLoader that converts image by image, a layer for each head, autograd, torch.optim.Adam, and `.item()` every step.
-It is written to be ordinary, not to be fast, and not to be slow either.
+It is ordinary code, made neither fast nor slow.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +23,10 @@ MIN_PROB = 1e-6
 
 
 class PlainVSC(nn.Module):
-    """The report's fully connected VSC, one hidden layer on either side, gamma = exp(-relu(-v))."""
+    """The reproduction's fully connected VSC: one hidden layer in each half, gamma = exp(-relu(-v))."""
 
     def __init__(self, num_pixels: int, num_hidden: int, latent_dim: int, alpha: float) -> None:
-        """Initialised by torch's global generator. alpha: prior P(z != 0)."""
+        """Draw the parameters from torch's global generator. alpha: prior P(z != 0)."""
         super().__init__()
         self.alpha = alpha
         self.sharpness = START_SHARPNESS
@@ -37,7 +38,7 @@ class PlainVSC(nn.Module):
         self.pixels = nn.Linear(num_hidden, num_pixels)
 
     def forward(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x (B, pixels) -> reconstruction (B, pixels), then mu, log sigma^2 and log gamma, each (B, latent_dim)."""
+        """Compute x (B, pixels) -> reconstruction (B, pixels), and mu, log sigma^2, log gamma, each (B, latent_dim)."""
         hidden = functional.relu(self.encode(x))
         mu, log_var, log_gamma = self.mu(hidden), self.log_var(hidden), -functional.relu(-self.spike(hidden))
         std = torch.exp(0.5 * log_var)
@@ -47,7 +48,7 @@ class PlainVSC(nn.Module):
         return torch.sigmoid(self.pixels(functional.relu(self.decode(z)))), mu, log_var, log_gamma
 
     def compute_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The training objective, rate plus distortion in nats, summed over the batch; a scalar."""
+        """Compute the training objective, rate plus distortion in nats, summed over the batch; a scalar."""
         reconstruction, mu, log_var, log_gamma = self(x, generator)
         distortion = functional.binary_cross_entropy(reconstruction, x, reduction="sum")
         gamma = torch.clamp(log_gamma.exp(), MIN_PROB, 1 - MIN_PROB)
@@ -57,7 +58,7 @@ class PlainVSC(nn.Module):
 
 
 def resume(model: PlainVSC, optimizer: torch.optim.Adam, state: TrainState) -> None:
-    """Put a state of ours into the plain loop: parameters, Adam's moments, its count of steps."""
+    """Copy a state of our trainer into the plain loop: parameters, Adam's moments, number of steps."""
     heads = [model.mu, model.log_var, model.spike]
     layers = {"encoder.layers.0": [model.encode], "encoder.layers.1": heads}
     layers |= {"decoder.layers.0": [model.decode], "decoder.layers.1": [model.pixels]}
@@ -76,7 +77,7 @@ def resume(model: PlainVSC, optimizer: torch.optim.Adam, state: TrainState) -> N
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """Images one by one, each converted as it is asked for, as torchvision's datasets do."""
+    """Images that are converted one by one when they are read, as in torchvision's datasets."""
 
     def __init__(self, images: Tensor) -> None:
         """images: (N, H, W) uint8, on the CPU."""
@@ -87,12 +88,12 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """The image (1, H, W) float32 in [0, 1], and a label that nobody reads."""
+        """Return the image (1, H, W) float32 in [0, 1], and an unused label."""
         return self.transform(self.images[index]), 0
 
 
 def make_transform() -> Callable[[Tensor], Tensor]:
-    """ToTensor of PIL's image of bytes (H, W); where torchvision is not there, the same conversion by hand."""
+    """Make the conversion of bytes (H, W): PIL's image and torchvision's ToTensor, or their equivalent without them."""
     if not has_torchvision():
         return _convert
     from torchvision.transforms import Compose, ToTensor
@@ -106,7 +107,7 @@ def has_torchvision() -> bool:
     try:
         import PIL.Image
         import torchvision.transforms
-    except (ImportError, OSError, RuntimeError):  # one that was built for another torch fails in various ways
+    except (ImportError, OSError, RuntimeError):  # a torchvision built for another torch fails in various ways
         return False
     return bool(PIL.Image and torchvision.transforms)
 
@@ -118,7 +119,7 @@ def _open(image: Tensor) -> "Image":  # (H, W) uint8
 
 
 def _convert(image: Tensor) -> Tensor:  # (H, W) uint8 -> (1, H, W)
-    """What ToTensor does, from the image's bytes on."""
+    """Convert bytes in the steps that ToTensor takes."""
     return image.clone().view(*image.shape, 1).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
 
 
@@ -133,12 +134,12 @@ def train_plainly(
     seed: int = 0,
     trained: TrainState | None = None,
 ) -> Iterator[float]:
-    """Train for ever, yielding the loss of every step (nats per image).
+    """Train without end, yielding the loss of every step (nats per image).
 
-    trained: a state of ours, of a VSC of this shape, to go on from; None: from a random start.
+    trained: a state of our trainer, for a VSC of this shape, to resume from; None: random parameters.
     """
     device = torch.device(device)
-    # Streams of its own, where the authors have torch's global ones: it costs the same, and nobody else is disturbed.
+    # The authors use torch's global generator; separate ones cost the same and leave the global one as it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PlainVSC(images[0].numel(), num_hidden, latent_dim, alpha).to(device)
@@ -146,7 +147,7 @@ def train_plainly(
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     if trained is not None:
         resume(model, optimizer, trained)
-    # A worker and pinned memory beside a GPU, as in the example that the authors went by.
+    # On a GPU, a worker and pinned memory, as in the example that the authors followed.
     beside_gpu: dict[str, Any] = {"num_workers": 1, "pin_memory": True} if device.type == "cuda" else {}
     order = torch.Generator().manual_seed(seed)
     loader = DataLoader(ImageDataset(images), batch_size=batch_size, shuffle=True, generator=order, **beside_gpu)

@@ -1,4 +1,4 @@
-"""Time training steps in fresh processes, several at once: each has memory, threads and a GPU context of its own."""
+"""Time training steps in fresh processes, several at once, each with separate memory, threads and GPU context."""
 
 import contextlib
 import json
@@ -23,19 +23,19 @@ class TaskFailedError(RuntimeError):
 
 
 def time_processes(task: Task, num_processes: int) -> list[Timing]:
-    """Time a task in so many processes, which start their timing together, all being warm.
+    """Time a task in several processes, which start their timing together when all of them are warm.
 
     Raises:
-        TaskFailedError: one of them could not. The others are then ended.
+        TaskFailedError: a process could not time the task. All processes are then ended.
     """
-    # This very package, and no folder named models in which the user may be.
+    # Import this package, not a folder named models in the user's working directory.
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-P", "-m", __name__, json.dumps(asdict(task))]
     processes: list[subprocess.Popen[str]] = []
     try:
         while len(processes) < num_processes:
-            # In a session of its own: Ctrl-C is for us, and we end them, with what they started themselves.
+            # A session of its own: Ctrl-C reaches only us, and we end the process with its children.
             pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             processes.append(subprocess.Popen(command, env=environment, start_new_session=True, **pipes))  # noqa: S603 (no shell)
         for process in processes:
@@ -53,7 +53,7 @@ def _receive(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise TaskFailedError("its process was ended from outside, perhaps for want of memory")
+        raise TaskFailedError("its process was ended from outside, perhaps for lack of memory")
     message: dict[str, Any] | str = json.loads(line)
     if isinstance(message, str):
         raise TaskFailedError(message)
@@ -61,7 +61,7 @@ def _receive(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing of it runs any more
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     for stream in (process.stdin, process.stdout):
@@ -69,15 +69,15 @@ def _end(process: subprocess.Popen[str]) -> None:
         stream.close()
 
 
-def work(task: Task, asked: TextIO, told: TextIO) -> None:
-    """A process's part: a line when it is warm, then, once nothing more can come from `asked`, a line with the Timing.
+def work(task: Task, requests: TextIO, replies: TextIO) -> None:
+    """Time a task as one of several processes: reply when warm, wait until `requests` is closed, reply with the Timing.
 
-    Lines are JSON; a string says why there is no Timing.
+    Each reply is a line of JSON. A string instead of an object says why there is no Timing.
     """
 
     def wait_for_the_others() -> None:
-        print("{}", file=told, flush=True)
-        asked.read()
+        print("{}", file=replies, flush=True)
+        requests.read()
 
     try:
         if task.num_threads is not None:
@@ -89,9 +89,9 @@ def work(task: Task, asked: TextIO, told: TextIO) -> None:
             traceback.print_exc()
             problem = f"{type(error).__name__}: {error}".splitlines()[0]
         message = json.dumps(problem)
-    print(message, file=told, flush=True)
+    print(message, file=replies, flush=True)
 
 
 if __name__ == "__main__":
-    channel, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no message
-    work(Task(**json.loads(sys.argv[1])), sys.stdin, channel)
+    stdout, sys.stdout = sys.stdout, sys.stderr  # keep the prints of libraries out of the replies
+    work(Task(**json.loads(sys.argv[1])), sys.stdin, stdout)

@@ -1,10 +1,10 @@
-"""The benchmark as text."""
+"""Format the results of the benchmark as text."""
 
 from textwrap import wrap
 from typing import Any
 
-WIDTH = 120
-COLUMNS = {
+WIDTH = 120  # characters
+COLUMNS = {  # heading: name in the results, format
     "trials": ("num_trials", "{:d}"),
     "ms/step": ("ms_per_step", "{:.3f}"),
     "trial-epochs/h": ("trial_epochs_per_hour", "{:,.0f}"),
@@ -17,12 +17,12 @@ COLUMNS = {
 
 
 def format_table(report: dict[str, Any]) -> str:
-    """What `compare` found, as lines of text."""
+    """Format the results of `compare` as lines of text."""
     return "\n".join([*format_header(report), "", *format_rows(report["rows"]), "", *format_notes(report)])
 
 
 def format_header(report: dict[str, Any]) -> list[str]:
-    """Which machine, when, what was typed, and what was trained."""
+    """Format the machine, the date, the command and the model."""
     machine, model = report["machine"], report["model"]
     gpu = f"{machine['gpu']}, {machine['gpu_memory_gb']:.0f} GB" if machine["gpu"] else "no GPU"
     return [
@@ -38,7 +38,7 @@ def format_header(report: dict[str, Any]) -> list[str]:
 
 
 def format_rows(rows: list[dict[str, Any]]) -> list[str]:
-    """The rows under their headings; in place of numbers, what went wrong."""
+    """Format the rows under their headings; a row that failed has its problem in place of numbers."""
     width = max(len(row["name"]) for row in rows)
     lines = ["  ".join([" " * width, *COLUMNS])]
     for row in rows:
@@ -55,7 +55,7 @@ def _format(value: Any, style: str) -> str:
 
 
 def format_notes(report: dict[str, Any]) -> list[str]:
-    """What the numbers mean, and what the floors were computed from."""
+    """Format what the numbers mean, and what the floors were computed from."""
     notes = [*report["notes"], *map(_describe_floor, report["floors"])]
     return [line for note in notes for line in wrap(f"- {note}", width=WIDTH, subsequent_indent="  ")]
 

@@ -19,50 +19,50 @@ from models.training.fit import fit
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState, init_state
 
-NUM_IMAGES, SIDE = 60_000, 28  # as MNIST has them
+NUM_IMAGES, SIDE = 60_000, 28  # as in MNIST; SIDE in pixels
 IMAGE_SHAPE = (1, SIDE, SIDE)
-NUM_HIDDEN, ALPHA = 400, 0.01  # at this alpha most latents go off, and denormal numbers come up
-MIN_CHUNKS = 3
+NUM_HIDDEN, ALPHA = 400, 0.01  # at this alpha most latents turn off, and denormal numbers occur
+MIN_CHUNKS = 3  # timed at least
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a process is to time."""
+    """A task that a process times."""
 
     loop: Literal["plain", "ours"]
     device: str
     latent_dim: int
     batch_size: int
-    seconds: float  # to go on for; at least MIN_CHUNKS chunks are timed
+    seconds: float  # of timing; at least MIN_CHUNKS chunks are timed
     precision: Precision = "float32"
     num_trials: int = 1  # trained together; the plain loop trains one
-    num_threads: int | None = None  # of the plain loop; None: torch's default. Ours has one
-    chunk_steps: int = 25  # timed together; on a GPU a multiple of models.training.stacked.cuda_graph.GRAPH_STEPS
+    num_threads: int | None = None  # of the plain loop; None: torch's default. Our trainer has one
+    chunk_steps: int = 25  # steps timed together; on a GPU a multiple of models.training.stacked.cuda_graph.GRAPH_STEPS
     num_images: int = NUM_IMAGES
-    epochs: int = 0  # that the model has trained for before it is timed
+    epochs: int = 0  # that the model trains for before it is timed
     images: str | None = None  # an .npy file of images (N, SIDE, SIDE) uint8; None: generated ones
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What a process found."""
+    """The timing of a task in one process."""
 
-    ms_per_step: float  # one step of every trial of the task; the median over chunks
+    ms_per_step: float  # in which every trial of the task takes a step; median over chunks
     num_steps: int  # timed
     num_threads: int
-    has_torchvision: bool | None  # whether the plain loop converts images with its ToTensor; None: ours
+    has_torchvision: bool | None  # whether the plain loop converts with its ToTensor; None: our trainer
     peak_memory_mb: float  # of the process, or of its tensors on the GPU
 
 
 def make_images(count: int, seed: int = 0) -> Tensor:  # -> (count, SIDE, SIDE) uint8
-    """Noise in which, as in MNIST, a fifth of the pixels are not black."""
+    """Make images of noise in which, as in MNIST, a fifth of the pixels are not black."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.empty(count, SIDE, SIDE, dtype=torch.uint8).random_(generator=generator)
     return images.masked_fill_(images > 255 // 5, 0).mul_(5)
 
 
 def time_task(task: Task, when_warm: Callable[[], object] = lambda: None) -> Timing:
-    """Time a task in this process. when_warm: is called between the warm-up and the timing."""
+    """Time a task in this process. when_warm: called between the warm-up and the timing."""
     device = torch.device(task.device)
     run_chunk = _start_plain(task) if task.loop == "plain" else _start_ours(task)
     run_chunk()
@@ -105,7 +105,7 @@ def _make_settings(task: Task) -> list[TrialSettings]:
 
 
 def _make_states(task: Task, images: Tensor) -> list[TrainState]:
-    """Where the timing starts from: the states of the task's trials, trained for its epochs. images: (N, C, H, W)."""
+    """Make the states that the timing starts from, trained for the task's epochs on images (N, C, H, W)."""
     states = []
     for settings in _make_settings(task):
         state = init_state(settings, IMAGE_SHAPE, images.device)
@@ -117,10 +117,10 @@ def _make_states(task: Task, images: Tensor) -> list[TrainState]:
 
 
 def _start_plain(task: Task) -> Callable[[], object]:
-    """What runs the next chunk of the plain loop's steps."""
+    """Start the plain loop; return a function that runs its next chunk of steps."""
     images = _read_images(task)
     trained = None
-    if task.epochs:  # by our trainer, which comes to such a state sooner
+    if task.epochs:  # by our trainer, which is faster
         (trained,) = _make_states(task, images.unsqueeze(1))
     steps = train_plainly(
         images,
@@ -135,7 +135,7 @@ def _start_plain(task: Task) -> Callable[[], object]:
 
 
 def _start_ours(task: Task) -> Callable[[], object]:
-    """What trains trials as `models.training.fit` does, on as many images as make a chunk of steps."""
+    """Start our trainer; return a function that trains for a chunk of steps, as an epoch of that many images."""
     images = _read_images(task).unsqueeze(1).to(task.device)
     trials, states = _make_settings(task), _make_states(task, images)
     trainer = make_trainer(trials[0], IMAGE_SHAPE, latent_dim=task.latent_dim, capacity=len(trials), device=task.device)
@@ -143,6 +143,6 @@ def _start_ours(task: Task) -> Callable[[], object]:
         trainer.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
     assert len(images) >= task.chunk_steps * task.batch_size
     parts = images.split(task.chunk_steps * task.batch_size)
-    # A GPU's graph of steps reads the images it was recorded with; a CPU's cache is not to hold all that are used.
+    # A CUDA graph needs the same images each time. On a CPU other images follow, lest the cache hold them all.
     turns = cycle(parts[:1] if images.is_cuda else parts[: len(images) // len(parts[0])])
     return lambda: trainer.fit_epoch(next(turns))

@@ -1,1 +1,1 @@
-"""One file a latent: its posterior, its prior, its samples and its rate."""
+"""Kinds of latent variables, one per file: posterior, prior, samples and rate."""

@@ -11,7 +11,8 @@ from torch.distributions.utils import broadcast_all
 Shape = torch.Size | list[int] | tuple[int, ...]
 
 MIN_PROB = 1e-6
-"""Bernoulli probabilities stay this far from 0 and 1 inside logarithms, as in the report's code."""
+"""Least distance of Bernoulli probabilities from 0 and 1 inside logarithms, as in the code of "[Re] Variational Sparse
+Coding"."""
 
 
 class SpikeAndSlab(Distribution):
@@ -55,7 +56,7 @@ class SpikeAndSlab(Distribution):
         return self.slab_prob * (self.scale.square() + (1 - self.slab_prob) * self.loc.square())
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> "SpikeAndSlab":
-        """The same distribution over a larger batch shape."""
+        """Return the same distribution over a larger batch shape."""
         return SpikeAndSlab(
             self.slab_prob.expand(batch_shape),
             self.loc.expand(batch_shape),
@@ -64,7 +65,7 @@ class SpikeAndSlab(Distribution):
         )
 
     def sample(self, sample_shape: Shape = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Hard samples: exact zeros with probability 1 - gamma. Shape: sample_shape + batch_shape."""
+        """Draw hard samples: exact zeros with probability 1 - gamma. Shape: sample_shape + batch_shape."""
         with torch.no_grad():
             return self.open_gates(*self._draw_noise(sample_shape, generator))
 
@@ -75,24 +76,24 @@ class SpikeAndSlab(Distribution):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Differentiable samples, which leak where hard ones are zero. Shape: sample_shape + batch_shape.
+        """Draw differentiable samples, small where hard ones are zero. Shape: sample_shape + batch_shape.
 
-        From the same generator state the same noise is drawn as for hard samples.
+        The same state of the generator gives the same noise as for hard samples.
         """
         eps, eta = self._draw_noise(sample_shape, generator)
         return self.relax_gates(eta, sharpness) * (self.loc + self.scale * eps)
 
     def open_gates(self, eps: Tensor, eta: Tensor) -> Tensor:
-        """The hard samples of some noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
+        """Compute hard samples from noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
 
-        eps: standard normal; eta: uniform in [0, 1), so that at gamma = 1 every entry is kept, at gamma = 0 none.
+        eps: standard normal. eta: uniform in [0, 1), so that gamma = 1 keeps every entry and gamma = 0 none.
         """
         return torch.where(eta >= 1 - self.slab_prob, self.loc + self.scale * eps, 0.0)
 
     def relax_gates(self, eta: Tensor, sharpness: float | Tensor) -> Tensor:
-        """The gates of relaxed samples, from 0 to 1: sigmoid(c (eta - 1 + gamma)), c being the sharpness.
+        """Compute the gates of relaxed samples, from 0 to 1: sigmoid(c (eta - 1 + gamma)), c the sharpness.
 
-        They tend to the hard gates as the sharpness grows; at a finite one every entry leaks a little.
+        They tend to hard gates as c grows; at a finite c no gate is exactly zero.
         """
         return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob))
 
@@ -102,9 +103,9 @@ class SpikeAndSlab(Distribution):
         return torch.randn(shape, **like), torch.rand(shape, **like)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density against Lebesgue measure plus a unit mass at zero.
+        """Compute the log density, relative to Lebesgue measure plus a unit mass at zero.
 
-        log(1 - gamma) where the value is exactly zero, log gamma + log N(value; mu, sigma^2) elsewhere.
+        It is log(1 - gamma) where the value is exactly zero, log gamma + log N(value; mu, sigma^2) elsewhere.
         """
         if self._validate_args:
             self._validate_sample(value)
@@ -120,16 +121,16 @@ def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
 
 
 def compute_kl(q: SpikeAndSlab, p: SpikeAndSlab, *, min_prob: float = MIN_PROB) -> Tensor:
-    """KL(q || p), elementwise: a Bernoulli KL plus gamma times the Gaussian KL of the slabs.
+    """Compute KL(q || p), elementwise: a Bernoulli KL plus gamma times the Gaussian KL of the slabs.
 
-    min_prob: how far q's gamma stays from 0 and 1; at 0 the result is not a number where gamma is either.
+    min_prob: least distance of q's gamma from 0 and 1, by clamping; unclamped (0), a gamma of 0 or 1 gives NaN.
 
     Source: Variational Sparse Coding, equation 11 (there for a standard normal slab in p).
     """
     gamma = q.slab_prob.clamp(min_prob, 1 - min_prob)
     alpha = p.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
     ratio = q.scale / p.scale
-    # 2 log(ratio), not log(ratio^2): the square of a legal scale can be too small for a float.
+    # Not 0.5 log(ratio^2): the square of a legal scale can be too small for a float.
     gaussian = 0.5 * (((q.loc - p.loc) / p.scale).square() + ratio.square() - 1) - ratio.log()
     bernoulli = gamma * (gamma / alpha).log() + (1 - gamma) * (torch.log1p(-gamma) - torch.log1p(-alpha))
     return gamma * gaussian + bernoulli

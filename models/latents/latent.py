@@ -1,4 +1,4 @@
-"""What every latent of an autoencoder does: posterior, prior, samples, rate."""
+"""The interface of all latent variables: posterior, prior, samples, rate."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,9 +18,9 @@ Decode = Callable[[Tensor], Tensor]
 
 
 class At(NamedTuple):
-    """Where a training step stands. What is measured has none: samples are hard there, and the rate is exact."""
+    """The state of the schedules at a training step. Measures have none: their samples are hard, their rate exact."""
 
-    sharpness: Tensor  # (), of relaxed spikes
+    sharpness: Tensor  # (), of the relaxed spikes
 
 
 class Latent(nn.Module, ABC):
@@ -32,17 +32,17 @@ class Latent(nn.Module, ABC):
 
     @abstractmethod
     def posterior(self, heads: Tensor) -> Distribution:
-        """q(z|x) of batch shape (B, D), from the encoder's outputs (B, H, D)."""
+        """Compute q(z|x), of batch shape (B, D), from the encoder's heads (B, H, D)."""
 
     @abstractmethod
     def prior(self, encode: Encode) -> Distribution:
-        """p(z), of batch shape (D,). encode: the encoder, for priors that depend on it."""
+        """Return p(z), of batch shape (D,). encode: the encoder, for priors that depend on it."""
 
     @abstractmethod
     def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
-        """A sample of each element of q, of its batch shape (..., D).
+        """Draw a sample of each element of q, of q's batch shape (..., D).
 
-        at: the training step, where samples are relaxed so that gradients pass; hard samples without one.
+        at: the training step, whose samples are relaxed so that gradients pass. None: samples are hard.
         """
 
     def estimate_distortion(self, q: Distribution, compute_nats: Decode, noise: Noise, at: At | None) -> Tensor:
@@ -54,18 +54,18 @@ class Latent(nn.Module, ABC):
 
     @abstractmethod
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:
-        """KL(q || p) in nats per image, (B,), of the posteriors of images x (B, C, H, W).
+        """Compute KL(q || p) in nats per image, (B,), for the posteriors q of images x (B, C, H, W).
 
-        at: the training step, whose objective may clamp what the exact KL does not.
+        at: the training step, whose objective may clamp probabilities. None: the KL is exact.
         """
 
     def slab_prob(self, q: Distribution) -> Tensor:
-        """P(z != 0 | x), of q's batch shape: one where there is no spike."""
+        """Return P(z != 0 | x), of q's batch shape: one where there is no spike."""
         return torch.ones_like(q.mean)
 
     def views(self, q: Distribution) -> dict[str, Tensor]:
-        """What probes are shown of q besides a sample, by name, each (B, D): the mean of its slab, and its mean.
+        """Return the views of q that probes are trained on besides a sample, by name, each (B, D).
 
-        A posterior without a spike has one mean, `mu`.
+        They are `mu`, the mean of the slab, and `gamma_mu`, the mean of q; without a spike `mu` is both.
         """
         return {"mu": q.mean}

@@ -1,4 +1,4 @@
-"""Spike-and-slab latents: those of Variational Sparse Coding."""
+"""Spike-and-slab latents, as in Variational Sparse Coding (VSC)."""
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class SpikeAndSlabLatent(Latent):
         gamma_clamp: float = MIN_PROB,
         estimator: Estimator = "relaxed",
     ) -> None:
-        """alpha: prior P(z != 0). gamma_clamp: how far gamma stays from 0 and 1 in the logarithms of the objective.
+        """alpha: prior P(z != 0). gamma_clamp: least distance of gamma from 0 and 1 in the objective's logarithms.
 
         estimator: how the gradient of the distortion passes the gates.
         """
@@ -36,21 +36,21 @@ class SpikeAndSlabLatent(Latent):
         self.register_buffer("alpha", torch.full((latent_dim,), alpha), persistent=False)
 
     def posterior(self, heads: Tensor) -> SpikeAndSlab:
-        """q(z|x); heads: mu, log sigma^2 and v, with gamma = exp(-relu(-v)) as in the report's code, or sigmoid(v).
+        """Compute q(z|x). heads: mu, log sigma^2 and v, with gamma = exp(-relu(-v)) or sigmoid(v).
 
-        The former reaches exactly 1.
+        exp(-relu(-v)), from the code of "[Re] Variational Sparse Coding", reaches exactly 1.
         """
         loc, log_var, v = heads.unbind(1)
         gamma = (-(-v).relu()).exp() if self.gamma_link == "exp_relu" else v.sigmoid()
         return SpikeAndSlab(gamma, loc, (0.5 * log_var).exp(), validate_args=False)
 
-    def prior(self, encode: Encode) -> SpikeAndSlab:  # noqa: ARG002 (it depends on nothing)
-        """The same in every latent dimension."""
+    def prior(self, encode: Encode) -> SpikeAndSlab:  # noqa: ARG002 (the prior is fixed)
+        """Return p(z), the same in every latent dimension."""
         assert isinstance(self.alpha, Tensor)
         return SpikeAndSlab(self.alpha, torch.zeros_like(self.alpha), torch.ones_like(self.alpha), validate_args=False)
 
     def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
-        """Without a step hard, with exact zeros; at a step, gates are as the estimator has them."""
+        """Draw samples: hard, with exact zeros, if `at` is None; at a training step with the estimator's gates."""
         assert isinstance(q, SpikeAndSlab)
         eps, eta = noise.normal(*q.loc.shape), noise.uniform(*q.loc.shape)
         if at is None or self.estimator == "disarm":
@@ -61,7 +61,7 @@ class SpikeAndSlabLatent(Latent):
         return gates * (q.loc + q.scale * eps)
 
     def estimate_distortion(self, q: Distribution, compute_nats: Decode, noise: Noise, at: At | None) -> Tensor:
-        """From one sample; by DisARM from two, whose gates are antithetic: each is open with probability gamma.
+        """Estimate it from one sample; by DisARM from two with antithetic gates, each open with probability gamma.
 
         Source: Dong, Mnih and Tucker, DisARM: An Antithetic Gradient Estimator for Binary Latent Variables (NeurIPS
         2020), equation 7: the gradient by the logit of gamma, here carried on to gamma.
@@ -80,24 +80,24 @@ class SpikeAndSlabLatent(Latent):
         return nats.mean(0) + of_gates - of_gates.detach()
 
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
-        """A Bernoulli KL plus gamma times a Gaussian one; in training with gamma clamped as the settings say."""
+        """Compute a Bernoulli KL plus gamma times a Gaussian one; in training, gamma is clamped by gamma_clamp."""
         assert isinstance(q, SpikeAndSlab)
         min_prob = MIN_PROB if at is None else self.gamma_clamp
         return compute_kl(q, self.prior(encode), min_prob=min_prob).sum(-1)
 
     def slab_prob(self, q: Distribution) -> Tensor:
-        """The posterior's gamma."""
+        """Return the posterior's gamma."""
         assert isinstance(q, SpikeAndSlab)
         return q.slab_prob
 
     def views(self, q: Distribution) -> dict[str, Tensor]:
-        """mu of the slab, and gamma mu, the posterior's mean."""
+        """Return mu, the mean of the slab, and gamma mu, the posterior's mean."""
         assert isinstance(q, SpikeAndSlab)
         return {"mu": q.loc, "gamma_mu": q.mean}
 
 
 def build(settings: TrialSettings) -> SpikeAndSlabLatent:
-    """The latent variables of these settings."""
+    """Build the latent variables of a trial's model."""
     assert settings.alpha is not None
     assert settings.gamma_link is not None
     assert settings.gamma_clamp is not None

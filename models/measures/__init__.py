@@ -1,1 +1,1 @@
-"""What is measured of a trained model, one file a kind."""
+"""Measures of a trained model, one kind per file."""

@@ -1,4 +1,4 @@
-"""What a trained model is worth: bounds in nats per image, and how sparse its codes are."""
+"""Bounds of a trained model in nats per image, its training loss, and its reconstruction error."""
 
 import math
 from collections.abc import Iterator
@@ -15,20 +15,18 @@ from models.objectives.objective import Objective
 from models.randomness import StreamNoise
 
 RELAXED_SHARPNESS = 200.0
-"""The sharpness at which the report evaluates its Figure 1."""
+"""Sharpness of the relaxed samples in Figure 1 of "[Re] Variational Sparse Coding"."""
 
-
-BATCH_SIZE = 500
-IW_BATCH_SIZE = 50
+BATCH_SIZE = 500  # images
+IW_BATCH_SIZE = 50  # images, with num_samples codes each
 
 
 class Bound(NamedTuple):
-    """Means over images: rate and distortion in nats per image (the ELBO is minus their sum), and the expected share of
-    code entries that are not zero, the mean of P(z != 0 | x). Scalars."""
+    """Means over images, scalars; the ELBO is -(rate + distortion)."""
 
-    rate: Tensor
-    distortion: Tensor
-    nonzero_fraction: Tensor
+    rate: Tensor  # nats per image
+    distortion: Tensor  # nats per image
+    nonzero_fraction: Tensor  # expected share of code entries that are not zero: mean of P(z != 0 | x)
 
 
 @torch.no_grad()
@@ -40,11 +38,11 @@ def compute_bound(
     sharpness: float | None = None,
     num_samples: int = 1,
 ) -> Bound:
-    """The bound of these images.
+    """Compute the rate, the distortion and the share of non-zero entries, as means over images.
 
-    sharpness: of relaxed samples; None for hard ones, which give the true bound. Relaxed ones give no bound: through
-    a gate that is nearly closed a latent leaks, for which the rate does not pay. The rate is exact either way.
-    num_samples: passes over the images, each with fresh noise, whose distortions are averaged.
+    sharpness: that of relaxed samples; None: samples are hard. Only hard samples give a bound: a relaxed one carries
+    information through nearly closed gates that the rate does not count. The rate is exact in both cases.
+    num_samples: samples per image, over which distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)
     noise = StreamNoise(generator)
@@ -69,9 +67,9 @@ def compute_loss(
     *,
     sharpness: float | None,
 ) -> float:
-    """What training minimises, of these images: the mean over them, nats per image.
+    """Compute the training objective of images: the mean over them, nats per image.
 
-    sharpness: of the training step; None for a model without a spike.
+    sharpness: that of the training step; None for a model without a spike.
     """
     total, noise = 0.0, StreamNoise(generator)
     at = At(torch.tensor(sharpness or 0.0, device=images.device))
@@ -89,7 +87,7 @@ def compute_iw_bound(
     *,
     num_samples: int,
 ) -> float:
-    """Importance-weighted bound log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), nats per image, over hard samples.
+    """Compute the importance-weighted bound log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), nats per image, hard samples.
 
     In expectation it is at least the true ELBO and at most log p(x). Source: Burda, Grosse and Salakhutdinov,
     Importance Weighted Autoencoders (ICLR 2016), equation 8.
@@ -108,10 +106,10 @@ def compute_iw_bound(
 
 @torch.no_grad()
 def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  # (N, C, H, W) uint8
-    """Mean over images of |x_hat - x|^2 / |x|^2, x_hat being what the decoder makes of the posterior mean E[z|x].
+    """Compute the mean over images of |x_hat - x|^2 / |x|^2, x_hat being decoded from the posterior mean E[z|x].
 
-    0 is perfect, 1 as good as black; it does not depend on the scale of the pixels. Images that are all black are left
-    out; not a number where there are no others.
+    0 is perfect, 1 as good as a black picture. The scale of the pixels does not matter. All-black images are left out;
+    the result is NaN if there are no others.
     """
     errors = []
     with measuring(model):
@@ -123,5 +121,5 @@ def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  
 
 
 def split_batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:  # -> (B, C, H, W)
-    """The images as the model sees them, some at a time."""
+    """Yield the images in batches, as the model sees them."""
     return (model.to_pixels(batch) for batch in images.split(size))

@@ -1,4 +1,4 @@
-"""What changing one entry of a code does to the picture: does it stay of its class, and how much of it changes?
+"""Effects of changing one entry of a code on the decoded picture: is its class kept, and how much of it changes?
 
 Source: "[Re] Variational Sparse Coding", Figure 3, which multiplies the largest entry of a code by 0.01 and by -0.5.
 """
@@ -12,13 +12,16 @@ from models.numerics.measuring import measuring
 from models.pixels import to_pixels
 from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
-FACTOR = -0.5  # what the largest entry is multiplied by
-INK = 0.1  # intensities in [0, 1]: above it a pixel is inked, by more than it a pixel has changed
+FACTOR = -0.5
+"""Factor by which the largest entry of a code is multiplied."""
 
-NUM_TRAINED = 5_000
-NUM_EDITED = 1_000
+INK = 0.1
+"""Intensity in [0, 1] above which a pixel is inked; also the change above which a pixel counts as changed."""
+
+NUM_TRAINED = 5_000  # training images of the pixel probe
+NUM_EDITED = 1_000  # test images whose codes are edited
 PROBE_EPOCHS = 10
-PROBE_BATCH_SIZE = 50
+PROBE_BATCH_SIZE = 50  # images
 PROBE_LEARNING_RATE = 0.1
 
 
@@ -32,17 +35,17 @@ def measure_edits(
     *,
     seed: int,
 ) -> dict[str, float]:
-    """`models.measures.names.EDIT_METRICS`: shares from 0 to 1, means over up to 1,000 test images.
+    """Measure `models.measures.names.EDIT_METRICS`: shares from 0 to 1, means over up to 1,000 test images.
 
-    Codes are hard samples of q(z|x).
-    class_kept: the picture decoded from the code is of the same class before and after its largest entry is multiplied
-    by -0.5, in the eyes of a linear softmax classifier of pixels, trained on real images.
+    Codes are hard samples of q(z|x). The edit multiplies the largest entry of a code by -0.5. Classes are those that
+    a linear softmax classifier of pixels, trained on real images, predicts.
+    class_kept: images whose decoded picture is of the same class before and after the edit.
     changed_pixels: of the pixels that are inked in either picture, those whose intensity changes by more than 0.1.
-    changed_pixels_beyond_other: on the images whose code has another active (non-zero) entry, that share less the share
-    that changes when another one, drawn at random, is moved instead: as far, and through zero likewise.
-    pixel_probe_accuracy: of the classifier, on the same test images as they are.
+    changed_pixels_beyond_other: changed_pixels minus the share that changes if another active (non-zero) entry, drawn
+    at random, is moved by the same distance towards zero and beyond, on the images whose code has one.
+    pixel_probe_accuracy: accuracy of the classifier on the unedited test images.
 
-    An image without such an entry does not count; where no image has one, the metric is absent.
+    Images whose code lacks the entry are left out; the metric is absent if no image has it.
     """
     device = test_images.device
     test = _choose(len(test_images), NUM_EDITED, "edits/test").to(device)
@@ -71,26 +74,26 @@ def measure_edits(
 
 
 def find_largest(codes: Tensor) -> Tensor:  # (N, latent_dim) -> (N,) int64
-    """The entry farthest from zero in each code; -1 where all are zero."""
+    """Find the entry farthest from zero in each code; -1 where all are zero."""
     return torch.where((codes != 0).any(1), codes.abs().argmax(1), -1)
 
 
 def scale_entries(codes: Tensor, latents: Tensor, factor: float) -> Tensor:  # (N, latent_dim), (N,) -> (N, latent_dim)
-    """The codes with one entry of each multiplied; a latent of -1 leaves the code as it is."""
+    """Multiply one entry of each code by a factor; a latent of -1 leaves the code as it is."""
     is_scaled = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
     return torch.where(is_scaled, codes * factor, codes)
 
 
 def move_entries(codes: Tensor, latents: Tensor, distances: Tensor) -> Tensor:  # (N, D), (N,), (N,) -> (N, D)
-    """The codes with one entry of each moved by a distance, towards zero and beyond; a latent of -1 changes nothing."""
+    """Move one entry of each code by a distance, towards zero and beyond; a latent of -1 leaves the code as it is."""
     is_moved = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
     return torch.where(is_moved, codes - codes.sign() * distances[:, None], codes)
 
 
 def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., C, H, W)
-    """The pictures of codes: the mean of p(x|z), intensities in [0, 1].
+    """Decode codes to pictures: the mean of p(x|z), intensities in [0, 1].
 
-    A model of images of unit norm does not know how bright they were: there, each picture's brightest pixel is 1.
+    With unit_norm the brightness of an image is lost; the brightest pixel of each picture is then set to 1.
     """
     pictures = model.decode(codes)
     if model.pixel_scaling == "unit_norm":
@@ -99,14 +102,14 @@ def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) ->
 
 
 def share_changed(before: Tensor, after: Tensor) -> Tensor:  # (N, pixels) intensities -> (N,)
-    """Of the pixels inked in either picture, the share that changes; zero where there are none."""
+    """Compute the share that changes of the pixels inked in either picture; zero where none is inked."""
     inked = (before > INK) | (after > INK)
     changed = inked & ((before - after).abs() > INK)
     return changed.sum(1) / inked.sum(1).clamp_min(1)
 
 
 def train_pixel_probe(x: Tensor, labels: Tensor) -> Tensor:  # (N, pixels) intensities, (N,) -> (pixels + 1, classes)
-    """Weights of a linear softmax classifier, its bias last: stochastic gradient descent on the cross-entropy."""
+    """Train a linear softmax classifier by gradient descent on batches; return its weights, the biases last."""
     inputs = _append_one(x)
     targets = one_hot(labels.long()).to(x.dtype)
     weights = x.new_zeros(inputs.shape[1], targets.shape[1])
@@ -131,14 +134,14 @@ def _append_one(x: Tensor) -> Tensor:
 
 
 def _draw_another(codes: Tensor, largest: Tensor, generator: torch.Generator) -> Tensor:  # -> (N,) int64
-    """An active latent besides the largest, each with the same chance; -1 where there is none."""
+    """Draw another active latent than the largest, all equally probable; -1 where there is none."""
     lots = torch.rand(codes.shape, generator=generator, device=codes.device)
     is_largest = torch.arange(codes.shape[1], device=codes.device) == largest[:, None]
     return find_largest(lots.add_(1).masked_fill_((codes == 0) | is_largest, 0))
 
 
 def _choose(num_images: int, num: int, purpose: str) -> Tensor:
-    """Which images: the same in every trial of a dataset."""
+    """Choose images at random, the same in every trial of a dataset."""
     return torch.randperm(num_images, generator=make_stream(IMAGES_SEED, purpose))[:num]
 
 

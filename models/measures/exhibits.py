@@ -1,30 +1,30 @@
-"""Arrays that a trial stores for the qualitative figures: from them analysis draws, without the model.
+"""Arrays that a trial stores for the qualitative figures, so that analysis can draw them without the model.
 
-M images, one test image of each class, the same for every trial of a dataset; D latent dimensions; H, W pixels.
-Pictures are uint8, 255 times what `models.measures.edits.decode` makes of a code; codes are hard samples of q(z|x),
-with exact zeros in a VSC.
+M: images, one test image of each class, the same for every trial of a dataset. D: latent dimensions. H, W: pixels.
+Pictures are the result of `models.measures.edits.decode`, times 255. Codes are hard samples of q(z|x), with exact
+zeros in a VSC.
 
     images                  (M, H, W)           uint8
     labels                  (M,)                int64
     codes                   (M, D)              float32
     reconstructions         (M, H, W)           uint8    the codes, decoded
 
-    edited_factors          (2,)                float64  what the largest entry of a code is multiplied by
-    edited_latents          (M,)                int64    which entry that is; -1 where the code is empty
+    edited_factors          (2,)                float64  factors of the largest entry of a code
+    edited_latents          (M,)                int64    index of that entry; -1 where the code is empty
     edited_pictures         (M, 2, H, W)        uint8    the edited codes, decoded
 
-    traversed_images        (T,)                int64    places in `images`, three at most
-    traversed_latents       (T, L)              int64    the largest entries, six at most; -1 where no more are active
-    traversal_offsets       (9,)                float32  what is added to the entry, from -3 to 3; zero in the middle
-    traversals              (T, L, 9, H, W)     uint8    one latent changed, decoded; black where there is no latent
+    traversed_images        (T,)                int64    indices into `images`, three at most
+    traversed_latents       (T, L)              int64    the largest entries, six at most; -1 beyond the active ones
+    traversal_offsets       (9,)                float32  numbers added to the entry, -3 to 3; the middle one is 0
+    traversals              (T, L, 9, H, W)     uint8    codes with one entry moved, decoded; black at a latent of -1
 
-    conditional_images      (C,)                int64    places in `images`, four at most
-    conditional_kept        (C,)                int64    so many of the largest entries are kept, three at most
-    conditional_samples     (C, S, H, W)        uint8    the other active entries drawn from N(0, 1), decoded
+    conditional_images      (C,)                int64    indices into `images`, four at most
+    conditional_kept        (C,)                int64    number of the largest entries that are kept, three at most
+    conditional_samples     (C, S, H, W)        uint8    codes with the other active entries from N(0, 1), decoded
 
     prior_codes             (P, D)              float32  samples of the prior, the spike and slab of a VSC
-    prior_pictures          (P, H, W)           uint8    decoded
-    gaussian_pictures       (P, H, W)           uint8    decoded from N(0, 1) in every latent, as the report did
+    prior_pictures          (P, H, W)           uint8    prior_codes, decoded
+    gaussian_pictures       (P, H, W)           uint8    codes from N(0, 1), decoded, as in the reproduction
 
 Source: "[Re] Variational Sparse Coding", Figures 3 (edits), 4 (codes), 5 (traversals) and 6 (conditional samples).
 """
@@ -42,6 +42,8 @@ from models.numerics.measuring import measuring
 from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
 EDITED_FACTORS = (0.01, -0.5)
+"""Factors by which the largest entry of a code is multiplied, as in the reproduction's Figure 3."""
+
 TRAVERSAL_OFFSETS = np.linspace(-3, 3, 9, dtype=np.float32)
 NUM_TRAVERSED_IMAGES = 3
 NUM_TRAVERSED_LATENTS = 6
@@ -59,10 +61,7 @@ def make_exhibits(
     *,
     seed: int,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays that this module's docstring lists.
-
-    seed: the trial's.
-    """
+    """Make the arrays that this module's docstring lists. seed: that of the trial."""
     device = images.device
     chosen = choose_images(labels)
     with measuring(model):
@@ -89,7 +88,7 @@ def make_exhibits(
 
 
 def choose_images(labels: Tensor) -> Tensor:  # (N,) -> (M,) int64
-    """One image of each class, in the order of the classes."""
+    """Choose one image of each class, in the order of the classes."""
     order = torch.randperm(len(labels), generator=make_stream(IMAGES_SEED, "exhibits/images"))
     _, first = np.unique(labels.cpu()[order].numpy(), return_index=True)
     return order[torch.from_numpy(first)]
@@ -106,7 +105,7 @@ def _edit(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
 
 
 def _traverse(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
-    """The largest entries of some codes, one at a time, from 3 below the encoded value to 3 above."""
+    """Change the largest entries of some codes, one at a time, from 3 below their value to 3 above."""
     which = _first_active(codes, NUM_TRAVERSED_IMAGES)
     codes = codes[which]
     latents = _order_by_size(codes)[:, :NUM_TRAVERSED_LATENTS]  # (T, L)
@@ -124,10 +123,10 @@ def _traverse(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
 
 
 def _redraw(model: Autoencoder, codes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Samples that share the largest entries of a code and which of its latents are active."""
+    """Draw codes anew, keeping the largest entries of a code and the set of its active latents."""
     which = _first_active(codes, NUM_CONDITIONAL_IMAGES)
     codes = codes[which]
-    num_kept = ((codes != 0).sum(1) // 2).clamp_max(NUM_KEPT)  # half at most: where few are active, most are redrawn
+    num_kept = ((codes != 0).sum(1) // 2).clamp_max(NUM_KEPT)  # at most half: redraw most even of few
     rank = _order_by_size(codes).argsort(1)
     is_kept = (codes == 0) | (rank < num_kept[:, None])  # (C, D)
     shape = (len(codes), NUM_CONDITIONAL_SAMPLES, codes.shape[1])
@@ -141,15 +140,15 @@ def _redraw(model: Autoencoder, codes: Tensor, generator: torch.Generator) -> di
 
 
 def _first_active(codes: Tensor, num: int) -> Tensor:  # (M, D) -> (at most num,) int64
-    """Some images: the first whose codes are not empty, then, if there are too few, others."""
+    """Choose the first codes that are not empty, then, if they are too few, empty ones."""
     return (codes == 0).all(1).to(torch.uint8).argsort(stable=True)[:num]
 
 
 def _order_by_size(codes: Tensor) -> Tensor:  # (M, D) -> (M, D) int64
-    """The latents of each code, the entry farthest from zero first."""
+    """Sort the latents of each code, the entry farthest from zero first."""
     return codes.abs().argsort(dim=1, descending=True, stable=True)
 
 
 def _take_picture(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., D) -> (..., H, W)
-    """What the decoder makes of codes, as bytes; grey pictures."""
+    """Decode codes to grey pictures of bytes."""
     return (255 * decode(model, codes)).round().to(torch.uint8).squeeze(-3)

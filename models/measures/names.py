@@ -1,18 +1,29 @@
-"""What the classifiers on codes and the edits of codes are called. Apart from them, as names need no torch."""
+"""Names of the metrics of probes and edits. They stand apart from the code that measures, as names need no torch."""
 
 PROBES = ("report_coded", "report_written", "linear", "mlp", "knn")
+"""Classifiers on codes. Two are those of "[Re] Variational Sparse Coding": report_coded as in its code, report_written
+as in its text."""
+
 INPUTS = ("mu", "gamma_mu", "z")
+"""Codes that probes are trained on: mean of the posterior's slab, mean of the posterior, hard sample."""
+
 LABEL_SETS = ("5k", "all")
+"""Training images that probes are trained on: 5,000 of them, or all."""
+
 PROBE_VERSION = 3
-"""Raised when a probe comes to measure otherwise: what older code measured is then measured again."""
+"""Version of the probes: raise it when a probe changes, and stored measures are made again."""
 
 PROBE_METRICS = (
     *(f"probe/{probe}_{codes}_{labels}_accuracy" for probe in PROBES for codes in INPUTS for labels in LABEL_SETS),
     *(f"probe/report_coded_{codes}_{labels}_dead_logits" for codes in INPUTS for labels in LABEL_SETS),
 )
+"""Metrics of `models.measures.probes.run_probes`: accuracies from 0 to 1, and numbers of dead logits."""
+
 EDIT_METRICS = (
     *("edit/class_kept", "edit/changed_pixels", "edit/changed_pixels_beyond_other"),
     "edit/pixel_probe_accuracy",
 )
+"""Metrics of `models.measures.edits.measure_edits`, shares from 0 to 1."""
+
 EDITS_VERSION = 2
-"""Likewise, of the edits."""
+"""Version of the edits: raise it when an edit changes, and stored measures are made again."""

@@ -1,4 +1,4 @@
-"""How sparse codes are."""
+"""Sparsity of codes."""
 
 import math
 
@@ -11,7 +11,7 @@ from models.numerics.measuring import measuring
 from models.randomness import StreamNoise
 
 ACTIVE_VARIANCE = 0.01
-"""A latent is active when its posterior mean varies more than this over images (Burda et al., 2016, section 5)."""
+"""Variance of the posterior mean over images above which a latent is active (Burda et al., 2016, section 5)."""
 
 
 @torch.no_grad()
@@ -20,12 +20,12 @@ def compute_sparsity(
     images: Tensor,  # (N, C, H, W) uint8
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """How sparse the codes of these images are.
+    """Compute measures of how sparse the codes of images are.
 
     slab_prob: mean posterior P(z != 0). nonzero_fraction: share of entries of hard samples that are not zero.
     hoyer: Hoyer's measure of the hard samples, each latent first divided by its standard deviation over images, 0
     for dense and 1 for one-hot or empty codes (Hurley and Rickard, 2009; normalised as in Mathieu et al., 2019,
-    equation 9); absent where there is one latent only. active_units: number of latents whose posterior mean
+    equation 9); absent if there is only one latent. active_units: number of latents whose posterior mean
     has a variance above 0.01 over images.
     """
     gammas, means, codes, noise = [], [], [], StreamNoise(generator)
@@ -47,7 +47,7 @@ def compute_sparsity(
 
 
 def compute_hoyer(z: Tensor) -> float:  # (N, latent_dim) -> scalar
-    """Mean Hoyer sparsity of the rows: (sqrt(d) - |z|_1 / |z|_2) / (sqrt(d) - 1); an empty row counts as 1."""
+    """Compute the mean Hoyer sparsity of the rows: (sqrt(d) - |z|_1 / |z|_2) / (sqrt(d) - 1); 1 for an empty row."""
     scaled = z / z.std(0).clamp_min(1e-12)
     ratio = scaled.abs().sum(1) / scaled.norm(dim=1).clamp_min(1e-12)
     root = math.sqrt(z.shape[1])

@@ -20,14 +20,14 @@ def make_linear(
     num_heads: int = 1,
     initialisation: Initialisation = "kaiming",
 ) -> nn.Linear:
-    """A linear layer initialised as torch's own (Kaiming uniform), but from the given generator, or not at all.
+    """Make a linear layer, initialised as torch does (Kaiming uniform), but from a generator; None: not initialised.
 
-    initialisation: xavier draws the weights uniformly within sqrt(6 / (inputs + outputs)) instead, the biases as ever.
+    initialisation: xavier draws the weights uniformly within sqrt(6 / (inputs + outputs)), the biases as kaiming does.
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (AISTATS 2010),
     equation 16.
 
-    num_heads: so many layers of equal width side by side, computed in one product. Their parameters are drawn one
-    head after the other, so that they are those of separate layers.
+    num_heads: number of layers of equal width that stand side by side, computed in one product. Their parameters are
+    drawn one head after the other, so that they equal those of separate layers.
     """
     layer = nn.utils.skip_init(nn.Linear, num_in, num_out)
     assert isinstance(layer, nn.Linear)
@@ -43,7 +43,7 @@ def make_linear(
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them and none after the last."""
+    """A fully connected network: linear layers with ReLU between them."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class MLP(nn.Module):
         num_heads: int = 1,
         initialisation: Initialisation = "kaiming",
     ) -> None:
-        """widths: of the input, of each hidden layer, of the output, which is `num_heads` outputs side by side."""
+        """widths: of the input, each hidden layer and the output, which holds `num_heads` heads side by side."""
         super().__init__()
         *hidden, last = itertools.pairwise(widths)
         self.layers = nn.ModuleList(make_linear(*shape, generator, initialisation=initialisation) for shape in hidden)
@@ -70,7 +70,7 @@ class MLP(nn.Module):
 
 
 class MLPEncoder(MLP):
-    """Images (B, C, H, W), flattened, to `num_heads` numbers for each latent dimension."""
+    """A fully connected encoder: images (B, C, H, W) to `num_heads` numbers for each latent dimension."""
 
     def __init__(
         self,
@@ -84,13 +84,13 @@ class MLPEncoder(MLP):
         self.num_heads = num_heads
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, D)
-        """The heads, side by side in the last layer's output."""
+        """Compute the heads, which stand side by side in the last layer's output."""
         heads: Tensor = super().forward(x.flatten(1))
         return heads.view(len(x), self.num_heads, heads.shape[1] // self.num_heads)
 
 
 class MLPDecoder(MLP):
-    """Codes to one output for each pixel of an image."""
+    """A fully connected decoder: codes to one output for each pixel of an image."""
 
     def __init__(
         self,
@@ -104,6 +104,6 @@ class MLPDecoder(MLP):
         self.image_shape = image_shape
 
     def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
-        """The outputs, in the shape of the images."""
+        """Compute the outputs, in the shape of the images."""
         outputs: Tensor = super().forward(z)
         return outputs.view(*z.shape[:-1], *self.image_shape)

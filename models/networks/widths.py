@@ -1,4 +1,4 @@
-"""How wide the layers of a fully connected model are. Needs no torch, so that the driver can count parameters."""
+"""Widths of the layers of a fully connected model. Imports no torch, so that the driver can count parameters."""
 
 from itertools import pairwise
 from math import prod
@@ -9,14 +9,14 @@ from models.settings import ImageShape, TrialSettings
 def list_widths(
     num_pixels: int, hidden: tuple[int, ...], latent_dim: int, num_heads: int
 ) -> tuple[list[int], list[int]]:
-    """The widths of the encoder and of the decoder, which mirrors it: of the input, each hidden layer, the output.
+    """List the widths of the encoder and of the decoder, its mirror image: input, each hidden layer, output.
 
-    The encoder's last layer yields all heads of a latent: one product instead of several.
+    The encoder's last layer computes all heads: one product instead of several.
     """
     return [num_pixels, *hidden, num_heads * latent_dim], [latent_dim, *reversed(hidden), num_pixels]
 
 
 def count_parameters(settings: TrialSettings, image_shape: ImageShape) -> int:
-    """Weights and biases of a model."""
+    """Count the weights and biases of a model."""
     halves = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, settings.parts.num_heads)
     return sum((num_in + 1) * num_out for widths in halves for num_in, num_out in pairwise(widths))

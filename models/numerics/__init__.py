@@ -1,1 +1,1 @@
-"""How torch computes here: threads, products, Adam, the processor."""
+"""How torch computes: threads, matrix products, Adam, the machine."""

@@ -6,7 +6,7 @@ from torch import Tensor
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 BETAS = (0.9, 0.999)
-"""How much of each moment a step keeps: torch's defaults."""
+"""Decay rates of Adam's first and second moments: torch's defaults."""
 
 
 @torch.no_grad()
@@ -20,13 +20,13 @@ def step_adam(
     learning_rate: Tensor,
     betas: tuple[float, float] = BETAS,
 ) -> None:
-    """One step of Adam (Kingma and Ba, 2015, algorithm 1), in place, with torch's epsilon.
+    """Take one step of Adam (Kingma and Ba, 2015, algorithm 1), in place, with torch's epsilon.
 
-    count: (), how many steps have been taken, this one among them. learning_rate: (). Both are float32, on the device
+    count: (), number of steps, including this one. learning_rate: (). Both are float32, on the device
     of the parameters, so that on a GPU nothing has to be read back.
 
     The numbers are those of torch.optim.Adam(fused=True), bit for bit. That class imports torch's compiler at its first
-    use, 1.5 s in every trial's process, and spends more time in Python than a small model does in its products.
+    use, 1.5 s in every trial's process, and its Python takes longer than the products of a small model.
     """
     torch._fused_adam_(
         parameters,

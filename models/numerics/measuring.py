@@ -1,4 +1,4 @@
-"""How torch computes while a model trains or is measured: on one thread, without denormal numbers, in one mode."""
+"""Contexts in which models train and are measured: one thread, no denormal numbers, evaluation mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from torch import nn
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """One thread inside, and denormal numbers are zero; outside, both are as before.
+    """Compute on one thread, with denormal numbers flushed to zero; afterwards restore both settings.
 
-    One thread adds sums in the same order on every machine and beside any neighbour. Denormal numbers (below 1.2e-38)
-    come up where a latent is all but off: in Adam's moments, then in the parameters. A processor from Intel takes
-    twice as long for a step then. The flushing belongs to the thread that calls, and with one thread that one computes.
+    One thread adds sums in the same order on every machine, whatever else runs. Denormal numbers (below 1.2e-38) occur
+    in Adam's moments, then in the parameters, of a latent that is nearly off; with them a step takes twice as long on
+    an Intel processor. Flushing is a setting of the calling thread, which is the one that computes.
     """
     num_threads, flushed = torch.get_num_threads(), is_flushing_denormals()
     torch.set_num_threads(1)
@@ -26,15 +26,15 @@ def computing() -> Iterator[None]:
 
 
 def is_flushing_denormals() -> bool:
-    """Whether this thread takes denormal numbers for zero; torch can set that, but does not tell it."""
+    """Whether this thread flushes denormal numbers to zero. torch can set that but not return it."""
     return float(torch.full((), 1e-39) * 1) == 0.0
 
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[None]:
-    """As `computing`, with the model in evaluation mode inside and in the mode it had before outside."""
+    """Compute as in `computing`, with the model in evaluation mode; afterwards restore the model's mode."""
     was_training = model.training
-    if was_training:  # to change it costs as much as a small model's layer
+    if was_training:  # a change of mode costs as much as a small model's layer
         model.eval()
     try:
         with computing():

@@ -1,1 +1,1 @@
-"""One file an objective: what a training step minimises."""
+"""Training objectives, one per file: what a training step minimises."""

@@ -1,4 +1,4 @@
-"""The evidence lower bound, with a weight on the rate."""
+"""The negative evidence lower bound, with a weight on the rate."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from models.settings import TrialSettings
 
 
 class Elbo(Objective):
-    """beta times the rate, plus the distortion.
+    """The loss beta * rate + distortion.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes (ICLR 2014), equation 3; with a beta other than 1,
     Higgins et al., beta-VAE (ICLR 2017), equation 4.
@@ -21,14 +21,14 @@ class Elbo(Objective):
         self.beta = beta
 
     def terms(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Terms:
-        """Rate and distortion, of one sample for each image."""
+        """Compute rate and distortion, from one sample for each image."""
         return Terms(*model.compute_elbo(x, noise, at))
 
     def loss(self, terms: Terms) -> Tensor:
-        """The weighted sum."""
+        """Compute beta * rate + distortion, summed over the batch."""
         return (self.beta * terms.rate + terms.distortion).sum()
 
 
 def build(settings: TrialSettings) -> Elbo:
-    """The objective of these settings."""
+    """Build the objective of a trial."""
     return Elbo(settings.beta)

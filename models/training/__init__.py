@@ -1,1 +1,1 @@
-"""How models train."""
+"""Training of models."""

@@ -1,7 +1,8 @@
-"""How a model trains, as a textbook has it: for every batch the loss, its gradient by autograd, a step of Adam.
+"""Training as textbooks describe it: for every batch the loss, its gradient by autograd, a step of Adam.
 
-Any model trains so, on any objective. Those that many trials are made of have a faster way (`training/stacked`), which
-comes to the same numbers within rounding: a test trains both on the same noise.
+Read this file to learn how a model trains: an epoch, a step, the noise, then the trainer that keeps several trials.
+Any model can train here, on any objective. The common ones have a faster trainer (`training/stacked`), whose numbers
+are the same within rounding: a test trains both on the same noise.
 """
 
 import time
@@ -22,8 +23,99 @@ from models.training.state import MOMENTS, TrainState, init_state
 from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
 
 
+def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetrics | DivergedError:
+    """Train for one epoch on images (N, C, H, W) uint8."""
+    started = time.perf_counter()
+    settings, num_images, device = member.settings, len(images), images.device
+    batches = member.shuffle(num_images, images[0].numel()).to(device).split(settings.batch_size)
+    noises = _list_noises(member, num_images, device)
+    sharpness = compute_sharpness(settings, member.step + torch.arange(len(batches)), len(batches))
+
+    steps = []
+    for batch, noise, c in zip(batches, noises, sharpness.float().to(device), strict=True):
+        x = state.model.to_pixels(images[batch])
+        steps.append(_step(state, settings, x, noise, At(c)))
+
+    names = list(steps[0])
+    values = torch.stack([torch.stack(list(step.values())) for step in steps])  # (num_steps, names)
+    means = member.finish_epoch(values.cpu(), num_images)
+    if isinstance(means, DivergedError):
+        return means
+    metrics = dict(zip(names, means, strict=True))
+    return EpochMetrics(
+        epoch=member.epoch,
+        loss=metrics.pop("loss"),
+        rate=metrics.pop("rate"),
+        distortion=metrics.pop("distortion"),
+        added=metrics,  # what is left
+        sharpness=None if settings.sharpness is None else float(sharpness[-1]),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _step(state: TrainState, settings: TrialSettings, x: Tensor, noise: Noise, at: At) -> dict[str, Tensor]:
+    """Take one step on images x (B, C, H, W) in [0, 1]; return means over the batch, by name."""
+    model, objective = state.model, state.objective
+    state.step += 1
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+        terms = objective.terms(model, x, noise, at)
+        loss = objective.loss(terms)
+        adversary_loss = objective.adversary_loss(model, x, noise, at)
+
+    _step_adam(state, model, "", loss, learning_rate=settings.learning_rate)
+    if adversary_loss is not None:
+        _step_adam(
+            state,
+            objective,
+            "objective.",
+            adversary_loss,
+            learning_rate=objective.adversary_learning_rate,
+            betas=objective.adversary_betas,
+        )
+
+    means = {"loss": loss / len(x), "rate": terms.rate.mean(), "distortion": terms.distortion.mean()}
+    means |= {name: term.mean() for name, term in terms.added.items()}
+    return {name: mean.detach() for name, mean in means.items()}
+
+
+def _step_adam(
+    state: TrainState,
+    module: nn.Module,
+    prefix: str,
+    loss: Tensor,
+    *,
+    learning_rate: float,
+    betas: tuple[float, float] = BETAS,
+) -> None:
+    """Take a step of Adam on a module's parameters. Their moments are named adam.<prefix><name>.<moment>."""
+    names, parameters = zip(*module.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(loss, parameters)
+    exp_avgs, exp_avg_sqs = ([state.moments[f"adam.{prefix}{name}.{moment}"] for name in names] for moment in MOMENTS)
+    step_adam(
+        parameters,
+        gradients,
+        exp_avgs,
+        exp_avg_sqs,
+        count=torch.tensor(float(state.step), device=loss.device),
+        learning_rate=torch.tensor(learning_rate, device=loss.device),
+        betas=betas,
+    )
+
+
+def _list_noises(member: Member, num_images: int, device: torch.device) -> Iterator[Noise]:
+    """Yield the noise of each batch of the member's next epoch."""
+    batch_size = member.settings.batch_size
+    if member.stream is not None:
+        for first in range(0, num_images, batch_size):
+            yield BatchNoise(*member.stream.draw_noise(min(batch_size, num_images - first)))
+        return
+    key = make_key(member.settings.seed, "noise", member.epoch + 1)
+    (row_keys,) = make_row_keys([key], num_images).to(device)  # (num_images,)
+    yield from map(CounterNoise, row_keys.split(batch_size))
+
+
 class AutogradTrainer:
-    """A `Trainer` that trains its members one after the other."""
+    """A `Trainer` that trains its members one after the other, each by autograd."""
 
     def __init__(
         self,
@@ -33,21 +125,21 @@ class AutogradTrainer:
         capacity: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
-        """settings: of a trial such as will be members."""
+        """settings: those of a first member; only trials of the same model are admitted."""
         self._parts, self.image_shape = settings.parts, image_shape
         self.capacity, self.device = capacity, torch.device(device)
         self.members: list[Member] = []
         self._states: list[TrainState] = []
 
     def admits(self, settings: TrialSettings) -> bool:
-        """Any trial of the same model: members share nothing but the images."""
+        """Whether a trial has the same model. Its other settings are free, as members share nothing but the images."""
         return settings.parts == self._parts
 
     def add(self, settings: TrialSettings, tensors: Mapping[str, Tensor], *, epoch: int, step: int) -> None:
-        """Take a trial in, as the last member; its tensors are copied.
+        """Add a trial as the last member; its tensors are copied.
 
         Raises:
-            ValueError: there is no room, or the processor cannot compute in the precision that the settings ask for.
+            ValueError: the trainer is full, the trial has another model, or the device lacks its precision or noise.
         """
         if len(self.members) == self.capacity:
             raise ValueError("the trainer has no room for this trial")
@@ -64,21 +156,21 @@ class AutogradTrainer:
         self._states.append(state)
 
     def store(self, index: int, tensors: Mapping[str, Tensor]) -> None:
-        """Copy a member's state into tensors of `TrainState.tensors`."""
+        """Copy a member's state into tensors that have the names and shapes of `TrainState.tensors`."""
         for name, tensor in self._states[index].tensors().items():
             tensors[name].copy_(tensor)
 
     def remove(self, index: int) -> None:
-        """Release a member; the last one takes its number."""
+        """Release a member; the last member takes its number."""
         self.members[index], self._states[index] = self.members[-1], self._states[-1]
         self.members.pop()
         self._states.pop()
 
     def resize(self, capacity: int) -> None:
-        """Make room for more members, or for fewer.
+        """Change the number of members that there is room for.
 
         Raises:
-            ValueError: there are more members than that.
+            ValueError: there are more members than the new capacity.
         """
         if capacity < len(self.members):
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
@@ -87,87 +179,5 @@ class AutogradTrainer:
     def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
-            return [_fit_epoch(*pair, images) for pair in zip(self.members, self._states, strict=True)]
-
-
-def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetrics | DivergedError:
-    started = time.perf_counter()
-    settings, num_images = member.settings, len(images)
-    batches = member.shuffle(num_images, images[0].numel()).to(images.device).split(settings.batch_size)
-    sharpness = compute_sharpness(settings, member.step + torch.arange(len(batches)), len(batches))
-    noises = _list_noises(member, num_images, images.device)
-    steps = []
-    for batch, noise, at in zip(batches, noises, sharpness.float().to(images.device), strict=True):
-        steps.append(_step(state, settings, state.model.to_pixels(images[batch]), noise, At(at)))
-    names = list(steps[0])
-    means = member.finish_epoch(torch.stack([torch.stack(list(step.values())) for step in steps]).cpu(), num_images)
-    if isinstance(means, DivergedError):
-        return means
-    values = dict(zip(names, means, strict=True))
-    return EpochMetrics(
-        epoch=member.epoch,
-        loss=values.pop("loss"),
-        rate=values.pop("rate"),
-        distortion=values.pop("distortion"),
-        added=values,
-        sharpness=None if settings.sharpness is None else float(sharpness[-1]),
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _step(state: TrainState, settings: TrialSettings, x: Tensor, noise: Noise, at: At) -> dict[str, Tensor]:
-    """One step on images x (B, C, H, W) in [0, 1]; returns means over the batch, by name."""
-    state.step += 1
-    model, objective = state.model, state.objective
-    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-        terms = objective.terms(model, x, noise, at)
-        loss = objective.loss(terms)
-        adversary_loss = objective.adversary_loss(model, x, noise, at)
-    _step_adam(state, model, "", loss, learning_rate=settings.learning_rate)
-    if adversary_loss is not None:
-        _step_adam(
-            state,
-            objective,
-            "objective.",
-            adversary_loss,
-            learning_rate=objective.adversary_learning_rate,
-            betas=objective.adversary_betas,
-        )
-    means = {"loss": loss / len(x), "rate": terms.rate.mean(), "distortion": terms.distortion.mean()}
-    return {name: mean.detach() for name, mean in (means | {n: t.mean() for n, t in terms.added.items()}).items()}
-
-
-def _step_adam(
-    state: TrainState,
-    module: nn.Module,
-    prefix: str,
-    loss: Tensor,
-    *,
-    learning_rate: float,
-    betas: tuple[float, float] = BETAS,
-) -> None:
-    """A step of Adam on a module's parameters, whose moments stand under adam.<prefix><name>."""
-    names, parameters = zip(*module.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(loss, parameters)
-    first, second = ([state.moments[f"adam.{prefix}{name}.{moment}"] for name in names] for moment in MOMENTS)
-    device = loss.device
-    step_adam(
-        parameters,
-        gradients,
-        first,
-        second,
-        count=torch.tensor(float(state.step), device=device),
-        learning_rate=torch.tensor(learning_rate, device=device),
-        betas=betas,
-    )
-
-
-def _list_noises(member: Member, num_images: int, device: torch.device) -> Iterator[Noise]:
-    """The noise of each batch of the member's next epoch."""
-    size = member.settings.batch_size
-    if member.stream is not None:
-        for first in range(0, num_images, size):
-            yield BatchNoise(*member.stream.draw_noise(min(size, num_images - first)))
-        return
-    (keys,) = make_row_keys([make_key(member.settings.seed, "noise", member.epoch + 1)], num_images).to(device)
-    yield from map(CounterNoise, keys.split(size))
+            pairs = zip(self.members, self._states, strict=True)
+            return [_fit_epoch(member, state, images) for member, state in pairs]

@@ -1,4 +1,4 @@
-"""Train one model: a generator of epochs over images held in memory."""
+"""Training of one model, epoch by epoch, on images held in memory."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[
     images: (N, C, H, W) uint8, on the device that trains.
 
     Raises:
-        DivergedError: the objective stopped being finite. The state is then of no use.
+        DivergedError: the objective stopped being finite. The state is then useless.
         ValueError: the processor cannot compute in the precision that the settings ask for.
     """
     _, channels, height, width = images.shape

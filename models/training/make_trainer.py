@@ -1,4 +1,4 @@
-"""Which trainer trains a trial."""
+"""The choice of the trainer that trains a trial."""
 
 import torch
 
@@ -17,9 +17,9 @@ def make_trainer(
     device: torch.device | str = "cpu",
     is_batched: bool | None = None,
 ) -> Trainer:
-    """A trainer for such trials: a stack where the model is one that stacks, else autograd.
+    """Make a trainer for trials like this one: a `Stack` if it can train the model, else an `AutogradTrainer`.
 
-    latent_dim: the most that a member can have. is_batched: see `Stack`.
+    latent_dim: the largest that a member may have. is_batched: see `Stack`.
 
     Raises:
         ValueError: the processor cannot compute in the precision that the settings ask for.

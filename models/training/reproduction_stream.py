@@ -1,4 +1,4 @@
-"""The random numbers of the report's own runs."""
+"""The random numbers of the runs in "[Re] Variational Sparse Coding", the reproduction."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,22 +10,22 @@ from models.networks.widths import list_widths
 from models.settings import TrialSettings
 
 NUM_TEST_IMAGES = 10_000
-"""The images that the report's code tests on, and draws noise for, after every epoch: those of MNIST."""
+"""Number of test images, MNIST's, that the reproduction's code draws noise for after every epoch."""
 
 
 class ReproductionStream:
-    """What the report's code draws from torch's one generator in a run, in its order: batch orders and noise.
+    """Batch orders and noise in the order in which the reproduction's code draws them from torch's global generator.
 
-    It seeds the generator and initialises the layers. Then, in every epoch, it shuffles the training images, draws a
-    normal number for every latent of a batch and, for a VSC, a uniform one, batch by batch; and does the same on the
-    test images. All of that on a CPU, with torch 0.4, whose numbers are those of torch today: drawn in this order, and
-    in no other that was tried, they lead a VAE to the published losses, within 0.12% after an epoch.
+    That code seeds the generator and initialises the layers. Then, in every epoch, it shuffles the training images and,
+    batch by batch, draws a normal number for every latent and, for a VSC, a uniform one; then it does the same on the
+    test images. It ran on a CPU, with torch 0.4, whose numbers are those of torch today. Numbers in this order lead a
+    VAE to the published losses, within 0.12% after an epoch; no other order that was tried does.
 
     Source: https://github.com/Alfo5123/Variational-Sparse-Coding, src/vae-mnist.py and src/vsc-mnist.py.
     """
 
     def __init__(self, settings: TrialSettings, num_pixels: int, num_images: int, *, epoch: int) -> None:
-        """num_images: those that are trained on. epoch: how many epochs are over already."""
+        """num_images: number of training images. epoch: number of epochs already trained, whose draws are skipped."""
         self._latent_dim, self._batch_size = settings.latent_dim, settings.batch_size
         self._has_spike = settings.sharpness is not None
         self._num_images = num_images
@@ -39,17 +39,17 @@ class ReproductionStream:
             self._pass_over(num_images)
 
     def shuffle(self) -> Tensor:  # -> (num_images,) int64
-        """The order of the images in the next epoch. Draw all the noise of an epoch before you begin the next."""
-        if not self._is_first:  # what was drawn to test the model: we measure with noise of our own
+        """Draw the order of the images in the next epoch. All noise of the epoch before must have been drawn."""
+        if not self._is_first:  # skip the draws of the reproduction's test: our measures have other noise
             torch.randperm(NUM_TEST_IMAGES, generator=self._generator)
             self._pass_over(NUM_TEST_IMAGES)
         self._is_first = False
         return torch.randperm(self._num_images, generator=self._generator)
 
     def draw_noise(self, num_images: int) -> tuple[Tensor, Tensor]:  # -> twice (num_images, latent_dim) float32
-        """Normal noise for the next images of the epoch, and noise uniform in [0, 1), which a VAE has none of: zeros.
+        """Draw normal noise and noise uniform in [0, 1) for the next images; a VAE's uniform noise is zeros.
 
-        num_images: whole batches, unless these are the epoch's last.
+        num_images: a multiple of the batch size, except at the end of the epoch.
         """
         normal, uniform = zip(*self._draw_batches(num_images), strict=True)
         return torch.cat(normal), torch.cat(uniform)
@@ -66,18 +66,18 @@ class ReproductionStream:
 
 
 class BatchNoise:
-    """Noise of one batch that was drawn beforehand, one number of each kind for every latent."""
+    """Noise of one batch, drawn beforehand: one normal and one uniform number for every latent."""
 
     def __init__(self, normal: Tensor, uniform: Tensor) -> None:
-        """Each (B, latent_dim)."""
+        """normal, uniform: each (B, latent_dim)."""
         self._normal, self._uniform = normal, uniform
 
     def normal(self, *shape: int) -> Tensor:
-        """The normal numbers."""
+        """Return the normal numbers."""
         assert self._normal.shape == shape, "the reproduction draws one normal number for each latent"
         return self._normal
 
     def uniform(self, *shape: int) -> Tensor:
-        """The uniform numbers."""
+        """Return the uniform numbers."""
         assert self._uniform.shape == shape, "the reproduction draws one uniform number for each latent"
         return self._uniform

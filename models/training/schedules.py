@@ -1,18 +1,22 @@
-"""How the sharpness of the relaxed spike rises as a VSC trains."""
+"""Schedules of the sharpness of the relaxed spike in a VSC's training."""
 
 import torch
 from torch import Tensor
 
 from models.settings import TrialSettings
 
-STEP, END = 0.001, 200.0
+STEP = 0.001
+"""Rise of the sharpness in one step or one epoch."""
+
+END = 200.0
+"""Sharpness at the last step of a ramp."""
 
 
 def compute_sharpness(settings: TrialSettings, steps: Tensor, steps_per_epoch: int) -> Tensor:
-    """The sharpness c at some steps (from 0, over the run), float64; zeros where there is no spike.
+    """Compute the sharpness c at some steps (from 0, over the run), float64; zeros where there is no spike.
 
-    per_step: the report's text (section 3); per_epoch: its code; ramp: to 200 over the run, the supplement of Tonolini
-    et al. (2019).
+    Source: "[Re] Variational Sparse Coding", section 3 (per_step) and its code (per_epoch); Tonolini et al. (2019),
+    supplement (ramp).
     """
     steps = steps.double()
     start = settings.sharpness or 0.0

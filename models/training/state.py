@@ -1,4 +1,4 @@
-"""All that training needs to go on."""
+"""The state of a training run, from which training can be resumed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ from models.objectives.objective import Objective
 from models.settings import ImageShape, TrialSettings
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""Adam's, by torch's names."""
+"""Names of Adam's two moments, as torch has them."""
 
 
 @dataclass
 class TrainState:
-    """A model, its objective and Adam's moments. Between epochs training needs no more: each has its own noise."""
+    """A model, its objective and Adam's moments: all that an epoch begins with, as it seeds its noise itself."""
 
     model: Autoencoder
     objective: Objective
     epoch: int = 0  # epochs done
     step: int = 0  # steps of Adam done
-    moments: dict[str, Tensor] = field(init=False)  # by name
+    moments: dict[str, Tensor] = field(init=False)  # by name, such as adam.encoder.layers.0.weight.exp_avg
 
     def __post_init__(self) -> None:
         names = dict(self.model.named_parameters())
@@ -35,13 +35,13 @@ class TrainState:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters, buffers that persist and Adam's moments, by name; they share memory with the state."""
+        """Return parameters, persistent buffers and Adam's moments by name; they share memory with the state."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
         return tensors | self.moments
 
     def load(self, tensors: Mapping[str, Tensor], *, epoch: int, step: int) -> None:
-        """Restore a stored state: what `tensors` returned, and how far training had come.
+        """Restore a stored state: the tensors of `tensors`, the epochs and the steps done.
 
         Raises:
             ValueError: the names or shapes are not those of this model.
@@ -57,6 +57,6 @@ class TrainState:
 def init_state(
     settings: TrialSettings, image_shape: ImageShape, device: torch.device | str = "cpu", *, is_drawn: bool = True
 ) -> TrainState:
-    """The state before the first step. is_drawn: as for `build_model`."""
+    """Make the state before the first step. is_drawn: see `build_model`."""
     model = build_model(settings, image_shape, is_drawn=is_drawn)
     return TrainState(model.to(device), build_objective(settings).to(device))

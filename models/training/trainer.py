@@ -1,4 +1,4 @@
-"""What every trainer takes and gives."""
+"""The interface of all trainers, with the members they train and the metrics they return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from models.randomness import make_stream
 from models.settings import TrialSettings
 from models.training.reproduction_stream import ReproductionStream
 
-NOT_ON_A_GPU = "randomness: the report's numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
+NOT_ON_A_GPU = "randomness: the numbers of report are drawn on the CPU; set gpu: 0, or randomness: counter"
 
 
 class DivergedError(ArithmeticError):
@@ -22,33 +22,33 @@ class DivergedError(ArithmeticError):
         self.epoch, self.step = epoch, step
 
     def __reduce__(self) -> tuple[type, tuple[int, int]]:
-        return type(self), (self.epoch, self.step)  # it can go from one process to another
+        return type(self), (self.epoch, self.step)  # so that it can be pickled
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """Means over the training images seen in one epoch, nats per image, and how long it took."""
+    """Means over the training images of one epoch, nats per image, and the epoch's duration."""
 
     epoch: int  # from 1
-    loss: float  # the objective
+    loss: float  # of the training objective
     rate: float
     distortion: float
     added: Mapping[str, float] = field(default_factory=dict)  # the objective's other terms, by name
     sharpness: float | None  # at the epoch's last step; None where there is no spike
-    seconds: float  # the member's share, where several train together
+    seconds: float  # where several members train together, an equal share
 
 
 @dataclass
 class Member:
-    """A trial that trains: its settings, and how far it has come."""
+    """A trial in a trainer: its settings and its progress."""
 
     settings: TrialSettings
     epoch: int  # epochs done
     step: int  # steps done
-    stream: ReproductionStream | None = None  # where its random numbers are the report's, once it has trained here
+    stream: ReproductionStream | None = None  # with randomness: report, from its first epoch here
 
     def shuffle(self, num_images: int, num_pixels: int) -> Tensor:  # -> (num_images,) int64
-        """The order of the images in the next epoch, on the CPU wherever they are: the same on every device."""
+        """Draw the order of the images in the next epoch, on the CPU, so that it is the same for every device."""
         if self.settings.randomness == "report":
             if self.stream is None:
                 self.stream = ReproductionStream(self.settings, num_pixels, num_images, epoch=self.epoch)
@@ -56,9 +56,9 @@ class Member:
         return torch.randperm(num_images, generator=make_stream(self.settings.seed, "order", self.epoch + 1))
 
     def finish_epoch(self, steps: Tensor, num_images: int) -> list[float] | DivergedError:
-        """Count an epoch as done; return what it came to, as means over its images.
+        """Count an epoch as done; return the means over its images, or the error if a step was not finite.
 
-        steps: (num_steps, n), of each step n means over the images of its batch, the last batch perhaps a small one.
+        steps: (num_steps, n), n values per step, each a mean over the batch. The last batch may be a smaller one.
         """
         self.epoch += 1
         self.step += len(steps)
@@ -73,39 +73,40 @@ class Member:
 
 
 class Trainer(Protocol):
-    """Trains its members an epoch at a time. Each comes to the numbers that it comes to alone, whoever the others are.
+    """A trainer of several trials, its members. It trains them all for an epoch at a time.
 
-    Members are numbered in the order of `members`; they join and leave between epochs.
+    A member's numbers do not depend on the other members. A member's number is its index in `members`. Members join and
+    leave between epochs.
     """
 
     members: list[Member]
     capacity: int
 
     def admits(self, settings: TrialSettings) -> bool:
-        """Whether such a trial can be a member, room provided."""
+        """Whether a trial with these settings can be a member, if there is room."""
 
     def add(self, settings: TrialSettings, tensors: Mapping[str, Tensor], *, epoch: int, step: int) -> None:
-        """Take a trial in, as the last member. tensors: what `TrainState.tensors` returns; they are copied.
+        """Add a trial as the last member. tensors: those of `TrainState.tensors`; they are copied.
 
         Raises:
             ValueError: there is no room, or the trial is not admitted.
         """
 
     def store(self, index: int, tensors: Mapping[str, Tensor]) -> None:
-        """Copy a member's state into tensors named and shaped as those of `TrainState.tensors`."""
+        """Copy a member's state into tensors that have the names and shapes of `TrainState.tensors`."""
 
     def remove(self, index: int) -> None:
-        """Release a member; the last one takes its number."""
+        """Release a member; the last member takes its number."""
 
     def resize(self, capacity: int) -> None:
-        """Make room for more members, or for fewer.
+        """Change the number of members that there is room for.
 
         Raises:
-            ValueError: there are more members than that.
+            ValueError: there are more members than the new capacity.
         """
 
     def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
-        """Train every member for an epoch. A member that diverged is of no further use, and harms no other.
+        """Train every member for an epoch. A member that diverged is useless from then on, and changes no other.
 
         images: (N, C, H, W) uint8, on the device that trains.
         """

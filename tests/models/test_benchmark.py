@@ -233,9 +233,9 @@ def test_want_of_memory_is_told_in_three_words(
         raise error
 
     monkeypatch.setattr(processes, "time_task", fail)
-    told = io.StringIO()
-    processes.work(TINY, io.StringIO(), told)
-    assert json.loads(told.getvalue()) == "out of memory"
+    replies = io.StringIO()
+    processes.work(TINY, io.StringIO(), replies)
+    assert json.loads(replies.getvalue()) == "out of memory"
     assert capsys.readouterr().err == ""
 
 

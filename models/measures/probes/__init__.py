@@ -1,4 +1,4 @@
-"""Classifiers trained on frozen codes: how much of the class is in a code, and how easily it is read there."""
+"""Classifiers trained on frozen codes: they measure how well the class of an image can be read from its code."""
 
 import torch
 from torch import Tensor
@@ -16,11 +16,11 @@ from models.randomness import make_stream
 __all__ = ["INPUTS", "LABEL_SETS", "PROBES", "PROBE_METRICS", "run_probes"]
 
 NUM_FEW_LABELS = 5_000
-"""The label set 5k: so many training images, as in the report."""
+"""Training images in the label set 5k, as in "[Re] Variational Sparse Coding", the reproduction."""
 
 NUM_KNN_IMAGES = 2_000
-"""knn is asked about so many test images, evenly spaced and the same for every model: all would take it longer than the
-other probes take together."""
+"""Test images that knn classifies, evenly spaced, the same for every model. All images would take longer than the
+other probes together."""
 
 
 @torch.inference_mode()
@@ -34,22 +34,22 @@ def run_probes(
     seed: int,
     width: int = 128,
 ) -> dict[str, float]:
-    """Accuracies on the test images, from 0 to 1, by the names of PROBE_METRICS.
+    """Measure PROBE_METRICS: accuracies on the test images, from 0 to 1, and numbers of dead logits.
 
-    Every probe is trained on every input (mu, the mean of the posterior's slab; gamma_mu, its mean; z, a hard sample)
-    of every label set (5k, drawn by the seed and the same for all; all). dead_logits: how many classes report_coded
-    can no longer tell, see `classify_as_in_reproduction`.
+    Every probe is trained on every input (mu, mean of the posterior's slab; gamma_mu, mean of the posterior; z, a hard
+    sample) of every label set (5k, 5,000 images drawn by the seed, the same for all probes; all). dead_logits: see
+    `classify_as_in_reproduction`.
 
-    width: hidden units of report_written; the report names no number.
+    width: hidden units of report_written; the reproduction does not state the number.
     """
     with computing():
-        # In random order, so that any first few are a random draw.
+        # The order is random, so that the first images are a random draw.
         order = torch.randperm(len(train_images), generator=make_stream(seed, "probe/order"))
         names, train = encode(model, train_images, order, seed=seed, split="train")
         _, test = encode(model, test_images, torch.arange(len(test_images)), seed=seed, split="test")
         y, truth = train_labels.cpu().long()[order], test_labels.cpu().long()
         num_classes = int(torch.cat([y, truth]).max()) + 1
-        # A posterior without a spike has one mean, which then stands under both names.
+        # Without a spike, mu is the posterior's mean too, so it stands under both names.
         places = {name: names.index(name if name in names else "mu") for name in INPUTS}
 
         metrics: dict[str, float] = {}
@@ -69,7 +69,7 @@ def run_probes(
 def _run_all(
     train: Tensor, y: Tensor, test: Tensor, truth: Tensor, *, num_classes: int, width: int, seed: int
 ) -> dict[tuple[str, str], list[float]]:
-    """For each probe and what is measured of it, a number for each input.
+    """Run all probes; return a number for each input, by probe and by what is measured of it.
 
     train: (N, K, D + 1) codes of K inputs, a one behind each. y: (N,). test: (M, K, D + 1). truth: (M,).
     """
@@ -83,6 +83,6 @@ def _run_all(
     predictions["linear"] = classify_linearly(train, y, test)
     train, test = whiten(train, test)
     predictions["mlp"] = classify_by_mlp(train, y, test, num_classes=num_classes, seed=seed)
-    hits = {probe: own == truth for probe, own in predictions.items()} | {"knn": neighbours == truth[some]}
-    accuracies = {(probe, "accuracy"): own.double().mean(1).tolist() for probe, own in hits.items()}
+    hits = {probe: predicted == truth for probe, predicted in predictions.items()} | {"knn": neighbours == truth[some]}
+    accuracies = {(probe, "accuracy"): is_hit.double().mean(1).tolist() for probe, is_hit in hits.items()}
     return accuracies | {("report_coded", "dead_logits"): num_dead.double().tolist()}

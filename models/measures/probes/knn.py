@@ -1,4 +1,4 @@
-"""The five nearest training images vote."""
+"""The probe knn: a vote of the five nearest training images."""
 
 import torch
 from torch import Tensor
@@ -9,22 +9,22 @@ from models.numerics.onednn import multiply
 NUM_NEIGHBOURS = 5
 
 BLOCK_SIZE = 100
-"""Test images at a time: their distances to 60,000 others fit into the cache."""
+"""Test images per block, so that their distances to 60,000 training images fit into the cache."""
 
 
 def classify_by_neighbours(x: Tensor, y: Tensor, test: Tensor, *, num_classes: int) -> Tensor:
-    """The most frequent class among the nearest codes, the lowest one of several; -> (K, M).
+    """Predict the most frequent class among the nearest codes, the lowest class of a tie; -> (K, M).
 
     x: (N, K, D + 1). y: (N,). test: (M, K, D + 1).
 
-    The distance is Euclidean, between codes as they are: standardised, latents that the model does not use would count
-    as much as those it does.
+    The distance is Euclidean, between codes that are not standardised: if they were, unused latents would count as much
+    as used ones.
     """
     return torch.stack([_vote(x[:, k, :-1], y, test[:, k, :-1], num_classes) for k in range(x.shape[1])])
 
 
 def _vote(x: Tensor, y: Tensor, test: Tensor, num_classes: int) -> Tensor:  # (N, D), (N,), (M, D) -> (M,)
-    centre = x.mean(0)  # near zero, products lose fewer digits
+    centre = x.mean(0)  # centred, products lose fewer digits
     x = x - centre
     # |t - x|^2 = |t|^2 - 2 (t x - |x|^2 / 2), and |t|^2 is the same for all x.
     offset = x.square().sum(1).mul_(-0.5)

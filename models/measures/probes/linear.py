@@ -1,7 +1,7 @@
-"""Logistic regression on standardised codes: what scikit-learn's LogisticRegression tends to, in a tenth of its time.
+"""The probe linear: logistic regression on standardised codes, the limit of scikit-learn's in a tenth of its time.
 
-Codes are often nearly collinear. scikit-learn's L-BFGS then takes hundreds of passes, and stopped at its usual
-tolerance it is points below the accuracy it tends to. A bound of the curvature that is known beforehand makes it tens.
+Codes are often nearly collinear. scikit-learn's L-BFGS then takes hundreds of passes; stopped at its default tolerance
+it is whole points of accuracy below its limit. With a bound on the curvature, known beforehand, tens of passes suffice.
 """
 
 from collections import deque
@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 C = 1.0
-"""The inverse strength of the penalty, as scikit-learn's default: C times the sum of losses plus half the squared
-weights, biases left out, is minimised."""
+"""Inverse strength of the penalty, scikit-learn's default. The loss is C times the sum of cross-entropies plus half the
+squared weights, without biases."""
 
-MEMORY = 10
+MEMORY = 10  # steps that L-BFGS remembers
 MAX_STEPS = 100
 TOLERANCE = 1e-4
-"""Of the squared norm of the gradient, nats per image, in the metric of the curvature's bound: on codes of MNIST, at
-most a third of a point below the accuracy that far more steps tend to."""
+"""Squared norm of the gradient, in the metric of the curvature's bound, nats per image, at which the fit stops. On
+codes of MNIST that is at most a third of a point of accuracy below the limit of far more steps."""
 
 
 def classify_linearly(x: Tensor, y: Tensor, test: Tensor) -> Tensor:  # -> (K, M)
-    """The most probable class. x: (N, K, D + 1) standardised. y: (N,). test: (M, K, D + 1)."""
+    """Predict the most probable class. x: (N, K, D + 1) standardised. y: (N,). test: (M, K, D + 1)."""
     classes, y = y.unique(return_inverse=True)
     return torch.stack(
         [
@@ -32,10 +32,10 @@ def classify_linearly(x: Tensor, y: Tensor, test: Tensor) -> Tensor:  # -> (K, M
 
 
 def fit_logistic(x: Tensor, y: Tensor, num_classes: int) -> Tensor:  # (N, D + 1), (N,) -> (num_classes, D + 1)
-    """Weights and, as their last column, biases: L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4).
+    """Fit weights, the biases last, by L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4).
 
     The Hessian of the mean cross-entropy is at most half the second moments of x, for every class (Boehning,
-    Multinomial logistic regression algorithm, 1992); the inverse of that is where each step starts from.
+    Multinomial logistic regression algorithm, 1992). Each step starts from the inverse of that bound.
     """
     penalty = x.new_full((x.shape[1],), 1 / (C * len(x)), dtype=torch.float64)
     penalty[-1] = 0.0
@@ -59,19 +59,19 @@ def fit_logistic(x: Tensor, y: Tensor, num_classes: int) -> Tensor:  # (N, D + 1
         while True:
             new_weights = weights + size * direction
             new_loss, new_gradient = evaluate(new_weights)
-            # The loss is a sum of float32, so its last digits say nothing.
+            # The slack of 1e-7 is the rounding of the loss, a sum of float32.
             if new_loss <= loss + 1e-4 * size * slope + 1e-7 or size < 1e-3:
                 break
             size /= 2
         change, turn = new_weights - weights, new_gradient - gradient
-        if _dot(change, turn) > 0:  # so it is, but for rounding: the loss is convex
+        if _dot(change, turn) > 0:  # always, except for rounding: the loss is convex
             pairs.append((change, turn))
         weights, loss, gradient = new_weights, new_loss, new_gradient
     return weights.float()
 
 
 def _apply_inverse_hessian(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], inverse: Tensor) -> Tensor:
-    """The two loops of L-BFGS; all tensors are (num_classes, D + 1) but for the inverse, (D + 1, D + 1)."""
+    """Run the two loops of L-BFGS. Tensors are (num_classes, D + 1), the inverse (D + 1, D + 1)."""
     direction = gradient.clone()
     shares = []
     for change, turn in reversed(pairs):

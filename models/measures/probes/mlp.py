@@ -1,4 +1,4 @@
-"""A wide layer, stopped early: what the report suggests for a better classifier."""
+"""The probe mlp: a wide hidden layer and early stopping, as "[Re] Variational Sparse Coding" suggests."""
 
 import torch
 from torch import Tensor
@@ -8,19 +8,21 @@ from models.networks.mlp import make_linear
 from models.numerics.adam import step_adam
 from models.randomness import make_stream
 
-WIDTH = 256
-BATCH_SIZE = 128
+WIDTH = 256  # hidden units
+BATCH_SIZE = 128  # images
 LEARNING_RATE = 6e-3
-"""Of the first step; it falls in a straight line, to 0 after the last."""
+"""Learning rate of the first step; it falls linearly, to 0 after the last step."""
 STEPS = 1200
 CHECK_EVERY = 100  # steps
 
 
 def classify_by_mlp(x: Tensor, y: Tensor, test: Tensor, *, num_classes: int, seed: int) -> Tensor:
-    """The most probable class, (K, M), of a network with one hidden layer of 256, trained by Adam.
+    """Predict the most probable class, (K, M), by a network with one hidden layer, trained by Adam.
 
-    x: (N, K, D + 1) whitened, in random order: the last tenth is held out, and of all checks along the way those
-    weights are kept that have the least cross-entropy there, for each input its own. y: (N,). test: (M, K, D + 1).
+    x: (N, K, D + 1) whitened, in random order. y: (N,). test: (M, K, D + 1).
+
+    The last tenth of x is held out. Every 100 steps the cross-entropy is checked on it, and each input keeps the
+    weights of its best check.
     """
     num_held_out = len(x) // 10
     held_out, held_out_y = (x[-num_held_out:], y[-num_held_out:]) if num_held_out else (x, y)
@@ -33,7 +35,7 @@ def classify_by_mlp(x: Tensor, y: Tensor, test: Tensor, *, num_classes: int, see
 
     best = [w.clone() for w in weights]
     least = torch.full((num_inputs,), torch.inf)
-    # Drawn with replacement, so that few images need no rule of their own.
+    # Batches are drawn with replacement, so that fewer images than a batch are no special case.
     batches = torch.randint(len(x), (STEPS, BATCH_SIZE), generator=make_stream(seed, "probe/mlp/batches"))
     for step, batch in enumerate(batches, start=1):
         gradients = _compute_gradients(weights, x[batch].transpose(0, 1), targets[batch])
@@ -49,13 +51,13 @@ def classify_by_mlp(x: Tensor, y: Tensor, test: Tensor, *, num_classes: int, see
 
 
 def compute_logits(weights: list[Tensor], x: Tensor) -> Tensor:  # (K, N, D + 1) -> (K, N, num_classes)
-    """The network's."""
+    """Compute the logits of the networks."""
     first, second = weights
     return torch.bmm(_compute_hidden(first, x), second.mT)
 
 
 def _compute_gradients(weights: list[Tensor], x: Tensor, targets: Tensor) -> list[Tensor]:
-    """Of the mean cross-entropy, (K, B, D + 1) and (B, num_classes) -> as the weights."""
+    """Compute the mean cross-entropy's gradients by the weights. x: (K, B, D + 1). targets: (B, num_classes)."""
     first, second = weights
     hidden = _compute_hidden(first, x)
     error = torch.bmm(hidden, second.mT).softmax(-1).sub_(targets).div_(len(targets))
@@ -63,13 +65,13 @@ def _compute_gradients(weights: list[Tensor], x: Tensor, targets: Tensor) -> lis
     return [torch.bmm(hidden_error.mT, x), torch.bmm(error.mT, hidden)]
 
 
-def _compute_hidden(first: Tensor, x: Tensor) -> Tensor:  # -> (K, N, WIDTH + 1), a one behind each
+def _compute_hidden(first: Tensor, x: Tensor) -> Tensor:  # -> (K, N, WIDTH + 1), last a one
     hidden = x.new_ones(*x.shape[:2], first.shape[1] + 1)
     torch.clamp_min(torch.bmm(x, first.mT), 0, out=hidden[..., :-1])
     return hidden
 
 
 def _make_layer(num_in: int, num_out: int, generator: torch.Generator, num_inputs: int) -> Tensor:
-    """Weights and, as their last column, biases, (num_inputs, num_out, num_in + 1), the same for all inputs."""
+    """Draw weights and, as the last column, biases, (num_inputs, num_out, num_in + 1), the same for all inputs."""
     layer = make_linear(num_in, num_out, generator)
     return torch.cat([layer.weight, layer.bias[:, None]], 1).repeat(num_inputs, 1, 1)

@@ -1,7 +1,7 @@
-"""The classifiers of "[Re] Variational Sparse Coding", as its code has it and as its text has it.
+"""The probes report_coded and report_written: the classifiers of "[Re] Variational Sparse Coding", the reproduction.
 
-In the code: one linear layer, and a ReLU on its logits before the cross-entropy. In the text: two fully connected
-layers. Both by stochastic gradient descent on codes that are not standardised.
+The reproduction's code has one linear layer, with a ReLU on its logits before the cross-entropy. Its text has two fully
+connected layers. Both train by stochastic gradient descent on codes that are not standardised.
 """
 
 import torch
@@ -12,7 +12,7 @@ from models.networks.mlp import make_linear
 from models.randomness import make_stream
 
 EPOCHS = 20
-BATCH_SIZE = 32
+BATCH_SIZE = 32  # images
 LEARNING_RATE = 1e-3
 MOMENTUM = 0.9
 
@@ -26,11 +26,11 @@ def classify_as_in_reproduction(
     width: int,
     seed: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Predictions as coded and as written, each (K, M), and the number of dead logits as coded, (K,).
+    """Predict classes as coded and as written, each (K, M), and count the dead logits as coded, (K,).
 
-    A logit is dead if its ReLU stops most training images of its class: those no longer teach it, the others only push
-    it further down, and the class is hardly ever predicted. Where a ReLU stops all logits of an image, the first class
-    is predicted, as in the report's code.
+    A logit is dead if its ReLU is 0 on most training images of its class: on those it has no gradient, the other images
+    push it further down, and the class is hardly ever predicted. If all logits of an image are 0, the first class is
+    predicted, as in the reproduction's code.
     """
     probes = ReproductionProbes(x.shape[1], x.shape[2] - 1, width, num_classes, seed=seed)
     targets = one_hot(y, num_classes).float()
@@ -44,16 +44,16 @@ def classify_as_in_reproduction(
 
 
 class ReproductionProbes:
-    """Both probes on K inputs: 2 K networks that train in step, as their batches are the same.
+    """Both probes on K inputs: 2 K networks that train on the same batches.
 
-    The hidden layer of one and the only layer of the other are one product. Gradients are written out and buffers are
-    kept, because 37,500 steps have a quarter of a millisecond each.
+    The hidden layer of report_written and the layer of report_coded are one product. Gradients are written out and
+    buffers kept, because each of 37,500 steps may take a quarter of a millisecond.
     """
 
     def __init__(self, num_inputs: int, latent_dim: int, width: int, num_classes: int, *, seed: int) -> None:
         coded, written = (make_stream(seed, f"probe/report_{name}/init") for name in ("coded", "written"))
         hidden = _make_layer(latent_dim, width, written)
-        # All inputs start from the same weights: what differs between them is then the codes' doing.
+        # All inputs start from the same weights, so that only the codes make a difference.
         first = torch.cat([hidden, _make_layer(latent_dim, num_classes, coded)])
         self.first = first.repeat(num_inputs, 1, 1)  # (K, width + num_classes, latent_dim + 1)
         self.second = _make_layer(width, num_classes, written).repeat(num_inputs, 1, 1)  # (K, num_classes, width + 1)
@@ -62,7 +62,7 @@ class ReproductionProbes:
         self._buffers: dict[int, _Buffers] = {}
 
     def step(self, x: Tensor, targets: Tensor, batch: Tensor) -> None:
-        """One step of descent on the mean cross-entropy of these rows of x (N, K, D + 1), targets (N, num_classes)."""
+        """Take a step on the mean cross-entropy of a batch: rows of x (N, K, D + 1), targets (N, num_classes)."""
         size = len(batch)
         if size not in self._buffers:
             self._buffers[size] = _Buffers(self, size)
@@ -87,11 +87,11 @@ class ReproductionProbes:
         self.second.add_(second_velocity, alpha=-LEARNING_RATE)
 
     def compute_coded(self, x: Tensor) -> Tensor:  # (N, K, D + 1) -> (K, N, num_classes)
-        """Logits behind their ReLU."""
+        """Compute the logits of report_coded, after their ReLU."""
         return torch.bmm(x.transpose(0, 1), self.first[:, self.width :].mT).relu_()
 
     def compute_written(self, x: Tensor) -> Tensor:  # (N, K, D + 1) -> (K, N, num_classes)
-        """Logits of two layers."""
+        """Compute the logits of report_written."""
         hidden = torch.bmm(x.transpose(0, 1), self.first[:, : self.width].mT).relu_()
         return torch.baddbmm(self.second[:, None, :, -1], hidden, self.second[..., :-1].mT)
 
@@ -100,7 +100,7 @@ _pass_where_positive = torch.ops.aten.threshold_backward.grad_input
 
 
 class _Buffers:
-    """What one step computes, for a batch of one size."""
+    """The intermediate results of a step, for one size of batch."""
 
     def __init__(self, probes: ReproductionProbes, size: int) -> None:
         num_inputs, num_classes, width = *probes.second.shape[:2], probes.width
@@ -123,6 +123,6 @@ class _Buffers:
 
 
 def _make_layer(num_in: int, num_out: int, generator: torch.Generator) -> Tensor:  # -> (num_out, num_in + 1)
-    """Weights and, as their last column, biases, as torch's Linear draws them."""
+    """Draw weights and, as the last column, biases, as torch's Linear does."""
     layer = make_linear(num_in, num_out, generator)
     return torch.cat([layer.weight, layer.bias[:, None]], 1)

@@ -1,1 +1,1 @@
-"""Many fully connected models trained as one, on gradients written out."""
+"""Stacks: several fully connected models trained as one, on gradients written out by hand."""

@@ -1,4 +1,4 @@
-"""What makes a step cheap on a GPU: steps replayed as a graph, and elementwise work compiled into single kernels."""
+"""Cheap steps on a GPU: steps are replayed as a graph, and elementwise work is compiled into single kernels."""
 
 import logging
 from collections.abc import Callable
@@ -9,48 +9,48 @@ import torch
 from torch import Tensor
 
 GRAPH_STEPS = 25
-"""Steps captured in one CUDA graph: the host is then needed 75 times in an epoch of MNIST."""
+"""Steps captured in one CUDA graph. The host then launches 75 graphs in an epoch of MNIST."""
 
 
 class Plan(NamedTuple):
-    """What some models need to know for some steps besides the images, each with a row for every model."""
+    """The inputs of some steps besides the images and parameters, with a row for each of K models."""
 
-    order: Tensor  # (K, images) int64: which image comes when
-    keys: Tensor  # (K, images) int64: of each image's noise
-    sharpness: Tensor  # (K, steps)
+    order: Tensor  # (K, images) int64: indices of the images, in the order in which they are trained on
+    keys: Tensor  # (K, images) int64: keys of each image's noise
+    sharpness: Tensor  # (K, steps), of the relaxed spikes
 
     def to(self, device: torch.device) -> "Plan":
-        """The same on a device."""
+        """Copy the plan to a device."""
         return Plan(*(part.to(device) for part in self))
 
     def split(self, batch_size: int, num_steps: int = 1) -> list["Plan"]:
-        """Parts of `num_steps` steps each."""
+        """Split the plan into parts of `num_steps` steps."""
         parts = (self.order.split(num_steps * batch_size, 1), self.keys.split(num_steps * batch_size, 1))
         return list(map(Plan, *parts, self.sharpness.split(num_steps, 1)))
 
 
 def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one kernel; as it is where the machine lacks what compiling takes."""
+    """Compile a function into one kernel. Where compiling fails, the function runs uncompiled."""
     import torch._dynamo
 
     torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = 64  # a few shapes for each link and each size of a stack
-    logging.getLogger("torch._dynamo").setLevel(logging.CRITICAL)  # what cannot be compiled runs all the same
+    logging.getLogger("torch._dynamo").setLevel(logging.CRITICAL)  # a failure to compile is harmless
     compiled: Callable[..., Any] = torch.compile(function)
     return compiled
 
 
 @cache
 def _make_stream() -> torch.cuda.Stream:
-    """One stream for all warm-ups: on each stream, libraries keep memory of their own."""
+    """Make the one stream of all warm-ups, as libraries keep some memory for each stream."""
     return torch.cuda.Stream()
 
 
 class StepGraph:
-    """Some steps as one CUDA graph, over buffers that are filled before each replay."""
+    """GRAPH_STEPS steps as one CUDA graph, which reads buffers that are filled before each replay."""
 
     def __init__(self, images: Tensor, num_models: int, batch_size: int) -> None:
-        """images: those that the steps read."""
+        """images: those that the steps train on, at a fixed address."""
         self.images = images
         self._batch_size = batch_size
         order = torch.zeros(num_models, GRAPH_STEPS * batch_size, dtype=torch.int64, device=images.device)
@@ -61,10 +61,10 @@ class StepGraph:
         self._is_warm = False
 
     def run(self, train: Callable[[Plan, Tensor], None], plan: Plan, totals: Tensor) -> int:
-        """As many steps as fill whole graphs; returns how many. totals: (steps, members, 2), to be filled.
+        """Run as many steps as fill whole graphs; return their number. totals: (steps, members, 2), filled here.
 
-        train: trains all models for the steps of a plan and fills (steps, K, 2). It is the same at each call, but not
-        kept: it holds the stack that holds this graph, and their memory would be freed much later than it could be.
+        train: trains all models for the steps of a plan and fills (steps, K, 2). It must be the same at each call. It
+        is not stored, as it refers to the stack that holds this graph: the cycle would delay the release of memory.
         """
         chunk = GRAPH_STEPS * self._batch_size
         num_chunks = plan.order.shape[1] // chunk
@@ -78,7 +78,7 @@ class StepGraph:
 
     def _replay(self, train: Callable[[Plan, Tensor], None]) -> None:
         if not self._is_warm:
-            # Libraries set themselves up, and kernels are compiled, in a first run that is not captured. It trains.
+            # The first run is not captured: in it libraries are initialised and kernels compiled. It trains as well.
             stream = _make_stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
@@ -88,6 +88,6 @@ class StepGraph:
             return
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # this only records
+            with torch.cuda.graph(self._graph):  # this records the steps without running them
                 train(self._plan, self._totals)
         self._graph.replay()

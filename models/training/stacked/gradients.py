@@ -1,7 +1,7 @@
-"""The parts of the objective between the matrix products, each with its gradient written out.
+"""The elementwise parts of the objective, between the matrix products, with gradients written out by hand.
 
-They compute what `Autoencoder.compute_elbo` computes, and tests hold them to the gradients that autograd finds of it.
-Written so they pass over memory a third as often, and a GPU runs each as one kernel.
+They compute the same as `Autoencoder.compute_elbo`; tests compare their gradients with autograd's. They pass over
+memory a third as often as autograd, and a GPU runs each as one kernel.
 """
 
 from typing import NamedTuple
@@ -15,23 +15,25 @@ from models.settings import Estimator, GammaLink
 
 
 class Coefficients(NamedTuple):
-    """What differs between the models of a stack."""
+    """Coefficients of the objective, which differ between the K models of a stack."""
 
     log_slab: Tensor  # (K, 1, 1): log alpha
     log_spike: Tensor  # (K, 1, 1): log(1 - alpha)
-    beta: Tensor  # (K, 1, 1)
-    is_dense: Tensor | None  # (K, 1, 1) bool: a VAE, whose codes have no spike; None: there is none beside VSCs
-    is_padding: Tensor | None  # (K, 1, D) bool: not one of the model's own latents; None: there are no others
+    beta: Tensor  # (K, 1, 1): weight of the rate
+    is_dense: Tensor | None  # (K, 1, 1) bool: True for a VAE among VSCs; None: there is none
+    is_padding: Tensor | None  # (K, 1, D) bool: True beyond the model's number of latents; None: nowhere
 
 
 class Codes(NamedTuple):
-    """Codes sampled for a batch, and what the objective's gradient needs of them."""
+    """Codes sampled for a batch, their rate, and the derivatives of both by the encoder's H outputs per latent."""
 
     z: Tensor  # (K, B, D); by DisARM (K, 2 B, D), the first codes of all images, then the second ones
     rate: Tensor  # (K, B), nats per image
-    slope: Tensor  # as z, (K, B or 2 B, H, D): of z, by each of the encoder's H outputs for the latent
-    rate_slope: Tensor  # (K, B, H, D): of beta times the rate, likewise
-    by_difference: Tensor | None  # by DisARM (K, B, D): by v, what a nat of difference between both codes weighs
+    slope: Tensor  # (K, B, H, D), by DisARM (K, 2 B, H, D): derivatives of z
+    rate_slope: Tensor  # (K, B, H, D): derivatives of beta times the rate
+    by_difference: (
+        Tensor | None
+    )  # by DisARM (K, B, D): gradient by v for each nat between the distortions of both codes
 
 
 def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
@@ -39,19 +41,19 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
     noise: tuple[Tensor, Tensor],  # each (K, B, D): standard normal, and uniform in [0, 1)
     sharpness: Tensor,  # (K, 1, 1), of the relaxed spikes
     coefficients: Coefficients,
-    gamma_link: GammaLink | None,  # None: VAEs only, and H is 2
+    gamma_link: GammaLink | None,  # None: all models are VAEs, and H is 2
     *,
-    gamma_clamp: float = MIN_PROB,  # how far gamma stays from 0 and 1 in logarithms
+    gamma_clamp: float = MIN_PROB,  # least distance of gamma from 0 and 1 in logarithms
     estimator: Estimator = "relaxed",
 ) -> Codes:
-    """Reparameterised samples (of relaxed or hard gates where there is a spike) and their rate, with slopes.
+    """Draw reparameterised samples (gated where there is a spike); compute their rate and the derivatives of both.
 
-    The bound is that of models.latents.distributions: Variational Sparse Coding, equations 9 to 11. The estimators are
-    those of models.latents.spike_and_slab.
+    The rate is that of models.latents.distributions, the estimators are those of models.latents.spike_and_slab. Source:
+    Variational Sparse Coding, equations 9 to 11.
     """
     eps, eta = noise
     mu, log_var = heads[:, :, 0], heads[:, :, 1]
-    # In place where a value is not needed again: memory, not arithmetic, is what this takes.
+    # In place where a value is not needed again: access to memory, not arithmetic, takes the time.
     sigma = (0.5 * log_var).exp_()
     surplus = sigma.square().sub_(1)
     spread = sigma.mul_(eps)
@@ -82,7 +84,7 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
             prob.masked_fill_(coefficients.is_dense, 1.0)
             gamma_slope.masked_fill_(coefficients.is_dense, 0.0)
             bernoulli.masked_fill_(coefficients.is_dense, 0.0)
-            by_prob.masked_fill_(coefficients.is_dense, 0.0)  # without a clamp it can be infinite
+            by_prob.masked_fill_(coefficients.is_dense, 0.0)  # without a clamp the old value can be infinite
         rate = bernoulli.addcmul_(prob, gaussian)
         rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
         if estimator == "disarm":
@@ -111,9 +113,9 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
 
 
 def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tensor:  # -> (K, B, H, D)
-    """The gradient of the objective by the encoder's outputs, given that of the distortion by the codes, as z.
+    """Compute the objective's gradient by the encoder's outputs. grad: the distortion's gradient by the codes, as z.
 
-    distortion: (K, B), nats per image; by DisARM (K, 2 B), and `grad` is then that of the mean of both.
+    distortion: (K, B), nats per image; by DisARM (K, 2 B), and `grad` is then the gradient of the mean of both.
     """
     if codes.by_difference is None:
         return torch.addcmul(codes.rate_slope, codes.slope, grad.unsqueeze(2))
@@ -125,5 +127,5 @@ def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tenso
 
 
 def compare_pixels(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # twice (K, B, P) -> (K, B), (K, B, P)
-    """The distortion -log p(x|z) of a Bernoulli likelihood, nats per image, and its gradient by the logits."""
+    """Compute the distortion -log p(x|z) of Bernoulli pixels, nats per image, and its gradient by the logits."""
     return softplus(logits).sub_(x * logits).sum(-1), logits.sigmoid().sub_(x)

@@ -1,4 +1,4 @@
-"""One linear layer of a stack: the layers of several models side by side, with their gradients and Adam."""
+"""A linear layer of a stack: the layers of several models side by side, with gradients and Adam's steps."""
 
 import math
 
@@ -9,22 +9,22 @@ from models.numerics.adam import step_adam
 from models.numerics.onednn import multiply
 from models.settings import Precision
 
-ALIGNMENT = 16  # numbers of 4 bytes: where torch's own tensors begin
+ALIGNMENT = 16  # alignment of rows in numbers of 4 bytes: that of torch's tensors
 
 
 def make_aligned_rows(num: int, *shape: int, device: torch.device) -> Tensor:  # -> (num, *shape)
-    """Zeros, of which every row begins where a tensor of its own could: products add in an order that depends on it."""
+    """Make zeros, each row aligned as a separate tensor is: the order of sums in a product depends on alignment."""
     size = math.prod(shape)
     return torch.zeros(num, -(-size // ALIGNMENT) * ALIGNMENT, device=device)[:, :size].view(num, *shape)
 
 
 def count_half(num_models: int) -> int:
-    """How many models' weights have gradients in memory at once."""
+    """Count the models whose weight gradients are in memory at once: half of them, rounded up."""
     return -(-num_models // 2)
 
 
 def resize_rows(tensor: Tensor, num: int, *, is_aligned: bool = False) -> Tensor:
-    """The first rows, and zeros where there were no more."""
+    """Copy the first `num` rows; further rows are zeros."""
     shape = tensor.shape[1:]
     resized = make_aligned_rows(num, *shape, device=tensor.device) if is_aligned else tensor.new_zeros(num, *shape)
     kept = min(num, len(tensor))
@@ -33,9 +33,9 @@ def resize_rows(tensor: Tensor, num: int, *, is_aligned: bool = False) -> Tensor
 
 
 class StackedLinear:
-    """y = x W^T + b for each of some models. Nothing here is seen by autograd.
+    """The layers y = x W^T + b of several models, one in each slot, without autograd.
 
-    Slots are a range of models: batched, their products are computed at once; else it is a range of one.
+    Methods take a range of slots. If is_batched, the slots' products are one; else the range must be of one slot.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class StackedLinear:
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         }
         self._is_bf16, self._is_batched = precision == "bf16", is_batched
-        self._weight = torch.empty(0)  # as the last product took it: of all slots, or of the one
-        self.scratch: Tensor | None = None  # where the weights' gradients go, one layer's after the other's
+        self._weight = torch.empty(0)  # of the last forward pass's slots, in the precision of products
+        self.scratch: Tensor | None = None  # room for weight gradients, which all layers share
         self._make_views()
 
     def _make_views(self) -> None:
-        """Each model's own tensors, as Adam takes them: made once, as a view costs as much as a small product."""
+        """Make the views of each slot's tensors that Adam takes, once: a view costs as much as a small product."""
         self._parameters, self._exp_avgs, self._exp_avg_sqs = (
             list(zip(*(self.tensors[f"{moment}{name}"].unbind() for name in ("weight", "bias")), strict=True))
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         )
 
     def resize(self, capacity: int) -> None:
-        """Make room for more models, or for fewer; the first ones stay."""
+        """Change the number of slots; the first ones keep their contents."""
         self._parameters, self._exp_avgs, self._exp_avg_sqs = [], [], []
         self._weight = torch.empty(0)
         for name in self.tensors:  # one by one: both sizes of all of them might not fit into memory
@@ -74,7 +74,7 @@ class StackedLinear:
         self._make_views()
 
     def forward(self, x: Tensor, slots: range, *, relu: bool) -> Tensor:
-        """x (K, B, in) -> (K, B, out), rectified if asked."""
+        """Compute x (K, B, in) -> (K, B, out). relu: whether a ReLU follows."""
         x = self._cast(x)
         if not self._is_batched:
             weight, bias = self._parameters[slots.start]
@@ -95,11 +95,10 @@ class StackedLinear:
         learning_rates: list[Tensor],
         to_inputs: bool,
     ) -> Tensor:
-        """Adam's step, given the gradient by the outputs (K, B, out) and what the layer was last given, x (K, B, in).
+        """Take Adam's step; return the gradient by the inputs (K, B, in), or `grad` itself if not to_inputs.
 
-        Returns the gradient by the inputs, (K, B, in), or the one by the outputs if the inputs' is not asked for. The
-        step is taken at once, for half of the models and then for the others: so the gradients of a stack's weights
-        never exist all together.
+        grad: gradient by the outputs (K, B, out). x: inputs of the last forward pass (K, B, in). The step is taken for
+        one half of the models, then for the other, so that only half of the weight gradients exist at once.
         """
         bias_grads = grad.sum(1).unbind()
         low_grad, x = self._cast(grad), self._cast(x)

@@ -1,4 +1,4 @@
-"""The parameters of a stack's members, with Adam's moments and what else each member has a row of."""
+"""The parameters of a stack's members, with Adam's moments and each member's coefficients."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -15,7 +15,7 @@ from models.training.stacked.linear import StackedLinear, count_half, resize_row
 
 
 class StackedParameters:
-    """Encoders and decoders side by side, one model in each slot, padded to one number of heads and of latents."""
+    """Encoders and decoders side by side, one model in each slot, padded to the same heads and latents."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class StackedParameters:
 
     @property
     def layers(self) -> list[StackedLinear]:
-        """Every layer, the first one first."""
+        """All layers, from the encoder's first to the decoder's last."""
         return [*self.encoder, *self.decoder]
 
     def _make_views(self) -> None:
-        """The scalars that each member's Adam takes, and the room for gradients that the layers share, made once."""
+        """Make the scalars that each slot's Adam takes, and the room for gradients that all layers share."""
         if self._has_scratch:
             largest = count_half(self.capacity) * max(layer.tensors["weight"][0].numel() for layer in self.layers)
             for layer in self.layers:
@@ -64,7 +64,7 @@ class StackedParameters:
         self.counts, self.learning_rates = (list(self.rows[name].unbind()) for name in ("count", "learning_rate"))
 
     def resize(self, capacity: int) -> None:
-        """Make room for more models, or for fewer; the first ones stay."""
+        """Change the number of slots; the first ones keep their contents."""
         self.capacity = capacity
         for layer in self.layers:
             layer.resize(capacity)
@@ -72,7 +72,7 @@ class StackedParameters:
         self._make_views()
 
     def fill(self, slot: int, settings: TrialSettings, tensors: Mapping[str, Tensor], *, step: int) -> None:
-        """Copy a trial's state, named as in `TrainState.tensors`, into a slot."""
+        """Copy a trial's state into a slot. tensors: those of `TrainState.tensors`."""
         for layer in self.layers:
             for stacked in layer.tensors.values():
                 stacked[slot].zero_()
@@ -93,19 +93,19 @@ class StackedParameters:
             self.rows[name][slot] = value
 
     def read(self, slot: int, settings: TrialSettings, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the state in a slot into tensors named and shaped as those of `TrainState.tensors`."""
+        """Copy the state in a slot into tensors that have the names and shapes of `TrainState.tensors`."""
         for name, tensor in tensors.items():
             source = self._find(name, slot, settings)
             tensor.view(source.shape).copy_(source)
 
     def move(self, source: int, target: int) -> None:
-        """Copy all of one slot to another."""
+        """Copy everything in one slot to another."""
         stacked = [tensor for layer in self.layers for tensor in layer.tensors.values()]
         for tensor in (*stacked, *self.rows.values()):
             tensor[target].copy_(tensor[source])
 
     def _find(self, name: str, slot: int, settings: TrialSettings) -> Tensor:
-        """The part of a stacked tensor that a member's, named as in `TrainState.tensors`, fills; the rest pads."""
+        """Return the part of a stacked tensor that holds a member's tensor of this name; the rest is padding."""
         _, half, _, index, *rest = name.split(".")  # such as adam, encoder, layers, 0, weight, exp_avg
         layer = (self.encoder if half == "encoder" else self.decoder)[int(index)]
         tensor = layer.tensors[".".join(reversed(rest))][slot]
@@ -117,6 +117,6 @@ class StackedParameters:
         return tensor
 
     def view_coefficients(self, slots: range) -> Coefficients:
-        """Those of the models in some slots."""
+        """Return the coefficients of the models in some slots."""
         at = slice(slots.start, slots.stop)
         return Coefficients(*(self.rows[name][at] for name in Coefficients._fields))

@@ -1,9 +1,8 @@
-"""Many models of one shape trained as one: stacked parameters, batched products, gradients written out.
+"""Several models of one shape trained as one: stacked parameters, batched products, gradients written out by hand.
 
-A trial that trains alone is a stack of one. What differs between the members of a stack is a vector over them (learning
-rate, alpha, beta, sharpness, seed) or is padded (the number of latents; a VAE beside VSCs pads gamma). Members join and
-leave between epochs. A member's noise and batch order depend on its own settings only: neither its neighbours nor its
-slot change its numbers.
+A trial that trains alone is a stack of one. Settings in which members differ are a vector over the members (learning
+rate, alpha, beta, sharpness, seed) or are padded (number of latents; a VAE among VSCs pads gamma). Members join and
+leave between epochs. A member's noise and batch order depend on its settings only, not on other members or its slot.
 """
 
 import time
@@ -30,27 +29,27 @@ from models.training.stacked.parameters import StackedParameters
 from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
 
 PREPARED_STEPS = 8
-"""Steps whose pixels and noise are made at once, which takes fewer and longer operations."""
+"""Steps whose pixels and noise are made at once, in fewer and longer operations."""
 
 STACKABLE = (Parts("gaussian", 2, "elbo"), Parts("spike_and_slab", 3, "elbo"))
-"""The models whose gradients are written out here."""
+"""Models whose gradients are written out in `gradients.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What the members of a stack have in common."""
+    """The settings that all members of a stack share."""
 
     hidden: tuple[int, ...]
     batch_size: int
     precision: Precision
     pixel_scaling: PixelScaling
-    gamma_link: GammaLink | None  # None: models without a spike only
-    gamma_clamp: float | None  # likewise
-    estimator: Estimator | None  # likewise
+    gamma_link: GammaLink | None  # None: no member has a spike
+    gamma_clamp: float | None  # None: no member has a spike
+    estimator: Estimator | None  # None: no member has a spike
 
     @classmethod
     def of(cls, settings: TrialSettings) -> "Shared":
-        """That of a trial alone."""
+        """Take the shared settings from those of a trial."""
         return cls(
             hidden=settings.hidden,
             batch_size=settings.batch_size,
@@ -62,7 +61,7 @@ class Shared:
         )
 
     def fits(self, settings: TrialSettings) -> bool:
-        """Whether such a trial can be a member. One without a spike can, among those that have one: its gates pad."""
+        """Whether a trial with these settings can be a member. One without a spike can, even among VSCs."""
         shared = Shared.of(settings)
         if shared.gamma_link is None:
             of_gates = {name: getattr(self, name) for name in ("gamma_link", "gamma_clamp", "estimator")}
@@ -83,10 +82,10 @@ class Stack:
         device: torch.device | str = "cpu",
         is_batched: bool | None = None,
     ) -> None:
-        """settings: of a trial such as will be members. latent_dim: the most that a member can have; fewer are padded.
+        """settings: those of a first member. latent_dim: the largest that a member may have; smaller ones are padded.
 
-        is_batched: whether a step is one of all members together, as on a GPU, or of one after the other, as on the
-        CPU, where the products of one fill a core.
+        is_batched: whether members train together in each step, the default on a GPU, or one after the other, the
+        default on a CPU, where the products of one member fill a core.
 
         Raises:
             ValueError: the processor cannot compute in the precision that the settings ask for.
@@ -122,13 +121,13 @@ class Stack:
 
     @staticmethod
     def can_train(settings: TrialSettings) -> bool:
-        """Whether a trial's gradients are written out."""
+        """Whether a stack can train a trial: the gradients of its model are written out."""
         return settings.parts in STACKABLE
 
     def admits(self, settings: TrialSettings) -> bool:
-        """Whether such a trial can be a member, room provided.
+        """Whether a trial with these settings can be a member, if there is room.
 
-        Trained one after the other, members are of one width, so that each has the very numbers that it has alone.
+        Members that train one after the other have the same number of latents, so that each has the bits it has alone.
         """
         if self.is_batched:
             return self.can_train(settings) and self.shared.fits(settings) and settings.latent_dim <= self.latent_dim
@@ -136,11 +135,11 @@ class Stack:
         return alike and settings.latent_dim == self.latent_dim
 
     def add(self, settings: TrialSettings, tensors: Mapping[str, Tensor], *, epoch: int, step: int) -> None:
-        """Take a trial in, as the last member; its tensors are copied.
+        """Add a trial as the last member; its tensors are copied.
 
         Raises:
-            ValueError: the stack is full, or the trial is of another shape or wider, or draws as the report's code did
-                while the members are trained together.
+            ValueError: the stack is full, the trial has another shape or more latents, or the trial has
+                `randomness: report` but members train together.
         """
         if len(self.members) == self.capacity or settings.latent_dim > self.latent_dim:
             raise ValueError("the stack has no room for this trial")
@@ -152,25 +151,25 @@ class Stack:
         self.members.append(Member(settings, epoch, step))
 
     def store(self, index: int, tensors: Mapping[str, Tensor]) -> None:
-        """Copy a member's state into tensors of `TrainState.tensors`."""
+        """Copy a member's state into tensors that have the names and shapes of `TrainState.tensors`."""
         self.parameters.read(index, self.members[index].settings, tensors)
 
     def remove(self, index: int) -> None:
-        """Release a member; the last one takes its slot."""
+        """Release a member; the last member takes its slot."""
         self.parameters.move(len(self.members) - 1, index)
         self.members[index] = self.members[-1]
         self.members.pop()
 
     def resize(self, capacity: int) -> None:
-        """Make room for more members, or for fewer.
+        """Change the number of slots.
 
         Raises:
-            ValueError: there are more members than that.
+            ValueError: there are more members than slots.
         """
         if capacity < len(self.members):
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
-        self._graph = None  # it knows where the tensors were
+        self._graph = None  # it holds the old addresses of the tensors
         self.parameters.resize(capacity)
 
     # Training
@@ -188,17 +187,17 @@ class Stack:
         )
         totals = torch.empty(num_steps, len(self.members), 2, device=self.device)
         if self.is_batched:
-            # Always of the whole stack, so that one graph serves; what the free slots do is of no use, and no harm.
+            # Every slot trains, so that one graph serves; free slots take the first member's plan, which is harmless.
             filled = torch.arange(self.capacity).where(torch.arange(self.capacity) < len(self.members), 0)
             groups = [(range(self.capacity), filled)]
         else:
             groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
-        # Autograd has nothing to do here, and without it an operation costs less than its bookkeeping did.
+        # Gradients are written out; in inference mode each operation saves autograd's bookkeeping.
         with computing(), torch.inference_mode():
             for slots, members in groups:
                 plan = Plan(order[members], row_keys[members], sharpness[members].float()).to(self.device)
                 self._run_epoch(images.flatten(1), slots, plan, totals[:, slots.start : slots.stop])
-        totals = totals.cpu().double()  # which waits until a GPU has done its work
+        totals = totals.cpu().double()  # this waits until the GPU is done
         seconds = (time.perf_counter() - started) / len(self.members)
         return [
             self._finish_epoch(member, totals[:, k], num_images, float(sharpness[k, -1]), seconds)
@@ -208,7 +207,7 @@ class Stack:
     def _finish_epoch(
         self, member: Member, totals: Tensor, num_images: int, sharpness: float, seconds: float
     ) -> EpochMetrics | DivergedError:
-        """totals: (steps, 2), mean rate and distortion of every step."""
+        """Count a member's epoch as done; return its metrics. totals: (steps, 2), rate and distortion by step."""
         means = member.finish_epoch(totals, num_images)
         if isinstance(means, DivergedError):
             return means
@@ -223,7 +222,7 @@ class Stack:
         )
 
     def _draw_noise(self, slots: range, plan: Plan) -> tuple[Tensor, Tensor]:
-        """Normal and uniform noise for some steps of the members in some slots, each (K, images, D)."""
+        """Draw normal and uniform noise for a plan's images, each (K, images, D)."""
         stream = self.members[slots.start].stream
         if stream is None:
             return self._draw(plan.keys[..., None] + self._offsets)
@@ -232,7 +231,7 @@ class Stack:
         return pad(normal, (0, num_padding))[None], pad(uniform, (0, num_padding))[None]
 
     def _run_epoch(self, images: Tensor, slots: range, plan: Plan, totals: Tensor) -> None:
-        """images: (N, P). totals: (steps, members, 2), to be filled with the mean rate and distortion of every step."""
+        """Train for an epoch on images (N, P). totals: (steps, members, 2), filled with rates and distortions."""
         train = partial(self._train, images, slots, self._view_coefficients(slots))
         size, done = self.shared.batch_size, 0
         if self.device.type == "cuda":
@@ -247,9 +246,9 @@ class Stack:
         totals[done:] = buffer[:, :num_members]
 
     def _train(self, images: Tensor, slots: range, coefficients: Coefficients, plan: Plan, totals: Tensor) -> None:
-        """Train the members in some slots by a plan; totals: (steps, K, 2), to be filled.
+        """Train the members in some slots by a plan. totals: (steps, K, 2), filled here.
 
-        What depends on no parameter is made for several steps at once, where that fits into a cache.
+        Pixels and noise, which depend on no parameter, are made for several steps at once if they fit into a cache.
         """
         size, step = self.shared.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
@@ -261,7 +260,7 @@ class Stack:
                 step += 1
 
     def _view_coefficients(self, slots: range) -> Coefficients:
-        """Those of some slots. What is computed one by one is masked only where there is something to mask."""
+        """Return the coefficients of some slots. A single slot gets masks only where they mask something."""
         coefficients = self.parameters.view_coefficients(slots)
         if self.is_batched:
             return coefficients
@@ -274,7 +273,7 @@ class Stack:
     def _step(
         self, slots: range, coefficients: Coefficients, x: Tensor, noise: tuple[Tensor, Tensor], sharpness: Tensor
     ) -> Tensor:
-        """One step of the members in some slots, each on a batch x (K, B, P) -> mean rate, distortion (K, 2)."""
+        """Take a step of the members in some slots on batches x (K, B, P) -> mean rate and distortion (K, 2)."""
         outputs, encoder_inputs = self._forward(self.parameters.encoder, x, slots)
         heads = outputs.view(*x.shape[:2], self.parameters.num_heads, self.latent_dim)
         clamp = MIN_PROB if self.shared.gamma_clamp is None else self.shared.gamma_clamp
@@ -289,7 +288,7 @@ class Stack:
         else:
             distortion, grad = self._compare(logits, x)
 
-        # Gradients are those of the sum over the batch: see Objective.loss.
+        # Gradients are of the sum over the batch: see Objective.loss.
         self.parameters.rows["count"][slots.start : slots.stop] += 1
         grad = self._backward(self.parameters.decoder, grad, decoder_inputs, slots)
         grad = self._to_heads(codes, grad, distortion).flatten(2)
@@ -297,7 +296,7 @@ class Stack:
         return torch.stack([codes.rate.mean(1), distortion.mean(1)], 1)
 
     def _forward(self, layers: list[StackedLinear], x: Tensor, slots: range) -> tuple[Tensor, list[Tensor]]:
-        """What the layers make of x, with ReLU between them and none after the last, and the inputs of each."""
+        """Apply the layers to x, with ReLU between them; return the output and the inputs of each layer."""
         inputs = []
         for layer in layers:
             inputs.append(x)
@@ -305,7 +304,7 @@ class Stack:
         return x, inputs
 
     def _backward(self, layers: list[StackedLinear], grad: Tensor, inputs: list[Tensor], slots: range) -> Tensor:
-        """Update the layers, given the gradient by their outputs; returns the one by their inputs."""
+        """Update the layers, given the gradient by their output; return the gradient by their input."""
         for layer, x in zip(reversed(layers), reversed(inputs), strict=True):
             grad = layer.backward(
                 grad,
@@ -313,8 +312,8 @@ class Stack:
                 slots,
                 counts=self.parameters.counts,
                 learning_rates=self.parameters.learning_rates,
-                to_inputs=layer is not self.parameters.encoder[0],  # nothing depends on the images
+                to_inputs=layer is not self.parameters.encoder[0],  # nothing needs the gradient by images
             )
             if layer is not layers[0]:
-                grad = torch.ops.aten.threshold_backward(grad, x, 0.0)  # where a rectified input is 0, nothing passes
+                grad = torch.ops.aten.threshold_backward(grad, x, 0.0)  # ReLU's gradient: 0 where its output x is 0
         return grad
