@@ -92,7 +92,7 @@ class TrialSettings:
     gamma_clamp: float | None = setting(
         1e-6,
         meaning="VSC: least distance of gamma from 0 and 1 in the training objective's logarithms; without a clamp (0) "
-        "the loss is no number where gamma is 0 or 1; measured bounds always use 1e-6; default 1e-6",
+        "the loss is NaN where gamma is 0 or 1; measured bounds always use 1e-6; default 1e-6",
         of=OF_SPIKES,
         at_least=0,
         below=0.5,

@@ -47,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     command = shlex.join(["python", "-m", "models.benchmark", *argv])
-    report = compare(options, command=command, on_progress=lambda line: print(line, file=sys.stderr, flush=True))
-    print(json.dumps(report, indent=2) if as_json else format_table(report))
-    return int(has_failed(report))
+    results = compare(options, command=command, on_progress=lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(results, indent=2) if as_json else format_table(results))
+    return int(has_failed(results))
 
 
 if __name__ == "__main__":

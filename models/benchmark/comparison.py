@@ -302,9 +302,9 @@ def count_steps(batch_size: int) -> int:
     return -(-NUM_IMAGES // batch_size)
 
 
-def has_failed(report: dict[str, Any]) -> bool:
+def has_failed(results: dict[str, Any]) -> bool:
     """Whether a row failed for another reason than lack of memory."""
-    return any(row["problem"] not in (None, OUT_OF_MEMORY) for row in report["rows"])
+    return any(row["problem"] not in (None, OUT_OF_MEMORY) for row in results["rows"])
 
 
 def list_notes(results: list[Result]) -> list[str]:

@@ -16,24 +16,24 @@ COLUMNS = {  # heading: name in the results, format
 }
 
 
-def format_table(report: dict[str, Any]) -> str:
+def format_table(results: dict[str, Any]) -> str:
     """Format the results of `compare` as lines of text."""
-    return "\n".join([*format_header(report), "", *format_rows(report["rows"]), "", *format_notes(report)])
+    return "\n".join([*format_header(results), "", *format_rows(results["rows"]), "", *format_notes(results)])
 
 
-def format_header(report: dict[str, Any]) -> list[str]:
+def format_header(results: dict[str, Any]) -> list[str]:
     """Format the machine, the date, the command and the model."""
-    machine, model = report["machine"], report["model"]
+    machine, model = results["machine"], results["model"]
     gpu = f"{machine['gpu']}, {machine['gpu_memory_gb']:.0f} GB" if machine["gpu"] else "no GPU"
     return [
         f"machine  {machine['cpu']}, {machine['num_cores']} cores, {machine['memory_gb']:.0f} GB; {gpu}",
         f"         torch {machine['torch']}, Python {machine['python']}, {machine['system']}",
-        f"date     {report['date']}",
-        f"command  {report['command']}",
+        f"date     {results['date']}",
+        f"command  {results['command']}",
         f"model    VSC {model['num_pixels']}-{model['num_hidden']}-{model['latent_dim']}, alpha {model['alpha']}, "
         f"{model['num_parameters']:,} parameters; batch {model['batch_size']}; "
         f"{model['num_steps_per_epoch']:,} steps an epoch; images: {model['images']}",
-        f"timed    about {report['seconds_per_row']:g} s a row, after a warm-up; each row in processes of its own",
+        f"timed    about {results['seconds_per_row']:g} s a row, after a warm-up; each row in fresh processes",
     ]
 
 
@@ -54,9 +54,9 @@ def _format(value: Any, style: str) -> str:
     return "-" if value is None else style.format(value)
 
 
-def format_notes(report: dict[str, Any]) -> list[str]:
+def format_notes(results: dict[str, Any]) -> list[str]:
     """Format what the numbers mean, and what the floors were computed from."""
-    notes = [*report["notes"], *map(_describe_floor, report["floors"])]
+    notes = [*results["notes"], *map(_describe_floor, results["floors"])]
     return [line for note in notes for line in wrap(f"- {note}", width=WIDTH, subsequent_indent="  ")]
 
 

@@ -66,6 +66,6 @@ class Latent(nn.Module, ABC):
     def views(self, q: Distribution) -> dict[str, Tensor]:
         """Return the views of q that probes are trained on besides a sample, by name, each (B, D).
 
-        They are `mu`, the mean of the slab, and `gamma_mu`, the mean of q; without a spike `mu` is both.
+        They are `mu`, the mean of the slab, and `gamma_mu`, the mean of q; without a spike only `mu`, which is both.
         """
         return {"mu": q.mean}

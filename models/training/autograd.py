@@ -105,7 +105,7 @@ def _step_adam(
 def _list_noises(member: Member, num_images: int, device: torch.device) -> Iterator[Noise]:
     """Yield the noise of each batch of the member's next epoch."""
     batch_size = member.settings.batch_size
-    if member.stream is not None:
+    if member.stream is not None:  # made by member.shuffle, with randomness: report
         for first in range(0, num_images, batch_size):
             yield BatchNoise(*member.stream.draw_noise(min(batch_size, num_images - first)))
         return

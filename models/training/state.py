@@ -41,7 +41,7 @@ class TrainState:
         return tensors | self.moments
 
     def load(self, tensors: Mapping[str, Tensor], *, epoch: int, step: int) -> None:
-        """Restore a stored state: the tensors of `tensors`, the epochs and the steps done.
+        """Restore a stored state: the tensors that `tensors` returned, and the numbers of epochs and steps done.
 
         Raises:
             ValueError: the names or shapes are not those of this model.
