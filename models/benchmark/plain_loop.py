@@ -33,14 +33,14 @@ class PlainVSC(nn.Module):
         self.encode = nn.Linear(num_pixels, num_hidden)
         self.mu = nn.Linear(num_hidden, latent_dim)
         self.log_var = nn.Linear(num_hidden, latent_dim)
-        self.spike = nn.Linear(num_hidden, latent_dim)
+        self.v = nn.Linear(num_hidden, latent_dim)  # gamma = exp(-relu(-v))
         self.decode = nn.Linear(latent_dim, num_hidden)
         self.pixels = nn.Linear(num_hidden, num_pixels)
 
     def forward(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute x (B, pixels) -> reconstruction (B, pixels), and mu, log sigma^2, log gamma, each (B, latent_dim)."""
         hidden = functional.relu(self.encode(x))
-        mu, log_var, log_gamma = self.mu(hidden), self.log_var(hidden), -functional.relu(-self.spike(hidden))
+        mu, log_var, log_gamma = self.mu(hidden), self.log_var(hidden), -functional.relu(-self.v(hidden))
         std = torch.exp(0.5 * log_var)
         eps = torch.randn(std.shape, generator=generator, device=std.device)
         eta = torch.rand(std.shape, generator=generator, device=std.device)
@@ -59,7 +59,7 @@ class PlainVSC(nn.Module):
 
 def resume(model: PlainVSC, optimizer: torch.optim.Adam, state: TrainState) -> None:
     """Copy a state of our trainer into the plain loop: parameters, Adam's moments, number of steps."""
-    heads = [model.mu, model.log_var, model.spike]
+    heads = [model.mu, model.log_var, model.v]
     layers = {"encoder.layers.0": [model.encode], "encoder.layers.1": heads}
     layers |= {"decoder.layers.0": [model.decode], "decoder.layers.1": [model.pixels]}
     tensors = state.tensors()

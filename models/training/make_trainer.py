@@ -22,7 +22,7 @@ def make_trainer(
     latent_dim: the largest that a member may have. is_batched: see `Stack`.
 
     Raises:
-        ValueError: the processor cannot compute in the precision that the settings ask for.
+        ValueError: the processor cannot compute in a stack's precision; an AutogradTrainer checks it in `add`.
     """
     if Stack.can_train(settings):
         return Stack(settings, image_shape, latent_dim, capacity=capacity, device=device, is_batched=is_batched)

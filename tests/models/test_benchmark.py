@@ -111,7 +111,7 @@ def test_the_plain_loss_is_our_objective_for_the_same_parameters_and_noise(digit
     with torch.no_grad():
         for layer, source in ((plain.encode, encode), (plain.decode, decode), (plain.pixels, pixels)):
             layer.load_state_dict(source.state_dict())
-        for i, head in enumerate((plain.mu, plain.log_var, plain.spike)):
+        for i, head in enumerate((plain.mu, plain.log_var, plain.v)):
             head.load_state_dict({name: value.chunk(3)[i] for name, value in heads.state_dict().items()})
     x = digits[:40] / 255
     elbo = ours.compute_elbo(x, make_noise(1), at(50.0))
