@@ -48,19 +48,21 @@ def ui(
 def bench(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-    seconds: Annotated[float, typer.Option(help="To time each row for.")] = 5.0,
-    latent_dim: Annotated[int, typer.Option(help="Of the model.")] = 200,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
-    precision: Annotated[str, typer.Option(metavar="all|float32|bf16", help="Of our rows.")] = "all",
+    seconds: Annotated[float, typer.Option(help="Seconds of timing per row.")] = 5.0,
+    latent_dim: Annotated[int, typer.Option(help="Number of latent dimensions.")] = 200,
+    batch_size: Annotated[int, typer.Option(help="Training images per step.")] = 32,
+    precision: Annotated[
+        str, typer.Option(metavar="all|float32|bf16", help="Precision of our trainer's rows.")
+    ] = "all",
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", help="auto: the CPU, and a GPU where there is one.")
+        str, typer.Option(metavar="auto|cpu|cuda", help="auto: the CPU, and the GPU if there is one.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(help="Of training before the rows `after` them; 0: no such rows.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Epochs trained before the rows of trained states; 0: no such rows.")] = 3,
     data: Data = None,
 ) -> None:
-    """Measure how fast this machine trains: one trial, many at once, fused; beside a plain PyTorch loop.
+    """Measure how fast this machine trains: one trial, several at once, stacked; beside a plain PyTorch loop.
 
-    On MNIST where it is found, else on generated images.
+    The images are MNIST's where it is found, else generated ones.
     """
     from harness.commands.bench import write_images
     from models.benchmark.comparison import compare, has_failed

@@ -180,5 +180,5 @@ def _check_randomness(study: StudyFields) -> None:
     domains = [sub["randomness"] for sub in study.sub_spaces() if "randomness" in sub]
     if study.resources.gpu != 0 and any(isinstance(d, Finite) and "report" in d.values for d in domains):
         raise ValueError(
-            "resources.gpu: the report's random numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
+            "resources.gpu: the reproduction's random numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
         )

@@ -106,7 +106,7 @@ class StudyFields(Frozen):
     )
     iw_samples: int = Field(default=50, ge=1, description="samples of the importance-weighted bound")
     probe_width: int = Field(
-        default=128, ge=1, description="hidden units of the probe of two layers; the report names no number"
+        default=128, ge=1, description="hidden units of the probe of two layers; the reproduction names no number"
     )
     checkpoint_every: int = Field(default=10, ge=1, description="epochs between checkpoints")
     resources: Resources = Field(default=Resources(), description="what one trial takes")

@@ -9,7 +9,7 @@ from models.randomness import Noise
 from models.settings import TrialSettings
 
 
-class Elbo(Objective):
+class WeightedElbo(Objective):
     """The loss beta * rate + distortion.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes (ICLR 2014), equation 3; with a beta other than 1,
@@ -29,6 +29,6 @@ class Elbo(Objective):
         return (self.beta * terms.rate + terms.distortion).sum()
 
 
-def build(settings: TrialSettings) -> Elbo:
+def build(settings: TrialSettings) -> WeightedElbo:
     """Build the objective of a trial."""
-    return Elbo(settings.beta)
+    return WeightedElbo(settings.beta)

@@ -176,6 +176,7 @@ class Stack:
 
     def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the device of the stack."""
+        assert images.is_contiguous(), "flattened, they are to be the same memory: a graph of steps reads them there"
         started = time.perf_counter()
         num_images, batch_size = len(images), self.shared.batch_size
         num_steps = -(-num_images // batch_size)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.autoencoder import Autoencoder
 from models.latents.latent import At
 from models.numerics.onednn import has_bf16
-from models.objectives.elbo import Elbo
+from models.objectives.elbo import WeightedElbo
 from models.objectives.objective import Terms
 from models.randomness import Noise
 from models.settings import MODELS, TrialSettings
@@ -249,7 +249,7 @@ def test_autograd_in_reduced_precision_is_close_and_not_the_same() -> None:
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-class WithAdversary(Elbo):
+class WithAdversary(WeightedElbo):
     """Adds a term that a small network, with parameters of its own, tries to make large."""
 
     def __init__(self) -> None:
