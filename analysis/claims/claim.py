@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, field_validator
 
+from analysis import yaml12
 from analysis.claims.quantities import QUANTITIES
 from analysis.claims.quantity import Frozen, Quantity
 from analysis.errors import AnalysisError
@@ -83,7 +84,7 @@ def load_claims(path: Path) -> list[Claim]:
 
 def _read(path: Path) -> list[Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml12.Loader)  # noqa: S506 (a safe one)
     except yaml.YAMLError as error:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         line = f":{mark.line + 1}" if mark else ""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
+from harness.study.slips import mend_number
+from harness.study.yamlfile import format_inline
 from models.settings import SETTING_TYPES, SETTINGS, check_setting
 
 if TYPE_CHECKING:
@@ -99,6 +101,11 @@ def parse_domain(setting: str, raw: Any) -> Domain:
     Raises:
         ValueError: one clause that says what is wrong and what would be right.
     """
+    if isinstance(raw, list) and raw and (get_origin(SETTING_TYPES[setting]) is not tuple or list in map(type, raw)):
+        parse_domain(setting, {"grid": raw})  # what is wrong with the values themselves is said first
+        if setting == "model":
+            raise ValueError("a list; give one model to each sub-space")
+        raise ValueError(f"a list; write {format_inline({'grid': raw})}")
     if not isinstance(raw, dict):
         return Finite(setting, "scalar", (_check(setting, raw),), raw)
     kinds = (*FINITE_KINDS, *INTERVAL_KINDS)
@@ -137,7 +144,8 @@ def _check(setting: str, value: Any) -> Any:
     try:
         checked = check_setting(setting, value)
     except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"{setting}: ")) from None
+        mended = mend_number(value, "{{grid: [{}]}}") if {int, float} & {*_kinds(setting)} else ""
+        raise ValueError(f"{str(error).removeprefix(f'{setting}: ')}{mended}") from None
     for number in checked if isinstance(checked, tuple) else (checked,):
         if isinstance(number, int) and number > MAX_WHOLE:
             raise ValueError(f"{number} is too large; give at most {MAX_WHOLE}")

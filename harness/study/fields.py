@@ -18,7 +18,17 @@ from harness.metrics import (
     mode_of,
 )
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
-from harness.study.sections import ADAPTIVE_SAMPLERS, Confirm, FigureName, Frozen, Resources, Scheduler, Search
+from harness.study.sections import (
+    ADAPTIVE_SAMPLERS,
+    Confirm,
+    Count,
+    FigureName,
+    Frozen,
+    Resources,
+    Scheduler,
+    Search,
+    Whole,
+)
 from models.settings import MODELS, SETTINGS, TrialSettings, belongs, list_required
 
 RESERVED_NAMES = ("mlartifacts", "report")
@@ -87,7 +97,7 @@ class StudyFields(Frozen):
     space: tuple[SubSpace, ...] = Field(
         strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
     )
-    seeds: tuple[int, ...] = Field(
+    seeds: tuple[Whole, ...] = Field(
         default=(0,),
         strict=False,
         description="each configuration runs once per seed",
@@ -104,11 +114,11 @@ class StudyFields(Frozen):
     figures: tuple[FigureName, ...] | None = Field(
         default=None, strict=False, description="what is drawn of it; default: every figure that its tables can support"
     )
-    iw_samples: int = Field(default=50, ge=1, description="samples of the importance-weighted bound")
-    probe_width: int = Field(
-        default=128, ge=1, description="hidden units of the probe of two layers; the reproduction names no number"
+    iw_samples: Count = Field(default=50, description="samples of the importance-weighted bound")
+    probe_width: Count = Field(
+        default=128, description="hidden units of the probe of two layers; the reproduction names no number"
     )
-    checkpoint_every: int = Field(default=10, ge=1, description="epochs between checkpoints")
+    checkpoint_every: Count = Field(default=10, description="epochs between checkpoints")
     resources: Resources = Field(default=Resources(), description="what one trial takes")
 
     def count_configurations(self) -> int:

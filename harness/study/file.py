@@ -4,7 +4,7 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
 from harness.study.fields import MAX_NAME, SLUG
+from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
 from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
 from models.settings import SETTINGS
@@ -34,6 +35,15 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         return Study.model_validate(content)
     except ValidationError as error:
         raise InputError(_describe(error, path, lines, overridden)) from None
+
+
+_MENDS: Mapping[str, Callable[[Any], str]] = {
+    "tuple_type": mend_list,
+    "string_type": mend_text,
+    "int_type": lambda value: mend_number(value, "one of {}"),
+    "float_type": lambda value: mend_number(value, "one of {}"),
+}
+"""The fix for a value of the wrong type, by pydantic's name of the complaint."""
 
 
 def _apply_override(content: dict[str, Any], override: str, path: Path) -> FieldPath:
@@ -79,12 +89,15 @@ def _describe(
     elif first["type"] == "missing":
         message = "missing; add it"
     elif first["type"] == "model_type":
-        message = f"{first['input']!r} should be a mapping of `key: value`; see the examples in studies/"
+        examples = {"search": "{sampler: tpe, num_trials: 20}", "scheduler": "{name: asha}", "confirm": "{top: 5}"}
+        example = f"such as {examples[field]}" if field in examples else "see the examples in studies/"
+        message = f"{first['input']!r} should be a mapping of `key: value`; {example}"
     elif first["type"] == "literal_error":
         message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
     elif first["type"] != "value_error":
         kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
-        message = f"{first['input']!r} should be {kind.replace('a integer', 'an integer')}"
+        mend = _MENDS.get(first["type"], lambda _: "")
+        message = f"{first['input']!r} should be {kind.replace('a integer', 'an integer')}{mend(first['input'])}"
     elif not loc:  # a check of the whole study begins its message with the field
         field, _, message = message.partition(": ")
         loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))

@@ -4,7 +4,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 
 FigureName = Literal[
     "elbo_by_latent_dim",
@@ -42,6 +50,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _as_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
+
+
+AS_WHOLE = BeforeValidator(_as_whole)
+"""A whole number may be written 1e3 or 8.0, as editors take it."""
+
+Whole = Annotated[int, AS_WHOLE]
+Count = Annotated[int, Field(ge=1), AS_WHOLE]
+
+
 def _check_metric(value: Any) -> str | tuple[str, ...] | None:
     names = value if isinstance(value, list | tuple) else [value]
     if value is not None and not (names and all(isinstance(name, str) for name in names)):
@@ -57,7 +76,7 @@ class Search(Frozen):
         description="grid: all of the space; random; quasirandom: Sobol points; and Optuna's: tpe, tree-structured "
         "Parzen estimator; gp, Gaussian process; cmaes, CMA-ES; nsga2, NSGA-II, for several metrics",
     )
-    num_trials: int | None = Field(default=None, ge=1, description="configurations to sample (not with grid)")
+    num_trials: Count | None = Field(default=None, description="configurations to sample (not with grid)")
     metric: Annotated[
         str | tuple[str, ...] | None,
         PlainValidator(_check_metric),
@@ -68,7 +87,7 @@ class Search(Frozen):
         description="what an adaptive sampler or scheduler steers by; for nsga2 and tpe it may be a list",
     )
     mode: Literal["max", "min"] | None = Field(default=None, description="max for bounds, min for losses")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the sampler")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1), AS_WHOLE] = Field(default=0, description="seed of the sampler")
 
 
 Perturbable = Literal["learning_rate", "beta", "sharpness"]
@@ -91,11 +110,11 @@ class Scheduler(Frozen):
         description="fifo: none; asha: successive halving; hyperband: the same in brackets of different patience, "
         "asynchronously; median: those below the median of the others; pbt: population-based training",
     )
-    grace_epochs: int = Field(default=1, ge=1, description="asha, hyperband, median: no trial stops before this epoch")
-    reduction_factor: int = Field(
-        default=4, ge=2, description="asha, hyperband: one in this many trials passes each rung"
+    grace_epochs: Count = Field(default=1, description="asha, hyperband, median: no trial stops before this epoch")
+    reduction_factor: Annotated[int, Field(ge=2), AS_WHOLE] = Field(
+        default=4, description="asha, hyperband: one in this many trials passes each rung"
     )
-    interval: int = Field(default=5, ge=1, description="pbt: epochs of a generation")
+    interval: Count = Field(default=5, description="pbt: epochs of a generation")
     perturb: tuple[Perturbable, ...] = Field(
         default=("learning_rate",),
         strict=False,
@@ -111,8 +130,10 @@ class Confirm(Frozen):
     the mean of the test ELBO is the study's answer.
     """
 
-    top: int = Field(default=5, ge=1, le=100, description="how many of the best configurations")
-    seeds: tuple[int, ...] = Field(
+    top: Annotated[int, Field(ge=1, le=100), AS_WHOLE] = Field(
+        default=5, description="how many of the best configurations"
+    )
+    seeds: tuple[Whole, ...] = Field(
         default=(0, 1, 2, 3, 4),
         strict=False,
         description="each of them is trained once per seed",

@@ -1,11 +1,11 @@
 """Read YAML with the line of every field, so that errors can name it."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from analysis import yaml12
 from harness.errors import InputError
 
 FieldPath = tuple[str | int, ...]
@@ -16,31 +16,25 @@ MAX_VALUES = 100_000
 KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML reads it as text)."""
+class _Loader(yaml12.Loader):
+    """Refuses, with the line, what cannot be read."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Construct the value of a node; every error names its line."""
         try:
             value = super().construct_object(node, deep=deep)
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):  # !!int text, 2001-99-99
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+        ):  # !!int text
             problem = f"{str(node.value)[:40]!r} cannot be read as {node.tag.rpartition(':')[2]}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise yaml.constructor.ConstructorError(None, None, "a number beyond 64 bits", node.start_mark)
         return value
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that the loader would read as a number."""
-
-
-for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
-        list("-+.0123456789"),
-    )
 
 
 def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[FieldPath, int]]:
@@ -72,7 +66,13 @@ def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[Fie
 
 def format_yaml(content: dict[str, Any]) -> str:
     """Format a mapping as YAML that `read_yaml_mapping` reads back unchanged."""
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(content, Dumper=yaml12.Dumper, sort_keys=False)
+
+
+def format_inline(value: Any) -> str:
+    """Format a value on one line, as a message shows it: {grid: [4, 8]}."""
+    text: str = yaml.dump(value, Dumper=yaml12.Dumper, default_flow_style=True, width=2**31, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath, int]) -> None:

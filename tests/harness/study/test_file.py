@@ -102,6 +102,21 @@ def test_numbers_may_be_written_with_an_exponent_alone(tmp_path: Path) -> None:
     assert next(study.enumerate_grid())["epochs"] == 10
 
 
+def test_numbers_are_those_of_yaml_1_2_in_the_file_and_in_overrides(tmp_path: Path) -> None:
+    text = edit("latent_dim: 2\n", "latent_dim: 010\n", edit("[8]", "[010, 0x10]"))
+    study = load(tmp_path, text, "batch_size=0o20", "beta={grid: [01, 1e1]}", "iw_samples=1e2", "seeds=[08]")
+    first = next(study.enumerate_grid())
+    assert (first["latent_dim"], first["hidden"], first["batch_size"]) == (10, (10, 16), 16)
+    assert [c["beta"] for c in study.enumerate_grid()][:2] == [1.0, 10.0]
+    assert (study.iw_samples, study.seeds) == (100, (8,))
+
+
+@pytest.mark.parametrize("name", ["2001-01-01", "off", "y", "1_000", "0b1"])
+def test_what_yaml_1_1_would_take_for_something_else_is_a_name(tmp_path: Path, name: str) -> None:
+    assert load(tmp_path, edit("demo", name)).name == name
+    assert load(tmp_path, GOOD, f"name={name}").name == name
+
+
 def test_what_the_report_saw_in_passing_can_be_asked_for(tmp_path: Path) -> None:
     defaults = "pixel_scaling: {grid: [minmax, unit_norm]}\n  initialisation: xavier\n  gamma_clamp: {grid: [0, 1e-6]}"
     found = [
@@ -199,7 +214,7 @@ def test_a_study_survives_a_round_trip_through_yaml(folder: Path, study: Study) 
         assert list(again.enumerate_grid()) == list(study.enumerate_grid())
 
 
-@pytest.mark.parametrize("name", ["1e3", "0e0", "7", "true", "null", "2001-01-01", "1_000", "off"])
+@pytest.mark.parametrize("name", ["1e3", "0e0", "7", "010", "true", "null", "2001-01-01", "1_000", "off"])
 def test_a_name_that_looks_like_something_else_survives_a_round_trip(tmp_path: Path, name: str) -> None:
     study = load(tmp_path, edit("demo", f"'{name}'"))
     assert load(tmp_path, dump_study(study)).name == name
@@ -336,6 +351,10 @@ def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:
         ("search.sampler=bayes", "--set search.sampler=bayes: search.sampler: 'bayes' is not one of 'grid'"),
         ("search.smapler=tpe", "--set search.smapler=tpe: search.smapler: unknown key; did you mean sampler?"),
         ("search=tpe", "--set search=tpe: search: 'tpe' should be a mapping"),
+        ("latent_dim=[4, 8]", "--set latent_dim=[4, 8]: defaults.latent_dim: a list; write {grid: [4, 8]}"),
+        ("latent_dim=4,8", "--set latent_dim=4,8: defaults.latent_dim: '4,8' is not a whole number, such as 16; "),
+        ("seeds=0,1", "--set seeds=0,1: seeds: '0,1' should be a list; write [0, 1]"),
+        ("epochs=1_000", "--set epochs=1_000: defaults.epochs: '1_000' is not a whole number, such as 16; write 1000"),
         ("name=a/b", "--set name=a/b: name: 'a/b' is not a slug"),
         ("name.x=1", "--set name.x=1: study.yaml has no field name.x; write it as section.key=value"),
         ("space.0.alpha=1", "--set space.0.alpha=1: study.yaml has no field space.0.alpha"),
