@@ -43,28 +43,37 @@ OF_SPIKES = ("vsc",)
 """Models whose latents have a spike."""
 
 
+MIN_PROB = 1e-6
+"""Nearer to 0 or 1, the logarithms of a probability and of its complement are computed of a clamped one."""
+
+MIN_FLOAT, MAX_FLOAT = 1.2e-38, 3.4e38
+"""The positive numbers that float32 holds in full: beyond them training would compute with 0 or infinity."""
+
+
 def setting(
     default: Any = MISSING,
     *,
     meaning: str,
     of: tuple[str, ...] = (),
     at_least: float | None = None,
-    above: float | None = None,
+    at_most: float | None = None,
     below: float | None = None,
+    or_zero: bool = False,
     example: Any = None,
 ) -> Any:
     """Make a field of the settings.
 
-    of: the models that have the setting, all if empty; in other models it is None. at_least, above, below: bounds of
-    the number; only at_least is itself legal. example: a legal value for messages, needed where there is no default.
+    of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds
+    of the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where there is no default.
     """
     metadata = {
         "help": meaning,
         "of": of,
         "default": default,
         "at_least": at_least,
-        "above": above,
+        "at_most": at_most,
         "below": below,
+        "or_zero": or_zero,
         "example": default if example is None else example,
     }
     return field(default=None if of else default, metadata=metadata)
@@ -81,7 +90,11 @@ class TrialSettings:
     model: ModelName = setting(meaning="vae (Gaussian prior) or vsc (spike-and-slab prior)")
     latent_dim: int = setting(meaning="number of latent dimensions", at_least=1, example=16)
     alpha: float | None = setting(
-        meaning="VSC: prior probability that a latent is not zero", of=OF_SPIKES, above=0, below=1, example=0.2
+        meaning="VSC: prior probability that a latent is not zero",
+        of=OF_SPIKES,
+        at_least=MIN_PROB,
+        at_most=1 - MIN_PROB,
+        example=0.2,
     )
     gamma_link: GammaLink | None = setting(
         "exp_relu",
@@ -94,14 +107,16 @@ class TrialSettings:
         meaning="VSC: least distance of gamma from 0 and 1 in the training objective's logarithms; without a clamp (0) "
         "the loss is NaN where gamma is 0 or 1; measured bounds always use 1e-6; default 1e-6",
         of=OF_SPIKES,
-        at_least=0,
+        at_least=MIN_PROB,
         below=0.5,
+        or_zero=True,
     )
     sharpness: float | None = setting(
         50.0,
         meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the reproduction",
         of=OF_SPIKES,
-        above=0,
+        at_least=MIN_FLOAT,
+        at_most=MAX_FLOAT,
     )
     sharpness_schedule: SharpnessSchedule | None = setting(
         "per_epoch",
@@ -123,9 +138,11 @@ class TrialSettings:
     initialisation: Initialisation = setting(
         "kaiming", meaning="how weights are drawn: kaiming, uniform, as torch's default, or xavier, Glorot's uniform"
     )
-    beta: float = setting(1.0, meaning="weight of the rate in the training objective", above=0)
+    beta: float = setting(
+        1.0, meaning="weight of the rate in the training objective", at_least=MIN_FLOAT, at_most=MAX_FLOAT
+    )
     hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
-    learning_rate: float = setting(1e-3, meaning="Adam's step size", above=0)
+    learning_rate: float = setting(1e-3, meaning="Adam's step size", at_least=MIN_FLOAT, at_most=MAX_FLOAT)
     batch_size: int = setting(32, meaning="training images per step", at_least=1)
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
     precision: Precision = setting(
@@ -231,13 +248,16 @@ def _check_number(name: str, value: Any, kind: type) -> int | float:
         number: int | float = kind(value)
     except OverflowError:  # a whole number larger than any float
         number = math.inf
-    low, above, below, example = (SETTINGS[name].metadata[k] for k in ("at_least", "above", "below", "example"))
-    if low is not None and below is not None and not low <= number < below:
-        raise ValueError(f"{name}: {value} is not inside [{low}, {below}); give a number such as {example}")
-    if low is not None and not number >= low:
+    low, most, below, or_zero, example = (
+        SETTINGS[name].metadata[key] for key in ("at_least", "at_most", "below", "or_zero", "example")
+    )
+    if low is None or (or_zero and number == 0):
+        return number
+    zero = "0 or " if or_zero else ""
+    if most is not None and not low <= number <= most:
+        raise ValueError(f"{name}: {value} is not {zero}inside [{low}, {most}]; give a number such as {example}")
+    if below is not None and not low <= number < below:
+        raise ValueError(f"{name}: {value} is not {zero}inside [{low}, {below}); give a number such as {example}")
+    if not number >= low:
         raise ValueError(f"{name}: {value} is too small; give at least {low}")
-    if above is not None and below is not None and not above < number < below:
-        raise ValueError(f"{name}: {value} is not inside ({above}, {below}); give a number such as {example}")
-    if above is not None and not (number > above and math.isfinite(number)):
-        raise ValueError(f"{name}: {value} is not a positive, finite number; give one such as {example}")
     return number

@@ -178,7 +178,14 @@ def _check_confirm(study: StudyFields) -> None:
 
 def _check_randomness(study: StudyFields) -> None:
     domains = [sub["randomness"] for sub in study.sub_spaces() if "randomness" in sub]
-    if study.resources.gpu != 0 and any(isinstance(d, Finite) and "report" in d.values for d in domains):
+    if not any(isinstance(d, Finite) and "report" in d.values for d in domains):
+        return
+    for field, seeds in (("seeds", study.seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
+        if max(seeds, default=0) >= 2**32:  # torch's generator keeps the low 32 bits
+            raise ValueError(
+                f"{field}: the report's random numbers have seeds from 0 to {2**32 - 1}; give one of these"
+            )
+    if study.resources.gpu != 0:
         raise ValueError(
             "resources.gpu: the reproduction's random numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
         )

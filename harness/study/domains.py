@@ -158,8 +158,8 @@ def _parse_interval(setting: str, kind: Any, items: list[Any], raw: Any) -> Inte
     low, high = (_check(setting, item) for item in items)
     if not low < high:
         raise ValueError(f"{kind} needs its low end ({low}) below its high end ({high}); swap or change them")
-    if kind == "loguniform" and low <= 0:
-        raise ValueError(f"loguniform needs a low end above 0, not {low}")
+    if low <= 0 and (kind == "loguniform" or SETTINGS[setting].metadata["or_zero"]):
+        raise ValueError(f"{kind} needs a low end above 0, not {low}")
     integral = int in _kinds(setting)
     if integral and kind != "int":
         raise ValueError(f"{setting} is a whole number; use {_EXAMPLES['int']} instead of {kind}")
@@ -207,9 +207,11 @@ def build_json_schema(setting: str) -> dict[str, Any]:
         value = {"anyOf": [width, {"type": "array", "items": width, "minItems": 1}]}
     elif numeric:
         value = {"type": "integer" if numeric[0] is int else "number"}
-        bounds = {"at_least": "minimum", "above": "exclusiveMinimum", "below": "exclusiveMaximum"}
+        bounds = {"at_least": "minimum", "at_most": "maximum", "below": "exclusiveMaximum"}
         value |= {keyword: meta[key] for key, keyword in bounds.items() if meta[key] is not None}
         value |= {"maximum": MAX_WHOLE} if numeric[0] is int else {}
+        if meta["or_zero"]:
+            value = {"anyOf": [{"const": 0}, value]}
     else:
         value = {"enum": _list_choices(SETTING_TYPES[setting])}
     forms: list[dict[str, Any]] = [

@@ -6,6 +6,7 @@ import math
 from typing import Any, get_args
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ from tests.models.cases import VSC_ONLY
 VAE: dict[str, Any] = {"model": "vae", "latent_dim": 8}
 VSC: dict[str, Any] = {"model": "vsc", "latent_dim": 8, "alpha": 0.2}
 
-positive = st.floats(0, exclude_min=True, allow_infinity=False)
+positive = st.floats(1.2e-38, 3.4e38)
 shared = {
     "latent_dim": st.integers(1, 10**6),
     "pixel_scaling": st.sampled_from(get_args(PixelScaling)),
@@ -44,10 +45,10 @@ vaes = st.builds(TrialSettings, model=st.just("vae"), **shared)
 vscs = st.builds(
     TrialSettings,
     model=st.just("vsc"),
-    alpha=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    alpha=st.floats(MIN_PROB, 1 - MIN_PROB),
     gamma_link=st.sampled_from([None, *get_args(GammaLink)]),
-    gamma_clamp=st.one_of(st.none(), st.floats(0, 0.5, exclude_max=True)),
-    sharpness=st.one_of(st.none(), st.floats(0, 1e9, exclude_min=True)),
+    gamma_clamp=st.one_of(st.none(), st.just(0), st.floats(MIN_PROB, 0.5, exclude_max=True)),
+    sharpness=st.none() | positive,
     sharpness_schedule=st.sampled_from([None, *get_args(SharpnessSchedule)]),
     **shared,
 )
@@ -133,19 +134,20 @@ def test_a_value_becomes_what_is_meant(name: str, given: Any, meant: Any) -> Non
     assert type(checked) is type(meant)
 
 
+FLOAT32 = r"inside \[1.2e-38, 3.4e\+38\]"
 REFUSED = [
     ("model", "gan", "vae, vsc"),
     ("model", None, "vae, vsc"),
     ("model", ["vae"], "vae, vsc"),
     ("gamma_link", "relu", "exp_relu, sigmoid"),
     *(
-        ("gamma_clamp", bad, r"inside \[0, 0.5\); give a number such as 1e-06")
-        for bad in (-1e-9, 0.5, 1, math.nan, math.inf, 10**400)
+        ("gamma_clamp", bad, r"not 0 or inside \[1e-06, 0.5\); give a number such as 1e-06")
+        for bad in (-1e-9, 1e-9, 9e-7, 0.5, 1, math.nan, math.inf, 10**400)
     ),
     *(("gamma_clamp", bad, "a number, such as 0.2") for bad in ("0", False)),
     ("estimator", "reinforce", "relaxed, straight_through, disarm"),
     ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
-    *(("sharpness", bad, "positive, finite number; give one such as 50") for bad in (0, -1.0, math.inf, math.nan)),
+    *(("sharpness", bad, rf"{FLOAT32}; give a number such as 50") for bad in (0, -1.0, math.inf, math.nan, 1e39)),
     *(("sharpness", bad, "a number, such as 0.2") for bad in ("50", True)),
     ("pixel_scaling", "standard", "minmax, unit_norm"),
     ("initialisation", "zeros", "kaiming, xavier"),
@@ -157,11 +159,14 @@ REFUSED = [
     *((name, bad, "a number, such as 0.2") for name in (*POSITIVE, "alpha") for bad in ("0.2", False, [0.2])),
     *((name, None, "a number") for name in POSITIVE),
     *(
-        (name, bad, "positive, finite number; give one such as")
+        (name, bad, f"{FLOAT32}; give a number such as")
         for name in POSITIVE
-        for bad in (0, -1.0, math.inf, math.nan, 10**400, -(10**400))
+        for bad in (0, -1.0, 1e-45, 1e-39, 3.5e38, math.inf, math.nan, 10**400, -(10**400))
     ),
-    *(("alpha", bad, r"inside \(0, 1\); give a number such as 0.2") for bad in (0, 1, -0.1, 1.1, math.nan, 10**400)),
+    *(
+        ("alpha", bad, r"inside \[1e-06, 0.999999\]; give a number such as 0.2")
+        for bad in (0, 1, -0.1, 1.1, 1e-300, 1e-9, 9.99e-7, 0.9999999999, math.nan, 10**400)
+    ),
     ("hidden", [], r"such as \[400\]"),
     ("hidden", [16, 0], "at least 1"),
     ("hidden", [16, 0.5], "whole number"),
@@ -177,6 +182,19 @@ def test_a_wrong_value_is_refused_with_the_setting_and_the_fix(name: str, value:
         TrialSettings(**(VSC | {name: value}))
     with pytest.raises(ValueError, match=f"^{name}: .*{fix}"):
         check_setting(name, value)
+
+
+@given(st.data())
+def test_training_computes_with_every_legal_number_as_it_is_given(data: st.DataObject) -> None:
+    """Rounded to float32, and clamped where probabilities are: what replaces a number is no legal number."""
+    for name in ("alpha", "gamma_clamp", "beta", "learning_rate", "sharpness"):
+        meta = SETTINGS[name].metadata
+        number = data.draw(st.floats(meta["at_least"], meta["below"] or meta["at_most"]))
+        tensor = torch.tensor(number)
+        assert tensor.item() == pytest.approx(number, rel=1e-7)
+        if name in ("alpha", "gamma_clamp"):
+            assert tensor.clamp(MIN_PROB, 1 - MIN_PROB) == tensor
+            assert 0 < (1 - tensor).item() == pytest.approx(1 - number, rel=0.03)
 
 
 def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
