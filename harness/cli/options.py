@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from harness.errors import InputError
+from harness.paths import parse_path
 
 if TYPE_CHECKING:
     from harness.study import Study
@@ -22,6 +23,14 @@ errors = Console(stderr=True, highlight=False, markup=False)
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a study.")]
 
 
+def as_path(text: str | Path) -> Path:
+    """Parse the path that an option gives."""
+    try:
+        return parse_path(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _check_results(folder: Path) -> Path:
     if odd := re.search(r"[?#%]", str(folder)):  # the path is part of the URLs of MLflow's and Optuna's databases
         raise InputError(f"--results {folder}: {odd[0]} cannot be part of the URL of a database; rename the folder")
@@ -30,9 +39,18 @@ def _check_results(folder: Path) -> Path:
 
 Results = Annotated[
     Path,
-    typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.", callback=_check_results),
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="Folder of results, one folder a study.",
+        parser=as_path,
+        callback=_check_results,
+    ),
 ]
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.", parser=as_path),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the study: `epochs=3`, `search.num_trials=20`."),

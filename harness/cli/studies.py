@@ -19,6 +19,7 @@ from harness.cli.options import (
     Overrides,
     Results,
     StudyArgument,
+    as_path,
     console,
     draw_study,
     format_option,
@@ -125,7 +126,9 @@ def best(study: StudyArgument, results: Results = RESULTS) -> None:
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies that search the same space.")],
     results: Results = RESULTS,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.")] = Path("comparison"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.", parser=as_path)] = Path(
+        "comparison"
+    ),
 ) -> None:
     """Draw the best value so far against trained epochs, for several searches in one figure."""
     from analysis.figures.draw import draw_comparison
@@ -143,9 +146,12 @@ def report(
         typer.Argument(metavar="[STUDY...]", help="Study files, or names of studies; default: all that have results."),
     ] = None,
     results: Results = RESULTS,
-    claims: Annotated[Path, typer.Option(metavar="FILE", help="What is claimed, and by what to judge it.")] = CLAIMS,
+    claims: Annotated[
+        Path, typer.Option(metavar="FILE", help="What is claimed, and by what to judge it.", parser=as_path)
+    ] = CLAIMS,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the report; default: report/ among the results.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the report; default: report/ among the results.", parser=as_path),
     ] = None,
 ) -> None:
     """Write one page, as HTML and Markdown: each claim's verdict, what was asked and found, every figure.

@@ -11,7 +11,7 @@ from harness.datasets.dataset import Dataset, DatasetIdentity, FileCheck, Locati
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
-from harness.datasets.locations import ENVIRONMENT_VARIABLE, locate, user_cache
+from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, user_cache
 from harness.datasets.mnist import MNIST
 from harness.errors import InputError
 
@@ -86,7 +86,7 @@ def fetch_dataset(name: str, data_dir: Path | None = None, *, on_progress: Calla
         fetch(spec, destination, on_progress)
     used = _locate(spec, data_dir).folder
     if used != destination:
-        on_progress(f"{name} in {used} is damaged, but is found before {destination}: delete it")
+        on_progress(f"{name} in {used} is damaged, but is found before {destination}: give --data {destination.parent}")
     return destination
 
 
@@ -104,10 +104,14 @@ def _locate(spec: IdxSpec, data_dir: Path | None) -> Location:
 def _folder(spec: IdxSpec, data_dir: Path | None) -> Path:
     location = _locate(spec, data_dir)
     if location.folder is None:
+        if (closed := find_unreadable(location, spec)) is not None:
+            raise InputError(
+                f"{closed}: no right to look into it for {spec.name}; ask its owner to run: chmod a+rx {closed}"
+            )
         searched = ", ".join(str(root) for root in location.searched)
         raise InputError(
-            f"dataset {spec.name} was not found in any of: {searched} (nor in {spec.name}/ and "
-            f"{spec.torchvision_name}/raw/ there); run: spikeslab data fetch {spec.name}, "
+            f"dataset {spec.name} was not found in any of: {searched} (nor in {spec.name}/, "
+            f"{spec.torchvision_name}/ and raw/ there); run: spikeslab data fetch {spec.name}, "
             f"or name its folder with --data or ${ENVIRONMENT_VARIABLE}"
         )
     return location.folder

@@ -53,8 +53,8 @@ class Location:
     """Where a dataset was found.
 
     folder: the folder that holds its files; None if no folder does, or if the dataset is embedded.
-    searched: the folders that were searched, in order, each with its subfolders `<name>` and
-        `<torchvision's name>/raw`.
+    searched: the folders that were searched, in order, each with its subfolders `<name>`,
+        `<torchvision's name>`, `raw` and those of these names in them.
     embedded: the dataset comes with an installed package and has no files of its own.
     """
 

@@ -20,7 +20,11 @@ UNSIGNED_BYTE = 8
 
 
 class FlawError(Exception):
-    """What is wrong with a file, as the end of a sentence that begins with its name."""
+    """What is wrong with a file, as the end of a sentence that begins with its name, and the fix, if not a new file."""
+
+    def __init__(self, flaw: str, fix: str | None = None) -> None:
+        super().__init__(flaw)
+        self.fix = fix
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,10 @@ class IdxFile:
         return self.name, dotted, f"{self.name}.gz", f"{dotted}.gz"
 
     def find(self, folder: Path) -> Path | None:
-        """Find the file in a folder; None if it is not there."""
+        """Find the file in a folder, or, as in Kaggle's archives, in one of its own name there; None if it is not."""
+        paths = (path for name in self.names for path in (folder / name, folder / name / name))
         # Not Path.is_file, which raises an error in a folder without permission to read.
-        return next((folder / name for name in self.names if os.path.isfile(folder / name)), None)  # noqa: PTH113
+        return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
 
     def read(self, path: Path) -> bytes:
         """Read the decompressed bytes of the file at a path; raises FlawError unless they are right."""
@@ -49,8 +54,10 @@ class IdxFile:
         header = struct.pack(f">BBBB{len(self.shape)}I", 0, 0, UNSIGNED_BYTE, len(self.shape), *self.shape)
         try:
             content = path.read_bytes()
+        except PermissionError as error:
+            raise FlawError(f"cannot be read ({error.strerror})", f"ask its owner to run: chmod a+r {path}") from error
         except OSError as error:
-            raise FlawError(f"cannot be read ({error.strerror})") from error
+            raise FlawError(f"cannot be read ({error.strerror})", "try again, or use a copy on another disk") from error
         if path.suffix == ".gz" or content.startswith(GZIP_MAGIC):
             content = _gunzip(content, limit=len(header) + num_values + 1)
         magic, right_magic = content[:4].hex(), header[:4].hex()
@@ -134,7 +141,9 @@ class IdxSpec:
         try:
             return file.read(path)
         except FlawError as flaw:
-            raise InputError(f"{path} {flaw}; delete it and run: {fetch}") from flaw
+            is_own = path.stat().st_uid == os.geteuid()
+            renew = f"delete it and run: {fetch}" if is_own else f"get a copy of your own: {fetch} --data DIR"
+            raise InputError(f"{path} {flaw}; {flaw.fix or renew}") from flaw
 
 
 def _gunzip(content: bytes, limit: int) -> bytes:

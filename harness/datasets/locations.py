@@ -8,6 +8,7 @@ import platformdirs
 
 from harness.datasets.dataset import Location
 from harness.datasets.idx import FlawError, IdxSpec
+from harness.paths import parse_path
 
 ENVIRONMENT_VARIABLE = "SPIKESLAB_DATA"
 DEBIAN_FOLDER = Path("/usr/share/datasets")  # of the package dataset-fashion-mnist
@@ -23,7 +24,7 @@ def search_roots(data_dir: Path | None) -> tuple[Path, ...]:
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     roots = [
         data_dir,
-        Path(from_environment).expanduser() if from_environment else None,
+        parse_path(from_environment) if from_environment else None,
         user_cache(),
         DEBIAN_FOLDER,
     ]
@@ -43,12 +44,36 @@ def locate(spec: IdxSpec, data_dir: Path | None, others: Iterable[IdxSpec] = ())
 
 
 def _candidates(spec: IdxSpec, roots: Iterable[Path], others: Iterable[IdxSpec]) -> Iterator[Path]:
+    """The folders of each root, whichever level of torchvision's, Debian's or Kaggle's layout the root is."""
+    others, theirs = list(others), spec.torchvision_name
     for root in roots:
         yield root / spec.name
-        yield root / spec.torchvision_name / "raw"
+        yield root / theirs / "raw"
+        named = [root / spec.name / inner for inner in (spec.name, "raw", f"{theirs}/raw", theirs)]
+        unnamed = [root, root / "raw"]
         # The files of mnist and fashion-mnist have the same names, so names do not tell which one a folder holds.
-        if not any(_holds(other, root) for other in others):
-            yield root
+        yield from (folder for folder in unnamed if not any(_holds(other, folder) for other in others))
+        yield from (root / theirs, *named)
+
+
+def find_unreadable(location: Location, spec: IdxSpec) -> Path | None:
+    """The first folder where the user says that the dataset is, but that this user has no right to look into."""
+    named = [root for root in location.searched if root not in (user_cache(), DEBIAN_FOLDER)]
+    for folder in _candidates(spec, named, ()):
+        path = inside = folder.absolute() / spec.test_labels.name
+        while _is_refused(path):
+            path = path.parent
+        if path != inside:
+            return path
+    return None
+
+
+def _is_refused(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _holds(spec: IdxSpec, folder: Path) -> bool:

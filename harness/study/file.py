@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
+from harness.paths import parse_path
 from harness.study.fields import MAX_NAME, SLUG
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
@@ -131,7 +132,7 @@ def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
     Raises:
         InputError: there is none; the message says which files were tried.
     """
-    path = Path(text)
+    path = parse_path(text or ".")
     try:
         if path.suffix in (".yaml", ".yml") or path.is_file():
             return path

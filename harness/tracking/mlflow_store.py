@@ -151,9 +151,13 @@ class MlflowStore:
             tags, params = run.data.tags, run.data.params
             if "spikeslab.complete" not in tags:
                 continue
-            settings = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
+            given = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
+            try:
+                settings = TrialSettings(**given)
+            except ValueError:  # of a version in which they were legal
+                continue
             trial = Trial(
-                TrialSettings(**settings),
+                settings,
                 params["dataset"],
                 params["dataset_hash"],
                 population=tags.get("spikeslab.population", ""),

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.datasets import load_dataset
@@ -234,13 +236,49 @@ def test_every_command_is_in_the_readme() -> None:
     assert [words for words in list_commands() if f"spikeslab {' '.join(words)}" not in readme] == []
 
 
+def test_a_tilde_is_the_home_in_every_option(spikeslab: Spikeslab, folder: Path) -> None:
+    home = {"HOME": str(folder / "home")}
+    (folder / "home").mkdir()
+    (folder / "tiny.yaml").rename(folder / "home" / "tiny.yaml")
+    assert spikeslab("plan", "~/tiny.yaml", "--results=~/results", **home).returncode == 0
+    done = spikeslab("status", "nothing", "--results=~/results", **home)
+    assert str(folder / "home" / "results" / "nothing") in done.stderr
+    assert not (folder / "~").exists()
+
+
+def list_path_options() -> list[tuple[str, ...]]:
+    group: Any = typer.main.get_command(app)
+    found = []
+    for words in list_commands():
+        command = group.commands[words[0]]
+        command = command.commands[words[1]] if words[1:] else command
+        found += [(*words, p.opts[0]) for p in command.params if p.metavar in ("DIR", "FILE")]
+    return found
+
+
+@pytest.mark.parametrize("words", list_path_options(), ids=" ".join)
+@pytest.mark.parametrize("path", ["", "~no-such-user/x"])
+def test_every_option_that_is_a_path_is_read_alike(words: tuple[str, ...], path: str) -> None:
+    *command, option = words
+    done = CliRunner().invoke(app, [*command, f"{option}={path}", "tiny"])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.output
+    assert "an empty path" in done.output or "no home of that user" in done.output
+
+
 # arguments, text of the study file to replace, its replacement, what the one sentence must hold
 BAD_INPUT = {
     "unknown key": ("run tiny.yaml", "seeds: [0, 1]", "seed: [0, 1]", "tiny.yaml:8: seed: unknown key; did you mean"),
-    "alpha": ("run tiny.yaml", "[0.2, 0.5]", "[0.2, 1.5]", "tiny.yaml:7: space[1].alpha: 1.5 is not inside (0, 1)"),
+    "alpha": (
+        "run tiny.yaml",
+        "[0.2, 0.5]",
+        "[0.2, 1.5]",
+        "tiny.yaml:7: space[1].alpha: 1.5 is not inside [1e-06, 0.999999]",
+    ),
     "not yaml": ("plan tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1", "tiny.yaml:"),
     "not a slug": ("run tiny.yaml", "name: tiny", "name: ../tiny", "tiny.yaml:2: name: '../tiny' is not a slug"),
     "no dataset": ("run tiny.yaml", "digits", "mnist", "spikeslab data fetch mnist"),
+    "no home": ("run ~no-such-user/tiny.yaml", "", "", "~no-such-user/tiny.yaml: no home of that user; write the path"),
     "no file": ("run other.yaml", "", "", "other.yaml: cannot be read"),
     "no study": ("status other", "", "", "other: no study of that name"),
     "no tables": ("plot tiny.yaml", "", "", "trials.parquet"),

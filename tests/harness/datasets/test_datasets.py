@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +174,47 @@ def test_the_folders_are_looked_in_in_order(small: Path, tmp_path: Path, monkeyp
         assert not location.embedded
 
 
+def as_kaggle(contents: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{name}/{name}": content for name, content in contents.items()}
+
+
+LAYOUTS = {
+    "torchvision's root": ("{torchvision}/raw", dict),
+    "torchvision's root in the dataset's folder": ("{name}/{torchvision}/raw", dict),
+    "torchvision's, without raw": ("{torchvision}", zipped),
+    "raw in the dataset's folder": ("{name}/raw", zipped),
+    "Debian's": ("{name}", zipped),
+    "unpacked once too often": ("{name}/{name}", dict),
+    "Kaggle's": ("", as_kaggle),
+    "Kaggle's in the dataset's folder": ("{name}", as_kaggle),
+    "Kaggle's with dots": ("{name}", lambda contents: as_kaggle(dotted(contents))),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_dataset_is_found_in_the_layouts_that_people_have(small: Path, layout: str, name: str) -> None:
+    """Whichever level of it is given; and never taken for the other dataset, whose files have the same names."""
+    folder, pack = LAYOUTS[layout]
+    contents = {"mnist": CONTENTS, "fashion-mnist": FASHION_CONTENTS}[name]
+    at = small / folder.format(name=name, torchvision=FOLDERS[name])
+    for file, content in pack(contents).items():
+        (at / file).parent.mkdir(parents=True, exist_ok=True)
+        (at / file).write_bytes(content)
+    (other,) = set(SPECS) - {name}
+    given = at
+    while given != small.parent:
+        assert load_dataset(name, given).content_hash == SPECS[name].content_hash
+        assert locate_dataset(other, given).folder is None
+        given = given.parent
+
+
+def test_the_home_of_a_user_who_is_none_is_refused(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKESLAB_DATA", "~no-such-user/data")
+    with pytest.raises(InputError, match="no home of that user; write the path in full"):
+        locate_dataset("mnist")
+
+
 def test_a_whole_dataset_is_preferred_to_a_part_of_one(small: Path, tmp_path: Path) -> None:
     put(small, dict(list(CONTENTS.items())[:3]))
     whole = put(tmp_path / "cache" / "mnist", CONTENTS)
@@ -253,8 +295,47 @@ def test_an_unreadable_file_is_an_input_error(small: Path, monkeypatch: pytest.M
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+    with pytest.raises(InputError) as raised:
         load_dataset("mnist", small)
+    path = small / "mnist" / IMAGES
+    assert str(raised.value) == f"{path} cannot be read (Permission denied); ask its owner to run: chmod a+r {path}"
+
+
+def test_a_disk_that_fails_is_no_reason_to_delete(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(small / "mnist", CONTENTS)
+
+    def fail(path: Path) -> bytes:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(InputError, match=r"cannot be read \(Input/output error\); try again, or use a copy"):
+        load_dataset("mnist", small)
+
+
+def test_nobody_is_told_to_delete_what_is_anothers(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(small / "mnist", {**CONTENTS, IMAGES: GOOD[:-1]})
+    monkeypatch.setattr(os, "geteuid", lambda: small.stat().st_uid + 1)
+    with pytest.raises(InputError) as raised:
+        load_dataset("mnist", small)
+    assert "delete it" not in str(raised.value)
+    assert str(raised.value).endswith("; get a copy of your own: spikeslab data fetch mnist --data DIR")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = small / "MNIST" / "raw"
+    closed.mkdir(parents=True)
+    stat = os.stat
+
+    def refuse(path: Any, **options: Any) -> os.stat_result:
+        if closed in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(InputError) as raised:
+        load_dataset("mnist", small)
+    assert str(raised.value).startswith(f"{closed}: no right to look into it")
+    assert str(raised.value).endswith(f"chmod a+rx {closed}")
 
 
 @pytest.mark.parametrize("ask", [load_dataset, verify_dataset])
@@ -387,7 +468,7 @@ def test_fetch_says_which_damaged_copy_stands_in_its_way(
     monkeypatch.setenv("SPIKESLAB_DATA", str(damaged))
     said: list[str] = []
     folder = fetch_dataset("mnist", on_progress=said.append)
-    assert said[-1] == f"mnist in {damaged} is damaged, but is found before {folder}: delete it"
+    assert said[-1] == f"mnist in {damaged} is damaged, but is found before {folder}: give --data {folder.parent}"
 
 
 def symlink(name: str) -> tarfile.TarInfo:

@@ -1,0 +1,20 @@
+"""Paths that a user gives."""
+
+import os
+from pathlib import Path
+
+from harness.errors import InputError
+
+
+def parse_path(text: str | os.PathLike[str]) -> Path:
+    """The path that is meant: a shell expands no ~ behind `=`, in quotes or in a variable.
+
+    Raises:
+        InputError: it is empty, or names the home of a user who is none.
+    """
+    if not os.fspath(text).strip():
+        raise InputError("an empty path; name a file or a folder, or leave the option out")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(f"{text}: no home of that user; write the path in full") from None
