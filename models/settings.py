@@ -63,8 +63,9 @@ def setting(
 ) -> Any:
     """Make a field of the settings.
 
-    of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds
-    of the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where there is no default.
+    of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds of
+    the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where
+    there is no default.
     """
     metadata = {
         "help": meaning,

@@ -47,7 +47,11 @@ def build(settings):
     return LaplaceLatent(settings.latent_dim, settings.scale)
 '''
 ROW = '    "laplace": Parts("laplace", num_heads=2),\n'
-SETTING = '    scale: float | None = setting(1.0, meaning="Laplace: scale of the prior", of=("laplace",), above=0)\n'
+SETTING = """\
+    scale: float | None = setting(
+        1.0, meaning="Laplace: scale of the prior", of=("laplace",), at_least=0.01, at_most=100
+    )
+"""
 STUDY = """\
 # Is a Laplace prior a better one?
 name: laplace

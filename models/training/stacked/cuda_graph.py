@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 GRAPH_STEPS = 25
 """Steps captured in one CUDA graph. The host then launches 75 graphs in an epoch of MNIST."""
@@ -29,15 +31,16 @@ class Plan(NamedTuple):
         return list(map(Plan, *parts, self.sharpness.split(num_steps, 1)))
 
 
-def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function into one kernel. Where compiling fails, the function runs uncompiled."""
+def compile_elementwise(function: Function, device: torch.device) -> Function:
+    """Compile a function into one kernel on a GPU; return it as it is elsewhere, and where compiling fails."""
+    if device.type != "cuda":
+        return function
     import torch._dynamo
 
     torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = 64  # a few shapes for each link and each size of a stack
     logging.getLogger("torch._dynamo").setLevel(logging.CRITICAL)  # a failure to compile is harmless
-    compiled: Callable[..., Any] = torch.compile(function)
-    return compiled
+    return cast("Function", torch.compile(function))
 
 
 @cache

@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from models.numerics.adam import step_adam
+from models.numerics.adam import StepSizes, step_adam, step_models
 from models.numerics.onednn import multiply
 from models.settings import Precision
+from models.training.stacked.cuda_graph import compile_elementwise
 
 ALIGNMENT = 16  # alignment of rows in numbers of 4 bytes: that of torch's tensors
 
@@ -54,6 +55,7 @@ class StackedLinear:
             for moment in ("", "exp_avg.", "exp_avg_sq.")
         }
         self._is_bf16, self._is_batched = precision == "bf16", is_batched
+        self._step_models = compile_elementwise(step_models, device)
         self._weight = torch.empty(0)  # of the last forward pass's slots, in the precision of products
         self.scratch: Tensor | None = None  # room for weight gradients, which all layers share
         self._make_views()
@@ -93,20 +95,23 @@ class StackedLinear:
         *,
         counts: list[Tensor],
         learning_rates: list[Tensor],
+        sizes: StepSizes | None,
         to_inputs: bool,
     ) -> Tensor:
         """Take Adam's step; return the gradient by the inputs (K, B, in), or `grad` itself if not to_inputs.
 
         grad: gradient by the outputs (K, B, out). x: inputs of the last forward pass (K, B, in). The step is taken for
-        one half of the models, then for the other, so that only half of the weight gradients exist at once.
+        one half of the models, then for the other, so that only half of the weight gradients exist at once. counts,
+        learning_rates: of every slot. sizes: of these slots, where they are batched.
         """
-        bias_grads = grad.sum(1).unbind()
+        bias_grads = grad.sum(1)
         low_grad, x = self._cast(grad), self._cast(x)
         if not self._is_batched:
             weight_grad = multiply(low_grad[0].t(), x[0].t())
             grad = multiply(low_grad[0], self._weight.t())[None] if to_inputs else grad
             self._update(slots.start, weight_grad, bias_grads[0], counts, learning_rates)
             return grad
+        assert sizes is not None
         grad = torch.bmm(low_grad, self._weight).float() if to_inputs else grad
         half = count_half(len(slots))
         for first in range(0, len(slots), half):
@@ -114,8 +119,9 @@ class StackedLinear:
             shape = (len(some_x), *self._weight.shape[1:])
             out = None if self.scratch is None else self.scratch[: math.prod(shape)].view(shape)
             weight_grads = torch.bmm(some_grads.transpose(1, 2), some_x, out=out)
-            for k, weight_grad in enumerate(weight_grads.unbind(), first):
-                self._update(slots[k], weight_grad, bias_grads[k], counts, learning_rates)
+            some_sizes = StepSizes(*(size[first : first + half] for size in sizes))
+            self._update_batched("weight", slots[first : first + half], weight_grads, some_sizes)
+        self._update_batched("bias", slots, bias_grads, sizes)
         return grad
 
     def _update(
@@ -129,6 +135,11 @@ class StackedLinear:
             count=counts[slot],
             learning_rate=learning_rates[slot],
         )
+
+    def _update_batched(self, name: str, slots: range, gradients: Tensor, sizes: StepSizes) -> None:
+        names = (f"{moment}{name}" for moment in ("", "exp_avg.", "exp_avg_sq."))
+        parameters, exp_avgs, exp_avg_sqs = (self.tensors[each][slots.start : slots.stop] for each in names)
+        self._step_models(parameters, gradients, exp_avgs, exp_avg_sqs, sizes)
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.bfloat16() if self._is_bf16 else tensor

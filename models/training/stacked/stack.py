@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from models.latents.distributions import MIN_PROB
+from models.numerics.adam import StepSizes, count_step
 from models.numerics.measuring import computing
 from models.numerics.onednn import has_bf16
 from models.pixels import to_pixels
@@ -33,6 +34,16 @@ PREPARED_STEPS = 8
 
 STACKABLE = (Parts("gaussian", 2, "elbo"), Parts("spike_and_slab", 3, "elbo"))
 """Models whose gradients are written out in `gradients.py`."""
+
+
+def gather_pixels(images: Tensor, order: Tensor, scaling: PixelScaling) -> Tensor:  # (N, P), (K, B) -> (K, B, P)
+    """The pixels of some images for each model."""
+    return to_pixels(images.index_select(0, order.flatten()).view(*order.shape, images.shape[1]), scaling)
+
+
+def average_terms(rate: Tensor, distortion: Tensor) -> Tensor:  # twice (K, B) -> (K, 2)
+    """Means over the batch."""
+    return torch.stack([rate.mean(1), distortion.mean(1)], 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +120,13 @@ class Stack:
         )
         self._offsets = make_offsets(latent_dim, self.device)
         self._graph: StepGraph | None = None
-        self._draw, self._sample = draw_noise, sample_codes
-        self._compare, self._to_heads = compare_pixels, find_heads_gradient
-        if self.device.type == "cuda":
-            self._draw = compile_elementwise(draw_noise)
-            self._sample = compile_elementwise(sample_codes)
-            self._compare = compile_elementwise(compare_pixels)
-            self._to_heads = compile_elementwise(find_heads_gradient)
+        self._to_pixels = compile_elementwise(gather_pixels, self.device)
+        self._draw = compile_elementwise(draw_noise, self.device)
+        self._sample = compile_elementwise(sample_codes, self.device)
+        self._compare = compile_elementwise(compare_pixels, self.device)
+        self._to_heads = compile_elementwise(find_heads_gradient, self.device)
+        self._count_step = compile_elementwise(count_step, self.device)
+        self._average = compile_elementwise(average_terms, self.device)
 
     # Members
 
@@ -253,9 +264,9 @@ class Stack:
         """
         size, step = self.shared.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
-            x = images.index_select(0, part.order.flatten()).view(len(slots), -1, images.shape[1])
+            pixels = self._to_pixels(images, part.order, self.shared.pixel_scaling)
             noise = self._draw_noise(slots, part)
-            inputs = (tensor.split(size, 1) for tensor in (to_pixels(x, self.shared.pixel_scaling), *noise))
+            inputs = (tensor.split(size, 1) for tensor in (pixels, *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
                 totals[step] = self._step(slots, coefficients, x, (eps, eta), sharpness[:, :, None])
                 step += 1
@@ -290,11 +301,18 @@ class Stack:
             distortion, grad = self._compare(logits, x)
 
         # Gradients are of the sum over the batch: see Objective.loss.
-        self.parameters.rows["count"][slots.start : slots.stop] += 1
-        grad = self._backward(self.parameters.decoder, grad, decoder_inputs, slots)
+        count, learning_rate = (
+            self.parameters.rows[name][slots.start : slots.stop] for name in ("count", "learning_rate")
+        )
+        sizes = None
+        if self.is_batched:
+            sizes = self._count_step(count, learning_rate)
+        else:
+            count += 1
+        grad = self._backward(self.parameters.decoder, grad, decoder_inputs, slots, sizes)
         grad = self._to_heads(codes, grad, distortion).flatten(2)
-        self._backward(self.parameters.encoder, grad, encoder_inputs, slots)
-        return torch.stack([codes.rate.mean(1), distortion.mean(1)], 1)
+        self._backward(self.parameters.encoder, grad, encoder_inputs, slots, sizes)
+        return self._average(codes.rate, distortion)
 
     def _forward(self, layers: list[StackedLinear], x: Tensor, slots: range) -> tuple[Tensor, list[Tensor]]:
         """Apply the layers to x, with ReLU between them; return the output and the inputs of each layer."""
@@ -304,7 +322,9 @@ class Stack:
             x = layer.forward(x, slots, relu=layer is not layers[-1])
         return x, inputs
 
-    def _backward(self, layers: list[StackedLinear], grad: Tensor, inputs: list[Tensor], slots: range) -> Tensor:
+    def _backward(
+        self, layers: list[StackedLinear], grad: Tensor, inputs: list[Tensor], slots: range, sizes: StepSizes | None
+    ) -> Tensor:
         """Update the layers, given the gradient by their output; return the gradient by their input."""
         for layer, x in zip(reversed(layers), reversed(inputs), strict=True):
             grad = layer.backward(
@@ -313,6 +333,7 @@ class Stack:
                 slots,
                 counts=self.parameters.counts,
                 learning_rates=self.parameters.learning_rates,
+                sizes=sizes,
                 to_inputs=layer is not self.parameters.encoder[0],  # nothing needs the gradient by images
             )
             if layer is not layers[0]:

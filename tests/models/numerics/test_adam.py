@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.numerics.adam import step_adam
+from models.numerics.adam import StepSizes, count_step, step_adam, step_models
 from tests.models.cases import make_generator
 
 SHAPES = [(5, 7), (7,), (1, 1), (33, 3)]
@@ -57,6 +57,51 @@ def test_the_count_of_steps_matters() -> None:
         step_adam([parameter], [torch.ones(3)], moments[:1], moments[1:], **rates)
         moved.append(parameter)
     assert not torch.equal(*moved)
+
+
+LEARNING_RATES = (1e-5, 1e-3, 0.02, 0.3, 1e-3)
+COUNTS = (0.0, 0.0, 7.0, 1000.0, 1e6)
+
+
+@pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_many_models_at_once_step_as_each_would_by_torchs_fused_adam(is_compiled: bool) -> None:
+    """After 500 steps with learning rates and counts of their own, within 1e-6 relative: parameters and moments.
+
+    Compiled: for the processor at hand, by the compiler that makes it one kernel on a GPU.
+    """
+    step_all = torch.compile(step_models) if is_compiled else step_models
+    count_all = torch.compile(count_step) if is_compiled else count_step
+    generator = make_generator(5)
+    # Rows that begin where tensors of their own could, so with gaps, as a stack has them.
+    ours = [torch.zeros(len(COUNTS), 48)[:, :35].view(-1, 7, 5) for _ in range(3)]
+    ours[0].copy_(torch.randn(ours[0].shape, generator=generator))
+    theirs = [[tensor.clone() for tensor in part] for part in ours]
+    count, learning_rate = torch.tensor(COUNTS), torch.tensor(LEARNING_RATES)
+    with torch.inference_mode():
+        for step in range(500):
+            scale = 10.0 ** (step % 7 - 4)
+            gradients = torch.randn(ours[0].shape, generator=generator).mul_(scale)
+            gradients *= torch.rand(gradients.shape, generator=generator) > 0.1
+            for k, (parameter, exp_avg, exp_avg_sq) in enumerate(zip(*theirs, strict=True)):
+                done = {"count": torch.tensor(COUNTS[k] + step + 1), "learning_rate": learning_rate[k]}
+                step_adam([parameter], [gradients[k].clone()], [exp_avg], [exp_avg_sq], **done)
+            sizes = StepSizes(*count_all(count, learning_rate))
+            step_all(ours[0], gradients, *ours[1:], sizes)
+    assert count.tolist() == [before + 500 for before in COUNTS]
+    worst = 0.0
+    for part, expected in zip(ours, theirs, strict=True):
+        for one, other in zip(part, expected, strict=True):
+            worst = max(worst, float((one - other).norm() / other.norm()))
+    print(f"largest relative difference from torch's fused Adam after 500 steps: {worst:.1e}")
+    assert worst <= 1e-6
+
+
+def test_a_model_that_does_not_learn_stays_where_it_is() -> None:
+    """A stack's free slots have a learning rate of 0, and may have no gradient."""
+    tensors = [torch.zeros(1, 3) for _ in range(4)]
+    step_models(*tensors, count_step(torch.zeros(1), torch.zeros(1)))
+    assert [tensor.tolist() for tensor in (tensors[0], *tensors[2:])] == [[[0.0] * 3]] * 3
 
 
 def test_training_does_not_load_torchs_compiler() -> None:

@@ -114,11 +114,11 @@ def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, clamp: float) -> N
     x = make_images(15, SMALL).view(3, 5, -1) / 255
     with torch.inference_mode():
         noise = draw_noise(counters)
-        given = cuda.compile_elementwise(draw_noise)(counters)
+        given = cuda.compile_elementwise(draw_noise, torch.device("cuda"))(counters)
         codes = sample_codes(heads, noise, sharpness, coefficients, link, gamma_clamp=clamp)
-        compiled = cuda.compile_elementwise(sample_codes)
+        compiled = cuda.compile_elementwise(sample_codes, torch.device("cuda"))
         given += tuple(compiled(heads, noise, sharpness, coefficients, link, gamma_clamp=clamp))[:4]
-        given += cuda.compile_elementwise(compare_pixels)(2 * x - 1, x)
+        given += cuda.compile_elementwise(compare_pixels, torch.device("cuda"))(2 * x - 1, x)
         expected = (*noise, *codes[:4], *compare_pixels(2 * x - 1, x))
         for one, other in zip(given, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

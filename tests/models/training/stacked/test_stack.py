@@ -27,8 +27,10 @@ from tests.models.cases import (
     SMALL,
     VSC_ONLY,
     assert_same_tensors,
+    at,
     copy_tensors,
     make_images,
+    make_noise,
     make_settings,
     train,
 )
@@ -393,7 +395,7 @@ print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_t
 
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        elbo = state.model.compute_elbo(make_images(32, MNIST).float() / 255, torch.Generator(), sharpness=50.0)
+        elbo = state.model.compute_elbo(make_images(32, MNIST).float() / 255, make_noise(0), at(50.0))
     ratio = (large - small) / 32 / sum(own.values())
     print(f"\na member more: {(large - small) / 32e6:.1f} MB, {ratio:.3f} times its own")
     assert elbo.rate.isfinite().all()
