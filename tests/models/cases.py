@@ -1,5 +1,6 @@
 """The models under test, by name, and shorthands for training them."""
 
+import os
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from models.randomness import StreamNoise
 from models.settings import SETTINGS, ImageShape, TrialSettings, belongs
 from models.training.fit import EpochMetrics, fit
 from models.training.state import TrainState, init_state
+
+DEVICE = torch.device(os.environ.get("SPIKESLAB_DEVICE", "cpu"))
+"""What trainers are tested on: `python -m tests.gpu` sets it to cuda."""
 
 SMALL: ImageShape = (1, 4, 5)
 DIGITS: ImageShape = (1, 8, 8)

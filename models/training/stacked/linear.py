@@ -115,10 +115,12 @@ class StackedLinear:
         grad = torch.bmm(low_grad, self._weight).float() if to_inputs else grad
         half = count_half(len(slots))
         for first in range(0, len(slots), half):
-            some_grads, some_x = low_grad[first : first + half], x[first : first + half]
+            # As many in each product, one of them twice if they are odd: of fewer it might add in another order.
+            begin = min(first, len(slots) - half)
+            some_grads, some_x = low_grad[begin : begin + half], x[begin : begin + half]
             shape = (len(some_x), *self._weight.shape[1:])
             out = None if self.scratch is None else self.scratch[: math.prod(shape)].view(shape)
-            weight_grads = torch.bmm(some_grads.transpose(1, 2), some_x, out=out)
+            weight_grads = torch.bmm(some_grads.transpose(1, 2), some_x, out=out)[first - begin :]
             some_sizes = StepSizes(*(size[first : first + half] for size in sizes))
             self._update_batched("weight", slots[first : first + half], weight_grads, some_sizes)
         self._update_batched("bias", slots, bias_grads, sizes)
