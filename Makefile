@@ -1,6 +1,8 @@
 # The environment lives in .venv. A stamp in it, newer than pyproject.toml and constraints.txt, says that it is complete.
 
 PYTHON ?= python3
+GPU ?= check,bench,study
+OUT ?= gpu-results
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
@@ -8,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help study test slow lint constraints clean
+.PHONY: help study test slow gpu lint constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -22,6 +24,9 @@ test: lint  ## lint, then every test but the slow ones
 
 slow: $(DEV)  ## the slow tests: minutes of training, benchmarks
 	$(BIN)/python -m pytest -m slow -s
+
+gpu: $(DEV)  ## what takes a graphics card, at most 8 minutes: GPU=check,bench,study chooses, OUT=gpu-results takes the figures
+	$(BIN)/python -m tests.gpu --parts '$(GPU)' --out '$(OUT)'
 
 lint: $(DEV)  ## style, types and import directions
 	$(BIN)/ruff check .

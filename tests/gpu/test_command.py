@@ -1,0 +1,161 @@
+"""`make gpu`: what it says without a card, and its parts rehearsed on the CPU, where only PyTorch is installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gpu import __main__ as command
+from tests.gpu.bench import judge, judge_goal
+from tests.gpu.check import COLUMNS, SUITE, read_results
+from tests.gpu.parts import SECONDS, Report, format_report
+from tests.gpu.study import STUDIES, list_commands, run_command
+
+ROOT = Path(__file__).parents[2]
+ABSENT = ("pydantic", "ray", "mlflow", "optuna", "hypothesis", "platformdirs", "torchvision", "yaml", "typer")
+
+
+def test_without_a_card_it_says_what_it_needs_and_exits_with_2(tmp_path: Path) -> None:
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gpu", "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "make gpu needs a graphics card that torch sees (CUDA); this machine has none.\n"
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("parts", ["bench,dance", ""])
+def test_a_part_that_there_is_not_is_refused(parts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        command.main(["--parts", parts])
+    assert error.value.code == 2
+    assert "is not some of check,bench,study" in capsys.readouterr().err
+
+
+def test_make_gpu_runs_the_parts_that_are_chosen() -> None:
+    done = subprocess.run(
+        ["make", "-n", "gpu", "GPU=check,bench", "OUT=there"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "python -m tests.gpu --parts 'check,bench' --out 'there'" in done.stdout
+
+
+def test_every_part_runs_where_only_pytorch_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n")
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gpu", "--device", "cpu", "--only", "resumed_gives", "--out", str(out)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    check, bench, study = (json.loads((out / f"{part}.json").read_text()) for part in ("check", "bench", "study"))
+    assert [(row["suite"], row["passed"], row["failed"]) for row in check["rows"]] == [
+        (SUITE[0], 1, 0),
+        (SUITE[1], 0, 0),
+    ]
+    assert [row["num_trials"] for row in bench["rows"]] == [2, 1, 1]
+    assert all(row["ms_per_step"] > 0 for row in bench["rows"])
+    assert study["notes"] == [
+        "study was left out: this machine lacks ray, pydantic, yaml, typer, optuna, platformdirs."
+    ]
+    assert (out / "bench.md").read_text().splitlines()[2].startswith("| Precision | Trials | ms a step |")
+    assert {"gpu", "torch", "python"} <= check["machine"].keys()
+
+
+def test_a_check_that_checks_nothing_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKESLAB_DEVICE", "cpu")
+    given = ["--device", "cpu", "--parts", "check", "--only", "no_such_test", "--out", str(tmp_path)]
+    assert command.main(given) == 1
+    assert "PROBLEM: pytest ended with 5" in (tmp_path / "check.md").read_text()
+
+
+def test_a_part_that_breaks_is_told_and_the_next_one_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(part: str) -> object:
+        def run(*_: object) -> Report:
+            if part == "check":
+                raise RuntimeError("the card fell off")
+            return Report({"a": "A"}, rows=[{"a": 1234.5}])
+
+        return run
+
+    monkeypatch.setenv("SPIKESLAB_DEVICE", "cpu")
+    monkeypatch.setattr(command, "load", load)
+    assert command.main(["--device", "cpu", "--parts", "check,bench", "--out", str(tmp_path)]) == 1
+    assert "PROBLEM: RuntimeError: the card fell off" in (tmp_path / "check.md").read_text()
+    assert "| 1,234 |" in (tmp_path / "bench.md").read_text()
+
+
+def test_failures_are_counted_and_named(tmp_path: Path) -> None:
+    module = SUITE[0].removesuffix(".py").replace("/", ".")
+    cases = "".join(
+        f'<testcase classname="{module}" name="{name}" time="1.5">{inside}</testcase>'
+        for name, inside in (("a", ""), ("b", '<failure message="wrong&#10;more"/>'), ("c", "<skipped/>"))
+    )
+    (tmp_path / "check.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    report = Report(COLUMNS)
+    read_results(tmp_path / "check.xml", report)
+    assert report.rows[0] == {"suite": SUITE[0], "passed": 1, "failed": 1, "skipped": 1, "seconds": 4.5}
+    assert report.problems == [f"{SUITE[0]}::b: wrong"]
+
+
+def test_goals_are_met_missed_or_not_measured() -> None:
+    rows = [{"precision": "float32", "num_trials": 64, "seconds_per_trial_epoch": 0.03, "fraction_of_floor": 0.4}]
+    assert [line.rpartition(" ")[2] for line in judge(rows)] == ["measured.", "met.", "MISSED.", "measured."]
+    assert judge_goal("launches", 61.0, 60, False) == "- launches: 61 (at most 60): MISSED."
+
+
+def test_the_parts_take_at_most_eight_minutes() -> None:
+    assert sum(SECONDS.values()) <= 480
+
+
+def test_figure_1_is_run_at_its_25_latent_dimensions_with_both_shares(tmp_path: Path) -> None:
+    commands = list_commands("cuda", tmp_path)
+    assert [(name, share) for name, share, _ in commands] == [(n, s) for s in ("auto", "0.02") for n in STUDIES]
+    for name, share, arguments in commands:
+        assert (ROOT / "studies" / f"{name}.yaml").exists()
+        assert f"--set=resources.gpu={share}" in arguments
+
+
+def test_a_study_that_takes_too_long_is_ended_and_told(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "print('begun', flush=True); import time; time.sleep(60)"]
+    row = run_command("sleep", "auto", program, 2.0, tmp_path)
+    assert (row["status"], row["last"]) == ("stopped after 2 s", "begun")
+
+
+@pytest.mark.slow
+def test_studies_run_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quickstart, small and on the CPU: what a card's study takes besides the card."""
+    monkeypatch.setenv("SPIKESLAB_DEVICE", "cpu")
+    status = command.main(["--device", "cpu", "--parts", "study", "--out", str(tmp_path)])
+    assert status == 0, (tmp_path / "study.md").read_text()
+    assert (tmp_path / "results-gpu-0" / "quickstart" / "trials.parquet").exists()
+
+
+@pytest.mark.parametrize("file", ["BENCHMARKS.md", "CONTRIBUTING.md", "README.md"])
+def test_it_is_documented(file: str) -> None:
+    assert "`make gpu`" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_line_for_a_bare_machine_stands_in_the_benchmarks_and_in_the_help() -> None:
+    assert command.LINE in (ROOT / "BENCHMARKS.md").read_text()
+    help_text = subprocess.run(
+        [sys.executable, "-m", "tests.gpu", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert " ".join(command.LINE.split()) in " ".join(help_text.split())
+
+
+def test_a_table_without_rows_is_none() -> None:
+    assert format_report(Report({"a": "A"}, notes=["nothing"])) == "nothing"
