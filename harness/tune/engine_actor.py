@@ -33,6 +33,7 @@ class EngineSpec:
     dataset: list[Any]  # a list of one reference, which Ray would replace by the dataset itself outside a list
     measures: Measures
     study_folder: Path
+    is_per_gpu: bool  # one engine for each GPU that Ray hands out; else one for each machine
     device: str
     capacity: int  # trials at once in each engine
     latent_dim: int  # the largest that a trial can have
@@ -73,7 +74,7 @@ def _submit(spec: EngineSpec, trial: Trial) -> tuple[Any, int]:
 def _find_engine(spec: EngineSpec) -> Any:
     """Find the engine of this process's GPU, or of its machine if it has none; make the engine if there is none."""
     node = ray.get_runtime_context().get_node_id()
-    gpu = str(ray.get_gpu_ids()[0]) if spec.device == "cuda" else None
+    gpu = str(ray.get_gpu_ids()[0]) if spec.is_per_gpu else None
     name = f"engine-{node}-{gpu or 'cpu'}"
     try:
         return ray.get_actor(name, spec.namespace)

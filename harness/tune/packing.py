@@ -25,7 +25,8 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
         return study.resources
     import ray
 
-    if ray.cluster_resources().get("GPU", 0) < 1:
+    num_cards = int(ray.cluster_resources().get("GPU", 0))
+    if num_cards < 1:
         raise InputError(
             "resources.gpu: auto packs trials on a graphics card, but this machine or cluster has none; "
             "train on the CPU with --set resources.gpu=0"
@@ -33,7 +34,8 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
     measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
     free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images.shape[1:]))
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
-    packed = choose_packing(free, fixed, per_trial, num_trials)
+    # Ray fills a card before it takes the next: no more on each than leaves as many for the others.
+    packed = choose_packing(free, fixed, per_trial, -(-num_trials // num_cards))
     return study.resources.model_copy(update={"gpu": int(1e4 / packed) / 1e4})  # in ten-thousandths, as Ray counts
 
 

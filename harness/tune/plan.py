@@ -57,6 +57,7 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_
         dataset=[ray.put(run.dataset)],
         measures=run.study.measures,
         study_folder=run.folder,
+        is_per_gpu=resources.gpu != 0,
         device="cuda" if resources.gpu else "cpu",
         capacity=resources.trials_per_gpu or num_slots,
         latent_dim=run.study.largest_settings.latent_dim,

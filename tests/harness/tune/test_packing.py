@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +56,17 @@ def test_a_card_is_filled_to_four_fifths_less_what_is_there_anyway() -> None:
 @pytest.mark.parametrize(("num_trials", "packed"), [(3, 3), (10_000, packing.MAX_PACKED)])
 def test_no_more_are_packed_than_there_are_or_than_gains_anything(num_trials: int, packed: int) -> None:
     assert choose_packing(free=80_000_000_000, fixed=10**9, per_trial=15_000_000, num_trials=num_trials) == packed
+
+
+@pytest.mark.parametrize(("num_cards", "share"), [(1, 0.0166), (3, 0.05), (100, 1.0)])
+def test_trials_that_would_fit_on_one_card_are_spread_over_all(
+    num_cards: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": float(num_cards)})
+    monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda *_: None))
+    monkeypatch.setattr("ray.get", lambda _: (80_000_000_000, 10**9, 15_000_000))
+    resources = settle_resources(make_study(resources={"gpu": "auto"}), 60, load_dataset("digits"))
+    assert resources.gpu == share
 
 
 def test_a_card_too_small_for_one_trial_is_refused() -> None:
