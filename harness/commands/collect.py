@@ -11,7 +11,7 @@ from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.tables import build_tables, write_tables
 from harness.search.make_source import make_source
-from harness.search.source import HISTORY_FILE
+from harness.search.source import HISTORY_FILE, has_history
 from harness.storage.local import locked
 from harness.study import Study
 from harness.study.fields import SLUG
@@ -98,7 +98,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
             store.download_checkpoint(trial_id, trial_folder)
             trial_folder.write_result(result)
             num_restored += 1
-    if study.search.sampler in ADAPTIVE_SAMPLERS and not (folder / HISTORY_FILE).exists():
+    if study.search.sampler in ADAPTIVE_SAMPLERS and not has_history(folder):
         store.download_parent_file(HISTORY_FILE, folder)
     # In the order of the plan, which is made again, as results decide which trials confirm the best. A sampler whose
     # history is lost has no plan: then all its trials are taken.

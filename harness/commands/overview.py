@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +27,7 @@ PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 def summarise_plan(study: Study, results: Path) -> RenderableType:
     """Describe the plan of a study: trials, done, left, by model and alpha, and the estimated time."""
-    states, unknown = _read(study, results)
+    states, unknown, notices = _read(study, results)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
     groups: dict[tuple[str, float | None], list[_State]] = {}
     for state in states:
@@ -48,6 +49,7 @@ def summarise_plan(study: Study, results: Path) -> RenderableType:
         table.add_row(what, "", str(num), "0", str(num), "")
     lines: list[RenderableType] = [
         f"{study.name} on {study.dataset}",
+        *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
         _estimate(study, states, sum(unknown.values())),
     ]
@@ -65,7 +67,7 @@ def summarise_plan(study: Study, results: Path) -> RenderableType:
 def summarise_status(study: Study, results: Path) -> RenderableType:
     """Describe the status of a study: trials by state, whether it is running now, what failed."""
     folder = results / study.name
-    states, unknown = _read(study, results)
+    states, unknown, notices = _read(study, results)
     counts = Counter(state.status for state in states)
     counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
@@ -74,6 +76,7 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
             table.add_row(name, str(counts[name]))
     lines: list[RenderableType] = [
         f"{study.name}: {'running now' if is_locked(folder / '.lock') else 'not running'}",
+        *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
     ]
     for state in states:
@@ -102,8 +105,8 @@ class _State:
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
-def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int]]:
-    """Read the trials known so far, and how many are not known yet, by the reason."""
+def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int], Sequence[str]]:
+    """Read the trials known so far, how many are not known yet, by the reason, and what begins anew."""
     dataset = identify_dataset(study.dataset)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
@@ -119,7 +122,7 @@ def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int]]:
         f"not yet proposed by {study.search.sampler}": num_unproposed,
         "to confirm the best": num_unknown - num_unproposed,
     }
-    return states, {what: num for what, num in unknown.items() if num}
+    return states, {what: num for what, num in unknown.items() if num}, source.notices
 
 
 def _estimate(study: Study, states: list[_State], unknown: int) -> str:

@@ -65,6 +65,8 @@ def run_study(
     refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
     with locked(folder / ".lock", refusal=refusal):
         source = make_source(study, dataset, folder)
+        for notice in source.notices:
+            console.print(notice, soft_wrap=True)
         check_writable(folder, _estimate_bytes(source, folder, dataset))
         write_text_atomically(folder / "study.yaml", study_text)
         _write_resolved(folder, study, source)

@@ -93,6 +93,10 @@ class TrialFolder:
         twins = (study / "trials" / self.path.name for study in sorted(_list_files(results)) if study != this)
         return [twin for twin in twins if twin.is_dir()]
 
+    def list_damaged(self) -> list[Path]:
+        """List the states of this study that were cut short or cannot be read: the trial begins before them."""
+        return [path for path in self.list_checkpoints() if not _read_history(path)]
+
     def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
         """Store the training state and the epochs that led to it, in one file, atomically.
 
@@ -164,12 +168,16 @@ def _epoch_of(checkpoint: Path) -> int:
 
 
 def _read_history(checkpoint: Path) -> list[Row]:
-    """Read the epochs that led to a stored state, from its header alone; none if it cannot be read."""
+    """Read the epochs that led to a stored state, from its header alone; none if the file is damaged."""
     try:
         with checkpoint.open("rb") as file:  # the header: its length, then JSON
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if checkpoint.stat().st_size != 8 + length + max(ends, default=0):
+            return []  # cut short
         return list(json.loads(header["__metadata__"]["history"]))
-    except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError):
         return []
 
 

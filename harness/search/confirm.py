@@ -58,6 +58,11 @@ class ConfirmingSource:
         return self._search.num_trials + min(self._confirm.top, self._search.num_trials) * again
 
     @property
+    def notices(self) -> Sequence[str]:
+        """Those of the search."""
+        return self._search.notices
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the best are not known yet, or trials wait for shorter ones."""
         if self._confirming is not None:

@@ -11,7 +11,7 @@ from harness.datasets import DatasetIdentity
 from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.search.source import is_open, make_trial
+from harness.search.source import describe_forgotten, is_open, make_trial
 from harness.study import Study
 
 
@@ -24,6 +24,7 @@ class ListSource:
     def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
         self.trials = trials
         self.num_trials = len(trials)
+        self.notices = describe_forgotten(study, trials, study_folder)
         results = [TrialFolder(study_folder, trial).read_result() for trial in trials]
         self._left = [trial for trial, result in zip(trials, results, strict=True) if is_open(study, trial, result)]
         self._running: set[str] = set()  # training_ids

@@ -13,7 +13,7 @@ from harness.errors import InputError
 from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.search.source import HISTORY_FILE, is_open, make_trial
+from harness.search.source import HISTORY_FILE, count_forgotten, has_history, is_open, make_trial
 from harness.storage.local import locked
 from harness.study import Study
 from harness.study.domains import Domain
@@ -53,12 +53,17 @@ class OptunaSource:
         self._told: set[str] = set()
         self._unfinished: list[Trial] = []
         self._storage = f"sqlite:///{(study_folder / HISTORY_FILE).absolute()}"
-        if read_only and not (study_folder / HISTORY_FILE).exists():
+        self.notices: list[str] = []
+        if read_only and not has_history(study_folder):
+            self._explain(num_histories=0)
             return
         study_folder.mkdir(parents=True, exist_ok=True)
         try:
             with locked(study_folder / ".optuna.lock"):
-                if read_only and self._history_name() not in optuna.get_all_study_names(self._storage):
+                names = set(optuna.get_all_study_names(self._storage))
+                others = names - {self._history_name()}
+                if read_only and names == others:
+                    self._explain(len(others))
                     return
                 self._optuna = optuna.create_study(
                     study_name=self._history_name(),
@@ -73,9 +78,29 @@ class OptunaSource:
             ) from None
         self._optuna.sampler = self._make_sampler()
         self._read_history()
+        self._explain(len(others))
         self.num_trials = max(self.num_trials, len(self.trials))  # a longer search may have proposed more
         if not read_only:
             self._resume()
+
+    def _explain(self, num_histories: int) -> None:
+        """Say which trained trials the search does not know. num_histories: others than the search's own."""
+        count = count_forgotten(self.trials, self._folder)
+        if not count or (
+            self._study.confirm and self.trials
+        ):  # that confirm, and are planned once the search has ended
+            return
+        path, name = self._folder / HISTORY_FILE, self._study.name
+        if num_histories:
+            self.notices.append(
+                f"The space or the search of {name} is another than before, so it is a new search: {count} trained "
+                "trials of the old one are not counted. Undo the change to go on with that one."
+            )
+        elif not self.trials:
+            self.notices.append(
+                f"{path} is missing or empty, so it is a new search: {count} trained trials are not counted. To "
+                f"restore it from MLflow: spikeslab collect {name}"
+            )
 
     def _count_points(self, at_most: int) -> int:
         """Count the configurations that the space holds, up to `at_most`."""

@@ -21,7 +21,7 @@ from harness.errors import InputError
 from harness.ledger.folder import TrialFolder, take_over
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
-from harness.search.source import is_open
+from harness.search.source import describe_forgotten, is_open
 from harness.study import Study
 from harness.study.sections import MIN_POPULATION
 
@@ -51,9 +51,14 @@ class PopulationSource:
         self.trials: Sequence[Trial] = [trial for p in self._populations for trial in p.members]
         self.num_trials = len(self.trials)
         self._of = {trial.trial_id: p for p in self._populations for trial in p.members}
+        self.notices = describe_forgotten(study, self.trials, study_folder)
         if not read_only:
             for population in self._populations:
-                population.repair()
+                if (lost := population.repair()) is not None:
+                    self.notices.append(
+                        f"The population of {lost.label} begins anew: the state of this member is lost, and others "
+                        "have copied from it."
+                    )
                 population.begin_generation()
 
     @property
@@ -103,8 +108,8 @@ class _Population:
         if not self._running and not self._waiting:
             self.begin_generation()
 
-    def repair(self) -> None:
-        """Repair what an earlier run left, before this run continues.
+    def repair(self) -> Trial | None:
+        """Repair what an earlier run left, before this run continues; returns the member whose loss undoes it all.
 
         A member that failed is trained again, unless the others have continued without it. If a member's state was
         lost, the population starts anew: the states that the member copied are gone, too, and its numbers depend on
@@ -120,9 +125,11 @@ class _Population:
         for name, result in results.items():
             if result is not None and result.status == "failed" and lengths[name] >= begun:
                 self._folders[name].forget_result()
-        if any(result is None and lengths[name] < begun for name, result in results.items()):
+        lost = [t for t in self.members if results[t.trial_id] is None and lengths[t.trial_id] < begun]
+        if lost:
             for folder in self._folders.values():
                 folder.discard()
+        return lost[0] if lost else None
 
     def begin_generation(self) -> None:
         """Begin the next generation from the states that the members have stored; do nothing if all have ended."""

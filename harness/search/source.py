@@ -1,6 +1,7 @@
 """The protocol that every source of trials follows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.datasets import DatasetIdentity
@@ -11,6 +12,12 @@ from harness.study import Study
 
 HISTORY_FILE = "optuna.db"
 """The history of an Optuna sampler, in the folder of a study."""
+
+
+def has_history(study_folder: Path) -> bool:
+    """Whether the history of an Optuna sampler is there; one that was emptied is none."""
+    path = study_folder / HISTORY_FILE
+    return path.exists() and path.stat().st_size > 0
 
 
 class Source(Protocol):
@@ -25,6 +32,10 @@ class Source(Protocol):
         """How many trials there will be in all."""
 
     @property
+    def notices(self) -> Sequence[str]:
+        """What begins anew although it was trained before, and why: a sentence each."""
+
+    @property
     def is_waiting(self) -> bool:
         """Whether `next` may give more trials once running ones have ended."""
 
@@ -33,6 +44,19 @@ class Source(Protocol):
 
     def tell(self, trial: Trial, result: Result) -> None:
         """Learn how a trial ended."""
+
+
+def count_forgotten(trials: Iterable[Trial], study_folder: Path) -> int:
+    """Count the trials that have a result in the study's folder, but are not among these."""
+    planned = {trial.training_id for trial in trials}
+    trained = {path.parent.name for path in study_folder.glob("trials/*/result-*.json")}
+    return len(trained - planned)
+
+
+def describe_forgotten(study: Study, trials: Iterable[Trial], study_folder: Path) -> list[str]:
+    """What to say of trained trials that a study no longer asks for; of one that confirms, its own could be meant."""
+    count = 0 if study.confirm else count_forgotten(trials, study_folder)
+    return [f"{count} trained trials are not of the study's file as it is now, and are not counted."] if count else []
 
 
 def is_open(study: Study, trial: Trial, result: Result | None) -> bool:

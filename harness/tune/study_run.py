@@ -110,10 +110,19 @@ class StudyRun:
         trial_folder = TrialFolder(self.folder, trial)
         state, epochs = trial_folder.find_state()
         progress.num_stored = len(epochs)
+        self._explain(trial, progress.earlier, trial_folder, len(epochs))
         if state is not None and state.parent != trial_folder.path:  # another study trained it
             adopt_provenance(self.folder, state.parents[2])
         if before is None or not before.is_running:
             self.display.start_trial()
+
+    def _explain(self, trial: Trial, earlier: Result | None, folder: TrialFolder, num_epochs: int) -> None:
+        """Say that a trial begins again, and why."""
+        whence = f"goes on from epoch {num_epochs}" if num_epochs else "begins again"
+        if damaged := folder.list_damaged():
+            self.console.print(f"{trial.label} {whence}: {damaged[0]} is damaged", soft_wrap=True)
+        elif earlier is not None and earlier.status == "failed":
+            self.console.print(f"{trial.label} {whence}: it failed before ({earlier.error})", soft_wrap=True)
 
     def record(self, trial: Trial, event: Event) -> None:
         """Note an epoch of a trial, its pause or its end."""

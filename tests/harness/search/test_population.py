@@ -220,8 +220,12 @@ def test_a_population_that_lost_a_members_state_starts_over(
     source = living.source()
     living.live(source, num_legs)
     waiting = list(iter(source.next, None))
-    shutil.rmtree(TrialFolder(living.folder, (waiting or list(source.trials))[-1]).path)
-    living.live(living.source())
+    lost = (waiting or list(source.trials))[-1]
+    shutil.rmtree(TrialFolder(living.folder, lost).path)
+    assert source.notices == []
+    again = living.source()
+    assert [lost.label in notice and "begins anew" in notice for notice in again.notices] == [True]
+    living.live(again)
     assert same(living, whole)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from harness.datasets import load_dataset
@@ -127,3 +128,40 @@ def test_an_epoch_takes_as_long_to_record_late_in_a_trial_as_early(run: StudyRun
     trial = start(run)
     few, many = (min(take_seconds(epochs) for _ in range(3)) for epochs in (10_000, 20_000))
     assert many < 2.7 * few
+
+
+def said(run: StudyRun) -> str:
+    assert isinstance(run.console.file, io.StringIO)
+    return run.console.file.getvalue()
+
+
+def test_a_trial_that_failed_and_runs_again_says_why(run: StudyRun) -> None:
+    trial = run.source.trials[0]
+    TrialFolder(run.folder, trial).write_result(Result(status="failed", error="RuntimeError: no luck"))
+    run.read_stored_results()
+    start(run)
+    assert said(run) == f"{trial.label} begins again: it failed before (RuntimeError: no luck)\n"
+
+
+@pytest.mark.parametrize("num_whole", [0, 1])
+def test_a_trial_whose_state_is_damaged_says_where_it_goes_on(run: StudyRun, num_whole: int) -> None:
+    trial = run.source.trials[0]
+    folder = TrialFolder(run.folder, trial)
+    folder.path.mkdir(parents=True)
+    for epoch in range(1, num_whole + 2):
+        folder.write_checkpoint({"w": torch.zeros(9)}, [make_row(e) for e in range(1, epoch + 1)])
+        (folder.path / "result-1.json").touch()  # so that the state before stays
+    newest = folder.list_checkpoints()[0]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    start(run)
+    whence = "goes on from epoch 1" if num_whole else "begins again"
+    assert said(run).replace("\n", "") == f"{trial.label} {whence}: {newest} is damaged"
+
+
+def test_a_trial_that_begins_or_goes_on_as_it_should_says_nothing(run: StudyRun) -> None:
+    folder = TrialFolder(run.folder, run.source.trials[0])
+    folder.path.mkdir(parents=True)
+    folder.write_checkpoint({"w": torch.zeros(9)}, [make_row(1)])
+    start(run)
+    start(run)
+    assert said(run) == ""
