@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,12 @@ def test_tpe_runs_the_number_of_trials_asked_for_and_continues_when_it_grows(run
     history = read(tmp_path / "results" / "tpe")[1]
     final = history[history.epoch == 3].set_index("trial_id")["val/elbo"]
     assert {t.user_attrs["trial_id"]: t.value for t in told} == final.to_dict()
+
+    (tmp_path / "results" / "tpe" / "optuna.db").write_bytes(b"")  # as a full disk leaves it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        collect_study(study(6), tmp_path / "results")
+    assert run(study(6))[0].num_trained == 0
 
 
 def test_a_study_finishes_without_mlflow_and_sends_everything_later(
