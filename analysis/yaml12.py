@@ -40,6 +40,17 @@ class Loader(_Core, yaml.SafeLoader):
     }
     bool_values: ClassVar[dict[str, bool]] = {"true": True, "false": False}
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Construct the value of a node; every error names its line."""
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):  # !!int text
+            problem = f"{str(node.value)[:40]!r} cannot be read as {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise yaml.constructor.ConstructorError(None, None, "a number beyond 64 bits", node.start_mark)
+        return value
+
 
 class Dumper(_Core, yaml.SafeDumper):
     """Writes text in quotes where a reader of YAML 1.2 would take it for something else."""

@@ -16,36 +16,15 @@ MAX_VALUES = 100_000
 KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
-class _Loader(yaml12.Loader):
-    """Refuses, with the line, what cannot be read."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Construct the value of a node; every error names its line."""
-        try:
-            value = super().construct_object(node, deep=deep)
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-        ):  # !!int text
-            problem = f"{str(node.value)[:40]!r} cannot be read as {node.tag.rpartition(':')[2]}"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise yaml.constructor.ConstructorError(None, None, "a number beyond 64 bits", node.start_mark)
-        return value
-
-
 def read_yaml_mapping(text: str, source: Path) -> tuple[dict[str, Any], dict[FieldPath, int]]:
     """Read the mapping in a YAML text, and the line (from 1) of each of its fields.
 
     Raises:
         InputError: the text is not YAML, not a mapping, or has a key twice.
     """
-    loader: _Loader | None = None
+    loader: yaml12.Loader | None = None
     try:
-        loader = _Loader(text)
+        loader = yaml12.Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise InputError(f"{source}: not a mapping; write `key: value` lines, beginning with `name:`")

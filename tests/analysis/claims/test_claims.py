@@ -570,6 +570,16 @@ def write(path: Path, *claims: Any) -> Path:
     return path
 
 
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.yaml", GOOD)
+    for text, threshold in {"1e-3": 0.001, "010": 10, "1E2": 100}.items():
+        path.write_text(yaml.safe_dump([GOOD]).replace("threshold: 0", f"threshold: {text}"))
+        assert load_claims(path)[0].threshold == threshold
+    path.write_text(yaml.safe_dump([GOOD]).replace("threshold: 0", "threshold: !!int 1_000"))
+    with pytest.raises(ClaimsError, match=r"c\.yaml:\d+: not valid YAML; mend that line"):
+        load_claims(path)
+
+
 def test_a_claim_names_one_study_or_several(tmp_path: Path) -> None:
     first, second = load_claims(write(tmp_path / "c.yaml", GOOD, GOOD | {"id": "b", "study": ["x", "my_study"]}))
     assert (first.study, second.study) == (("a-study",), ("x", "my_study"))
