@@ -16,6 +16,7 @@ from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, reading_note, trials_note
 from analysis.drawing.style import QUIET, drawing_style
+from analysis.errors import AnalysisError
 from analysis.files import write_atomically
 from analysis.tables import Tables
 from analysis.tables.series import NothingToDrawError, finished_with
@@ -23,6 +24,7 @@ from analysis.tables.series import NothingToDrawError, finished_with
 FORMATS = ("png", "pdf")
 ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
 CHARACTERS_PER_INCH = 14  # of the caption
+WENT_WRONG = "an error in drawing it"
 LEGEND_WIDTH = 3.0  # inches that every figure leaves for it beside the panels
 
 
@@ -74,19 +76,27 @@ def draw(
     numbers = folder / f"{name}.csv"
     try:
         frame = figure.compute(tables)
-    except NothingToDrawError as reason:
+        notes = _notes(figure, frame, tables.trials)
+        with drawing_style():
+            sheet = _compose(figure, frame, notes)
+    except Exception as error:  # whatever it is, the other figures are drawn
         for file in (*files, numbers):
             file.unlink(missing_ok=True)
-        notify(f"{name}: not drawn, {reason}")
+        notify(f"{name}: not drawn, {_explain(error)}")
         return []
-    notes = _notes(figure, frame, tables.trials)
     with drawing_style():
-        sheet = _compose(figure, frame, notes)
         for file in files:
             _save(sheet, file, figure.title, " ".join(notes))
     write_atomically(numbers, partial(_write_numbers, frame))
     notify(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
     return [*files, numbers]
+
+
+def _explain(error: Exception) -> str:
+    """Why a figure is not drawn: the tables cannot support it, a file is damaged, or something went wrong."""
+    if isinstance(error, NothingToDrawError | AnalysisError):
+        return str(error)
+    return f"{WENT_WRONG} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
 
 
 def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure:

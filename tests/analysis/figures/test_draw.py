@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -250,6 +251,21 @@ def test_a_failed_write_leaves_the_old_figure(
         draw_figures(one_trial.tables(), tmp_path)
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_text() == "old"
+
+
+def test_an_error_in_one_figure_costs_no_other(
+    one_trial: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a slip")
+
+    messages: list[str] = []
+    expected = draw_figures(one_trial.tables(), tmp_path, formats=["png"])
+    monkeypatch.setitem(FIGURES, "convergence", replace(FIGURES["convergence"], plot=fail))
+    drawn = draw_figures(one_trial.tables(), tmp_path, formats=["png"], on_figure=messages.append)
+    assert drawn == [path for path in expected if path.stem != "convergence"]
+    assert "convergence: not drawn, an error in drawing it (ZeroDivisionError: a slip)" in messages
+    assert not (tmp_path / "convergence.png").exists(), "it would show other trials than its neighbours"
 
 
 def notes(tables: Tables) -> list[str]:
