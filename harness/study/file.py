@@ -25,17 +25,28 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     Raises:
         InputError: one sentence that names the file, the line, the field and the fix.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
+    text = _read_text(path)
     content, lines = read_yaml_mapping(text, path)
     overridden = {_apply_override(content, override, path): override for override in overrides}
     try:
         return Study.model_validate(content)
     except ValidationError as error:
         raise InputError(_describe(error, path, lines, overridden)) from None
+
+
+def _read_text(path: Path) -> str:
+    """Read the text of a study file, with or without the mark that some editors put before UTF-8.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: cannot be read (it is not UTF-8 text); save it as UTF-8") from None
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
 
 
 _MENDS: Mapping[str, Callable[[Any], str]] = {
@@ -158,7 +169,10 @@ def list_stored(results: Path) -> list[str]:
 def read_question(path: Path) -> str:
     """Read the question of a study: the first comment of its file, or of the file of its name in studies/, if any."""
     for candidate in (path, Path("studies") / f"{path.parent.name}.yaml"):
-        lines = candidate.read_text(encoding="utf-8").splitlines() if candidate.is_file() else []
+        try:
+            lines = _read_text(candidate).splitlines()
+        except InputError:  # said where the study is loaded
+            continue
         for line in lines:
             if line.startswith("# ") and not line.startswith("# yaml-language-server"):
                 return line.removeprefix("# ").strip()
@@ -170,7 +184,7 @@ def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
 
     A new one begins with the comments at the head of the file, which ask the study's question.
     """
-    text = path.read_text(encoding="utf-8")
+    text = _read_text(path)
     if not is_changed:
         return text
     question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
