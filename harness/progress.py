@@ -24,6 +24,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def is_rewritable(console: Console) -> bool:
+    """Whether a line can be rewritten in place: on a terminal that moves its cursor, whatever FORCE_COLOR says."""
+    return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
+
+
 class Progress:
     """Counts trials and epochs, and shows them."""
 
@@ -44,7 +49,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._last_line = time.monotonic()
-        if self._console.is_terminal:
+        if is_rewritable(self._console):
             self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         else:
@@ -111,7 +116,7 @@ class Progress:
 
     def _print(self) -> None:
         # A terminal wraps it; elsewhere it stays one line, whatever width rich assumes.
-        self._console.print(self._render().plain, soft_wrap=not self._console.is_terminal, markup=False)
+        self._console.print(self._render().plain, soft_wrap=self._live is None, markup=False)
 
     def _rate(self) -> float:
         """Epochs per second over the last RATE_SECONDS."""

@@ -1,21 +1,33 @@
 """The command line: `spikeslab --help`."""
 
+import errno
 import importlib.metadata
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from analysis.errors import AnalysisError
 from harness.cli import data, studies, tools
 from harness.cli.options import BAD_INPUT, console, errors
-from harness.errors import InputError
+from harness.cli.output import is_disk_or_device, make_output_safe, take_loss
+from harness.errors import InputError, hide_secrets
+from harness.interruption import on_endings, raise_interrupted
+
+ELSEWHERE = "choose another folder with --results or, for what is drawn, with --out"
+FIXES = {
+    errno.EACCES: f"see to its permissions, or {ELSEWHERE}",
+    errno.EPERM: f"see to its permissions, or {ELSEWHERE}",
+    errno.EROFS: ELSEWHERE,
+    errno.ENOSPC: "free some space, and try again",
+    errno.EDQUOT: "free some space, and try again",
+}
 
 app = typer.Typer(
     name="spikeslab",
     help="Hyperparameter studies of Variational Sparse Coding, on Ray.\n\n"
     "A study is a YAML file that asks one question. `run` trains what is missing of it and draws its figures; running "
-    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed, 2 bad input.",
+    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-C.",
     epilog="Example: `spikeslab run studies/quickstart.yaml`, then `spikeslab ui`",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,14 +57,26 @@ def _options(
 
 def main() -> None:
     """Run the command line; bad input is reported in one sentence, with exit status 2."""
+    make_output_safe()
     try:
-        app()
+        with on_endings(raise_interrupted):
+            app()
+    except SystemExit as ended:
+        if ended.code or (lost := take_loss()) is None or not is_disk_or_device(lost):
+            raise
+        lost.filename = "standard output"
+        _refuse(lost)
     except (InputError, AnalysisError, OSError) as error:
-        errors.print(f"error: {_describe(error)}", soft_wrap=True)
-        sys.exit(BAD_INPUT)
+        _refuse(error)
+
+
+def _refuse(error: InputError | AnalysisError | OSError) -> NoReturn:
+    errors.print(f"error: {hide_secrets(_describe(error))}", soft_wrap=True)
+    sys.exit(BAD_INPUT)
 
 
 def _describe(error: InputError | AnalysisError | OSError) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename or 'input or output'}: {(error.strerror or str(error)).lower()}"
-    return str(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    reason = f"{error.filename or 'input or output'}: {(error.strerror or str(error)).lower()}"
+    return f"{reason}; {FIXES[error.errno]}" if error.errno in FIXES else reason

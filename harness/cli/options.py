@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from harness.errors import InputError
+from harness.errors import InputError, hide_secrets
 from harness.paths import parse_path
 
 if TYPE_CHECKING:
     from harness.study import Study
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
@@ -70,12 +70,25 @@ def load_named_study(
     return load_study(find_study(named, results, stored_first=stored_first), overrides or ())
 
 
-def draw_study(study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None) -> list[Path]:
-    """Draw the figures of a study from its tables."""
+def draw_study(
+    study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None, *, out: Path | None = None
+) -> list[Path]:
+    """Draw the figures of a study from its tables, into its folder unless `out` is given.
+
+    on_figure: is called with a line for each figure; without it, those in which something went wrong are printed.
+    """
+    from analysis.drawing.figure import WENT_WRONG
     from analysis.figures.draw import draw_figures
     from analysis.tables import load_tables
+    from harness.storage.local import check_writable
 
-    return draw_figures(load_tables(folder), folder / "figures", only=study.figures, on_figure=on_figure)
+    def tell(line: str) -> None:
+        if WENT_WRONG in line:
+            errors.print(line, soft_wrap=True)
+
+    tables, place = load_tables(folder), out or folder / "figures"
+    check_writable(place, 0, option="--out")
+    return draw_figures(tables, place, only=study.figures, on_figure=on_figure or tell)
 
 
 def print_indented(line: str) -> None:
@@ -85,4 +98,4 @@ def print_indented(line: str) -> None:
 
 def format_option(name: str, value: object, default: object = None) -> str:
     """Format an option as the user would type it; empty if it has its default."""
-    return "" if value == default else f" {name} {shlex.quote(str(value))}"
+    return "" if value == default else f" {name} {shlex.quote(hide_secrets(str(value)))}"

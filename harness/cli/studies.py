@@ -12,7 +12,6 @@ import typer
 from harness.cli.options import (
     CLAIMS,
     FAILED,
-    INTERRUPTED,
     PUBLISHED,
     RESULTS,
     Data,
@@ -22,10 +21,13 @@ from harness.cli.options import (
     as_path,
     console,
     draw_study,
+    errors,
     format_option,
     load_named_study,
     print_indented,
 )
+from harness.cli.output import take_loss
+from harness.interruption import Interrupted
 
 app = typer.Typer()
 
@@ -51,21 +53,28 @@ def run(
     path = find_study(study, results)
     loaded = load_study(path, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
-    draw = partial(draw_study, loaded)
-    outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
     again = "".join(format_option("--set", override) for override in overrides or ())
     again += (
         format_option("--results", results, RESULTS)
         + format_option("--data", data)
         + format_option("--address", address)
     )
-    if outcome.interrupted:
-        console.print(
-            f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. "
-            f"`spikeslab run {shlex.quote(study)}{again}` resumes from there.",
+    resumes = f"`spikeslab run {shlex.quote(study)}{again}` resumes from there."
+    draw = partial(draw_study, loaded)
+    try:
+        outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
+    except Interrupted:
+        console.print(f"Stopped. {resumes}", soft_wrap=True)
+        raise
+    if lost := take_loss():
+        errors.print(
+            f"Output was lost ({(lost.strerror or '').lower()}), the study was not: "
+            f"`spikeslab status {loaded.name}{format_option('--results', results, RESULTS)}` says how far it is.",
             soft_wrap=True,
         )
-        raise typer.Exit(INTERRUPTED)
+    if outcome.interrupted:
+        console.print(f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. {resumes}", soft_wrap=True)
+        raise typer.Exit(128 + outcome.interrupted)
     folder, here = results / loaded.name, format_option("--results", results, RESULTS)
     trained = f"{outcome.num_trained} trained now" if outcome.num_trained else "nothing to train"
     startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
@@ -89,7 +98,7 @@ def plan(study: StudyArgument, results: Results = RESULTS, overrides: Overrides 
     from harness.commands.overview import summarise_plan
 
     loaded = load_named_study(study, results, overrides)
-    console.print(summarise_plan(loaded, results))
+    console.print(summarise_plan(loaded, results), soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab status quickstart`")
@@ -98,19 +107,27 @@ def status(study: StudyArgument, results: Results = RESULTS) -> None:
     from harness.commands.overview import summarise_status
 
     loaded = load_named_study(study, results, stored_first=True)
-    console.print(summarise_status(loaded, results))
+    console.print(summarise_status(loaded, results), soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab plot quickstart elbo-vs-latent-dim`")
 def plot(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Study files, or names of studies.")],
     results: Results = RESULTS,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the figures, by study; default: figures/ of each study's results."
+        ),
+    ] = None,
 ) -> None:
     """Draw the figures of studies again, from their tables alone."""
     for study in studies:
         loaded = load_named_study(study, results, stored_first=True)
-        console.print(f"{results / loaded.name / 'figures'}:", soft_wrap=True)
-        draw_study(loaded, results / loaded.name, print_indented)
+        folder = results / loaded.name
+        place = folder / "figures" if out is None else out / loaded.name
+        console.print(f"{place}:", soft_wrap=True)
+        draw_study(loaded, folder, print_indented, out=place)
 
 
 @app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")

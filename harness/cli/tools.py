@@ -3,6 +3,8 @@
 import json
 import os
 import shlex
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,8 +13,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import FAILED, INTERRUPTED, RESULTS, Data, Results, console
-from harness.errors import InputError
+from harness.cli.options import FAILED, RESULTS, Data, Results, console
+from harness.errors import InputError, hide_secrets
+from harness.interruption import Interrupted
 
 app = typer.Typer()
 
@@ -23,25 +26,56 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
-    from harness.tracking.mlflow_store import tracking_uri
+    from harness.tracking.mlflow_store import check_store, tracking_uri
 
     uri = tracking_uri(results)
     if uri.startswith("http"):
-        console.print(f"Runs are logged to an MLflow server: open {uri} in a browser.", soft_wrap=True)
+        console.print(f"Runs are logged to an MLflow server: open {hide_secrets(uri)} in a browser.", soft_wrap=True)
         return
     if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise InputError(f"{uri.removeprefix('sqlite:///')}: no such database; run a study first, or give --results")
+    _check_port(port)
+    check_store(uri)
     console.print(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
     environment = {
         **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # no argument, as everyone on the machine may read those
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    server = subprocess.run(command, env=environment, check=False)  # noqa: S603 (our own interpreter, no shell)
-    if server.returncode not in (0, -2, INTERRUPTED):
-        raise InputError(f"--port {port}: the MLflow UI did not start there; choose another port")
+    with subprocess.Popen(command, env=environment) as server:  # noqa: S603 (our own interpreter, no shell)
+        try:
+            status = server.wait()
+        except Interrupted as ended:
+            _end(server.pid)
+            if ended.signum == signal.SIGINT:  # the way to end it
+                raise typer.Exit from None
+            raise
+    if status:
+        raise InputError(f"{uri}: the MLflow UI ended with exit status {status}; its own words stand above")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(
+                f"--port {port}: {reason}; choose another port, such as --port {port % 64511 + 1025}"
+            ) from None
+
+
+def _end(pid: int) -> None:
+    """End a server with the processes that it started."""
+    import psutil
+
+    server = psutil.Process(pid)
+    for process in [*server.children(recursive=True), server]:
+        process.terminate()
 
 
 @app.command(epilog="Example: `spikeslab bench --json > bench.json`")

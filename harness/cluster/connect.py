@@ -4,9 +4,13 @@ import logging
 import os
 import socket
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from harness.errors import InputError, first_line
+from harness.interruption import keeping_handlers
 from harness.study.sections import Resources
 
 PROBE_SECONDS = 5.0
@@ -21,7 +25,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
     import ray
 
     wanted = address or os.environ.get("RAY_ADDRESS") or None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), keeping_handlers(), _in_groups_of_their_own():
         warnings.simplefilter("ignore")  # Ray's own warnings, which the user cannot act on
         try:
             ray.init(
@@ -35,6 +39,23 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
             if wanted is None:
                 raise
             raise _refuse(address, f"Ray cannot connect ({first_line(error).rstrip('.')})") from None
+
+
+@contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Start Ray's services outside our process group.
+
+    A signal to the group, from a terminal that closes or from `timeout`, is then for this process alone, which still
+    needs them to store what is training.
+    """
+    from ray._private import services
+
+    plain = services.ConsolePopen
+    services.ConsolePopen = partial(plain, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = plain
 
 
 def check_address(address: str | None) -> None:

@@ -101,7 +101,10 @@ def _format_settings(best: Mapping[Any, Any]) -> str:
 
 
 def _find_checkpoints(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> list[str]:
-    trials = make_source(study, identify_dataset(study.dataset), folder, read_only=True).trials
+    try:
+        trials = make_source(study, identify_dataset(study.dataset), folder, read_only=True).trials
+    except InputError as problem:  # the tables have the answer all the same
+        return [f"not known: {problem}"]
     by_id = {trial.trial_id: trial for trial in trials}
     lines = []
     for seed, trial_id in trial_by_seed.items():

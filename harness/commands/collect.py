@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.datasets import DatasetIdentity, identify_dataset
-from harness.errors import InputError, first_line
+from harness.errors import InputError
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.tables import build_tables, write_tables
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, has_history
+from harness.storage import sqlite
 from harness.storage.local import locked
 from harness.study import Study
 from harness.study.fields import SLUG
 from harness.study.file import find_study, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
+from harness.tracking.failures import explain
 from harness.tracking.mlflow_store import MlflowStore, tracking_uri
 
 
@@ -72,16 +74,25 @@ def collect_study(study: Study, results: Path) -> Collected:
 def _mlflow_errors_in_words(results: Path) -> Iterator[None]:
     """Turn errors of an MLflow store that is broken or does not answer into one sentence."""
     try:
-        yield
+        with sqlite.telling_of_waits(results / "mlflow.db"):
+            yield
     except InputError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:  # a file of the results, not MLflow
+            raise
+        failure = explain(error, tracking_uri(results))
+        fix = failure.fix or "fix that"
         raise InputError(
-            f"{tracking_uri(results)}: MLflow cannot be used ({first_line(error)}); fix that, and collect again"
+            f"{tracking_uri(results)}: MLflow cannot be used ({failure.reason}); {fix}, and collect again"
         ) from error
 
 
 def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
+    if sqlite.is_damaged(folder / HISTORY_FILE):
+        sqlite.log.warning(
+            "%s is damaged, and is kept as %s", folder / HISTORY_FILE, sqlite.move_aside(folder / HISTORY_FILE)
+        )
     planned = make_source(study, dataset, folder, read_only=True).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
     ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]

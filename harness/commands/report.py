@@ -9,6 +9,7 @@ from analysis.report import StudyReport, write_report
 from analysis.tables import TableError, Tables, load_tables
 from harness.errors import InputError
 from harness.ledger.provenance import read_provenance
+from harness.storage.local import check_writable
 from harness.study.file import find_study, list_stored, load_study, read_question
 
 
@@ -41,4 +42,5 @@ def report_studies(
             problem = str(error)
         command = f"spikeslab run {shlex.quote(str(runnable))}{options}"
         described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
+    check_writable(out, 0, option="--out")
     return write_report(tables, described, out, claims=load_claims(claims) if claims is not None else ())

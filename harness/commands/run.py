@@ -1,8 +1,6 @@
 """Run a study: train what is missing of it, write its tables, draw its figures, end its MLflow run."""
 
-import errno
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from analysis.wording import plural
 from harness.cluster.connect import check_address, quieten_ray
 from harness.datasets import Dataset, load_dataset
-from harness.errors import InputError
+from harness.errors import InputError, first_line
+from harness.interruption import on_endings
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import PROVENANCE_FILE, record_provenance
 from harness.search.make_source import make_source
@@ -35,7 +35,7 @@ class Outcome:
     num_failed: int  # diverged, or ended by an error
     num_trained: int  # in this run
     num_epochs: int  # trained in this run
-    interrupted: bool
+    interrupted: int  # by which signal; 0: by none
     seconds: float
     startup_seconds: float
 
@@ -71,7 +71,8 @@ def run_study(
         write_text_atomically(folder / "study.yaml", study_text)
         _write_resolved(folder, study, source)
         run = StudyRun(study, source, folder, dataset, console)
-        return _train_and_conclude(run, address, draw)
+        with on_endings(run.request_stop):
+            return _train_and_conclude(run, address, draw)
 
 
 def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
@@ -85,8 +86,20 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
             from harness.tune.run import run_tune
 
             run_tune(run, first, address)
-    if run.disk_full:
-        raise InputError(f"{run.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again")
+    try:
+        outcome = _conclude(run, draw)
+    except OSError:
+        if run.problem is None:
+            raise
+    if run.problem is not None:
+        raise InputError(run.problem)
+    return outcome
+
+
+def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
+    """Write the tables, draw the figures and end the parent run."""
+    if run.is_stopping:  # whoever sent the signal may not wait long
+        run.write_tables()
     run.tracker.flush()
     _write_resolved(run.folder, run.study, run.source)
     run.read_stored_results()
@@ -96,9 +109,9 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
             run.tracker.update(trial, result)
     run.tracker.flush()
     tables = run.write_tables()
-    figures = draw(run.folder)
+    figures = [] if run.is_stopping else _draw(run, draw)
     unsent = run.tracker.close(
-        "KILLED" if run.interrupted else "FINISHED",
+        "KILLED" if run.is_stopping else "FINISHED",
         artifacts={
             None: [path for name in PARENT_FILES if (path := run.folder / name).exists()],
             "tables": tables,
@@ -108,9 +121,11 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
     )
     if run.tracker.problem:
         run.console.print(
-            f"MLflow lacks {f'{unsent} trials' if unsent else 'some files'} of this study "
-            f"({run.tracker.problem}). Nothing is lost: run it again, or `spikeslab collect {run.study.name}`, "
-            "to send the rest."
+            f"MLflow lacks {plural(unsent, 'trial') if unsent else 'some files'} of this study "
+            f"({run.tracker.problem.reason}). Nothing is lost: "
+            f"{run.tracker.problem.fix or 'run it again'}, {'and then' if run.tracker.problem.fix else 'or'} "
+            f"`spikeslab collect {run.study.name}`, to send the rest.",
+            soft_wrap=True,
         )
     known = [results.get(trial.trial_id) for trial in run.source.trials]
     return Outcome(
@@ -123,6 +138,18 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
         seconds=time.monotonic() - run.started,
         startup_seconds=run.startup_seconds,
     )
+
+
+def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:
+    """Draw the figures; whatever goes wrong there, the study is trained, and is ended in MLflow."""
+    try:
+        return draw(run.folder)
+    except Exception as error:
+        run.console.print(
+            f"The figures could not be drawn ({first_line(error)}); `spikeslab plot {run.study.name}` tries again.",
+            soft_wrap=True,
+        )
+        return []
 
 
 def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:

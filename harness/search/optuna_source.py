@@ -5,16 +5,16 @@ import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.datasets import DatasetIdentity
-from harness.errors import InputError
 from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.search.source import HISTORY_FILE, count_forgotten, has_history, is_open, make_trial
-from harness.storage.local import locked
+from harness.search.history import history_errors, open_history
+from harness.search.source import HISTORY_FILE, count_forgotten, is_open, make_trial
 from harness.study import Study
 from harness.study.domains import Domain
 
@@ -41,7 +41,6 @@ class OptunaSource:
     def __init__(self, study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> None:
         """read_only: only list the trials known so far; another process may be running the study."""
         import optuna
-        from sqlalchemy.exc import DatabaseError
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study, self._dataset, self._folder = study, dataset, study_folder
@@ -52,33 +51,19 @@ class OptunaSource:
         self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
         self._told: set[str] = set()
         self._unfinished: list[Trial] = []
-        self._storage = f"sqlite:///{(study_folder / HISTORY_FILE).absolute()}"
         self.notices: list[str] = []
-        if read_only and not has_history(study_folder):
-            self._explain(num_histories=0)
-            return
-        study_folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with locked(study_folder / ".optuna.lock"):
-                names = set(optuna.get_all_study_names(self._storage))
-                others = names - {self._history_name()}
-                if read_only and names == others:
-                    self._explain(len(others))
-                    return
-                self._optuna = optuna.create_study(
-                    study_name=self._history_name(),
-                    storage=self._storage,
-                    directions=study.directions,
-                    load_if_exists=True,
-                )
-        except DatabaseError as error:
-            raise InputError(
-                f"{study_folder / HISTORY_FILE}: is not a database ({error.orig}); move it away, and "
-                f"restore it from MLflow with `spikeslab collect {study.name}`"
-            ) from None
-        self._optuna.sampler = self._make_sampler()
-        self._read_history()
-        self._explain(len(others))
+        self._history = partial(history_errors, study_folder / HISTORY_FILE, study.name, read_only=read_only)
+        with self._history():
+            opened, num_others = open_history(
+                study_folder / HISTORY_FILE, self._history_name(), study.directions, read_only=read_only
+            )
+            if opened is None:
+                self._explain(num_others)
+                return
+            self._optuna = opened
+            self._optuna.sampler = self._make_sampler()
+            self._read_history()
+        self._explain(num_others)
         self.num_trials = max(self.num_trials, len(self.trials))  # a longer search may have proposed more
         if not read_only:
             self._resume()
@@ -180,10 +165,14 @@ class OptunaSource:
 
     def next(self) -> Trial | None:
         """Take an unfinished trial of an earlier run, or a new one that the sampler proposes."""
-        import optuna
-
         if self._unfinished:
             return self._unfinished.pop()
+        with self._history():
+            return self._propose()
+
+    def _propose(self) -> Trial | None:
+        import optuna
+
         num_repeats = 0
         while num_repeats < MAX_REPEATS:
             if len(self.trials) >= self.num_trials:
@@ -219,13 +208,16 @@ class OptunaSource:
 
     def tell(self, trial: Trial, result: Result) -> None:
         """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with its last value."""
+        # A failed trial will run again, and stays open until then.
+        if trial.trial_id not in self._told and result.status not in ("running", "failed"):
+            self._told.add(trial.trial_id)
+            with self._history():
+                self._tell(trial, result)
+
+    def _tell(self, trial: Trial, result: Result) -> None:
         import optuna
         from optuna.trial import TrialState
 
-        # A failed trial will run again, and stays open until then.
-        if trial.trial_id in self._told or result.status in ("running", "failed"):
-            return
-        self._told.add(trial.trial_id)
         number = self._numbers[trial.trial_id]
         values = [result.last_value(metric) for metric in self._study.objectives]
         if result.status == "diverged" or None in values:

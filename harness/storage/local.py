@@ -3,6 +3,7 @@
 import fcntl
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,10 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def check_writable(folder: Path, num_bytes: int) -> None:
+def check_writable(folder: Path, num_bytes: int, *, option: str = "--results") -> None:
     """Make a folder, and check that it can be written to and that `num_bytes` fit on its disk.
+
+    option: the one that names another folder.
 
     Raises:
         InputError: it cannot be made or written to, or its disk is too full.
@@ -30,13 +33,13 @@ def check_writable(folder: Path, num_bytes: int) -> None:
             probe.write(b"\0")
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}); choose another folder with --results"
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder with {option}"
         ) from None
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         raise InputError(
             f"{folder}: {free / 1e6:,.0f} MB free, but this study needs about {num_bytes / 1e6:,.0f} MB; "
-            "free some space, or choose another folder with --results"
+            f"free some space, or choose another folder with {option}"
         )
 
 
@@ -51,20 +54,24 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise InputError(str(refusal)) from None
+        for patience in (0.2, 0.2, 0.0):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
+                break
+            except BlockingIOError:
+                if not patience:
+                    raise InputError(str(refusal)) from None
+                time.sleep(patience)  # `is_locked` of another process holds it for a moment
         yield
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds a lock file, which need only be readable."""
+    """Whether another process holds a lock file, as far as can be seen; the file need only be readable."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # there is none, or it is another user's
+        return False
     return False

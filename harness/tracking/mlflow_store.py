@@ -21,7 +21,9 @@ from harness.ledger.folder import CHECKPOINT, TrialFolder
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import EVALUATION_METRICS
+from harness.storage import sqlite
 from harness.storage.local import locked
+from harness.tracking.failures import explain
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -29,12 +31,28 @@ if TYPE_CHECKING:
 
 FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+BUSY_SECONDS = 60.0  # how long a database that another program holds is waited for
 MAX_BATCH = 1000  # metrics that MLflow accepts in one call
 
 
 def tracking_uri(results: Path) -> str:
     """The address of the MLflow store: MLFLOW_TRACKING_URI, or the database in the results folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(results / 'mlflow.db').absolute()}"
+
+
+def check_store(uri: str) -> None:
+    """Check that a store can be used.
+
+    Raises:
+        InputError: it cannot; what is wrong and what helps.
+    """
+    _quieten_mlflow()
+    from mlflow import MlflowClient
+
+    try:
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise InputError(f"{uri}: MLflow cannot be used: {explain(error, uri)}") from error
 
 
 class MlflowStore:
@@ -56,7 +74,8 @@ class MlflowStore:
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
             _make_database(results / "mlflow.db")
-        self.client = MlflowClient(tracking_uri=self.uri)
+        patient = f"{self.uri}?timeout={BUSY_SECONDS:.0f}" if is_local else self.uri
+        self.client = MlflowClient(tracking_uri=patient)
         experiment = self.client.get_experiment_by_name(study)
         if experiment is None and not create:
             raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
@@ -292,6 +311,13 @@ def _make_database(path: Path) -> None:
     from mlflow import MlflowClient
 
     with locked(path.parent / ".mlflow.lock"):
+        if sqlite.is_damaged(path):
+            aside = sqlite.move_aside(path)
+            sqlite.log.warning(
+                "%s was damaged and is kept as %s; studies are sent to a new one as they are run or collected",
+                path,
+                aside.name,
+            )
         if path.exists():
             return
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
@@ -321,6 +347,7 @@ def _quieten_mlflow() -> None:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -3,15 +3,15 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from harness.errors import first_line
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.tracking.mlflow_store import MlflowStore
+from harness.tracking.failures import Failure, explain
+from harness.tracking.mlflow_store import MlflowStore, tracking_uri
 
 LIVE_SECONDS = 5.0  # between two updates of a running trial
 GIVE_UP_SECONDS = 20.0  # how long to try to send what is left at the end of a study
@@ -25,7 +25,11 @@ class Tracker:
     Only the newest news of each trial waits to be sent, so that the queue stays bounded.
     """
 
-    def __init__(self, study: str, results: Path, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, study: str, results: Path, tags: Mapping[str, str], on_failure: Callable[[Failure], None] = lambda _: None
+    ) -> None:
+        """on_failure: is called once, in the thread, with what somebody has to mend before anything can be sent."""
+        self._on_failure: Callable[[Failure], None] | None = on_failure
         self._study, self._results, self._tags = study, results, tags
         self._folder = results / study
         self._pending: OrderedDict[str, tuple[Trial, Result]] = OrderedDict()
@@ -35,18 +39,24 @@ class Tracker:
         self._closing = threading.Event()
         self._closing_at: float | None = None
         self.run_ids: Mapping[str, str] = {}
-        self.problem: str | None = None
+        self.problem: Failure | None = None
         self._store: MlflowStore | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
-    def _start(self) -> None:
-        """Start the thread once there is something to send: importing MLflow takes seconds."""
+    def start(self) -> None:
+        """Start the thread once it is needed: importing MLflow takes seconds."""
         if not self._thread.ident:
             self._thread.start()
 
+    def look_at_old_store(self) -> None:
+        """Start at once where a store is there already, so that what is wrong with it is said before the training."""
+        uri = tracking_uri(self._results)
+        if not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).exists():
+            self.start()
+
     def update(self, trial: Trial, result: Result) -> None:
         """Note news of a trial to send; returns at once."""
-        self._start()
+        self.start()
         with self._wake:
             self._pending[trial.trial_id] = (trial, result)
             # A trial that takes only seconds is sent once, when it has ended.
@@ -57,7 +67,7 @@ class Tracker:
         self, status: str, *, artifacts: Mapping[str | None, Iterable[Path]], interrupted: Iterable[str] = ()
     ) -> int:
         """Send what is left and end the parent run; returns how many trials could not be sent."""
-        self._start()
+        self.start()
         with self._wake:
             self._closing_at = time.monotonic()
             self._closing.set()
@@ -67,15 +77,22 @@ class Tracker:
             left = self._num_unsent
             self._thread.join(SILENCE_SECONDS)
         if self._thread.is_alive():
-            self.problem = self.problem or "it does not answer"
+            self.problem = self.problem or Failure("it does not answer")
         if self._store is not None and not self._pending and not self._thread.is_alive():
             try:
                 for folder, paths in artifacts.items():
                     self._store.attach(paths, folder)
                 self._store.close(status, interrupted)
             except Exception as error:
-                self.problem = first_line(error)
+                self.problem = self._explain(error)
         return self._num_unsent
+
+    def _explain(self, error: Exception) -> Failure:
+        failure = explain(error, tracking_uri(self._results))
+        if failure.fix and self._on_failure is not None:
+            tell, self._on_failure = self._on_failure, None
+            tell(failure)
+        return failure
 
     @property
     def _num_unsent(self) -> int:
@@ -97,7 +114,7 @@ class Tracker:
         try:
             self._open()
         except Exception as error:  # tried again with the first trial; reported even if there is none
-            self.problem = first_line(error)
+            self.problem = self._explain(error)
         while True:
             item = self._take()
             if item is None:
@@ -108,10 +125,12 @@ class Tracker:
                 store.sync(trial, result, TrialFolder(self._folder, trial), self._tags)
                 self.run_ids = store.run_ids
             except Exception as error:
-                self.problem = first_line(error)
+                self.problem = self._explain(error)
                 with self._wake:  # newer news of the trial, if any, stays
                     self._pending.setdefault(trial.trial_id, (trial, result))
-                    if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_SECONDS:
+                    self._busy = False
+                    patience = 0.0 if self.problem.fix else GIVE_UP_SECONDS
+                    if self._closing_at and time.monotonic() - self._closing_at > patience:
                         return
                 if self._closing.is_set():  # little time is left
                     time.sleep(1.0)

@@ -21,9 +21,9 @@ class TrialSearch(Searcher):  # type: ignore[misc]
         """Return the next trial as Tune's config, None if there is none now, or Searcher.FINISHED."""
         if self._run.is_stopping:
             return Searcher.FINISHED
-        trial, self._first = self._first or self._run.source.next(), None
+        trial, self._first = self._first or self._run.next(), None
         if trial is None:
-            return None if self._run.source.is_waiting else Searcher.FINISHED
+            return None if self._run.source.is_waiting and not self._run.is_stopping else Searcher.FINISHED
         return {
             "trial_id": trial.trial_id,
             "gpu": self._run.study.resources.gpu != 0,

@@ -3,15 +3,13 @@
 import os
 import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import ray
 from ray import tune
 
 from harness.cluster.connect import connect, redirect_log
+from harness.interruption import Interrupted
 from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
@@ -35,10 +33,12 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     try:
         if is_ours:
             connect(address)
-        plan = make_plan(run)
-        _fit(run, first, plan)
-    except KeyboardInterrupt:  # while Ray was starting, or a second Ctrl-C
-        run.request_stop()
+        run.tracker.look_at_old_store()
+        if not run.is_stopping:
+            plan = make_plan(run)
+            _fit(run, first, plan)
+    except SystemExit as ended:  # by a second signal, or by Ray's own handler while it starts
+        run.request_stop(ended.signum if isinstance(ended, Interrupted) else signal.SIGTERM)
     finally:
         # Not in a thread beside the drawing of figures: Ray ends the process if a reference is dropped meanwhile.
         if plan is not None and plan.engines is not None and ray.is_initialized():
@@ -78,26 +78,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
                 verbose=0,
             ),
         )
-        with _on_ctrl_c(run.request_stop):
-            tuner.fit()
-
-
-@contextmanager
-def _on_ctrl_c(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Turn a first Ctrl-C into a call of `request_stop`; a second one interrupts as usual."""
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        request_stop()
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
+        tuner.fit()
 
 
 def _name_trial(trial: Any) -> str:

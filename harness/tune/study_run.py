@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.datasets import Dataset
+from harness.errors import InputError
 from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import adopt_provenance
 from harness.ledger.result import Ended, Event, Paused, Result, Row, Status
@@ -20,6 +22,7 @@ from harness.progress import Progress
 from harness.search.listed import count_epochs_to_train
 from harness.search.source import Source, is_open
 from harness.study import Study
+from harness.tracking.failures import Failure
 from harness.tracking.tracker import Tracker
 
 TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
@@ -52,10 +55,10 @@ class StudyRun:
         self.num_trained = 0
         self.num_epochs = 0
         self.startup_seconds = 0.0  # until the first epoch was reported
-        self.interrupted = False  # by the user; trials that are running then neither stopped nor failed
-        self.disk_full = False
+        self.interrupted = 0  # the signal by which, if any; trials that are running then neither stopped nor failed
+        self.problem: str | None = None  # why no more can be trained now
         self._tables_at = self.started
-        self.tracker = Tracker(study.name, folder.parent, self.tags)
+        self.tracker = Tracker(study.name, folder.parent, self.tags, self._tell_of_mlflow)
         self.read_stored_results()
         self.display = Progress(
             console,
@@ -93,13 +96,23 @@ class StudyRun:
     @property
     def is_stopping(self) -> bool:
         """Whether this run is to train no more."""
-        return self.interrupted or self.disk_full
+        return bool(self.interrupted or self.problem)
 
-    def request_stop(self) -> None:
-        """End the run as the user wishes: running trials are interrupted, and resume in a later run."""
-        self.interrupted = True
+    def request_stop(self, signum: int = signal.SIGINT) -> None:
+        """End the run as a signal asks: running trials are interrupted, and resume in a later run."""
+        self.interrupted = signum
 
     # Tune's callback calls the methods below, in the main thread.
+
+    def _tell_of_mlflow(self, failure: Failure) -> None:
+        self.console.print(f"MLflow cannot be used: {failure}. The study goes on without it.", soft_wrap=True)
+
+    def next(self) -> Trial | None:
+        """Take the next trial from the source; None if there is none now, or if the source cannot say."""
+        trial = None
+        with self.noticing_problems():
+            trial = self.source.next()
+        return trial  # noqa: RET504 (None where the source has a problem)
 
     def begin(self, trial: Trial) -> None:
         """Note that a process starts on a trial, for the first time or again after a crash."""
@@ -140,7 +153,7 @@ class StudyRun:
         self._count_epoch(progress, event.metrics)
         self.tracker.update(trial, progress.result)
         if time.monotonic() - self._tables_at > TABLE_SECONDS:
-            with self._noticing_a_full_disk():
+            with self.noticing_problems():
                 self.write_tables()
 
     def _count_epoch(self, progress: TrialProgress, metrics: Row) -> None:
@@ -156,12 +169,13 @@ class StudyRun:
         if not self._is_running(trial):
             return
         progress = self._progress[trial.trial_id]
-        if self.interrupted and progress.result.status == "running":
+        if self.is_stopping and progress.result.status == "running":
             return
         progress.is_running = False
         if progress.is_paused:
             progress.is_paused = False
-            self.source.tell(trial, progress.result)
+            with self.noticing_problems():
+                self.source.tell(trial, progress.result)
             self.display.pause_trial()
             return
         if progress.result.status == "running":
@@ -169,13 +183,14 @@ class StudyRun:
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
             progress.end(replace(before, status=status, history=history, error=error))
-            with self._noticing_a_full_disk():
+            with self.noticing_problems():
                 TrialFolder(self.folder, trial).write_result(progress.result)
         result = progress.result
         if result.error and os.strerror(errno.ENOSPC) in result.error:
-            self.disk_full = True
+            self._note_full_disk()
         self.num_trained += 1
-        self.source.tell(trial, result)
+        with self.noticing_problems():
+            self.source.tell(trial, result)
         self.tracker.update(trial, result)
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
@@ -188,13 +203,19 @@ class StudyRun:
         return progress is not None and progress.is_running
 
     @contextmanager
-    def _noticing_a_full_disk(self) -> Iterator[None]:
+    def noticing_problems(self) -> Iterator[None]:
+        """End the run, as a signal would, where the disk is full or the sampler's history cannot be used."""
         try:
             yield
+        except InputError as error:
+            self.problem = str(error)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            self.disk_full = True
+            self._note_full_disk()
+
+    def _note_full_disk(self) -> None:
+        self.problem = f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths."""

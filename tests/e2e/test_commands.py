@@ -163,7 +163,7 @@ def test_a_damaged_history_of_a_sampler_is_named_with_the_way_out(spikeslab: Spi
     (folder / "tiny.yaml").write_text(text)
     done = spikeslab("status", "tiny.yaml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "optuna.db: is not a database (file is not a database); move it away" in done.stderr
+    assert "optuna.db: is damaged (file is not a database); `spikeslab collect tiny` restores it" in done.stderr
 
 
 def test_a_stored_study_that_no_longer_loads_is_missing_from_the_report(spikeslab: Spikeslab, trained: Path) -> None:
@@ -179,6 +179,43 @@ def test_a_stored_study_that_no_longer_loads_is_missing_from_the_report(spikesla
     assert "tiny/" in page
     named = spikeslab("report", "other")
     assert (named.returncode, named.stderr[:7]) == (2, "error: ")
+
+
+def test_a_study_file_that_is_no_text_is_missing_from_the_report_alone(spikeslab: Spikeslab, trained: Path) -> None:
+    text = (trained / "tiny.yaml").read_text()
+    for name in ("tiny", "other"):
+        (trained / "results" / name).mkdir(exist_ok=True)
+        (trained / "results" / name / "study.yaml").write_text(text.replace("name: tiny", f"name: {name}"))
+    (trained / "results/other/study.yaml").write_bytes(b"# Sch\xf6n?\n" + text.encode())
+    (trained / "results/tiny/study.yaml").write_text(text, encoding="utf-8-sig")  # as Notepad saves it
+    done = spikeslab("report")
+    assert done.returncode == 0, done.stderr
+    page = (trained / "results" / "report" / "report.md").read_text()
+    assert "**Missing:** results/other/study.yaml: cannot be read (it is not UTF-8 text); save it as UTF-8" in page
+    assert "Which is better? (a study for tests)" in page
+    assert (trained / "results/report/figures/tiny/convergence.png").exists()
+
+
+def test_results_that_cannot_be_written_to_can_be_looked_at(
+    spikeslab: Spikeslab, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (trained / "results").rglob("*")}
+
+    (trained / "results/tiny/study.yaml").write_text((trained / "tiny.yaml").read_text())
+    before = list_files()
+    for words in ("plan tiny", "status tiny", "plot tiny --out drawn", "report --out page"):
+        done = spikeslab(*words.split())
+        assert (done.returncode, done.stderr) == (0, ""), words
+        assert list_files() == before, words
+    assert (trained / "drawn" / "tiny" / "convergence.png").exists()
+    assert (trained / "page" / "report.html").exists()
+    (trained / "results/tiny/figures").write_text("in the way")  # for root, permissions are no obstacle
+    (trained / "results/report").write_text("in the way")
+    for words in ("plot tiny", "report"):
+        done = spikeslab(*words.split())
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "cannot be written to (File exists); choose another folder with --out" in done.stderr
 
 
 def test_what_is_published_needs_no_images_to_be_looked_at(spikeslab: Spikeslab) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import time
@@ -8,6 +9,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from harness.ledger.folder import _read_history as read_history
 from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 
@@ -118,7 +120,10 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
         assert [p.step for p in points] == list(range(1, 41))
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_resume(folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
+    folder: Path, environment: dict[str, str], ending: signal.Signals
+) -> None:
     process = start(folder, environment, "--set", "epochs=4000", "--set", "evaluate=[elbo, sparsity]")
     deadline = time.monotonic() + 120
     while not list(folder.glob("results/tiny/trials/*/epoch-*.safetensors")):
@@ -126,13 +131,38 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(folder: Path, environment: 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, ending)  # Ray's services are in the session, too, but still needed
+    process.send_signal(ending)  # as `timeout` does, and a terminal's shell
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + ending
     again = "spikeslab run tiny.yaml --set epochs=4000 --set 'evaluate=[elbo, sparsity]'"
     assert f"`{again}` resumes from there" in output
     assert errors == ""
     assert "Traceback" not in output
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
-    assert set(pd.read_parquet(folder / "results/tiny/trials.parquet").status) <= {"running", "finished"}
+    trials = pd.read_parquet(folder / "results/tiny/trials.parquet").set_index("trial_id")
+    assert set(trials.status) <= {"running", "finished"}
+    store = MlflowStore("tiny", folder / "results", create=False)
+    store.open()
+    for run in store._search("tags.`spikeslab.kind` = 'trial'"):
+        trial_id = run.data.tags["spikeslab.trial_id"]
+        assert run.info.status == {"running": "KILLED", "finished": "FINISHED"}[trials.status[trial_id]]
+    assert store.client.get_run(store.parent_id).info.status == "KILLED"
+    for name, row in trials[trials.status == "running"].iterrows():  # stored where they were, not at the 10 before
+        stored = [read_history(path) for path in folder.glob("results/tiny/trials/*/epoch-*.safetensors")]
+        assert max(len(epochs) for epochs in stored) >= row.epochs_trained, name
+
+
+def test_a_reader_that_goes_away_ends_no_study(
+    folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_cluster: str
+) -> None:
+    process = start(folder, environment, "--address", ray_cluster)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert "trials done, starting Ray" in process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(timeout=120) == 0
+    assert said == "Output was lost (broken pipe), the study was not: `spikeslab status tiny` says how far it is.\n"
+    assert re.search(r"finished +8", spikeslab("status", "tiny").stdout)

@@ -4,10 +4,12 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -81,6 +83,28 @@ def browse(server: str, tmp_path: Path) -> Callable[[str], str]:
         return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.stdout))
 
     return browse
+
+
+def test_what_keeps_the_ui_from_starting_is_said(spikeslab: Spikeslab, folder: Path) -> None:
+    (folder / "results").mkdir()
+    store = MlflowStore("tiny", folder / "results")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = spikeslab("ui", "--port", str(port))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: --port {port}: address already in use; choose another port")
+    with closing(sqlite3.connect(folder / "results/mlflow.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'bd07f7e963c5'")
+    done = spikeslab("ui", "--port", str(port))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"run `mlflow db upgrade {store.uri}`" in done.stderr
+    secret = spikeslab("ui", MLFLOW_TRACKING_URI="http://alice:s3cret@127.0.0.1:9/")
+    assert "open http://***@127.0.0.1:9/ in a browser" in secret.stdout
+    secret = spikeslab("ui", MLFLOW_TRACKING_URI="nodb://alice:s3cret@127.0.0.1:9/")
+    assert secret.returncode == 2
+    assert "s3cret" not in secret.stdout + secret.stderr
 
 
 def test_the_ui_shows_parent_children_params_curves_and_figures_on_this_machine_only(

@@ -48,8 +48,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def make_console(*, width: int = 200, terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, highlight=False)
+class Screen(io.StringIO):
+    """What a terminal is given to show."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def make_console(*, width: int = 200, terminal: bool = False, term: str = "xterm", **extra: str) -> Console:
+    return Console(
+        file=Screen() if terminal else io.StringIO(),
+        width=width,
+        color_system=None,
+        highlight=False,
+        _environ={"TERM": term, **extra},
+    )
 
 
 def written(console: Console) -> str:
@@ -163,6 +176,22 @@ def test_a_plain_line_stays_one_line_and_whole(width: int) -> None:
     run_through(console)
     assert written(console).count("\n") == 2
     assert written(console).endswith(" best test/elbo_relaxed -123451.79\n")
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(clock: Clock, term: str) -> None:
+    console = make_console(terminal=True, term=term)
+    run_through(console)
+    assert written(console).count("trials done") == 2
+    assert "\x1b" not in written(console)
+
+
+def test_a_file_gets_plain_lines_whatever_force_color_says(clock: Clock) -> None:
+    console = make_console(FORCE_COLOR="1")
+    run_through(console)
+    assert console.is_terminal
+    assert written(console).count("trials done") == 2
+    assert "\x1b[2K" not in written(console)
 
 
 # In a terminal

@@ -1,6 +1,7 @@
 """The thread that sends trials to MLflow, beside a store that is slow or silent."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.tracking import tracker as tracking
+from harness.tracking.failures import Failure
 from harness.tracking.tracker import Tracker
 from models.settings import TrialSettings
 
@@ -62,6 +64,27 @@ def test_a_store_that_falls_silent_is_a_problem_that_is_reported(tracker: Any, m
     monkeypatch.setattr(SlowStore, "seconds", 2.0)
     monkeypatch.setattr(SlowStore, "silence", threading.Event())
     assert tracker.close("FINISHED", artifacts={}) == 1
-    assert tracker.problem == "it does not answer"
+    assert tracker.problem.reason == "it does not answer"
     assert tracker._store.ended == []
     SlowStore.silence.set()
+
+
+def test_a_store_that_somebody_has_to_mend_is_told_of_once_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class OldStore(SlowStore):
+        def open(self, _tags: object) -> None:
+            raise ValueError("attempt to write a readonly database")
+
+    monkeypatch.setattr(tracking, "MlflowStore", OldStore)
+    monkeypatch.setattr(tracking, "describe_provenance", dict)
+    told: list[Failure] = []
+    tracker = Tracker("study", tmp_path, {}, told.append)
+    for trial in TRIALS:
+        tracker.update(trial, Result(status="finished"))
+    started = time.monotonic()
+    assert tracker.close("FINISHED", artifacts={}) == len(TRIALS)  # none is counted twice
+    assert time.monotonic() - started < tracking.GIVE_UP_SECONDS / 2
+    assert told == [tracker.problem]
+    assert tracker.problem is not None
+    assert tracker.problem.fix
