@@ -90,10 +90,11 @@ def test_collect_sends_what_mlflow_lacks(spikeslab: Spikeslab, trained: Path) ->
 
 
 def test_collect_from_a_server_that_does_not_answer_is_one_sentence(spikeslab: Spikeslab, folder: Path) -> None:
-    nowhere = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    nowhere = {"MLFLOW_TRACKING_URI": "http://alice:s3cret@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = spikeslab("collect", "gone", **nowhere)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("error: http://127.0.0.1:9: MLflow cannot be used")
+    assert done.stderr.startswith("error: http://***@127.0.0.1:9: MLflow cannot be used")
+    assert "s3cret" not in done.stdout + done.stderr
     assert not (folder / "results").exists()
 
 
