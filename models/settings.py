@@ -33,7 +33,7 @@ else:
 GammaLink = Literal["exp_relu", "sigmoid"]
 Estimator = Literal["relaxed", "straight_through", "disarm"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
 Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
@@ -148,7 +148,8 @@ class TrialSettings:
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
     precision: Precision = setting(
         "float32",
-        meaning="precision of the matrix products in training: float32, or bf16, faster where the processor has it",
+        meaning="precision of the matrix products in training: float32; tf32, float32 that a GPU rounds to 10 bits "
+        "before it multiplies; or bf16, faster where the processor has it",
     )
     randomness: Randomness = setting(
         "counter",

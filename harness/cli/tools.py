@@ -86,7 +86,7 @@ def bench(
     latent_dim: Annotated[int, typer.Option(help="Number of latent dimensions.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Training images per step.")] = 32,
     precision: Annotated[
-        str, typer.Option(metavar="all|float32|bf16", help="Precision of our trainer's rows.")
+        str, typer.Option(metavar="all|float32|tf32|bf16", help="Precision of our trainer's rows.")
     ] = "all",
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda", help="auto: the CPU, and the GPU if there is one.")

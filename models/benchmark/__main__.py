@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--latent-dim", type=int, default=DEFAULTS.latent_dim, help="number of latent dimensions")
     parser.add_argument("--batch-size", type=int, default=DEFAULTS.batch_size, help="training images per step")
     parser.add_argument(
-        "--precision", default=DEFAULTS.precision, help="precision of our trainer's rows: all, float32 or bf16"
+        "--precision", default=DEFAULTS.precision, help="precision of our trainer's rows: all, float32, tf32 or bf16"
     )
     parser.add_argument(
         "--device", default=DEFAULTS.device, help="auto (the CPU, and the GPU if there is one), cpu or cuda"

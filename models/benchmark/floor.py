@@ -18,6 +18,7 @@ from torch import Tensor
 from models.networks.widths import list_widths
 from models.numerics.measuring import computing
 from models.numerics.onednn import multiply
+from models.numerics.precision import multiplying
 from models.settings import MODELS, Precision
 
 BIG_COPY = 2**30  # bytes; far more than the cache of any device
@@ -96,7 +97,8 @@ def measure_products(
     device = torch.device(device)
     if device.type == "cuda":
         one, other = (torch.ones(BIG_PRODUCT, BIG_PRODUCT, dtype=dtype, device=device) for _ in range(2))
-        return 2 * BIG_PRODUCT**3 / _time_fastest(lambda: one @ other, device, seconds)
+        with multiplying(precision):
+            return 2 * BIG_PRODUCT**3 / _time_fastest(lambda: one @ other, device, seconds)
     products = _list_products(layers, batch_size, dtype)
     run = lambda: [multiply(x, weight) for x, weight in products]  # noqa: E731
     return count_work(layers, batch_size, precision).num_operations / _time_fastest(run, device, seconds)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.benchmark.timing import NUM_IMAGES, SIDE
-from models.numerics.onednn import has_bf16
+from models.numerics.precision import has_precision
 from models.settings import Precision
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -49,7 +49,9 @@ class Options:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
         if not self.list_precisions():
-            raise ValueError("--precision bf16: no processor to be measured computes in bf16; use float32")
+            raise ValueError(
+                f"--precision {self.precision}: no processor to be measured computes in {self.precision}; use float32"
+            )
 
     def list_devices(self) -> list[str]:
         """List the devices to measure on."""
@@ -64,7 +66,7 @@ class Options:
             (device, precision)
             for device in self.list_devices()
             for precision in wanted
-            if self.precision in ("all", precision) and (precision == "float32" or has_bf16(torch.device(device)))
+            if self.precision in ("all", precision) and has_precision(precision, torch.device(device))
         ]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.measuring import computing
-from models.numerics.onednn import has_bf16
+from models.numerics.precision import has_precision, multiplying
 from models.randomness import CounterNoise, Noise, make_key, make_row_keys
 from models.settings import ImageShape, TrialSettings
 from models.training.reproduction_stream import BatchNoise
@@ -145,8 +145,8 @@ class AutogradTrainer:
             raise ValueError("the trainer has no room for this trial")
         if not self.admits(settings):
             raise ValueError("the trial is of another model than the trainer's")
-        if settings.precision == "bf16" and not has_bf16(self.device):
-            raise ValueError("precision: this processor cannot compute in bf16; use float32")
+        if not has_precision(settings.precision, self.device):
+            raise ValueError(f"precision: this processor cannot compute in {settings.precision}; use float32")
         if settings.randomness == "report" and self.device.type != "cpu":
             raise ValueError(NOT_ON_A_GPU)
         state = init_state(settings, self.image_shape, self.device, is_drawn=False)
@@ -179,5 +179,8 @@ class AutogradTrainer:
     def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
-            pairs = zip(self.members, self._states, strict=True)
-            return [_fit_epoch(member, state, images) for member, state in pairs]
+            outcomes = []
+            for member, state in zip(self.members, self._states, strict=True):
+                with multiplying(member.settings.precision):
+                    outcomes.append(_fit_epoch(member, state, images))
+            return outcomes

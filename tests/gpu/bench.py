@@ -12,7 +12,7 @@ import torch
 from models.benchmark.comparison import Floor, choose_chunk, count_steps, measure_floor
 from models.benchmark.timing import IMAGE_SHAPE, Task, make_images, time_task
 from models.numerics.machine import forget_peak_memory
-from models.numerics.onednn import has_bf16
+from models.numerics.precision import has_precision
 from models.settings import Precision, TrialSettings
 from models.training.make_trainer import make_trainer
 from models.training.state import init_state
@@ -63,7 +63,7 @@ def run_bench(device: str, out: Path, only: str, tell: Callable[[Report], None])
 
 def list_precisions(device: str) -> list[Precision]:
     """Those that the card computes in."""
-    return [p for p in get_args(Precision) if p != "bf16" or has_bf16(torch.device(device))]
+    return [p for p in get_args(Precision) if has_precision(p, torch.device(device))]
 
 
 def time_row(task: Task, floor: Floor, report: Report) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.latents.latent import At
+from models.numerics.precision import has_precision
 from models.pixels import to_pixels
 from models.randomness import CounterNoise, make_key, make_row_keys
 from models.settings import TrialSettings
@@ -176,14 +177,18 @@ def test_resumed_gives_the_same_bits() -> None:
     assert_same_tensors(take(second, trial).tensors(), take(whole, trial).tensors())
 
 
-def test_reduced_precision_is_close_and_not_the_same() -> None:
+@pytest.mark.parametrize("low", ["tf32", "bf16"])
+def test_reduced_precision_is_close(low: Any) -> None:
+    if not has_precision(low, DEVICE):
+        pytest.skip(f"no {low} here")
     losses = []
-    for precision in ("float32", "bf16"):
+    for precision in ("float32", low):
         settings = make_settings("vsc_exp_relu", hidden=(64,), batch_size=8, precision=precision)
         stack = Stack(settings, SMALL, 3, device=DEVICE, is_batched=True)
         join(stack, settings)
         losses.append([get_loss(stack.fit_epoch(IMAGES.to(DEVICE))[0]) for _ in range(2)][-1])
-    assert losses[0] != losses[1]
+    print(f"loss in float32 {losses[0]:.6g}, in {low} {losses[1]:.6g}")
+    assert losses[0] != losses[1] or low == "tf32"  # products as small may be taken in float32 all the same
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 

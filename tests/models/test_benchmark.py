@@ -258,7 +258,7 @@ def test_rows_on_a_cpu() -> None:
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that says it has one, with bf16."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(options, "has_bf16", lambda device: device.type == "cuda")
+    monkeypatch.setattr(options, "has_precision", lambda p, device: p == "float32" or device.type == "cuda")
     return
 
 
@@ -268,7 +268,7 @@ def test_rows_on_a_gpu(gpu: None) -> None:
         ("plain", "float32", 1, 1),
         *(
             ("ours", precision, *counts)
-            for precision in ("float32", "bf16")
+            for precision in ("float32", "tf32", "bf16")
             for counts in [(1, 1), (1, 8), (8, 1), (32, 1), (64, 1), (128, 1)]
         ),
     ]
@@ -279,7 +279,7 @@ def test_rows_on_a_gpu(gpu: None) -> None:
 def test_a_machine_with_a_gpu_is_measured_on_both(gpu: None) -> None:
     rows = list_rows(Options(epochs=0), num_cores=2)
     devices = [row.task.device for row in rows]
-    assert devices == ["cpu"] * 5 + ["cuda"] * 13
+    assert devices == ["cpu"] * 5 + ["cuda"] * 19
     assert len({row.name for row in rows}) == len(rows)
     assert {row.task.device for row in list_rows(Options(device="cpu"), num_cores=2)} == {"cpu"}
     assert {row.task.precision for row in list_rows(Options(device="cuda", precision="bf16", epochs=0), 2)[1:]} == {
@@ -452,7 +452,7 @@ BAD_OPTIONS = {
     "--latent-dim: 0 is too small": ["--latent-dim", "0"],
     "--batch-size: 60001 is not from 1 to 60000": ["--batch-size", "60001"],
     "--device: 'tpu' is not one of auto, cpu, cuda": ["--device", "tpu"],
-    "--precision: 'fp8' is not one of all, float32, bf16": ["--precision", "fp8"],
+    "--precision: 'fp8' is not one of all, float32, tf32, bf16": ["--precision", "fp8"],
     "--device cuda: torch sees no GPU here; use --device cpu": ["--device", "cuda"],
 }
 
@@ -468,11 +468,12 @@ def test_bad_options_end_in_one_sentence_and_status_2(
     assert f"error: {sentence}" in capsys.readouterr().err
 
 
-def test_bf16_is_refused_where_no_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "has_bf16", lambda device: False)
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_precision_is_refused_where_no_processor_has_it(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "has_precision", lambda precision, _: precision == "float32")
     assert {row.task.precision for row in list_rows(Options(device="cpu"), 2)} == {"float32"}
-    with pytest.raises(ValueError, match="--precision bf16: no processor"):
-        Options(device="cpu", precision="bf16")
+    with pytest.raises(ValueError, match=f"--precision {precision}: no processor"):
+        Options(device="cpu", precision=precision)
 
 
 BARE = """

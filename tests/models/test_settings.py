@@ -151,7 +151,7 @@ REFUSED = [
     *(("sharpness", bad, "a number, such as 0.2") for bad in ("50", True)),
     ("pixel_scaling", "standard", "minmax, unit_norm"),
     ("initialisation", "zeros", "kaiming, xavier"),
-    ("precision", "float16", "float32, bf16"),
+    ("precision", "float16", "float32, tf32, bf16"),
     ("randomness", "global", "counter, report"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
     *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0), strict=True)),

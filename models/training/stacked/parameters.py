@@ -30,7 +30,7 @@ class StackedParameters:
         device: torch.device,
     ) -> None:
         self.latent_dim, self.num_heads, self.capacity = latent_dim, num_heads, capacity
-        self._has_scratch, self._device = is_batched and precision == "float32", device
+        self._has_scratch, self._device = is_batched and precision != "bf16", device
         like: dict[str, Any] = {"capacity": capacity, "precision": precision, "is_batched": is_batched}
         self.encoder, self.decoder = (
             [StackedLinear(*shape, **like, device=device) for shape in pairwise(widths)]

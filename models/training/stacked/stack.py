@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from models.latents.distributions import MIN_PROB
 from models.numerics.adam import StepSizes, count_step
 from models.numerics.measuring import computing
-from models.numerics.onednn import has_bf16
+from models.numerics.precision import has_precision, multiplying
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
 from models.settings import Estimator, GammaLink, ImageShape, Parts, PixelScaling, Precision, TrialSettings
@@ -101,8 +101,8 @@ class Stack:
         Raises:
             ValueError: the processor cannot compute in the precision that the settings ask for.
         """
-        if settings.precision == "bf16" and not has_bf16(torch.device(device)):
-            raise ValueError("precision: this processor cannot compute in bf16; use float32")
+        if not has_precision(settings.precision, torch.device(device)):
+            raise ValueError(f"precision: this processor cannot compute in {settings.precision}; use float32")
         self.shared, self.latent_dim, self.capacity = Shared.of(settings), latent_dim, capacity
         self.device = torch.device(device)
         self.is_batched = self.device.type != "cpu" if is_batched is None else is_batched
@@ -205,7 +205,7 @@ class Stack:
         else:
             groups = [(range(k, k + 1), torch.tensor([k])) for k in range(len(self.members))]
         # Gradients are written out; in inference mode each operation saves autograd's bookkeeping.
-        with computing(), torch.inference_mode():
+        with computing(), multiplying(self.shared.precision), torch.inference_mode():
             for slots, members in groups:
                 plan = Plan(order[members], row_keys[members], sharpness[members].float()).to(self.device)
                 self._run_epoch(images.flatten(1), slots, plan, totals[:, slots.start : slots.stop])

@@ -130,7 +130,7 @@ scalars: dict[str, st.SearchStrategy[Any]] = {
     "gamma_clamp": real,
     "pixel_scaling": st.sampled_from(["minmax", "unit_norm"]),
     "initialisation": st.sampled_from(["kaiming", "xavier"]),
-    "precision": st.sampled_from(["float32", "bf16"]),
+    "precision": st.sampled_from(["float32", "tf32", "bf16"]),
     "randomness": st.sampled_from(["counter", "report"]),
 }
 

@@ -337,7 +337,7 @@ class TestRoom:
         assert not Stack(vsc, SMALL, 5, is_batched=True).admits(vsc)
 
 
-@pytest.mark.skipif(not fused.has_bf16(torch.device("cpu")), reason="this processor has no bf16")
+@pytest.mark.skipif(not fused.has_precision("bf16", torch.device("cpu")), reason="this processor has no bf16")
 def test_reduced_precision_is_close_and_not_the_same(digits: Tensor) -> None:
     full, low = (make_settings("vsc_exp_relu", hidden=(64,), epochs=3, precision=p) for p in ("float32", "bf16"))
     expected, given = (train(settings, digits)[1][-1].loss for settings in (full, low))
@@ -346,7 +346,7 @@ def test_reduced_precision_is_close_and_not_the_same(digits: Tensor) -> None:
 
 
 def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "has_bf16", lambda _: False)
+    monkeypatch.setattr(fused, "has_precision", lambda *_: False)
     settings = make_settings("vae", precision="bf16")
     with pytest.raises(ValueError, match=r"^precision: .* use float32"):
         next(fit(init_state(settings, SMALL), settings, make_images(70, SMALL)))

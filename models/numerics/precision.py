@@ -1,0 +1,33 @@
+"""The precisions of matrix products: which a device has, and TF32."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from models.numerics.onednn import has_bf16
+from models.settings import Precision
+
+
+def has_precision(precision: Precision, device: torch.device) -> bool:
+    """Whether the device, CPU or GPU, can multiply in this precision; TF32 takes a GPU (of NVIDIA's, since Ampere)."""
+    if precision == "bf16":
+        return has_bf16(device)
+    return precision == "float32" or (device.type != "cpu" and torch.cuda.get_device_capability(device) >= (8, 0))
+
+
+@contextmanager
+def multiplying(precision: Precision) -> Iterator[None]:
+    """With tf32, let products of float32 round their factors to 10 bits inside; outside, as before.
+
+    torch has one switch for the whole process. Other precisions leave it alone.
+    """
+    if precision != "tf32":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
