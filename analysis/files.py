@@ -1,7 +1,7 @@
 """Files that are either whole or not there. For `harness`, too: this module needs the standard library alone."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +9,10 @@ from pathlib import Path
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it: readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)  # with the rights that the user's umask leaves; a file of tempfile's is private
     try:
         write(temporary)
-        temporary.chmod(0o644)
         with temporary.open("rb") as file:  # on the disk before it takes the name: a power cut leaves it whole too
             os.fsync(file.fileno())
         temporary.replace(path)

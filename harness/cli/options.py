@@ -1,6 +1,5 @@
 """What commands share: options, exit statuses, consoles, loading the study that is named."""
 
-import re
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,21 +30,9 @@ def as_path(text: str | Path) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
-def _check_results(folder: Path) -> Path:
-    if odd := re.search(r"[?#%]", str(folder)):  # the path is part of the URLs of MLflow's and Optuna's databases
-        raise InputError(f"--results {folder}: {odd[0]} cannot be part of the URL of a database; rename the folder")
-    return folder
-
-
 Results = Annotated[
     Path,
-    typer.Option(
-        "--results",
-        metavar="DIR",
-        help="Folder of results, one folder a study.",
-        parser=as_path,
-        callback=_check_results,
-    ),
+    typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.", parser=as_path),
 ]
 Data = Annotated[
     Path | None,

@@ -5,9 +5,11 @@ import os
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -26,21 +28,24 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
-    from harness.tracking.mlflow_store import check_store, tracking_uri
+    from harness.tracking.mlflow_store import check_store, quieten_mlflow, relocate_artifacts, tracking_uri
 
     uri = tracking_uri(results)
     if uri.startswith("http"):
         console.print(f"Runs are logged to an MLflow server: open {hide_secrets(uri)} in a browser.", soft_wrap=True)
         return
-    if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise InputError(f"{uri.removeprefix('sqlite:///')}: no such database; run a study first, or give --results")
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        if not (results / "mlflow.db").exists():
+            raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
+        with suppress(sqlite3.Error):  # another's folder, that may be read alone
+            relocate_artifacts(results)
     _check_port(port)
     check_store(uri)
     console.print(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    quieten_mlflow()
     environment = {
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,  # no argument, as everyone on the machine may read those
-        "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     command = [sys.executable, "-m", "mlflow", "ui"]

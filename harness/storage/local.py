@@ -11,7 +11,17 @@ from pathlib import Path
 from analysis.files import write_atomically
 from harness.errors import InputError
 
-__all__ = ["check_writable", "is_locked", "locked", "write_atomically", "write_text_atomically"]
+__all__ = ["check_writable", "database_uri", "is_locked", "locked", "write_atomically", "write_text_atomically"]
+
+
+def database_uri(path: Path) -> str:
+    """The address of an SQLite database, whatever characters its path has.
+
+    With the name of its driver: where that is left out, MLflow makes the folders of the path as they are quoted.
+    """
+    from sqlalchemy import URL
+
+    return URL.create("sqlite+pysqlite", database=str(path.absolute())).render_as_string()
 
 
 def write_text_atomically(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import EVALUATION_METRICS
 from harness.storage import sqlite
-from harness.storage.local import locked
+from harness.storage.local import database_uri, locked
 from harness.tracking.failures import explain
 from models.settings import TrialSettings
 
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 BUSY_SECONDS = 60.0  # how long a database that another program holds is waited for
+ARTIFACTS = "/mlartifacts/"  # in the results folder; in it, a folder for each study
+SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_DISABLE_TELEMETRY")
 MAX_BATCH = 1000  # metrics that MLflow accepts in one call
 
 
 def tracking_uri(results: Path) -> str:
     """The address of the MLflow store: MLFLOW_TRACKING_URI, or the database in the results folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(results / 'mlflow.db').absolute()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(results / "mlflow.db")
 
 
 def check_store(uri: str) -> None:
@@ -46,7 +48,7 @@ def check_store(uri: str) -> None:
     Raises:
         InputError: it cannot; what is wrong and what helps.
     """
-    _quieten_mlflow()
+    quieten_mlflow()
     from mlflow import MlflowClient
 
     try:
@@ -64,12 +66,12 @@ class MlflowStore:
         Raises:
             InputError: they are missing, and `create` is false.
         """
-        _quieten_mlflow()
+        quieten_mlflow()
         from mlflow import MlflowClient
 
         self.study = study
         self.uri = tracking_uri(results)
-        is_local = self.uri.startswith("sqlite:") and not os.environ.get("MLFLOW_TRACKING_URI")
+        is_local = not os.environ.get("MLFLOW_TRACKING_URI")
         if is_local and not create and not (results / "mlflow.db").exists():
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
@@ -77,10 +79,12 @@ class MlflowStore:
         patient = f"{self.uri}?timeout={BUSY_SECONDS:.0f}" if is_local else self.uri
         self.client = MlflowClient(tracking_uri=patient)
         experiment = self.client.get_experiment_by_name(study)
+        if is_local:
+            relocate_artifacts(results)
         if experiment is None and not create:
             raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
         if experiment is None:
-            location = (results / "mlartifacts" / study).absolute().as_uri() if is_local else None
+            location = _locate_artifacts(results) + study if is_local else None
             self.experiment_id = self.client.create_experiment(
                 study, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
             )
@@ -108,6 +112,8 @@ class MlflowStore:
             self._log(self.parent_id, tags=tags)
         for run in self._search("tags.`spikeslab.kind` = 'trial'"):
             self._runs.setdefault(run.data.tags["spikeslab.trial_id"], _TrialRun(run))
+            if tags is not None and run.data.tags.get("mlflow.parentRunId") != self.parent_id:  # it was deleted
+                self.client.set_tag(run.info.run_id, "mlflow.parentRunId", self.parent_id)
 
     @property
     def run_ids(self) -> dict[str, str]:
@@ -322,10 +328,31 @@ def _make_database(path: Path) -> None:
             return
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
             draft, copy = Path(scratch) / "draft.db", Path(scratch) / "mlflow.db"
-            MlflowClient(tracking_uri=f"sqlite:///{draft.absolute()}").search_experiments()
+            MlflowClient(tracking_uri=database_uri(draft)).search_experiments()
+            copy.touch()  # with the rights that the umask leaves, which SQLite would narrow
             with closing(sqlite3.connect(draft)) as connection:
                 connection.execute("VACUUM INTO ?", (str(copy),))
             copy.replace(path)
+
+
+def relocate_artifacts(results: Path) -> None:
+    """Tell MLflow's database, which notes absolute places, where its artifacts are once results were moved."""
+    here = _locate_artifacts(results)
+
+    def relocate(uri: str) -> str:
+        before, marker, rest = uri.rpartition(ARTIFACTS)
+        return here + rest if marker and before.startswith("file:") else uri
+
+    with closing(sqlite3.connect(results / "mlflow.db", timeout=30)) as connection, connection:
+        connection.create_function("relocate", 1, relocate, deterministic=True)
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            strayed = f"FROM {table} WHERE {column} != relocate({column})"
+            if connection.execute(f"SELECT 1 {strayed} LIMIT 1").fetchone():  # else it need not be writable
+                connection.execute(f"UPDATE {table} SET {column} = relocate({column})")  # noqa: S608
+
+
+def _locate_artifacts(results: Path) -> str:
+    return results.absolute().as_uri() + ARTIFACTS
 
 
 def _as_params(trial: Trial) -> dict[str, str]:
@@ -340,8 +367,15 @@ def _parse_param(text: str) -> Any:
         return text
 
 
-def _quieten_mlflow() -> None:
-    """Turn off MLflow's telemetry, log output and long retries; call this before MLflow is imported."""
+def quieten_mlflow() -> None:
+    """Turn off MLflow's telemetry, log output and long retries; call this before MLflow is imported.
+
+    Of the environment it obeys what says how to reach a server: the rest is meant for other programs, and would log
+    later, elsewhere or to another run.
+    """
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_") and not name.startswith(SERVER_VARIABLES):
+            del os.environ[name]
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",

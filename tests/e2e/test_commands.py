@@ -324,12 +324,6 @@ BAD_INPUT = {
     "no database": ("ui", "", "", "mlflow.db: no such database"),
     "no such dataset": ("data verify cifar", "", "", "digits"),
     "bad override": ("run tiny.yaml --set epochs", "", "", "--set epochs: not key=value"),
-    "odd folder": (
-        "plot tiny.yaml --results a?b",
-        "",
-        "",
-        "--results a?b: ? cannot be part of the URL of a database",
-    ),
     "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
 }
 
