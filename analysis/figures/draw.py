@@ -1,6 +1,5 @@
 """All figures of a study, drawn from its tables into PNG and PDF."""
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import starmap
@@ -89,18 +88,17 @@ def draw_figures(
 
 
 def draw_studies(
-    tables: Mapping[str, Tables], folder: Path, *, only: Mapping[str, Collection[str] | None]
+    tables: Mapping[str, Tables], folder: Path, *, only: Mapping[str, Collection[str] | None], num_processes: int
 ) -> dict[str, tuple[list[Path], list[str]]]:
     """Draw several studies as PNG, each into a folder of its name; return the files and the messages of each.
 
-    As many at once as there are cores: matplotlib takes half a second a figure. only: by study, as in `draw_figures`.
+    only: by study, as in `draw_figures`. num_processes: studies at once, since matplotlib takes half a second a figure.
     """
     jobs = [(one, folder / name, only[name]) for name, one in tables.items()]
-    num_processes = min(os.cpu_count() or 1, len(jobs))
-    if num_processes < 2:
+    if min(num_processes, len(jobs)) < 2:
         return dict(zip(tables, starmap(_draw_study, jobs), strict=True))
     # Not forked, since a fork would keep the locks that threads of the libraries for tables hold just then.
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=get_context("spawn")) as pool:
         return dict(zip(tables, pool.map(_draw_study, *zip(*jobs, strict=True)), strict=True))
 
 

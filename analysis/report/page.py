@@ -68,17 +68,23 @@ class StudyReport:
 
 
 def write_report(
-    tables: Mapping[str, Tables], studies: Mapping[str, StudyReport], folder: Path, *, claims: Sequence[Claim] = ()
+    tables: Mapping[str, Tables],
+    studies: Mapping[str, StudyReport],
+    folder: Path,
+    *,
+    claims: Sequence[Claim] = (),
+    num_processes: int = 1,
 ) -> list[Path]:
     """Draw the figures of these studies and write report.md and report.html to `folder`; returns both paths.
 
     tables, studies: by name of the study; a study without tables is said to be missing. claims: each gets its verdict.
+    num_processes: that draw at once.
     """
     folder.mkdir(parents=True, exist_ok=True)
     there = {name: tables[name] for name in studies if name in tables}
     asked = {name: studies[name].figures for name in there}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
-        drawing = thread.submit(draw_studies, there, folder / "figures", only=asked)
+        drawing = thread.submit(draw_studies, there, folder / "figures", only=asked, num_processes=num_processes)
         verdicts = judge_claims(claims, tables) if claims else []
         parts = ["# Studies of Variational Sparse Coding"]
         if verdicts:

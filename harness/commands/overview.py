@@ -1,6 +1,5 @@
 """Describe a study without running it: what is planned, what is done, what failed."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.search.source import is_open
 from harness.storage.local import is_locked
 from harness.study import Study
 from harness.study.sections import ADAPTIVE_SAMPLERS
+from models.numerics.machine import count_cores
 
 PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
@@ -140,7 +140,7 @@ def _estimate(study: Study, states: list[_State], unknown: int) -> str:
         return "Estimated time: unknown until the first trial has ended."
     if study.resources.gpu == "auto":
         return "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."
-    slots = max(int((os.cpu_count() or 1) // study.resources.num_cpus), 1)
+    slots = max(int(count_cores() // study.resources.num_cpus), 1)
     if study.resources.gpu:
         slots = min(slots, study.resources.trials_per_gpu)
     seconds = epochs_left * median(measured) / slots

@@ -11,6 +11,7 @@ from harness.errors import InputError
 from harness.ledger.provenance import read_provenance
 from harness.storage.local import check_writable
 from harness.study.file import find_study, list_stored, load_study, read_question
+from models.numerics.machine import count_cores
 
 
 def report_studies(
@@ -43,4 +44,5 @@ def report_studies(
         command = f"spikeslab run {shlex.quote(str(runnable))}{options}"
         described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
     check_writable(out, 0, option="--out")
-    return write_report(tables, described, out, claims=load_claims(claims) if claims is not None else ())
+    judged = load_claims(claims) if claims is not None else ()
+    return write_report(tables, described, out, claims=judged, num_processes=count_cores())

@@ -33,11 +33,30 @@ def name_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def count_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Count the cores that this process may use: those it is bound to, or fewer if its container has less CPU time."""
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    granted, period = quota.read_text().split() if quota.exists() else ("max", "1")
-    return num_cores if granted == "max" else min(num_cores, math.ceil(int(granted) / int(period)))
+def count_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Count the cores that this process may use: those it is bound to, or fewer if its job is granted less CPU time.
+
+    groups: control groups, of version 1 or 2. own: says which of them the process is in.
+    """
+    granted: list[float] = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, controllers, name = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            group = groups / controllers / name.strip("/")
+            # A group has no more than each of those around it.
+            granted += [_read_grant(part) for part in (group, *group.parents) if part.is_relative_to(groups)]
+    return max(math.ceil(min(granted)), 1)
+
+
+def _read_grant(group: Path) -> float:
+    """Return how many cores' CPU time a control group is granted."""
+    with suppress(OSError, ValueError):  # it is not there, or has no limit: then its quota is `max`
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf
 
 
 def forget_peak_memory(device: str) -> None:

@@ -428,12 +428,33 @@ def test_the_table_names_machine_command_rows_and_floors(report: dict[str, Any])
 
 
 def test_cores_are_those_a_container_is_granted(tmp_path: Path) -> None:
-    quota = tmp_path / "cpu.max"
-    without = count_cores(quota)
+    group, own = tmp_path / "jobs/7/step", tmp_path / "own"
+    group.mkdir(parents=True)
+    own.write_text("0::/jobs/7/step\n")
+    without = count_cores(tmp_path, own)
     assert without >= 1
     for text, expected in (("max 100000\n", without), ("50000 100000\n", 1), ("100000000 100000\n", without)):
-        quota.write_text(text)
-        assert count_cores(quota) == expected
+        for place in (group, group.parent, tmp_path):  # a job's step, the job around it, all of the container
+            (place / "cpu.max").write_text(text)
+            assert count_cores(tmp_path, own) == expected
+            (place / "cpu.max").unlink()
+
+
+def test_cores_are_those_an_old_control_group_grants(tmp_path: Path) -> None:
+    group, own = tmp_path / "cpu,cpuacct" / "job", tmp_path / "own"
+    group.mkdir(parents=True)
+    own.write_text("9:memory:/other\n4:cpu,cpuacct:/job\n0::/\n")
+    (group / "cpu.cfs_period_us").write_text("100000\n")
+    for quota, expected in (("-1\n", count_cores(tmp_path, tmp_path / "none")), ("70000\n", 1)):
+        (group / "cpu.cfs_quota_us").write_text(quota)
+        assert count_cores(tmp_path, own) == expected
+
+
+def test_cores_are_those_this_process_is_bound_to() -> None:
+    program = "from models.numerics.machine import count_cores; print(count_cores())"
+    bound = f"import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); {program}"
+    done = subprocess.run([sys.executable, "-c", bound], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "1\n"
 
 
 def test_the_processor_is_named_where_the_system_tells(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.commands import overview
 from harness.commands.overview import summarise_plan, summarise_status
 from harness.datasets import load_dataset
 from harness.ledger.folder import TrialFolder
@@ -73,7 +74,7 @@ def test_a_plan_of_what_was_never_run_counts_everything_as_left_and_makes_no_fil
 
 
 def test_a_plan_counts_what_is_done_and_estimates_the_rest(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(overview, "count_cores", lambda: 2)
     vae, first, second, *_ = results.trials
     results.end(vae)
     results.end(first, seconds=3.0)
@@ -88,7 +89,7 @@ def test_a_plan_counts_what_is_done_and_estimates_the_rest(results: Results, mon
 
 
 def test_the_estimate_counts_how_many_trials_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(overview, "count_cores", lambda: 8)
     for cpu, slots, time in [(1, 8, "11 s"), (4, 2, "45 s"), (16, 1, "1 min 30 s"), (0.5, 16, "6 s")]:
         results = Results(tmp_path / str(cpu), load(tmp_path, STUDY + f"resources: {{cpu: {cpu}}}\n"))
         results.end(results.trials[0])
@@ -108,7 +109,7 @@ def test_the_estimate_counts_how_many_trials_run_at_once(tmp_path: Path, monkeyp
 def test_the_estimate_of_what_a_gpu_trains_is_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: str, estimate: str
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(overview, "count_cores", lambda: 8)
     results = Results(tmp_path, load(tmp_path, STUDY + f"resources: {resources}\n"))
     results.end(results.trials[0])
     assert results.plan()[-1] == estimate
