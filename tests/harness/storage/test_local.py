@@ -1,5 +1,6 @@
 """Files that are whole or not there; folders that can be written to; locks that die with their holder."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.datasets import identify_dataset
 from harness.errors import InputError
+from harness.search.make_source import make_source
 from harness.storage.local import check_writable, locked, write_atomically, write_text_atomically
+from harness.tracking.mlflow_store import MlflowStore
+from tests.harness.small_studies import SEEDS, TPE, edit, load
 
 
 def names(folder: Path) -> set[str]:
@@ -24,7 +29,20 @@ def test_a_file_is_written_with_its_folders_and_nothing_beside_it(tmp_path: Path
     write_text_atomically(path, "é")
     assert path.read_bytes() == "é".encode()
     assert names(path.parent) == {"b.txt"}
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0o027, 0o640)])
+def test_a_file_has_the_rights_that_the_umask_leaves(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text_atomically(tmp_path / "a.txt", "a")
+        MlflowStore("small", tmp_path)
+        tpe = edit(SEEDS, TPE)
+        make_source(load(tmp_path, tpe), identify_dataset("digits"), tmp_path / "demo")
+    finally:
+        os.umask(before)
+    for name in ("a.txt", "mlflow.db", "demo/optuna.db"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode, name
 
 
 def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
