@@ -1,1 +1,18 @@
 """What every figure is drawn with: the frame around its panels, lines, pictures, colours, captions."""
+
+import logging
+import os
+
+from analysis.errors import AnalysisError
+
+# Figures go to files, whatever notebooks and terminals hand to the programs that they start; `drawing_style` does away
+# with what a matplotlibrc says.
+os.environ["MPLBACKEND"] = "agg"
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home that cannot be written to, of a matplotlibrc
+try:
+    import matplotlib  # noqa: F401 (for the first time)
+except UnicodeDecodeError as error:
+    raise AnalysisError(
+        f"matplotlibrc: matplotlib cannot read it ({error.reason}); make it UTF-8 or move it away, here, in "
+        "$MATPLOTLIBRC or in ~/.config/matplotlib"
+    ) from None

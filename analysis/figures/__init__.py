@@ -1,1 +1,3 @@
 """One file a figure: what it computes from the tables, how it is plotted, and its `FIGURE`."""
+
+import analysis.drawing  # noqa: F401 (before matplotlib)

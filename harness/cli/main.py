@@ -2,7 +2,9 @@
 
 import errno
 import importlib.metadata
+import os
 import sys
+import warnings
 from typing import Annotated, NoReturn
 
 import typer
@@ -58,6 +60,9 @@ def _options(
 def main() -> None:
     """Run the command line; bad input is reported in one sentence, with exit status 2."""
     make_output_safe()
+    if sys.warnoptions:  # PYTHONWARNINGS=error is for the user's own programs; the libraries here cannot live with it
+        os.environ.pop("PYTHONWARNINGS", None)
+        warnings.simplefilter("ignore")
     try:
         with on_endings(raise_interrupted):
             app()

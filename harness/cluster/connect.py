@@ -2,43 +2,102 @@
 
 import logging
 import os
+import secrets
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
+from harness.ledger.provenance import CODE_FOLDER, hash_code
 from harness.study.sections import Resources
+from models.numerics.machine import count_cores
 
 PROBE_SECONDS = 5.0
+
+MAX_FOLDER = 36
+"""Bytes, of the 107 of a socket's path: Ray adds `/ray/session_2026-01-31_12-00-00_000000_1234567/sockets/raylet`."""
 
 
 def connect(address: str | None, num_cpus: int | None = None) -> None:
     """Start Ray on this machine, or connect to the cluster at an address (or at $RAY_ADDRESS).
 
+    num_cpus: of this machine; None for all that this process may use.
+
     Raises:
-        InputError: no cluster answers there.
+        InputError: no cluster answers there, Ray cannot start, or other code than ours would train.
     """
     import ray
+    from ray.job_config import JobConfig
 
-    wanted = address or os.environ.get("RAY_ADDRESS") or None
+    wanted = address or os.environ.get("RAY_ADDRESS") or "local"  # without `local` Ray joins any cluster it remembers
+    options: dict[str, Any] = {}
+    if wanted == "local":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the user's home
+        options = {"num_cpus": num_cpus or count_cores(), "include_dashboard": False, "_temp_dir": _find_short_folder()}
+    if not wanted.startswith("ray://"):
+        options["job_config"] = JobConfig(_py_driver_sys_path=_OwnCode([str(CODE_FOLDER)]))
     with warnings.catch_warnings(), keeping_handlers(), _in_groups_of_their_own():
         warnings.simplefilter("ignore")  # Ray's own warnings, which the user cannot act on
         try:
-            ray.init(
-                address=wanted,
-                num_cpus=num_cpus,
-                include_dashboard=None if wanted else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
+            ray.init(address=wanted, log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            reason = first_line(error).rstrip(".")
+            if wanted != "local":
+                raise _refuse(address, f"Ray cannot connect ({reason})") from None
+            raise InputError(
+                f"Ray cannot start on this machine ({reason}); give it a short folder that can be written to with "
+                "RAY_TMPDIR=/tmp, or use a running cluster with --address"
+            ) from None
+
+
+class _OwnCode(list[str]):
+    """Where workers look for code first. Ray adds the current folder, whose packages may have our packages' names."""
+
+    def extend(self, _: object) -> None:
+        """Stay as it is."""
+
+
+def _find_short_folder() -> str | None:
+    """Find a place for Ray's folder: its sockets' paths are short of room. None: where the user or Ray wants it."""
+    folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]  # noqa: S108 (Ray makes a folder of its own there)
+    if "RAY_TMPDIR" in os.environ:
+        return None
+    return next((f"{f}/ray" for f in folders if len(os.fsencode(f)) <= MAX_FOLDER and os.access(f, os.W_OK)), None)
+
+
+def _hash_there() -> str:
+    return hash_code()
+
+
+def check_code() -> None:
+    """Check that every machine of the cluster would train with the code that this process runs.
+
+    Raises:
+        InputError: one has other code, or none.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(_hash_there)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=True) for node in nodes]
+    answers = [ask.options(scheduling_strategy=place).remote() for place in places]
+    for node, answer in zip(nodes, answers, strict=True):
+        try:
+            found = ray.get(answer)
+        except ray.exceptions.RayError:  # it has none, or none that can say
+            found = None
+        if found != hash_code():
+            raise InputError(
+                f"{node['NodeManagerHostname']}: it would train other code than was started from {CODE_FOLDER}; "
+                "if it was edited meanwhile, start it again, or install the same on every machine of the cluster"
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            if wanted is None:
-                raise
-            raise _refuse(address, f"Ray cannot connect ({first_line(error).rstrip('.')})") from None
 
 
 @contextmanager
@@ -59,7 +118,7 @@ def _in_groups_of_their_own() -> Iterator[None]:
 
 
 def check_address(address: str | None) -> None:
-    """Check that a cluster answers at the address, or at $RAY_ADDRESS if none is given.
+    """Check that a cluster answers at the address, or at $RAY_ADDRESS if none is given. Call `quieten_ray` before.
 
     Raises:
         InputError: nothing answers there.
@@ -78,9 +137,16 @@ def _refuse(address: str | None, reason: str) -> InputError:
 
 def _answers(address: str) -> bool:
     """Whether anything listens at the address; Ray itself would try for minutes, and then end the process."""
+    if address == "auto":  # the one that Ray remembers, which may be long gone
+        from ray._private.services import canonicalize_bootstrap_address
+
+        try:
+            address = str(canonicalize_bootstrap_address(address))
+        except ConnectionError:
+            return False
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon or not port.isdecimal():
-        return True  # "auto" and "local", which Ray answers at once
+        return True  # "local", or none that Ray understands, as it says at once
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_SECONDS):
             return True
@@ -89,8 +155,12 @@ def _answers(address: str) -> bool:
 
 
 def quieten_ray() -> None:
-    """Turn off Ray's output, notices and loggers; call this before Ray is imported."""
+    """Turn off Ray's output, notices, loggers and what was set for other programs; call this before Ray is imported."""
+    for name in list(os.environ):
+        if name.startswith(("TUNE_", "RAY_AIR_", "RAY_TRAIN_", "RAY_RUNTIME_ENV_HOOK", "RAY_LOG_TO_STDERR")):
+            del os.environ[name]
     os.environ |= {
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -59,6 +59,7 @@ def run_study(
         InputError: a dataset is missing, the results folder cannot be written to, or the study is running already.
     """
     folder = results.absolute() / study.name
+    quieten_ray()
     check_address(address)
     dataset = load_dataset(study.dataset, data_dir)
     check_writable(folder, 0)
@@ -82,7 +83,6 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
         record_provenance(run.folder, run.tags)
         run.display.set_epochs_left(run.count_epochs_left(first))
         with run.display:
-            quieten_ray()
             from harness.tune.run import run_tune
 
             run_tune(run, first, address)

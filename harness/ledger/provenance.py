@@ -6,6 +6,7 @@ import platform
 import socket
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,9 +19,23 @@ PROVENANCE_FILE = "provenance.json"
 It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
 other studies whose states were taken over."""
 
+CODE_FOLDER = Path(__file__).resolve().parents[2]
+"""Holds the packages that this process runs."""
+
 MAX_DIFF = 4_000  # characters kept of the uncommitted changes
 
+OWN = ("harness", "models", "analysis")
+
 PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlflow", "numpy")
+
+
+@cache
+def hash_code() -> str:
+    """SHA-256 of the names and contents of every file of our packages, as this process has them."""
+    digest = hashlib.sha256()
+    for path in sorted(path for name in OWN for path in (CODE_FOLDER / name).rglob("*.py")):
+        digest.update(f"{path.relative_to(CODE_FOLDER).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def describe_provenance() -> Mapping[str, str]:
@@ -29,6 +44,7 @@ def describe_provenance() -> Mapping[str, str]:
         "python": platform.python_version(),
         "host": socket.gethostname(),
         "platform": platform.platform(),
+        "code.sha256": hash_code(),
     }
     for package in PACKAGES:
         try:

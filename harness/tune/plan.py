@@ -8,6 +8,7 @@ import ray
 from ray import tune
 
 from harness.cluster.connect import count_slots
+from harness.ledger.provenance import hash_code
 from harness.study.sections import Resources
 from harness.tune.engine_actor import EngineSpec
 from harness.tune.packing import settle_resources
@@ -47,6 +48,7 @@ def make_plan(run: StudyRun) -> Plan:
         metric=study.metric,
         report_seconds=0.0 if stops_trials else REPORT_SECONDS,
         engines=engines,
+        code=hash_code(),
     )
     return Plan(trainable, resources, num_slots, engines)
 

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from harness.cluster.connect import connect, redirect_log
+from harness.cluster.connect import check_code, connect, redirect_log
 from harness.interruption import Interrupted
 from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
@@ -33,6 +33,7 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     try:
         if is_ours:
             connect(address)
+        check_code()
         run.tracker.look_at_old_store()
         if not run.is_stopping:
             plan = make_plan(run)

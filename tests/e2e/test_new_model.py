@@ -67,9 +67,10 @@ evaluate: [elbo, iw_bound, sparsity, reconstruction, probe, edits, exhibits]
 
 
 @pytest.fixture
-def models(tmp_path: Path) -> Path:
-    """A folder with a copy of models/, to which the new model has been added as CONTRIBUTING says."""
-    shutil.copytree(REPOSITORY / "models", tmp_path / "code" / "models", ignore=shutil.ignore_patterns("__pycache__"))
+def clone(tmp_path: Path) -> Path:
+    """A clone, to which the new model has been added as CONTRIBUTING says."""
+    for name in ("harness", "models", "analysis"):
+        shutil.copytree(REPOSITORY / name, tmp_path / "code" / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "code" / "models" / "latents" / "laplace.py").write_text(LATENT, encoding="utf-8")
     settings = tmp_path / "code" / "models" / "settings.py"
     text = settings.read_text(encoding="utf-8")
@@ -80,16 +81,15 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "code"
 
 
-def test_a_new_latent_is_trained_measured_tracked_and_drawn(models: Path, tmp_path: Path) -> None:
-    """As `spikeslab run`, in a process that finds the extended models/ before the repository's."""
+def test_a_new_latent_is_trained_measured_tracked_and_drawn(clone: Path, tmp_path: Path) -> None:
+    """As `spikeslab run` of the clone."""
     study = tmp_path / "laplace.yaml"
     study.write_text(STUDY, encoding="utf-8")
-    paths = os.pathsep.join([str(models), str(REPOSITORY)])
     command = [sys.executable, "-P", "-c", "from harness.cli.main import main; main()"]
     done = subprocess.run(
         [*command, "run", str(study), "--results", "results"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": paths},
+        env=os.environ | {"PYTHONPATH": str(clone)},
         capture_output=True,
         text=True,
         timeout=300,

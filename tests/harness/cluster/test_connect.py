@@ -1,0 +1,170 @@
+"""Which Ray a study runs on, and with whose code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from harness.cluster import connect as module
+from harness.cluster.connect import MAX_FOLDER, check_address, check_code, connect
+from harness.errors import InputError
+from harness.ledger import provenance
+from harness.ledger.provenance import CODE_FOLDER, hash_code
+from harness.tune.trainable import StudyTrainable
+from models.numerics.machine import count_cores
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What Ray is asked for, instead of being started."""
+    options: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "init", lambda **given: options.update(given))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    return options
+
+
+def test_without_an_address_ray_starts_here_on_the_cores_that_are_granted(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "count_cores", lambda: 3)
+    connect(None)
+    assert asked["address"] == "local"  # None would join the cluster that Ray remembers
+    assert asked["num_cpus"] == 3
+
+
+@pytest.mark.parametrize("variable", ["", "10.0.0.1:6379"])
+def test_an_address_is_that_of_the_variable_where_none_is_given(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    connect(None)
+    assert asked["address"] == (variable or "local")
+    connect("10.0.0.2:6379")
+    assert asked["address"] == "10.0.0.2:6379"
+    assert "num_cpus" not in asked or not variable, "a cluster that runs has its own"
+
+
+@pytest.mark.parametrize("length", [10, 60, 300])
+def test_ray_gets_a_folder_whose_sockets_have_room(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    folder = "/tmp".ljust(length, "x")
+    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: folder)
+    monkeypatch.setattr(os, "access", lambda path, _: True)
+    connect(None)
+    assert asked["_temp_dir"] == (f"{folder}/ray" if length <= MAX_FOLDER else "/tmp/ray")
+
+
+def test_a_folder_that_the_user_chose_for_ray_stays(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp".ljust(60, "x"))
+    connect(None)
+    assert asked["_temp_dir"] is None
+
+
+def test_a_ray_that_cannot_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise OSError("AF_UNIX path length cannot exceed 107 bytes: /long\nmore")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=r"107 bytes: /long\); give it a short folder .* with RAY_TMPDIR=/tmp"):
+        connect(None)
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])
+def test_a_cluster_that_is_gone_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")  # as a `ray start` leaves it that was killed
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with pytest.raises(InputError, match=f"--address {address}: no Ray cluster answers there"):
+        check_address(address)
+
+
+def test_workers_look_for_code_where_the_driver_has_it(ray_cluster: str) -> None:
+    def look() -> tuple[str, str]:
+        import harness
+
+        return sys.path[0], str(harness.__file__)
+
+    assert ray.get(ray.remote(num_cpus=0)(look).remote()) == (str(CODE_FOLDER), f"{CODE_FOLDER}/harness/__init__.py")
+
+
+def test_other_code_on_a_machine_of_the_cluster_is_one_sentence(
+    ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_code()
+    monkeypatch.setattr(module, "hash_code", lambda: "of other code")
+    with pytest.raises(InputError, match=r"it would train other code than .* start it again, or install the same"):
+        check_code()
+
+
+def test_a_process_with_other_code_trains_no_trial() -> None:
+    trainable = object.__new__(StudyTrainable)
+    nothing: Any = None
+    given = dict.fromkeys(("dataset", "measures", "study_folder", "metric", "report_seconds", "engines"), nothing)
+    with pytest.raises(InputError, match="other code than was started"):
+        trainable.setup({}, **given, code="of other code")
+
+
+@pytest.mark.parametrize("change", ["edited", "added", "renamed"])
+def test_the_hash_tells_every_change_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    for name in ("harness/a.py", "models/b.py", "analysis/c.py", "tests/d.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(provenance, "CODE_FOLDER", tmp_path)
+    before = hash_code.__wrapped__()
+    (tmp_path / "tests/d.py").write_text("trains nothing")
+    assert hash_code.__wrapped__() == before
+    path = tmp_path / "models/b.py"
+    match change:
+        case "edited":
+            path.write_text("other")
+        case "added":
+            (tmp_path / "models/e.py").touch()
+        case "renamed":
+            path.rename(tmp_path / "models/f.py")
+    assert hash_code.__wrapped__() != before
+
+
+@pytest.mark.parametrize("first", ["harness", "harness.cli.main", "harness.tune.trainable"])
+def test_packages_of_the_same_names_come_after_our_own(tmp_path: Path, first: str) -> None:
+    """In the current folder or on PYTHONPATH; `models` is a name that many a project has."""
+    for name in ("models", "analysis"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a package of the user')\n")
+    program = f"import {first}, models.settings, analysis.errors; print(models.__file__, analysis.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],  # with the current folder first
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.split() == [f"{CODE_FOLDER}/{name}/__init__.py" for name in ("models", "analysis")], done.stderr
+
+
+def test_settings_of_ray_for_other_programs_are_dropped() -> None:
+    names = ["TUNE_RESULT_DIR", "TUNE_DISABLE_AUTO_INIT", "RAY_AIR_LOCAL_CACHE_DIR", "RAY_RUNTIME_ENV_HOOK"]
+    program = (
+        "import os\nfrom harness.cluster.connect import quieten_ray\nquieten_ray()\n"
+        "from ray._private import ray_constants\n"
+        f"print(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV, [n for n in {names} if n in os.environ])"
+    )
+    environment = os.environ | dict.fromkeys(names, "x")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "False []"
+
+
+def test_cores_are_counted_in_one_way() -> None:
+    files = [path for name in ("harness", "models", "analysis") for path in (REPOSITORY / name).rglob("*.py")]
+    assert [path.name for path in files if "cpu_count" in path.read_text(encoding="utf-8")] == ["machine.py"]
+    assert count_cores() >= 1
