@@ -105,3 +105,10 @@ def test_a_layer_more_on_either_side_adds_two_layers_and_other_pixels_nothing(
     assert other["compiled step_models"] - usual["compiled step_models"] == 3 * layers
     assert other["aten.bmm"] - usual["aten.bmm"] == 3 * layers
     assert (other.total() > usual.total()) == bool(layers)
+
+
+@pytest.mark.parametrize("estimator", ["straight_through", "disarm"])
+def test_the_other_estimators_keep_to_the_limit(estimator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = count_launches_of_a_step(4, monkeypatch, estimator=estimator).total()
+    print(f"\nlaunches of a step with {estimator}: {total}")
+    assert total <= MOST
