@@ -117,7 +117,9 @@ def plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder for the figures, by study; default: figures/ of each study's results."
+            metavar="DIR",
+            help="Folder for the figures, by study; default: figures/ of each study's results.",
+            parser=as_path,
         ),
     ] = None,
 ) -> None:

@@ -130,10 +130,12 @@ class Slots:
             self._changed.notify_all()
 
     def fail_all(self, error: Exception) -> None:
-        """Raise an error in the processes of all trials, and accept no more trials."""
+        """Raise an error in the processes of all trials, close their files, and accept no more trials."""
         with self._changed:
             self._is_closed = True
             self.fail(self._slots.values(), error)
+            for slot in self._slots.values():
+                slot.run.__exit__()
 
     def remove(self, slot: Slot) -> None:
         """End a trial's membership, once its state is stored."""
