@@ -80,8 +80,8 @@ def test_a_step_of_64_models_launches_at_most_60_kernels(monkeypatch: pytest.Mon
     """Counted: every dispatched operator that is no view and no allocation, `baddbmm` as two.
 
     What `compile_elementwise` compiles on a GPU counts as one kernel for each call, which is what the compiler is given
-    it for; that it makes it one only a GPU can tell (`make gpu`, bench, counts by torch's profiler there). Widths do
-    not enter, so the models are small.
+    it for; `test_compiled` counts what the compiler makes of them here, and `make gpu` (bench, torch's profiler) what a
+    GPU launches. Widths do not enter, so the models are small.
     """
     counts = count_launches_of_a_step(64, monkeypatch)
     print(f"\nlaunches of a step of 64 models: {counts.total()}")
