@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from models.measures.names import EDIT_METRICS, EDITS_VERSION, PROBE_METRICS, PROBE_VERSION
+from models.measures.metric_names import EDIT_METRICS, EDITS_VERSION, PROBE_METRICS, PROBE_VERSION
 
 Evaluation = Literal["elbo", "iw_bound", "sparsity", "reconstruction", "probe", "edits", "exhibits"]
 TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")

@@ -11,7 +11,7 @@ from analysis.claims import claims_frame
 from analysis.tables import load_tables
 from analysis.tables.reported_numbers import load_curves, load_training_curves
 from harness.datasets import identify_dataset
-from harness.search.listed import plan_trials
+from harness.search.grid_and_random import plan_trials
 from harness.study.file import load_study
 from tests.readme_claims import FOLDER, README, judge_published, make_section
 

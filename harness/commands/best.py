@@ -15,7 +15,7 @@ from analysis.tables.series import NothingToDrawError
 from analysis.wording import plural, with_interval
 from harness.datasets import identify_dataset
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.study import Study
 from harness.study.yamlfile import format_yaml

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.datasets import DatasetIdentity, identify_dataset
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.tables import build_tables, write_tables
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, has_history
 from harness.storage import sqlite

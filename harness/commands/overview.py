@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.datasets import identify_dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.progress import format_duration
-from harness.search.listed import count_epochs_to_train
+from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import make_source
 from harness.search.source import is_open
 from harness.storage.local import is_locked

@@ -13,8 +13,8 @@ from harness.cluster.connect import check_address, quieten_ray
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
-from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import PROVENANCE_FILE, record_provenance
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically

@@ -1,7 +1,7 @@
 """fashion-mnist: 70,000 pictures of clothes in the format of MNIST (Xiao, Rasul and Vollgraf)."""
 
+from harness.datasets.downloads import DebianPackage, Torchvision
 from harness.datasets.idx import IdxFile, IdxSpec
-from harness.datasets.sources import DebianPackage, Torchvision
 
 FASHION_MNIST = IdxSpec(
     name="fashion-mnist",

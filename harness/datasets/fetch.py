@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.datasets.downloads import Source, SourceError
 from harness.datasets.idx import FlawError, IdxSpec
-from harness.datasets.sources import Source, SourceError
 from harness.errors import InputError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.datasets.dataset import Dataset, FileCheck
-from harness.datasets.sources import Source
+from harness.datasets.downloads import Source
 from harness.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"

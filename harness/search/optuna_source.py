@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.datasets import DatasetIdentity
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.history import history_errors, open_history
 from harness.search.source import HISTORY_FILE, count_forgotten, is_open, make_trial
 from harness.study import Study

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder, take_over
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder, take_over
 from harness.search.source import describe_forgotten, is_open
 from harness.study import Study
 from harness.study.sections import MIN_POPULATION

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.ledger.folder import CHECKPOINT, TrialFolder
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import CHECKPOINT, TrialFolder
 from harness.metrics import EVALUATION_METRICS
 from harness.storage import sqlite
 from harness.storage.local import database_uri, locked

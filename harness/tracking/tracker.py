@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.failures import Failure, explain
 from harness.tracking.mlflow_store import MlflowStore, tracking_uri
 

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from harness.datasets import Dataset
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import adopt_provenance
 from harness.ledger.result import Ended, Event, Paused, Result, Row, Status
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.progress import Progress
-from harness.search.listed import count_epochs_to_train
+from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.source import Source, is_open
 from harness.study import Study
 from harness.tracking.failures import Failure

@@ -9,9 +9,9 @@ from ray import tune
 
 from harness.datasets import Dataset
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder
 from harness.ledger.provenance import CODE_FOLDER, hash_code
 from harness.ledger.result import Epoch, Event
+from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.tune.engine_actor import EngineSpec, train_fused
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from harness.datasets import Dataset
-from harness.ledger.folder import EXHIBITS, TrialFolder, read_checkpoint
 from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, drop_nonfinite
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import EXHIBITS, TrialFolder, read_checkpoint
 from harness.metrics import EVALUATION_METRICS, Measures, evaluation_of
 from harness.storage.local import write_atomically
 from harness.worker.evaluator import Evaluator, make_noise

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models.networks.widths import list_widths
-from models.numerics.measuring import computing
+from models.numerics.computing import computing
 from models.numerics.onednn import multiply
 from models.numerics.precision import multiplying
 from models.settings import MODELS, Precision

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from models.latents.distributions import MIN_PROB, SpikeAndSlab, compute_kl
 from models.latents.latent import At, Decode, Encode, Latent
+from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab, compute_kl
 from models.randomness import Noise
 from models.settings import Estimator, GammaLink, TrialSettings
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.latents.latent import At
-from models.numerics.measuring import measuring
+from models.numerics.computing import measuring
 from models.objectives.objective import Objective
 from models.randomness import StreamNoise
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from models.autoencoder import Autoencoder
-from models.numerics.measuring import measuring
+from models.numerics.computing import measuring
 from models.pixels import to_pixels
 from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
@@ -35,7 +35,7 @@ def measure_edits(
     *,
     seed: int,
 ) -> dict[str, float]:
-    """Measure `models.measures.names.EDIT_METRICS`: shares from 0 to 1, means over up to 1,000 test images.
+    """Measure `models.measures.metric_names.EDIT_METRICS`: shares from 0 to 1, means over up to 1,000 test images.
 
     Codes are hard samples of q(z|x). The edit multiplies the largest entry of a code by -0.5. Classes are those that
     a linear softmax classifier of pixels, trained on real images, predicts.

@@ -38,7 +38,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.measures.edits import decode, find_largest, scale_entries
-from models.numerics.measuring import measuring
+from models.numerics.computing import measuring
 from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
 EDITED_FACTORS = (0.01, -0.5)

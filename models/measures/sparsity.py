@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.measures.bounds import BATCH_SIZE, split_batches
-from models.numerics.measuring import measuring
+from models.numerics.computing import measuring
 from models.randomness import StreamNoise
 
 ACTIVE_VARIANCE = 0.01

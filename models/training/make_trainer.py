@@ -3,7 +3,7 @@
 import torch
 
 from models.settings import ImageShape, TrialSettings
-from models.training.autograd import AutogradTrainer
+from models.training.autograd_trainer import AutogradTrainer
 from models.training.stacked.stack import Stack
 from models.training.trainer import Trainer
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.datasets import load_dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.tables import build_tables, write_tables
-from harness.search.listed import plan_trials
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import plan_trials
 from harness.study.file import load_study
 from harness.worker.trial_run import run_trial
 from tests.e2e.conftest import REPOSITORY, Spikeslab

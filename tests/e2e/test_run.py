@@ -9,7 +9,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness.ledger.folder import _read_history as read_history
+from harness.ledger.trial_folder import _read_history as read_history
 from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 

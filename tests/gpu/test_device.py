@@ -18,7 +18,7 @@ from models.pixels import to_pixels
 from models.randomness import CounterNoise, make_key, make_row_keys
 from models.settings import TrialSettings
 from models.training.fit import fit
-from models.training.schedules import compute_sharpness
+from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state

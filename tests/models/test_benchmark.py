@@ -33,8 +33,8 @@ from models.benchmark.processes import TaskFailedError, time_processes
 from models.benchmark.table import format_table
 from models.benchmark.timing import Task, Timing, make_images, time_task
 from models.build import build_model
+from models.numerics.computing import computing
 from models.numerics.machine import count_cores, name_cpu, read_peak_memory
-from models.numerics.measuring import computing
 from tests.models.cases import DIGITS, at, make_generator, make_noise, make_settings, train
 
 TINY = Task(loop="ours", device="cpu", latent_dim=3, batch_size=16, seconds=1e-3, chunk_steps=2, num_images=64)

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.build import build_model
-from models.latents.distributions import SpikeAndSlab
 from models.latents.gaussian import GaussianLatent
 from models.latents.latent import At
 from models.latents.spike_and_slab import SpikeAndSlabLatent
+from models.latents.spike_and_slab_distribution import SpikeAndSlab
 from models.pixels import to_pixels
 from models.settings import TrialSettings
 from models.training.fit import fit

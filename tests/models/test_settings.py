@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.latents.distributions import MIN_PROB
+from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.settings import (
     SETTINGS,
     GammaLink,

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.measures.names import INPUTS, LABEL_SETS, PROBE_METRICS, PROBES
+from models.measures.metric_names import INPUTS, LABEL_SETS, PROBE_METRICS, PROBES
 from models.measures.probes.codes import encode, standardise, whiten
 from models.measures.probes.knn import classify_by_neighbours
 from models.measures.probes.linear import classify_linearly
 from models.measures.probes.mlp import classify_by_mlp
 from models.measures.probes.reproduction import classify_as_in_reproduction
-from models.numerics.measuring import computing
+from models.numerics.computing import computing
 from models.randomness import make_stream
 
 __all__ = ["INPUTS", "LABEL_SETS", "PROBES", "PROBE_METRICS", "run_probes"]

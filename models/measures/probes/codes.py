@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.numerics.measuring import measuring
+from models.numerics.computing import measuring
 from models.randomness import StreamNoise, make_stream
 
 BATCH_SIZE = 500  # images

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from models.latents.distributions import MIN_PROB
+from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.settings import Estimator, GammaLink
 
 
@@ -48,8 +48,8 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
 ) -> Codes:
     """Draw reparameterised samples (gated where there is a spike); compute their rate and the derivatives of both.
 
-    The rate is that of models.latents.distributions, the estimators are those of models.latents.spike_and_slab. Source:
-    Variational Sparse Coding, equations 9 to 11.
+    The rate is that of models.latents.spike_and_slab_distribution, the estimators are those of
+    models.latents.spike_and_slab. Source: Variational Sparse Coding, equations 9 to 11.
     """
     eps, eta = noise
     mu, log_var = heads[:, :, 0], heads[:, :, 1]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.latents.distributions import MIN_PROB
+from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.networks.widths import list_widths
 from models.settings import Precision, TrialSettings
 from models.training.stacked.gradients import Coefficients

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models.latents.distributions import MIN_PROB
+from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.numerics.adam import StepSizes, count_step
-from models.numerics.measuring import computing
+from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
 from models.settings import Estimator, GammaLink, ImageShape, Parts, PixelScaling, Precision, TrialSettings
-from models.training.schedules import compute_sharpness
+from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
 from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
 from models.training.stacked.linear import StackedLinear

@@ -9,9 +9,9 @@ from rich.console import Console
 from harness.commands import overview
 from harness.commands.overview import summarise_plan, summarise_status
 from harness.datasets import load_dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result, Row, Status
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.storage.local import locked
 from harness.study import Study

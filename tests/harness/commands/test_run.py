@@ -16,9 +16,9 @@ import torch
 from harness.commands.collect import collect_study
 from harness.commands.run import Outcome
 from harness.datasets import load_dataset
-from harness.ledger.folder import TrialFolder, read_checkpoint
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
-from harness.search.listed import plan_trials
+from harness.search.grid_and_random import plan_trials
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial

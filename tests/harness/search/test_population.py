@@ -10,9 +10,9 @@ import torch
 
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder, read_checkpoint
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.search.make_source import make_source
 from harness.search.population import FACTORS, PopulationSource
 from harness.worker.trial_run import run_trial

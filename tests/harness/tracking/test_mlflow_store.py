@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.mlflow_store import MlflowStore
 from models.settings import TrialSettings
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from harness.ledger.folder import TrialFolder
+from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.mlflow_store import MlflowStore
 from tests.harness.tracking.test_mlflow_store import STOPPED, TRIAL
 

@@ -16,10 +16,10 @@ import ray
 
 from harness.commands.run import Outcome
 from harness.datasets import load_dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Event
 from harness.ledger.trial import Trial
-from harness.search.listed import plan_trials
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import plan_trials
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune.study_run import StudyRun

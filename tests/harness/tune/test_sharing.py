@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from harness.datasets import Dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import needs_training
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import EVALUATION_METRICS, Measures
-from harness.search.listed import count_epochs_to_train
+from harness.search.grid_and_random import count_epochs_to_train
 from harness.worker.evaluator import MEASURES, Evaluator
 from models.settings import TrialSettings
 from tests.harness.worker.test_trial_run import (

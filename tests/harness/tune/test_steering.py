@@ -15,7 +15,7 @@ import pytest
 from harness.commands.collect import collect_study
 from harness.commands.run import Outcome
 from harness.datasets import Dataset, load_dataset
-from harness.ledger.folder import TrialFolder
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore

@@ -11,10 +11,10 @@ import torch
 from rich.console import Console
 
 from harness.datasets import load_dataset
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Ended, Epoch, Paused, Result
 from harness.ledger.trial import Trial
-from harness.search.listed import ListSource, plan_trials
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import ListSource, plan_trials
 from harness.tune.study_run import StudyRun
 from tests.harness.small_studies import GOOD, load
 

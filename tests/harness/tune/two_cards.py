@@ -21,8 +21,8 @@ from rich.console import Console
 from harness.cluster.connect import quieten_ray
 from harness.commands.run import run_study
 from harness.datasets import load_dataset
-from harness.ledger.folder import TrialFolder
-from harness.search.listed import plan_trials
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import plan_trials
 from harness.study import Study
 from harness.study.file import dump_study
 from harness.tune import plan

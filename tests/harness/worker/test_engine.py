@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from harness.datasets import Dataset, load_dataset
-from harness.ledger.folder import TrialFolder, read_checkpoint
 from harness.ledger.result import Ended, Epoch, Event, Row
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from harness.worker import slots as slots_module
 from harness.worker.engine import Engine

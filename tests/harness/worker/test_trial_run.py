@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from harness.datasets import Dataset, load_dataset
-from harness.ledger.folder import TrialFolder, read_checkpoint
 from harness.ledger.result import Ended, Epoch, Paused, Result, Row
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS, Measures
 from harness.worker import evaluator as evaluations
 from harness.worker import trial_run as trial_module

@@ -18,7 +18,7 @@ from models.measures.edits import (
     share_changed,
     train_pixel_probe,
 )
-from models.measures.names import EDIT_METRICS
+from models.measures.metric_names import EDIT_METRICS
 from models.training.state import TrainState
 from tests.models.cases import MNIST, make_generator, make_images, make_settings
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.build import build_model
 from models.measures import probes
-from models.measures.names import PROBE_METRICS
+from models.measures.metric_names import PROBE_METRICS
 from models.measures.probes import run_probes
 from models.measures.probes.codes import standardise, whiten
 from models.measures.probes.knn import NUM_NEIGHBOURS, classify_by_neighbours

@@ -7,7 +7,7 @@ import torch
 
 from models.numerics.precision import has_precision, multiplying
 from models.settings import TrialSettings
-from models.training.autograd import AutogradTrainer
+from models.training.autograd_trainer import AutogradTrainer
 from models.training.fit import fit
 from models.training.state import init_state
 from tests.models.cases import SMALL, make_images, make_settings
@@ -50,7 +50,7 @@ def _begin(trainer: str, settings: TrialSettings, tensors: Any) -> None:
 def test_both_trainers_multiply_in_it_where_it_is(trainer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told that this processor had it: the switch is on while they train, and off after."""
     seen = []
-    module = "models.training.stacked.stack" if trainer == "stacked" else "models.training.autograd"
+    module = "models.training.stacked.stack" if trainer == "stacked" else "models.training.autograd_trainer"
     monkeypatch.setattr(f"{module}.has_precision", lambda *_: True)
     name = "gather_pixels" if trainer == "stacked" else "compute_sharpness"
     original = getattr(__import__(module, fromlist=[name]), name)

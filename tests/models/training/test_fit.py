@@ -15,13 +15,13 @@ from torch import Tensor
 from models.build import build_model
 from models.measures.bounds import compute_bound, compute_iw_bound
 from models.measures.sparsity import compute_sparsity
-from models.numerics.measuring import computing
+from models.numerics.computing import computing
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys, make_stream
 from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.reproduction_stream import ReproductionStream
-from models.training.schedules import compute_sharpness
+from models.training.sharpness import compute_sharpness
 from models.training.stacked import stack as fused
 from models.training.stacked.stack import Stack
 from models.training.state import init_state

@@ -14,7 +14,7 @@ from models.objectives.elbo import WeightedElbo
 from models.objectives.objective import Terms
 from models.randomness import Noise
 from models.settings import MODELS, TrialSettings
-from models.training.autograd import AutogradTrainer
+from models.training.autograd_trainer import AutogradTrainer
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
@@ -29,7 +29,7 @@ from tests.models.cases import (
     make_images,
     make_settings,
 )
-from tests.models.numerics.test_measuring import count_denormals, flushing_nothing
+from tests.models.numerics.test_computing import count_denormals, flushing_nothing
 
 MakeTrainer = Callable[..., Trainer]
 IMAGES = make_images(70, SMALL).to(DEVICE)  # batches of 32, 32 and 6
@@ -171,7 +171,7 @@ class TestEveryTrainer:
         trainer = kinds["autograd" if make is make_autograd else "stacked"]
         state = init_state(settings, DIGITS)
         found = []
-        for path in (None, "models.training.autograd.computing", "models.training.stacked.stack.computing"):
+        for path in (None, "models.training.autograd_trainer.computing", "models.training.stacked.stack.computing"):
             if path is not None:
                 monkeypatch.setattr(path, flushing_nothing)
             trainer.add(settings, state.tensors(), epoch=0, step=0)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
-from models.numerics.measuring import computing
+from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
 from models.randomness import CounterNoise, Noise, make_key, make_row_keys
 from models.settings import ImageShape, TrialSettings
 from models.training.reproduction_stream import BatchNoise
-from models.training.schedules import compute_sharpness
+from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state
 from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
 

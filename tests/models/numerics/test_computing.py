@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.numerics import measuring as module
-from models.numerics.measuring import computing, is_flushing_denormals, measuring
+from models.numerics import computing as module
+from models.numerics.computing import computing, is_flushing_denormals, measuring
 
 
 def count_denormals(tensors: dict[str, Tensor]) -> int:

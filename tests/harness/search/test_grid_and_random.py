@@ -14,10 +14,10 @@ from sqlalchemy import Engine, event
 
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result, Status
 from harness.ledger.trial import Trial
-from harness.search.listed import ListSource, plan_trials
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.make_source import make_source
 from harness.search.optuna_source import OptunaSource
 from harness.search.source import Source, make_trial

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from harness.datasets import DatasetIdentity
-from harness.ledger.folder import TrialFolder
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.search.source import describe_forgotten, is_open, make_trial
 from harness.study import Study
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from harness.ledger.folder import TrialFolder, read_checkpoint
 from harness.ledger.result import Result, Row, drop_nonfinite, needs_training
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from models.settings import SEMANTICS_VERSION, SETTINGS, TrialSettings, belongs
 

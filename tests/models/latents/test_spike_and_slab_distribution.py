@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.distributions import Normal, kl_divergence
 
-from models.latents import distributions
-from models.latents.distributions import MIN_PROB, SpikeAndSlab
+from models.latents import spike_and_slab_distribution as distributions
+from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab
 from tests.models.cases import make_generator
 
 
