@@ -28,7 +28,8 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
-    from harness.tracking.mlflow_store import check_store, quieten_mlflow, relocate_artifacts, tracking_uri
+    from harness.tracking.local_store import relocate_artifacts
+    from harness.tracking.mlflow_settings import check_store, quieten_mlflow, tracking_uri
 
     uri = tracking_uri(results)
     if uri.startswith("http"):

@@ -19,7 +19,8 @@ from harness.study.fields import SLUG
 from harness.study.file import find_study, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tracking.failures import explain
-from harness.tracking.mlflow_store import MlflowStore, tracking_uri
+from harness.tracking.mlflow_settings import tracking_uri
+from harness.tracking.mlflow_store import MlflowStore
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,9 @@ not be sent, because the server was down or the driver was killed, is sent by th
 """
 
 import json
-import logging
 import os
-import sqlite3
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +17,8 @@ from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import CHECKPOINT, TrialFolder
 from harness.metrics import EVALUATION_METRICS
-from harness.storage import sqlite
-from harness.storage.local import database_uri, locked
-from harness.tracking.failures import explain
+from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
+from harness.tracking.mlflow_settings import quieten_mlflow, tracking_uri
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -32,29 +27,7 @@ if TYPE_CHECKING:
 FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 BUSY_SECONDS = 60.0  # how long a database that another program holds is waited for
-ARTIFACTS = "/mlartifacts/"  # in the results folder; in it, a folder for each study
-SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_DISABLE_TELEMETRY")
 MAX_BATCH = 1000  # metrics that MLflow accepts in one call
-
-
-def tracking_uri(results: Path) -> str:
-    """The address of the MLflow store: MLFLOW_TRACKING_URI, or the database in the results folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(results / "mlflow.db")
-
-
-def check_store(uri: str) -> None:
-    """Check that a store can be used.
-
-    Raises:
-        InputError: it cannot; what is wrong and what helps.
-    """
-    quieten_mlflow()
-    from mlflow import MlflowClient
-
-    try:
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-    except Exception as error:
-        raise InputError(f"{uri}: MLflow cannot be used: {explain(error, uri)}") from error
 
 
 class MlflowStore:
@@ -75,7 +48,7 @@ class MlflowStore:
         if is_local and not create and not (results / "mlflow.db").exists():
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
-            _make_database(results / "mlflow.db")
+            make_database(results / "mlflow.db")
         patient = f"{self.uri}?timeout={BUSY_SECONDS:.0f}" if is_local else self.uri
         self.client = MlflowClient(tracking_uri=patient)
         experiment = self.client.get_experiment_by_name(study)
@@ -84,7 +57,7 @@ class MlflowStore:
         if experiment is None and not create:
             raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
         if experiment is None:
-            location = _locate_artifacts(results) + study if is_local else None
+            location = locate_artifacts(results) + study if is_local else None
             self.experiment_id = self.client.create_experiment(
                 study, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
             )
@@ -308,53 +281,6 @@ class _TrialRun:
         self.last_epoch = int(run.data.metrics.get("epoch", 0))
 
 
-def _make_database(path: Path) -> None:
-    """Make MLflow's database atomically.
-
-    MLflow makes it table by table: two processes that do so at once fail, and one that is killed leaves a database that
-    cannot be opened.
-    """
-    from mlflow import MlflowClient
-
-    with locked(path.parent / ".mlflow.lock"):
-        if sqlite.is_damaged(path):
-            aside = sqlite.move_aside(path)
-            sqlite.log.warning(
-                "%s was damaged and is kept as %s; studies are sent to a new one as they are run or collected",
-                path,
-                aside.name,
-            )
-        if path.exists():
-            return
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
-            draft, copy = Path(scratch) / "draft.db", Path(scratch) / "mlflow.db"
-            MlflowClient(tracking_uri=database_uri(draft)).search_experiments()
-            copy.touch()  # with the rights that the umask leaves, which SQLite would narrow
-            with closing(sqlite3.connect(draft)) as connection:
-                connection.execute("VACUUM INTO ?", (str(copy),))
-            copy.replace(path)
-
-
-def relocate_artifacts(results: Path) -> None:
-    """Tell MLflow's database, which notes absolute places, where its artifacts are once results were moved."""
-    here = _locate_artifacts(results)
-
-    def relocate(uri: str) -> str:
-        before, marker, rest = uri.rpartition(ARTIFACTS)
-        return here + rest if marker and before.startswith("file:") else uri
-
-    with closing(sqlite3.connect(results / "mlflow.db", timeout=30)) as connection, connection:
-        connection.create_function("relocate", 1, relocate, deterministic=True)
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            strayed = f"FROM {table} WHERE {column} != relocate({column})"
-            if connection.execute(f"SELECT 1 {strayed} LIMIT 1").fetchone():  # else it need not be writable
-                connection.execute(f"UPDATE {table} SET {column} = relocate({column})")  # noqa: S608
-
-
-def _locate_artifacts(results: Path) -> str:
-    return results.absolute().as_uri() + ARTIFACTS
-
-
 def _as_params(trial: Trial) -> dict[str, str]:
     params = {k: v if isinstance(v, str) else json.dumps(v) for k, v in trial.settings.to_dict().items()}
     return {**params, "dataset": trial.dataset, "dataset_hash": trial.dataset_hash}
@@ -365,26 +291,3 @@ def _parse_param(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def quieten_mlflow() -> None:
-    """Turn off MLflow's telemetry, log output and long retries; call this before MLflow is imported.
-
-    Of the environment it obeys what says how to reach a server: the rest is meant for other programs, and would log
-    later, elsewhere or to another run.
-    """
-    for name in list(os.environ):
-        if name.startswith("MLFLOW_") and not name.startswith(SERVER_VARIABLES):
-            del os.environ[name]
-    defaults = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_LOGGING_LEVEL": "ERROR",  # a logger's own level is lost when MLflow is imported
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow", "urllib3"):
-        logging.getLogger(name).setLevel(logging.ERROR)

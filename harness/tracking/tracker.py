@@ -11,7 +11,8 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.failures import Failure, explain
-from harness.tracking.mlflow_store import MlflowStore, tracking_uri
+from harness.tracking.mlflow_settings import tracking_uri
+from harness.tracking.mlflow_store import MlflowStore
 
 LIVE_SECONDS = 5.0  # between two updates of a running trial
 GIVE_UP_SECONDS = 20.0  # how long to try to send what is left at the end of a study

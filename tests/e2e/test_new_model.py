@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.tracking.mlflow_store import tracking_uri
+from harness.tracking.mlflow_settings import tracking_uri
 from tests.e2e.conftest import REPOSITORY
 
 LATENT = '''

@@ -9,7 +9,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.tracking.failures import explain
-from harness.tracking.mlflow_store import MlflowStore, check_store
+from harness.tracking.mlflow_settings import check_store
+from harness.tracking.mlflow_store import MlflowStore
 
 URI = "postgresql://alice:s3cret@host/db"
 

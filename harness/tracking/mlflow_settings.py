@@ -1,0 +1,54 @@
+"""What MLflow is told before it is used: where its store is, and to stay quiet."""
+
+import logging
+import os
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.storage.local import database_uri
+from harness.tracking.failures import explain
+
+SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_DISABLE_TELEMETRY")
+
+
+def tracking_uri(results: Path) -> str:
+    """The address of the MLflow store: MLFLOW_TRACKING_URI, or the database in the results folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(results / "mlflow.db")
+
+
+def check_store(uri: str) -> None:
+    """Check that a store can be used.
+
+    Raises:
+        InputError: it cannot; what is wrong and what helps.
+    """
+    quieten_mlflow()
+    from mlflow import MlflowClient
+
+    try:
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise InputError(f"{uri}: MLflow cannot be used: {explain(error, uri)}") from error
+
+
+def quieten_mlflow() -> None:
+    """Turn off MLflow's telemetry, log output and long retries; call this before MLflow is imported.
+
+    Of the environment it obeys what says how to reach a server: the rest is meant for other programs, and would log
+    later, elsewhere or to another run.
+    """
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_") and not name.startswith(SERVER_VARIABLES):
+            del os.environ[name]
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",  # a logger's own level is lost when MLflow is imported
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
