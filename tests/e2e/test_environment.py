@@ -128,3 +128,39 @@ def test_help_and_bad_input_are_told_without_docstrings(spikeslab: Spikeslab) ->
     done = spikeslab("plan", "tiny.yaml", "--set", "epochs=none", PYTHONOPTIMIZE="2")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"MPLBACKEND": "nonsense"},
+        {"MATPLOTLIBRC": "/no/such/file"},
+        {"RAY_TMPDIR": "/no/such/folder"},
+        {"RAY_RUNTIME_ENV_HOOK": "nonsense.hook"},
+        {"RAY_AUTH_MODE": "nonsense"},
+        {"TMPDIR": "/no/such/folder"},
+        {"MLFLOW_RUN_ID": "77"},
+        {"MLFLOW_TRACKING_URI": "nonsense://x"},
+        {"MLFLOW_LOGGING_LEVEL": "nonsense"},
+        {"OPTUNA_STORAGE": "nonsense://x"},
+        {"FORCE_COLOR": "1"},
+        {"TERM": "nonsense"},
+        {"COLUMNS": "nonsense"},
+        {"PYTHONWARNINGS": "error"},
+        {"PYTHONOPTIMIZE": "2"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "nonsense"},
+        {"HOME": "/dev/null"},
+        {"OMP_NUM_THREADS": "nonsense"},
+        {"CUDA_VISIBLE_DEVICES": "nonsense"},
+    ],
+    ids=" ".join,
+)
+def test_no_variable_brings_a_traceback_to_a_run(folder: Path, spikeslab: Spikeslab, extra: dict[str, str]) -> None:
+    """One at a time: the study is done, or one sentence says why not."""
+    done = spikeslab("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[0]", **extra)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode in (0, 2)
+    assert done.returncode == 0 or done.stderr.startswith("error: ")
+    assert done.returncode == 2 or "4 of 4 trials done" in done.stdout

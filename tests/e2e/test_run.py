@@ -157,12 +157,12 @@ def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
 def test_a_reader_that_goes_away_ends_no_study(
     folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_cluster: str
 ) -> None:
-    process = start(folder, environment, "--address", ray_cluster)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert "trials done, starting Ray" in process.stdout.readline()
-    process.stdout.close()
-    said = process.stderr.read()
-    assert process.wait(timeout=120) == 0
+    with start(folder, environment, "--address", ray_cluster) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "trials done, starting Ray" in process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 0
     assert said == "Output was lost (broken pipe), the study was not: `spikeslab status tiny` says how far it is.\n"
     assert re.search(r"finished +8", spikeslab("status", "tiny").stdout)
