@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -115,6 +116,16 @@ def _in_groups_of_their_own() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = plain
+
+
+def check_interpreter() -> None:
+    """Check that Python kept its docstrings: Ray edits its own as it is imported.
+
+    Raises:
+        InputError: it was told to strip them.
+    """
+    if sys.flags.optimize > 1:
+        raise InputError("PYTHONOPTIMIZE, or python -OO, strips docstrings, without which Ray cannot start; unset it")
 
 
 def check_address(address: str | None) -> None:

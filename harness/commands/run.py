@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.wording import plural
-from harness.cluster.connect import check_address, quieten_ray
+from harness.cluster.connect import check_address, check_interpreter, quieten_ray
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
@@ -56,10 +56,12 @@ def run_study(
     and returns their paths; they are stored in the parent run.
 
     Raises:
-        InputError: a dataset is missing, the results folder cannot be written to, or the study is running already.
+        InputError: a dataset is missing, the results folder cannot be written to, the study is running already, or
+            Ray cannot be used.
     """
     folder = results.absolute() / study.name
     quieten_ray()
+    check_interpreter()
     check_address(address)
     dataset = load_dataset(study.dataset, data_dir)
     check_writable(folder, 0)

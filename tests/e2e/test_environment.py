@@ -128,6 +128,10 @@ def test_help_and_bad_input_are_told_without_docstrings(spikeslab: Spikeslab) ->
     done = spikeslab("plan", "tiny.yaml", "--set", "epochs=none", PYTHONOPTIMIZE="2")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    done = spikeslab("run", "tiny.yaml", PYTHONOPTIMIZE="2")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: PYTHONOPTIMIZE, or python -OO, strips docstrings")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
