@@ -23,15 +23,8 @@ from models.training.stacked.cuda_graph import GRAPH_STEPS
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics, Member
-from tests.models.cases import DEVICE, SMALL, assert_same_tensors, make_images, make_settings
+from tests.models.cases import DEVICE, MIXED, SMALL, assert_same_tensors, make_images, make_settings
 
-MIXED: list[dict[str, Any]] = [
-    {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
-    {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
-    {"model": "vsc", "alpha": 0.05, "latent_dim": 4, "learning_rate": 5e-3, "seed": 1, "beta": 0.5},
-    {"model": "vsc", "alpha": 0.2, "latent_dim": 3, "seed": 3, "sharpness_schedule": "ramp"},
-    {"model": "vae", "latent_dim": 6, "seed": 4},
-]
 TRIALS = [TrialSettings(hidden=(16,), batch_size=8, epochs=9, **one) for one in MIXED]
 LATENT_DIM = 8
 """To which they are padded. On a CPU torch computes the last few of a tensor's numbers, where their count is no

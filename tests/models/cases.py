@@ -31,6 +31,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "vsc_report": {"model": "vsc", "alpha": 0.3, "randomness": "report"},
 }
 
+MIXED: list[dict[str, Any]] = [
+    {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
+    {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
+    {"model": "vsc", "alpha": 0.05, "latent_dim": 4, "learning_rate": 5e-3, "seed": 1, "beta": 0.5},
+    {"model": "vsc", "alpha": 0.2, "latent_dim": 3, "seed": 3, "sharpness_schedule": "ramp"},
+    {"model": "vae", "latent_dim": 6, "seed": 4},
+    {"model": "vsc", "alpha": 0.2, "latent_dim": 5, "seed": 5, "sharpness_schedule": "per_step"},
+]
+"""Trials that one stack trains side by side: both models, three sharpness schedules, several latent dimensions."""
+
 
 def make_settings(kind: str, **changes: Any) -> TrialSettings:
     """Settings of a small model of this kind."""

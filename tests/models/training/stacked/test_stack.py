@@ -23,6 +23,7 @@ from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics
 from tests.models.cases import (
     DIGITS,
+    MIXED,
     MNIST,
     SMALL,
     VSC_ONLY,
@@ -34,15 +35,6 @@ from tests.models.cases import (
     make_settings,
     train,
 )
-
-MIXED: list[dict[str, Any]] = [
-    {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
-    {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
-    {"model": "vsc", "alpha": 0.05, "latent_dim": 4, "learning_rate": 5e-3, "seed": 1, "beta": 0.5},
-    {"model": "vsc", "alpha": 0.2, "latent_dim": 3, "seed": 3, "sharpness_schedule": "ramp"},
-    {"model": "vae", "latent_dim": 6, "seed": 4},
-    {"model": "vsc", "alpha": 0.2, "latent_dim": 5, "seed": 5, "sharpness_schedule": "per_step"},
-]
 
 
 def make_mixed(**changes: Any) -> list[TrialSettings]:
