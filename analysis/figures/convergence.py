@@ -134,8 +134,9 @@ def note(frame: pd.DataFrame) -> str:
             text += f" {dims} of {all_dims} latent dimensions are shown."
     if models := name_models(frame, with_alpha=True):
         text += (
-            f" A {models} is trained on relaxed samples, in which latents that should be zero leak: its test ELBO, of "
-            "samples that are exactly sparse, is worse than minus this loss, the more so the smaller alpha."
+            f" A {models} is trained on relaxed samples, unless its estimator is another. In them latents that should "
+            "be zero leak: its test ELBO, of samples that are exactly sparse, is worse than minus this loss, the more "
+            "so the smaller alpha."
         )
     return text
 

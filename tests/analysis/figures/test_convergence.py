@@ -185,6 +185,7 @@ def test_the_note_says_that_the_loss_is_no_bound_of_the_sparse_model(quickstart:
     tables = quickstart.tables()
     text = note(compute(tables))
     assert text.startswith("Mean and 95% interval (Student t) over seeds. 3 of 5 latent dimensions are shown. A VSC is")
+    assert "unless its estimator is another" in text
     assert "worse than minus this loss" in text
     vae = tables.trials[tables.trials["model"] == "vae"]
     assert "VSC" not in note(compute(replace(tables, trials=vae)))
