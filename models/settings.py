@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 else:
     ModelName = Literal[tuple(MODELS)]
 GammaLink = Literal["exp_relu", "sigmoid"]
+KlFrom = Literal["gamma", "logits"]
 Estimator = Literal["relaxed", "straight_through", "disarm"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "tf32", "bf16"]
@@ -105,12 +106,19 @@ class TrialSettings:
     )
     gamma_clamp: float | None = setting(
         1e-6,
-        meaning="VSC: least distance of gamma from 0 and 1 in the training objective's logarithms; without a clamp (0) "
-        "the loss is NaN where gamma is 0 or 1; measured bounds always use 1e-6; default 1e-6",
+        meaning="VSC, where kl_from is gamma: least distance of gamma from 0 and 1 in the training objective's "
+        "logarithms; without a clamp (0) the loss is NaN where gamma is 0 or 1; default 1e-6",
         of=OF_SPIKES,
         at_least=MIN_PROB,
         below=0.5,
         or_zero=True,
+    )
+    kl_from: KlFrom | None = setting(
+        "gamma",
+        meaning="VSC: what the logarithms of gamma and 1 - gamma in the training objective are computed from: gamma, "
+        "clamped by gamma_clamp, as in the reproduction; or logits, the encoder's output, which needs no clamp: the "
+        "loss is finite for every gamma; default gamma",
+        of=OF_SPIKES,
     )
     sharpness: float | None = setting(
         50.0,

@@ -15,7 +15,15 @@ from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import NATS, configuration_label, plural, setting_label
 
-COMPARED = ("pixel_scaling", "initialisation", "gamma_link", "gamma_clamp", "sharpness_schedule", "estimator")
+COMPARED = (
+    "pixel_scaling",
+    "initialisation",
+    "gamma_link",
+    "gamma_clamp",
+    "kl_from",
+    "sharpness_schedule",
+    "estimator",
+)
 PANELS = {
     "test/elbo": f"test ELBO ({NATS},\nhigher is better)",
     "test/elbo_relaxed": f"relaxed test ELBO ({NATS},\nhigher is better)",

@@ -1,13 +1,18 @@
 """Spike-and-slab latents, as in Variational Sparse Coding (VSC)."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn.functional import logsigmoid
 
 from models.latents.latent import At, Decode, Encode, Latent
 from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab, compute_kl
 from models.randomness import Noise
-from models.settings import Estimator, GammaLink, TrialSettings
+from models.settings import Estimator, GammaLink, KlFrom, TrialSettings
+
+LOG_2 = math.log(2)
 
 
 class SpikeAndSlabLatent(Latent):
@@ -23,15 +28,19 @@ class SpikeAndSlabLatent(Latent):
         alpha: float,
         gamma_link: GammaLink,
         gamma_clamp: float = MIN_PROB,
+        kl_from: KlFrom = "gamma",
         estimator: Estimator = "relaxed",
     ) -> None:
-        """alpha: prior P(z != 0). gamma_clamp: least distance of gamma from 0 and 1 in the objective's logarithms.
+        """alpha: prior P(z != 0).
 
-        estimator: how the gradient of the distortion passes the gates.
+        gamma_clamp: least distance of gamma from 0 and 1 in the objective's logarithms. kl_from: whether they are of
+        that gamma, or computed from the encoder's output, without a clamp. estimator: how the gradient of the
+        distortion passes the gates.
         """
         super().__init__(latent_dim)
         self.gamma_link = gamma_link
         self.gamma_clamp = gamma_clamp
+        self.kl_from = kl_from
         self.estimator = estimator
         self.register_buffer("alpha", torch.full((latent_dim,), alpha), persistent=False)
 
@@ -42,7 +51,8 @@ class SpikeAndSlabLatent(Latent):
         """
         loc, log_var, v = heads.unbind(1)
         gamma = (-(-v).relu()).exp() if self.gamma_link == "exp_relu" else v.sigmoid()
-        return SpikeAndSlab(gamma, loc, (0.5 * log_var).exp(), validate_args=False)
+        log_probs = compute_log_probs(v, self.gamma_link)
+        return SpikeAndSlab(gamma, loc, (0.5 * log_var).exp(), log_probs=log_probs, validate_args=False)
 
     def prior(self, encode: Encode) -> SpikeAndSlab:  # noqa: ARG002 (the prior is fixed)
         """Return p(z), the same in every latent dimension."""
@@ -80,10 +90,10 @@ class SpikeAndSlabLatent(Latent):
         return nats.mean(0) + of_gates - of_gates.detach()
 
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
-        """Compute a Bernoulli KL plus gamma times a Gaussian one; in training, gamma is clamped by gamma_clamp."""
+        """Compute a Bernoulli KL plus gamma times a Gaussian one; in training as kl_from says."""
         assert isinstance(q, SpikeAndSlab)
-        min_prob = MIN_PROB if at is None else self.gamma_clamp
-        return compute_kl(q, self.prior(encode), min_prob=min_prob).sum(-1)
+        clamp = None if at is None or self.kl_from == "logits" else self.gamma_clamp
+        return compute_kl(q, self.prior(encode), clamp=clamp).sum(-1)
 
     def slab_prob(self, q: Distribution) -> Tensor:
         """Return the posterior's gamma."""
@@ -96,16 +106,34 @@ class SpikeAndSlabLatent(Latent):
         return {"mu": q.loc, "gamma_mu": q.mean}
 
 
+def compute_log_probs(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
+    """Compute log gamma and log(1 - gamma), each of v's shape, finite for every finite v, and so are their gradients.
+
+    Where exp_relu's gamma is 1, log(1 - gamma) is that of the smallest number of the precision: a finite number, so
+    that its product with a 1 - gamma of 0 is 0, the limit. Source of both branches of log(1 - exp(x)): Maechler,
+    Accurately Computing log(1 - exp(-|a|)) (2012).
+    """
+    if link == "sigmoid":
+        return logsigmoid(v), logsigmoid(-v)
+    log_gamma = v.clamp_max(-torch.finfo(v.dtype).tiny)
+    # Each branch is clamped to where it is taken: a gradient that is not finite would pass `where` as NaN.
+    near_one = (-log_gamma.clamp_min(-LOG_2).expm1()).log()
+    near_zero = (-log_gamma.clamp_max(-LOG_2).exp()).log1p()
+    return log_gamma, torch.where(log_gamma > -LOG_2, near_one, near_zero)
+
+
 def build(settings: TrialSettings) -> SpikeAndSlabLatent:
     """Build the latent variables of a trial's model."""
     assert settings.alpha is not None
     assert settings.gamma_link is not None
     assert settings.gamma_clamp is not None
+    assert settings.kl_from is not None
     assert settings.estimator is not None
     return SpikeAndSlabLatent(
         settings.latent_dim,
         alpha=settings.alpha,
         gamma_link=settings.gamma_link,
         gamma_clamp=settings.gamma_clamp,
+        kl_from=settings.kl_from,
         estimator=settings.estimator,
     )

@@ -11,8 +11,8 @@ from torch.distributions.utils import broadcast_all
 Shape = torch.Size | list[int] | tuple[int, ...]
 
 MIN_PROB = 1e-6
-"""Least distance of Bernoulli probabilities from 0 and 1 inside logarithms, as in the code of "[Re] Variational Sparse
-Coding"."""
+"""Least distance of gamma from 0 and 1 inside logarithms of the training objective, as in the code of "[Re] Variational
+Sparse Coding"."""
 
 
 class SpikeAndSlab(Distribution):
@@ -24,8 +24,10 @@ class SpikeAndSlab(Distribution):
         slab_prob: :math:`\gamma = P(z \ne 0)`, in [0, 1]. One gives the normal distribution, zero the spike.
         loc: :math:`\mu`, mean of the slab.
         scale: :math:`\sigma`, standard deviation of the slab.
+        log_probs: :math:`\log \gamma` and :math:`\log(1 - \gamma)`, finite, of the batch shape, where they are known
+            better than from a rounded :math:`\gamma`.
 
-    All three broadcast to the batch shape; the event shape is empty.
+    The first three broadcast to the batch shape; the event shape is empty.
 
     Source: Tonolini, Jensen and Murray-Smith, Variational Sparse Coding (UAI 2019), equations 4 to 9.
 
@@ -41,9 +43,31 @@ class SpikeAndSlab(Distribution):
     }
     support = constraints.real
 
-    def __init__(self, slab_prob: Tensor, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
+    def __init__(
+        self,
+        slab_prob: Tensor,
+        loc: Tensor,
+        scale: Tensor,
+        *,
+        log_probs: tuple[Tensor, Tensor] | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
         self.slab_prob, self.loc, self.scale = broadcast_all(slab_prob, loc, scale)
+        self._log_probs = log_probs
         super().__init__(self.loc.shape, validate_args=validate_args)
+
+    @property
+    def log_probs(self) -> tuple[Tensor, Tensor]:
+        """Log gamma and log(1 - gamma), of the batch shape, finite: of 0 that of the smallest number there is.
+
+        So 0 times its logarithm is 0, as in the limit, and no gradient is NaN.
+        """
+        if self._log_probs is not None:
+            return self._log_probs
+        smallest = torch.finfo(self.slab_prob.dtype).tiny
+        is_below_one = self.slab_prob < 1
+        log_spike = torch.log1p(-self.slab_prob.where(is_below_one, 0.0)).where(is_below_one, math.log(smallest))
+        return self.slab_prob.clamp_min(smallest).log(), log_spike
 
     @property
     def mean(self) -> Tensor:
@@ -57,10 +81,12 @@ class SpikeAndSlab(Distribution):
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> "SpikeAndSlab":
         """Return the same distribution over a larger batch shape."""
+        logs = self._log_probs
         return SpikeAndSlab(
             self.slab_prob.expand(batch_shape),
             self.loc.expand(batch_shape),
             self.scale.expand(batch_shape),
+            log_probs=None if logs is None else (logs[0].expand(batch_shape), logs[1].expand(batch_shape)),
             validate_args=self._validate_args,
         )
 
@@ -86,9 +112,12 @@ class SpikeAndSlab(Distribution):
     def open_gates(self, eps: Tensor, eta: Tensor) -> Tensor:
         """Compute hard samples from noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
 
-        eps: standard normal. eta: uniform in [0, 1), so that gamma = 1 keeps every entry and gamma = 0 none.
+        eps: standard normal. eta: uniform in [0, 1), so that gamma = 1 keeps every entry and gamma = 0 none. A draw of
+        the slab that rounds to zero is moved to the smallest number there is: zero says that the gate is closed.
         """
-        return torch.where(eta >= 1 - self.slab_prob, self.loc + self.scale * eps, 0.0)
+        slab = self.loc + self.scale * eps
+        slab = slab.masked_fill(slab == 0, torch.finfo(slab.dtype).tiny)
+        return torch.where(eta >= 1 - self.slab_prob, slab, 0.0)
 
     def relax_gates(self, eta: Tensor, sharpness: float | Tensor) -> Tensor:
         """Compute the gates of relaxed samples, from 0 to 1: sigmoid(c (eta - 1 + gamma)), c the sharpness.
@@ -109,10 +138,10 @@ class SpikeAndSlab(Distribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        gamma = self.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
+        log_gamma, log_spike = self.log_probs
         standardised = (value - self.loc) / self.scale
         log_slab = -0.5 * standardised.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
-        return torch.where(value == 0, torch.log1p(-gamma), gamma.log() + log_slab)
+        return torch.where(value == 0, log_spike, log_gamma + log_slab)
 
 
 @register_kl(SpikeAndSlab, SpikeAndSlab)  # type: ignore[untyped-decorator]
@@ -120,17 +149,23 @@ def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
     return compute_kl(q, p)
 
 
-def compute_kl(q: SpikeAndSlab, p: SpikeAndSlab, *, min_prob: float = MIN_PROB) -> Tensor:
+def compute_kl(q: SpikeAndSlab, p: SpikeAndSlab, *, clamp: float | None = None) -> Tensor:
     """Compute KL(q || p), elementwise: a Bernoulli KL plus gamma times the Gaussian KL of the slabs.
 
-    min_prob: least distance of q's gamma from 0 and 1, by clamping; unclamped (0), a gamma of 0 or 1 gives NaN.
+    clamp: the reproduction's way, with logarithms of a gamma that is clamped to this distance from 0 and 1; unclamped
+    (0), a gamma of 0 or 1 gives NaN. None: the KL itself, from the distributions' own logarithms, finite everywhere.
 
     Source: Variational Sparse Coding, equation 11 (there for a standard normal slab in p).
     """
-    gamma = q.slab_prob.clamp(min_prob, 1 - min_prob)
-    alpha = p.slab_prob.clamp(MIN_PROB, 1 - MIN_PROB)
+    log_alpha, log_no_alpha = p.log_probs
+    if clamp is None:
+        gamma, (log_gamma, log_spike) = q.slab_prob, q.log_probs
+        spike_prob = log_spike.exp()  # 1 - gamma is rounded where gamma is nearly 1
+    else:
+        gamma = q.slab_prob.clamp(clamp, 1 - clamp)
+        spike_prob, log_gamma, log_spike = 1 - gamma, gamma.log(), torch.log1p(-gamma)
     ratio = q.scale / p.scale
     # Not 0.5 log(ratio^2): the square of a legal scale can be too small for a float.
     gaussian = 0.5 * (((q.loc - p.loc) / p.scale).square() + ratio.square() - 1) - ratio.log()
-    bernoulli = gamma * (gamma / alpha).log() + (1 - gamma) * (torch.log1p(-gamma) - torch.log1p(-alpha))
+    bernoulli = gamma * (log_gamma - log_alpha) + spike_prob * (log_spike - log_no_alpha)
     return gamma * gaussian + bernoulli

@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "vsc_exp_relu": {"model": "vsc", "alpha": 0.3, "gamma_link": "exp_relu"},
     "vsc_sigmoid": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid"},
     "vsc_straight_through": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid", "estimator": "straight_through"},
-    "vsc_disarm": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid", "estimator": "disarm"},
+    "vsc_disarm": {"model": "vsc", "alpha": 0.3, "gamma_link": "sigmoid", "estimator": "disarm", "kl_from": "logits"},
     "vsc_report": {"model": "vsc", "alpha": 0.3, "randomness": "report"},
 }
 

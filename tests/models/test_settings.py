@@ -145,6 +145,7 @@ REFUSED = [
         for bad in (-1e-9, 1e-9, 9e-7, 0.5, 1, math.nan, math.inf, 10**400)
     ),
     *(("gamma_clamp", bad, "a number, such as 0.2") for bad in ("0", False)),
+    ("kl_from", "v", "gamma, logits"),
     ("estimator", "reinforce", "relaxed, straight_through, disarm"),
     ("sharpness_schedule", "linear", "per_step, per_epoch, ramp"),
     *(("sharpness", bad, rf"{FLOAT32}; give a number such as 50") for bad in (0, -1.0, math.inf, math.nan, 1e39)),
@@ -209,6 +210,7 @@ def test_every_setting_has_a_wrong_value_among_those_refused() -> None:
         ("gamma_clamp", 0.0),
         ("sharpness", 60.0),
         ("sharpness_schedule", "ramp"),
+        ("kl_from", "logits"),
         ("estimator", "disarm"),
     ],
 )

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from models.latents.spike_and_slab import compute_log_probs
 from models.latents.spike_and_slab_distribution import MIN_PROB
-from models.settings import Estimator, GammaLink
+from models.settings import Estimator, GammaLink, KlFrom
 
 
 class Coefficients(NamedTuple):
@@ -43,7 +44,8 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
     coefficients: Coefficients,
     gamma_link: GammaLink | None,  # None: all models are VAEs, and H is 2
     *,
-    gamma_clamp: float = MIN_PROB,  # least distance of gamma from 0 and 1 in logarithms
+    gamma_clamp: float = MIN_PROB,  # least distance of gamma from 0 and 1 in logarithms of a KL from gamma
+    kl_from: KlFrom = "gamma",
     estimator: Estimator = "relaxed",
 ) -> Codes:
     """Draw reparameterised samples (gated where there is a spike); compute their rate and the derivatives of both.
@@ -74,11 +76,17 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
             gamma_slope = gamma * (1 - gamma)
         relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
         gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
-        prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
-        by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
-        log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
-        bernoulli = torch.addcmul(by_spike, prob, log_ratio)
-        by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+        if kl_from == "logits":
+            prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
+            by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
+            bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
+            by_prob = by_slab.sub_(by_spike).add_(gaussian)
+        else:
+            prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
+            by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
+            log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
+            bernoulli = torch.addcmul(by_spike, prob, log_ratio)
+            by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
         if coefficients.is_dense is not None:
             gate.masked_fill_(coefficients.is_dense, 1.0)
             prob.masked_fill_(coefficients.is_dense, 1.0)

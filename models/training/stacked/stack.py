@@ -21,7 +21,7 @@ from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
 from models.pixels import to_pixels
 from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
-from models.settings import Estimator, GammaLink, ImageShape, Parts, PixelScaling, Precision, TrialSettings
+from models.settings import Estimator, GammaLink, ImageShape, KlFrom, Parts, PixelScaling, Precision, TrialSettings
 from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
 from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
@@ -56,6 +56,7 @@ class Shared:
     pixel_scaling: PixelScaling
     gamma_link: GammaLink | None  # None: no member has a spike
     gamma_clamp: float | None  # None: no member has a spike
+    kl_from: KlFrom | None  # None: no member has a spike
     estimator: Estimator | None  # None: no member has a spike
 
     @classmethod
@@ -68,6 +69,7 @@ class Shared:
             pixel_scaling=settings.pixel_scaling,
             gamma_link=settings.gamma_link,
             gamma_clamp=settings.gamma_clamp,
+            kl_from=settings.kl_from,
             estimator=settings.estimator,
         )
 
@@ -75,7 +77,7 @@ class Shared:
         """Whether a trial with these settings can be a member. One without a spike can, even among VSCs."""
         shared = Shared.of(settings)
         if shared.gamma_link is None:
-            of_gates = {name: getattr(self, name) for name in ("gamma_link", "gamma_clamp", "estimator")}
+            of_gates = {name: getattr(self, name) for name in ("gamma_link", "gamma_clamp", "kl_from", "estimator")}
             shared = replace(shared, **of_gates)
         return shared == self
 
@@ -288,10 +290,16 @@ class Stack:
         """Take a step of the members in some slots on batches x (K, B, P) -> mean rate and distortion (K, 2)."""
         outputs, encoder_inputs = self._forward(self.parameters.encoder, x, slots)
         heads = outputs.view(*x.shape[:2], self.parameters.num_heads, self.latent_dim)
-        clamp = MIN_PROB if self.shared.gamma_clamp is None else self.shared.gamma_clamp
         estimator = self.shared.estimator or "relaxed"
         codes = self._sample(
-            heads, noise, sharpness, coefficients, self.shared.gamma_link, gamma_clamp=clamp, estimator=estimator
+            heads,
+            noise,
+            sharpness,
+            coefficients,
+            self.shared.gamma_link,
+            gamma_clamp=MIN_PROB if self.shared.gamma_clamp is None else self.shared.gamma_clamp,
+            kl_from=self.shared.kl_from or "gamma",
+            estimator=estimator,
         )
         logits, decoder_inputs = self._forward(self.parameters.decoder, codes.z, slots)
         if estimator == "disarm" and codes.by_difference is not None:  # two codes an image, whose mean is minimised

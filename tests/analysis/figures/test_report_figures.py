@@ -95,7 +95,15 @@ def test_of_trials_trained_otherwise_losses_are_not_compared(changes: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"gamma_link": "sigmoid"}, {"sharpness_schedule": "ramp"}, {"sharpness": 60.0}, {"gamma_clamp": 0.1}]
+    "changes",
+    [
+        {"gamma_link": "sigmoid"},
+        {"sharpness_schedule": "ramp"},
+        {"sharpness": 60.0},
+        {"gamma_clamp": 0.1},
+        {"estimator": "disarm"},
+        {"kl_from": "logits"},
+    ],
 )
 def test_a_vsc_of_another_kind_is_not_the_reports(changes: dict[str, Any]) -> None:
     study = SyntheticStudy(dataset="mnist")

@@ -47,6 +47,7 @@ CHANGES: dict[str, Any] = {
     "gamma_clamp": {"gamma_clamp": 0},
     "sharpness": {"sharpness": 60},
     "sharpness_schedule": {"sharpness_schedule": "ramp"},
+    "kl_from": {"kl_from": "logits"},
     "estimator": {"estimator": "disarm"},
     "pixel_scaling": {"pixel_scaling": "unit_norm"},
     "initialisation": {"initialisation": "xavier"},

@@ -126,6 +126,7 @@ scalars: dict[str, st.SearchStrategy[Any]] = {
     "model": st.sampled_from(["vae", "vsc"]),
     "gamma_link": st.sampled_from(["exp_relu", "sigmoid"]),
     "sharpness_schedule": st.sampled_from(["per_step", "per_epoch", "ramp"]),
+    "kl_from": st.sampled_from(["gamma", "logits"]),
     "estimator": st.sampled_from(["relaxed", "straight_through", "disarm"]),
     "gamma_clamp": real,
     "pixel_scaling": st.sampled_from(["minmax", "unit_norm"]),

@@ -410,13 +410,19 @@ class TestDivergence:
         assert len(seen) == epoch - 1
 
     @pytest.mark.parametrize(
-        ("link", "clamp", "diverges"), [("exp_relu", 0.0, True), ("exp_relu", 1e-6, False), ("sigmoid", 0.0, False)]
+        ("changes", "diverges"),
+        [
+            ({"gamma_clamp": 0.0}, True),
+            ({"gamma_clamp": 1e-6}, False),
+            ({"gamma_clamp": 0.0, "gamma_link": "sigmoid"}, False),
+            ({"kl_from": "logits"}, False),
+        ],
     )
     def test_without_a_clamp_a_gamma_of_one_is_lost_at_the_first_step(
-        self, link: str, clamp: float, diverges: bool, images: Tensor
+        self, changes: dict[str, Any], diverges: bool, images: Tensor
     ) -> None:
         """What the report says of its first attempts (section 4.2): exp(-relu(-v)) is 1 for every v above 0."""
-        settings = make_settings("vsc_exp_relu", gamma_link=link, gamma_clamp=clamp)
+        settings = make_settings("vsc_exp_relu", **changes)
         if not diverges:
             assert all(math.isfinite(epoch.loss) for epoch in train(settings, images)[1])
             return

@@ -71,6 +71,7 @@ def test_without_a_clamp_a_gamma_of_one_is_lost_where_it_is_a_latents_and_nowher
         ("vae", {}),
         *(("vsc_exp_relu", {"gamma_clamp": clamp}) for clamp in (1e-6, 0.3)),
         *(("vsc_sigmoid", {"gamma_clamp": clamp}) for clamp in (0.0, 1e-6, 0.3)),
+        *((kind, {"kl_from": "logits"}) for kind in ("vsc_exp_relu", "vsc_sigmoid")),
     ],
 )
 def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +80,11 @@ def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, mo
     x = model.to_pixels(make_images(32, SMALL))
     (keys,) = make_row_keys([make_key(0, "noise", 1)], 32)
     eps, eta = draw_noise(keys[..., None] + make_offsets(7))
-    outputs = (3 * model.encoder(x)).detach().requires_grad_()  # far from zero, where gamma is clamped too
+    outputs = (3 * model.encoder(x)).detach()  # far from zero, where gamma is clamped too
+    if settings.kl_from == "logits":
+        # v of one latent, where logarithms are hard.
+        outputs[:8, -1, -1] = torch.tensor([0, 1e-20, -1e-20, -1e-3, 30, -30, 200, -200])
+    outputs.requires_grad_()
     monkeypatch.setattr(model.encoder, "forward", lambda _: outputs)
     elbo = model.compute_elbo(x, CounterNoise(keys), at(50.0))
     (expected,) = torch.autograd.grad((settings.beta * elbo.rate + elbo.distortion).sum(), outputs)
@@ -89,8 +94,8 @@ def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, mo
     heads = outputs.detach().view(1, 32, -1, 7)
     with torch.no_grad():
         noise, sharpness = (eps[None], eta[None]), torch.full((1, 1, 1), 50.0)
-        clamp = settings.gamma_clamp or 0.0
-        codes = sample_codes(heads, noise, sharpness, coefficients, settings.gamma_link, gamma_clamp=clamp)
+        ways: dict[str, Any] = {"gamma_clamp": settings.gamma_clamp or 0.0, "kl_from": settings.kl_from or "gamma"}
+        codes = sample_codes(heads, noise, sharpness, coefficients, settings.gamma_link, **ways)
     z = codes.z[0].requires_grad_()
     logits = model.decoder(z).flatten(1)
     distortion, by_logits = compare_pixels(logits.detach()[None], x.flatten(1)[None])
@@ -104,9 +109,14 @@ def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, mo
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 @pytest.mark.parametrize(
-    ("link", "clamp"), [("exp_relu", 1e-6), ("sigmoid", 1e-6), ("sigmoid", 0.0), ("exp_relu", 0.1)]
+    ("link", "ways"),
+    [
+        *(("exp_relu", {"gamma_clamp": clamp}) for clamp in (1e-6, 0.1)),
+        *(("sigmoid", {"gamma_clamp": clamp}) for clamp in (1e-6, 0.0)),
+        *((link, {"kl_from": "logits"}) for link in ("exp_relu", "sigmoid")),
+    ],
 )
-def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, clamp: float) -> None:
+def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, ways: dict[str, Any]) -> None:
     """Compiled for the processor at hand: that the compiler takes it, and changes no number by more than rounding."""
     heads, _, coefficients = make_case()
     counters = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)[..., None] + make_offsets(6)
@@ -115,9 +125,9 @@ def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, clamp: float) -> N
     with torch.inference_mode():
         noise = draw_noise(counters)
         given = cuda.compile_elementwise(draw_noise, torch.device("cuda"))(counters)
-        codes = sample_codes(heads, noise, sharpness, coefficients, link, gamma_clamp=clamp)
+        codes = sample_codes(heads, noise, sharpness, coefficients, link, **ways)
         compiled = cuda.compile_elementwise(sample_codes, torch.device("cuda"))
-        given += tuple(compiled(heads, noise, sharpness, coefficients, link, gamma_clamp=clamp))[:4]
+        given += tuple(compiled(heads, noise, sharpness, coefficients, link, **ways))[:4]
         given += cuda.compile_elementwise(compare_pixels, torch.device("cuda"))(2 * x - 1, x)
         expected = (*noise, *codes[:4], *compare_pixels(2 * x - 1, x))
         for one, other in zip(given, expected, strict=True):
