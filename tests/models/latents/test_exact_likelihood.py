@@ -48,7 +48,7 @@ def compute_log_weights(q: SpikeAndSlab, weight: Tensor, x: Tensor, count: int) 
 
 
 def solve_posterior(weight: Tensor, x: Tensor) -> SpikeAndSlab:
-    """The posterior, exact where the columns of the decoder are orthogonal: each latent sees its own projection of x."""
+    """The posterior, exact where the columns of the decoder are orthogonal: a latent sees its own projection of x."""
     length = weight.square().sum(0)
     variance = 1 / (1 + length / NOISE**2)
     mean = variance * (weight.T @ x) / NOISE**2
