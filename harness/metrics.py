@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from models.measures.metric_names import EDIT_METRICS, EDITS_VERSION, PROBE_METRICS, PROBE_VERSION
+from models.measures.metric_names import (
+    EDIT_METRICS,
+    EDITS_VERSION,
+    PROBE_METRICS,
+    PROBE_VERSION,
+    SPARSITY_METRICS,
+    SPARSITY_VERSION,
+)
 
-Evaluation = Literal["elbo", "iw_bound", "sparsity", "reconstruction", "probe", "edits", "exhibits"]
+Evaluation = Literal[
+    "elbo", "iw_bound", "inference_gap", "sparsity", "latents", "reconstruction", "probe", "edits", "exhibits"
+]
 TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")
 TEST_METRICS = ("test/loss",)
 VALIDATION_METRICS = ("val/loss", "val/elbo", "val/rate", "val/distortion", "val/nonzero_fraction")
@@ -14,13 +23,20 @@ COST_METRICS = ("train_seconds",)
 EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
     "elbo": ("test/elbo", "test/elbo_relaxed", "test/rate", "test/distortion"),
     "iw_bound": ("test/iw_bound",),
-    "sparsity": ("code/slab_prob", "code/nonzero_fraction", "code/hoyer", "code/active_units"),
+    "inference_gap": ("test/iw_bound_5000", "test/inference_gap", "test/iw_bound_gap"),
+    "sparsity": SPARSITY_METRICS,
+    "latents": (),
     "reconstruction": ("test/reconstruction_error",),
     "probe": PROBE_METRICS,
     "edits": EDIT_METRICS,
-    "exhibits": (),  # arrays for the qualitative figures
+    "exhibits": (),
 }
-LOWER_IS_BETTER = ("loss", "rate", "distortion", "nonzero_fraction", "reconstruction_error", "train_seconds")
+ARRAY_EVALUATIONS: tuple[Evaluation, ...] = ("latents", "exhibits")
+"""Evaluations that store arrays, for figures: what each latent does; codes and pictures."""
+LOWER_IS_BETTER = (
+    *("loss", "rate", "distortion", "inference_gap", "iw_bound_gap", "reconstruction_error", "train_seconds"),
+    *("nonzero_fraction", "num_nonzero", "always_on_fraction", "support_overlap"),
+)
 
 
 def evaluation_of(evaluated: str) -> Evaluation:
@@ -47,6 +63,7 @@ class Measures:
         """The evaluations of a finished trial, each with the options that its numbers depend on."""
         depends = {
             "iw_bound": self.iw_samples,
+            "sparsity": f"v{SPARSITY_VERSION}",
             "probe": f"{self.probe_width}v{PROBE_VERSION}",
             "edits": f"v{EDITS_VERSION}",
         }

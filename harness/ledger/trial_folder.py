@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
+from harness.metrics import ARRAY_EVALUATIONS, Evaluation
 from harness.storage.local import write_atomically, write_text_atomically
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
 EXHIBITS = "exhibits"
-"""The folder of a study that holds each trial's arrays for the qualitative figures."""
+"""The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of
+another in <trial_id>-<evaluation>.npz."""
 
 
 class TrialFolder:
@@ -35,7 +37,10 @@ class TrialFolder:
     def __init__(self, study_folder: Path, trial: Trial) -> None:
         self.path = study_folder / "trials" / trial.training_id
         self.log = self.path / "log.txt"
-        self.exhibits = study_folder / EXHIBITS / f"{trial.trial_id}.npz"
+        self.arrays: Mapping[Evaluation, Path] = {
+            name: study_folder / EXHIBITS / f"{trial.trial_id}{'' if name == EXHIBITS else f'-{name}'}.npz"
+            for name in ARRAY_EVALUATIONS
+        }
         self._epochs = trial.settings.epochs
         self._is_of_population = bool(trial.population)
         self._result = self.path / f"result-{self._epochs}.json"
@@ -47,12 +52,13 @@ class TrialFolder:
     def read_result(self) -> Result | None:
         """Read how the trial ended; None if it has not, or if the file cannot be read (the trial is then resumed).
 
-        If the file of exhibits was deleted, they count as not made.
+        An evaluation whose file of arrays was deleted counts as not made.
         """
         result = _read_result(self._result)
-        if result is None or EXHIBITS not in result.evaluated or self.exhibits.exists():
-            return result
-        return replace(result, evaluated=[name for name in result.evaluated if name != EXHIBITS])
+        if result is None:
+            return None
+        lost = {name for name, path in self.arrays.items() if not path.exists()}
+        return replace(result, evaluated=[name for name in result.evaluated if name not in lost])
 
     def read_measured(self, taken_from: Path | None) -> list[Result]:
         """Read what was measured of the trial's last state, here and in the folder that the state was taken from.

@@ -119,7 +119,7 @@ class MlflowStore:
         ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
         ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
         self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
-        for path in (*folder.list_checkpoints()[:1], folder.log, folder.exhibits):
+        for path in (*folder.list_checkpoints()[:1], folder.log, *folder.arrays.values()):
             if path.exists():
                 self.client.log_artifact(run.run_id, str(path))
         # Set last, as it says that nothing is missing.
@@ -178,12 +178,13 @@ class MlflowStore:
         return trials
 
     def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> None:
-        """Restore a trial's checkpoint and exhibits to its folder, if MLflow has them."""
+        """Restore a trial's checkpoint and arrays to its folder, if MLflow has them."""
         from mlflow.artifacts import download_artifacts
 
         run_id = self._runs[trial_id].run_id
+        places = {file.name: file.parent for file in folder.arrays.values()}
         for item in self.client.list_artifacts(run_id):
-            place = folder.exhibits.parent if item.path == folder.exhibits.name else folder.path
+            place = places.get(item.path, folder.path)
             if place != folder.path or CHECKPOINT.fullmatch(item.path):
                 place.mkdir(parents=True, exist_ok=True)
                 download_artifacts(run_id=run_id, artifact_path=item.path, dst_path=str(place), tracking_uri=self.uri)

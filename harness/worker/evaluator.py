@@ -19,6 +19,8 @@ from models.measures.bounds import (
 )
 from models.measures.edits import measure_edits
 from models.measures.exhibits import make_exhibits
+from models.measures.inference_gap import compute_inference_gap
+from models.measures.per_latent import make_latent_arrays
 from models.measures.probes import run_probes
 from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
@@ -43,12 +45,15 @@ class Evaluator:
     seed: int
 
     def evaluate(self, name: Evaluation) -> dict[str, float]:
-        """The metrics of one evaluation of a study; `exhibits` has none."""
+        """The metrics of one evaluation of a study; one that stores arrays has none."""
         return MEASURES[name](self) if name in MEASURES else {}
 
-    def make_exhibits(self) -> dict[str, NDArray[Any]]:
-        """Arrays for the qualitative figures."""
-        return make_exhibits(self.model, self.images.test, self.images.test_labels, seed=self.seed)
+    def make_arrays(self, name: Evaluation) -> dict[str, NDArray[Any]]:
+        """The arrays of one evaluation that stores some."""
+        test = self.images.test, self.images.test_labels
+        if name == "latents":
+            return make_latent_arrays(self.model, *test)
+        return make_exhibits(self.model, *test, seed=self.seed)
 
     def make_noise(self, purpose: str) -> torch.Generator:
         """The noise of one evaluation."""
@@ -76,6 +81,16 @@ def _measure_iw_bound(evaluator: Evaluator) -> dict[str, float]:
     return {"test/iw_bound": compute_iw_bound(evaluator.model, evaluator.images.test, noise, num_samples=num_samples)}
 
 
+def _measure_inference_gap(evaluator: Evaluator) -> dict[str, float]:
+    noise = evaluator.make_noise("test/iw_bound_5000")
+    bound = compute_inference_gap(evaluator.model, evaluator.images.test, noise)
+    return {
+        "test/iw_bound_5000": bound.iw_bound,
+        "test/inference_gap": bound.gap_to_elbo,
+        "test/iw_bound_gap": bound.gap_to_few,
+    }
+
+
 def _measure_sparsity(evaluator: Evaluator) -> dict[str, float]:
     sparsity = compute_sparsity(evaluator.model, evaluator.images.test, evaluator.make_noise("code"))
     return {f"code/{name}": value for name, value in sparsity.items()}
@@ -97,6 +112,7 @@ def _measure_edits(evaluator: Evaluator) -> dict[str, float]:
 MEASURES: Mapping[Evaluation, Callable[[Evaluator], dict[str, float]]] = {
     "elbo": _measure_elbo,
     "iw_bound": _measure_iw_bound,
+    "inference_gap": _measure_inference_gap,
     "sparsity": _measure_sparsity,
     "reconstruction": _measure_reconstruction,
     "probe": _measure_probe,

@@ -18,8 +18,8 @@ import torch
 from harness.datasets import Dataset
 from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, drop_nonfinite
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import EXHIBITS, TrialFolder, read_checkpoint
-from harness.metrics import EVALUATION_METRICS, Measures, evaluation_of
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint
+from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures, evaluation_of
 from harness.storage.local import write_atomically
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
@@ -199,10 +199,15 @@ class TrialRun:
             evaluation = evaluation_of(name)
             metrics = known[name] if name in known else drop_nonfinite(evaluator.evaluate(evaluation))
             self.metrics |= {key: metrics[key] for key in EVALUATION_METRICS[evaluation] if key in metrics}
+            if evaluation in ARRAY_EVALUATIONS:
+                self._store_arrays(evaluation, evaluator)
             self._evaluated.append(name)
-        if EXHIBITS in self.measures.evaluate and not self.folder.exhibits.exists():
-            arrays = evaluator.make_exhibits()
-            write_atomically(self.folder.exhibits, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
+
+    def _store_arrays(self, evaluation: Evaluation, evaluator: Evaluator) -> None:
+        file = self.folder.arrays[evaluation]
+        if not file.exists():  # it stays with its study: another study that measured the same has one of its own
+            arrays = evaluator.make_arrays(evaluation)
+            write_atomically(file, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
     def _end(self, status: Status, error: str | None = None) -> Ended:
         result = Result(

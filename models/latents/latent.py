@@ -24,7 +24,12 @@ class At(NamedTuple):
 
 
 class Latent(nn.Module, ABC):
-    """One kind of latent variables, `latent_dim` of them side by side."""
+    """One kind of latent variables, `latent_dim` of them side by side.
+
+    has_gates: whether an entry of a code can be exactly zero, with the probability 1 - `slab_prob`.
+    """
+
+    has_gates = False
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

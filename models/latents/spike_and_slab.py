@@ -21,6 +21,8 @@ class SpikeAndSlabLatent(Latent):
     Source: Tonolini, Jensen and Murray-Smith, Variational Sparse Coding (UAI 2019), equations 4 to 11.
     """
 
+    has_gates = True
+
     def __init__(
         self,
         latent_dim: int,

@@ -12,13 +12,14 @@ from models.autoencoder import Autoencoder
 from models.latents.latent import At
 from models.numerics.computing import measuring
 from models.objectives.objective import Objective
-from models.randomness import StreamNoise
+from models.randomness import Noise, StreamNoise
 
 RELAXED_SHARPNESS = 200.0
 """Sharpness of the relaxed samples in Figure 1 of "[Re] Variational Sparse Coding"."""
 
 BATCH_SIZE = 500  # images
-IW_BATCH_SIZE = 50  # images, with num_samples codes each
+IW_BATCH_SIZE = 50  # images, with IW_SAMPLES_AT_ONCE codes each
+IW_SAMPLES_AT_ONCE = 50
 
 
 class Bound(NamedTuple):
@@ -93,15 +94,25 @@ def compute_iw_bound(
     Importance Weighted Autoencoders (ICLR 2016), equation 8.
     """
     total, noise = 0.0, StreamNoise(generator)
-    prior = model.prior()
     with measuring(model):
         for x in split_batches(model, images, IW_BATCH_SIZE):
-            q = model.posterior(x)
-            z = model.draw(q.expand([num_samples, *q.batch_shape]), noise)  # (K, B, latent_dim)
-            log_ratio = (prior.log_prob(z) - q.log_prob(z)).sum(-1)
-            log_weights = log_ratio - model.compute_distortion(z, x)  # (K, B)
+            log_weights = draw_log_weights(model, x, noise, num_samples)
             total += float((log_weights.logsumexp(0) - math.log(num_samples)).double().sum())
     return total / len(images)
+
+
+def draw_log_weights(model: Autoencoder, x: Tensor, noise: Noise, num_samples: int) -> Tensor:  # -> (num_samples, B)
+    """Draw log p(x|z) p(z) / q(z|x) for hard samples z, in nats, for images x (B, C, H, W).
+
+    Some samples are drawn at a time: the memory that codes and pictures take does not grow with their number.
+    """
+    prior, q = model.prior(), model.posterior(x)
+    parts = []
+    for first in range(0, num_samples, IW_SAMPLES_AT_ONCE):
+        num = min(IW_SAMPLES_AT_ONCE, num_samples - first)
+        z = model.draw(q.expand([num, *q.batch_shape]), noise)  # (num, B, latent_dim)
+        parts.append((prior.log_prob(z) - q.log_prob(z)).sum(-1) - model.compute_distortion(z, x))
+    return torch.cat(parts)
 
 
 @torch.no_grad()

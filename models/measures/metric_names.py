@@ -1,4 +1,17 @@
-"""Names of the metrics of probes and edits. They stand apart from the code that measures, as names need no torch."""
+"""Names of the metrics of sparsity, probes and edits.
+
+They stand apart from the code that measures, as names need no torch.
+"""
+
+SPARSITY_METRICS = (
+    *("code/slab_prob", "code/nonzero_fraction", "code/num_nonzero", "code/hoyer", "code/active_units"),
+    *("code/num_informative", "code/always_on_fraction", "code/gate_information"),
+    *("code/support_overlap", "code/support_overlap_same_image"),
+)
+"""Metrics of `models.measures.sparsity.compute_sparsity`."""
+
+SPARSITY_VERSION = 2
+"""Version of these measures: raise it when one changes or is added, and stored measures are made again."""
 
 PROBES = ("report_coded", "report_written", "linear", "mlp", "knn")
 """Classifiers on codes. Two are those of "[Re] Variational Sparse Coding": report_coded as in its code, report_written

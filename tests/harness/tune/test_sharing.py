@@ -132,13 +132,13 @@ def test_exhibits_that_are_gone_are_made_again_and_nothing_else(
     trial, measures = make_trial(dataset), dataclasses.replace(ALL, evaluate=("elbo", "exhibits"))
     run(trial, dataset, tmp_path / "study", measures)
     folder = TrialFolder(tmp_path / "study", trial)
-    made = folder.exhibits.read_bytes()
-    folder.exhibits.unlink()
+    made = folder.arrays["exhibits"].read_bytes()
+    folder.arrays["exhibits"].unlink()
     assert needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
     monkeypatch.setitem(MEASURES, "elbo", None)  # type: ignore[arg-type]
     run(trial, dataset, tmp_path / "study", measures)
     assert fits.epochs == list(range(1, EPOCHS + 1))
-    with np.load(folder.exhibits) as again, np.load(io.BytesIO(made)) as before:
+    with np.load(folder.arrays["exhibits"]) as again, np.load(io.BytesIO(made)) as before:
         assert set(again) == set(before)
         assert all((again[name] == before[name]).all() for name in before)
     assert not needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
