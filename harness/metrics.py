@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from models.measures.metric_names import (
+    CONTROL_METRICS,
     EDIT_METRICS,
     EDITS_VERSION,
     PROBE_METRICS,
@@ -14,7 +15,16 @@ from models.measures.metric_names import (
 )
 
 Evaluation = Literal[
-    "elbo", "iw_bound", "inference_gap", "sparsity", "latents", "reconstruction", "probe", "edits", "exhibits"
+    "elbo",
+    "iw_bound",
+    "inference_gap",
+    "sparsity",
+    "latents",
+    "reconstruction",
+    "probe",
+    "probe_controls",
+    "edits",
+    "exhibits",
 ]
 TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")
 TEST_METRICS = ("test/loss",)
@@ -28,6 +38,7 @@ EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
     "latents": (),
     "reconstruction": ("test/reconstruction_error",),
     "probe": PROBE_METRICS,
+    "probe_controls": CONTROL_METRICS,
     "edits": EDIT_METRICS,
     "exhibits": (),
 }
@@ -61,10 +72,12 @@ class Measures:
     @property
     def evaluated(self) -> list[str]:
         """The evaluations of a finished trial, each with the options that its numbers depend on."""
+        probe = f"{self.probe_width}v{PROBE_VERSION}"
         depends = {
             "iw_bound": self.iw_samples,
             "sparsity": f"v{SPARSITY_VERSION}",
-            "probe": f"{self.probe_width}v{PROBE_VERSION}",
+            "probe": probe,
+            "probe_controls": probe,
             "edits": f"v{EDITS_VERSION}",
         }
         return [f"{name}@{depends[name]}" if name in depends else name for name in self.evaluate]

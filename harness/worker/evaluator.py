@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.metrics import Evaluation, Measures
 from harness.worker.images import Images
 from models.autoencoder import Autoencoder
+from models.build import build_model
 from models.measures.bounds import (
     RELAXED_SHARPNESS,
     Bound,
@@ -21,9 +22,10 @@ from models.measures.edits import measure_edits
 from models.measures.exhibits import make_exhibits
 from models.measures.inference_gap import compute_inference_gap
 from models.measures.per_latent import make_latent_arrays
-from models.measures.probes import run_probes
+from models.measures.probes import run_control_probes, run_probes
 from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
+from models.settings import TrialSettings
 
 ELBO_SAMPLES = 10
 """A trial's final bounds are means over this many passes over the test set, so that their sampling error is far below
@@ -42,11 +44,16 @@ class Evaluator:
     model: Autoencoder
     images: Images
     measures: Measures
-    seed: int
+    settings: TrialSettings
 
     def evaluate(self, name: Evaluation) -> dict[str, float]:
         """The metrics of one evaluation of a study; one that stores arrays has none."""
         return MEASURES[name](self) if name in MEASURES else {}
+
+    @property
+    def seed(self) -> int:
+        """That of the trial."""
+        return self.settings.seed
 
     def make_arrays(self, name: Evaluation) -> dict[str, NDArray[Any]]:
         """The arrays of one evaluation that stores some."""
@@ -105,6 +112,13 @@ def _measure_probe(evaluator: Evaluator) -> dict[str, float]:
     return run_probes(evaluator.model, *evaluator.images.labelled, seed=evaluator.seed, width=width)
 
 
+def _measure_probe_controls(evaluator: Evaluator) -> dict[str, float]:
+    images = evaluator.images
+    untrained = build_model(evaluator.settings, images.shape).to(images.test.device)
+    width = evaluator.measures.probe_width
+    return run_control_probes(evaluator.model, *images.labelled, untrained=untrained, seed=evaluator.seed, width=width)
+
+
 def _measure_edits(evaluator: Evaluator) -> dict[str, float]:
     return measure_edits(evaluator.model, *evaluator.images.labelled, seed=evaluator.seed)
 
@@ -116,6 +130,7 @@ MEASURES: Mapping[Evaluation, Callable[[Evaluator], dict[str, float]]] = {
     "sparsity": _measure_sparsity,
     "reconstruction": _measure_reconstruction,
     "probe": _measure_probe,
+    "probe_controls": _measure_probe_controls,
     "edits": _measure_edits,
 }
 """What computes the metrics of each evaluation."""

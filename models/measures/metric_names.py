@@ -20,17 +20,28 @@ as in its text."""
 INPUTS = ("mu", "gamma_mu", "z")
 """Codes that probes are trained on: mean of the posterior's slab, mean of the posterior, hard sample."""
 
+CONTROL_INPUTS = ("mu_on", "mu_off", "untrained_mu", "hidden_projection")
+"""Controls of what a probe on mu measures, the code or the encoder: see `models.measures.probes.controls`."""
+
 LABEL_SETS = ("5k", "all")
 """Training images that probes are trained on: 5,000 of them, or all."""
 
 PROBE_VERSION = 3
 """Version of the probes: raise it when a probe changes, and stored measures are made again."""
 
-PROBE_METRICS = (
-    *(f"probe/{probe}_{codes}_{labels}_accuracy" for probe in PROBES for codes in INPUTS for labels in LABEL_SETS),
-    *(f"probe/report_coded_{codes}_{labels}_dead_logits" for codes in INPUTS for labels in LABEL_SETS),
-)
+
+def _list_probe_metrics(inputs: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        *(f"probe/{probe}_{codes}_{labels}_accuracy" for probe in PROBES for codes in inputs for labels in LABEL_SETS),
+        *(f"probe/report_coded_{codes}_{labels}_dead_logits" for codes in inputs for labels in LABEL_SETS),
+    )
+
+
+PROBE_METRICS = _list_probe_metrics(INPUTS)
 """Metrics of `models.measures.probes.run_probes`: accuracies from 0 to 1, and numbers of dead logits."""
+
+CONTROL_METRICS = ("probe/num_on", *_list_probe_metrics(CONTROL_INPUTS))
+"""Metrics of `models.measures.probes.run_control_probes`: the number of latents that are ever on, and the same."""
 
 EDIT_METRICS = (
     *("edit/class_kept", "edit/changed_pixels", "edit/changed_pixels_beyond_other"),

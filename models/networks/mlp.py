@@ -61,12 +61,22 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-1])
         """Apply every layer."""
-        *hidden, last = (cast("nn.Linear", layer) for layer in self.layers)
-        is_fast = not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
-        for layer in hidden:
-            x = multiply(x, layer.weight, layer.bias, relu=True) if is_fast else layer(x).relu()
-        out: Tensor = multiply(x, last.weight, last.bias) if is_fast else last(x)
-        return out
+        return _apply(self.layers[-1], self.compute_hidden(x))
+
+    def compute_hidden(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-2])
+        """Apply every layer but the last."""
+        for layer in self.layers[:-1]:
+            x = _apply(layer, x, relu=True)
+        return x
+
+
+def _apply(layer: nn.Module, x: Tensor, *, relu: bool = False) -> Tensor:
+    """Apply a linear layer, and a ReLU if asked."""
+    linear = cast("nn.Linear", layer)
+    if not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
+        return multiply(x, linear.weight, linear.bias, relu=relu)
+    out: Tensor = linear(x)
+    return out.relu() if relu else out
 
 
 class MLPEncoder(MLP):
@@ -85,8 +95,12 @@ class MLPEncoder(MLP):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, D)
         """Compute the heads, which stand side by side in the last layer's output."""
-        heads: Tensor = super().forward(x.flatten(1))
+        heads: Tensor = super().forward(x)
         return heads.view(len(x), self.num_heads, heads.shape[1] // self.num_heads)
+
+    def compute_hidden(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, widths[-2])
+        """Apply every layer but the last."""
+        return super().compute_hidden(x.flatten(1))
 
 
 class MLPDecoder(MLP):

@@ -1,11 +1,12 @@
 """The inputs of the probes: codes of images by a frozen model."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.numerics.computing import measuring
-from models.randomness import StreamNoise, make_stream
 
 BATCH_SIZE = 500  # images
 
@@ -13,21 +14,22 @@ RIDGE = 0.1
 """Number added to variances, which average 1, so that directions in which codes hardly vary stay small."""
 
 
+MakeInputs = Callable[[Tensor], Mapping[str, Tensor]]
+"""Makes the inputs of the probes, each (B, D), by name, from a batch of images (B, C, H, W) in [0, 1]."""
+
+
 def encode(
-    model: Autoencoder, images: Tensor, order: Tensor, *, seed: int, split: str
+    model: Autoencoder, images: Tensor, order: Tensor, make_inputs: MakeInputs
 ) -> tuple[tuple[str, ...], Tensor]:
     """Encode images (N, C, H, W) uint8 in an order (N,); return K names and codes (N, K, latent_dim + 1) on the CPU.
 
-    The K inputs of the probes are the latent's views of the posterior, then z, a hard sample. A one stands behind each
-    code, so that the last column of a matrix of weights holds the biases.
+    A one stands behind each code, so that the last column of a matrix of weights holds the biases.
     """
-    noise = StreamNoise(make_stream(seed, f"probe/z/{split}", device=images.device))
     names: tuple[str, ...] = ()
     codes = torch.empty(0)
     with measuring(model):
         for i, batch in enumerate(order.split(BATCH_SIZE)):
-            q = model.posterior(model.to_pixels(images[batch.to(images.device)]))
-            inputs = model.latent.views(q) | {"z": model.draw(q, noise)}
+            inputs = make_inputs(model.to_pixels(images[batch.to(images.device)]))
             if i == 0:
                 names = tuple(inputs)
                 codes = torch.ones(len(order), len(inputs), model.latent_dim + 1)

@@ -11,9 +11,10 @@ from harness.datasets import Dataset
 from harness.ledger.result import needs_training
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.metrics import EVALUATION_METRICS, Measures
+from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.worker.evaluator import MEASURES, Evaluator
+from models.measures import inference_gap
 from models.settings import TrialSettings
 from tests.harness.worker.test_trial_run import (
     ALL,
@@ -32,6 +33,10 @@ from tests.harness.worker.test_trial_run import (
 
 __all__ = ["dataset", "fits"]  # fixtures
 
+OF_GATES = {
+    *("code/num_nonzero", "code/always_on_fraction", "code/gate_information", "probe/num_on"),
+    *("code/support_overlap", "code/support_overlap_same_image"),
+}
 EVERYTHING = Measures(tuple(EVALUATION_METRICS), iw_samples=3, checkpoint_every=1, probe_width=8)
 
 
@@ -110,37 +115,65 @@ def test_a_population_keeps_its_training_to_itself(dataset: Dataset, tmp_path: P
 
 @pytest.mark.parametrize("model", ["vae", "vsc"])
 def test_every_evaluation_yields_the_metrics_that_are_declared_for_it(
-    dataset: Dataset, tmp_path: Path, model: str
+    dataset: Dataset, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inference_gap, "NUM_SAMPLES", 100)
     trial = make_trial(dataset, model)
     run(trial, dataset, tmp_path / "study", EVERYTHING)
     declared = [name for names in EVALUATION_METRICS.values() for name in names]
-    assert set(result_of(trial, tmp_path / "study").metrics) == set(declared)
     assert len(declared) == len(set(declared))
+    missing = set(declared) - set(result_of(trial, tmp_path / "study").metrics)
+    assert set(result_of(trial, tmp_path / "study").metrics) <= set(declared)
+    # Only a model with gates has their measures, and latents that are never on only if it has some.
+    of_gates = {*OF_GATES, *(name for name in declared if "_mu_on_" in name)} if model == "vae" else set()
+    assert {name for name in missing if "_mu_off_" not in name} == of_gates
+
+
+def test_measures_of_an_older_version_are_made_again_and_nothing_is_trained(
+    dataset: Dataset, tmp_path: Path, fits: Fits
+) -> None:
+    """As of a result that was stored before `sparsity` had a version, and fewer metrics."""
+    trial, folder = make_trial(dataset), tmp_path / "study"
+    run(trial, dataset, folder, ALL)
+    now, stored = result_of(trial, folder), TrialFolder(folder, trial)
+    older = {name: value for name, value in now.metrics.items() if name not in OF_GATES}
+    evaluated = [name.partition("@v")[0] for name in now.evaluated]
+    stored.write_result(dataclasses.replace(now, metrics=older, evaluated=evaluated))
+    assert needs_training(stored.read_result(), evaluate=ALL.evaluated, stops_early=False)
+    fits.epochs.clear()
+    run(trial, dataset, folder, ALL)
+    assert fits.epochs == []
+    assert result_of(trial, folder).metrics == now.metrics
+    assert result_of(trial, folder).evaluated == ["elbo", "iw_bound@3", "sparsity@v2"]
 
 
 def test_exhibits_are_arrays_without_pickle_in_the_studys_folder(dataset: Dataset, tmp_path: Path) -> None:
     trial = make_trial(dataset)
-    run(trial, dataset, tmp_path / "study", dataclasses.replace(NONE, evaluate=("exhibits",)))
-    with np.load(tmp_path / "study" / "exhibits" / f"{trial.trial_id}.npz", allow_pickle=False) as arrays:
+    run(trial, dataset, tmp_path / "study", dataclasses.replace(NONE, evaluate=("exhibits", "latents")))
+    folder = tmp_path / "study" / "exhibits"
+    with np.load(folder / f"{trial.trial_id}.npz", allow_pickle=False) as arrays:
         assert arrays["images"].shape[1:] == (8, 8)
+    with np.load(folder / f"{trial.trial_id}-latents.npz", allow_pickle=False) as arrays:
+        assert arrays["kl"].shape == (trial.settings.latent_dim,)
 
 
-def test_exhibits_that_are_gone_are_made_again_and_nothing_else(
-    dataset: Dataset, tmp_path: Path, fits: Fits, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ARRAY_EVALUATIONS)
+def test_arrays_that_are_gone_are_made_again_and_nothing_else(
+    name: Evaluation, dataset: Dataset, tmp_path: Path, fits: Fits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial, measures = make_trial(dataset), dataclasses.replace(ALL, evaluate=("elbo", "exhibits"))
+    trial, measures = make_trial(dataset), dataclasses.replace(ALL, evaluate=("elbo", *ARRAY_EVALUATIONS))
     run(trial, dataset, tmp_path / "study", measures)
     folder = TrialFolder(tmp_path / "study", trial)
-    made = folder.arrays["exhibits"].read_bytes()
-    folder.arrays["exhibits"].unlink()
+    file = folder.arrays[name]
+    made = file.read_bytes()
+    file.unlink()
     assert needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
     monkeypatch.setitem(MEASURES, "elbo", None)  # type: ignore[arg-type]
     run(trial, dataset, tmp_path / "study", measures)
     assert fits.epochs == list(range(1, EPOCHS + 1))
-    with np.load(folder.arrays["exhibits"]) as again, np.load(io.BytesIO(made)) as before:
+    with np.load(file) as again, np.load(io.BytesIO(made)) as before:
         assert set(again) == set(before)
-        assert all((again[name] == before[name]).all() for name in before)
+        assert all((again[array] == before[array]).all() for array in before)
     assert not needs_training(folder.read_result(), evaluate=measures.evaluated, stops_early=False)
 
 

@@ -525,7 +525,7 @@ def test_a_measure_that_fails_loses_none_of_the_others_and_is_the_only_one_made_
     monkeypatch.setattr(evaluations, "compute_iw_bound", fail_at_first)
     run(trial, dataset, tmp_path)
     result = result_of(trial, tmp_path)
-    assert (result.status, result.evaluated) == ("failed", ["sparsity", "elbo"])
+    assert (result.status, result.evaluated) == ("failed", ["sparsity@v2", "elbo"])
     assert before.items() <= result.metrics.items()
     for name in ("compute_sparsity", "compute_bound"):
         monkeypatch.delattr(evaluations, name)
