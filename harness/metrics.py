@@ -8,6 +8,7 @@ from models.measures.metric_names import (
     CONTROL_METRICS,
     EDIT_METRICS,
     EDITS_VERSION,
+    GRADIENT_METRICS,
     PROBE_METRICS,
     PROBE_VERSION,
     SPARSITY_METRICS,
@@ -20,6 +21,7 @@ Evaluation = Literal[
     "inference_gap",
     "sparsity",
     "latents",
+    "gate_gradients",
     "reconstruction",
     "probe",
     "probe_controls",
@@ -36,6 +38,7 @@ EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
     "inference_gap": ("test/iw_bound_5000", "test/inference_gap", "test/iw_bound_gap"),
     "sparsity": SPARSITY_METRICS,
     "latents": (),
+    "gate_gradients": GRADIENT_METRICS,
     "reconstruction": ("test/reconstruction_error",),
     "probe": PROBE_METRICS,
     "probe_controls": CONTROL_METRICS,
@@ -47,6 +50,7 @@ ARRAY_EVALUATIONS: tuple[Evaluation, ...] = ("latents", "exhibits")
 LOWER_IS_BETTER = (
     *("loss", "rate", "distortion", "inference_gap", "iw_bound_gap", "reconstruction_error", "train_seconds"),
     *("nonzero_fraction", "num_nonzero", "always_on_fraction", "support_overlap"),
+    *(name.removeprefix("gradient/") for name in GRADIENT_METRICS),
 )
 
 

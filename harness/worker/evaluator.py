@@ -1,5 +1,6 @@
 """Measure a trained model: the evaluations that a study can ask for."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,14 @@ from models.measures.bounds import (
 )
 from models.measures.edits import measure_edits
 from models.measures.exhibits import make_exhibits
+from models.measures.gate_gradients import measure_gate_gradients
 from models.measures.inference_gap import compute_inference_gap
 from models.measures.per_latent import make_latent_arrays
 from models.measures.probes import run_control_probes, run_probes
 from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
 from models.settings import TrialSettings
+from models.training.sharpness import compute_sharpness
 
 ELBO_SAMPLES = 10
 """A trial's final bounds are means over this many passes over the test set, so that their sampling error is far below
@@ -103,6 +106,16 @@ def _measure_sparsity(evaluator: Evaluator) -> dict[str, float]:
     return {f"code/{name}": value for name, value in sparsity.items()}
 
 
+def _measure_gate_gradients(evaluator: Evaluator) -> dict[str, float]:
+    images, settings = evaluator.images, evaluator.settings
+    steps_per_epoch = math.ceil(len(images.train) / settings.batch_size)
+    steps = torch.tensor([settings.epochs * steps_per_epoch])
+    sharpness = float(compute_sharpness(settings, steps, steps_per_epoch))
+    noise = evaluator.make_noise("gradient")
+    measured = measure_gate_gradients(evaluator.model, images.test, noise, sharpness=sharpness)
+    return {f"gradient/{name}": value for name, value in measured.items()}
+
+
 def _measure_reconstruction(evaluator: Evaluator) -> dict[str, float]:
     return {"test/reconstruction_error": compute_reconstruction_error(evaluator.model, evaluator.images.test)}
 
@@ -128,6 +141,7 @@ MEASURES: Mapping[Evaluation, Callable[[Evaluator], dict[str, float]]] = {
     "iw_bound": _measure_iw_bound,
     "inference_gap": _measure_inference_gap,
     "sparsity": _measure_sparsity,
+    "gate_gradients": _measure_gate_gradients,
     "reconstruction": _measure_reconstruction,
     "probe": _measure_probe,
     "probe_controls": _measure_probe_controls,

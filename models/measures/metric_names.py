@@ -1,4 +1,4 @@
-"""Names of the metrics of sparsity, probes and edits.
+"""Names of the metrics of sparsity, gradients, probes and edits.
 
 They stand apart from the code that measures, as names need no torch.
 """
@@ -12,6 +12,12 @@ SPARSITY_METRICS = (
 
 SPARSITY_VERSION = 2
 """Version of these measures: raise it when one changes or is added, and stored measures are made again."""
+
+GRADIENT_METRICS = (
+    *("gradient/relaxed_bias", "gradient/straight_through_bias"),
+    *("gradient/relaxed_noise", "gradient/straight_through_noise", "gradient/disarm_noise"),
+)
+"""Metrics of `models.measures.gate_gradients.measure_gate_gradients`, shares of the true gradient's length."""
 
 PROBES = ("report_coded", "report_written", "linear", "mlp", "knn")
 """Classifiers on codes. Two are those of "[Re] Variational Sparse Coding": report_coded as in its code, report_written

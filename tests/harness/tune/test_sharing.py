@@ -15,6 +15,7 @@ from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, M
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.worker.evaluator import MEASURES, Evaluator
 from models.measures import inference_gap
+from models.measures.metric_names import GRADIENT_METRICS
 from models.settings import TrialSettings
 from tests.harness.worker.test_trial_run import (
     ALL,
@@ -36,6 +37,7 @@ __all__ = ["dataset", "fits"]  # fixtures
 OF_GATES = {
     *("code/num_nonzero", "code/always_on_fraction", "code/gate_information", "probe/num_on"),
     *("code/support_overlap", "code/support_overlap_same_image"),
+    *GRADIENT_METRICS,
 }
 EVERYTHING = Measures(tuple(EVALUATION_METRICS), iw_samples=3, checkpoint_every=1, probe_width=8)
 
