@@ -12,7 +12,7 @@ SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of c
 NATS = "nats per image"
 POINTS = "points"  # percentage points
 UNITS = {
-    **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion"), NATS),
+    **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion", "entropy_floor"), NATS),
     "train_seconds": "seconds",
 }
 """Of metrics, by their name behind the split."""

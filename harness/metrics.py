@@ -33,7 +33,7 @@ TEST_METRICS = ("test/loss",)
 VALIDATION_METRICS = ("val/loss", "val/elbo", "val/rate", "val/distortion", "val/nonzero_fraction")
 COST_METRICS = ("train_seconds",)
 EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
-    "elbo": ("test/elbo", "test/elbo_relaxed", "test/rate", "test/distortion"),
+    "elbo": ("test/elbo", "test/elbo_relaxed", "test/rate", "test/distortion", "test/entropy_floor"),
     "iw_bound": ("test/iw_bound",),
     "inference_gap": ("test/iw_bound_5000", "test/inference_gap", "test/iw_bound_gap"),
     "sparsity": SPARSITY_METRICS,

@@ -16,6 +16,7 @@ from models.measures.bounds import (
     RELAXED_SHARPNESS,
     Bound,
     compute_bound,
+    compute_entropy_floor,
     compute_iw_bound,
     compute_reconstruction_error,
 )
@@ -78,6 +79,7 @@ def _measure_elbo(evaluator: Evaluator) -> dict[str, float]:
         "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
         "test/rate": float(hard.rate),
         "test/distortion": float(hard.distortion),
+        "test/entropy_floor": compute_entropy_floor(evaluator.model, evaluator.images.test),
     }
 
 

@@ -131,6 +131,21 @@ def compute_reconstruction_error(model: Autoencoder, images: Tensor) -> float:  
     return float(torch.cat(errors).mean())
 
 
+@torch.no_grad()
+def compute_entropy_floor(model: Autoencoder, images: Tensor) -> float:  # (N, C, H, W) uint8
+    """Compute the entropy of the pixels as the model sees them, each a Bernoulli's probability, nats per image.
+
+    It is the mean over images of what the distortion is at least, whatever the model: a decoder that gave every pixel's
+    very value would still pay it. Pixels that are 0 or 1 have none; grey ones make of the bound one of a
+    pseudo-likelihood (see `models.likelihoods.Bernoulli`).
+    """
+    total = 0.0
+    for x in split_batches(model, images, BATCH_SIZE):
+        p = x.double()
+        total -= float((torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)).sum())
+    return total / len(images)
+
+
 def split_batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:  # -> (B, C, H, W)
     """Yield the images in batches, as the model sees them."""
     return (model.to_pixels(batch) for batch in images.split(size))
