@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from math import prod
+from typing import Any
 
 import torch
 
@@ -22,11 +23,12 @@ def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: b
     stay undefined, to be loaded afterwards.
     """
     generator = torch.Generator().manual_seed(settings.seed % 2**64) if is_drawn else None
-    num_heads, initialisation = settings.parts.num_heads, settings.initialisation
+    num_heads = settings.parts.num_heads
     encoder, decoder = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, num_heads)
+    like: dict[str, Any] = {"initialisation": settings.initialisation, "activation": settings.activation}
     model = Autoencoder(
-        MLPEncoder(encoder, generator, num_heads=num_heads, initialisation=initialisation),
-        MLPDecoder(decoder, generator, image_shape=image_shape, initialisation=initialisation),
+        MLPEncoder(encoder, generator, num_heads=num_heads, **like),
+        MLPDecoder(decoder, generator, image_shape=image_shape, **like),
         build_latent(settings),
         Bernoulli(),
         pixel_scaling=settings.pixel_scaling,

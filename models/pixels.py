@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from models.randomness import IMAGES_SEED, draw_uniform, make_key, make_offsets, make_row_keys
 from models.settings import PixelScaling
+
+BATCH_SIZE = 1_000  # images that are binarised at once
 
 
 def to_pixels(images: Tensor, scaling: PixelScaling = "minmax") -> Tensor:  # (..., pixels) uint8 -> float32
@@ -16,3 +19,22 @@ def to_pixels(images: Tensor, scaling: PixelScaling = "minmax") -> Tensor:  # (.
         return pixels.div_(255)
     # If any byte is not 0, the norm is at least 1.
     return pixels.div_(torch.linalg.vector_norm(pixels, dim=-1, keepdim=True).clamp_min_(1))
+
+
+def binarise(pixels: Tensor, counters: Tensor) -> Tensor:  # (..., P) in [0, 1], (..., P) int64 -> (..., P) of 0 and 1
+    """Draw each pixel: 1 with its intensity as probability, else 0. counters: an image's key plus its pixels' offsets.
+
+    Drawn anew in each epoch, this is the dynamic binarisation of Burda, Grosse and Salakhutdinov, Importance Weighted
+    Autoencoders (ICLR 2016); drawn once, the static one of Larochelle and Murray (AISTATS 2011), though with other
+    draws than their file.
+    """
+    return (draw_uniform(counters) < pixels).to(pixels.dtype)
+
+
+def binarise_once(images: Tensor, split: str) -> Tensor:  # (N, C, H, W) uint8 -> (N, C, H, W) uint8, 0 or 255
+    """Binarise the images that a trial is measured on: of each split in one way, the same for all trials."""
+    key, flat = make_key(IMAGES_SEED, f"binarisation/{split}"), images.flatten(1)
+    (row_keys,), offsets = make_row_keys([key], len(images)).to(images.device), make_offsets(flat.shape[1], flat.device)
+    parts = zip(flat.split(BATCH_SIZE), row_keys.split(BATCH_SIZE), strict=True)
+    binary = [binarise(to_pixels(part), keys[:, None] + offsets).mul_(255).to(torch.uint8) for part, keys in parts]
+    return torch.cat(binary).view_as(images)

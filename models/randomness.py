@@ -58,16 +58,29 @@ def draw_noise(counters: Tensor) -> tuple[Tensor, Tensor]:  # (...) int64 -> twi
     the stream's key, at the element's position. The normal number is the inverse distribution function of 23 bits, the
     uniform number is made of 24 others.
     """
+    bits = _mix(counters)
+    # The middle of one of 2^23 cells of (-1, 1): never an end, where the inverse is infinite.
+    centred = (bits >> 41).bitwise_and_(2**23 - 1).to(torch.float32).mul_(2.0**-22).add_(2.0**-23 - 1)
+    return centred.erfinv_().mul_(math.sqrt(2)), _take_uniform(bits)
+
+
+def draw_uniform(counters: Tensor) -> Tensor:  # (...) int64 -> (...) float32
+    """Draw the uniform number of `draw_noise` alone, in [0, 1)."""
+    return _take_uniform(_mix(counters))
+
+
+def _mix(counters: Tensor) -> Tensor:  # (...) int64 -> (...) int64
     # The shifts must be logical, but torch's keep the sign: the masks remove it.
     bits = counters ^ (counters >> 30).bitwise_and_(2**34 - 1)
     bits *= MIX_1
     bits ^= (bits >> 27).bitwise_and_(2**37 - 1)
     bits *= MIX_2
     bits ^= (bits >> 31).bitwise_and_(2**33 - 1)
-    # The middle of one of 2^23 cells of (-1, 1): never an end, where the inverse is infinite.
-    centred = (bits >> 41).bitwise_and_(2**23 - 1).to(torch.float32).mul_(2.0**-22).add_(2.0**-23 - 1)
-    uniform = (bits >> 17).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)
-    return centred.erfinv_().mul_(math.sqrt(2)), uniform
+    return bits
+
+
+def _take_uniform(bits: Tensor) -> Tensor:
+    return (bits >> 17).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)
 
 
 class Noise(Protocol):

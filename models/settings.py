@@ -36,6 +36,8 @@ Estimator = Literal["relaxed", "straight_through", "disarm"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
 Precision = Literal["float32", "tf32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
+Binarisation = Literal["none", "static", "dynamic"]
+Activation = Literal["relu", "tanh"]
 Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -144,6 +146,12 @@ class TrialSettings:
         "minmax",
         meaning="how bytes become pixels: minmax, divided by 255, or unit_norm, by the image's Euclidean norm",
     )
+    binarisation: Binarisation = setting(
+        "none",
+        meaning="whether grey pixels become black or white, white with their intensity as probability: none; static, "
+        "drawn once, by the seed; or dynamic, drawn anew in each epoch; what is measured is then binarised once, the "
+        "same for all trials",
+    )
     initialisation: Initialisation = setting(
         "kaiming", meaning="how weights are drawn: kaiming, uniform, as torch's default, or xavier, Glorot's uniform"
     )
@@ -151,6 +159,7 @@ class TrialSettings:
         1.0, meaning="weight of the rate in the training objective", at_least=MIN_FLOAT, at_most=MAX_FLOAT
     )
     hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
+    activation: Activation = setting("relu", meaning="what follows each hidden layer: relu or tanh")
     learning_rate: float = setting(1e-3, meaning="Adam's step size", at_least=MIN_FLOAT, at_most=MAX_FLOAT)
     batch_size: int = setting(32, meaning="training images per step", at_least=1)
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
@@ -182,6 +191,9 @@ class TrialSettings:
                 raise ValueError(f"{name}: {refuse_setting(name, model)}")
             if belongs(name, model) and getattr(self, name) is None:
                 raise ValueError(f"{name}: a {model} needs one; give one such as {f.metadata['example']}")
+        for name, value in UNLIKE_BINARY.items():
+            if self.binarisation != "none" and getattr(self, name) == value:
+                raise ValueError(refuse_binarisation(name))
 
     @property
     def parts(self) -> Parts:
@@ -223,6 +235,16 @@ def list_required(model: str) -> list[str]:
 def refuse_setting(name: str, model: str) -> str:
     """Format the message for a user who gives a setting to a model that does not have it."""
     return f"a {model} has none; remove it, or set model: {' or '.join(SETTINGS[name].metadata['of'])}"
+
+
+UNLIKE_BINARY: Mapping[str, str] = {"pixel_scaling": "unit_norm", "randomness": "report"}
+"""What does not go with binary pixels: of unit norm, intensities are no probabilities; the reproduction drew none."""
+
+
+def refuse_binarisation(name: str) -> str:
+    """Format the message for a user who binarises pixels under a setting of UNLIKE_BINARY."""
+    fix = f"set {name}: {DEFAULTS[name]}, or binarisation: none"
+    return f"binarisation: pixels stay grey with {name}: {UNLIKE_BINARY[name]}; {fix}"
 
 
 def check_setting(name: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
-from models.settings import SETTINGS, belongs
+from models.settings import SETTINGS, UNLIKE_BINARY, belongs, refuse_binarisation
 
 OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule")
 _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
@@ -24,6 +24,7 @@ def check_combination(study: StudyFields) -> None:
     _check_scheduler(study)
     _check_confirm(study)
     _check_randomness(study)
+    _check_binarisation(study)
 
 
 def _check_search(study: StudyFields) -> None:
@@ -189,3 +190,13 @@ def _check_randomness(study: StudyFields) -> None:
         raise ValueError(
             "resources.gpu: the reproduction's random numbers are drawn on the CPU; set gpu: 0, or randomness: counter"
         )
+
+
+def _check_binarisation(study: StudyFields) -> None:
+    for i, sub in enumerate(study.sub_spaces()):
+        values = {name: domain.values for name, domain in sub.items() if isinstance(domain, Finite)}
+        if set(values.get("binarisation", ())) <= {"none"}:
+            continue
+        for name, value in UNLIKE_BINARY.items():
+            if value in values.get(name, ()):
+                raise ValueError(f"space[{i}].{refuse_binarisation(name)}")

@@ -88,7 +88,7 @@ class Engine:
         self._capacity, self._latent_dim = capacity, latent_dim
         self.slots = Slots(lambda trial: TrialRun(trial, measures, study_folder, device))
         self._cohorts: list[Cohort] = []
-        self._images: dict[int, Images] = {}  # by number of images held out
+        self._images: dict[tuple[int, bool], Images] = {}  # by number of images held out, and whether they are binary
         self._trained_at = 0.0
 
     def run(self, *, idle_seconds: float) -> None:
@@ -126,7 +126,7 @@ class Engine:
     def _begin(self, slot: Slot) -> None:
         """Restore a trial and add it to a cohort, unless it is trained already."""
         run = slot.run.__enter__()
-        images = self._get_images(run.settings.num_validation)
+        images = self._get_images(run.settings.num_validation, is_binary=run.settings.binarisation != "none")
         state = run.restore(images)
         self.slots.add_events(slot, run.list_stored())
         if (last := run.conclude(state, images)) is not None:
@@ -139,10 +139,11 @@ class Engine:
             cohort.trainer.resize(min(2 * cohort.trainer.capacity, room))
         cohort.add(slot, state)
 
-    def _get_images(self, num_validation: int) -> Images:
-        if num_validation not in self._images:
-            self._images[num_validation] = Images.of(self._dataset, num_validation, self._device)
-        return self._images[num_validation]
+    def _get_images(self, num_validation: int, *, is_binary: bool) -> Images:
+        key = num_validation, is_binary
+        if key not in self._images:
+            self._images[key] = Images.of(self._dataset, num_validation, self._device, is_binary=is_binary)
+        return self._images[key]
 
     def _find_cohort(self, run: TrialRun, images: Images) -> Cohort:
         """The cohort that a trial can join, a new one if there is none."""

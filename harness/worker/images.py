@@ -11,13 +11,18 @@ from torch import Tensor
 
 from harness.datasets import Dataset
 from harness.datasets.split import split_stratified
+from models.pixels import binarise_once
 from models.randomness import IMAGES_SEED
 from models.settings import ImageShape
 
 
 @dataclass(frozen=True)
 class Images:
-    """What one trial trains and is measured on, each (N, C, H, W) uint8, on the device that trains."""
+    """What one trial trains and is measured on, each (N, C, H, W) uint8, on the device that trains.
+
+    Where pixels are binary, the images that it is measured on are black and white, drawn once, the same for all trials;
+    those that it trains on are grey still, as the trainer draws theirs.
+    """
 
     train: Tensor
     validation: Tensor | None
@@ -25,9 +30,10 @@ class Images:
     train_labels: Tensor  # (N,) of the images trained on
     test_labels: Tensor  # (N,)
     shape: ImageShape
+    is_binary: bool = False
 
     @classmethod
-    def of(cls, dataset: Dataset, num_validation: int, device: str) -> "Images":
+    def of(cls, dataset: Dataset, num_validation: int, device: str, *, is_binary: bool = False) -> "Images":
         """Make tensors of a dataset's images, and hold out some of the training images."""
         train, validation = _as_tensor(dataset.train_images), None
         labels, test_labels = (_as_labels(own) for own in (dataset.train_labels, dataset.test_labels))
@@ -37,12 +43,16 @@ class Images:
             labels = labels[torch.from_numpy(kept)]
         _, channels, height, width = dataset.test_images.shape
         test = _as_tensor(dataset.test_images).to(device)
-        return cls(train.to(device), validation, test, labels, test_labels, (channels, height, width))
+        if is_binary:
+            test = binarise_once(test, "test")
+            validation = None if validation is None else binarise_once(validation, "validation")
+        return cls(train.to(device), validation, test, labels, test_labels, (channels, height, width), is_binary)
 
     @property
     def labelled(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Training images and labels, test images and labels."""
-        return self.train, self.train_labels, self.test, self.test_labels
+        train = binarise_once(self.train, "train") if self.is_binary else self.train
+        return train, self.train_labels, self.test, self.test_labels
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)

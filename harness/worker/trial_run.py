@@ -42,7 +42,8 @@ def run_trial(
     forget_peak_memory(device)
     with TrialRun(trial, measures, study_folder, device) as run:
         try:
-            images = Images.of(dataset, trial.settings.num_validation, device)
+            is_binary = trial.settings.binarisation != "none"
+            images = Images.of(dataset, trial.settings.num_validation, device, is_binary=is_binary)
             state = run.restore(images)
             yield from run.list_stored()
             last = run.conclude(state, images)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.numerics.onednn import multiply
-from models.settings import ImageShape, Initialisation
+from models.settings import Activation, ImageShape, Initialisation
 
 
 def make_linear(
@@ -43,7 +43,7 @@ def make_linear(
 
 
 class MLP(nn.Module):
-    """A fully connected network: linear layers with ReLU between them."""
+    """A fully connected network: linear layers with ReLU, or tanh, between them."""
 
     def __init__(
         self,
@@ -52,31 +52,33 @@ class MLP(nn.Module):
         *,
         num_heads: int = 1,
         initialisation: Initialisation = "kaiming",
+        activation: Activation = "relu",
     ) -> None:
         """widths: of the input, each hidden layer and the output, which holds `num_heads` heads side by side."""
         super().__init__()
+        self.activation = activation
         *hidden, last = itertools.pairwise(widths)
         self.layers = nn.ModuleList(make_linear(*shape, generator, initialisation=initialisation) for shape in hidden)
         self.layers.append(make_linear(*last, generator, num_heads=num_heads, initialisation=initialisation))
 
     def forward(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-1])
         """Apply every layer."""
-        return _apply(self.layers[-1], self.compute_hidden(x))
+        return self._apply_layer(len(self.layers) - 1, self.compute_hidden(x))
 
     def compute_hidden(self, x: Tensor) -> Tensor:  # (..., widths[0]) -> (..., widths[-2])
         """Apply every layer but the last."""
-        for layer in self.layers[:-1]:
-            x = _apply(layer, x, relu=True)
+        for index in range(len(self.layers) - 1):
+            x = self._apply_layer(index, x)
         return x
 
-
-def _apply(layer: nn.Module, x: Tensor, *, relu: bool = False) -> Tensor:
-    """Apply a linear layer, and a ReLU if asked."""
-    linear = cast("nn.Linear", layer)
-    if not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
-        return multiply(x, linear.weight, linear.bias, relu=relu)
-    out: Tensor = linear(x)
-    return out.relu() if relu else out
+    def _apply_layer(self, index: int, x: Tensor) -> Tensor:
+        """Apply one layer, and the activation unless it is the last."""
+        linear = cast("nn.Linear", self.layers[index])
+        activation = self.activation if index < len(self.layers) - 1 else None
+        if not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
+            return multiply(x, linear.weight, linear.bias, activation=activation)
+        out: Tensor = linear(x)
+        return out if activation is None else out.relu() if activation == "relu" else out.tanh()
 
 
 class MLPEncoder(MLP):
@@ -89,8 +91,9 @@ class MLPEncoder(MLP):
         *,
         num_heads: int,
         initialisation: Initialisation = "kaiming",
+        activation: Activation = "relu",
     ) -> None:
-        super().__init__(widths, generator, num_heads=num_heads, initialisation=initialisation)
+        super().__init__(widths, generator, num_heads=num_heads, initialisation=initialisation, activation=activation)
         self.num_heads = num_heads
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, D)
@@ -113,8 +116,9 @@ class MLPDecoder(MLP):
         *,
         image_shape: ImageShape,
         initialisation: Initialisation = "kaiming",
+        activation: Activation = "relu",
     ) -> None:
-        super().__init__(widths, generator, initialisation=initialisation)
+        super().__init__(widths, generator, initialisation=initialisation, activation=activation)
         self.image_shape = image_shape
 
     def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from models.settings import Activation
+
 HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()
 """Whether this build of torch has oneDNN."""
 
@@ -15,17 +17,26 @@ WORTHWHILE = 2**20
 """Least number of multiplications for which a call of oneDNN pays (measured; BENCHMARKS.md has the table)."""
 
 
-def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
-    """Multiply x (..., in) by weight (out, in), add bias (out,) -> (..., out). relu: whether a ReLU follows.
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: Activation | None = None) -> Tensor:
+    """Multiply x (..., in) by weight (out, in), add bias (out,) -> (..., out). activation: what follows, if anything.
 
     The product is computed in the precision of the arguments and returned as float32.
     """
     if HAS_ONEDNN and x.numel() * len(weight) >= WORTHWHILE:
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
-    else:
-        out = linear(x, weight, bias)
-        out = out.relu_() if relu else out
-    return out.float()
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation or "none", [], "")
+        return out.float()
+    return activate_(linear(x, weight, bias), activation).float()
+
+
+def activate_(x: Tensor, activation: Activation | None) -> Tensor:
+    """Apply what follows a layer, in place."""
+    match activation:
+        case "relu":
+            return x.relu_()
+        case "tanh":
+            return x.tanh_()
+        case None:
+            return x
 
 
 def is_bf16_fast() -> bool:

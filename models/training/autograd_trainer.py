@@ -15,7 +15,8 @@ from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
-from models.randomness import CounterNoise, Noise, make_key, make_row_keys
+from models.pixels import binarise
+from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import ImageShape, TrialSettings
 from models.training.reproduction_stream import BatchNoise
 from models.training.sharpness import compute_sharpness
@@ -29,11 +30,14 @@ def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetric
     settings, num_images, device = member.settings, len(images), images.device
     batches = member.shuffle(num_images, images[0].numel()).to(device).split(settings.batch_size)
     noises = _list_noises(member, num_images, device)
+    (pixel_keys,) = make_row_keys([member.pixel_key], num_images).to(device)  # (num_images,)
     sharpness = compute_sharpness(settings, member.step + torch.arange(len(batches)), len(batches))
 
     steps = []
     for batch, noise, c in zip(batches, noises, sharpness.float().to(device), strict=True):
         x = state.model.to_pixels(images[batch])
+        if settings.binarisation != "none":
+            x = binarise(x.flatten(1), pixel_keys[batch, None] + make_offsets(x[0].numel(), device)).view_as(x)
         steps.append(_step(state, settings, x, noise, At(c)))
 
     names = list(steps[0])

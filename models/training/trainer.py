@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.randomness import make_stream
+from models.randomness import make_key, make_stream
 from models.settings import TrialSettings
 from models.training.reproduction_stream import ReproductionStream
 
@@ -54,6 +54,15 @@ class Member:
                 self.stream = ReproductionStream(self.settings, num_pixels, num_images, epoch=self.epoch)
             return self.stream.shuffle()
         return torch.randperm(num_images, generator=make_stream(self.settings.seed, "order", self.epoch + 1))
+
+    @property
+    def pixel_key(self) -> int:
+        """Key of the draws that binarise the next epoch's images, each at its index; the same in all epochs if static.
+
+        An image's draws depend on it, the trial's seed and the epoch only: a checkpoint needs nothing of them.
+        """
+        epoch = self.epoch + 1 if self.settings.binarisation == "dynamic" else 0
+        return make_key(self.settings.seed, "binarisation", epoch)
 
     def finish_epoch(self, steps: Tensor, num_images: int) -> list[float] | DivergedError:
         """Count an epoch as done; return the means over its images, or the error if a step was not finite.

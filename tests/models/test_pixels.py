@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from models.build import build_model
-from models.pixels import to_pixels
+from models.pixels import binarise, binarise_once, to_pixels
+from models.randomness import make_key, make_offsets, make_row_keys
 from tests.models.cases import DIGITS, KINDS, MNIST, make_images, make_settings
 
 
@@ -41,3 +42,26 @@ def test_a_model_sees_pixels_as_its_settings_say(kind: str, scaling: str) -> Non
     assert torch.equal(torch.cat([model.to_pixels(image) for image in images.split(1)]), x)
     assert torch.equal(images, before)
     assert (scaling == "minmax") == torch.equal(x, images / 255)
+
+
+def test_a_pixel_is_white_as_often_as_its_intensity_says() -> None:
+    intensities = torch.tensor([0.0, 1 / 255, 0.2, 0.5, 254 / 255, 1.0])
+    (keys,) = make_row_keys([make_key(3, "binarisation", 1)], 40_000)
+    drawn = binarise(intensities.expand(40_000, 6), keys[:, None] + make_offsets(6))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert (drawn[:, 0] == 0).all()
+    assert (drawn[:, -1] == 1).all()
+    spread = (intensities * (1 - intensities) / 40_000).sqrt()
+    assert ((drawn.mean(0) - intensities).abs() <= 4 * spread).all()
+    assert abs(float(drawn[:, 2:4].T.corrcoef()[0, 1])) < 4 / 40_000**0.5  # neighbours are independent
+
+
+def test_what_is_measured_is_binarised_in_one_way_for_each_split_whatever_the_batch() -> None:
+    images = make_images(1_200, DIGITS)
+    binary = binarise_once(images, "test")
+    assert binary.shape == images.shape
+    assert set(binary.unique().tolist()) == {0, 255}
+    assert torch.equal(binary, binarise_once(images, "test"))
+    assert torch.equal(binary[:30], binarise_once(images[:30], "test"))
+    assert not torch.equal(binary, binarise_once(images, "train"))
+    assert abs(float(binary.float().mean() - images.float().mean())) < 2

@@ -74,9 +74,11 @@ def test_every_value_has_the_type_that_its_setting_says(settings: TrialSettings)
 def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
     assert TrialSettings(**VAE).to_dict() == VAE | {
         "pixel_scaling": "minmax",
+        "binarisation": "none",
         "initialisation": "kaiming",
         "beta": 1.0,
         "hidden": [400],
+        "activation": "relu",
         "learning_rate": 1e-3,
         "batch_size": 32,
         "epochs": 11,
@@ -151,7 +153,9 @@ REFUSED = [
     *(("sharpness", bad, rf"{FLOAT32}; give a number such as 50") for bad in (0, -1.0, math.inf, math.nan, 1e39)),
     *(("sharpness", bad, "a number, such as 0.2") for bad in ("50", True)),
     ("pixel_scaling", "standard", "minmax, unit_norm"),
+    ("binarisation", True, "none, static, dynamic"),
     ("initialisation", "zeros", "kaiming, xavier"),
+    ("activation", "sigmoid", "relu, tanh"),
     ("precision", "float16", "float32, tf32, bf16"),
     ("randomness", "global", "counter, report"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
@@ -222,6 +226,19 @@ def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str, value: Any) -> Non
 def test_a_vsc_without_alpha_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^alpha: a vsc needs one; give one such as 0\.2"):
         TrialSettings(model="vsc", latent_dim=8)
+
+
+@pytest.mark.parametrize("binarisation", ["static", "dynamic"])
+@pytest.mark.parametrize(
+    ("name", "value", "fix"), [("pixel_scaling", "unit_norm", "minmax"), ("randomness", "report", "counter")]
+)
+def test_binary_pixels_are_refused_where_they_make_no_sense(binarisation: str, name: str, value: str, fix: str) -> None:
+    grey, binary = (TrialSettings(**VAE | changes) for changes in ({name: value}, {"binarisation": binarisation}))
+    assert (getattr(grey, name), binary.binarisation) == (value, binarisation)
+    with pytest.raises(
+        ValueError, match=f"^binarisation: .* {name}: {value}; set {name}: {fix}, or binarisation: none"
+    ):
+        TrialSettings(**VAE, **{name: value, "binarisation": binarisation})
 
 
 def test_every_model_has_settings_that_are_legal() -> None:

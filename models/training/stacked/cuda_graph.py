@@ -20,6 +20,7 @@ class Plan(NamedTuple):
     order: Tensor  # (K, images) int64: indices of the images, in the order in which they are trained on
     keys: Tensor  # (K, images) int64: keys of each image's noise
     sharpness: Tensor  # (K, steps), of the relaxed spikes
+    pixel_keys: Tensor  # (K, steps) int64: the key that binarises the epoch's images, where they are to be binary
 
     def to(self, device: torch.device) -> "Plan":
         """Copy the plan to a device."""
@@ -27,8 +28,20 @@ class Plan(NamedTuple):
 
     def split(self, batch_size: int, num_steps: int = 1) -> list["Plan"]:
         """Split the plan into parts of `num_steps` steps."""
-        parts = (self.order.split(num_steps * batch_size, 1), self.keys.split(num_steps * batch_size, 1))
-        return list(map(Plan, *parts, self.sharpness.split(num_steps, 1)))
+        by_image = (part.split(num_steps * batch_size, 1) for part in (self.order, self.keys))
+        by_step = (part.split(num_steps, 1) for part in (self.sharpness, self.pixel_keys))
+        return list(map(Plan, *by_image, *by_step))
+
+    def after(self, num_steps: int, batch_size: int) -> "Plan":
+        """Return what is left of the plan after its first steps."""
+        first = num_steps * batch_size
+        left = (
+            self.order[:, first:],
+            self.keys[:, first:],
+            self.sharpness[:, num_steps:],
+            self.pixel_keys[:, num_steps:],
+        )
+        return Plan(*left)
 
 
 def compile_elementwise(function: Function, device: torch.device) -> Function:
@@ -58,7 +71,8 @@ class StepGraph:
         self._batch_size = batch_size
         order = torch.zeros(num_models, GRAPH_STEPS * batch_size, dtype=torch.int64, device=images.device)
         sharpness = torch.zeros(num_models, GRAPH_STEPS, device=images.device)
-        self._plan = Plan(order, torch.zeros_like(order), sharpness)
+        pixel_keys = torch.zeros_like(sharpness, dtype=torch.int64)
+        self._plan = Plan(order, torch.zeros_like(order), sharpness, pixel_keys)
         self._totals = torch.zeros(GRAPH_STEPS, num_models, 2, device=images.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._is_warm = False

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from models.latents.spike_and_slab import compute_log_probs
 from models.latents.spike_and_slab_distribution import MIN_PROB
-from models.settings import Estimator, GammaLink, KlFrom
+from models.settings import Activation, Estimator, GammaLink, KlFrom
 
 
 class Coefficients(NamedTuple):
@@ -137,3 +137,13 @@ def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tenso
 def compare_pixels(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # twice (K, B, P) -> (K, B), (K, B, P)
     """Compute the distortion -log p(x|z) of Bernoulli pixels, nats per image, and its gradient by the logits."""
     return softplus(logits).sub_(x * logits).sum(-1), logits.sigmoid().sub_(x)
+
+
+def pass_activation(activation: Activation, grad: Tensor, out: Tensor) -> Tensor:
+    """Compute the gradient by a hidden layer's output before its activation. grad: by what comes out of it, `out`."""
+    by_input: Tensor
+    if activation == "tanh":
+        by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
+    else:
+        by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+    return by_input

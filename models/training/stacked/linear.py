@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from models.numerics.adam import StepSizes, step_adam, step_models
-from models.numerics.onednn import multiply
-from models.settings import Precision
+from models.numerics.onednn import activate_, multiply
+from models.settings import Activation, Precision
 from models.training.stacked.cuda_graph import compile_elementwise
 
 ALIGNMENT = 16  # alignment of rows in numbers of 4 bytes: that of torch's tensors
@@ -75,17 +75,17 @@ class StackedLinear:
             self.tensors[name] = resize_rows(self.tensors[name], capacity, is_aligned=True)
         self._make_views()
 
-    def forward(self, x: Tensor, slots: range, *, relu: bool) -> Tensor:
-        """Compute x (K, B, in) -> (K, B, out). relu: whether a ReLU follows."""
+    def forward(self, x: Tensor, slots: range, *, activation: Activation | None) -> Tensor:
+        """Compute x (K, B, in) -> (K, B, out). activation: what follows the layer, if anything."""
         x = self._cast(x)
         if not self._is_batched:
             weight, bias = self._parameters[slots.start]
             self._weight = self._cast(weight)
-            return multiply(x[0], self._weight, self._cast(bias), relu=relu)[None]
+            return multiply(x[0], self._weight, self._cast(bias), activation=activation)[None]
         weight, bias = (self._cast(self.tensors[name][slots.start : slots.stop]) for name in ("weight", "bias"))
         self._weight = weight
         out = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)).float()
-        return out.relu_() if relu else out
+        return activate_(out, activation)
 
     def backward(
         self,

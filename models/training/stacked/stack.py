@@ -19,12 +19,28 @@ from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.numerics.adam import StepSizes, count_step
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
-from models.pixels import to_pixels
-from models.randomness import draw_noise, make_key, make_offsets, make_row_keys
-from models.settings import Estimator, GammaLink, ImageShape, KlFrom, Parts, PixelScaling, Precision, TrialSettings
+from models.pixels import binarise, to_pixels
+from models.randomness import ROW_STEP, draw_noise, make_key, make_offsets, make_row_keys
+from models.settings import (
+    Activation,
+    Estimator,
+    GammaLink,
+    ImageShape,
+    KlFrom,
+    Parts,
+    PixelScaling,
+    Precision,
+    TrialSettings,
+)
 from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
-from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
+from models.training.stacked.gradients import (
+    Coefficients,
+    compare_pixels,
+    find_heads_gradient,
+    pass_activation,
+    sample_codes,
+)
 from models.training.stacked.linear import StackedLinear
 from models.training.stacked.parameters import StackedParameters
 from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
@@ -36,9 +52,18 @@ STACKABLE = (Parts("gaussian", 2, "elbo"), Parts("spike_and_slab", 3, "elbo"))
 """Models whose gradients are written out in `gradients.py`."""
 
 
-def gather_pixels(images: Tensor, order: Tensor, scaling: PixelScaling) -> Tensor:  # (N, P), (K, B) -> (K, B, P)
+def gather_pixels(
+    images: Tensor,  # (N, P) uint8
+    order: Tensor,  # (K, B) int64, indices of images
+    keys: Tensor | None,  # (K, 1) int64, that binarise each model's images; None: they stay grey
+    offsets: Tensor,  # (P,) int64, of the pixels; made outside, as a compiler's products need not wrap around
+    scaling: PixelScaling,
+) -> Tensor:  # (K, B, P)
     """The pixels of some images for each model."""
-    return to_pixels(images.index_select(0, order.flatten()).view(*order.shape, images.shape[1]), scaling)
+    pixels = to_pixels(images.index_select(0, order.flatten()).view(*order.shape, images.shape[1]), scaling)
+    if keys is None:
+        return pixels
+    return binarise(pixels, (keys + order * ROW_STEP).unsqueeze(-1) + offsets)  # rows as in make_row_keys
 
 
 def average_terms(rate: Tensor, distortion: Tensor) -> Tensor:  # twice (K, B) -> (K, 2)
@@ -51,9 +76,11 @@ class Shared:
     """The settings that all members of a stack share."""
 
     hidden: tuple[int, ...]
+    activation: Activation
     batch_size: int
     precision: Precision
     pixel_scaling: PixelScaling
+    is_binary: bool  # whether pixels are binarised, which static and dynamic keys do alike
     gamma_link: GammaLink | None  # None: no member has a spike
     gamma_clamp: float | None  # None: no member has a spike
     kl_from: KlFrom | None  # None: no member has a spike
@@ -64,9 +91,11 @@ class Shared:
         """Take the shared settings from those of a trial."""
         return cls(
             hidden=settings.hidden,
+            activation=settings.activation,
             batch_size=settings.batch_size,
             precision=settings.precision,
             pixel_scaling=settings.pixel_scaling,
+            is_binary=settings.binarisation != "none",
             gamma_link=settings.gamma_link,
             gamma_clamp=settings.gamma_clamp,
             kl_from=settings.kl_from,
@@ -121,6 +150,7 @@ class Stack:
             device=self.device,
         )
         self._offsets = make_offsets(latent_dim, self.device)
+        self._pixel_offsets = make_offsets(self._num_pixels, self.device)
         self._graph: StepGraph | None = None
         self._to_pixels = compile_elementwise(gather_pixels, self.device)
         self._draw = compile_elementwise(draw_noise, self.device)
@@ -199,6 +229,7 @@ class Stack:
         sharpness = torch.stack(
             [compute_sharpness(m.settings, m.step + torch.arange(num_steps), num_steps) for m in self.members]
         )
+        pixel_keys = make_row_keys([member.pixel_key for member in self.members], 1).expand(-1, num_steps)
         totals = torch.empty(num_steps, len(self.members), 2, device=self.device)
         if self.is_batched:
             # Every slot trains, so that one graph serves; free slots take the first member's plan, which is harmless.
@@ -209,7 +240,8 @@ class Stack:
         # Gradients are written out; in inference mode each operation saves autograd's bookkeeping.
         with computing(), multiplying(self.shared.precision), torch.inference_mode():
             for slots, members in groups:
-                plan = Plan(order[members], row_keys[members], sharpness[members].float()).to(self.device)
+                plan = Plan(order[members], row_keys[members], sharpness[members].float(), pixel_keys[members])
+                plan = plan.to(self.device)
                 self._run_epoch(images.flatten(1), slots, plan, totals[:, slots.start : slots.stop])
         totals = totals.cpu().double()  # this waits until the GPU is done
         seconds = (time.perf_counter() - started) / len(self.members)
@@ -256,7 +288,7 @@ class Stack:
             return
         num_members = totals.shape[1]
         buffer = torch.empty(len(totals) - done, len(slots), 2, device=self.device)
-        train(Plan(plan.order[:, done * size :], plan.keys[:, done * size :], plan.sharpness[:, done:]), buffer)
+        train(plan.after(done, size), buffer)
         totals[done:] = buffer[:, :num_members]
 
     def _train(self, images: Tensor, slots: range, coefficients: Coefficients, plan: Plan, totals: Tensor) -> None:
@@ -266,7 +298,8 @@ class Stack:
         """
         size, step = self.shared.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
-            pixels = self._to_pixels(images, part.order, self.shared.pixel_scaling)
+            keys = part.pixel_keys[:, :1] if self.shared.is_binary else None
+            pixels = self._to_pixels(images, part.order, keys, self._pixel_offsets, self.shared.pixel_scaling)
             noise = self._draw_noise(slots, part)
             inputs = (tensor.split(size, 1) for tensor in (pixels, *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):
@@ -323,11 +356,11 @@ class Stack:
         return self._average(codes.rate, distortion)
 
     def _forward(self, layers: list[StackedLinear], x: Tensor, slots: range) -> tuple[Tensor, list[Tensor]]:
-        """Apply the layers to x, with ReLU between them; return the output and the inputs of each layer."""
+        """Apply the layers to x, the activation between them; return the output and the inputs of each layer."""
         inputs = []
         for layer in layers:
             inputs.append(x)
-            x = layer.forward(x, slots, relu=layer is not layers[-1])
+            x = layer.forward(x, slots, activation=None if layer is layers[-1] else self.shared.activation)
         return x, inputs
 
     def _backward(
@@ -345,5 +378,5 @@ class Stack:
                 to_inputs=layer is not self.parameters.encoder[0],  # nothing needs the gradient by images
             )
             if layer is not layers[0]:
-                grad = torch.ops.aten.threshold_backward(grad, x, 0.0)  # ReLU's gradient: 0 where its output x is 0
+                grad = pass_activation(self.shared.activation, grad, x)
         return grad

@@ -147,6 +147,14 @@ def test_the_reports_numbers_are_not_for_a_gpu(tmp_path: Path) -> None:
         load(tmp_path, edit(SEEDS, with_gpu, theirs))
 
 
+def test_binary_pixels_are_refused_with_what_does_not_go_with_them_before_a_trial_is_planned(tmp_path: Path) -> None:
+    load(tmp_path, edit("epochs: 2", "epochs: 2\n  binarisation: {grid: [none, static, dynamic]}"))
+    load(tmp_path, edit("epochs: 2", "epochs: 2\n  binarisation: none\n  pixel_scaling: unit_norm"))
+    both = edit("epochs: 2", "epochs: 2\n  binarisation: dynamic\n  pixel_scaling: {grid: [minmax, unit_norm]}")
+    with pytest.raises(InputError, match=r"space\[0\]\.binarisation: .* unit_norm; set pixel_scaling: minmax"):
+        load(tmp_path, both)
+
+
 def test_the_largest_study_is_taken(tmp_path: Path) -> None:
     load(tmp_path, edit(LATENTS, "{range: [1, 49999, 1]}"))  # two seeds, and a vae
     load(tmp_path, edit(SEEDS, "search: {sampler: random, num_trials: 100000}\n"))

@@ -113,6 +113,7 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
     working: Callable[[Engine], object],
 ) -> None:
     engine, trials = make_engine(is_batched=is_batched), make_trials(dataset)
+    trials.append(make_trial(dataset, binarisation="dynamic"))  # like others in all but its pixels
     if not is_batched:  # of an odd width, which leaves the second one's tensors unaligned if nobody sees to it
         trials += [make_trial(dataset, hidden=(33,), latent_dim=5, batch_size=1, epochs=1, seed=s) for s in range(2)]
     slots = [engine.slots.submit(trial) for trial in trials]

@@ -340,6 +340,24 @@ def test_without_validation_all_training_images_are_trained_on_in_order(dataset:
     assert torch.equal(images.train, torch.tensor(dataset.train_images))
 
 
+def test_with_binary_pixels_what_is_measured_is_black_or_white_the_same_for_all_trials(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    binary, grey = (Images.of(dataset, 50, "cpu", is_binary=is_binary) for is_binary in (True, False))
+    assert torch.equal(binary.train, grey.train)  # which the trainer binarises
+    assert binary.validation is not None
+    for measured in (binary.test, binary.validation, binary.labelled[0]):
+        assert set(measured.unique().tolist()) == {0, 255}
+    assert torch.equal(binary.test, Images.of(dataset, 0, "cpu", is_binary=True).test)
+    only_elbo = dataclasses.replace(NONE, evaluate=("elbo",))
+    floors = []
+    for binarisation in ("none", "static"):
+        trial = make_trial(dataset, "vae", epochs=1, binarisation=binarisation)
+        floors.append(run(trial, dataset, tmp_path / binarisation, only_elbo)[-1]["test/entropy_floor"])
+    assert floors[0] > 1
+    assert floors[1] == 0
+
+
 def test_held_out_images_are_not_trained_on_and_give_metrics_of_their_own(
     whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits
 ) -> None:

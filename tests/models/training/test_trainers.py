@@ -12,6 +12,7 @@ from models.latents.latent import At
 from models.numerics.onednn import has_bf16
 from models.objectives.elbo import WeightedElbo
 from models.objectives.objective import Terms
+from models.pixels import binarise
 from models.randomness import Noise
 from models.settings import MODELS, TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
@@ -183,6 +184,42 @@ class TestEveryTrainer:
         assert max(found) > 100
 
 
+@pytest.mark.parametrize("binarisation", ["static", "dynamic"])
+class TestBinaryPixels:
+    """They are a trial's own: resumed or among trials of other seeds, it has the bits that it has alone."""
+
+    def test_stopped_and_resumed_equals_uninterrupted(self, make: MakeTrainer, binarisation: str) -> None:
+        settings = make_settings("vsc_sigmoid", binarisation=binarisation, activation="tanh", seed=2)
+        TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make, settings)
+
+    def test_neighbours_that_come_and_go_change_nothing(self, make: MakeTrainer, binarisation: str) -> None:
+        settings = make_settings("vae", binarisation=binarisation, learning_rate=0.01)
+        TestEveryTrainer().test_neighbours_that_come_and_go_change_nothing(make, settings)
+
+    def test_they_are_black_and_white_drawn_once_or_anew(
+        self, make: MakeTrainer, binarisation: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Tensor] = []
+        module = "autograd_trainer" if make is make_autograd else "stacked.stack"
+
+        def watch(pixels: Tensor, counters: Tensor) -> Tensor:
+            seen.append(binarise(pixels, counters))
+            return seen[-1]
+
+        monkeypatch.setattr(f"models.training.{module}.binarise", watch)
+        settings = make_settings("vae", binarisation=binarisation)
+        trainer = make(settings)
+        begin(trainer, settings)
+        epochs = []
+        for _ in range(2):
+            seen.clear()
+            trainer.fit_epoch(IMAGES)
+            epochs.append(torch.cat([pixels.flatten(0, -2) for pixels in seen]))
+        assert all(pixels.shape == (70, 20) and set(pixels.unique().tolist()) == {0.0, 1.0} for pixels in epochs)
+        first, second = (sorted(map(tuple, pixels.tolist())) for pixels in epochs)  # in whatever order
+        assert (first == second) == (binarisation == "static")
+
+
 def loss_of(outcome: EpochMetrics | DivergedError) -> float:
     assert isinstance(outcome, EpochMetrics)
     return outcome.loss
@@ -217,6 +254,11 @@ class TestBothTrainersAlike:
     )
     def test_so_they_are_with_the_settings_of_a_spike(self, changes: dict[str, Any]) -> None:
         self.test_after_fifty_steps_the_parameters_are_the_same(make_settings("vsc_sigmoid"), changes, (16,))
+
+    @pytest.mark.parametrize("changes", [{"binarisation": "dynamic"}, {"binarisation": "static", "activation": "tanh"}])
+    def test_so_they_are_with_binary_pixels_and_tanh(self, changes: dict[str, Any]) -> None:
+        for kind in ("vae", "vsc_disarm"):
+            self.test_after_fifty_steps_the_parameters_are_the_same(make_settings(kind), changes, (16, 8))
 
     def test_metrics_are_the_same(self, settings: TrialSettings) -> None:
         outcomes = []

@@ -18,7 +18,10 @@ from tests.models.training.stacked.test_stack import get_loss, make_mixed, make_
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-@pytest.mark.parametrize("changes", [{}, {"pixel_scaling": "unit_norm", "estimator": "disarm"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"pixel_scaling": "unit_norm", "estimator": "disarm"}, {"precision": "bf16"}, {"binarisation": "dynamic"}],
+)
 def test_compiled_a_stack_trains_as_it_does_uncompiled(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ class TestAgainstAlone:
             {"pixel_scaling": "unit_norm", "initialisation": "xavier"},
             {"gamma_link": "sigmoid", "gamma_clamp": 0.0},
             {"gamma_clamp": 0.1},
+            {"binarisation": "dynamic", "activation": "tanh"},
         ],
         ids=lambda changes: "-".join(map(str, changes.values())) or "defaults",
     )
@@ -287,6 +288,8 @@ class TestRoom:
             {"gamma_link": "sigmoid"},
             {"gamma_clamp": 0.0},
             {"pixel_scaling": "unit_norm"},
+            {"binarisation": "static"},
+            {"activation": "tanh"},
             {"precision": "bf16"},
         ],
     )
@@ -309,6 +312,10 @@ class TestRoom:
     def test_a_trial_that_starts_from_other_weights_can_be_a_member(self) -> None:
         first, other = make_mixed()[0], make_mixed(initialisation="xavier")[0]
         assert Stack(first, SMALL, first.latent_dim).admits(other)
+
+    def test_pixels_drawn_once_and_drawn_anew_share_a_stack(self) -> None:
+        once, anew = (make_mixed(binarisation=binarisation)[0] for binarisation in ("static", "dynamic"))
+        assert Stack(once, SMALL, once.latent_dim).admits(anew)
 
     def test_a_vae_of_other_pixels_does_not_join(self) -> None:
         stack = Stack(make_mixed()[0], SMALL, 6, is_batched=True)
