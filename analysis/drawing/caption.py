@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.tables.series import varying_settings
-from analysis.wording import model_label, plural, setting_label
+from analysis.wording import NATS, model_label, plural, setting_label
 
 
 def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
@@ -20,6 +20,17 @@ def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     if len(dims) < all_dims:
         note += f" Latent dimensions {', '.join(f'{dim:g}' for dim in dims)} of {all_dims} are shown."
     return note
+
+
+def floor_note(frame: pd.DataFrame) -> str:
+    """What a bound on grey pixels is, if the frame (column `floor`) knows their entropy; else nothing."""
+    floor = float(frame["floor"].max()) if "floor" in frame else 0.0
+    if not floor > 0:
+        return ""
+    return (
+        "Grey pixels count as probabilities, so that the bound is one of a pseudo-likelihood: their own entropy, "
+        f"{floor:.2f} {NATS}, is a cost that no model can do without."
+    )
 
 
 def name_models(frame: pd.DataFrame, *, with_alpha: bool) -> str:

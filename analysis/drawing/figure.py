@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MplFigure
 from pyarrow.csv import write_csv
 
-from analysis.drawing.caption import caption, reading_note, trials_note
+from analysis.drawing.caption import caption, floor_note, reading_note, trials_note
 from analysis.drawing.style import QUIET, drawing_style
 from analysis.errors import AnalysisError
 from analysis.files import write_atomically
@@ -130,7 +130,8 @@ def _measure_legend(sheet: MplFigure) -> float:
 def _notes(figure: Figure, frame: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
     """What stands under the figure."""
     how = figure.note(frame) if figure.note else reading_note(frame, finished_with(trials, figure.needs))
-    return [how, trials_note(trials, figure.needs, figure.shows)]
+    grey = floor_note(frame)
+    return [how, *([grey] if grey else []), trials_note(trials, figure.needs, figure.shows)]
 
 
 def _save(sheet: MplFigure, file: Path, title: str, text: str) -> None:

@@ -134,8 +134,23 @@ def near_values(values: pd.Series) -> pd.Series:
     return values[values.between(low - reach, high + reach)] if reach > 0 else values.dropna()
 
 
+def add_floor_axis(ax: Axes, floor: float) -> None:
+    """Add an axis on the right that reads a bound as nats above the entropy of the pixels; none where they have none.
+
+    floor: nats per image, NaN if it is not known.
+    """
+    if floor > 0:
+
+        def turn(bound: Any) -> Any:  # which is its own inverse
+            return -bound - floor
+
+        right = ax.secondary_yaxis("right", functions=(turn, turn))
+        right.set_ylabel("nats above the pixels' own entropy")
+
+
 def legend_beside(ax: Axes, entries: Mapping[str, Artist] | None = None) -> None:
     """Put a legend to the right of the axes, where it covers no data: of `entries`, or of what the axes show."""
     shown = ax.get_legend_handles_labels()
     handles, labels = shown if entries is None else (list(entries.values()), list(entries))
-    ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+    at = 1.15 if ax.child_axes else 1.0  # beyond an axis on the right
+    ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(at, 1.0), borderaxespad=0.2)

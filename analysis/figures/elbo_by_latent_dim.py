@@ -5,9 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure, on_one_axes
-from analysis.drawing.lines import draw_series, each_series, leave_out_the_far, legend_beside, scale_x
+from analysis.drawing.lines import add_floor_axis, draw_series, each_series, leave_out_the_far, legend_beside, scale_x
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.entropy_floor import find_floor
 from analysis.tables.objectives import goal_label
 from analysis.tables.series import assign_series, finished_with, mean_over_seeds
 
@@ -15,9 +16,12 @@ NEEDS = ("test/elbo",)
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """Mean and 95% interval over seeds of the test ELBO (nats per image), by series and latent_dim."""
+    """Mean and 95% interval over seeds of the test ELBO (nats per image), by series and latent_dim.
+
+    floor: the entropy of the pixels (nats per image), NaN if it is not known.
+    """
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
-    return mean_over_seeds(rows, "test/elbo", by=["latent_dim"])
+    return mean_over_seeds(rows, "test/elbo", by=["latent_dim"]).assign(floor=find_floor(rows))
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
@@ -32,6 +36,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
     scale_x(ax, frame["latent_dim"])
     ax.set_xlabel("latent dimensions")
     ax.set_ylabel(goal_label("test/elbo", is_maximised=True))
+    add_floor_axis(ax, frame["floor"].max())
     legend_beside(ax)
 
 

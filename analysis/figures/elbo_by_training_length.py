@@ -8,9 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import STAR, Look, draw_line, each_series, leave_out_the_far, legend_beside
+from analysis.drawing.lines import STAR, Look, add_floor_axis, draw_line, each_series, leave_out_the_far, legend_beside
 from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations
+from analysis.tables.entropy_floor import find_floor
 from analysis.tables.plateau import plateau_epochs
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
 from analysis.wording import NATS, plural
@@ -26,7 +27,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     Only configurations that were read off at two or more lengths are shown; of many latent dimensions the
     smallest, median and largest, in a panel each (`row`). plateau: the mean over `plateau_n` of `num_seeds`
     seeds of the epoch from which on the longest training stays within 1 nat of its plateau. all_dims: how many
-    latent dimensions there are.
+    latent dimensions there are. floor: the entropy of the pixels (nats per image), NaN if it is not known.
     """
     trials, history = tables.trials, tables.history
     rows = read_at_lengths(finished_with(trials, NEEDS))
@@ -36,7 +37,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         all_dims, shown = rows["latent_dim"].nunique(), spread(rows["latent_dim"], MAX_LATENT_DIMS)
         rows = rows[rows["latent_dim"].isin(shown)]
         rows = rows.assign(row=rows["latent_dim"].map(shown.index))
-    frame = mean_over_seeds(rows, "test/elbo", by=["row", "latent_dim", "epochs"])
+    frame = mean_over_seeds(rows, "test/elbo", by=["row", "latent_dim", "epochs"]).assign(floor=find_floor(rows))
     rows["configuration"] = number_configurations(trials.loc[rows.index], apart_from=["epochs"])
     if is_series:
         places = rows[["configuration", "series", "latent_dim"]].drop_duplicates()
@@ -90,6 +91,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_title(f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else "all latent dimensions")
         _scale(ax, panel["epochs"])
         ax.set_ylabel(f"test ELBO ({NATS},\nhigher is better)")
+        add_floor_axis(ax, panel["floor"].max())
         entries: dict[str, Artist] = {str(line.get_label()): line for line in ax.get_legend_handles_labels()[0]}
         if any(line.get_marker() == STAR["marker"] for line in ax.lines):
             entries["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)

@@ -9,6 +9,7 @@ from analysis.drawing.lines import Look, draw_trials, each_series, leave_out_the
 from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.entropy_floor import find_floor
 from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
 from analysis.wording import NATS
 
@@ -19,7 +20,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Final rate and distortion (nats per image) by series and latent_dim, over seeds and trial by trial.
 
     A row with a trial_id is that trial's own rate and distortion. A row without is their mean over seeds,
-    with the 95% intervals rate_low to rate_high and distortion_low to distortion_high.
+    with the 95% intervals rate_low to rate_high and distortion_low to distortion_high. floor: the entropy of the
+    pixels (nats per image), the least distortion that there can be; NaN if it is not known.
     """
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     rate, distortion = (
@@ -28,12 +30,12 @@ def compute(tables: Tables) -> pd.DataFrame:
         )
         for name in ("rate", "distortion")
     )
-    means = rate.merge(distortion)
+    means = rate.merge(distortion).assign(floor=find_floor(rows))
     if rows["individual"].any():
         return means
     singles = rows.rename(columns={"test/rate": "rate", "test/distortion": "distortion"}).assign(n=1)
     singles = singles[[*SERIES_COLUMNS, "latent_dim", "trial_id", "rate", "distortion", "n"]]
-    return pd.concat([means, singles], ignore_index=True)
+    return pd.concat([means, singles], ignore_index=True).assign(floor=means["floor"].max())
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:

@@ -12,6 +12,7 @@ from analysis.drawing.lines import draw_reported, legend_beside
 from analysis.figures import elbo_by_latent_dim
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.entropy_floor import find_floor
 from analysis.tables.reported_numbers import are_as_reported, load_curves
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
 from analysis.wording import NATS
@@ -22,13 +23,13 @@ NEEDS = ("test/elbo_relaxed",)
 def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the relaxed test ELBO (nats per image), by series and latent_dim.
 
-    `reported`: the report's own value, where all trials are trained as its were.
+    `reported`: the report's own value, where all trials are trained as its were. `floor`: see elbo_by_latent_dim.
     """
     trials = tables.trials
     rows = assign_series(longest_of_each(finished_with(trials, NEEDS)), apart_from=["latent_dim"])
     if rows["individual"].any():
         raise NothingToDrawError("trials differ in too much for a curve")
-    means = mean_over_seeds(rows, *NEEDS, by=["latent_dim"])
+    means = mean_over_seeds(rows, *NEEDS, by=["latent_dim"]).assign(floor=find_floor(rows))
     curves = load_curves("elbo_relaxed").rename(columns={"value": "reported"})
     if not are_as_reported(rows).all():
         return means.assign(reported=np.nan)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.wording import markdown_table, setting_label, with_interval
+from analysis.wording import decimal, markdown_table, setting_label, with_interval
 
 MAX_ROWS = 40  # longer tables are left to the CSV file
 SHOWN = ("title", "panel", "split", "series", "label", "latent_dim", "alpha", "epochs")
@@ -11,17 +11,23 @@ SHOWN = ("title", "panel", "split", "series", "label", "latent_dim", "alpha", "e
 def tabulate_numbers(frame: pd.DataFrame) -> str:
     """The means of a figure with their 95% intervals, in Markdown; nothing where there are none, or too many to read.
 
-    frame: as in the CSV beside the figure.
+    frame: as in the CSV beside the figure. Where it knows the entropy of grey pixels (column `floor`), its means are
+    bounds, and are given as nats above that, too.
     """
     if not {"mean", "low", "high"} <= set(frame) or not 0 < len(frame) <= MAX_ROWS:
         return ""
     names = [name for name in SHOWN if name in frame and frame[name].nunique(dropna=False) > 1]
     has_reported = "reported" in frame and frame["reported"].notna().any()
-    head = [*map(setting_label, names), "mean (95% interval)", *(["the report's"] if has_reported else []), "seeds"]
+    has_floor = "floor" in frame and frame["floor"].max() > 0
+    head = [*map(setting_label, names), "mean (95% interval)"]
+    head += ["above the pixels' entropy"] if has_floor else []
+    head += [*(["the report's"] if has_reported else []), "seeds"]
     rows = []
     for row in frame.to_dict("records"):
         cells = ["" if pd.isna(row[name]) else _format_cell(row[name]) for name in names]
         cells.append(with_interval(row["mean"], row["low"], row["high"], most=4) if pd.notna(row["mean"]) else "-")
+        if has_floor:
+            cells.append(decimal(-row["mean"] - row["floor"], 2) if pd.notna(row["mean"]) else "-")
         if has_reported:
             cells.append("" if pd.isna(row["reported"]) else f"{row['reported']:.4g}")
         rows.append([*cells, f"{row['n']:.0f}" if pd.notna(row.get("n")) else "0"])

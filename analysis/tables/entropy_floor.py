@@ -1,0 +1,16 @@
+"""The entropy of grey pixels, which no model's distortion goes below; nats per image."""
+
+import pandas as pd
+
+FLOOR = "test/entropy_floor"
+OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # settings that a floor depends on
+
+
+def find_floor(trials: pd.DataFrame) -> float:
+    """The one floor of all these trials; NaN where none measured it, or where their images have several.
+
+    A trial that was measured before there was a floor has none, and shares that of the others.
+    """
+    known = trials.reindex(columns=[FLOOR])[FLOOR].dropna().round(6).unique()
+    is_alike = all(trials[name].nunique(dropna=False) == 1 for name in OF_IMAGES if name in trials)
+    return float(known[0]) if len(known) == 1 and is_alike else float("nan")
