@@ -4,12 +4,13 @@
 """
 
 from analysis.claims.claim import Claim, ClaimsError, load_claims
-from analysis.claims.judge import Outcome, Part, Verdict, judge_claims
+from analysis.claims.judge import MISMEASURED, Outcome, Part, Verdict, judge_claims
 from analysis.claims.quantity import MIN_SEEDS
 from analysis.claims.summary import claims_frame, claims_table
 
 __all__ = [
     "MIN_SEEDS",
+    "MISMEASURED",
     "Claim",
     "ClaimsError",
     "Outcome",

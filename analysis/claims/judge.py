@@ -11,11 +11,13 @@ from scipy.special import betaincinv
 
 from analysis.claims.claim import Claim
 from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
+from analysis.errors import describe_error
 from analysis.tables import Tables, of_search
 from analysis.tables.intervals import COVERAGE, mean_interval
 from analysis.wording import plural
 
 QUICK = "-quick"
+MISMEASURED = "an error in measuring it"
 
 Outcome = Literal["supported", "not supported", "inconclusive"]
 _Interval = tuple[float, float, float, int]  # mean, low, high, number of seeds
@@ -105,6 +107,8 @@ def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> _Measure
         return _Measured(claim, name, claim.build_quantity().measure(tables[name]))
     except UndecidableError as reason:
         return _Measured(claim, name, reason=str(reason))
+    except Exception as error:  # whatever it is, the other claims are judged
+        return _Measured(claim, name, reason=f"{MISMEASURED} ({describe_error(error)})")
 
 
 def _judge(measured: _Measured, intervals: Sequence[_Interval]) -> Verdict:

@@ -16,7 +16,7 @@ from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, floor_note, reading_note, trials_note
 from analysis.drawing.style import QUIET, drawing_style
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, describe_error
 from analysis.files import write_atomically
 from analysis.tables import Tables
 from analysis.tables.series import NothingToDrawError, finished_with
@@ -96,7 +96,7 @@ def _explain(error: Exception) -> str:
     """Why a figure is not drawn: the tables cannot support it, a file is damaged, or something went wrong."""
     if isinstance(error, NothingToDrawError | AnalysisError):
         return str(error)
-    return f"{WENT_WRONG} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+    return f"{WENT_WRONG} ({describe_error(error)})"
 
 
 def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure:

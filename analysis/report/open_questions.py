@@ -5,6 +5,8 @@ trainings that were read off at several lengths, or a search whose best configur
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 
 import pandas as pd
 
@@ -23,42 +25,64 @@ from analysis.report.answers_from_searches import (
     describe_winner,
     is_search,
 )
+from analysis.report.guard import Guard
 from analysis.tables import Tables, of_search
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import ALPHA, plural
 
 
-def answer_open_questions(tables: Mapping[str, Tables]) -> str:
-    """A section in Markdown with an answer to each question from the studies, by name, that can give one."""
-    grids = {name: of_search(one) for name, one in tables.items() if is_grid(one)}
-    lengths = {name: of_search(one) for name, one in tables.items() if has_lengths(one)}
-    searches = {name: one for name, one in tables.items() if is_search(one)}
+def answer_open_questions(tables: Mapping[str, Tables], guard: Guard | None = None) -> str:
+    """A section in Markdown with an answer to each question from the studies, by name, that can give one.
+
+    guard: notes where an answer went wrong; the others are given.
+    """
+    guard = guard or Guard()
+    answer = partial(_from_each, guard=guard)
+    grids, lengths = (
+        {name: of_search(one) for name, one in _of_kind(tables, is_kind).items()} for is_kind in (is_grid, has_lengths)
+    )
+    searches = _of_kind(tables, is_search)
+    importances: list[str] = []
+    with guard.part("what batch sizes were worth in searches", importances):
+        importances.append(_name_importances(searches))
     parts = [
         "## What the report left open",
         "### Does the batch size matter?",
-        _from_each(grids, describe_batch_size, NO_GRID),
-        _name_importances(searches),
+        answer(grids, describe_batch_size, NO_GRID),
+        *importances,
         "### Which learning rate?",
-        _from_each(grids, describe_learning_rate, NO_GRID),
-        _from_each(searches, describe_confirmed_learning_rate, NO_SEARCH),
+        answer(grids, describe_learning_rate, NO_GRID),
+        answer(searches, describe_confirmed_learning_rate, NO_SEARCH),
         "### How many epochs are enough at which latent dimension?",
-        _from_each(lengths, describe_epochs, NO_LENGTHS),
+        answer(lengths, describe_epochs, NO_LENGTHS),
         f"### How far from converged was training for {REPORT_EPOCHS} epochs?",
-        _from_each(lengths, describe_convergence, NO_LENGTHS),
+        answer(lengths, describe_convergence, NO_LENGTHS),
         f"### Which {ALPHA} and latent dimension did a search choose?",
-        _from_each(searches, describe_winner, NO_SEARCH),
+        answer(searches, describe_winner, NO_SEARCH),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _from_each(tables: Mapping[str, Tables], answer: Callable[[Tables], str], none: str) -> str:
-    """The answer of each study, or why it has none. none: the reason where no study is of the kind."""
-    answers = []
+def _of_kind(tables: Mapping[str, Tables], is_kind: Callable[[Tables], bool]) -> dict[str, Tables]:
+    """The studies of a kind. One that cannot even be told is among them: its answer then says what is wrong."""
+    kept = {}
     for name, one in tables.items():
-        try:
-            answers.append(f"{_name(name, one.trials)}: {answer(one)}")
-        except NothingToDrawError as reason:
-            answers.append(f"{_name(name, one.trials)} cannot answer this: {reason}.")
+        with suppress(Exception):
+            if not is_kind(one):
+                continue
+        kept[name] = one
+    return kept
+
+
+def _from_each(tables: Mapping[str, Tables], describe: Callable[[Tables], str], none: str, *, guard: Guard) -> str:
+    """The answer of each study, or why it has none. none: the reason where no study is of the kind."""
+    answers: list[str] = []
+    for name, one in tables.items():
+        with guard.part(f"the answer of {name}", answers):
+            try:
+                answers.append(f"{_name(name, one.trials)}: {describe(one)}")
+            except NothingToDrawError as reason:
+                answers.append(f"{_name(name, one.trials)} cannot answer this: {reason}.")
     return "\n\n".join(answers) or f"This cannot be answered: {none}."
 
 

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.claims import Claim, Verdict, claims_frame, claims_table, judge_claims
-from analysis.drawing.figure import read_caption
+from analysis.claims import MISMEASURED, Claim, Verdict, claims_frame, claims_table, judge_claims
+from analysis.drawing.figure import WENT_WRONG, read_caption
 from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
+from analysis.report.guard import Guard
 from analysis.report.numbers import tabulate_numbers
 from analysis.report.open_questions import answer_open_questions
 from analysis.report.provenance import describe_cost, tabulate_provenance
@@ -74,31 +75,51 @@ def write_report(
     *,
     claims: Sequence[Claim] = (),
     num_processes: int = 1,
+    on_problem: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Draw the figures of these studies and write report.md and report.html to `folder`; returns both paths.
 
     tables, studies: by name of the study; a study without tables is said to be missing. claims: each gets its verdict.
-    num_processes: that draw at once.
+    num_processes: that draw at once. on_problem: called with a sentence for each part that went wrong, which stands on
+    the page, too; all other parts are there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    guard = Guard(on_problem)
     there = {name: tables[name] for name in studies if name in tables}
     asked = {name: studies[name].figures for name in there}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
         drawing = thread.submit(draw_studies, there, folder / "figures", only=asked, num_processes=num_processes)
-        verdicts = judge_claims(claims, tables) if claims else []
+        verdicts: list[Verdict] = []
         parts = ["# Studies of Variational Sparse Coding"]
-        if verdicts:
-            parts += _show_claims(verdicts, folder)
-        parts += ["## Studies", _summarise(tables, studies), describe_cost(tables), answer_open_questions(tables)]
-        drawn = drawing.result()
+        if claims:
+            with guard.part("the report's claims", parts):
+                verdicts += judge_claims(claims, tables)
+                for verdict in verdicts:
+                    if MISMEASURED in verdict.reason:
+                        on_problem(f"claim {verdict.claim.id} of {verdict.study}: {verdict.reason}")
+                parts += _show_claims(verdicts, folder)
+        parts.append("## Studies")
+        with guard.part("the table of studies", parts):
+            parts.append(_summarise(tables, studies))
+        with guard.part("the cost of all studies", parts):
+            parts.append(describe_cost(tables))
+        with guard.part("what the report left open", parts):
+            parts.append(answer_open_questions(tables, guard))
     for name, study in studies.items():
         parts += [f"## {name}", study.question, f"Trained and drawn by `{study.command}`."]
-        if name in tables:
-            parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
-            parts += _show_figures(*drawn[name], folder, is_all_asked=study.figures is not None)
-        else:
+        if name not in tables:
             parts.append(f"**Missing:** {study.problem or 'its tables'}")
-    parts += ["## What produced these results", *tabulate_provenance({n: s.provenance for n, s in studies.items()})]
+            continue
+        parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
+        with guard.part(f"the figures of {name}", parts):
+            paths, messages = drawing.result()[name]
+            parts += _show_figures(paths, messages, folder, is_all_asked=study.figures is not None, guard=guard)
+            for line in messages:
+                if WENT_WRONG in line:
+                    on_problem(f"{name}: {line}")
+    parts.append("## What produced these results")
+    with guard.part("the record of what produced them", parts):
+        parts += tabulate_provenance({n: s.provenance for n, s in studies.items()})
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     paths = [folder / "report.md", folder / "report.html"]
     for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
@@ -129,19 +150,23 @@ def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
 
 
-def _show_figures(paths: Sequence[Path], messages: Sequence[str], folder: Path, *, is_all_asked: bool) -> list[str]:
-    """Each figure with its caption and numbers; where all were asked for, why those not drawn are missing."""
-    parts = []
+def _show_figures(
+    paths: Sequence[Path], messages: Sequence[str], folder: Path, *, is_all_asked: bool, guard: Guard
+) -> list[str]:
+    """Each figure with its caption and numbers; why others are missing, where all were asked for or it is an error."""
+    parts: list[str] = []
     for picture in (path for path in paths if path.suffix == ".png"):
         title, numbers = FIGURES[picture.stem].title, picture.with_suffix(".csv")
         parts += [
             f"### {title}",
             f"![{title}]({picture.relative_to(folder).as_posix()})",
             f"{read_caption(picture)} Numbers: [{numbers.name}]({numbers.relative_to(folder).as_posix()}).",
-            tabulate_numbers(pd.read_csv(numbers)),
         ]
-    if is_all_asked:
-        parts += [f"**Missing:** {line}" for line in messages if ": not drawn, " in line]
+        with guard.part(f"the numbers of {picture.stem}", parts):
+            parts.append(tabulate_numbers(pd.read_csv(numbers)))
+    for line in messages:
+        if WENT_WRONG in line or (is_all_asked and ": not drawn, " in line):
+            parts.append(f"**Missing:** {line}")
     if not paths and not parts:
         parts.append("No figure could be drawn: no trial has finished.")
     return parts

@@ -185,7 +185,8 @@ def report(
     # Commands on the page never name the published results: running a study there would start over and overwrite them.
     options = format_option("--results", results, RESULTS) if results != PUBLISHED else ""
     judged = claims if claims.exists() or claims != CLAIMS else None
-    for path in report_studies(studies or (), results, out or results / "report", claims=judged, options=options):
+    place, tell = out or results / "report", partial(errors.print, soft_wrap=True)
+    for path in report_studies(studies or (), results, place, claims=judged, options=options, on_problem=tell):
         console.print(str(path), soft_wrap=True)
 
 

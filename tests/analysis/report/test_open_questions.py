@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from analysis.report import open_questions
+from analysis.report.answers_from_grids import is_grid
+from analysis.report.guard import Guard
 from analysis.report.open_questions import answer_open_questions
 from analysis.tables import Tables
 from tests.analysis.synthetic import SyntheticStudy
@@ -125,3 +127,20 @@ def test_a_study_that_has_only_begun_answers_nothing() -> None:
     tables = begun.tables()
     empty = Tables(tables.trials.iloc[:0], tables.history.iloc[:0])
     assert answer_open_questions({"begun": empty}) == answer_open_questions({})
+
+
+def test_an_answer_that_goes_wrong_costs_no_other(
+    grid: Tables, search: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(tables: Tables) -> bool:
+        if tables is broken:
+            raise ZeroDivisionError("planted")
+        return is_grid(tables)
+
+    broken, told = Tables(grid.trials.drop(columns="batch_size"), grid.history), list[str]()
+    monkeypatch.setattr(open_questions, "is_grid", fail)
+    answers = sections(answer_open_questions({"a": grid, "b": broken, "c": search}, Guard(told.append)))
+    assert answers[QUESTIONS[0]].startswith("`a` (digits, 1 seed, 3 epochs): each at its best learning rate,")
+    assert "**Missing:** the answer of b, an error in making it (KeyError" in answers[QUESTIONS[0]]
+    assert answers[QUESTIONS[4]].startswith("`c`")
+    assert len(told) == 2  # to each question about grids

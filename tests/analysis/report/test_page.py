@@ -1,14 +1,20 @@
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from analysis.claims import load_claims
-from analysis.report import StudyReport, write_report
+from analysis.claims.optimum import Optimum
+from analysis.figures import draw
+from analysis.figures.draw import FIGURES
+from analysis.report import StudyReport, open_questions, page, write_report
 from tests.analysis.synthetic import SyntheticStudy
 
+CLAIMS = Path(__file__).parents[3] / "studies" / "claims.yaml"
 STUDY = StudyReport(
     "How does it depend on the latent dimension?",
     "spikeslab run quickstart",
@@ -99,7 +105,7 @@ def test_numbers_stand_under_their_figure_and_in_a_file_that_the_page_holds(
 
 
 def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_path: Path) -> None:
-    claims = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
+    claims = load_claims(CLAIMS)
     tables = {"elbo-vs-latent-dim-quick": quickstart.tables()}
     studies = {"elbo-vs-latent-dim-quick": STUDY}
     (markdown, _) = write_report(tables, studies, tmp_path, claims=claims)
@@ -108,3 +114,47 @@ def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_
     assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
     frame = pd.read_csv(tmp_path / "claims.csv")
     assert set(frame["id"]) == {claim.id for claim in claims}
+
+
+def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise ZeroDivisionError("planted\nhere")
+
+    study, told, name = SyntheticStudy(), list[str](), "elbo-vs-latent-dim-quick"
+    for latent_dim in (2, 8):
+        study.add("vae", latent_dim, 0)
+    asks = replace(STUDY, figures=["elbo_by_latent_dim", "rate_distortion"])
+    claims = [
+        claim.model_copy(update={"study": ("elbo-vs-latent-dim",)})
+        for claim in load_claims(CLAIMS)
+        if claim.quantity == "optimum"
+    ]
+    monkeypatch.setattr(Optimum, "measure", fail)
+    for part in ("_summarise", "describe_cost", "tabulate_numbers", "tabulate_provenance"):
+        monkeypatch.setattr(page, part, fail)
+    monkeypatch.setattr(open_questions, "_name_importances", fail)
+    broken = replace(FIGURES["rate_distortion"], compute=fail)
+    monkeypatch.setattr(draw, "FIGURES", dict(FIGURES) | {"rate_distortion": broken})
+
+    text = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=claims, on_problem=told.append)[0]
+    missing = [line.removeprefix("**Missing:** ") for line in text.read_text().splitlines() if "**Missing:**" in line]
+    assert [re.sub(r", an error in m.*|, an error in drawing.*", "", line) for line in missing] == [
+        "the table of studies",
+        "the cost of all studies",
+        "what batch sizes were worth in searches",
+        "the numbers of elbo_by_latent_dim",
+        "rate_distortion: not drawn",
+        "the record of what produced them",
+    ]
+    assert all("(ZeroDivisionError: planted here)" in line for line in [*told, *missing])
+    assert len(told) == len(missing) + len(claims)
+    assert "| inconclusive |" in text.read_text()
+    assert text.read_text().count("![") == 1
+
+    monkeypatch.setattr(page, "claims_table", fail)
+    monkeypatch.setattr(page, "read_caption", fail)
+    text = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=claims)[0]
+    assert "**Missing:** the report's claims, an error in making it" in text.read_text()
+    assert f"**Missing:** the figures of {name}, an error in making it" in text.read_text()
