@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # Slurm's --signal=USR1 is one
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)
+"""Slurm's --signal=USR1 is one, and Grid Engine's and LSF's limits of CPU time are another."""
 
 ECHO_SECONDS = 2.0
 """One wish to end may come as two signals: `timeout` sends TERM to the command and to its group, a terminal HUP."""
@@ -30,6 +31,7 @@ def raise_interrupted(signum: int) -> None:
 def on_endings(handle: Callable[[int], None]) -> Iterator[None]:
     """Call `handle` with the first signal that asks to end; a second one, later, raises Interrupted.
 
+    A second XCPU does not: the kernel repeats it for each second of CPU time, and every process of a job gets its own.
     A signal that was ignored before, as HUP is under nohup, stays ignored.
     """
     asked_at: float | None = None
@@ -39,7 +41,7 @@ def on_endings(handle: Callable[[int], None]) -> Iterator[None]:
         if asked_at is None:
             asked_at = time.monotonic()
             handle(signum)
-        elif time.monotonic() - asked_at > ECHO_SECONDS:
+        elif signum != signal.SIGXCPU and time.monotonic() - asked_at > ECHO_SECONDS:
             raise Interrupted(signum)
 
     with keeping_handlers():

@@ -3,9 +3,11 @@
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +47,8 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
         options["job_config"] = JobConfig(_py_driver_sys_path=_OwnCode([str(CODE_FOLDER)]))
     with warnings.catch_warnings(), keeping_handlers(), _in_groups_of_their_own():
         warnings.simplefilter("ignore")  # Ray's own warnings, which the user cannot act on
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # so Ray's services outlive it, and store what is training
         try:
             ray.init(address=wanted, log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:

@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from harness.ledger.result import Epoch, Event
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
+from harness.tune.driver import Driver
 
 IDLE_SECONDS = 60.0
 """An engine without trials ends itself after this long: the run that made it may be gone."""
@@ -38,6 +39,7 @@ class EngineSpec:
     capacity: int  # trials at once in each engine
     latent_dim: int  # the largest that a trial can have
     is_in_step: bool  # see Engine
+    driver: Driver
 
 
 def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Event]:
@@ -113,6 +115,7 @@ class EngineActor:
     def __init__(self, spec: EngineSpec) -> None:
         from harness.worker.engine import Engine
 
+        spec.driver.join()
         self._engine = Engine(
             ray.get(spec.dataset[0]),
             spec.measures,

@@ -8,8 +8,8 @@ import ray
 from ray import tune
 
 from harness.cluster.connect import count_slots
-from harness.ledger.provenance import hash_code
 from harness.study.sections import Resources
+from harness.tune.driver import Driver
 from harness.tune.engine_actor import EngineSpec
 from harness.tune.packing import settle_resources
 from harness.tune.study_run import StudyRun
@@ -48,7 +48,7 @@ def make_plan(run: StudyRun) -> Plan:
         metric=study.metric,
         report_seconds=0.0 if stops_trials else REPORT_SECONDS,
         engines=engines,
-        code=hash_code(),
+        driver=Driver.here(),
     )
     return Plan(trainable, resources, num_slots, engines)
 
@@ -64,4 +64,5 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_
         capacity=resources.trials_per_gpu or num_slots,
         latent_dim=run.study.largest_settings.latent_dim,
         is_in_step=is_in_step,
+        driver=Driver.here(),
     )

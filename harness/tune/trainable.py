@@ -8,11 +8,10 @@ from typing import Any
 from ray import tune
 
 from harness.datasets import Dataset
-from harness.errors import InputError
-from harness.ledger.provenance import CODE_FOLDER, hash_code
 from harness.ledger.result import Epoch, Event
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
+from harness.tune.driver import Driver
 from harness.tune.engine_actor import EngineSpec, train_fused
 
 
@@ -33,18 +32,17 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         metric: str,
         report_seconds: float,
         engines: EngineSpec | None,
-        code: str,
+        driver: Driver,
     ) -> None:
         """dataset: in memory that all trials of the machine share, read-only.
 
         report_seconds: how long to train before a report; 0 reports each epoch. engines: train trials that share a
-        device together; None: train each trial in its own process. code: the hash of what the driver runs.
+        device together; None: train each trial in its own process.
 
         Raises:
             InputError: this process runs other code.
         """
-        if hash_code() != code:
-            raise InputError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
+        driver.join()
         self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
         self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
         self._events = self._start(config)

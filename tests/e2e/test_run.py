@@ -120,6 +120,22 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
         assert [p.step for p in points] == list(range(1, 41))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("share", ["1", "0.25"])  # in processes of their own, and fused
+def test_a_process_that_passes_its_limit_of_cpu_time_ends_the_run(
+    folder: Path, environment: dict[str, str], share: str
+) -> None:
+    limited = ["bash", "-c", 'ulimit -S -t 15; exec "$@"', "bash"]  # seconds: as every process inherits it
+    arguments = ("run", "tiny.yaml", "--set", "epochs=100000", "--set", f"resources.cpu={share}")
+    done = subprocess.run(
+        [*limited, *command(*arguments)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGXCPU, "")
+    assert "resumes from there" in done.stdout
+    assert set(pd.read_parquet(folder / "results/tiny/trials.parquet").status) == {"running"}
+    assert list(folder.glob("results/tiny/trials/*/epoch-*.safetensors"))
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
     folder: Path, environment: dict[str, str], ending: signal.Signals

@@ -33,6 +33,15 @@ def test_a_second_wish_ends_at_once_with_the_status_that_shells_give(monkeypatch
     assert ended.value.code == 143
 
 
+def test_a_limit_of_cpu_time_that_is_passed_again_and_again_is_one_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruption, "ECHO_SECONDS", -1.0)
+    noted: list[int] = []
+    with on_endings(noted.append):
+        for _ in range(3):
+            signal.raise_signal(signal.SIGXCPU)
+    assert noted == [signal.SIGXCPU]
+
+
 def test_what_was_ignored_stays_ignored() -> None:
     """Under nohup, and in a shell's background."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

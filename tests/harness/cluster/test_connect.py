@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from harness.cluster.connect import MAX_FOLDER, check_address, check_code, conne
 from harness.errors import InputError
 from harness.ledger import provenance
 from harness.ledger.provenance import CODE_FOLDER, hash_code
+from harness.tune.driver import Driver
+from harness.tune.engine_actor import EngineActor, EngineSpec
 from harness.tune.trainable import StudyTrainable
 from models.numerics.machine import count_cores
 
@@ -108,8 +111,13 @@ def test_a_process_with_other_code_trains_no_trial() -> None:
     trainable = object.__new__(StudyTrainable)
     nothing: Any = None
     given = dict.fromkeys(("dataset", "measures", "study_folder", "metric", "report_seconds", "engines"), nothing)
+    driver = replace(Driver.here(), code="of other code")
     with pytest.raises(InputError, match="other code than was started"):
-        trainable.setup({}, **given, code="of other code")
+        trainable.setup({}, **given, driver=driver)
+    engine = EngineActor.__ray_metadata__.modified_class  # type: ignore[attr-defined]
+    spec = EngineSpec(**dict.fromkeys((field.name for field in fields(EngineSpec)), nothing) | {"driver": driver})
+    with pytest.raises(InputError, match="other code than was started"):
+        engine(spec)
 
 
 @pytest.mark.parametrize("change", ["edited", "added", "renamed"])
