@@ -3,6 +3,7 @@
 import errno
 import importlib.metadata
 import os
+import re
 import sys
 import warnings
 from typing import Annotated, NoReturn
@@ -29,7 +30,8 @@ app = typer.Typer(
     name="spikeslab",
     help="Hyperparameter studies of Variational Sparse Coding, on Ray.\n\n"
     "A study is a YAML file that asks one question. `run` trains what is missing of it and draws its figures; running "
-    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed, 2 bad input, 128 and the signal if one stopped it (130: Ctrl-C).",
+    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed, 2 bad input, 128 and the signal that "
+    "stopped it (130: Ctrl-C).",
     epilog="Example: `spikeslab run studies/quickstart.yaml`, then `spikeslab ui`",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -65,7 +67,11 @@ def main() -> None:
         warnings.simplefilter("ignore")
     try:
         with on_endings(raise_interrupted):
-            app()
+            sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        if not error.format_message():  # a command of commands, given none, has shown its help
+            sys.exit(BAD_INPUT)
+        _refuse(InputError(_describe_usage(error)))
     except SystemExit as ended:
         if ended.code or (lost := take_loss()) is None or not is_disk_or_device(lost):
             raise
@@ -78,6 +84,16 @@ def main() -> None:
 def _refuse(error: InputError | AnalysisError | OSError) -> NoReturn:
     errors.print(f"error: {hide_secrets(_describe(error))}", soft_wrap=True)
     sys.exit(BAD_INPUT)
+
+
+def _describe_usage(error: typer.TyperException) -> str:
+    """Describe a wrong option or argument as all else that is wrong: the option, the reason and the fix."""
+    said = re.sub(r"^Invalid value for '(.+?)': (?:Input )?", r"\1: ", error.format_message())
+    said = re.sub(r", unable to parse.*|\.$", "", said)
+    if ";" in said:
+        return said
+    context = getattr(error, "ctx", None)
+    return f"{said[0].lower()}{said[1:]}; see `{context.command_path if context else app.info.name} --help`"
 
 
 def _describe(error: InputError | AnalysisError | OSError) -> str:

@@ -324,6 +324,11 @@ BAD_INPUT = {
     "no database": ("ui", "", "", "mlflow.db: no such database"),
     "no such dataset": ("data verify cifar", "", "", "digits"),
     "bad override": ("run tiny.yaml --set epochs", "", "", "--set epochs: not key=value"),
+    "empty path": ("plan tiny.yaml --results=", "", "", "error: --results: an empty path; name a file or a folder"),
+    "bad port": ("ui --port 0", "", "", "--port: should be greater than or equal to 1; see `spikeslab ui --help`"),
+    "no number": ("bench --seconds x", "", "", "--seconds: should be a valid number; see `spikeslab bench --help`"),
+    "no such option": ("run tiny.yaml --adress x", "", "", "option: --adress (Possible options: --address, --results)"),
+    "no such command": ("plam", "", "", "no such command 'plam'"),
     "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
 }
 
