@@ -1,7 +1,7 @@
 """The answer of a study: its best configuration, with its interval, and whether the runner-up differs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,15 @@ def summarise_best(study: Study, results: Path) -> RenderableType:
     best = ranked.iloc[0].to_dict()
     num_seeds = plural(int(best["test_n"]), "seed")
     head = f"confirmed over {num_seeds}, on all training images" if is_confirmed else "not confirmed: see `confirm`"
+    notices, checkpoints = _look_at_trials(study, folder, best["trial_by_seed"])
     return Group(
+        *map(Text, notices),
         Text(f"{study.name} on {study.dataset}, {head}. Ranked by {study.metric}, mean over seeds."),
         *_list_ranks(study, ranked.head(MAX_ROWS)),
         Text(_compare(ranked)),
         Text("The winner's settings, ready for a study file:"),
         Text(_format_settings(best), style="bold"),
-        *(Text(f"Checkpoint, {line}") for line in _find_checkpoints(study, folder, best["trial_by_seed"])),
+        *map(Text, checkpoints),
     )
 
 
@@ -100,14 +102,21 @@ def _format_settings(best: Mapping[Any, Any]) -> str:
     return format_yaml({"space": [plain | {"hidden": json.loads(best["hidden"])}]}).rstrip()
 
 
-def _find_checkpoints(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> list[str]:
+def _look_at_trials(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> tuple[Sequence[str], list[str]]:
+    """What the study's file as it is now does not count, and where the winner's checkpoints are."""
+    if not (folder / "trials").exists():
+        return [], ["Checkpoints: none here, as tables alone were published."]
     try:
-        trials = make_source(study, identify_dataset(study.dataset), folder, read_only=True).trials
+        source = make_source(study, identify_dataset(study.dataset), folder, read_only=True)
     except InputError as problem:  # the tables have the answer all the same
-        return [f"not known: {problem}"]
-    by_id = {trial.trial_id: trial for trial in trials}
+        return [], [f"Checkpoints: not known: {problem}"]
+    by_id = {trial.trial_id: trial for trial in source.trials}
     lines = []
     for seed, trial_id in trial_by_seed.items():
-        stored = TrialFolder(folder, by_id[trial_id]).list_checkpoints() if trial_id in by_id else []
-        lines.append(f"seed {seed}: {stored[0] if stored else 'gone; run the study again'}")
-    return lines
+        if trial_id not in by_id:
+            where = "not known, as the study's file asks for other trials now"
+        else:
+            stored = TrialFolder(folder, by_id[trial_id]).list_checkpoints()
+            where = str(stored[0]) if stored else "gone; run the study again"
+        lines.append(f"Checkpoint, seed {seed}: {where}")
+    return source.notices, lines

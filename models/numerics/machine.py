@@ -33,12 +33,20 @@ def name_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def count_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Count the cores that this process may use: those it is bound to, or fewer if its job is granted less CPU time.
+GRANTS = ("SLURM_CPUS_ON_NODE", "NSLOTS", "LSB_DJOB_NUMPROC")
+"""Where Slurm, Grid Engine and LSF tell a job how many cores it has on this machine.
 
+Not SLURM_CPUS_PER_TASK: a job of eight tasks of one core each has eight, and one driver to use them all."""
+
+
+def count_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Count the cores that this process may use: those it is bound to, or fewer if its job is granted less.
+
+    A batch system need not bind its jobs, so its word counts, too, where it is less.
     groups: control groups, of version 1 or 2. own: says which of them the process is in.
     """
     granted: list[float] = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    granted += [int(word) for name in GRANTS if (word := os.environ.get(name, "")).isdecimal() and int(word)]
     for line in own.read_text().splitlines() if own.exists() else ():
         _, controllers, name = line.split(":", 2)
         if not controllers or "cpu" in controllers.split(","):

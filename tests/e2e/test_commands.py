@@ -142,6 +142,11 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     assert "winner, chosen on validation images" in markdown
     assert "<img src=" in (folder / "results/report/report.html").read_text()
 
+    # Edited since, it asks for other trials, and that is said.
+    (folder / "second.yaml").write_text(text.replace("[2, 9]", "[20, 29]"))
+    changed = spikeslab("best", "second.yaml")
+    assert "trained trials are not of the study's file as it is now, and are not counted." in changed.stdout
+
     # The settings are a study as they stand, and its trial is the confirmed one.
     space = found.stdout[found.stdout.index("space:") : found.stdout.index("Checkpoint")]
     (folder / "again.yaml").write_text(f"name: first\ndataset: digits\n{space}evaluate: [elbo]\n")
@@ -224,6 +229,8 @@ def test_what_is_published_needs_no_images_to_be_looked_at(spikeslab: Spikeslab)
     done = spikeslab("best", "open-hyperparameters-vsc", *published)  # on MNIST, which is not here
     assert done.returncode == 0, done.stderr
     assert "confirmed over 3 seeds" in done.stdout
+    assert done.stdout.endswith("Checkpoints: none here, as tables alone were published.\n")
+    assert "run the study again" not in done.stdout
 
 
 def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -448,6 +449,16 @@ def test_cores_are_those_an_old_control_group_grants(tmp_path: Path) -> None:
     for quota, expected in (("-1\n", count_cores(tmp_path, tmp_path / "none")), ("70000\n", 1)):
         (group / "cpu.cfs_quota_us").write_text(quota)
         assert count_cores(tmp_path, own) == expected
+
+
+@pytest.mark.parametrize("name", ["SLURM_CPUS_ON_NODE", "NSLOTS", "LSB_DJOB_NUMPROC"])
+def test_a_batch_system_lowers_the_count_of_cores_and_never_raises_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    for word, expected in (("3", 3), ("64", 8), ("0", 8), ("", 8), ("4(x2)", 8), ("-1", 8), ("²", 8)):
+        monkeypatch.setenv(name, word)
+        assert count_cores(tmp_path, tmp_path / "none") == expected
 
 
 def test_cores_are_those_this_process_is_bound_to() -> None:
