@@ -38,11 +38,15 @@ def with_interval(mean: float, low: float, high: float, *, most: int = 2) -> str
 
     Two digits of the interval's half-width are given, in at most `most` decimals.
     """
-    half = (high - low) / 2
-    if not math.isfinite(half):
+    if not math.isfinite(high - low):
         return decimal(mean, min(1, most))
-    decimals = most if half == 0 else min(most, max(0, 1 - math.floor(math.log10(half))))
+    decimals = count_decimals((high - low) / 2, most=most)
     return f"{decimal(mean, decimals)} ({decimal(low, decimals)} to {decimal(high, decimals)})"
+
+
+def count_decimals(half_width: float, *, most: int) -> int:
+    """The decimals that show two digits of an interval's half-width, at most `most`; all of them where it is 0."""
+    return most if half_width == 0 else min(most, max(0, 1 - math.floor(math.log10(half_width))))
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -34,14 +34,17 @@ def final_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """
     frame = trials[["trial_id", "status", "epochs_trained"]].reset_index(drop=True)
     frame.insert(0, "number", range(1, len(frame) + 1))
-    history = history.sort_values("epoch", kind="stable")
     for name, _ in goals(trials) if len(trials) else []:
-        if name in history and history[name].notna().any():
-            reached = frame["trial_id"].map(history.groupby("trial_id")[name].last())  # the last that is not NaN
-        else:  # measured once, at the end: such as train_seconds
-            reached = trials.reindex(columns=[name])[name].reset_index(drop=True)
-        frame[name] = reached.where(frame["status"].isin(COUNTED))
+        frame[name] = last_values(trials, history, name).reset_index(drop=True).where(frame["status"].isin(COUNTED))
     return frame
+
+
+def last_values(trials: pd.DataFrame, history: pd.DataFrame, name: str) -> pd.Series:
+    """A metric's value at each trial's last epoch that has one, or what was measured once, at its end; else NaN."""
+    if name in history and history[name].notna().any():
+        ordered = history.sort_values("epoch", kind="stable")
+        return trials["trial_id"].map(ordered.groupby("trial_id")[name].last())  # the last that is not NaN
+    return trials.reindex(columns=[name])[name]
 
 
 def searched_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

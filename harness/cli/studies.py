@@ -1,11 +1,12 @@
-"""Commands about studies: run, plan, status, plot, best, compare, report, collect."""
+"""Commands about studies: run, plan, status, plot, best, compare, export, report, collect."""
 
 import atexit
 import gc
 import shlex
+import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +28,7 @@ from harness.cli.options import (
     print_indented,
 )
 from harness.cli.output import take_loss
+from harness.errors import InputError
 from harness.interruption import Interrupted
 
 app = typer.Typer()
@@ -156,6 +158,42 @@ def compare(
     names = [load_named_study(study, results, stored_first=True).name for study in studies]
     tables = {name: load_tables(results / name) for name in names}
     draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
+
+
+@app.command(epilog="Example: `spikeslab export quickstart --format latex --out quickstart.tex`")
+def export(
+    study: StudyArgument,
+    results: Results = RESULTS,
+    file_format: Annotated[
+        Literal["csv", "latex", "parquet"],
+        typer.Option("--format", help="latex needs booktabs; parquet needs --out, unless it goes into a pipe."),
+    ] = "csv",
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="One to tabulate, such as test/elbo or train_seconds; may be given again."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write; default: standard output.", parser=as_path),
+    ] = None,
+) -> None:
+    """Write the table of a study's configurations: means over seeds, 95% intervals, numbers of seeds.
+
+    Only the tables are read. By default it has the test ELBO, its two terms, and how sparse the codes are.
+    """
+    from harness.commands.export import export_study
+    from harness.storage.local import check_writable, write_atomically
+
+    loaded = load_named_study(study, results, stored_first=True)
+    if out is None and file_format == "parquet" and sys.stdout.isatty():
+        raise InputError("--format parquet: no text for a terminal; give a file with --out")
+    content = export_study(results / loaded.name, file_format, metrics or ())
+    if out is None:
+        sys.stdout.buffer.write(content)
+        return
+    check_writable(out.parent, 0, option="--out")
+    write_atomically(out, lambda path: path.write_bytes(content))
+    console.print(str(out), soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab report`, or `spikeslab report quickstart --out /tmp/report`")

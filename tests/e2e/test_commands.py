@@ -1,5 +1,6 @@
 """Commands that need no Ray: plan, status, plot, collect, data, help; and bad input to each."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,26 @@ def test_what_is_published_needs_no_images_to_be_looked_at(spikeslab: Spikeslab)
     assert "run the study again" not in done.stdout
 
 
+def test_export_writes_the_table_of_published_configurations_in_each_format(spikeslab: Spikeslab, folder: Path) -> None:
+    published = ("--results", str(REPOSITORY / "studies" / "published"))
+    words = ("export", "elbo-vs-latent-dim", *published)
+    printed = spikeslab(*words, PYTHONPROFILEIMPORTTIME="1")
+    assert printed.returncode == 0, printed.stderr
+    assert not set(re.findall(r"\|\s+(\w[\w.]*)$", printed.stderr, re.MULTILINE)) & {"ray", "torch", "mlflow", "optuna"}
+    csv = pd.read_csv(io.StringIO(printed.stdout))
+    assert len(csv) == 28
+    assert (csv["num_seeds"] == 3).all()
+    written = spikeslab(*words, "--format", "parquet", "--out", "here/table.parquet")
+    assert written.stdout == "here/table.parquet\n"
+    parquet = pd.read_parquet(folder / "here" / "table.parquet")
+    pd.testing.assert_frame_equal(csv, parquet, check_dtype=False)
+    latex = spikeslab(*words, "--format", "latex", "--metric", "test/elbo")
+    assert r"VAE & 8 & -- & $-111.49 \pm 0.31$ & 3 \\" in latex.stdout  # as the published report has it
+    wrong = spikeslab(*words, "--metric", "test/x")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "elbo-vs-latent-dim: no trial has test/x; choose with --metric among" in wrong.stderr
+
+
 def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:
     text = SEARCH.replace("NAME", "population").replace("SAMPLER, num_trials: 3", "random, num_trials: 4")
     text = text.replace("latent_dim: {int: [2, 9]}", "latent_dim: 2, learning_rate: {loguniform: [1.0e-4, 1.0e-2]}")
@@ -326,6 +347,7 @@ BAD_INPUT = {
     "no home": ("run ~no-such-user/tiny.yaml", "", "", "~no-such-user/tiny.yaml: no home of that user; write the path"),
     "no file": ("run other.yaml", "", "", "other.yaml: cannot be read"),
     "no study": ("status other", "", "", "other: no study of that name"),
+    "nothing to export": ("export tiny.yaml", "", "", "trials.parquet"),
     "no tables": ("plot tiny.yaml", "", "", "trials.parquet"),
     "nothing to collect": ("collect tiny.yaml", "", "", "run a study first"),
     "no database": ("ui", "", "", "mlflow.db: no such database"),

@@ -1,0 +1,79 @@
+"""The table of a study's configurations: the mean of each metric over seeds, with its 95% interval."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.tables.intervals import mean_interval
+from analysis.tables.objectives import last_values
+from analysis.tables.series import varying_settings
+from analysis.tables.tables import PHASES, Tables, settings_of
+
+USUAL_METRICS = ("test/elbo", "test/rate", "test/distortion", "code/nonzero_fraction")
+"""What is tabulated where nothing is asked for, of these as far as they were measured."""
+
+COSTS = ("train_seconds", "peak_memory_mb")
+ENDED = ("finished", "diverged", "failed")
+INTERVAL = ("mean", "low", "high", "n")
+
+
+def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per configuration: its settings, num_seeds, num_lost, and four columns for each metric.
+
+    - phase, where the study has several: search, select or confirm; they are never averaged together.
+    - model, alpha, and every other setting in which configurations differ; empty where a model has no such setting.
+    - num_seeds: finished trials. num_lost: trials that diverged or failed, over which no mean is taken: the mean of the
+      others is then a lucky one. Trials that a scheduler stopped, or that still run, are left out.
+    - <metric>_mean, _low, _high, _n of each metric: mean and 95% interval (Student t) over the finished trials that
+      have the metric, and their number. There is no interval where n = 1.
+
+    metrics: those of the tables, such as test/elbo, or train_seconds; by default USUAL_METRICS.
+
+    Raises:
+        AnalysisError: no trial has ended, or none has one of the metrics.
+    """
+    trials = tables.trials[tables.trials["status"].isin(ENDED)].reset_index(drop=True)
+    name = str(tables.trials["study"].iloc[0]) if len(tables.trials) else "the study"
+    if trials.empty:
+        raise AnalysisError(f"{name}: no trial has ended, so there is nothing to export; run the study")
+    known = list_metrics(tables)
+    chosen = list(dict.fromkeys(metrics)) or [metric for metric in USUAL_METRICS if metric in known]
+    for metric in chosen or ["test/elbo"]:
+        if metric not in known:
+            raise AnalysisError(f"{name}: no trial has {metric}; choose with --metric among {', '.join(known)}")
+    keys = _list_keys(trials)
+    is_finished = trials["status"] == "finished"
+    rows = trials.assign(num_seeds=is_finished.astype(int), num_lost=(~is_finished).astype(int))
+    frame = rows.groupby(keys, dropna=False, as_index=False)[["num_seeds", "num_lost"]].sum()
+    for metric in chosen:
+        values = rows.assign(value=last_values(rows, tables.history, metric))[is_finished]
+        columns = {column: f"{metric}_{column}" for column in INTERVAL}
+        frame = frame.merge(mean_interval(values, "value", by=keys).rename(columns=columns), on=keys, how="left")
+        frame[f"{metric}_n"] = frame[f"{metric}_n"].fillna(0).astype(int)
+    return _sort(frame, keys)
+
+
+def list_metrics(tables: Tables) -> list[str]:
+    """The metrics that a trial has: measured at its end, or at every epoch."""
+    columns = [*COSTS, *tables.trials.columns]
+    names = [name for name in columns if name in tables.trials and (name in COSTS or "/" in name)]
+    final = [name for name in dict.fromkeys(names) if tables.trials[name].notna().any()]
+    return final + [name for name in map(str, tables.history) if "/" in name and tables.history[name].notna().any()]
+
+
+def _list_keys(trials: pd.DataFrame) -> list[str]:
+    """What tells configurations apart: the phase where there are several, model and alpha, the settings that vary."""
+    by_phase = ["phase"] if trials["phase"].nunique() > 1 else []
+    names = {"model", *varying_settings(trials)} | ({"alpha"} if trials["alpha"].notna().any() else set())
+    if by_phase and (trials.groupby("phase")["num_validation"].nunique() == 1).all():  # it follows from the phase
+        names -= {"num_validation"}
+    return [*by_phase, *(name for name in settings_of(trials) if name in names)]
+
+
+def _sort(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The answer of a search first; then by model and settings."""
+    order = list(reversed(PHASES))
+    return frame.sort_values(
+        keys, key=lambda column: column.map(order.index) if column.name == "phase" else column, ignore_index=True
+    )

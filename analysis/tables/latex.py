@@ -1,0 +1,93 @@
+"""The table of configurations in LaTeX, as a paper includes it: rules of booktabs, every name and text escaped."""
+
+import math
+from collections.abc import Hashable, Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from analysis.tables.objectives import short_label
+from analysis.wording import count_decimals, model_label, setting_label, short_value, unit_of
+
+SPECIAL = {
+    **{character: f"\\{character}" for character in "#$%&_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "α": r"$\alpha$",  # noqa: RUF001
+    "β": r"$\beta$",
+}
+
+MAX_DECIMALS = 4
+
+HEAD = """\
+% Means over seeds, with half the width of the 95% interval (Student's t).
+% In the preamble: \\usepackage{booktabs}
+"""
+
+
+def escape(text: str) -> str:
+    """Escape what LaTeX would take for a command; Greek letters become formulas."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def format_latex(frame: pd.DataFrame) -> str:
+    """Format the frame of `tabulate_configurations` as a tabular environment: a column for each setting and metric."""
+    names = [str(name) for name in frame]
+    metrics = [name.removesuffix("_mean") for name in names if name.endswith("_mean")]
+    settings = names[: names.index("num_seeds")]
+    columns = "".join("l" if frame[name].dtype.kind not in "if" else "r" for name in settings)
+    head = [*(escape(setting_label(name)) for name in settings), *map(_head_of, metrics), "seeds"]
+    cells = [_format_settings(name, frame[name]) for name in settings]
+    records = frame.to_dict("records")
+    cells += [[_format_mean(row, metric) for row in records] for metric in metrics]
+    cells.append([_format_seeds(row) for row in records])
+    lines = [f"{' & '.join(row)} \\\\" for row in zip(*cells, strict=True)]
+    return "\n".join([
+        rf"{HEAD}\begin{{tabular}}{{{columns}{'r' * len(metrics)}r}}",
+        r"\toprule",
+        f"{' & '.join(head)} \\\\",
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}",
+        "",
+    ])  # fmt: skip
+
+
+def _head_of(metric: str) -> str:
+    label, unit = ("peak memory", "MB") if metric == "peak_memory_mb" else (short_label(metric), unit_of(metric))
+    return escape(f"{label} ({unit})" if unit else label)
+
+
+def _format_settings(name: str, column: pd.Series) -> list[str]:
+    """A column of settings, numbers with as few digits as tell different ones apart."""
+    texts: list[str] = []
+    for digits in (3, 6, 17):
+        write = model_label if name == "model" else partial(short_value, digits=digits)
+        texts = ["--" if pd.isna(value) else escape(write(value)) for value in column]
+        if len(set(texts)) == column.nunique(dropna=False):
+            break
+    return texts
+
+
+def _format_mean(row: Mapping[Hashable, Any], metric: str) -> str:
+    """A mean and half the width of its interval, with two digits of the latter."""
+    mean, low, high = (row[f"{metric}_{column}"] for column in ("mean", "low", "high"))
+    half = (high - low) / 2
+    if math.isnan(mean):
+        return "--"
+    if math.isnan(half):
+        return f"${mean:.4g}$"
+    if half == 0:
+        return rf"${mean:g} \pm 0$"
+    decimals = count_decimals(half, most=MAX_DECIMALS)
+    return rf"${mean:.{decimals}f} \pm {half:.{decimals}f}$"
+
+
+def _format_seeds(row: Mapping[Hashable, Any]) -> str:
+    num_seeds, num_lost = int(row["num_seeds"]), int(row["num_lost"])
+    return f"{num_seeds} of {num_seeds + num_lost}" if num_lost else str(num_seeds)
