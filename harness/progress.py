@@ -1,8 +1,9 @@
-"""One line that shows the progress of a study: updated in a terminal, printed now and then elsewhere."""
+"""One line that shows the progress of a study: updated in a terminal or a notebook, printed now and then elsewhere."""
 
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.text import Text
 
 PLAIN_SECONDS = 10.0  # between two lines if there is no terminal
 STEADY_SECONDS = 5.0  # of training, before which a rate says little about the time left
+NOTEBOOK_SECONDS = 0.5  # between two updates of the line in a notebook
 RATE_SECONDS = 30.0  # over which the rate of epochs is measured
 
 
@@ -29,6 +31,35 @@ def is_rewritable(console: Console) -> bool:
     return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
 
 
+class NotebookLine:
+    """A line of a notebook's output that is replaced in place. rich's own way needs ipywidgets."""
+
+    def __init__(self, render: Callable[[], Text]) -> None:
+        self._render = render
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Show the line, and replace it every half second from now on."""
+        from IPython.display import display
+
+        self._handle = display(self._bundle(), raw=True, display_id=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show the line for the last time; it stays."""
+        self._ended.set()
+        self._thread.join()
+        self._handle.update(self._bundle(), raw=True)
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(NOTEBOOK_SECONDS):
+            self._handle.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, str]:
+        return {"text/plain": self._render().plain}
+
+
 class Progress:
     """Counts trials and epochs, and shows them."""
 
@@ -45,11 +76,14 @@ class Progress:
         self._first_epoch_at = 0.0
         self._lock = threading.Lock()
         self._last_line = 0.0
-        self._live: Live | None = None
+        self._live: Live | NotebookLine | None = None
 
     def __enter__(self) -> "Progress":
         self._last_line = time.monotonic()
-        if is_rewritable(self._console):
+        if self._console.is_jupyter:
+            self._live = NotebookLine(self._render)
+            self._live.start()
+        elif is_rewritable(self._console):
             self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         else:
@@ -59,7 +93,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
-        if self._stage == "training":
+        if self._stage == "training" and not isinstance(self._live, NotebookLine):
             self._print()
 
     def set_epochs_left(self, epochs: int) -> None:

@@ -1,7 +1,7 @@
 """What commands share: options, exit statuses, consoles, loading the study that is named."""
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,25 +57,16 @@ def load_named_study(
     return load_study(find_study(named, results, stored_first=stored_first), overrides or ())
 
 
-def draw_study(
-    study: "Study", folder: Path, on_figure: Callable[[str], None] | None = None, *, out: Path | None = None
-) -> list[Path]:
-    """Draw the figures of a study from its tables, into its folder unless `out` is given.
-
-    on_figure: is called with a line for each figure; without it, those in which something went wrong are printed.
-    """
+def draw_quietly(study: "Study", folder: Path) -> list[Path]:
+    """Draw the figures of a study into its folder, printing only those in which something went wrong."""
     from analysis.drawing.figure import WENT_WRONG
-    from analysis.figures.draw import draw_figures
-    from analysis.tables import load_tables
-    from harness.storage.local import check_writable
+    from harness.commands.plot import draw_study
 
     def tell(line: str) -> None:
         if WENT_WRONG in line:
             errors.print(line, soft_wrap=True)
 
-    tables, place = load_tables(folder), out or folder / "figures"
-    check_writable(place, 0, option="--out")
-    return draw_figures(tables, place, only=study.figures, on_figure=on_figure or tell)
+    return draw_study(study, folder, tell)
 
 
 def print_indented(line: str) -> None:

@@ -21,7 +21,7 @@ from harness.cli.options import (
     StudyArgument,
     as_path,
     console,
-    draw_study,
+    draw_quietly,
     errors,
     format_option,
     load_named_study,
@@ -62,7 +62,7 @@ def run(
         + format_option("--address", address)
     )
     resumes = f"`spikeslab run {shlex.quote(study)}{again}` resumes from there."
-    draw = partial(draw_study, loaded)
+    draw = partial(draw_quietly, loaded)
     try:
         outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
     except Interrupted:
@@ -126,6 +126,8 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the figures of studies again, from their tables alone."""
+    from harness.commands.plot import draw_study
+
     for study in studies:
         loaded = load_named_study(study, results, stored_first=True)
         folder = results / loaded.name

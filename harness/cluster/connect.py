@@ -185,6 +185,9 @@ def quieten_ray() -> None:
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     }
+    # Of notebooks without ipywidgets, which nothing here needs.
+    logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 def redirect_log(path: Path) -> logging.Handler:

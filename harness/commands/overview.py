@@ -27,9 +27,9 @@ PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 def summarise_plan(study: Study, results: Path) -> RenderableType:
     """Describe the plan of a study: trials, done, left, by model and alpha, and the estimated time."""
-    states, unknown, notices = _read(study, results)
+    states, unknown, notices = read_states(study, results)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
-    groups: dict[tuple[str, float | None], list[_State]] = {}
+    groups: dict[tuple[str, float | None], list[TrialState]] = {}
     for state in states:
         alpha = state.trial.settings.alpha if study.search.sampler == "grid" else None
         name = f"{state.trial.settings.model}{PHASES[state.trial.phase]}"
@@ -67,7 +67,7 @@ def summarise_plan(study: Study, results: Path) -> RenderableType:
 def summarise_status(study: Study, results: Path) -> RenderableType:
     """Describe the status of a study: trials by state, whether it is running now, what failed."""
     folder = results / study.name
-    states, unknown, notices = _read(study, results)
+    states, unknown, notices = read_states(study, results)
     counts = Counter(state.status for state in states)
     counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
@@ -93,7 +93,7 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
     return Group(*lines)
 
 
-class _State:
+class TrialState:
     """One trial, with what is stored of it."""
 
     def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
@@ -105,12 +105,12 @@ class _State:
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
-def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int], Sequence[str]]:
+def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str, int], Sequence[str]]:
     """Read the trials known so far, how many are not known yet, by the reason, and what begins anew."""
     dataset = identify_dataset(study.dataset)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
-    states = [_State(study, trial, folder) for trial in source.trials]
+    states = [TrialState(study, trial, folder) for trial in source.trials]
     left = count_epochs_to_train((state.trial for state in states if state.is_open), folder)
     for state in states:
         state.epochs_left = left.get(state.trial.trial_id, 0)
@@ -125,7 +125,7 @@ def _read(study: Study, results: Path) -> tuple[list[_State], dict[str, int], Se
     return states, {what: num for what, num in unknown.items() if num}, source.notices
 
 
-def _estimate(study: Study, states: list[_State], unknown: int) -> str:
+def _estimate(study: Study, states: list[TrialState], unknown: int) -> str:
     """Estimate the time left from the epochs measured so far."""
     longest = max((state.trial.settings.epochs for state in states), default=0)
     epochs_left = sum(state.epochs_left for state in states) + unknown * longest

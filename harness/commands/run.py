@@ -156,13 +156,12 @@ def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:
 
 def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     """Estimate the disk space that checkpoints will take, in the trials' folders and in MLflow."""
-    _, channels, height, width = dataset.train_images.shape
     total = 0
     for trial in source.trials:
         if TrialFolder(folder, trial).list_checkpoints():
             continue
         # stored twice; parameters and two moments; float32
-        total += 2 * 3 * 4 * count_parameters(trial.settings, (channels, height, width))
+        total += 2 * 3 * 4 * count_parameters(trial.settings, dataset.image_shape)
     return total
 
 

@@ -23,6 +23,10 @@ class DatasetIdentity(Protocol):
     def num_train(self) -> int:
         """How many training images there are."""
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -46,6 +50,12 @@ class Dataset:
     def num_train(self) -> int:
         """How many training images there are."""
         return len(self.train_images)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.train_images.shape
+        return channels, height, width
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,12 @@ class IdxSpec:
         return self.train_images.shape[0]
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, height, width = self.train_images.shape
+        return 1, height, width
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 over the hashes of the four files, which determine the arrays."""
         return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,9 +18,15 @@ from harness.study.study import Study
 from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
 from models.settings import SETTINGS
 
+S = TypeVar("S", bound=Study)
 
-def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """Load the study of a file, with `key=value` overrides applied.
+
+@overload
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study: ...
+@overload
+def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[S]) -> S: ...
+def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] = Study) -> Study:
+    """Load the study of a file, with `key=value` overrides applied. kind: the class to make of it.
 
     Raises:
         InputError: one sentence that names the file, the line, the field and the fix.
@@ -29,7 +35,7 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     content, lines = read_yaml_mapping(text, path)
     overridden = {_apply_override(content, override, path): override for override in overrides}
     try:
-        return Study.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise InputError(_describe(error, path, lines, overridden)) from None
 

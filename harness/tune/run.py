@@ -76,6 +76,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
                 # Trials store their own checkpoints.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+                progress_reporter=tune.CLIReporter(),  # silent; that of notebooks clears what the cell has printed
                 verbose=0,
             ),
         )

@@ -93,12 +93,21 @@ def compute_iw_bound(
     In expectation it is at least the true ELBO and at most log p(x). Source: Burda, Grosse and Salakhutdinov,
     Importance Weighted Autoencoders (ICLR 2016), equation 8.
     """
-    total, noise = 0.0, StreamNoise(generator)
+    bounds = compute_iw_bounds(model, images, generator, num_samples=num_samples)
+    return sum(float(part.sum()) for part in bounds) / len(images)
+
+
+@torch.no_grad()
+def compute_iw_bounds(
+    model: Autoencoder, images: Tensor, generator: torch.Generator, *, num_samples: int
+) -> list[Tensor]:  # each (B,) float64
+    """Compute the importance-weighted bound of each image, nats, batch by batch: see `compute_iw_bound`."""
+    noise, bounds = StreamNoise(generator), []
     with measuring(model):
         for x in split_batches(model, images, IW_BATCH_SIZE):
-            log_weights = draw_log_weights(model, x, noise, num_samples)
-            total += float((log_weights.logsumexp(0) - math.log(num_samples)).double().sum())
-    return total / len(images)
+            log_weights = draw_log_weights(model, x, noise, num_samples)  # (K, B)
+            bounds.append((log_weights.logsumexp(0) - math.log(num_samples)).double())
+    return bounds
 
 
 def draw_log_weights(model: Autoencoder, x: Tensor, noise: Noise, num_samples: int) -> Tensor:  # -> (num_samples, B)

@@ -1,0 +1,22 @@
+"""Draw the figures of a study from its tables alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from analysis.figures.draw import draw_figures
+from analysis.tables import load_tables
+from harness.storage.local import check_writable
+from harness.study import Study
+
+
+def draw_study(study: Study, folder: Path, on_figure: Callable[[str], None], *, out: Path | None = None) -> list[Path]:
+    """Draw the figures of a study from its tables, into its folder unless `out` is given; returns their paths.
+
+    on_figure: is called with a line for each figure.
+
+    Raises:
+        AnalysisError: the study has no tables.
+    """
+    tables, place = load_tables(folder), out or folder / "figures"
+    check_writable(place, 0, option="--out")
+    return draw_figures(tables, place, only=study.figures, on_figure=on_figure)

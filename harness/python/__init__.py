@@ -1,0 +1,1 @@
+"""What `from harness import ...` gives: studies from Python, such as a notebook."""

@@ -1,0 +1,69 @@
+"""What a study left behind: its tables, and its trained models."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError
+from harness.paths import parse_path
+from harness.python.study import RESULTS, StudyOrName, as_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.trained_model import TrainedModel
+
+
+def load_tables(study: StudyOrName, results: str | os.PathLike[str] = RESULTS) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Read the two tables of a study: a row per trial, and a row per trial and epoch.
+
+    They are `trials`, with the settings and the final metrics, and `history`, with the metrics of every epoch. Bounds
+    are in nats per image; README says what each metric is.
+
+    Raises:
+        TableError: the study was not run.
+    """
+    from analysis.tables import load_tables as read
+
+    folder = parse_path(results)
+    tables = read(folder / (study if isinstance(study, str) else study.name))
+    return tables.trials, tables.history
+
+
+def load_model(
+    study: StudyOrName,
+    trial: str | Mapping[Any, Any],
+    results: str | os.PathLike[str] = RESULTS,
+) -> "TrainedModel":
+    """Load the model that a trial has trained, from its newest checkpoint: tensors and numbers alone, no code.
+
+    trial: its trial_id, or its row of the table `trials`. No image is needed, and neither Ray nor MLflow.
+
+    Raises:
+        InputError: the study has no such trial, or no state of it is stored.
+    """
+    from harness.datasets import identify_dataset
+    from harness.ledger.trial_folder import TrialFolder, read_checkpoint
+    from harness.search.make_source import make_source
+    from models.trained_model import TrainedModel
+    from models.training.state import init_state
+
+    where = parse_path(results)
+    study = as_study(study, where)
+    dataset, folder = identify_dataset(study.dataset), where / study.name
+    trial_id = trial if isinstance(trial, str) else str(trial["trial_id"])
+    planned = {known.trial_id: known for known in make_source(study, dataset, folder, read_only=True).trials}
+    if trial_id not in planned:
+        raise InputError(
+            f"{study.name}: its file as it is now asks for no trial {trial_id}; take a trial_id of study.plan()"
+        )
+    found = planned[trial_id]
+    path, _ = TrialFolder(folder, found).find_state()
+    if path is None:
+        raise InputError(
+            f"{folder}: no state of trial {trial_id} is stored; train it with `spikeslab run {study.name}`"
+        )
+    tensors, history = read_checkpoint(path)
+    state = init_state(found.settings, dataset.image_shape, is_drawn=False)
+    state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
+    return TrainedModel(found.settings, dataset.image_shape, len(history), state.model.eval())

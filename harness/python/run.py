@@ -1,0 +1,60 @@
+"""Run a study from Python, as `spikeslab run` does."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.commands.plot import draw_study
+from harness.commands.run import Outcome, run_study
+from harness.paths import parse_path
+from harness.python.study import RESULTS, Study
+from harness.study import Study as StudyOfFile
+from harness.study.file import dump_study
+
+
+def run(
+    study: StudyOfFile,
+    results: str | os.PathLike[str] = RESULTS,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    address: str | None = None,
+) -> Outcome:
+    """Train what is missing of a study, with live progress, then draw its figures: the same as `spikeslab run`.
+
+    results: the folder that has a folder for each study. data: a folder to look for datasets in first. address: of a
+    running Ray cluster; by default Ray runs on this machine, until the study has ended. Returns how many trials are
+    done, failed, and were trained now.
+
+    Interrupted, by Ctrl-C or by the stop button of a notebook, it stores what is training, and goes on from there when
+    it is called again.
+
+    Raises:
+        InputError: a dataset is missing, the results cannot be written to, the study is running already, or Ray cannot
+            be used.
+        KeyboardInterrupt: it was interrupted.
+    """
+    console = Console(highlight=False, markup=False)
+    outcome = run_study(
+        study,
+        study.to_yaml() if isinstance(study, Study) else dump_study(study),
+        results=parse_path(results),
+        console=console,
+        data_dir=None if data is None else parse_path(data),
+        address=address,
+        draw=lambda folder: _draw(study, folder, console),
+    )
+    if outcome.interrupted:
+        raise KeyboardInterrupt(f"{outcome.num_done} of {outcome.num_trials} trials are done; run it again to go on")
+    return outcome
+
+
+def _draw(study: StudyOfFile, folder: Path, console: Console) -> list[Path]:
+    from analysis.drawing.figure import WENT_WRONG
+
+    lines: list[str] = []
+    paths = draw_study(study, folder, lines.append)
+    for line in lines:
+        if WENT_WRONG in line:
+            console.print(line, soft_wrap=True)
+    return paths

@@ -1,0 +1,83 @@
+"""A study in Python: read from its file, and planned."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pydantic import PrivateAttr
+
+from harness.paths import parse_path
+from harness.study import Study as StudyOfFile
+from harness.study.file import dump_study, find_study, format_study_file, load_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS = "results"
+"""Where the command line has results, too: one folder a study, in the current folder."""
+
+StudyOrName = StudyOfFile | str
+"""A study; or one that was run, by its name or the path of its file."""
+
+
+class Study(StudyOfFile):
+    """One question: a dataset, a space of settings, how to search it, what to measure.
+
+    `Study.from_file("my-study.yaml")` reads it from its file; `Study(name=..., dataset=..., space=[...])` takes the
+    same fields from Python.
+    """
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
+        """Read a study from its file. overrides: such as "epochs=3", as `--set` takes them.
+
+        Raises:
+            InputError: one sentence that names the file, the line, the field and the fix.
+        """
+        study = load_study(parse_path(path), overrides, kind=cls)
+        study._path = parse_path(path)
+        return study
+
+    def plan(self, results: str | os.PathLike[str] = RESULTS) -> "pd.DataFrame":
+        """What `run` would do: a row for each trial known so far, in the order of training. Nothing starts.
+
+        Columns: trial_id; phase (search, select, confirm); status (waiting, begun, or how it ended); epochs_left, to be
+        trained; and the settings.
+
+        Raises:
+            InputError: a configuration is not legal for the dataset.
+        """
+        import pandas as pd
+
+        from harness.commands.overview import read_states
+
+        states, _, _ = read_states(self, parse_path(results))
+        return pd.DataFrame(
+            {
+                "trial_id": state.trial.trial_id,
+                "phase": state.trial.phase,
+                "status": state.status,
+                "epochs_left": state.epochs_left,
+                **state.trial.settings.to_dict(),
+            }
+            for state in states
+        )
+
+    def to_yaml(self) -> str:
+        """The study as the text of a study file, with the question of the file that it was read from."""
+        if self._path is None:
+            return dump_study(self)
+        is_changed = dump_study(load_study(self._path)) != dump_study(self)
+        return format_study_file(self._path, self, is_changed=is_changed)
+
+
+def as_study(study: StudyOrName, results: Path) -> StudyOfFile:
+    """The study that is meant.
+
+    Raises:
+        InputError: no study has this name.
+    """
+    return load_study(find_study(study, results, stored_first=True)) if isinstance(study, str) else study

@@ -1,0 +1,71 @@
+"""A trained model to work with: codes of images, pictures of codes, samples, likelihoods."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributions import Distribution
+
+from models.autoencoder import Autoencoder
+from models.measures.bounds import compute_iw_bounds
+from models.numerics.computing import measuring
+from models.randomness import StreamNoise, make_stream
+from models.settings import ImageShape, TrialSettings
+
+Images = Tensor | NDArray[np.uint8]
+"""Images (N, C, H, W) of bytes, 0 is black and 255 white, as datasets hold them."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with the settings that it was trained with, on the CPU. What it returns carries no gradients."""
+
+    settings: TrialSettings
+    image_shape: ImageShape  # channels, height, width
+    epochs_trained: int
+    module: Autoencoder  # the model itself, in evaluation mode
+
+    def posterior(self, images: Images) -> Distribution:
+        """Compute q(z|x), of batch shape (N, D).
+
+        Raises:
+            ValueError: the images are not bytes, or of another shape than those trained on.
+        """
+        with torch.no_grad(), measuring(self.module):
+            return self.module.posterior(self.module.to_pixels(self._as_bytes(images)))
+
+    def encode(self, images: Images) -> Tensor:  # -> (N, D) float32
+        """Compute the codes of images: the means of their posteriors."""
+        return self.posterior(images).mean
+
+    def decode(self, codes: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W) float32
+        """Compute the pictures of codes: the means of p(x|z), intensities in [0, 1]."""
+        with torch.no_grad(), measuring(self.module):
+            return self.module.decode(codes)
+
+    def sample(self, num: int, *, seed: int = 0) -> Tensor:  # -> (num, C, H, W) float32
+        """Draw codes from the prior, with exact zeros where it has a spike, and decode them."""
+        with torch.no_grad(), measuring(self.module):
+            prior = self.module.prior()
+            noise = StreamNoise(make_stream(seed, "sample"))
+            return self.module.decode(self.module.draw(prior.expand([num, *prior.batch_shape]), noise))
+
+    def log_prob(self, images: Images, *, num_samples: int = 50, seed: int = 0) -> Tensor:  # -> (N,) float64
+        """Estimate log p(x) of each image in nats, from below: the importance-weighted bound of so many samples.
+
+        With one sample its mean over images estimates the ELBO; with more it rises towards log p(x). See
+        `models.measures.bounds.compute_iw_bound`.
+        """
+        noise = make_stream(seed, "log_prob")
+        return torch.cat(compute_iw_bounds(self.module, self._as_bytes(images), noise, num_samples=num_samples))
+
+    def _as_bytes(self, images: Images) -> Tensor:
+        # A copy, as a dataset's arrays are read-only, of which torch warns.
+        tensor = torch.from_numpy(images.copy()) if isinstance(images, np.ndarray) else images
+        if tensor.dtype != torch.uint8 or tensor.shape[1:] != self.image_shape:
+            shape = ", ".join(map(str, self.image_shape))
+            found = f"{str(tensor.dtype).removeprefix('torch.')} in the shape {tuple(tensor.shape)}"
+            raise ValueError(f"images of {found}; give bytes (uint8) in the shape (N, {shape})")
+        return tensor
