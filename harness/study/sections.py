@@ -23,6 +23,7 @@ FigureName = Literal[
     "losses_beside_reported",
     "sparsity_by_alpha",
     "compared_settings",
+    "gate_gradients",
     "training_cost",
     "optimisation_history",
     "best_so_far",

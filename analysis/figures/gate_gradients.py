@@ -1,0 +1,132 @@
+"""What does the gradient of the gates do: to the true bound, and to what the gates tell of the image?"""
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.figure import Figure
+from analysis.tables import Tables
+from analysis.tables.configurations import longest_of_each
+from analysis.tables.intervals import mean_interval
+from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
+from analysis.wording import NATS, configuration_label, plural, setting_label
+
+COLOURS = {"relaxed": "#D55E00", "straight_through": "#56B4E9", "disarm": "#009E73"}
+LABELS = {"relaxed": "relaxed", "straight_through": "straight-through", "disarm": "DisARM"}
+PANELS = {
+    "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
+    "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",
+    "code/gate_information": f"information in the gates\n({NATS})",
+    "code/always_on_fraction": "of the informative latents, share\nalways on (mean gate above 0.95)",
+    "bias": "bias of the gates' gradient\n(share of its length; 0 for DisARM)",
+    "noise": "noise of the gates' gradient\n(one draw, in its lengths)",
+}
+COMPARED = ("alpha", "latent_dim", "gamma_link", "kl_from", "sharpness_schedule", "estimator")
+PANEL_COLUMNS = 3
+
+
+def compute(tables: Tables) -> pd.DataFrame:
+    """Of each panel's measure a row per trial, with mean and 95% interval over the seeds of its configuration.
+
+    `group` names the settings in which configurations differ, but for the estimator.
+    """
+    trials = longest_of_each(finished_with(tables.trials, ["estimator"]))
+    if trials["estimator"].nunique() < 2:
+        raise NothingToDrawError("all trials have the same estimator")
+    varying = varying_settings(trials)
+    others = [name for name in varying if name not in (*COMPARED, "model")]
+    if others:
+        raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
+    groups = [name for name in COMPARED if name in varying and name != "estimator"]
+    own = trials["estimator"].astype(str)
+    trials = trials.assign(
+        group=[_name_group(row, groups) for row in trials.to_dict("records")],
+        rank=own.map(list(LABELS).index),
+        **{name: _take_own(trials, own, name) for name in ("bias", "noise")},
+    ).sort_values([*groups, "rank", "seed"], kind="stable")
+    keys = ["group", "estimator"]
+    frames = []
+    for panel in PANELS:
+        if panel in trials and trials[panel].notna().any():
+            rows = trials[[*keys, "seed", panel]].dropna().rename(columns={panel: "value"}).assign(panel=panel)
+            frames.append(rows.merge(mean_interval(rows, "value", by=keys), on=keys))
+    if not frames:
+        raise NothingToDrawError("no trial measured a bound, its sparsity or its gradients")
+    return pd.concat(frames, ignore_index=True)
+
+
+def _name_group(row: dict[Hashable, Any], groups: list[str]) -> str:
+    numbers = [name for name in groups if isinstance(row[name], int | float)]
+    words = [str(row[name]) for name in groups if name not in numbers and name != "model"]
+    return "\n".join([configuration_label(row, numbers), *words])
+
+
+def _take_own(trials: pd.DataFrame, own: pd.Series, name: str) -> pd.Series:
+    """Of `gradient/<estimator>_<name>` that of the estimator which trained the model."""
+    values = pd.Series(np.nan, index=trials.index)
+    for estimator in own.unique():
+        column = f"gradient/{estimator}_{name}"
+        if column in trials:
+            values = values.mask(own == estimator, trials[column])
+    return values
+
+
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: one per measure, three in a row."""
+    num = frame["panel"].nunique()
+    return -(-num // PANEL_COLUMNS), min(num, PANEL_COLUMNS)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure."""
+    seeds = plural(int(frame["n"].max()), "seed")
+    return (
+        f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t). The ELBO is "
+        "that of hard gates, for every estimator. The gradient is that of the distortion by the gates' "
+        "pre-activations, at the trained model; DisARM's has no bias."
+    )
+
+
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """Draw a row for each group and estimator, a panel for each measure."""
+    places = list(frame[["group", "estimator"]].drop_duplicates().itertuples(index=False, name=None))
+    gaps = np.cumsum([k > 0 and places[k][0] != places[k - 1][0] for k in range(len(places))])
+    y_of = {place: k + 0.6 * gap for k, (place, gap) in enumerate(zip(places, gaps, strict=True))}
+    panels = list(dict.fromkeys(frame["panel"]))
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, panel in zip(axes.flat, panels, strict=False):
+        for place, rows in frame[frame["panel"] == panel].groupby(["group", "estimator"], sort=False):
+            y, colour = y_of[place], COLOURS[str(place[1])]
+            ax.plot(rows["value"], np.full(len(rows), y), "o", color=colour, alpha=0.55, markeredgewidth=0)
+            first = rows.iloc[0]
+            ax.vlines(first["mean"], y - 0.32, y + 0.32, color=colour, linewidth=2)
+            if np.isfinite(first["low"]):
+                ax.hlines(y, first["low"], first["high"], color=colour, linewidth=1.2)
+        ax.set_xlabel(PANELS[panel])
+        ax.set_ylim(max(y_of.values()) + 0.7, -0.7)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.grid(axis="y", visible=False)
+    for ax in axes[:, 0]:
+        ax.set_yticks(list(y_of.values()), [LABELS[estimator] for _, estimator in places])
+        for group in dict.fromkeys(group for group, _ in places):
+            middle = np.mean([y for (one, _), y in y_of.items() if one == group])
+            ax.annotate(
+                group, (0, middle), xycoords=ax.get_yaxis_transform(), xytext=(-105, 0),
+                textcoords="offset points", ha="right", va="center", fontsize=10,
+            )  # fmt: skip
+
+
+FIGURE = Figure(
+    title="What the gradient of the gates does",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.3, 4.4),
+    shares="y",
+    note=note,
+    needs=("estimator",),
+)

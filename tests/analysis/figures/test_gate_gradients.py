@@ -1,0 +1,74 @@
+"""The figure of estimators: what it groups, which gradients it takes, and what it refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.figures import gate_gradients
+from analysis.tables.series import NothingToDrawError
+from tests.analysis.synthetic import SyntheticStudy
+
+MakeAxes = Callable[..., np.ndarray]
+ESTIMATORS = ("relaxed", "straight_through", "disarm")
+
+
+def make_study(*, alphas: tuple[float, ...] = (0.01, 0.2), **changes: Any) -> SyntheticStudy:
+    study = SyntheticStudy()
+    for alpha in alphas:
+        for k, estimator in enumerate(ESTIMATORS):
+            for seed in range(3):
+                study.add("vsc", 200, seed, alpha, estimator=estimator, kl_from="gamma", **changes)
+                study.trials[-1] |= {
+                    "test/elbo": -150 + 10 * k + seed,
+                    "code/gate_information": 1.0 + k,
+                    **{f"gradient/{name}_noise": 5.0 + i + 10 * k for i, name in enumerate(ESTIMATORS)},
+                    **{f"gradient/{name}_bias": 0.5 - 0.4 * i for i, name in enumerate(ESTIMATORS[:2])},
+                }
+    return study
+
+
+def test_each_configuration_has_the_mean_of_its_seeds_and_the_gradient_that_trained_it() -> None:
+    frame = gate_gradients.compute(make_study().tables())
+    means = frame.groupby(["panel", "group", "estimator"])["mean"].first()
+    first = "VSC, α = 0.01"  # noqa: RUF001
+    assert means["test/elbo", first].to_dict() == {"relaxed": -149, "straight_through": -139, "disarm": -129}
+    assert means["noise", first].to_dict() == {"relaxed": 5, "straight_through": 16, "disarm": 27}
+    assert means["bias", first].to_dict() == pytest.approx({"relaxed": 0.5, "straight_through": 0.1})
+    elbo = frame[(frame["panel"] == "test/elbo") & (frame["group"] == first) & (frame["estimator"] == "relaxed")]
+    assert elbo["value"].tolist() == [-150, -149, -148]
+    assert elbo["high"].iloc[0] - elbo["mean"].iloc[0] == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+
+
+def test_every_seed_is_a_dot_and_rows_are_named_once(make_axes: MakeAxes) -> None:
+    frame = gate_gradients.compute(make_study().tables())
+    axes = make_axes(*gate_gradients.shape(frame))
+    gate_gradients.plot(frame, axes)
+    dots = [len(line.get_xdata()) for line in axes[0, 0].lines]
+    assert sum(dots) == 18
+    names = [label.get_text() for label in axes[0, 0].get_yticklabels()]
+    assert names == 2 * ["relaxed", "straight-through", "DisARM"]
+    assert [text.get_text() for text in axes[0, 0].texts] == ["VSC, α = 0.01", "VSC, α = 0.2"]  # noqa: RUF001
+    assert "3 seeds" in gate_gradients.note(frame)
+
+
+def test_measures_that_a_table_lacks_have_no_panel() -> None:
+    tables = make_study().tables()
+    trials = tables.trials.drop(columns=[name for name in tables.trials if name.startswith("gradient/")])
+    frame = gate_gradients.compute(type(tables)(trials, tables.history))
+    assert set(frame["panel"]) == {"test/elbo", "code/gate_information"}
+
+
+def test_one_estimator_or_other_settings_that_differ_are_refused() -> None:
+    tables = make_study().tables()
+    one = tables.trials[tables.trials["estimator"] == "disarm"]
+    with pytest.raises(NothingToDrawError, match="the same estimator"):
+        gate_gradients.compute(type(tables)(one, tables.history))
+    study = make_study()
+    study.trials[0]["beta"] = 2.0
+    with pytest.raises(NothingToDrawError, match="differ in β, too"):
+        gate_gradients.compute(study.tables())
+    with pytest.raises(NothingToDrawError, match="estimator"):
+        gate_gradients.compute(type(tables)(tables.trials.drop(columns="estimator"), pd.DataFrame()))
