@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.storage.local import write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
+from models.settings import SEMANTICS_VERSION
 
 PROVENANCE_FILE = "provenance.json"
 """The record of what trained and measured a study, in its folder.
@@ -45,6 +46,7 @@ def describe_provenance() -> Mapping[str, str]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "code.sha256": hash_code(),
+        "version.semantics": str(SEMANTICS_VERSION),
     }
     for package in PACKAGES:
         try:
