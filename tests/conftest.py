@@ -12,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: torch's threads of one w
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import io
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,18 +44,44 @@ def ray_cluster() -> Iterator[str]:
         ray.shutdown()
 
 
-@pytest.fixture
-def run(ray_cluster: str, tmp_path: Path) -> Callable[..., tuple[Outcome, str]]:
-    """Run a study on the shared cluster; returns how it ended and what it printed."""
+@pytest.fixture(scope="session")
+def copy_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Make MLflow's database, as `make_database` does, but as a copy: MLflow takes a second to make one."""
+    from harness.tracking.local_store import make_database
+
+    template = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+
+    def copy(path: Path) -> None:
+        make_database(template)
+        if not path.exists():
+            shutil.copy(template, path)
+        make_database(path)
+
+    return copy
+
+
+Run = Callable[..., tuple[Outcome, str]]
+
+
+@pytest.fixture(scope="session")
+def run_in(ray_cluster: str, copy_database: Callable[[Path], None]) -> Run:
+    """Run a study on the shared cluster, with its results in a folder; returns how it ended and what it printed."""
     from harness.commands.run import run_study
     from harness.study.file import dump_study
 
-    def run(study: Study, results: Path = tmp_path / "results") -> tuple[Outcome, str]:
+    def run(study: Study, results: Path) -> tuple[Outcome, str]:
         output = io.StringIO()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             # Ray and MLflow warn of their own affairs; ours are errors in the tests of our own code.
             warnings.simplefilter("ignore")
+            patch.setattr("harness.tracking.mlflow_store.make_database", copy_database)
             outcome = run_study(study, dump_study(study), results=results, console=Console(file=output, width=200))
         return outcome, output.getvalue()
 
     return run
+
+
+@pytest.fixture
+def run(run_in: Run, tmp_path: Path) -> Run:
+    """Run a study as `run_in` does, in the test's own folder unless another is given."""
+    return lambda study, results=tmp_path / "results": run_in(study, results)

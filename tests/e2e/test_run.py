@@ -13,6 +13,9 @@ from harness.ledger.trial_folder import _read_history as read_history
 from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command
 
+QUICK = ("--set", "resources.cpu=2", "--set", "figures=[]")
+"""One process at a time on the tests' cluster of two cores, and nothing to draw: seconds less."""
+
 
 def test_run_trains_draws_and_does_nothing_twice(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
     first = spikeslab("run", "tiny.yaml", "--address", ray_cluster)
@@ -37,7 +40,7 @@ def test_run_trains_draws_and_does_nothing_twice(spikeslab: Spikeslab, folder: P
 def test_run_reports_failed_trials_by_its_exit_status(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
     text = (folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 2, learning_rate: {grid: [1e-3, 1e18]}")
     (folder / "tiny.yaml").write_text(text.replace("seeds: [0, 1]", "seeds: [0]"))
-    done = spikeslab("run", "tiny.yaml", "--address", ray_cluster)
+    done = spikeslab("run", "tiny.yaml", "--address", ray_cluster, *QUICK)
     assert done.returncode == 1
     assert "4 trials failed or diverged" in done.stdout
     status = spikeslab("status", "tiny.yaml")
@@ -46,7 +49,7 @@ def test_run_reports_failed_trials_by_its_exit_status(spikeslab: Spikeslab, fold
 
 
 def test_overrides_change_the_study(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
-    done = spikeslab("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[7]", RAY_ADDRESS=ray_cluster)
+    done = spikeslab("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[7]", *QUICK, RAY_ADDRESS=ray_cluster)
     assert done.returncode == 0, done.stderr
     trials = pd.read_parquet(folder / "results" / "tiny" / "trials.parquet")
     assert set(trials.epochs) == {1}
@@ -93,7 +96,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
     folder: Path, environment: dict[str, str], spikeslab: Spikeslab
 ) -> None:
     (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 40"))
-    process = start(folder, environment)
+    process = start(folder, environment, "--set", "figures=[]")
     wait_for_results(folder, 2, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -101,7 +104,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
     ended = {p: p.stat().st_mtime_ns for p in folder.glob("results/tiny/trials/*/result-*.json")}
     assert 2 <= len(ended) < 8
 
-    done = spikeslab("run", "tiny.yaml")
+    done = spikeslab("run", "tiny.yaml", "--set", "figures=[]")
     assert done.returncode == 0, done.stderr
     assert f"({8 - len(ended)} trained now)" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in ended} == ended
@@ -173,7 +176,7 @@ def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
 def test_a_reader_that_goes_away_ends_no_study(
     folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_cluster: str
 ) -> None:
-    with start(folder, environment, "--address", ray_cluster) as process:
+    with start(folder, environment, "--address", ray_cluster, *QUICK) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "trials done, starting Ray" in process.stdout.readline()

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from harness.commands.collect import collect_study
 from harness.commands.run import Outcome
@@ -19,11 +21,14 @@ from harness.datasets import load_dataset
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from harness.search.grid_and_random import plan_trials
+from harness.storage.local import locked
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
 
 Run = Callable[..., tuple[Outcome, str]]
+ONE_PROCESS = {"cpu": 2}
+"""All trials one after another in one process, which takes half the time to start that two take."""
 
 
 def make_study(**changes: Any) -> Study:
@@ -49,18 +54,32 @@ def runs_of(results: Path, name: str = "small") -> list[Any]:
     return store._search("tags.`spikeslab.kind` = 'trial'")
 
 
-def test_a_study_fills_tables_and_mlflow(run: Run, tmp_path: Path) -> None:
-    outcome, output = run(make_study())
+@pytest.fixture(scope="module")
+def first_run(run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, str]:
+    """The results of the study once it was run, which are not to be changed; how it ended, and what it printed."""
+    results = tmp_path_factory.mktemp("first") / "results"
+    return results, *run_in(make_study(), results)
+
+
+@pytest.fixture
+def results(first_run: tuple[Path, Outcome, str], tmp_path: Path) -> Path:
+    """A copy of the results of the study once it was run, of the test's own."""
+    _artifact_repos_cache.clear()  # or MLflow, in this process, would look for what it stored in the original
+    return Path(shutil.copytree(first_run[0], tmp_path / "results"))
+
+
+def test_a_study_fills_tables_and_mlflow(first_run: tuple[Path, Outcome, str]) -> None:
+    results, outcome, output = first_run
     assert (outcome.num_done, outcome.num_failed, outcome.num_trained) == (3, 0, 3)
     assert "3/3 trials done" in output
 
-    trials, history = read(tmp_path / "results" / "small")
+    trials, history = read(results / "small")
     assert list(trials.status) == ["finished"] * 3
     assert trials["test/elbo"].between(-60, 0).all()
     assert (trials["test/iw_bound"] >= trials["test/elbo"]).all()
     assert history.groupby("trial_id").epoch.apply(list).tolist() == [[1, 2, 3]] * 3
 
-    runs = {r.data.tags["spikeslab.trial_id"]: r for r in runs_of(tmp_path / "results")}
+    runs = {r.data.tags["spikeslab.trial_id"]: r for r in runs_of(results)}
     assert set(runs) == set(trials.trial_id)
     for row in trials.itertuples():
         child = runs[row.trial_id]
@@ -73,22 +92,21 @@ def test_a_study_fills_tables_and_mlflow(run: Run, tmp_path: Path) -> None:
         assert child.data.metrics["epoch"] == 3
 
 
-def test_the_parent_run_holds_study_tables_and_figures(run: Run, tmp_path: Path) -> None:
-    run(make_study())
-    store = MlflowStore("small", tmp_path / "results", create=False)
+def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Outcome, str]) -> None:
+    results = first_run[0]
+    store = MlflowStore("small", results, create=False)
     store.open()
     assert store.parent_id is not None
     names = {item.path for item in store.client.list_artifacts(store.parent_id)}
     assert {"study.yaml", "resolved.json", "tables"} <= names
     assert store.client.get_run(store.parent_id).info.status == "FINISHED"
-    children = runs_of(tmp_path / "results")
+    children = runs_of(results)
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
     assert {"epoch-3.safetensors", "log.txt"} <= {i.path for i in store.client.list_artifacts(children[0].info.run_id)}
 
 
-def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, tmp_path: Path) -> None:
-    run(make_study())
-    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "results/small/trials").glob("*/epoch-*.safetensors")}
+def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, results: Path) -> None:
+    stamps = {p: p.stat().st_mtime_ns for p in (results / "small/trials").glob("*/epoch-*.safetensors")}
     outcome, _ = run(make_study())
     assert outcome.num_trained == 0
     larger = make_study(
@@ -100,17 +118,18 @@ def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: 
     outcome, _ = run(larger)
     assert (outcome.num_trained, outcome.num_done) == (1, 4)
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
-    assert len(read(tmp_path / "results" / "small")[0]) == len(runs_of(tmp_path / "results")) == 4
+    assert len(read(results / "small")[0]) == len(runs_of(results)) == 4
 
 
-def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(run: Run, tmp_path: Path) -> None:
-    study = make_study()
-    run(study)
+def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(
+    first_run: tuple[Path, Outcome, str], tmp_path: Path
+) -> None:
+    study, results = make_study(), first_run[0]
     dataset = load_dataset("digits")
     measures = study.measures
     for trial in plan_trials(study, dataset):
         rows = [event.metrics for event in run_trial(trial, measures, dataset, tmp_path / "alone")]
-        under_ray = TrialFolder(tmp_path / "results" / "small", trial)
+        under_ray = TrialFolder(results / "small", trial)
         alone = TrialFolder(tmp_path / "alone", trial)
         result = under_ray.read_result()
         assert result is not None
@@ -169,7 +188,8 @@ def test_a_diverging_trial_ends_as_diverged_and_the_study_continues(run: Run, tm
     study = make_study(
         space=[
             {"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-3, 1e18]}},
-        ]
+        ],
+        resources=ONE_PROCESS,
     )
     outcome, output = run(study)
     assert (outcome.num_done, outcome.num_failed) == (1, 1)
@@ -188,6 +208,7 @@ def test_asha_stops_trials_early_and_keeps_what_they_reached(run: Run, tmp_path:
         defaults={"hidden": [16], "batch_size": 128, "epochs": 9},
         space=[{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-2, 3e-3, 1e-3, 1e-4, 3e-5, 1e-5]}}],
         scheduler={"name": "asha", "grace_epochs": 1, "reduction_factor": 3},
+        resources=ONE_PROCESS,
     )
     outcome, _ = run(study)
     trials, history = read(tmp_path / "results" / "halving")
@@ -222,6 +243,7 @@ def test_tpe_runs_the_number_of_trials_asked_for_and_continues_when_it_grows(run
                 {"model": "vsc", "latent_dim": {"int": [2, 16]}, "alpha": {"loguniform": [0.01, 0.5]}},
             ],
             search={"sampler": "tpe", "num_trials": num_trials},
+            resources=ONE_PROCESS,
         )
 
     assert run(study(4))[0].num_trained == 4
@@ -248,11 +270,12 @@ def test_a_study_finishes_without_mlflow_and_sends_everything_later(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setattr("harness.tracking.tracker.GIVE_UP_SECONDS", 1.0)
-    outcome, output = run(make_study())
+    study = make_study(resources=ONE_PROCESS)
+    outcome, output = run(study)
     assert outcome.num_done == 3
     assert "Nothing is lost" in output
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    outcome, output = run(make_study())
+    outcome, output = run(study)
     assert outcome.num_trained == 0
     assert "Nothing is lost" not in output
     runs = runs_of(tmp_path / "results")
@@ -260,12 +283,8 @@ def test_a_study_finishes_without_mlflow_and_sends_everything_later(
     assert all(r.data.metrics["epoch"] == 3 and r.info.status == "FINISHED" for r in runs)
 
 
-def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, tmp_path: Path) -> None:
-    import shutil
-
+def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, results: Path) -> None:
     study = make_study()
-    run(study)
-    results = tmp_path / "results"
     before = read(results / "small")
     checkpoints = {p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/epoch-*.safetensors")}
     shutil.rmtree(results / "small")
@@ -277,25 +296,23 @@ def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, t
     assert run(study)[0].num_trained == 0
 
 
-def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(run: Run, tmp_path: Path) -> None:
-    from harness.storage.local import locked
-
-    run(make_study())
-    before = (tmp_path / "results/small/trials.parquet").read_bytes()
+def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(results: Path) -> None:
+    before = (results / "small/trials.parquet").read_bytes()
     other = make_study(defaults={"hidden": [16], "batch_size": 128, "epochs": 5})
     with pytest.raises(ValueError, match="file asks for; run it first"):
-        collect_study(other, tmp_path / "results")
+        collect_study(other, results)
     with (
-        locked(tmp_path / "results/small/.lock", refusal="held"),
+        locked(results / "small/.lock", refusal="held"),
         pytest.raises(ValueError, match="is being run by another process"),
     ):
-        collect_study(make_study(), tmp_path / "results")
-    assert (tmp_path / "results/small/trials.parquet").read_bytes() == before
+        collect_study(make_study(), results)
+    assert (results / "small/trials.parquet").read_bytes() == before
 
 
 def test_params_that_mlflow_did_not_get_are_sent_again(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (results / "mlflow.db").unlink()
     send, failures = MlflowStore._log, []
 
     def fail_once(self: MlflowStore, run_id: str, **content: Any) -> None:
@@ -305,9 +322,9 @@ def test_params_that_mlflow_did_not_get_are_sent_again(
         send(self, run_id, **content)
 
     monkeypatch.setattr(MlflowStore, "_log", fail_once)
-    run(make_study())
+    assert run(make_study())[0].num_trained == 0
     assert failures
-    runs = runs_of(tmp_path / "results")
+    runs = runs_of(results)
     assert len(runs) == 3
     assert all("latent_dim" in r.data.params for r in runs)
 
@@ -332,16 +349,12 @@ def test_a_study_that_asks_for_more_than_there_is_says_so(run: Run) -> None:
 
 
 def test_a_full_disk_is_refused_before_anything_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 0))
     with pytest.raises(ValueError, match="MB free, but this study needs"):
         run(make_study())
 
 
 def test_a_study_that_runs_already_is_refused(run: Run, tmp_path: Path) -> None:
-    from harness.storage.local import locked
-
     with (
         locked(tmp_path / "results/small/.lock", refusal="held"),
         pytest.raises(ValueError, match="is being run by another process"),

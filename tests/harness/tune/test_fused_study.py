@@ -23,6 +23,7 @@ from harness.search.grid_and_random import plan_trials
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune.study_run import StudyRun
+from tests.harness.training import train_here
 
 Run = Callable[..., tuple[Outcome, str]]
 
@@ -59,9 +60,9 @@ def list_engines() -> list[psutil.Process]:
 
 
 def test_the_table_is_that_of_the_same_study_without_fusing(run: Run, tmp_path: Path) -> None:
-    outcome, _ = run(make_study())
+    outcome, _ = run(make_study(resources={"cpu": 0.5}))
     assert (outcome.num_done, outcome.num_trained) == (12, 12)
-    run(make_study(resources={"cpu": 1}), tmp_path / "alone")
+    train_here(make_study(), tmp_path / "alone")
     (trials, history), (alone, alone_history) = (read(tmp_path / where / "small") for where in ("results", "alone"))
     assert list(trials.trial_id) == list(alone.trial_id)
     numbers = [name for name in trials if "/" in name]
@@ -158,7 +159,7 @@ def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path
         assert resumed
         assert resumed[0] >= stored[trial.trial_id]
 
-    run(study, tmp_path / "uninterrupted")
+    train_here(study, tmp_path / "uninterrupted")
     expected, _ = read(tmp_path / "uninterrupted" / "small")
     numbers = [name for name in trials if "/" in name]
     pd.testing.assert_frame_equal(trials[numbers], expected[numbers], check_exact=True)

@@ -20,6 +20,7 @@ from harness.search.make_source import make_source
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune import trainable
+from tests.harness.training import train_here
 
 Run = Callable[..., tuple[Outcome, str]]
 
@@ -27,7 +28,9 @@ BASE: dict[str, Any] = {
     "dataset": "digits",
     "defaults": {"hidden": [16], "batch_size": 128, "epochs": 9},
     "evaluate": ["elbo", "sparsity"],
+    "resources": {"cpu": 2},  # one by one, in one process, which takes half the time to start that two take
 }
+TWO_AT_ONCE = {"cpu": 1}
 ONE_SPACE = {"model": "vsc", "latent_dim": 3, "alpha": {"loguniform": [0.05, 0.5]}, "beta": {"uniform": [0.5, 2]}}
 RATES = {"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-2, 3e-3, 1e-3, 1e-4, 3e-5, 1e-5]}}
 
@@ -47,7 +50,7 @@ def runs_of(results: Path, study: str) -> list[Any]:
 # Lengths
 
 
-def lengths(*epochs: int) -> Study:
+def lengths(*epochs: int, **changes: Any) -> Study:
     return make_study(
         name="lengths",
         defaults={
@@ -58,19 +61,19 @@ def lengths(*epochs: int) -> Study:
         },
         space=[{"model": "vae", "latent_dim": 2}, {"model": "vsc", "latent_dim": 3, "alpha": 0.3}],
         seeds=[0, 1],
+        **changes,
     )
 
 
 def test_lengths_share_one_training_and_each_is_what_it_would_be_alone(run: Run, tmp_path: Path) -> None:
-    outcome, _ = run(lengths(12, 3, 7))
+    outcome, _ = run(lengths(12, 3, 7, resources=TWO_AT_ONCE))
     assert (outcome.num_done, outcome.num_trained) == (12, 12)
     assert outcome.num_epochs == 12 * 2 * 2  # the longest length times configurations times seeds
     trials, history = read(tmp_path / "results" / "lengths")
     assert history.groupby("trial_id").size().to_dict() == dict(zip(trials.trial_id, trials.epochs, strict=True))
     assert len(list((tmp_path / "results/lengths/trials").iterdir())) == 4
     assert len(runs_of(tmp_path / "results", "lengths")) == 12
-    alone, _ = run(lengths(3), tmp_path / "alone")
-    assert alone.num_epochs == 3 * 4
+    train_here(lengths(3), tmp_path / "alone")
     expected, expected_history = read(tmp_path / "alone" / "lengths")
     own = trials[trials.epochs == 3].reset_index(drop=True)
     numbers = ["trial_id", *(name for name in trials if "/" in name)]
@@ -80,10 +83,10 @@ def test_lengths_share_one_training_and_each_is_what_it_would_be_alone(run: Run,
 
 
 def test_a_longer_length_resumes_from_what_is_stored(run: Run, tmp_path: Path) -> None:
-    assert run(lengths(3))[0].num_epochs == 3 * 4
+    train_here(lengths(3), tmp_path / "results")
     assert run(lengths(3, 8))[0].num_epochs == 5 * 4
     trials, _ = read(tmp_path / "results" / "lengths")
-    run(lengths(8), tmp_path / "at-once")
+    train_here(lengths(8), tmp_path / "at-once")
     expected, _ = read(tmp_path / "at-once" / "lengths")
     numbers = [name for name in trials if "/" in name]
     longer = trials[trials.epochs == 8].reset_index(drop=True)
@@ -108,6 +111,7 @@ STEERED = {
     "pbt": {
         "space": [{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-2, 3e-3, 1e-3, 1e-4]}}],
         "scheduler": {"name": "pbt", "interval": 3},
+        "resources": TWO_AT_ONCE,
     },
     "nsga2": {
         "space": [ONE_SPACE],
@@ -116,31 +120,42 @@ STEERED = {
 }
 
 
-@pytest.mark.parametrize("name", STEERED)
-def test_it_completes_with_one_run_per_trial_and_nothing_is_done_twice(run: Run, tmp_path: Path, name: str) -> None:
-    study = make_study(name=name, **STEERED[name])
-    outcome, _ = run(study)
-    trials, history = read(tmp_path / "results" / name)
+@pytest.fixture(scope="module", params=STEERED)
+def steered(
+    request: pytest.FixtureRequest, run_in: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Study, Path, Outcome]:
+    """A study, its results once it was run, and how it ended."""
+    study = make_study(name=request.param, **STEERED[request.param])
+    results = tmp_path_factory.mktemp(request.param) / "results"
+    return study, results, run_in(study, results)[0]
+
+
+def test_it_completes_with_one_run_per_trial_and_nothing_is_done_twice(
+    steered: tuple[Study, Path, Outcome], run: Run
+) -> None:
+    study, results, outcome = steered
+    trials, history = read(results / study.name)
     assert outcome.num_done == outcome.num_trained == len(trials) == outcome.num_trials
     assert set(trials.status) <= {"finished", "stopped"}
     assert (trials.status == "finished").any()
-    runs = {r.data.tags["spikeslab.trial_id"]: r for r in runs_of(tmp_path / "results", name)}
+    runs = {r.data.tags["spikeslab.trial_id"]: r for r in runs_of(results, study.name)}
     assert sorted(runs) == sorted(trials.trial_id)
-    assert len(runs_of(tmp_path / "results", name)) == len(trials)
+    assert len(runs_of(results, study.name)) == len(trials)
     for row in trials.itertuples():
         assert runs[row.trial_id].info.status == "FINISHED"
         assert float(runs[row.trial_id].data.params["learning_rate"]) == row.learning_rate
         assert runs[row.trial_id].data.metrics["epoch"] == row.epochs_trained
     assert json.loads(trials.objectives[0]) == list(study.objectives)
     assert not history["test/loss"].notna().any() if "test/loss" in history else True
-    assert run(study)[0].num_trained == 0
+    assert run(study, results)[0].num_trained == 0
 
 
-def test_the_perturbed_settings_of_a_population_are_metrics_over_time(run: Run, tmp_path: Path) -> None:
-    run(make_study(name="pbt", **STEERED["pbt"]))
-    store = MlflowStore("pbt", tmp_path / "results", create=False)
+@pytest.mark.parametrize("steered", ["pbt"], indirect=True)
+def test_the_perturbed_settings_of_a_population_are_metrics_over_time(steered: tuple[Study, Path, Outcome]) -> None:
+    study, results, _ = steered
+    store = MlflowStore(study.name, results, create=False)
     changed = 0
-    for found in runs_of(tmp_path / "results", "pbt"):
+    for found in runs_of(results, study.name):
         points = store.client.get_metric_history(found.info.run_id, "pbt/learning_rate")
         assert [p.step for p in points] == list(range(1, 10))
         assert points[0].value == float(found.data.params["learning_rate"])
@@ -157,7 +172,7 @@ def test_a_scheduler_knows_of_the_trials_of_earlier_runs(run: Run, tmp_path: Pat
         space = [RATES | {"learning_rate": {"grid": [*rates, *more]}}]
         return make_study(name="known", space=space, scheduler=scheduler)
 
-    run(study())
+    train_here(study(), tmp_path / "results")
     run(study(1e-6))  # alone, it would be the best of all
     trials, _ = read(tmp_path / "results" / "known")
     assert list(trials.status)[-1] == "stopped"
@@ -173,7 +188,7 @@ def test_what_went_on_once_is_not_stopped_at_an_epoch_long_past(run: Run, tmp_pa
         space = [RATES | {"learning_rate": {"grid": list(rates)}}]
         return make_study(name="past", space=space, scheduler=scheduler, evaluate=list(evaluate))
 
-    run(study(*rates[:1]))
+    train_here(study(*rates[:1]), tmp_path / "results")
     run(study(*rates))
     folder = tmp_path / "results" / "past"
     before, _ = read(folder)
@@ -196,6 +211,7 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
         space=[RATES],
         scheduler={"name": "asha", "reduction_factor": 3},
         confirm={"top": 1, "seeds": [0, 1, 2]},
+        resources=TWO_AT_ONCE,
     )
     outcome, _ = run(study)
     trials, history = read(tmp_path / "results" / "confirm")
