@@ -13,6 +13,7 @@ NATS = "nats per image"
 POINTS = "points"  # percentage points
 UNITS = {
     **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion", "entropy_floor"), NATS),
+    **dict.fromkeys(("iw_bound_5000", "inference_gap", "iw_bound_gap", "gate_information"), NATS),
     "train_seconds": "seconds",
 }
 """Of metrics, by their name behind the split."""
@@ -20,6 +21,7 @@ UNITS = {
 WHOLES = {
     "reconstruction_error": "of relative squared error",
     "nonzero_fraction": "of the latents",
+    "always_on_fraction": "of the informative latents",
     "class_kept": "of the images",
     "changed_pixels": "of the inked pixels",
     "changed_pixels_beyond_other": "of the inked pixels",

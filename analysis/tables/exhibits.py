@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.tables.arrays import Layout, read_arrays
 from analysis.tables.configurations import longest_of_each, short_labels
 from analysis.tables.series import NothingToDrawError, finished_with, spread
 from analysis.tables.tables import Tables
@@ -20,8 +21,7 @@ from analysis.wording import ALPHA, setting_label, short_value
 
 Exhibits = Mapping[str, np.ndarray]
 
-# The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size throughout.
-LAYOUT = {
+LAYOUT: Layout = {
     "images": ("u", "MHW"),
     "labels": ("i", "M"),
     "codes": ("f", "MD"),
@@ -64,18 +64,7 @@ def read_exhibits(file: Path) -> Exhibits:
     Raises:
         NothingToDrawError: the file is missing, broken, or not of this layout.
     """
-    try:
-        # Opened here: where numpy opens a file that it then cannot read, it does not close it.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in LAYOUT}
-    except FileNotFoundError:
-        raise NothingToDrawError(f"{file.name} does not exist") from None
-    except KeyError as error:
-        raise NothingToDrawError(f"{file.name} lacks an array: {error.args[0]}") from error
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for broken bytes
-        raise NothingToDrawError(f"{file.name} is cut short or broken") from error
-    _check(arrays, file.name)
-    return arrays
+    return read_arrays(file, LAYOUT, PLACES)
 
 
 def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool = False) -> list[Shown]:
@@ -132,20 +121,3 @@ def _pick(rows: pd.DataFrame, num_latent_dims: int) -> Iterator[dict[str, Any]]:
         yield from (
             {str(name): value for name, value in row.items()} for row in chosen[TRIAL_COLUMNS].to_dict("records")
         )
-
-
-def _check(arrays: Exhibits, name: str) -> None:
-    """Raise NothingToDrawError unless the arrays are of the kinds and shapes of LAYOUT."""
-    sizes: dict[str, int] = {}
-    for key, (kind, letters) in LAYOUT.items():
-        array = arrays[key]
-        fits = array.dtype.kind == kind and array.ndim == len(letters) and array.size > 0
-        if fits:
-            fits = all(
-                sizes.setdefault(letter, size) == size for letter, size in zip(letters, array.shape, strict=True)
-            )
-        if not fits or not np.isfinite(array).all():
-            raise NothingToDrawError(f"{name} holds another {key} than is drawn")
-    for key, letter in PLACES.items():
-        if not ((arrays[key] >= -1) & (arrays[key] < sizes[letter])).all():
-            raise NothingToDrawError(f"{name} holds another {key} than is drawn")

@@ -126,8 +126,11 @@ def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
             raise TableError(f"{file} has no column {name}; {REBUILD}.")
     metrics = [str(name) for name in table.columns if "/" in str(name)]
     kinds = {**dict.fromkeys(metrics, "number"), **NOT_SETTINGS, **columns}
-    for name in map(str, table.columns):
-        table[name] = _checked(table[name], kinds.get(name) or _kind_of(table[name]), file)
+    names = map(str, table.columns)
+    # In one step: a table of more than a hundred columns, set one by one, is slow in all that follows.
+    table = pd.DataFrame(
+        {name: _checked(table[name], kinds.get(name) or _kind_of(table[name]), file) for name in names}
+    )
     infinite = float("inf"), -float("inf")
     table[metrics] = table[metrics].replace(infinite, float("nan"))
     return table

@@ -166,3 +166,32 @@ class SyntheticStudy:
             types = dict.fromkeys(whole, "Int64") | dict.fromkeys(text, "string")
             table.astype(types).to_parquet(folder / f"{name}.parquet", index=False)
         return folder
+
+
+def with_collapse(study: SyntheticStudy) -> SyntheticStudy:
+    """The study with measures of collapse: one informative latent in four; those of gates if a trial has an alpha."""
+    for trial in study.trials:
+        trial["code/num_informative"] = trial["latent_dim"] // 4
+        of_gates = {"always_on_fraction": 0.5, "gate_information": 2.0, "num_nonzero": 3.0}
+        has_gates = not np.isnan(trial["alpha"])
+        trial |= {f"code/{name}": value if has_gates else np.nan for name, value in of_gates.items()}
+    return study
+
+
+def with_probe_controls(study: SyntheticStudy) -> SyntheticStudy:
+    """The study with the probes that the figure of controls shows; mu_on and mu_off if a trial has an alpha."""
+    for trial in study.trials:
+        for probe in ("report_coded_{}_5k", "linear_{}_all"):
+            for name in ("mu", "mu_on", "mu_off", "hidden_projection", "untrained_mu"):
+                is_missing = name in ("mu_on", "mu_off") and np.isnan(trial["alpha"])
+                accuracy = np.nan if is_missing else 0.5 + 0.3 * study.rng.random()
+                trial[f"probe/{probe.format(name)}_accuracy"] = accuracy
+    return study
+
+
+def with_inference_gap(study: SyntheticStudy) -> SyntheticStudy:
+    """The study with the bound of 5,000 samples, 3 nats above the ELBO and 1 above the bound of 50."""
+    for trial in study.trials:
+        tight = trial["test/elbo"] + 2.9  # of other images than the ELBO of the table
+        trial |= {"test/iw_bound_5000": tight, "test/inference_gap": 3.0, "test/iw_bound_gap": 1.0}
+    return study

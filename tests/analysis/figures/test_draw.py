@@ -24,7 +24,7 @@ from analysis.tables.objectives import COUNTED
 from analysis.tables.series import NothingToDrawError, finished_with
 from harness.study.sections import FigureName
 from tests.analysis.figures.test_report_figures import cost_study, links, with_probes
-from tests.analysis.synthetic import SyntheticStudy
+from tests.analysis.synthetic import SyntheticStudy, with_collapse, with_inference_gap, with_probe_controls
 
 ALWAYS = ["elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
 OF_SEARCHES = [
@@ -74,6 +74,12 @@ def confirmed_search() -> SyntheticStudy:
     return study
 
 
+def with_every_measure() -> SyntheticStudy:
+    study = SyntheticStudy()
+    study.grid([0.2], [8, 24], seeds=2)
+    return with_inference_gap(with_probe_controls(with_collapse(study)))
+
+
 DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
     (several_objectives, [*OF_SEARCHES, "pareto_front"]),
     (several_lengths, [*ALWAYS, "elbo_by_training_length"]),
@@ -81,9 +87,18 @@ DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
     (confirmed_search, [*OF_SEARCHES, "confirmed"]),
     (links, [*ALWAYS, "compared_settings"]),
     (with_probes, [*ALWAYS[:2], "accuracy_by_latent_dim", *ALWAYS[2:4], "losses_beside_reported", *ALWAYS[4:]]),
+    (
+        with_every_measure,
+        [
+            *(*ALWAYS[:2], "inference_gap", "accuracy_by_latent_dim", "probe_controls"),
+            *(*ALWAYS[2:4], "sparsity_by_alpha", "collapse_by_latent_dim"),
+        ],
+    ),
     (cost_study, ["convergence", "losses_beside_reported", "training_cost"]),
 ]
-OF_EXHIBITS = ["edited_codes", "codes_and_reconstructions", "traversals", "conditional_samples", "prior_samples"]
+OF_EXHIBITS = [
+    *("latents", "edited_codes", "codes_and_reconstructions", "traversals", "conditional_samples", "prior_samples"),
+]
 """Drawn from arrays beside the tables: see the tests of each."""
 
 

@@ -1,0 +1,124 @@
+"""What does each latent do: who carries information, who is always on, who idles at the prior?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.drawing.figure import Figure
+from analysis.drawing.style import QUIET, model_colour
+from analysis.tables import Tables
+from analysis.tables.latents import choose_latents
+from analysis.wording import ALPHA, plural
+
+MAX_TRIALS = 6
+MAX_BY_CLASS = 40  # latents, of which each class's gate is drawn
+INFORMATIVE_KL, ALWAYS_ON = 0.05, 0.95  # as in models.measures.sparsity
+LEAST_KL = 1e-4  # nats; smaller ones are drawn there, as a logarithmic axis has no zero
+CLASS_COLUMN = "slab_prob_class_"
+
+
+def compute(tables: Tables) -> pd.DataFrame:
+    """A row for each trial shown and each of its latents, the largest mean KL first.
+
+    rank: from 1. latent: its place in the code, from 0. kl and gate_information: nats. slab_prob: mean gamma;
+    slab_prob_class_<label>: its mean over the images of a class.
+    """
+    frames = []
+    for trial in choose_latents(tables, num_trials=MAX_TRIALS):
+        arrays = trial.arrays
+        order = np.argsort(-arrays["kl"], kind="stable")
+        columns = {name: arrays[name][order] for name in ("kl", "slab_prob", "gate_information")}
+        by_class = zip(arrays["classes"], arrays["slab_prob_by_class"], strict=True)
+        columns |= {f"{CLASS_COLUMN}{label}": gamma[order] for label, gamma in by_class}
+        frame = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "latent": order} | columns)
+        frames.append(frame.assign(**trial.columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """A row of panels per trial: KL, gamma, gamma by class."""
+    return frame["trial_id"].nunique(), 3
+
+
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """Draw each trial's latents, sorted by KL. axes: rows and columns as `shape` has them."""
+    for of_row, (_, latents) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
+        _draw_kl(of_row[0], latents)
+        if latents["alpha"].isna().any():
+            _leave_out(of_row[1:])
+        else:
+            _draw_gamma(of_row[1], latents)
+            _draw_by_class(of_row[2], latents)
+        num_informative = int((latents["kl"] > INFORMATIVE_KL).sum())
+        title = f"{latents['label'].iloc[0]}: {num_informative} informative"
+        of_row[0].set_title(title, loc="left", fontsize=9.5)
+    for ax in axes[-1]:
+        ax.set_xlabel("latents, the largest KL first")
+
+
+def note(frame: pd.DataFrame) -> str:
+    """How to read the figure, and which trials it shows."""
+    num_left_out, broken = int(frame["num_left_out"].iloc[0]), frame["broken"].iloc[0]
+    return (
+        "Means over the test images. A latent is informative above .05 nat (filled), always on above a mean "
+        f"probability of .95; one that idles has that of the prior, {ALPHA}. Right: by class, of "
+        f"{MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and the lowest seed are "
+        "shown."
+        + (f" Left out: {plural(num_left_out, 'configuration')}." if num_left_out else "")
+        + (f" Left out: {broken}." if broken else "")
+    )
+
+
+def _leave_out(panels: np.ndarray) -> None:
+    """Say why the panels of a model without gates are empty."""
+    for ax in panels:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no gates: always on", ha="center", va="center", color=QUIET, transform=ax.transAxes)
+
+
+def _draw_kl(ax: Axes, latents: pd.DataFrame) -> None:
+    _draw_points(ax, latents, latents["kl"].clip(lower=LEAST_KL))
+    ax.axhline(INFORMATIVE_KL, color=QUIET, linestyle="--", linewidth=0.9)
+    ax.set_yscale("log")
+    ax.set_ylim(LEAST_KL / 1.5, max(10.0, 1.5 * latents["kl"].max()))
+    ax.set_ylabel("mean KL (nats)")
+
+
+def _draw_gamma(ax: Axes, latents: pd.DataFrame) -> None:
+    _draw_points(ax, latents, latents["slab_prob"])
+    for level in (ALWAYS_ON, latents["alpha"].iloc[0]):
+        ax.axhline(level, color=QUIET, linestyle="--", linewidth=0.9)
+    ax.set_ylim(-0.05, 1.05)
+    ax.set_ylabel("mean P(z ≠ 0)")
+
+
+def _draw_points(ax: Axes, latents: pd.DataFrame, values: pd.Series) -> None:
+    """Draw a point per latent: filled if it is informative."""
+    colour = model_colour(latents["model"].iloc[0])
+    faces = np.where(latents["kl"] > INFORMATIVE_KL, colour, "white")
+    ax.scatter(latents["rank"], values, s=12, c=faces, edgecolors=colour, linewidths=0.7, zorder=3)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+
+
+def _draw_by_class(ax: Axes, latents: pd.DataFrame) -> None:
+    columns = [name for name in latents if str(name).startswith(CLASS_COLUMN) and latents[name].notna().all()]
+    shown = latents.head(MAX_BY_CLASS)[columns].to_numpy().T  # (classes, latents)
+    extent = (0.5, shown.shape[1] + 0.5, len(shown) - 0.5, -0.5)
+    ax.imshow(shown, vmin=0, vmax=1, cmap="Greys", aspect="auto", interpolation="nearest", extent=extent)
+    ax.set_yticks(range(len(columns)), [str(name).removeprefix(CLASS_COLUMN) for name in columns], fontsize=7.5)
+    ax.set_ylabel("class")
+    ax.grid(visible=False)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    ax.set_title("P(z ≠ 0) by class: white 0, black 1", loc="left", fontsize=9.5)
+
+
+FIGURE = Figure(
+    title="What each latent does: its KL and how often it is not zero",
+    compute=compute,
+    plot=plot,
+    shape=shape,
+    panel_size=(3.6, 2.0),
+    shares="",
+    note=note,
+)

@@ -1,0 +1,54 @@
+# ruff: noqa: RUF001  (a Greek letter, meant as one)
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from analysis.figures.probe_controls import compute, plot, shape
+from analysis.tables.series import NothingToDrawError
+from tests.analysis.synthetic import SyntheticStudy, with_probe_controls
+
+MakeAxes = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def study() -> SyntheticStudy:
+    study = SyntheticStudy()
+    study.grid([0.1], [8, 32], seeds=2)
+    return with_probe_controls(study)
+
+
+def test_each_probe_and_series_has_a_panel_with_a_line_per_input_that_it_has(
+    study: SyntheticStudy, make_axes: MakeAxes
+) -> None:
+    frame = compute(study.tables())
+    assert shape(frame) == (2, 2)
+    axes = make_axes(2, 2)
+    plot(frame, axes)
+    assert [[len(ax.lines) for ax in row] for row in axes] == [[3, 5], [3, 5]]  # a VAE has no gates
+    assert axes[1, 1].get_title() == "VSC, α = 0.1,\nlogistic regression, all labels"
+    labels = [text.get_text() for text in axes[0, 1].get_legend().get_texts()]
+    assert labels == [
+        "μ of all latents",
+        "μ of the latents that are ever on",
+        "μ of those never on",
+        "hidden layer, projected at random",
+        "μ by the untrained encoder",
+    ]
+    assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
+
+
+def test_means_are_over_seeds(study: SyntheticStudy) -> None:
+    for trial, accuracy in zip(study.trials, (0.8, 0.5, 0.9, 0.5), strict=False):
+        trial["probe/linear_mu_off_all_accuracy"] = accuracy if trial["model"] == "vae" else np.nan
+    frame = compute(study.tables())
+    (row,) = frame[frame["input"].eq("mu_off") & frame["probe"].str.startswith("log")].to_dict("records")
+    assert (row["model"], row["latent_dim"], row["n"]) == ("vae", 8, 2)
+    assert row["mean"] == pytest.approx(0.85)
+
+
+def test_more_configurations_than_fit_are_a_reason() -> None:
+    study = SyntheticStudy()
+    study.grid([0.1, 0.2, 0.3, 0.4], [8], seeds=2)
+    with pytest.raises(NothingToDrawError, match="more than 4 configurations"):
+        compute(with_probe_controls(study).tables())
