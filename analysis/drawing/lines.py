@@ -18,6 +18,7 @@ Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
 BAND_OPACITY = 0.18
 MAX_VECTOR_POINTS = 300  # with more, points become pixels, so that a PDF stays small
 MAX_VECTOR_LINES = 60
+MAX_TICKS = 10
 FAR_IN_QUARTILE_RANGES = 8.0
 STAR: Look = {"marker": "*", "markersize": 13, "markeredgecolor": "#222222", "linestyle": ""}  # of a plateau
 PLAIN_NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
@@ -105,6 +106,19 @@ def scale_x(ax: Axes, values: pd.Series) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     if len(levels) == 1:
         ax.set_xlim(levels[0] - 1, levels[0] + 1)
+
+
+def scale_lengths(ax: Axes, epochs: pd.Series) -> None:
+    """Take a logarithmic x axis with a tick at each length of training that has room for its number."""
+    lengths = np.unique(epochs)
+    gap = np.log(lengths[-1] / lengths[0]) / MAX_TICKS
+    ticks: list[float] = []
+    for length in lengths[::-1]:
+        if not ticks or np.log(ticks[0] / length) >= gap:
+            ticks.insert(0, length)
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def leave_out_the_far(ax: Axes, axis: str, values: pd.Series) -> None:

@@ -10,6 +10,7 @@ from analysis.drawing.figure import FORMATS, Figure, draw
 from analysis.figures import (
     accuracy_by_latent_dim,
     best_so_far,
+    bounds_beside_published,
     codes_and_reconstructions,
     collapse_by_latent_dim,
     compared_settings,
@@ -60,6 +61,7 @@ MODULES = (
     parallel_coordinates,
     slices,
     elbo_by_training_length,
+    bounds_beside_published,
     learning_rate_by_batch_size,
     pareto_front,
     confirmed,

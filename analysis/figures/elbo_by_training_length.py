@@ -5,10 +5,18 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import STAR, Look, add_floor_axis, draw_line, each_series, leave_out_the_far, legend_beside
+from analysis.drawing.lines import (
+    STAR,
+    Look,
+    add_floor_axis,
+    draw_line,
+    each_series,
+    leave_out_the_far,
+    legend_beside,
+    scale_lengths,
+)
 from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations
 from analysis.tables.entropy_floor import find_floor
@@ -18,7 +26,6 @@ from analysis.wording import NATS, plural
 
 NEEDS = ("test/elbo",)
 MAX_LATENT_DIMS = 3
-MAX_TICKS = 10
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -89,7 +96,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             leave_out_the_far(ax, "y", panel["mean"])
         dims = panel["latent_dim"]
         ax.set_title(f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else "all latent dimensions")
-        _scale(ax, panel["epochs"])
+        scale_lengths(ax, panel["epochs"])
         ax.set_ylabel(f"test ELBO ({NATS},\nhigher is better)")
         add_floor_axis(ax, panel["floor"].max())
         entries: dict[str, Artist] = {str(line.get_label()): line for line in ax.get_legend_handles_labels()[0]}
@@ -135,19 +142,6 @@ def _draw_each_training(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     for _, training in rows.sort_values("epochs").groupby(["configuration", "seed"]):
         ax.plot(training["epochs"], training["mean"], linewidth=0.8, alpha=0.6, markersize=3, **look)
         look = look | {"label": None}  # the legend names the model once
-
-
-def _scale(ax: Axes, epochs: pd.Series) -> None:
-    """Take a logarithmic axis with a tick at each length that has room for its number."""
-    lengths = np.unique(epochs)
-    gap = np.log(lengths[-1] / lengths[0]) / MAX_TICKS
-    ticks: list[float] = []
-    for length in lengths[::-1]:
-        if not ticks or np.log(ticks[0] / length) >= gap:
-            ticks.insert(0, length)
-    ax.set_xscale("log")
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.xaxis.set_minor_locator(NullLocator())
 
 
 FIGURE = Figure(

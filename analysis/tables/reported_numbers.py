@@ -1,6 +1,7 @@
 """What the report "[Re] Variational Sparse Coding" published, as data: MNIST, seed 1 alone, 11 epochs.
 
-reported/curves.csv holds the curves of its Figures 1 and 2, reported/training_curves.csv the losses of 100 runs.
+reported/curves.csv holds the curves of its Figures 1 and 2, reported/training_curves.csv the losses of 100 runs;
+reported/published_bounds.csv what other papers print.
 """
 
 from pathlib import Path
@@ -39,6 +40,14 @@ def load_curves(metric: str) -> pd.DataFrame:
 def load_training_curves() -> pd.DataFrame:
     """Columns model, alpha, latent_dim, epoch, train_loss and test_loss: negative ELBO, nats per image."""
     return pd.read_csv(FOLDER / "training_curves.csv")
+
+
+def load_published_bounds() -> pd.DataFrame:
+    """Bounds on -log p(x) (`nats` per image) that other papers print of models on binary pixels, with their settings.
+
+    num_samples: of the importance-weighted bound. epochs: of training. source: the paper.
+    """
+    return pd.read_csv(FOLDER / "published_bounds.csv")
 
 
 def are_as_reported(trials: pd.DataFrame) -> pd.Series:

@@ -35,6 +35,7 @@ FigureName = Literal[
     "parallel_coordinates",
     "slices",
     "elbo_by_training_length",
+    "bounds_beside_published",
     "learning_rate_by_batch_size",
     "pareto_front",
     "confirmed",
