@@ -68,7 +68,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and whether the two best differ."""
     objective = short_label(frame["objective"].iloc[0])
-    chosen = f"Ranked by the {objective} on images held out, mean over seeds, the search's own trial among them"
+    chosen = f"Ranked by the {objective} on images held out, mean over seeds, without the search's own where others are"
     bars = "Bars: 95% interval (Student t) over seeds." if (frame["test_n"] > 1).any() else "One seed: no interval."
     text = f"{chosen}; then trained on all training images and measured on the test images. {bars}"
     two = compare_best(frame)

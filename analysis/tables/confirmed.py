@@ -42,12 +42,13 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
       which the trials of the study differ.
     - objective, is_maximised: the first objective of the study, and its direction.
     - validation_mean, validation_low, validation_high, validation_n, validation_by_seed: mean, 95% interval, number
-      and single values {seed: value} of what finished trials of the search and of phase "select" reached in the
-      objective, with the same settings and images held out. The trial by which the search picked the configuration is
-      among them, so that the mean is somewhat better than the configuration: by half a standard deviation between
-      seeds, where the best of 100 is confirmed over 5. That does the ranking no harm.
+      and single values {seed: value} of what finished trials reached in the objective, with the same settings and
+      images held out.
     - test_mean, test_low, test_high, test_n, test_by_seed: the same of the test ELBO (nats per image) of the
       finished trials of phase "confirm"; trial_by_seed: {seed: trial_id} of these, whose checkpoints hold the models.
+
+    Of both, trials with a seed by which the search picked the configuration are left out where there are others: it was
+    lucky. (A study that searched, but confirmed nothing else, has no others.)
 
     Raises:
         NothingToDrawError: nothing was confirmed, no trial that confirms has finished, or none can be ranked.
@@ -61,6 +62,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     rows["configuration"] = number_configurations(rows, apart_from=["num_validation"])
     rows["reached"] = final_values(trials, history)[objective]
     confirming = rows[rows["phase"] == "confirm"]
+    searched = rows.loc[rows["phase"] == "search", ["configuration", "seed"]]
     frame = confirming.drop_duplicates("configuration")[["configuration", *settings_of(trials)]]
     is_lost = rows["status"].isin(["diverged", "failed"])
     unreliable = set(rows.loc[is_lost, "configuration"])
@@ -71,6 +73,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     chosen_by = rows[(rows["phase"] != "confirm") & (rows["num_validation"] > 0)].dropna(subset=["reached"])
     if chosen_by.empty:
         raise NothingToDrawError(f"no confirmed configuration has a {short_label(objective)} to be ranked by")
+    tested, chosen_by = (_leave_out_the_lucky(rows, searched) for rows in (tested, chosen_by))
     differing = varying_settings(frame if len(frame) > 1 else trials, apart_from=["alpha", "num_validation"])
     frame["label"] = short_labels(frame, ["alpha", *(name for name in differing if name != "configuration")])
     for name, source, value in (("validation", chosen_by, "reached"), ("test", tested, "test/elbo")):
@@ -96,6 +99,14 @@ def compare_best(confirmed: pd.DataFrame) -> Comparison | None:
     best, second = ranked.iloc[0], ranked.iloc[1]
     found = paired_difference(best["test_by_seed"], second["test_by_seed"])
     return Comparison(found.num_seeds, (found.mean, found.low, found.high) if found.num_seeds > 1 else None)
+
+
+def _leave_out_the_lucky(rows: pd.DataFrame, searched: pd.DataFrame) -> pd.DataFrame:
+    """The trials of configurations with seeds that the search has not trained them with, where there are such."""
+    lucky = set(searched.itertuples(index=False, name=None))
+    pairs = rows[["configuration", "seed"]].itertuples(index=False, name=None)
+    is_fresh = pd.Series([pair not in lucky for pair in pairs], index=rows.index, dtype=bool)
+    return rows[is_fresh | ~is_fresh.groupby(rows["configuration"]).transform("any")]
 
 
 def _over_seeds(rows: pd.DataFrame, value: str, name: str) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Train the best configurations of a search again, over seeds, so that the winner owes nothing to luck or the test set.
 
-They are trained twice over the seeds of `confirm`. With the validation images held out, as in the search, the best mean
-over seeds is the winner (phase `select`). On all training images, the mean test ELBO estimates what each configuration
-achieves (phase `confirm`).
+They are trained twice over the seeds of `confirm`, none of which the search has used. With the validation images held
+out, as in the search, the best mean over seeds is the winner (phase `select`). On all training images, the mean test
+ELBO estimates what each configuration achieves (phase `confirm`).
 """
 
 import json
@@ -17,7 +17,6 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, order_trials
 from harness.search.source import Source, is_open
 from harness.study import Study
-from harness.study.sections import Confirm
 
 
 class ConfirmingSource:
@@ -34,15 +33,29 @@ class ConfirmingSource:
         if len(search.trials) >= search.num_trials and not is_open_again:
             self._begin_to_confirm()
         elif all(results.values()):  # but some failed, or more are planned
-            planned = plan_confirmation(study, study.confirm, search.trials, results)
+            planned = self._plan(results)
             self._earlier = [trial for trial in planned if TrialFolder(study_folder, trial).read_result() is not None]
 
     def _read_results(self) -> dict[str, Result | None]:
         return {trial.trial_id: TrialFolder(self._folder, trial).read_result() for trial in self._search.trials}
 
     def _begin_to_confirm(self) -> None:
-        trials = plan_confirmation(self._study, self._confirm, self._search.trials, self._read_results())
-        self._confirming = ListSource(self._study, trials, self._folder)
+        self._confirming = ListSource(self._study, self._plan(self._read_results()), self._folder)
+
+    def _plan(self, results: Mapping[str, Result | None]) -> list[Trial]:
+        """List the trials of fresh seeds, then what was confirmed with a seed of the search before seeds were fresh.
+
+        The latter stay in the tables, though nothing is computed from them; they are not trained again.
+        """
+        study, trials, top = self._study, self._search.trials, self._confirm.top
+        fresh = self._confirm.choose_fresh_seeds(study.seeds)
+        planned = plan_confirmation(study, trials, results, top=top, seeds=fresh)
+        known = {trial.trial_id for trial in planned}
+        given = plan_confirmation(study, trials, results, top=top, seeds=self._confirm.seeds)
+        return [*planned, *(t for t in given if t.trial_id not in known and not self._is_open(t))]
+
+    def _is_open(self, trial: Trial) -> bool:
+        return is_open(self._study, trial, TrialFolder(self._folder, trial).read_result())
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -54,7 +67,7 @@ class ConfirmingSource:
         """How many trials there will be in all; until the search has ended, an upper bound."""
         if self._confirming is not None:
             return len(self.trials)
-        again = sum(seed not in self._study.seeds for seed in self._confirm.seeds) + len(self._confirm.seeds)
+        again = 2 * len(self._confirm.seeds)
         return self._search.num_trials + min(self._confirm.top, self._search.num_trials) * again
 
     @property
@@ -91,16 +104,22 @@ class ConfirmingSource:
 
 
 def plan_confirmation(
-    study: Study, confirm: Confirm, trials: Iterable[Trial], results: Mapping[str, Result | None]
+    study: Study,
+    trials: Iterable[Trial],
+    results: Mapping[str, Result | None],
+    *,
+    top: int,
+    seeds: Sequence[int],
 ) -> list[Trial]:
-    """List the trials that confirm the best configurations, seed by seed, without those that the search has trained."""
+    """List the trials that confirm the best configurations, seed by seed, without those that the search has trained.
+
+    trials: of the search. top: how many configurations are the best.
+    """
     trials = list(trials)
-    best = rank_configurations(trials, results, study.metric, study.mode)[: confirm.top]
-    select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in confirm.seeds for t in best]
+    best = rank_configurations(trials, results, study.metric, study.mode)[:top]
+    select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in seeds for t in best]
     answer = [
-        replace(t, settings=replace(t.settings, seed=s, num_validation=0), phase="confirm")
-        for s in confirm.seeds
-        for t in best
+        replace(t, settings=replace(t.settings, seed=s, num_validation=0), phase="confirm") for s in seeds for t in best
     ]
     known = {trial.trial_id for trial in trials}
     return order_trials(trial for trial in [*select, *answer] if trial.trial_id not in known)

@@ -1,7 +1,8 @@
 """The sections of a study file: search, scheduler, confirm, resources."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import count
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -142,9 +143,17 @@ class Confirm(Frozen):
     seeds: tuple[Whole, ...] = Field(
         default=(0, 1, 2, 3, 4),
         strict=False,
-        description="each of them is trained once per seed",
+        description="each of them is trained once per seed; a seed that the search has used is replaced by a fresh one",
         json_schema_extra={"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
     )
+
+    def choose_fresh_seeds(self, searched: Collection[int]) -> tuple[int, ...]:
+        """Choose the seeds to confirm with: those given, but for each that the search has used the next one free.
+
+        The best of a search owes its place in part to its seed, which would be lucky again.
+        """
+        free = (seed for seed in count() if seed not in searched and seed not in self.seeds)
+        return tuple(sorted(next(free) if seed in searched else seed for seed in self.seeds))
 
 
 LEAST_SHARE = 0.0001

@@ -125,7 +125,7 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     assert re.search(r"winner  VAE.*\n.*test ELBO .* nats per image, 2 seeds", found.stdout)
     assert re.search(r"paired by seed: .*(they differ|no sign that they differ)", found.stdout)
     trials = pd.read_parquet(folder / "results/first/trials.parquet")
-    assert sorted(trials.phase) == ["confirm"] * 4 + ["search"] * 3 + ["select"] * 2
+    assert sorted(trials.phase) == ["confirm"] * 4 + ["search"] * 3 + ["select"] * 4
     checkpoints = re.findall(r"Checkpoint, seed \d: (.*)", found.stdout)
     assert len(checkpoints) == 2
     assert all((folder / path).is_file() for path in checkpoints)

@@ -16,7 +16,7 @@ def search(**changes: Any) -> SyntheticStudy:
     study = SyntheticStudy()
     for alpha, (validation, test) in REACHED.items():
         settings = {"sampler": "tpe", "epochs": 3, "learning_rate": 0.002} | changes
-        study.add("vsc", 24, 0, alpha, **settings)
+        study.add("vsc", 24, 9, alpha, **settings)
         study.history[-1]["val/elbo"] = validation
         for seed, elbo in enumerate(test):
             study.add("vsc", 24, seed, alpha, **settings | {"phase": "confirm", "num_validation": 0})

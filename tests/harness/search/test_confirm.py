@@ -1,5 +1,6 @@
 """The best of a search are trained again, over seeds: which ones, with what, and when."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.search.confirm import ConfirmingSource, rank_configurations
 from harness.search.make_source import make_source
 from harness.search.source import Source
+from harness.study.sections import Confirm
 from tests.harness.small_studies import load
 
 STUDY = """\
@@ -76,18 +78,48 @@ def test_the_best_come_after_the_search_over_seeds_with_held_out_images_and_with
     source = confirming.source()
     ran = confirming.run(source)
     assert [t.phase for t in ran[:5]] == ["search"] * 5
-    # Seed 0 with held-out images is the search's own.
+    # Seed 0 is the search's own, with which the best were lucky: the next one that is free takes its place.
     assert [describe(t) for t in ran[5:]] == [
-        *(("select", dim, seed, True) for seed in (1, 2) for dim in (4, 5)),
-        *(("confirm", dim, seed, False) for seed in (0, 1, 2) for dim in (4, 5)),
+        *(("select", dim, seed, True) for seed in (1, 2, 3) for dim in (4, 5)),
+        *(("confirm", dim, seed, False) for seed in (1, 2, 3) for dim in (4, 5)),
     ]
     assert ran[5].settings.num_validation == ran[0].settings.num_validation == 250
     assert [t.trial_id for t in source.trials] == [t.trial_id for t in ran]
-    assert source.num_trials == len(ran) == 15
+    assert source.num_trials == len(ran) == 17
+
+
+@pytest.mark.parametrize(
+    ("given", "searched", "expected"),
+    [
+        ((0, 1, 2), (0,), (1, 2, 3)),
+        ((5, 6), (0,), (5, 6)),
+        ((0, 1, 2, 3, 4), (1, 3, 6), (0, 2, 4, 5, 7)),
+        ((0,), (0, 1, 2), (3,)),
+    ],
+)
+def test_seeds_are_as_many_as_were_given_and_none_is_the_searchs(
+    given: tuple[int, ...], searched: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    assert Confirm(seeds=given).choose_fresh_seeds(searched) == expected
+
+
+def test_what_was_confirmed_with_the_searchs_own_seed_before_is_neither_lost_nor_trained_again(
+    confirming: Confirming,
+) -> None:
+    ran = confirming.run(confirming.source())
+    (best,) = (t for t in ran if t.phase == "confirm" and (t.settings.latent_dim, t.settings.seed) == (4, 1))
+    old = dataclasses.replace(best, settings=dataclasses.replace(best.settings, seed=0))
+    assert old not in confirming.source(read_only=True).trials
+    confirming.end(old)
+    again = confirming.source()
+    assert again.trials[-1] == old
+    assert again.trials[-1].phase == "confirm"
+    assert len(again.trials) == len(ran) + 1
+    assert again.next() is None
 
 
 def test_the_number_of_trials_is_known_beforehand(confirming: Confirming) -> None:
-    assert confirming.source(read_only=True).num_trials == 15
+    assert confirming.source(read_only=True).num_trials == 17
 
 
 def test_nothing_is_confirmed_while_a_trial_of_the_search_runs(confirming: Confirming) -> None:
@@ -106,9 +138,9 @@ def test_nothing_is_confirmed_while_a_trial_of_the_search_runs(confirming: Confi
 def test_a_run_that_was_killed_resumes_where_it_was(confirming: Confirming) -> None:
     done = confirming.run(confirming.source(), at_most=8)
     rest = confirming.run(confirming.source())
-    assert len({t.trial_id for t in [*done, *rest]}) == len(done) + len(rest) == 15
+    assert len({t.trial_id for t in [*done, *rest]}) == len(done) + len(rest) == 17
     assert confirming.source().next() is None
-    assert len(confirming.source(read_only=True).trials) == 15
+    assert len(confirming.source(read_only=True).trials) == 17
 
 
 def test_what_was_confirmed_is_known_though_a_trial_of_the_search_failed(confirming: Confirming) -> None:
@@ -117,7 +149,7 @@ def test_what_was_confirmed_is_known_though_a_trial_of_the_search_failed(confirm
     while (trial := source.next()) is not None:
         source.tell(trial, confirming.end(trial, "failed" if trial.settings.latent_dim == 2 else "finished"))
         ran.append(trial.trial_id)
-    assert len(ran) == 15
+    assert len(ran) == 17
     assert [t.trial_id for t in confirming.source(read_only=True).trials] == ran
     again = confirming.source()
     assert [t.trial_id for t in again.trials] == ran
@@ -179,12 +211,10 @@ def test_configurations_are_ranked_by_the_mean_over_all_of_their_seeds(
 
 def test_a_longer_search_keeps_what_was_confirmed_before_in_its_tables(run: Any, tmp_path: Path) -> None:
     text = STUDY.replace("[2, 3, 4, 5, 6]", "[2]").replace("top: 2, seeds: [0, 1, 2]", "top: 1, seeds: [0, 1]")
-    assert run(load(tmp_path, text))[0].num_trained == 4
+    assert run(load(tmp_path, text))[0].num_trained == 5  # to confirm over seeds 1 and 2
     outcome, _ = run(load(tmp_path, text.replace("seeds: [0]\n", "seeds: [0, 1]\n")))
-    assert (outcome.num_trained, outcome.num_done, outcome.num_trials) == (
-        0,
-        4,
-        4,
-    )  # what selected is of the search now
+    assert outcome.num_trained == 2  # seed 3: what selected with seed 1 is of the search now
+    assert outcome.num_done == outcome.num_trials == 7
     trials = pd.read_parquet(tmp_path / "results/demo/trials.parquet")
-    assert trials.phase.tolist() == ["search", "search", "confirm", "confirm"]
+    assert trials.phase.tolist() == ["search"] * 2 + ["select"] * 2 + ["confirm"] * 3
+    assert trials.seed.tolist() == [0, 1, 2, 3, 2, 3, 1]

@@ -215,8 +215,8 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
     )
     outcome, _ = run(study)
     trials, history = read(tmp_path / "results" / "confirm")
-    assert outcome.num_done == len(trials) == 6 + 2 + 3
-    assert trials.phase.tolist() == ["search"] * 6 + ["select"] * 2 + ["confirm"] * 3
+    assert outcome.num_done == len(trials) == 6 + 3 + 3
+    assert trials.phase.tolist() == ["search"] * 6 + ["select"] * 3 + ["confirm"] * 3
     after = trials[trials.phase != "search"]
     assert set(after.status) == {"finished"}
     assert after.learning_rate.nunique() == 1
