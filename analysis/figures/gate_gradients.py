@@ -84,7 +84,8 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     seeds = plural(int(frame["n"].max()), "seed")
     return (
-        f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t). The ELBO is "
+        f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t), which "
+        "can be wider than the panel. The ELBO is "
         "that of hard gates, for every estimator. The gradient is that of the distortion by the gates' "
         "pre-activations, at the trained model; DisARM's has no bias."
     )
@@ -99,6 +100,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     for ax, panel in zip(axes.flat, panels, strict=False):
+        values = frame.loc[frame["panel"] == panel, "value"]
         for place, rows in frame[frame["panel"] == panel].groupby(["group", "estimator"], sort=False):
             y, colour = y_of[place], COLOURS[str(place[1])]
             ax.plot(rows["value"], np.full(len(rows), y), "o", color=colour, alpha=0.55, markeredgewidth=0)
@@ -107,6 +109,10 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             if np.isfinite(first["low"]):
                 ax.hlines(y, first["low"], first["high"], color=colour, linewidth=1.2)
         ax.set_xlabel(PANELS[panel])
+        # From the trials: an interval of three seeds can be far wider than they are, and then ends at the axis.
+        low, high = values.min(), values.max()
+        margin = 0.08 * (high - low or 1.0)
+        ax.set_xlim(low - margin, high + margin)
         ax.set_ylim(max(y_of.values()) + 0.7, -0.7)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", visible=False)
