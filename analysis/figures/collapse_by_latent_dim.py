@@ -63,14 +63,17 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_visible(False)
     for ax, (_, panel) in zip(axes.flat, panels, strict=False):
         is_mean = panel["individual"] | panel["trial_id"].isna()
+        only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
+        shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
         for rows, look in each_series(panel[is_mean]):
+            shift = shifts[rows["series"].cat.codes.iloc[0]]
             if rows["individual"].any():
                 draw_trials(ax, "latent_dim", "mean", rows, look)
                 continue
             singles = panel[~is_mean & (panel["series"] == rows["series"].iloc[0])]
-            ax.scatter(singles["latent_dim"], singles["mean"], s=11, color=look["color"], alpha=0.5, linewidths=0)
+            ax.scatter(singles["latent_dim"] + shift, singles["mean"], s=11, color=look["color"], alpha=0.5, linewidths=0)
             means = rows.sort_values("latent_dim")
-            ax.plot(means["latent_dim"], means["mean"], **look)
+            ax.plot(means["latent_dim"] + shift, means["mean"], **look)
         scale_x(ax, frame["latent_dim"])
         ax.set_title(panel["title"].iloc[0], fontsize=10)
         _scale_y(ax, panel)

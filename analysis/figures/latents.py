@@ -11,7 +11,7 @@ from analysis.tables import Tables
 from analysis.tables.latents import choose_latents
 from analysis.wording import ALPHA, plural
 
-MAX_TRIALS = 6
+MAX_TRIALS = 12
 MAX_BY_CLASS = 40  # latents, of which each class's gate is drawn
 INFORMATIVE_KL, ALWAYS_ON = 0.05, 0.95  # as in models.measures.sparsity
 LEAST_KL = 1e-4  # nats; smaller ones are drawn there, as a logarithmic axis has no zero
