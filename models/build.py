@@ -1,7 +1,8 @@
 """Build what a trial's settings describe: the model, from its parts, and the objective that it is trained on."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from math import prod
 from typing import Any
 
 import torch
@@ -9,10 +10,9 @@ import torch
 from models.autoencoder import Autoencoder
 from models.latents.latent import Latent
 from models.likelihoods import Bernoulli
-from models.networks.mlp import MLPDecoder, MLPEncoder
-from models.networks.widths import list_widths
 from models.objectives.objective import Objective
-from models.settings import ImageShape, TrialSettings
+from models.randomness import make_key
+from models.settings import NETWORKS, ImageShape, Part, TrialSettings
 
 
 def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: bool = True) -> Autoencoder:
@@ -23,26 +23,41 @@ def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: b
     stay undefined, to be loaded afterwards.
     """
     generator = torch.Generator().manual_seed(settings.seed % 2**64) if is_drawn else None
-    num_heads = settings.parts.num_heads
-    encoder, decoder = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, num_heads)
-    like: dict[str, Any] = {"initialisation": settings.initialisation, "activation": settings.activation}
-    model = Autoencoder(
-        MLPEncoder(encoder, generator, num_heads=num_heads, **like),
-        MLPDecoder(decoder, generator, image_shape=image_shape, **like),
-        build_latent(settings),
-        Bernoulli(),
-        pixel_scaling=settings.pixel_scaling,
-    )
+    network = NETWORKS[settings.network]
+    with _seeded(settings, "network", network.plugin):
+        encoder, decoder = _find_builder("networks", network.build)(settings, image_shape, generator)
+    model = Autoencoder(encoder, decoder, build_latent(settings), Bernoulli(), pixel_scaling=settings.pixel_scaling)
     return model.eval()
 
 
 def build_latent(settings: TrialSettings) -> Latent:
-    """Build the model's latent variables, from the file that the model's parts name."""
-    latent: Latent = import_module(f"models.latents.{settings.parts.latent}").build(settings)
+    """Build the model's latent variables, by the file or function that the model's parts name."""
+    with _seeded(settings, "latent", settings.parts.plugin):
+        latent: Latent = _find_builder("latents", settings.parts.latent)(settings)
     return latent
 
 
 def build_objective(settings: TrialSettings) -> Objective:
-    """Build the training objective, from the file that the model's parts name. Its parameters depend on the seed."""
-    objective: Objective = import_module(f"models.objectives.{settings.parts.objective}").build(settings)
+    """Build the training objective, by the file or function that the model's parts name.
+
+    Its parameters depend on the seed.
+    """
+    with _seeded(settings, "objective", settings.parts.plugin):
+        objective: Objective = _find_builder("objectives", settings.parts.objective)(settings)
     return objective
+
+
+def _find_builder(room: str, part: Part) -> Callable[..., Any]:
+    """The function that builds a part."""
+    return part if callable(part) else import_module(f"models.{room}.{part}").build
+
+
+@contextmanager
+def _seeded(settings: TrialSettings, purpose: str, plugin: str) -> Iterator[None]:
+    """Let what a plug-in builds draw from torch's own generator, as plain layers do: seeded, and restored."""
+    if not plugin:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(make_key(settings.seed, f"build/{purpose}") >> 1)
+        yield

@@ -4,32 +4,54 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 SEMANTICS_VERSION = 3
 """Version of the training: raise it when the same settings train to other numbers, or old results are reused."""
 
 
+Part = str | Callable[..., Any]
+"""The name of a file in models/, whose function `build` builds the part; a plug-in's part is built by a function."""
+
+
 class Parts(NamedTuple):
-    """The parts that a model is put together from."""
+    """The parts that a model is put together from, besides its network."""
 
-    latent: str  # name of the file in models/latents/
+    latent: Part  # a file in models/latents/
     num_heads: int  # outputs of the encoder for each latent dimension
-    objective: str = "elbo"  # name of the file in models/objectives/
+    objective: Part = "elbo"  # a file in models/objectives/
+    plugin: str = ""  # SHA-256 of the plug-in that the model comes from, if any
 
 
-MODELS: Mapping[str, Parts] = {
-    "vae": Parts("gaussian", num_heads=2),
-    "vsc": Parts("spike_and_slab", num_heads=3),
-}
-"""The models and their parts. To add one: a file for each new part, a row here, and its settings below, with `of`."""
+class Network(NamedTuple):
+    """A network: a pair of encoder and decoder."""
+
+    build: Part  # a file in models/networks/
+    plugin: str = ""  # SHA-256 of the plug-in that it comes from, if any
+
+
+MODELS: ChainMap[str, Parts] = ChainMap(
+    {},
+    {
+        "vae": Parts("gaussian", num_heads=2),
+        "vsc": Parts("spike_and_slab", num_heads=3),
+    },
+)
+"""The models and their parts. To add one: a file for each new part, a row here, and its settings below, with `of`.
+
+The first map, here and below, holds what plug-ins have added (`models.additions`)."""
+
+NETWORKS: ChainMap[str, Network] = ChainMap({}, {"mlp": Network("mlp")})
+"""The networks that encode and decode."""
 
 if TYPE_CHECKING:
     ModelName = str
+    NetworkName = str
 else:
-    ModelName = Literal[tuple(MODELS)]
+    ModelName, NetworkName = Literal[tuple(MODELS)], Literal[tuple(NETWORKS)]
 GammaLink = Literal["exp_relu", "sigmoid"]
 KlFrom = Literal["gamma", "logits"]
 Estimator = Literal["relaxed", "straight_through", "disarm"]
@@ -158,6 +180,7 @@ class TrialSettings:
     beta: float = setting(
         1.0, meaning="weight of the rate in the training objective", at_least=MIN_FLOAT, at_most=MAX_FLOAT
     )
+    network: NetworkName = setting("mlp", meaning="network of encoder and decoder: mlp, fully connected")
     hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
     activation: Activation = setting("relu", meaning="what follows each hidden layer: relu or tanh")
     learning_rate: float = setting(1e-3, meaning="Adam's step size", at_least=MIN_FLOAT, at_most=MAX_FLOAT)
@@ -178,27 +201,58 @@ class TrialSettings:
     )
     seed: int = setting(0, meaning="seed of initialisation, batch order and noise", at_least=0)
 
+    own: tuple[tuple[str, Any], ...] = ()  # what a plug-in's model has besides, by name; read as attributes, too
+
     def __post_init__(self) -> None:
-        model = check_setting("model", self.model)
+        model, own = check_setting("model", self.model), dict(self.own)
+        for name in own:
+            if name not in SETTINGS:
+                raise ValueError(f"{name}: no model has such a setting; remove it")
+        values = {name: getattr(self, name, None) for name in SETTINGS}
         for name, f in SETTINGS.items():
             has_default = f.metadata["of"] and belongs(name, model) and f.metadata["default"] is not MISSING
-            if has_default and getattr(self, name) is None:
-                object.__setattr__(self, name, f.metadata["default"])
+            if has_default and values[name] is None:
+                values[name] = f.metadata["default"]
         for name in SETTINGS:
-            object.__setattr__(self, name, check_setting(name, getattr(self, name)))
+            values[name] = check_setting(name, values[name])
         for name, f in SETTINGS.items():
-            if not belongs(name, model) and getattr(self, name) is not None:
+            if not belongs(name, model) and values[name] is not None:
                 raise ValueError(f"{name}: {refuse_setting(name, model)}")
-            if belongs(name, model) and getattr(self, name) is None:
+            if belongs(name, model) and values[name] is None:
                 raise ValueError(f"{name}: a {model} needs one; give one such as {f.metadata['example']}")
         for name, value in UNLIKE_BINARY.items():
-            if self.binarisation != "none" and getattr(self, name) == value:
+            if values["binarisation"] != "none" and values[name] == value:
                 raise ValueError(refuse_binarisation(name))
+        own = {name: values.pop(name) for name in sorted(values.keys() - FIELDS)}
+        for name, checked in values.items():
+            object.__setattr__(self, name, checked)
+        object.__setattr__(self, "own", tuple((name, v) for name, v in own.items() if v is not None))
+
+    if not TYPE_CHECKING:  # a type checker would then know every name
+
+        def __getattr__(self, name: str) -> Any:
+            """A setting of a plug-in's model; None where another plug-in's model has it."""
+            if not name.startswith("__") and name != "own":  # of which an object that is being unpickled has none yet
+                own = dict(self.own)
+                if name in own or name in SETTINGS:
+                    return own.get(name)
+            raise AttributeError(f"a {type(self).__name__} has no {name}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make settings of their names and values, as `to_dict` returns them."""
+        own = {name: value for name, value in values.items() if name not in FIELDS}
+        return cls(**{name: value for name, value in values.items() if name in FIELDS}, own=tuple(own.items()))
 
     @property
     def parts(self) -> Parts:
         """The parts that the model is put together from."""
         return MODELS[self.model]
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """SHA-256 of each plug-in that the model or its network comes from, sorted."""
+        return tuple(sorted({self.parts.plugin, NETWORKS[self.network].plugin} - {""}))
 
     @property
     def depends_on_length(self) -> bool:
@@ -207,15 +261,18 @@ class TrialSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without the settings that the model does not have."""
-        plain = {name: value for name, value in asdict(self).items() if value is not None}
-        return plain | {"hidden": list(self.hidden)}
+        plain = {name: value for name, value in asdict(self).items() if value is not None and name != "own"}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in (plain | dict(self.own)).items()}
 
 
-SETTINGS: Mapping[str, Field[Any]] = {f.name: f for f in fields(TrialSettings)}
-SETTING_TYPES: Mapping[str, Any] = get_type_hints(TrialSettings)
+FIELDS: Mapping[str, Field[Any]] = {f.name: f for f in fields(TrialSettings) if f.name != "own"}
+"""Our own settings."""
+
+SETTINGS: ChainMap[str, Field[Any]] = ChainMap({}, dict(FIELDS))
+SETTING_TYPES: ChainMap[str, Any] = ChainMap({}, get_type_hints(TrialSettings))
 DEFAULTS: Mapping[str, Any] = {
     name: list(value) if isinstance(value, tuple) else value
-    for name, f in SETTINGS.items()
+    for name, f in FIELDS.items()
     if (value := f.metadata["default"]) is not MISSING
 }
 """The default of each setting, as in `TrialSettings.to_dict`. To change one, raise SEMANTICS_VERSION."""
@@ -264,10 +321,18 @@ def check_setting(name: str, value: Any) -> Any:
     kind = kinds[0]
     if kind in (int, float):
         return _check_number(name, value, kind)
-    choices = [choice for k in kinds for choice in (get_args(k) or (k,))]
+    choices = list_choices(name)
     if value not in choices:
         raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(str, choices))}")
     return value
+
+
+def list_choices(name: str) -> list[str]:
+    """List the texts that a setting can be."""
+    if name in ("model", "network"):
+        return list(MODELS if name == "model" else NETWORKS)
+    kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
+    return [choice for kind in kinds for choice in (get_args(kind) or (kind,))]
 
 
 def _check_number(name: str, value: Any, kind: type) -> int | float:

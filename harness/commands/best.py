@@ -106,6 +106,7 @@ def _look_at_trials(study: Study, folder: Path, trial_by_seed: Mapping[int, str]
     """What the study's file as it is now does not count, and where the winner's checkpoints are."""
     if not (folder / "trials").exists():
         return [], ["Checkpoints: none here, as tables alone were published."]
+    study.use_plugins()
     try:
         source = make_source(study, identify_dataset(study.dataset), folder, read_only=True)
     except InputError as problem:  # the tables have the answer all the same

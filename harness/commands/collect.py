@@ -62,6 +62,7 @@ def collect_study(study: Study, results: Path) -> Collected:
         InputError: MLflow has nothing of this study.
     """
     folder = results.absolute() / study.name
+    study.use_plugins()
     dataset = identify_dataset(study.dataset)
     refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
     with _mlflow_errors_in_words(folder.parent):

@@ -10,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.datasets import identify_dataset
+from harness.ledger.provenance import describe_changes
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.plugins.use import describe_plugins
 from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import make_source
@@ -107,6 +109,7 @@ class TrialState:
 
 def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str, int], Sequence[str]]:
     """Read the trials known so far, how many are not known yet, by the reason, and what begins anew."""
+    study.use_plugins()
     dataset = identify_dataset(study.dataset)
     folder = results / study.name
     source = make_source(study, dataset, folder, read_only=True)
@@ -122,7 +125,14 @@ def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str
         f"not yet proposed by {study.search.sampler}": num_unproposed,
         "to confirm the best": num_unknown - num_unproposed,
     }
-    return states, {what: num for what, num in unknown.items() if num}, source.notices
+    return (
+        states,
+        {what: num for what, num in unknown.items() if num},
+        (
+            *describe_changes(folder, describe_plugins(study.loaded_plugins)),
+            *source.notices,
+        ),
+    )
 
 
 def _estimate(study: Study, states: list[TrialState], unknown: int) -> str:

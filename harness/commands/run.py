@@ -13,8 +13,9 @@ from harness.cluster.connect import check_address, check_interpreter, quieten_ra
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
-from harness.ledger.provenance import PROVENANCE_FILE, record_provenance
+from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
 from harness.ledger.trial_folder import TrialFolder
+from harness.plugins.use import describe_plugins
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically
@@ -60,6 +61,7 @@ def run_study(
             Ray cannot be used.
     """
     folder = results.absolute() / study.name
+    study.use_plugins()
     quieten_ray()
     check_interpreter()
     check_address(address)
@@ -68,7 +70,7 @@ def run_study(
     refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
     with locked(folder / ".lock", refusal=refusal):
         source = make_source(study, dataset, folder)
-        for notice in source.notices:
+        for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
             console.print(notice, soft_wrap=True)
         check_writable(folder, _estimate_bytes(source, folder, dataset))
         write_text_atomically(folder / "study.yaml", study_text)
@@ -160,8 +162,9 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     for trial in source.trials:
         if TrialFolder(folder, trial).list_checkpoints():
             continue
-        # stored twice; parameters and two moments; float32
-        total += 2 * 3 * 4 * count_parameters(trial.settings, dataset.image_shape)
+        if trial.settings.network == "mlp":  # how large others are is known only once they are built
+            # stored twice; parameters and two moments; float32
+            total += 2 * 3 * 4 * count_parameters(trial.settings, dataset.image_shape)
     return total
 
 

@@ -1,11 +1,14 @@
 """A dataset: its images and labels, where it was found, and whether its files are right."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.errors import InputError
 
 
 class DatasetIdentity(Protocol):
@@ -56,6 +59,37 @@ class Dataset:
         """Channels, height and width of an image."""
         _, channels, height, width = self.train_images.shape
         return channels, height, width
+
+
+def make_dataset(
+    name: str,
+    train_images: NDArray[np.uint8],
+    train_labels: NDArray[np.uint8],
+    test_images: NDArray[np.uint8],
+    test_labels: NDArray[np.uint8],
+) -> Dataset:
+    """Make a dataset of arrays, which is identified by their content.
+
+    Raises:
+        InputError: they are not bytes, or their shapes do not fit each other.
+    """
+    arrays = train_images, train_labels, test_images, test_labels
+    if not all(isinstance(array, np.ndarray) and array.dtype == np.uint8 for array in arrays):
+        raise InputError(f"dataset {name}: its images and labels should be arrays of bytes; give numpy arrays of uint8")
+    shapes = [array.shape for array in arrays]
+    fits = shapes[0][1:] == shapes[2][1:] and len(shapes[0]) == 4
+    if not fits or not all(images[:1] == labels for images, labels in (shapes[:2], shapes[2:])):
+        raise InputError(
+            f"dataset {name}: its arrays have the shapes {', '.join(map(str, shapes))}; give images (N, C, H, W) and "
+            "labels (N,), for training and for the test"
+        )
+    if not len(train_images) or not len(test_images):
+        raise InputError(f"dataset {name}: it has no images to train or to test on; give some")
+    content = hashlib.sha256()
+    for array in arrays:
+        array.setflags(write=False)
+        content.update(repr(array.shape).encode() + array.tobytes())
+    return Dataset(name, *arrays, content.hexdigest())
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """digits: the 1,797 handwritten digits that scikit-learn carries. Embedded: nothing to download."""
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.datasets.dataset import Dataset
+from harness.datasets.dataset import Dataset, make_dataset
 from harness.datasets.split import split_stratified
 
 NAME = "digits"
@@ -26,12 +25,7 @@ def load_digits() -> Dataset:
     images = np.rint(table[:, :-1] * (255 / MAX_INK)).astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
     labels = table[:, -1].astype(np.uint8)
     train, test = split_stratified(labels, NUM_TEST, SPLIT_SEED)
-    arrays = images[train], labels[train], images[test], labels[test]
-    content = hashlib.sha256()
-    for array in arrays:
-        array.setflags(write=False)
-        content.update(repr(array.shape).encode() + array.tobytes())
-    return Dataset(NAME, *arrays, content.hexdigest())
+    return make_dataset(NAME, images[train], labels[train], images[test], labels[test])
 
 
 def package_folder() -> Path:

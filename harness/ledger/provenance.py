@@ -74,6 +74,17 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
         write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))
 
 
+def describe_changes(folder: Path, plugins: Mapping[str, str]) -> list[str]:
+    """Say which plug-ins are not what they were in the last run of a study. plugins: their hashes, as in the record."""
+    last = (read_provenance(folder) or [{}])[-1]
+    return [
+        f"{name.split('.')[1]} has changed since the last run ({last[name][:8]}, now {sha256[:8]}): what it makes is "
+        "trained anew."
+        for name, sha256 in plugins.items()
+        if name in last and last[name] != sha256
+    ]
+
+
 def adopt_provenance(folder: Path, other: Path) -> None:
     """Put the record of another study, whose states this one takes over, before the record of this one."""
     record, adopted = read_provenance(folder), read_provenance(other)

@@ -11,7 +11,7 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.storage.local import write_atomically
 from harness.study import Study
-from models.settings import SETTING_TYPES, SETTINGS
+from models.settings import FIELDS, SETTING_TYPES, SETTINGS
 
 
 def _column_type(setting: str) -> str:
@@ -31,7 +31,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "objectives": "string",  # a JSON list of metrics
     "directions": "string",  # a JSON list: maximize or minimize
     "dataset": "string",
-    **{setting: _column_type(setting) for setting in SETTINGS},
+    **{setting: _column_type(setting) for setting in FIELDS},
     "epochs_trained": "Int64",
     "mlflow_run_id": "string",
     "train_seconds": "float64",
@@ -39,7 +39,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "device": "string",  # cpu, or the card's name
     "error": "string",
 }
-"""The columns that every table of trials has; columns of the final metrics follow, as float64."""
+"""The columns that every table of trials has; those of plug-ins' settings and the final metrics, as float64, follow."""
 
 
 def build_tables(
@@ -58,7 +58,7 @@ def build_tables(
     rows: list[dict[str, Any]] = []
     history: list[dict[str, Any]] = []
     for trial, result in trials:
-        settings = trial.settings.to_dict()
+        settings = {k: json.dumps(v) if isinstance(v, list) else v for k, v in trial.settings.to_dict().items()}
         rows.append(
             settings
             | search
@@ -67,7 +67,6 @@ def build_tables(
                 "phase": trial.phase,
                 "status": result.status,
                 "dataset": trial.dataset,
-                "hidden": json.dumps(settings["hidden"]),
                 "epochs_trained": result.epochs_trained,
                 "mlflow_run_id": run_ids.get(trial.trial_id),
                 "train_seconds": result.train_seconds,
@@ -78,9 +77,10 @@ def build_tables(
             | result.metrics
         )
         history += [{"trial_id": trial.trial_id, **row} for row in result.history]
-    metrics = sorted({name for row in rows for name in row} - set(TRIAL_COLUMNS))
-    trials_table = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *metrics])
-    trials_table = trials_table.astype({**TRIAL_COLUMNS, **dict.fromkeys(metrics, "float64")})
+    columns = {**TRIAL_COLUMNS, **{name: _column_type(name) for name in SETTINGS if name not in FIELDS}}
+    metrics = sorted({name for row in rows for name in row} - columns.keys())
+    trials_table = pd.DataFrame(rows, columns=[*columns, *metrics])
+    trials_table = trials_table.astype({**columns, **dict.fromkeys(metrics, "float64")})
     names = sorted({name for row in history for name in row} - {"trial_id", "epoch"})
     history_table = pd.DataFrame(history, columns=["trial_id", "epoch", *names])
     types = {"trial_id": "string", "epoch": "Int64", **dict.fromkeys(names, "float64")}

@@ -21,6 +21,7 @@ class Trial:
     dataset: str
     dataset_hash: str
     population: str = ""  # the population that it trains in, if any (harness.search.population)
+    plugins: tuple[str, ...] = ()  # SHA-256 of each plug-in that its model or network comes from
     # The fields below are not part of its identity.
     phase: Phase = field(default="search", compare=False)
     until: int | None = field(default=None, compare=False)  # the epoch to pause at
@@ -44,6 +45,7 @@ class Trial:
         given = {name: value for name, value in settings.items() if value != DEFAULTS.get(name)}
         content = {"settings": given, "dataset": self.dataset_hash, "semantics": SEMANTICS_VERSION}
         content |= {"population": self.population} if self.population else {}
+        content |= {"plugins": self.plugins} if self.plugins else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

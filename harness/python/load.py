@@ -50,6 +50,7 @@ def load_model(
 
     where = parse_path(results)
     study = as_study(study, where)
+    study.use_plugins()
     dataset, folder = identify_dataset(study.dataset), where / study.name
     trial_id = trial if isinstance(trial, str) else str(trial["trial_id"])
     planned = {known.trial_id: known for known in make_source(study, dataset, folder, read_only=True).trials}

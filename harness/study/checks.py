@@ -181,6 +181,13 @@ def _check_randomness(study: StudyFields) -> None:
     domains = [sub["randomness"] for sub in study.sub_spaces() if "randomness" in sub]
     if not any(isinstance(d, Finite) and "report" in d.values for d in domains):
         return
+    for i, sub in enumerate(study.sub_spaces()):
+        network = sub.get("network")
+        if isinstance(network, Finite) and network.values != ("mlp",):
+            raise ValueError(
+                f"space[{i}].network: the reproduction's random numbers are those of an mlp; remove it, or set "
+                "randomness: counter"
+            )
     for field, seeds in (("seeds", study.seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
         if max(seeds, default=0) >= 2**32:  # torch's generator keeps the low 32 bits
             raise ValueError(

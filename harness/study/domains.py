@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from harness.study.slips import mend_number
 from harness.study.yamlfile import format_inline
-from models.settings import SETTING_TYPES, SETTINGS, check_setting
+from models.settings import SETTING_TYPES, SETTINGS, check_setting, list_choices
 
 if TYPE_CHECKING:
     import optuna
@@ -190,19 +190,12 @@ def _kinds(setting: str) -> tuple[Any, ...]:
     return (annotation, *get_args(annotation))
 
 
-def _list_choices(annotation: Any) -> list[str]:
-    """List the strings that a type such as Literal["a", "b"] | None allows."""
-    if isinstance(annotation, str):
-        return [annotation]
-    return [choice for argument in get_args(annotation) for choice in _list_choices(argument)]
-
-
 def build_json_schema(setting: str) -> dict[str, Any]:
     """Build the JSON schema of a setting in a study file: a value, or a domain of values."""
     meta, kinds = SETTINGS[setting].metadata, _kinds(setting)
     numeric = [k for k in kinds if k in (int, float)]
     value: dict[str, Any]
-    if setting == "hidden":
+    if get_origin(SETTING_TYPES[setting]) is tuple:
         width = {"type": "integer", "minimum": 1, "maximum": MAX_WHOLE}
         value = {"anyOf": [width, {"type": "array", "items": width, "minItems": 1}]}
     elif numeric:
@@ -213,13 +206,13 @@ def build_json_schema(setting: str) -> dict[str, Any]:
         if meta["or_zero"]:
             value = {"anyOf": [{"const": 0}, value]}
     else:
-        value = {"enum": _list_choices(SETTING_TYPES[setting])}
+        value = {"enum": list_choices(setting)}
     forms: list[dict[str, Any]] = [
         value,
         _domain_schema("grid", value, 1),
         _domain_schema("choice", value, 1),
     ]
-    if numeric and setting != "hidden":
+    if numeric and get_origin(SETTING_TYPES[setting]) is not tuple:
         forms.append(_domain_schema("range", {"type": "number"}, 3, 3))
         intervals = ["int"] if numeric[0] is int else ["uniform", "loguniform"]
         forms += [_domain_schema(kind, value, 2, 2) for kind in intervals]

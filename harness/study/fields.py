@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
 
@@ -29,7 +29,7 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import MODELS, SETTINGS, TrialSettings, belongs, list_required
+from models.settings import FIELDS, MODELS, SETTINGS, TrialSettings, belongs, list_required
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""
@@ -49,7 +49,7 @@ def _as_domain(name: str) -> Any:
     ]
 
 
-_DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name != "seed"}
+_DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in FIELDS if name != "seed"}
 
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ class StudyFields(Frozen):
         json_schema_extra={"pattern": f"^{SLUG.pattern}$", "maxLength": MAX_NAME},
     )
     dataset: Literal["digits", "mnist", "fashion-mnist"] = Field(description="the images")
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="modules, beside this file or installed, that register models, networks or datasets",
+        json_schema_extra={"uniqueItems": True},
+    )
     defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
     space: tuple[SubSpace, ...] = Field(
         strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
@@ -181,6 +187,8 @@ class StudyFields(Frozen):
         largest: dict[str, Any] = {name: SETTINGS[name].metadata["example"] for name in list_required(model)}
         largest |= {"model": model, "latent_dim": 1, "hidden": (1,), "batch_size": 1}
         for sub in self.sub_spaces():
+            if isinstance(network := sub.get("network"), Finite):
+                largest["network"] = network.values[-1]
             for name in ("latent_dim", "hidden", "batch_size"):
                 match sub.get(name):
                     case None:
@@ -190,7 +198,7 @@ class StudyFields(Frozen):
                     case Interval() as domain:
                         values = (int(domain.high),)
                 largest[name] = max((largest[name], *values), key=_measure_size)
-        return TrialSettings(**largest)
+        return TrialSettings.from_dict(largest)
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
         """List the sub-spaces, each with the defaults that apply to its model, by setting."""
@@ -216,7 +224,7 @@ class StudyFields(Frozen):
             raise ValueError("num_validation: 0, but a search needs validation images; remove it or give more")
         if held_out >= num_train:
             raise ValueError(f"num_validation: {held_out} of {num_train} training images; leave some to train on")
-        return TrialSettings(**chosen, seed=seed)
+        return TrialSettings.from_dict(chosen | {"seed": seed})
 
     def enumerate_grid(self) -> Iterator[dict[str, Any]]:
         """List every configuration of the grid, sub-space by sub-space."""
@@ -225,3 +233,18 @@ class StudyFields(Frozen):
             finite = [d.values for d in sub.values() if isinstance(d, Finite)]
             for values in itertools.product(*finite):
                 yield dict(zip(names, values, strict=True))
+
+
+def extend_fields(kind: Any, datasets: Iterable[str]) -> Any:
+    """A class of studies that knows, besides, the settings that plug-ins have added, and these datasets of theirs."""
+    added: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name not in FIELDS}
+    sub_space: Any = create_model("SubSpace", __base__=SubSpace, **added)
+    fields: Any = StudyFields.model_fields
+    choices: Any = Literal[(*get_args(fields["dataset"].annotation), *datasets)]
+    return create_model(
+        kind.__name__,
+        __base__=kind,
+        dataset=(choices, fields["dataset"]),
+        defaults=(sub_space, Field(default=sub_space(), description=fields["defaults"].description)),
+        space=(tuple[sub_space, ...], fields["space"]),
+    )

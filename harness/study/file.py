@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
 from harness.paths import parse_path
-from harness.study.fields import MAX_NAME, SLUG
+from harness.plugins.source import Plugin, find_plugin
+from harness.plugins.use import list_datasets_in_use, use_plugins
+from harness.study.fields import MAX_NAME, SLUG, extend_fields
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
 from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
@@ -33,11 +35,24 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     """
     text = _read_text(path)
     content, lines = read_yaml_mapping(text, path)
+    plugins = _load_plugins(content.get("plugins"), path)
     overridden = {_apply_override(content, override, path): override for override in overrides}
     try:
-        return kind.model_validate(content)
+        study = (extend_fields(kind, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
         raise InputError(_describe(error, path, lines, overridden)) from None
+    study.remember_plugins(plugins)
+    return study
+
+
+def _load_plugins(named: Any, path: Path) -> tuple[Plugin, ...]:
+    """Find the plug-ins that a study file names, and make them those of this process. What is no name is said later."""
+    names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: plugins: one stands twice in {names}; remove it")
+    plugins = tuple(find_plugin(name, path) for name in names)
+    use_plugins(plugins)
+    return plugins
 
 
 def _read_text(path: Path) -> str:
@@ -70,6 +85,8 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     if not equals or not key:
         raise InputError(f"--set {override}: not key=value; write --set epochs=3 or --set search.num_trials=20")
     parts = key.split(".")
+    if parts[0] == "plugins":
+        raise InputError(f"--set {override}: plug-ins are named in the study's file alone; change it there")
     if len(parts) == 1 and key in SETTINGS and key != "seed":
         parts = ["defaults", key]
         subs = content.get("space")

@@ -151,7 +151,7 @@ class MlflowStore:
                 continue
             given = {k: _parse_param(v) for k, v in params.items() if k not in ("dataset", "dataset_hash")}
             try:
-                settings = TrialSettings(**given)
+                settings = TrialSettings.from_dict(given)
             except ValueError:  # of a version in which they were legal
                 continue
             trial = Trial(
@@ -159,6 +159,7 @@ class MlflowStore:
                 params["dataset"],
                 params["dataset_hash"],
                 population=tags.get("spikeslab.population", ""),
+                plugins=tuple(tags.get("spikeslab.plugins", "").split()),
                 phase=tags.get("spikeslab.phase", "search"),
             )
             if trial.trial_id != tags["spikeslab.trial_id"]:  # of another version of the training semantics
@@ -222,6 +223,7 @@ class MlflowStore:
             "spikeslab.trial_id": trial.trial_id,
             "spikeslab.phase": trial.phase,
             "spikeslab.population": trial.population,
+            "spikeslab.plugins": " ".join(trial.plugins),
             "dataset.sha256": trial.dataset_hash,
         }
         run = _TrialRun(self.client.create_run(self.experiment_id, tags={**tags, **names}))

@@ -10,6 +10,7 @@ import psutil
 
 from harness.errors import InputError
 from harness.ledger.provenance import CODE_FOLDER, hash_code
+from harness.plugins.source import Plugin
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,14 @@ class Driver:
     """The process that was started by the user, and the code that it runs."""
 
     code: str  # its hash
+    plugins: tuple[Plugin, ...]  # of the study: their source, as the driver has read it
     host: str
     pid: int
 
     @classmethod
-    def here(cls) -> "Driver":
+    def here(cls, plugins: tuple[Plugin, ...] = ()) -> "Driver":
         """This process."""
-        return cls(hash_code(), socket.gethostname(), os.getpid())
+        return cls(hash_code(), plugins, socket.gethostname(), os.getpid())
 
     def join(self) -> None:
         """Work for the driver from this process, whose limit of CPU time then ends the whole run, as the user's.

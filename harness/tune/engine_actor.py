@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from harness.ledger.result import Epoch, Event
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
+from harness.plugins.use import use_plugins
 from harness.tune.driver import Driver
 
 IDLE_SECONDS = 60.0
@@ -116,6 +117,7 @@ class EngineActor:
         from harness.worker.engine import Engine
 
         spec.driver.join()
+        use_plugins(spec.driver.plugins)
         self._engine = Engine(
             ray.get(spec.dataset[0]),
             spec.measures,

@@ -1,7 +1,11 @@
 """Choose how many trials share a GPU: `resources: {gpu: auto}` measures their memory once, on the card."""
 
+from collections.abc import Sequence
+
 from harness.datasets import Dataset
 from harness.errors import InputError
+from harness.plugins.source import Plugin
+from harness.plugins.use import use_plugins
 from harness.study import Study
 from harness.study.sections import Resources
 from models.settings import ImageShape, TrialSettings
@@ -32,20 +36,23 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
             "train on the CPU with --set resources.gpu=0"
         )
     measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
-    free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.train_images.shape[1:]))
+    free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.image_shape, study.loaded_plugins))
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
     # Ray fills a card before it takes the next: no more on each than leaves as many for the others.
     packed = choose_packing(free, fixed, per_trial, -(-num_trials // num_cards))
     return study.resources.model_copy(update={"gpu": int(1e4 / packed) / 1e4})  # in ten-thousandths, as Ray counts
 
 
-def measure_memory(settings: TrialSettings, image_shape: ImageShape) -> tuple[int, int, int]:
+def measure_memory(
+    settings: TrialSettings, image_shape: ImageShape, plugins: Sequence[Plugin] = ()
+) -> tuple[int, int, int]:
     """Bytes of the card: free now, taken once by whatever runs there, taken by each trial more. To be run on it."""
     import torch
 
     from models.training.make_trainer import make_trainer
     from models.training.state import init_state
 
+    use_plugins(plugins)
     free, _ = torch.cuda.mem_get_info()
     images = torch.zeros(50 * settings.batch_size, *image_shape, dtype=torch.uint8, device="cuda")  # two graphs' worth
     state = init_state(settings, image_shape)

@@ -48,7 +48,7 @@ def make_plan(run: StudyRun) -> Plan:
         metric=study.metric,
         report_seconds=0.0 if stops_trials else REPORT_SECONDS,
         engines=engines,
-        driver=Driver.here(),
+        driver=Driver.here(study.loaded_plugins),
     )
     return Plan(trainable, resources, num_slots, engines)
 
@@ -64,5 +64,5 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_
         capacity=resources.trials_per_gpu or num_slots,
         latent_dim=run.study.largest_settings.latent_dim,
         is_in_step=is_in_step,
-        driver=Driver.here(),
+        driver=Driver.here(run.study.loaded_plugins),
     )

@@ -18,6 +18,7 @@ from harness.ledger.result import Ended, Event, Paused, Result, Row, Status
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.plugins.use import describe_plugins
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.source import Source, is_open
@@ -50,6 +51,7 @@ class StudyRun:
         self.study, self.source, self.folder = study, source, folder
         self.dataset, self.console = dataset, console
         self.tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
+        self.tags |= describe_plugins(study.loaded_plugins)
         self.started = time.monotonic()
         self._progress: dict[str, TrialProgress] = {}  # by trial_id, of trials that have a result or have begun to run
         self.num_trained = 0

@@ -11,6 +11,7 @@ from harness.datasets import Dataset
 from harness.ledger.result import Epoch, Event
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
+from harness.plugins.use import use_plugins
 from harness.tune.driver import Driver
 from harness.tune.engine_actor import EngineSpec, train_fused
 
@@ -43,6 +44,8 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
             InputError: this process runs other code.
         """
         driver.join()
+        if engines is None:
+            use_plugins(driver.plugins)
         self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
         self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
         self._events = self._start(config)

@@ -3,13 +3,15 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import cast
+from math import prod
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from models.networks.widths import list_widths
 from models.numerics.onednn import multiply
-from models.settings import Activation, ImageShape, Initialisation
+from models.settings import Activation, ImageShape, Initialisation, TrialSettings
 
 
 def make_linear(
@@ -125,3 +127,16 @@ class MLPDecoder(MLP):
         """Compute the outputs, in the shape of the images."""
         outputs: Tensor = super().forward(z)
         return outputs.view(*z.shape[:-1], *self.image_shape)
+
+
+def build(
+    settings: TrialSettings, image_shape: ImageShape, generator: torch.Generator | None
+) -> tuple[MLPEncoder, MLPDecoder]:
+    """Build the encoder and the decoder of a trial. generator: draws the parameters; None: they stay undefined."""
+    num_heads = settings.parts.num_heads
+    encoder, decoder = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, num_heads)
+    like: dict[str, Any] = {"initialisation": settings.initialisation, "activation": settings.activation}
+    return (
+        MLPEncoder(encoder, generator, num_heads=num_heads, **like),
+        MLPDecoder(decoder, generator, image_shape=image_shape, **like),
+    )

@@ -75,6 +75,7 @@ def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
     assert TrialSettings(**VAE).to_dict() == VAE | {
         "pixel_scaling": "minmax",
         "binarisation": "none",
+        "network": "mlp",
         "initialisation": "kaiming",
         "beta": 1.0,
         "hidden": [400],

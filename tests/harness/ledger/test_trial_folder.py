@@ -17,7 +17,7 @@ from harness.ledger.result import Result, Row, drop_nonfinite, needs_training
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
-from models.settings import SEMANTICS_VERSION, SETTINGS, TrialSettings, belongs
+from models.settings import NETWORKS, SEMANTICS_VERSION, SETTINGS, Network, TrialSettings, belongs
 
 SETTINGS_ = TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1)
 TRIAL = Trial(SETTINGS_, "digits", "d" * 64)
@@ -53,6 +53,7 @@ CHANGES: dict[str, Any] = {
     "binarisation": {"binarisation": "dynamic"},
     "initialisation": {"initialisation": "xavier"},
     "beta": {"beta": 2},
+    "network": {"network": "other"},
     "hidden": {"hidden": (8, 8)},
     "activation": {"activation": "tanh"},
     "learning_rate": {"learning_rate": 2e-3},
@@ -65,7 +66,8 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def test_every_setting_is_part_of_the_identity() -> None:
+def test_every_setting_is_part_of_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "other", Network("mlp"))
     assert CHANGES.keys() == SETTINGS.keys()
     identities = [change(**changes).trial_id for changes in CHANGES.values()]
     assert len({TRIAL.trial_id, *identities}) == len(SETTINGS) + 1

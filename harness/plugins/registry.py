@@ -1,0 +1,130 @@
+"""What a plug-in registers: models with settings of their own, networks, datasets."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.datasets import DATASET_NAMES, Dataset, make_dataset
+from models.additions import Additions
+from models.settings import FIELDS, MODELS, NETWORKS, ImageShape, Network, Parts, TrialSettings, setting
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from models.latents.latent import Latent
+    from models.objectives.objective import Objective
+
+NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
+TYPES = (int, float, tuple[int, ...])
+RESERVED = ("dataset", "study", "status", "phase", "sampler", "scheduler", "objectives", "directions", "trial_id")
+"""Columns of tables, which a setting would be mistaken for."""
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the plug-ins of a study have registered."""
+
+    additions: Additions
+    datasets: Mapping[str, Callable[[], Dataset]]
+
+
+class Registry:
+    """Takes what a plug-in has to offer. Each method raises ValueError for a name that is taken or not legal."""
+
+    def __init__(self) -> None:
+        self._plugin = ""  # SHA-256 of the plug-in that registers now
+        self._models: dict[str, Parts] = {}
+        self._networks: dict[str, Network] = {}
+        self._settings: dict[str, Field[Any]] = {}
+        self._types: dict[str, Any] = {}
+        self._datasets: dict[str, Callable[[], Dataset]] = {}
+
+    def add_model(
+        self,
+        name: str,
+        *,
+        latent: "str | Callable[[TrialSettings], Latent]",
+        num_heads: int,
+        objective: "str | Callable[[TrialSettings], Objective]" = "elbo",
+        settings: type | None = None,
+        also: Sequence[str] = (),
+    ) -> None:
+        """Register a model, `model: NAME` in study files.
+
+        latent: makes the latent variables of a trial's settings, or the name of one of ours: gaussian, spike_and_slab.
+        num_heads: outputs of the encoder for each latent dimension. objective: the same for the training objective.
+        settings: a class whose annotated fields, each made by `setting`, are settings that this model alone has;
+        `settings.NAME` of a trial has their values. also: our settings of other models that this one has, too, such as
+        alpha.
+        """
+        _check_name("model", name, MODELS.maps[-1], self._models)
+        self._models[name] = Parts(latent, num_heads, objective, self._plugin)
+        for ours in also:
+            if not FIELDS.get(ours) or not FIELDS[ours].metadata["of"]:
+                raise ValueError(f"also: {ours} is no setting of some models alone")
+            self._settings[ours] = _extend(self._settings.get(ours, FIELDS[ours]), name)
+        for own, kind in (get_type_hints(settings) if settings is not None else {}).items():
+            if own in FIELDS or own in self._settings or own in RESERVED or not NAME.fullmatch(own):
+                raise ValueError(f"setting {own}: the name is taken or not legal; choose another")
+            declared = getattr(settings, own, None)
+            if not isinstance(declared, Field) or "help" not in declared.metadata or kind not in TYPES:
+                raise ValueError(f"setting {own}: write it as `{own}: float = setting(1.0, meaning=...)`")
+            self._settings[own] = _extend(declared, name)
+            self._types[own] = kind
+
+    def add_network(
+        self,
+        name: str,
+        build: "Callable[[TrialSettings, ImageShape, torch.Generator | None], tuple[nn.Module, nn.Module]]",
+    ) -> None:
+        """Register a network, `network: NAME` in study files.
+
+        build: makes the encoder, images (B, C, H, W) in [0, 1] -> (B, num_heads, latent_dim), and the decoder, codes
+        (..., latent_dim) -> (..., C, H, W), of a trial's settings and an image's (channels, height, width);
+        `settings.parts.num_heads` is the model's. Initial parameters come from the trial's seed: from the generator, or
+        as torch's layers draw them by themselves.
+        """
+        _check_name("network", name, NETWORKS.maps[-1], self._networks)
+        self._networks[name] = Network(build, self._plugin)
+
+    def add_dataset(self, name: str, load: Callable[[], Arrays]) -> None:
+        """Register a dataset, `dataset: NAME` in study files.
+
+        load: returns training images, training labels, test images and test labels: images (N, C, H, W) uint8, 0 is
+        black and 255 white, labels (N,) uint8. It is called by the process that starts the study, and has to return the
+        same arrays each time: the trials are named by their content.
+        """
+        _check_name("dataset", name, DATASET_NAMES, self._datasets)
+        self._datasets[name] = lambda: make_dataset(name, *load())
+
+    def collect(self, register: Callable[["Registry"], None], plugin: str) -> None:
+        """Let a plug-in register. plugin: SHA-256 of its source."""
+        self._plugin = plugin
+        register(self)
+
+    def finish(self) -> Registered:
+        """What has been registered."""
+        additions = Additions(self._models, self._networks, self._settings, self._types)
+        return Registered(additions, self._datasets)
+
+
+def _check_name(what: str, name: str, *taken: Any) -> None:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{what} {name!r}: no legal name; use a-z, 0-9 and single - or _")
+    if any(name in names for names in taken):
+        raise ValueError(f"{what} {name}: the name is taken; choose another")
+
+
+def _extend(declared: Field[Any], model: str) -> Field[Any]:
+    """A setting that one more model has."""
+    keywords = {key: declared.metadata[key] for key in ("at_least", "at_most", "below", "or_zero", "example")}
+    of, default, meaning = (declared.metadata[key] for key in ("of", "default", "help"))
+    made: Field[Any] = setting(default, meaning=meaning, of=(*of, model), **keywords)
+    return made

@@ -1,0 +1,94 @@
+"""The source of a plug-in: found beside a study file or among the installed modules, read, and hashed."""
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.errors import InputError
+
+OWN = ("harness", "models", "analysis")
+MAX_BYTES = 4_000_000
+"""A plug-in is shipped to every process that trains: what is larger is a library."""
+
+STORED = ("resolved.json", "trials.parquet")
+"""Files that only a study's folder of results has: no code is taken from there."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The source of a plug-in, by which it is known."""
+
+    name: str  # of its module, as in study files
+    files: tuple[tuple[str, bytes], ...]  # path below the folder that holds the module, and content; sorted
+    origin: str  # where it was found, for messages
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the names and contents of its files."""
+        digest = hashlib.sha256()
+        for path, content in self.files:
+            digest.update(f"{path}\0{len(content)}\0".encode() + content)
+        return digest.hexdigest()
+
+
+def find_plugin(name: str, study_file: Path) -> Plugin:
+    """Find a plug-in beside a study file (of a stored study: in the current folder or ./studies), or as a module.
+
+    Nothing is executed, and nothing in a folder of results is found.
+
+    Raises:
+        InputError: it is not there, cannot be read, or its name is that of another module.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        hint = f"write {name.removesuffix('.py')}, without .py" if name.endswith(".py") else "name a module"
+        raise InputError(f"{study_file}: plugins: {name!r} is not the name of a module; {hint}")
+    if name in sys.stdlib_module_names or name in OWN:
+        raise InputError(f"{study_file}: plugins: {name} is a module of Python's or of spikeslab's; rename yours")
+    folders = [Path(), Path("studies")] if _is_of_results(study_file.parent) else [study_file.parent]
+    for folder in folders:
+        for path in (folder / f"{name}.py", folder / name / "__init__.py"):
+            if path.is_file():
+                return _read(name, path, study_file)
+    installed = _find_installed(name)
+    if installed is not None:
+        return _read(name, installed, study_file)
+    where = " or ".join(str(folder / f"{name}.py") for folder in folders)
+    raise InputError(
+        f"{study_file}: plugins: there is no {where}, nor an installed module {name}; put it there, or give the path "
+        "of the study's own file"
+    )
+
+
+def _find_installed(name: str) -> Path | None:
+    """Find the file of a module that Python would import, without importing it."""
+    finders = [finder for finder in sys.meta_path if not hasattr(finder, "serve_plugins")]
+    specs = (finder.find_spec(name, None) for finder in finders if hasattr(finder, "find_spec"))
+    spec = next((spec for spec in specs if spec is not None), None)
+    path = Path(spec.origin) if spec is not None and spec.origin else None
+    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+
+
+def _read(name: str, path: Path, study_file: Path) -> Plugin:
+    """Read a module's file or, of a package, every Python file in its folder."""
+    if _is_of_results(path.parent):
+        raise InputError(
+            f"{study_file}: plugins: {path} lies among results, whose code is never run; move it elsewhere"
+        )
+    folder = path.parent.parent if path.name == "__init__.py" else path.parent
+    paths = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    try:
+        files = tuple((found.relative_to(folder).as_posix(), found.read_bytes()) for found in paths)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); see to its permissions") from None
+    if sum(len(content) for _, content in files) > MAX_BYTES:
+        raise InputError(f"{study_file}: plugins: {name} ({path}) is a library, no plug-in; name a module of your own")
+    return Plugin(name, files, str(path))
+
+
+def _is_of_results(folder: Path) -> bool:
+    """Whether a folder, or one that it lies in, holds the results of a study."""
+    here = folder.resolve()
+    return any((above / name).exists() for above in (here, *here.parents) for name in STORED)
