@@ -123,7 +123,7 @@ def rooms() -> Iterable[Path]:
     return [file.parent for package in PACKAGES for file in (ROOT / package).rglob("__init__.py")]
 
 
-@pytest.mark.parametrize("room", ["study", "search", "ledger", "storage", "datasets"])
+@pytest.mark.parametrize("room", ["study", "search", "ledger", "storage", "datasets", "plugins"])
 def test_the_light_rooms_load_neither_torch_nor_ray(room: str) -> None:
     """The driver and up to 128 light processes import them."""
     modules = [module for module in read_imports() if f"{module}.".startswith(f"harness.{room}.")]

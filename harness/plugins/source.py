@@ -34,30 +34,31 @@ class Plugin:
         return digest.hexdigest()
 
 
-def find_plugin(name: str, study_file: Path) -> Plugin:
+def find_plugin(name: str, study_file: Path, line: int | None = None) -> Plugin:
     """Find a plug-in beside a study file (of a stored study: in the current folder or ./studies), or as a module.
 
-    Nothing is executed, and nothing in a folder of results is found.
+    Nothing is executed, and nothing in a folder of results is found. line: of the file that names it, for messages.
 
     Raises:
         InputError: it is not there, cannot be read, or its name is that of another module.
     """
+    place = f"{study_file}:{line}: plugins" if line else f"{study_file}: plugins"
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         hint = f"write {name.removesuffix('.py')}, without .py" if name.endswith(".py") else "name a module"
-        raise InputError(f"{study_file}: plugins: {name!r} is not the name of a module; {hint}")
+        raise InputError(f"{place}: {name!r} is not the name of a module; {hint}")
     if name in sys.stdlib_module_names or name in OWN:
-        raise InputError(f"{study_file}: plugins: {name} is a module of Python's or of spikeslab's; rename yours")
+        raise InputError(f"{place}: {name} is a module of Python's or of spikeslab's; rename yours")
     folders = [Path(), Path("studies")] if _is_of_results(study_file.parent) else [study_file.parent]
     for folder in folders:
         for path in (folder / f"{name}.py", folder / name / "__init__.py"):
             if path.is_file():
-                return _read(name, path, study_file)
+                return _read(name, path, place)
     installed = _find_installed(name)
     if installed is not None:
-        return _read(name, installed, study_file)
+        return _read(name, installed, place)
     where = " or ".join(str(folder / f"{name}.py") for folder in folders)
     raise InputError(
-        f"{study_file}: plugins: there is no {where}, nor an installed module {name}; put it there, or give the path "
+        f"{place}: there is no {where}, nor an installed module {name}; put it there, or give the path "
         "of the study's own file"
     )
 
@@ -71,12 +72,10 @@ def _find_installed(name: str) -> Path | None:
     return path if path is not None and path.suffix == ".py" and path.is_file() else None
 
 
-def _read(name: str, path: Path, study_file: Path) -> Plugin:
+def _read(name: str, path: Path, place: str) -> Plugin:
     """Read a module's file or, of a package, every Python file in its folder."""
     if _is_of_results(path.parent):
-        raise InputError(
-            f"{study_file}: plugins: {path} lies among results, whose code is never run; move it elsewhere"
-        )
+        raise InputError(f"{place}: {path} lies among results, whose code is never run; move it elsewhere")
     folder = path.parent.parent if path.name == "__init__.py" else path.parent
     paths = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
     try:
@@ -84,7 +83,7 @@ def _read(name: str, path: Path, study_file: Path) -> Plugin:
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}); see to its permissions") from None
     if sum(len(content) for _, content in files) > MAX_BYTES:
-        raise InputError(f"{study_file}: plugins: {name} ({path}) is a library, no plug-in; name a module of your own")
+        raise InputError(f"{place}: {name} ({path}) is a library, no plug-in; name a module of your own")
     return Plugin(name, files, str(path))
 
 

@@ -35,7 +35,7 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     """
     text = _read_text(path)
     content, lines = read_yaml_mapping(text, path)
-    plugins = _load_plugins(content.get("plugins"), path)
+    plugins = _load_plugins(content.get("plugins"), path, lines)
     overridden = {_apply_override(content, override, path): override for override in overrides}
     try:
         study = (extend_fields(kind, list_datasets_in_use()) if plugins else kind).model_validate(content)
@@ -45,12 +45,12 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     return study
 
 
-def _load_plugins(named: Any, path: Path) -> tuple[Plugin, ...]:
+def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tuple[Plugin, ...]:
     """Find the plug-ins that a study file names, and make them those of this process. What is no name is said later."""
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     if len(set(names)) < len(names):
-        raise InputError(f"{path}: plugins: one stands twice in {names}; remove it")
-    plugins = tuple(find_plugin(name, path) for name in names)
+        raise InputError(f"{path}:{lines['plugins',]}: plugins: one stands twice in {names}; remove it")
+    plugins = tuple(find_plugin(name, path, lines.get(("plugins",))) for name in names)
     use_plugins(plugins)
     return plugins
 

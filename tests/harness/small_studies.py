@@ -83,7 +83,7 @@ def _wrong(id: str, old: str, new: str, place: str, fix: str, *, in_schema: bool
 WRONG_FIELDS = [
     # keys
     _wrong("unknown-key", "seeds:", "sedes:", "12: sedes", "unknown key; did you mean seeds?"),
-    _wrong("unknown-key-far", SEEDS, "lr: 3\n", "12: lr", "use one of name, dataset, defaults"),
+    _wrong("unknown-key-far", SEEDS, "lr: 3\n", "12: lr", "use one of name, dataset, plugins, defaults"),
     _wrong("unknown-setting", "latent_dim: 2\n", "latent_dims: 2\n", "8: space[0].latent_dims", "mean latent_dim?"),
     _wrong("unknown-default", "epochs: 2", "epoch: 2", "4: defaults.epoch", "did you mean epochs?"),
     _wrong("seed-as-setting", "epochs: 2", "seed: 2", "4: defaults.seed", "unknown key; use one of model,"),
@@ -103,6 +103,11 @@ WRONG_FIELDS = [
     _wrong("name-number-e", "demo", "1e3", "1: name", "1000.0 should be a string"),
     _wrong("name-null", "demo", "", "1: name", "None should be a string"),
     _wrong("name-true", "demo", "true", "1: name", "True should be a string; write it in quotes"),
+    # plug-ins
+    _wrong("plugins-text", SEEDS, "plugins: mine\n", "12: plugins", "'mine' should be a list; write [mine]"),
+    _wrong("plugins-twice", SEEDS, "plugins: [a, a]\n", "12: plugins", "one stands twice in ['a', 'a']; remove it"),
+    _wrong("plugins-number", SEEDS, "plugins: [3]\n", "12: plugins[0]", "3 should be a string"),
+    _wrong("plugins-none", SEEDS, "plugins: [a]\n", "12: plugins", "there is no a.py, nor", in_schema=False),
     # types
     _wrong("dataset-unknown", "digits", "imagenet", "2: dataset", "'imagenet' is not one of 'digits', 'mnist'"),
     _wrong("dataset-number", "digits", "3", "2: dataset", "3 is not one of 'digits'"),

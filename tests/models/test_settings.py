@@ -157,6 +157,7 @@ REFUSED = [
     ("binarisation", True, "none, static, dynamic"),
     ("initialisation", "zeros", "kaiming, xavier"),
     ("activation", "sigmoid", "relu, tanh"),
+    ("network", "transformer", "mlp"),
     ("precision", "float16", "float32, tf32, bf16"),
     ("randomness", "global", "counter, report"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),

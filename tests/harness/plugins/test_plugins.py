@@ -213,7 +213,7 @@ def test_a_study_made_in_python_is_told_where_plugins_come_from() -> None:
 
 
 WRONG = {
-    "not there": (None, "laplace.yaml: plugins: there is no my_parts.py, nor an installed module my_parts; put it"),
+    "not there": (None, "laplace.yaml:4: plugins: there is no my_parts.py, nor an installed module my_parts; put it"),
     "no text": ("\xff\x00", "my_parts.py"),
     "syntax": ("x = 1\ndef\n", "my_parts.py:2: SyntaxError: invalid syntax (my_parts.py, line 2); mend it"),
     "error": ("x = 1\ny = z\n", "my_parts.py:2: NameError: name 'z' is not defined; mend it"),
