@@ -44,6 +44,8 @@ def tabulate_provenance(records: Mapping[str, Sequence[Mapping[str, str]]]) -> l
     for shared, names in alike.items():
         values = dict(shared)
         rows = [[words, values[key]] for words, key in ROWS.items() if key in values]
+        plugins = [(key.split(".")[1], value) for key, value in shared if key.startswith("plugin.")]
+        rows += [[f"plug-in {name} (SHA-256)", value] for name, value in plugins]
         versions = [f"{key.removeprefix('version.')} {value}" for key, value in shared if key.startswith("version.")]
         rows.append(["packages", ", ".join(versions)])
         studies = ", ".join(f"`{name}`" for name in dict.fromkeys(names))

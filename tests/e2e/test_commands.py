@@ -43,6 +43,12 @@ def test_plan_counts_what_is_done_and_left(spikeslab: Spikeslab, trained: Path) 
     assert "Estimated time:" in done.stdout
 
 
+def test_the_example_of_plugins_is_planned_from_anywhere(spikeslab: Spikeslab) -> None:
+    done = spikeslab("plan", str(REPOSITORY / "docs" / "plugin-example" / "laplace.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"laplace +8 +0 +8 +24", done.stdout)
+
+
 def test_plan_starts_nothing(spikeslab: Spikeslab, folder: Path) -> None:
     assert spikeslab("plan", "tiny.yaml").returncode == 0
     assert not (folder / "results").exists()
@@ -342,6 +348,12 @@ BAD_INPUT = {
     "not yaml": ("plan tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1", "tiny.yaml:"),
     "not a slug": ("run tiny.yaml", "name: tiny", "name: ../tiny", "tiny.yaml:2: name: '../tiny' is not a slug"),
     "no dataset": ("run tiny.yaml", "digits", "mnist", "spikeslab data fetch mnist"),
+    "no plug-in": (
+        "run tiny.yaml",
+        "seeds:",
+        "plugins: [mine]\nseeds:",
+        "tiny.yaml:8: plugins: there is no mine.py, nor",
+    ),
     "no home": ("run ~no-such-user/tiny.yaml", "", "", "~no-such-user/tiny.yaml: no home of that user; write the path"),
     "no file": ("run other.yaml", "", "", "other.yaml: cannot be read"),
     "no study": ("status other", "", "", "other: no study of that name"),
