@@ -13,9 +13,10 @@ from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_reported, draw_series, each_series, legend_beside, scale_x
 from analysis.tables import Tables
+from analysis.tables.accuracies import accuracy_note, mean_accuracy
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.reported_numbers import are_as_reported, load_curves
-from analysis.tables.series import assign_series, finished_with, mean_over_seeds
+from analysis.tables.series import assign_series, finished_with
 from analysis.wording import plural
 
 AS_CODED = "probe/report_coded_mu_5k_accuracy"
@@ -36,7 +37,7 @@ MAX_COLUMNS = 3
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """Mean and 95% interval over seeds of the test accuracy (0 to 1), by panel, series and latent_dim.
+    """Mean and 95% interval over seeds and images of the test accuracy (0 to 1), by panel, series and latent_dim.
 
     Runs of the report's own classifier in which a logit died are left out; num_dead counts them, of num_runs.
     `reported`: the report's own value where trials are trained as its were.
@@ -51,7 +52,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         if column not in rows or rows[column].isna().all():
             continue
         shown = rows[~is_dead] if column == AS_CODED else rows
-        means = mean_over_seeds(shown, column, by=["latent_dim"]).assign(panel=panel, title=title)
+        means = mean_accuracy(shown, column, by=["latent_dim"]).assign(panel=panel, title=title)
         means = means.merge(curves, on=["model", "alpha", "latent_dim"], how="left")
         if column != AS_CODED:
             means["reported"] = np.nan
@@ -70,7 +71,7 @@ def note(frame: pd.DataFrame) -> str:
     num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
     dense = name_models(frame, with_alpha=False)
     text = (
-        "Mean and 95% interval (Student t) over seeds. μ: the means of the slab, which the report's classifiers see; "
+        f"{accuracy_note(frame)} μ: the means of the slab, which the report's classifiers see; "
         "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse"
         f"{f' (of a {dense}, μ and a sample)' if dense else ''}."
     )

@@ -13,8 +13,9 @@ from matplotlib.artist import Artist
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_line, legend_beside, scale_x
 from analysis.tables import Tables
+from analysis.tables.accuracies import accuracy_note, mean_accuracy
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
+from analysis.tables.series import NothingToDrawError, assign_series, finished_with
 
 PROBES = {
     "report_coded_{}_5k": "as the report codes it, 5,000 labels",
@@ -35,7 +36,7 @@ MAX_SERIES = 4
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """Mean and 95% interval over seeds of the test accuracy (0 to 1), by probe, input, series and latent_dim."""
+    """Mean and 95% interval over seeds and images of the test accuracy (0 to 1), by probe, input and latent_dim."""
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     if rows["individual"].any() or rows["series"].nunique() > MAX_SERIES:
         raise NothingToDrawError(f"there are more than {MAX_SERIES} configurations to draw side by side")
@@ -44,7 +45,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         for name in INPUTS:
             column = f"probe/{probe.format(name)}_accuracy"
             if column in rows and rows[column].notna().any():
-                means = mean_over_seeds(rows, column, by=["latent_dim"])
+                means = mean_accuracy(rows, column, by=["latent_dim"])
                 frames.append(means.assign(probe=title, input=name))
     return pd.concat(frames, ignore_index=True)
 
@@ -54,10 +55,10 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
     return frame["probe"].nunique(), frame["series"].nunique()
 
 
-def note(_: pd.DataFrame) -> str:
+def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     return (
-        "Mean and 95% interval (Student t) over seeds. A latent is on for an image if P(z ≠ 0) is a half at least, "
+        f"{accuracy_note(frame)} A latent is on for an image if P(z ≠ 0) is a half at least, "
         "and ever on if it is for some training image; the decoder reads μ only of latents that are. Where μ of those "
         "never on, or a control, is read as well as all of μ, the accuracy is the encoder's, not the code's."
     )

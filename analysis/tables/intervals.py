@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from scipy.special import stdtrit  # scipy.stats has it too, but takes a second to import
+from scipy.special import ndtri, stdtrit  # scipy.stats has them too, but takes a second to import
 
 COVERAGE = 0.95
 
@@ -26,6 +26,20 @@ def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.Da
     half_width = stdtrit(frame["n"] - 1, (1 + COVERAGE) / 2) * frame["std"] / frame["n"] ** 0.5
     frame["low"], frame["high"] = frame["mean"] - half_width, frame["mean"] + half_width
     return frame[[*by, "mean", "low", "high", "n"]]
+
+
+def widen_by_images(means: pd.DataFrame, num_images: float) -> pd.DataFrame:
+    """Let the intervals of mean accuracies over seeds (0 to 1) hold the choice of the test images, too.
+
+    means: as from `mean_interval`. num_images: how many were classified, the same ones with every seed; NaN, where it
+    is not known, leaves the intervals as they are. The variances add: that of the mean over seeds, and p (1 - p) / num
+    of an accuracy p, as if each image were classified alike with every seed, which is the worst case. Nothing lies
+    outside 0 and 1.
+    """
+    of_images = ndtri((1 + COVERAGE) / 2) ** 2 * means["mean"] * (1 - means["mean"]) / num_images
+    half_width = ((means["high"] - means["mean"]) ** 2 + of_images.fillna(0.0)) ** 0.5
+    ends = {"low": means["mean"] - half_width, "high": means["mean"] + half_width}
+    return means.assign(**{name: end.clip(0.0, 1.0) for name, end in ends.items()})
 
 
 def paired_difference(by_seed: Mapping[int, float], other: Mapping[int, float]) -> Difference:

@@ -32,7 +32,7 @@ CONTROL_INPUTS = ("mu_on", "mu_off", "untrained_mu", "hidden_projection")
 LABEL_SETS = ("5k", "all")
 """Training images that probes are trained on: 5,000 of them, or all."""
 
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 """Version of the probes: raise it when a probe changes, and stored measures are made again."""
 
 
@@ -40,11 +40,15 @@ def _list_probe_metrics(inputs: tuple[str, ...]) -> tuple[str, ...]:
     return (
         *(f"probe/{probe}_{codes}_{labels}_accuracy" for probe in PROBES for codes in inputs for labels in LABEL_SETS),
         *(f"probe/report_coded_{codes}_{labels}_dead_logits" for codes in inputs for labels in LABEL_SETS),
+        *(f"probe/linear_{codes}_{labels}_c" for codes in inputs for labels in LABEL_SETS),
     )
 
 
-PROBE_METRICS = _list_probe_metrics(INPUTS)
-"""Metrics of `models.measures.probes.run_probes`: accuracies from 0 to 1, and numbers of dead logits."""
+NUM_PROBED = ("probe/num_images", "probe/num_knn_images")
+"""Numbers of test images that accuracies are taken over: of all probes but knn, and of knn."""
+
+PROBE_METRICS = (*_list_probe_metrics(INPUTS), *NUM_PROBED)
+"""Metrics of `models.measures.probes.run_probes`: accuracies from 0 to 1, numbers of dead logits, C, and NUM_PROBED."""
 
 CONTROL_METRICS = ("probe/num_on", *_list_probe_metrics(CONTROL_INPUTS))
 """Metrics of `models.measures.probes.run_control_probes`: the number of latents that are ever on, and the same."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.measures.metric_names import CONTROL_METRICS, INPUTS, LABEL_SETS, PROBE_METRICS, PROBES
+from models.measures.metric_names import CONTROL_METRICS, INPUTS, LABEL_SETS, NUM_PROBED, PROBE_METRICS, PROBES
 from models.measures.probes.codes import MakeInputs, encode, standardise, whiten
 from models.measures.probes.controls import find_latents_on, make_control_inputs
 from models.measures.probes.knn import classify_by_neighbours
@@ -46,7 +46,7 @@ def run_probes(
     seed: int,
     width: int = 128,
 ) -> dict[str, float]:
-    """Measure PROBE_METRICS: accuracies on the test images, from 0 to 1, and numbers of dead logits.
+    """Measure PROBE_METRICS: accuracies on the test images, from 0 to 1, numbers of dead logits, and the linear C.
 
     Every probe is trained on every input (mu, mean of the posterior's slab; gamma_mu, mean of the posterior; z, a hard
     sample) of every label set (5k, 5,000 images drawn by the seed, the same for all probes; all). dead_logits: see
@@ -106,7 +106,7 @@ def _measure(
         y, truth = images.train_labels.cpu().long()[order], images.test_labels.cpu().long()
         num_classes = int(torch.cat([y, truth]).max()) + 1
 
-        metrics: dict[str, float] = {}
+        metrics = dict(zip(NUM_PROBED, (float(len(truth)), float(len(_choose_for_knn(test)))), strict=True))
         num_few = min(NUM_FEW_LABELS, len(y))
         label_sets = {num_few: LABEL_SETS} if num_few == len(y) else {num_few: ("5k",), len(y): ("all",)}
         for num, labels in label_sets.items():
@@ -130,13 +130,17 @@ def _run_all(
     coded, written, num_dead = classify_as_in_reproduction(
         train, y, test, num_classes=num_classes, width=width, seed=seed
     )
-    some = torch.arange(0, len(test), max(1, len(test) // NUM_KNN_IMAGES))
+    some = _choose_for_knn(test)
     neighbours = classify_by_neighbours(train, y, test[some], num_classes=num_classes)
     predictions = {"report_coded": coded, "report_written": written}
     train, test = standardise(train, test)
-    predictions["linear"] = classify_linearly(train, y, test)
+    predictions["linear"], chosen = classify_linearly(train, y, test)
     train, test = whiten(train, test)
     predictions["mlp"] = classify_by_mlp(train, y, test, num_classes=num_classes, seed=seed)
     hits = {probe: predicted == truth for probe, predicted in predictions.items()} | {"knn": neighbours == truth[some]}
     accuracies = {(probe, "accuracy"): is_hit.double().mean(1).tolist() for probe, is_hit in hits.items()}
-    return accuracies | {("report_coded", "dead_logits"): num_dead.double().tolist()}
+    return accuracies | {("report_coded", "dead_logits"): num_dead.double().tolist(), ("linear", "c"): chosen.tolist()}
+
+
+def _choose_for_knn(test: Tensor) -> Tensor:  # (M, K, D + 1) -> (at least NUM_KNN_IMAGES, or M,) int64
+    return torch.arange(0, len(test), max(1, len(test) // NUM_KNN_IMAGES))

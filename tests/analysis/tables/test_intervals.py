@@ -3,7 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.tables.intervals import mean_interval, paired_difference
+from analysis.tables.accuracies import OVER, OVER_SEEDS, accuracy_note, mean_accuracy
+from analysis.tables.intervals import mean_interval, paired_difference, widen_by_images
+from analysis.tables.series import assign_series
+from tests.analysis.synthetic import SyntheticStudy
 
 
 def test_interval_equals_the_one_computed_by_hand() -> None:
@@ -54,3 +57,35 @@ def test_a_difference_without_a_seed_in_common_is_no_number() -> None:
     found = paired_difference({0: 3.0, 1: float("nan")}, {1: 4.0})
     assert np.isnan(found.mean)
     assert found.num_seeds == 0
+
+
+def test_an_accuracy_of_few_images_is_as_uncertain_as_a_share_of_them_however_alike_the_seeds() -> None:
+    means = pd.DataFrame({"mean": [0.9, 0.9], "low": [0.9, 0.89], "high": [0.9, 0.91]})
+    wide = widen_by_images(means, 2_000)
+    half = 1.959964 * np.sqrt(0.9 * 0.1 / 2_000)  # 1.3 points
+    assert list(wide["high"] - 0.9) == pytest.approx([half, np.hypot(half, 0.01)], abs=1e-6)
+    assert list(0.9 - wide["low"]) == pytest.approx([half, np.hypot(half, 0.01)], abs=1e-6)
+
+
+def test_it_does_not_leave_0_to_1_and_one_seed_still_has_no_interval() -> None:
+    means = pd.DataFrame({"mean": [0.99, 0.5], "low": [0.8, np.nan], "high": [1.18, np.nan]})
+    wide = widen_by_images(means, 2_000)
+    assert wide["high"].iloc[0] == 1.0
+    assert wide["low"].iloc[0] < 0.8
+    assert wide.loc[1, ["low", "high"]].isna().all()
+
+
+@pytest.mark.parametrize(("probe", "num"), [("knn", 2_000), ("mlp", 10_000)])
+def test_intervals_of_accuracies_hold_the_images_that_a_probe_has_classified(probe: str, num: int) -> None:
+    study = SyntheticStudy()
+    column = f"probe/{probe}_mu_all_accuracy"
+    for seed in range(3):
+        study.add("vae", 8, seed)
+        study.trials[-1] |= {column: 0.9, "probe/num_images": 10_000.0, "probe/num_knn_images": 2_000.0}
+    rows = assign_series(study.tables().trials, apart_from=["latent_dim"])
+    means = mean_accuracy(rows, column, by=["latent_dim"])
+    assert means["high"].tolist() == pytest.approx([0.9 + 1.959964 * np.sqrt(0.09 / num)])
+    assert accuracy_note(means) == OVER
+    older = mean_accuracy(rows.drop(columns=["probe/num_images", "probe/num_knn_images"]), column, by=["latent_dim"])
+    assert older["high"].tolist() == [0.9]
+    assert accuracy_note(older) == OVER_SEEDS

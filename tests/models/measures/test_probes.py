@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from models.measures.metric_names import PROBE_METRICS
 from models.measures.probes import run_probes
 from models.measures.probes.codes import standardise, whiten
 from models.measures.probes.knn import NUM_NEIGHBOURS, classify_by_neighbours
-from models.measures.probes.linear import classify_linearly
+from models.measures.probes.linear import GRID, choose_c, classify_linearly
 from models.measures.probes.mlp import classify_by_mlp
 from models.measures.probes.reproduction import (
     BATCH_SIZE,
@@ -106,10 +107,40 @@ def test_neighbours_vote_as_scikit_learns_do() -> None:
 def test_the_linear_probe_is_the_logistic_regression_of_scikit_learn() -> None:
     (x, y), (test, _) = make_codes(200, seed=0, spread=2.0), make_codes(500, seed=1, spread=2.0)
     train, test = standardise(x, test)
-    (ours,) = classify_linearly(train, y, test)
-    reference = LogisticRegression(max_iter=10_000, tol=1e-8).fit(train[:, 0, :-1].double().numpy(), y.numpy())
+    (ours,), (c,) = classify_linearly(train, y, test)
+    reference = LogisticRegression(C=float(c), max_iter=10_000, tol=1e-8)
+    reference.fit(train[:, 0, :-1].double().numpy(), y.numpy())
     theirs = reference.predict(test[:, 0, :-1].double().numpy())
     assert np.mean(ours.numpy() == theirs) >= 0.995  # a point on the border may fall to either side
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("spread", [0.5, 3.0, 20.0])
+def test_c_is_that_of_least_cross_entropy_on_images_held_out_of_training(spread: float) -> None:
+    """By a choice written out with scikit-learn's fits: a fifth of each class, no test image."""
+    x, y = make_codes(200, seed=0, spread=spread)
+    train, _ = standardise(x, x)
+    codes, classes = train[:, 0, :-1].double().numpy(), y.numpy()
+    held_out = np.sort(np.argsort(classes, kind="stable")[2::5])
+    kept = np.setdiff1d(np.arange(len(classes)), held_out)
+    losses = {}
+    for c in GRID:
+        fit = LogisticRegression(C=c, max_iter=10_000, tol=1e-8).fit(codes[kept], classes[kept])
+        losses[c] = log_loss(classes[held_out], fit.predict_proba(codes[held_out]))
+    _, y = y.unique(return_inverse=True)
+    chosen = choose_c(train[:, 0].contiguous(), y, int(y.max()) + 1)
+    assert losses[chosen] == pytest.approx(min(losses.values()), abs=2e-3)
+    assert chosen == choose_c(train[:, 0].contiguous(), y, int(y.max()) + 1)
+
+
+@torch.inference_mode()
+def test_the_noisier_the_codes_the_stronger_the_penalty() -> None:
+    chosen = []
+    for spread in (0.5, 20.0):
+        x, y = make_codes(200, seed=0, spread=spread)
+        _, (c,) = classify_linearly(standardise(x, x)[0], y, x)
+        chosen.append(float(c))
+    assert chosen[0] > chosen[1]
 
 
 @torch.inference_mode()
@@ -118,7 +149,7 @@ def test_probes_read_codes_that_are_easy_and_guess_at_noise(spread: float, low: 
     (x, y), (test, truth) = make_codes(600, seed=0, spread=spread), make_codes(300, seed=1, spread=spread)
     knn = classify_by_neighbours(x, y, test, num_classes=NUM_CLASSES)
     x, test = standardise(x, test)
-    found = [knn, classify_linearly(x, y, test), classify_by_mlp(x, y, test, num_classes=NUM_CLASSES, seed=0)]
+    found = [knn, classify_linearly(x, y, test)[0], classify_by_mlp(x, y, test, num_classes=NUM_CLASSES, seed=0)]
     for predictions in found:
         assert low <= float((predictions[0] == truth).double().mean()) <= high
 

@@ -1,0 +1,29 @@
+"""Mean accuracies of probes, with intervals over seeds and test images."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.tables.intervals import widen_by_images
+from analysis.tables.series import mean_over_seeds
+
+NUM_IMAGES = {True: "probe/num_knn_images", False: "probe/num_images"}  # by whether the probe is knn, of fewer images
+OVER = "Mean and 95% interval over seeds (Student t) and test images (binomial)."
+OVER_SEEDS = (
+    "Mean and 95% interval (Student t) over seeds alone: the tables do not say how many images were classified."
+)
+
+
+def mean_accuracy(rows: pd.DataFrame, column: str, *, by: Sequence[str]) -> pd.DataFrame:
+    """Mean and 95% interval of an accuracy (0 to 1), by series and `by`. num_images: NaN in tables of older versions.
+
+    All trials are measured on the same test images.
+    """
+    counted = rows.get(NUM_IMAGES[column.startswith("probe/knn_")], pd.Series(dtype=float)).dropna()
+    num_images = float(counted.iloc[0]) if counted.nunique() == 1 else float("nan")
+    return widen_by_images(mean_over_seeds(rows, column, by=by), num_images).assign(num_images=num_images)
+
+
+def accuracy_note(means: pd.DataFrame) -> str:
+    """What the intervals hold. means: of `mean_accuracy`."""
+    return OVER if means["num_images"].notna().all() else OVER_SEEDS
