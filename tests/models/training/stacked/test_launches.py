@@ -107,8 +107,17 @@ def test_a_layer_more_on_either_side_adds_two_layers_and_other_pixels_nothing(
     assert (other.total() > usual.total()) == bool(layers)
 
 
-@pytest.mark.parametrize("estimator", ["straight_through", "disarm"])
-def test_the_other_estimators_keep_to_the_limit(estimator: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    total = count_launches_of_a_step(4, monkeypatch, estimator=estimator).total()
-    print(f"\nlaunches of a step with {estimator}: {total}")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"estimator": "straight_through"},
+        {"estimator": "disarm"},
+        {"kl_from": "logits"},
+        {"activation": "tanh"},
+        {"binarisation": "dynamic"},
+    ],
+)
+def test_other_settings_of_the_step_keep_to_the_limit(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    total = count_launches_of_a_step(4, monkeypatch, **changes).total()
+    print(f"\nlaunches of a step with {changes}: {total}")
     assert total <= MOST
