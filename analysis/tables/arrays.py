@@ -11,10 +11,13 @@ Layout = Mapping[str, tuple[str, str]]
 """The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size."""
 
 
-def read_arrays(file: Path, layout: Layout, places: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+def read_arrays(
+    file: Path, layout: Layout, places: Mapping[str, str] | None = None, *, later: Layout | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of a layout, complete and of shapes that fit each other.
 
-    places: arrays that hold indices, -1 for none, and the size, a letter, that they stay below.
+    places: arrays that hold indices, -1 for none, and the size, a letter, that they stay below. later: arrays that are
+    read where the file has all of them; those of older versions lack them.
 
     Raises:
         NothingToDrawError: the file is missing, broken, or not of this layout.
@@ -22,6 +25,8 @@ def read_arrays(file: Path, layout: Layout, places: Mapping[str, str] | None = N
     try:
         # Opened here: where numpy opens a file that it then cannot read, it does not close it.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+            if later and set(later) <= set(stored.files):
+                layout = {**layout, **later}
             arrays = {name: stored[name] for name in layout}
     except FileNotFoundError:
         raise NothingToDrawError(f"{file.name} does not exist") from None

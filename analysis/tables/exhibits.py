@@ -40,6 +40,8 @@ LAYOUT: Layout = {
     "prior_pictures": ("u", "PHW"),
     "gaussian_pictures": ("u", "PHW"),
 }
+# Arrays that files of older versions lack.
+LATER_LAYOUT: Layout = {"redrawn_counts": ("i", "CS"), "redrawn_samples": ("u", "CSHW")}
 # Indices, -1 for none, and the size that they stay below.
 PLACES = {"edited_latents": "D", "traversed_images": "M", "traversed_latents": "D", "conditional_images": "M"}
 
@@ -59,12 +61,12 @@ class Shown:
 
 
 def read_exhibits(file: Path) -> Exhibits:
-    """The arrays of one trial, complete and of shapes that fit each other.
+    """The arrays of one trial, complete and of shapes that fit each other; those of LATER_LAYOUT only if it has them.
 
     Raises:
         NothingToDrawError: the file is missing, broken, or not of this layout.
     """
-    return read_arrays(file, LAYOUT, PLACES)
+    return read_arrays(file, LAYOUT, PLACES, later=LATER_LAYOUT)
 
 
 def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool = False) -> list[Shown]:

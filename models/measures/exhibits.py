@@ -22,11 +22,15 @@ zeros in a VSC.
     conditional_kept        (C,)                int64    number of the largest entries that are kept, three at most
     conditional_samples     (C, S, H, W)        uint8    codes with the other active entries from N(0, 1), decoded
 
+    redrawn_counts          (C, S)              int64    number of active entries that are drawn anew in each sample
+    redrawn_samples         (C, S, H, W)        uint8    codes with entries of that number from N(0, 1), decoded
+
     prior_codes             (P, D)              float32  samples of the prior, the spike and slab of a VSC
     prior_pictures          (P, H, W)           uint8    prior_codes, decoded
     gaussian_pictures       (P, H, W)           uint8    codes from N(0, 1), decoded, as in the reproduction
 
-Source: "[Re] Variational Sparse Coding", Figures 3 (edits), 4 (codes), 5 (traversals) and 6 (conditional samples).
+Source: "[Re] Variational Sparse Coding", Figures 3 (edits), 4 (codes), 5 (traversals) and 6 (conditional samples). Of
+the latter, `conditional_samples` are as its text has them, `redrawn_samples` as the notebook that drew them.
 """
 
 from typing import Any
@@ -50,6 +54,9 @@ NUM_TRAVERSED_LATENTS = 6
 NUM_CONDITIONAL_IMAGES = 4
 NUM_CONDITIONAL_SAMPLES = 8
 NUM_KEPT = 3
+REDRAWN_SHARE = 0.8
+"""Of the active entries, so many are drawn, with replacement, to be redrawn: just over half of many."""
+
 NUM_PRIOR_SAMPLES = 32
 
 
@@ -83,6 +90,7 @@ def make_exhibits(
             **_edit(model, codes),
             **_traverse(model, codes),
             **_redraw(model, codes, make_stream(seed, "exhibits/conditional", device=device)),
+            **_redraw_at_random(model, codes, make_stream(seed, "exhibits/redrawn", device=device)),
         }
     return {name: tensor.cpu().numpy() for name, tensor in exhibits.items()}
 
@@ -136,6 +144,24 @@ def _redraw(model: Autoencoder, codes: Tensor, generator: torch.Generator) -> di
         "conditional_images": which,
         "conditional_kept": num_kept,
         "conditional_samples": _take_picture(model, redrawn),
+    }
+
+
+def _redraw_at_random(model: Autoencoder, codes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw entries anew that are themselves drawn, of the active ones with replacement, for each sample."""
+    codes = codes[_first_active(codes, NUM_CONDITIONAL_IMAGES)]
+    is_redrawn = torch.zeros(len(codes), NUM_CONDITIONAL_SAMPLES, codes.shape[1], dtype=torch.bool, device=codes.device)
+    for of_code, code in zip(is_redrawn, codes, strict=True):
+        active = code.nonzero().flatten()
+        num_draws = int(REDRAWN_SHARE * len(active))
+        for of_sample in of_code:
+            if num_draws:
+                places = torch.randint(len(active), (num_draws,), generator=generator, device=codes.device)
+                of_sample[active[places]] = True
+    drawn = torch.randn(is_redrawn.shape, generator=generator, device=codes.device)
+    return {
+        "redrawn_counts": is_redrawn.sum(-1),
+        "redrawn_samples": _take_picture(model, torch.where(is_redrawn, drawn, codes[:, None])),
     }
 
 

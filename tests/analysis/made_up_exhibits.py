@@ -43,6 +43,8 @@ def make_exhibits(latent_dim: int) -> dict[str, np.ndarray]:
         "conditional_images": np.array([0, 1, 2]),
         "conditional_kept": np.array([1, 0, 0]),
         "conditional_samples": fill([[60, 61], [62, 63], [64, 65]]),
+        "redrawn_counts": np.array([[1, 2], [0, 0], [0, 1]]),
+        "redrawn_samples": fill([[90, 91], [92, 93], [94, 95]]),
         "prior_codes": prior_codes,
         "prior_pictures": fill(np.arange(70, 80)),
         "gaussian_pictures": fill(np.arange(80, 90)),

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from analysis.tables.exhibits import LAYOUT, read_exhibits
+from analysis.tables.exhibits import LATER_LAYOUT, LAYOUT, read_exhibits
 from harness.datasets import load_dataset
 from models.autoencoder import Autoencoder
 from models.build import build_model
@@ -71,7 +71,7 @@ def test_what_a_model_stores_is_what_analysis_reads(kind: str, latent_dim: int, 
     model = build_model(make_settings(kind, latent_dim=latent_dim), (1, 6, 5))
     arrays = make_exhibits(model, make_images(40, (1, 6, 5)), torch.arange(40) % 3, seed=1)
     np.savez_compressed(tmp_path / "t.npz", **arrays)
-    assert arrays.keys() == LAYOUT.keys() == read_exhibits(tmp_path / "t.npz").keys()
+    assert arrays.keys() == {**LAYOUT, **LATER_LAYOUT}.keys() == read_exhibits(tmp_path / "t.npz").keys()
     assert arrays["images"].shape == (3, 6, 5)
     assert arrays["codes"].shape == (3, latent_dim)
 
@@ -176,6 +176,38 @@ def test_conditional_samples_do_not_depend_on_the_entries_they_redraw() -> None:
         if not varies[-1]:
             assert (samples == arrays["reconstructions"][0]).all()
     assert varies == [False, False, True, True]
+
+
+def test_samples_as_in_the_reports_notebook_redraw_as_many_as_four_fifths_of_the_active_entries(
+    exhibits: Arrays,
+) -> None:
+    for c, image in enumerate(exhibits["conditional_images"]):
+        num_active = np.count_nonzero(exhibits["codes"][image])
+        counts, samples = exhibits["redrawn_counts"][c], exhibits["redrawn_samples"][c]
+        assert (counts <= int(0.8 * num_active)).all()
+        assert (counts >= (num_active > 1)).all()
+        if num_active < 2:
+            assert (samples == exhibits["reconstructions"][image]).all()
+
+
+def test_drawn_with_replacement_they_are_just_over_half_of_many() -> None:
+    model = build_model(make_settings("vae", latent_dim=100, hidden=(8,)), TINY)
+    arrays = make_exhibits(model, make_images(30, TINY), torch.arange(30) % 4, seed=0)
+    expected = 100 * (1 - (1 - 1 / 100) ** 80)  # 55.2, with a standard deviation of 3.3
+    assert arrays["redrawn_counts"].mean() == pytest.approx(expected, abs=4 * 3.3 / np.sqrt(32))
+    assert (arrays["redrawn_samples"] != arrays["redrawn_samples"][:, :1]).any()
+
+
+def test_they_differ_from_the_code_in_the_entries_that_were_drawn_alone() -> None:
+    """A decoder that reads one latent shows it as encoded in as many samples as did not redraw it."""
+    model = build_model(make_settings("vae", latent_dim=4, hidden=(8,)), TINY)
+    images, labels = make_images(30, TINY), torch.arange(30) % 3
+    num_changed = 0
+    for latent in range(4):
+        model.decoder = OneLatent(latent)
+        arrays = make_exhibits(model, images, labels, seed=0)
+        num_changed += (arrays["redrawn_samples"] != arrays["reconstructions"][:3, None]).any((2, 3)).sum()
+    assert num_changed == pytest.approx(arrays["redrawn_counts"].sum(), abs=2)  # a draw can round to the same gray
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.2])
