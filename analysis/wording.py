@@ -22,9 +22,8 @@ WHOLES = {
     "reconstruction_error": "of relative squared error",
     "nonzero_fraction": "of the latents",
     "always_on_fraction": "of the informative latents",
-    "class_kept": "of the images",
-    "changed_pixels": "of the inked pixels",
-    "changed_pixels_beyond_other": "of the inked pixels",
+    **dict.fromkeys(("class_kept", "class_kept_other", "class_kept_beyond_other"), "of the images"),
+    **dict.fromkeys(("changed_pixels", "changed_pixels_other", "changed_pixels_beyond_other"), "of the inked pixels"),
 }
 """What a metric without a unit is a share of, by the same names."""
 

@@ -41,8 +41,10 @@ def measure_edits(
     a linear softmax classifier of pixels, trained on real images, predicts.
     class_kept: images whose decoded picture is of the same class before and after the edit.
     changed_pixels: of the pixels that are inked in either picture, those whose intensity changes by more than 0.1.
-    changed_pixels_beyond_other: changed_pixels minus the share that changes if another active (non-zero) entry, drawn
-    at random, is moved by the same distance towards zero and beyond, on the images whose code has one.
+    class_kept_other, changed_pixels_other: the same where, as a control, another active (non-zero) entry, drawn at
+    random, is moved by the same distance towards zero and beyond; on the images whose code has one.
+    class_kept_beyond_other, changed_pixels_beyond_other: what the largest entry does less what the other one does, on
+    those images. Another control is another model: the largest entry of a code that is not sparse.
     pixel_probe_accuracy: accuracy of the classifier on the unedited test images.
 
     Images whose code lacks the entry are left out; the metric is absent if no image has it.
@@ -63,13 +65,18 @@ def measure_edits(
         distances = (1 - FACTOR) * codes.abs().amax(1)
         after = decode(model, move_entries(codes, largest, distances)).flatten(1)
         changed, found = share_changed(before, after), largest >= 0
+        is_kept = _classify(before, weights) == _classify(after, weights)
         if found.any():
-            is_kept = _classify(before, weights) == _classify(after, weights)
             metrics |= {"edit/class_kept": _mean(is_kept[found]), "edit/changed_pixels": _mean(changed[found])}
         if (found := others >= 0).any():
             other = decode(model, move_entries(codes, others, distances)).flatten(1)
-            beyond = changed - share_changed(before, other)
-            metrics["edit/changed_pixels_beyond_other"] = _mean(beyond[found])
+            is_kept_other = _classify(before, weights) == _classify(other, weights)
+            for name, largest_does, other_does in (
+                ("class_kept", is_kept.double(), is_kept_other.double()),
+                ("changed_pixels", changed, share_changed(before, other)),
+            ):
+                metrics[f"edit/{name}_other"] = _mean(other_does[found])
+                metrics[f"edit/{name}_beyond_other"] = _mean((largest_does - other_does)[found])
     return metrics
 
 

@@ -54,10 +54,11 @@ CONTROL_METRICS = ("probe/num_on", *_list_probe_metrics(CONTROL_INPUTS))
 """Metrics of `models.measures.probes.run_control_probes`: the number of latents that are ever on, and the same."""
 
 EDIT_METRICS = (
-    *("edit/class_kept", "edit/changed_pixels", "edit/changed_pixels_beyond_other"),
+    *("edit/class_kept", "edit/class_kept_other", "edit/class_kept_beyond_other"),
+    *("edit/changed_pixels", "edit/changed_pixels_other", "edit/changed_pixels_beyond_other"),
     "edit/pixel_probe_accuracy",
 )
 """Metrics of `models.measures.edits.measure_edits`, shares from 0 to 1."""
 
-EDITS_VERSION = 2
+EDITS_VERSION = 3
 """Version of the edits: raise it when an edit changes, and stored measures are made again."""
