@@ -78,16 +78,22 @@ def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
 
 
 def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
-    """Draw one point per trial of a search in its model's colour: filled if finished, hollow if stopped early."""
+    """Draw one point per trial of a search in its model's colour: filled if finished, hollow if stopped early.
+
+    Those that break a constraint of the search, where the rows say so in `is_allowed`, are crosses.
+    """
     for model, of_model in rows.groupby("model"):
         colour, name = model_colour(str(model)), model_label(str(model))
-        stopped = of_model["status"] == "stopped"
+        breaks = ~of_model["is_allowed"] if "is_allowed" in rows else pd.Series(False, index=of_model.index)
+        stopped = (of_model["status"] == "stopped") & ~breaks
         finished_look: Look = {"color": colour, "linewidths": 0, "alpha": 0.7, "zorder": 2}
         stopped_look: Look = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.8}
         stopped_look |= {"alpha": 0.45, "zorder": 1.5}
+        broken_look: Look = {"color": colour, "marker": "x", "linewidths": 0.9, "alpha": 0.6}
         for points, look, words in (
-            (of_model[~stopped], finished_look, "finished"),
+            (of_model[~stopped & ~breaks], finished_look, "finished"),
             (of_model[stopped], stopped_look, "stopped early"),
+            (of_model[breaks], broken_look, "breaks a constraint"),
         ):
             if points.empty:
                 continue

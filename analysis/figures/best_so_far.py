@@ -91,7 +91,7 @@ def _best_of_study(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         pd.DataFrame(shared).assign(
             objective=name,
             is_maximised=is_maximised,
-            best=running_best(values[name], values["status"], is_maximised=is_maximised),
+            best=running_best(values, name, is_maximised=is_maximised),
         )
         for name, is_maximised in goals(trials)
     )

@@ -16,14 +16,14 @@ BEST_COLOUR = "#333333"
 def compute(tables: Tables) -> pd.DataFrame:
     """The value of each objective by trial number, and the best until then: of the finished trials, if any are.
 
-    Columns: objective, is_maximised, number, trial_id, model, status, value, best.
+    Columns: objective, is_maximised, number, trial_id, model, status, is_allowed, value, best.
     """
     trials, history = tables.trials, tables.history
     values = searched_values(trials, history).merge(trials[["trial_id", "model"]], on="trial_id")
     frames = []
     for name, is_maximised in goals(trials):
-        frame = values[["number", "trial_id", "model", "status"]].assign(value=values[name])
-        frame["best"] = running_best(frame["value"], frame["status"], is_maximised=is_maximised)
+        frame = values[["number", "trial_id", "model", "status", "is_allowed"]].assign(value=values[name])
+        frame["best"] = running_best(frame, "value", is_maximised=is_maximised)
         frames.append(frame.assign(objective=name, is_maximised=is_maximised))
     return pd.concat(frames, ignore_index=True)
 
@@ -48,15 +48,17 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     some_finished = bool((frame["status"] == "finished").any())
     line = f"The line is the best so far of the {'finished' if some_finished else 'stopped'} trials."
-    return f"Each point is a trial at the last value it reached. {line}"
+    crosses = "" if frame["is_allowed"].all() else " Crosses break a constraint of the search, and are never the best."
+    return f"Each point is a trial at the last value it reached. {line}{crosses}"
 
 
 def _plot_objective(ax: Axes, name: str, rows: pd.DataFrame) -> None:
     draw_searched(ax, "number", "value", rows)
     known = rows.dropna(subset=["best"])
     last = int(rows["number"].max())
-    x, best = [*known["number"], last], [*known["best"], known["best"].iloc[-1]]
-    ax.plot(x, best, drawstyle="steps-post", color=BEST_COLOUR, linewidth=1.4, label="best so far")
+    if not known.empty:
+        x, best = [*known["number"], last], [*known["best"], known["best"].iloc[-1]]
+        ax.plot(x, best, drawstyle="steps-post", color=BEST_COLOUR, linewidth=1.4, label="best so far")
     leave_out_the_far(ax, "y", rows["value"])
     ax.set_ylabel(goal_label(name, is_maximised=bool(rows["is_maximised"].iloc[0]), lines=2))
     margin = max(0.5, 0.02 * last)

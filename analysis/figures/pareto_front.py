@@ -39,18 +39,18 @@ def compute(tables: Tables) -> pd.DataFrame:
     names = [first, *(name for name, _ in others)]
     reached = final_values(trials, history)
     is_shown = (reached["status"] == "finished") & reached[names].notna().all(axis=1)
-    if not is_shown.any():
-        raise NothingToDrawError("no finished trial has a value of every objective")
+    if not (is_shown & reached["is_allowed"]).any():
+        raise NothingToDrawError("no finished trial has a value of every objective and keeps to the constraints")
     reached, rows = reached[is_shown], trials.reset_index(drop=True)[is_shown]
     varying = varying_settings(rows)
     telling = [name for name in TELLING if name in varying][:2]
     points = rows[["trial_id", "status", "model"]].assign(
-        label=[_label(row) for row in rows[telling].to_dict("records")]
+        label=[_label(row) for row in rows[telling].to_dict("records")], is_allowed=reached["is_allowed"]
     )
     points = points.assign(y=reached[first], y_name=first, y_up=first_up)
     panels = []
     for panel, (name, up) in enumerate(others):
-        is_best = _find_best(reached[[first, name]], [first_up, up])
+        is_best = _find_best(reached[[first, name]].where(reached["is_allowed"]), [first_up, up])
         panels.append(points.assign(panel=panel, x=reached[name], x_name=name, x_up=up, is_best=is_best))
     return pd.concat(panels, ignore_index=True)
 
@@ -94,7 +94,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def _find_best(values: pd.DataFrame, is_up: Sequence[bool]) -> np.ndarray:
-    """Which rows Optuna's `best_trials` names, as a mask; one column per objective."""
+    """Which rows Optuna's `best_trials` names, as a mask; one column per objective, NaN in rows that do not count."""
     import optuna  # imported late, since most studies have no front
 
     verbosity = optuna.logging.get_verbosity()
@@ -103,9 +103,9 @@ def _find_best(values: pd.DataFrame, is_up: Sequence[bool]) -> np.ndarray:
         study = optuna.create_study(directions=["maximize" if up else "minimize" for up in is_up])
     finally:
         optuna.logging.set_verbosity(verbosity)
-    study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float).tolist()])
-    numbers = [trial.number for trial in study.best_trials]
-    return np.isin(np.arange(len(values)), numbers)
+    counted = np.flatnonzero(values.notna().all(axis=1))
+    study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float)[counted].tolist()])
+    return np.isin(np.arange(len(values)), counted[[trial.number for trial in study.best_trials]])
 
 
 def _label(settings: dict[Any, Any]) -> str:

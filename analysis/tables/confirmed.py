@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.tables.configurations import number_configurations, short_labels
 from analysis.tables.intervals import mean_interval, paired_difference
-from analysis.tables.objectives import final_values, goals, short_label
+from analysis.tables.objectives import final_values, goals, is_allowed, short_label
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.tables.tables import settings_of
 
@@ -37,7 +37,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     Takes all phases of one study. Each setting has its column; besides:
 
     - rank: from 1, by validation_mean; NaN where there is none, or where it diverged or failed with some seed: a mean
-      over the others would be a lucky one.
+      over the others would be a lucky one; or where it broke a constraint of the search with some seed.
     - label: the model, its alpha and the settings in which the configurations differ; if there is only one, those in
       which the trials of the study differ.
     - objective, is_maximised: the first objective of the study, and its direction.
@@ -64,7 +64,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     confirming = rows[rows["phase"] == "confirm"]
     searched = rows.loc[rows["phase"] == "search", ["configuration", "seed"]]
     frame = confirming.drop_duplicates("configuration")[["configuration", *settings_of(trials)]]
-    is_lost = rows["status"].isin(["diverged", "failed"])
+    is_lost = rows["status"].isin(["diverged", "failed"]) | ~is_allowed(rows)
     unreliable = set(rows.loc[is_lost, "configuration"])
     rows = rows[(rows["status"] == "finished") & rows["configuration"].isin(frame["configuration"])]
     tested = rows[rows["phase"] == "confirm"].dropna(subset=["test/elbo"])
@@ -82,7 +82,9 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     frame["trial_by_seed"] = frame["configuration"].map(_by_seed(tested, "trial_id", frame["configuration"]))
     candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))
     if candidates.isna().all():
-        raise NothingToDrawError("every configuration that was to be confirmed diverged or failed with some seed")
+        raise NothingToDrawError(
+            "every configuration that was to be confirmed diverged or failed with some seed, or broke a constraint"
+        )
     frame["rank"] = candidates.rank(ascending=not is_maximised, method="first")
     frame = frame.assign(objective=objective, is_maximised=is_maximised)
     return frame.drop(columns=["configuration", "num_validation"]).sort_values("rank", ignore_index=True)

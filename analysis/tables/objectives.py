@@ -27,13 +27,15 @@ def goals(trials: pd.DataFrame) -> list[tuple[str, bool]]:
 
 
 def final_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """What each trial reached, in the order of the search: number, trial_id, status, epochs_trained, objectives.
+    """What each trial reached, in the order of the search.
 
-    number: from 1. An objective's column has its name: its value in the last epoch that has one. It is NaN
-    unless the trial has finished or was stopped, since one that goes on or failed has reached nothing.
+    Columns: number (from 1), trial_id, status, epochs_trained, is_allowed, objectives. An objective's column has its
+    name: its value in the last epoch that has one. It is NaN unless the trial has finished or was stopped, since one
+    that goes on or failed has reached nothing.
     """
     frame = trials[["trial_id", "status", "epochs_trained"]].reset_index(drop=True)
     frame.insert(0, "number", range(1, len(frame) + 1))
+    frame["is_allowed"] = is_allowed(trials).to_numpy(bool)
     for name, _ in goals(trials) if len(trials) else []:
         frame[name] = last_values(trials, history, name).reset_index(drop=True).where(frame["status"].isin(COUNTED))
     return frame
@@ -45,6 +47,11 @@ def last_values(trials: pd.DataFrame, history: pd.DataFrame, name: str) -> pd.Se
         ordered = history.sort_values("epoch", kind="stable")
         return trials["trial_id"].map(ordered.groupby("trial_id")[name].last())  # the last that is not NaN
     return trials.reindex(columns=[name])[name]
+
+
+def is_allowed(trials: pd.DataFrame) -> pd.Series:
+    """Whether each trial keeps to the constraints of its search; a table from before there were any has no column."""
+    return trials["violates"].isna() if "violates" in trials else pd.Series(True, index=trials.index)
 
 
 def searched_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -65,10 +72,14 @@ def require_search(trials: pd.DataFrame) -> None:
         raise NothingToDrawError("a grid trains every point, so nothing was searched")
 
 
-def running_best(values: pd.Series, statuses: pd.Series, *, is_maximised: bool) -> pd.Series:
-    """The best value up to each trial, of the finished trials, or of the stopped ones where none has finished."""
-    is_finished = statuses == "finished"
-    counted = values.where(is_finished if is_finished.any() else statuses == "stopped")
+def running_best(frame: pd.DataFrame, name: str, *, is_maximised: bool) -> pd.Series:
+    """The best value up to each trial, of the finished trials, or of the stopped ones where none has finished.
+
+    frame: columns `name`, status and is_allowed. Trials that break a constraint of the search do not count.
+    """
+    is_finished = frame["status"] == "finished"
+    is_counted = is_finished if is_finished.any() else frame["status"] == "stopped"
+    counted = frame[name].where(is_counted & frame["is_allowed"])
     return (counted.cummax() if is_maximised else counted.cummin()).ffill()
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.study.constraints import Constraint
+
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
 
 Row = dict[str, float | int | None]
@@ -69,6 +71,12 @@ class Ended:
 
 Event = Epoch | Paused | Ended
 """What a trial yields while it runs: its epochs but the last, then its pause or its end, which includes the last."""
+
+
+def list_violated(result: Result, constraints: Iterable[Constraint]) -> list[Constraint]:
+    """List the constraints that the last values of a trial break; one whose metric it lacks is none of them."""
+    values = [(constraint, result.last_value(constraint.metric)) for constraint in constraints]
+    return [constraint for constraint, value in values if value is not None and constraint.measure_excess(value) > 0]
 
 
 def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_early: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.ledger.result import Result
+from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.storage.local import write_atomically
 from harness.study import Study
@@ -36,6 +36,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "mlflow_run_id": "string",
     "train_seconds": "float64",
     "peak_memory_mb": "float64",
+    "violates": "string",  # the constraints of the search that it breaks, if any
     "device": "string",  # cpu, or the card's name
     "error": "string",
 }
@@ -71,6 +72,7 @@ def build_tables(
                 "mlflow_run_id": run_ids.get(trial.trial_id),
                 "train_seconds": result.train_seconds,
                 "peak_memory_mb": result.peak_memory_mb,
+                "violates": "; ".join(map(str, list_violated(result, study.search.constraints))) or None,
                 "device": result.device,
                 "error": result.error,
             }

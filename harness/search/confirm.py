@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from harness.ledger.result import Result
+from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, order_trials
 from harness.search.source import Source, is_open
 from harness.study import Study
+from harness.study.constraints import Constraint
 
 
 class ConfirmingSource:
@@ -116,7 +117,7 @@ def plan_confirmation(
     trials: of the search. top: how many configurations are the best.
     """
     trials = list(trials)
-    best = rank_configurations(trials, results, study.metric, study.mode)[:top]
+    best = rank_configurations(trials, results, study.metric, study.mode, study.search.constraints)[:top]
     select = [replace(t, settings=replace(t.settings, seed=s), phase="select") for s in seeds for t in best]
     answer = [
         replace(t, settings=replace(t.settings, seed=s, num_validation=0), phase="confirm") for s in seeds for t in best
@@ -126,11 +127,16 @@ def plan_confirmation(
 
 
 def rank_configurations(
-    trials: Iterable[Trial], results: Mapping[str, Result | None], metric: str, mode: str
+    trials: Iterable[Trial],
+    results: Mapping[str, Result | None],
+    metric: str,
+    mode: str,
+    constraints: Sequence[Constraint] = (),
 ) -> list[Trial]:
     """Rank configurations by the mean over seeds of their trials' last value; returns one trial of each, best first.
 
-    A configuration that diverged or failed with some seed is left out: the mean over its other seeds would be biased.
+    A configuration that diverged or failed with some seed is left out, as the mean over its other seeds would be
+    biased, and so is one that breaks a constraint with some seed.
     """
     by_configuration: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -139,7 +145,8 @@ def rank_configurations(
     means: list[tuple[float, Trial]] = []
     for alike in by_configuration.values():
         ended = [result for t in alike if (result := results.get(t.trial_id)) and result.status == "finished"]
-        values = [value for result in ended if (value := result.last_value(metric)) is not None]
+        allowed = [result for result in ended if not list_violated(result, constraints)]
+        values = [value for result in allowed if (value := result.last_value(metric)) is not None]
         if len(values) == len(alike):
             means.append((fmean(values), alike[0]))
     return [trial for _, trial in sorted(means, key=lambda pair: pair[0], reverse=mode == "max")]

@@ -124,8 +124,9 @@ class OptunaSource:
                     )
 
     def _history_name(self) -> str:
+        # What has its default is left out, so that a setting or an option added later changes no older history's name.
         content = self._study.model_dump(
-            mode="json", include={"dataset", "defaults", "space", "seeds", "search", "scheduler"}
+            mode="json", include={"dataset", "defaults", "space", "seeds", "search", "scheduler"}, exclude_defaults=True
         )
         content["search"].pop("num_trials")
         digest = hashlib.sha256(json.dumps([content, self._dataset.content_hash]).encode()).hexdigest()
@@ -218,15 +219,20 @@ class OptunaSource:
         import optuna
         from optuna.trial import TrialState
 
-        number = self._numbers[trial.trial_id]
+        number, constraints = self._numbers[trial.trial_id], self._study.search.constraints
         values = [result.last_value(metric) for metric in self._study.objectives]
-        if result.status == "diverged" or None in values:
+        bounded = [result.last_value(constraint.metric) for constraint in constraints]
+        if result.status == "diverged" or None in (*values, *bounded):
             self._optuna.tell(number, state=TrialState.FAIL)
-        elif result.status == "finished" or len(values) > 1:  # with several objectives Optuna cannot prune
+            return
+        asked = optuna.Trial(self._optuna, self._optuna.get_trials(deepcopy=False)[number]._trial_id)
+        for constraint, value in zip(constraints, bounded, strict=True):
+            if str(constraint) not in asked.constraints:  # else a run that was killed noted it, and told no more
+                asked.set_constraint(str(constraint), constraint.measure_excess(value))
+        if result.status == "finished" or len(values) > 1:  # with several objectives Optuna cannot prune
             self._optuna.tell(number, values)
         else:
-            frozen = self._optuna.get_trials(deepcopy=False)[number]
-            optuna.Trial(self._optuna, frozen._trial_id).report(values[0], result.epochs_trained)
+            asked.report(values[0], result.epochs_trained)
             self._optuna.tell(number, state=TrialState.PRUNED)
 
 

@@ -20,6 +20,7 @@ def check_combination(study: StudyFields) -> None:
     """
     _check_search(study)
     _check_objectives(study)
+    _check_constraints(study)
     _check_sampler(study)
     _check_scheduler(study)
     _check_confirm(study)
@@ -56,8 +57,8 @@ def _check_objectives(study: StudyFields) -> None:
     sampler, several = study.search.sampler, len(study.objectives) > 1
     if len(set(study.objectives)) < len(study.objectives):
         raise ValueError(f"search.metric: a metric stands twice in {list(study.objectives)}; remove one")
-    if several and sampler not in ("nsga2", "tpe"):
-        raise ValueError(f"search.metric: {sampler} steers by one metric; give one, or use nsga2 or tpe")
+    if several and sampler not in ("nsga2", "tpe", "gp"):
+        raise ValueError(f"search.metric: {sampler} steers by one metric; give one, or use gp, nsga2 or tpe")
     if sampler == "nsga2" and not several:
         raise ValueError(
             "search.metric: nsga2 weighs several metrics against each other; give a list such as "
@@ -66,6 +67,22 @@ def _check_objectives(study: StudyFields) -> None:
     if study.search.mode is not None and (several or study.search.mode != study.mode):
         right = "each metric knows its own; remove mode" if several else f"use mode: {study.mode}"
         raise ValueError(f"search.mode: {study.metric} is to be {study.mode}imised; {right}")
+
+
+def _check_constraints(study: StudyFields) -> None:
+    constraints, sampler = study.search.constraints, study.search.sampler
+    if constraints and sampler not in ("tpe", "gp", "nsga2"):
+        raise ValueError(f"search.constraints: {sampler} pays them no heed; remove them, or use tpe, gp or nsga2")
+    if len(set(constraints)) < len(constraints):
+        raise ValueError("search.constraints: one stands twice; remove it")
+    # No losses: what they mean differs between trials.
+    known = [m for m in (*TRAIN_METRICS, *VALIDATION_METRICS, *COST_METRICS) if not m.endswith("/loss")]
+    for i, constraint in enumerate(constraints):
+        if constraint.metric not in known:
+            raise ValueError(
+                f"search.constraints[{i}]: {constraint.metric} is none that a search may steer by, without a look at "
+                f"the test images; use one of {', '.join(known)}"
+            )
 
 
 def _check_comparable(study: StudyFields) -> None:

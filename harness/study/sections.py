@@ -15,6 +15,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from harness.study.constraints import EXAMPLE, ConstraintField
+
 FigureName = Literal[
     "elbo_by_latent_dim",
     "relaxed_elbo_by_latent_dim",
@@ -91,10 +93,16 @@ class Search(Frozen):
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
     ] = Field(
         default=None,
-        description="what an adaptive sampler or scheduler steers by; for nsga2 and tpe it may be a list",
+        description="what an adaptive sampler or scheduler steers by; for gp, nsga2 and tpe it may be a list",
     )
     mode: Literal["max", "min"] | None = Field(default=None, description="max for bounds, min for losses")
     seed: Annotated[int, Field(ge=0, le=2**31 - 1), AS_WHOLE] = Field(default=0, description="seed of the sampler")
+    constraints: tuple[ConstraintField, ...] = Field(
+        default=(),
+        strict=False,
+        description="tpe, gp, nsga2: what the best keep to, each a metric, <= or >=, and a number: " + EXAMPLE,
+        json_schema_extra={"uniqueItems": True},
+    )
 
 
 Perturbable = Literal["learning_rate", "beta", "sharpness"]

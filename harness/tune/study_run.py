@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.provenance import adopt_provenance
-from harness.ledger.result import Ended, Event, Paused, Result, Row, Status
+from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -159,7 +159,8 @@ class StudyRun:
                 self.write_tables()
 
     def _count_epoch(self, progress: TrialProgress, metrics: Row) -> None:
-        value = metrics.get(self.study.metric)
+        is_allowed = not list_violated(Result(status="running", history=[metrics]), self.study.search.constraints)
+        value = metrics.get(self.study.metric) if is_allowed else None
         is_new = int(metrics["epoch"] or 0) > progress.num_stored
         self.num_epochs += is_new
         self.display.add_epoch(float(value) if value is not None else None, is_new=is_new)
