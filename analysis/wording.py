@@ -9,12 +9,15 @@ ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
 MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}  # others are written by their name
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
 
+MOST_DECIMALS = 4
+
 NATS = "nats per image"
 POINTS = "points"  # percentage points
 UNITS = {
     **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion", "entropy_floor"), NATS),
     **dict.fromkeys(("iw_bound_5000", "inference_gap", "iw_bound_gap", "gate_information"), NATS),
     "train_seconds": "seconds",
+    "gate_information": "nats",
 }
 """Of metrics, by their name behind the split."""
 
@@ -34,20 +37,25 @@ def decimal(value: float, decimals: int = 1) -> str:
     return f"{rounded:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def with_interval(mean: float, low: float, high: float, *, most: int = 2) -> str:
-    """The mean and, where there is one, its interval, such as "38.3 (30.1 to 46.6)".
+def with_interval(mean: float, low: float, high: float) -> str:
+    """The mean and, where there is one, its interval, such as "38.3 (30.1 to 46.6)": everywhere in one way.
 
-    Two digits of the interval's half-width are given, in at most `most` decimals.
+    Two digits of the interval's half-width are given, in at most MOST_DECIMALS decimals.
     """
     if not math.isfinite(high - low):
-        return decimal(mean, min(1, most))
-    decimals = count_decimals((high - low) / 2, most=most)
+        return decimal(mean, 1)
+    decimals = 2 if high == low else count_decimals((high - low) / 2, most=MOST_DECIMALS)
     return f"{decimal(mean, decimals)} ({decimal(low, decimals)} to {decimal(high, decimals)})"
 
 
 def count_decimals(half_width: float, *, most: int) -> int:
     """The decimals that show two digits of an interval's half-width, at most `most`; all of them where it is 0."""
     return most if half_width == 0 else min(most, max(0, 1 - math.floor(math.log10(half_width))))
+
+
+def format_p(p: float) -> str:
+    """A p with two digits, as "= 0.012" or "< 0.0001"."""
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -34,7 +34,7 @@ def test_the_reports_seed_comes_to_the_reports_loss(alpha: float | None, latent_
     trials = trials[trials["alpha"].isna() if alpha is None else trials["alpha"] == alpha]
     (trial_id,) = trials["trial_id"]
     ours = tables.history[tables.history["trial_id"] == trial_id].set_index("epoch").loc[EPOCHS, "test/loss"]
-    reported = load_training_curves()
+    reported = load_training_curves("mnist")
     is_same = reported["alpha"].isna() if alpha is None else reported["alpha"] == alpha
     is_same &= (reported["latent_dim"] == latent_dim) & (reported["epoch"] == EPOCHS)
     (theirs,) = reported.loc[is_same, "test_loss"]
@@ -47,7 +47,7 @@ def test_on_the_reports_random_numbers_every_epoch_comes_to_its_loss() -> None:
     tables = load_tables(PUBLISHED / "reference-check")
     assert set(tables.trials["randomness"]) == {"report"}
     ours = tables.history.merge(tables.trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id")
-    both = ours.merge(load_training_curves(), on=["model", "alpha", "latent_dim", "epoch"])
+    both = ours.merge(load_training_curves("mnist"), on=["model", "alpha", "latent_dim", "epoch"])
     assert len(both) == 27
     deviations = 100 * (both["test/loss"] / both["test_loss"] - 1)
     print(f"\nlargest {deviations.abs().max():.2f}%, mean {deviations.abs().mean():.2f}%")
@@ -62,7 +62,7 @@ def test_the_reports_classifier_comes_to_the_reports_accuracy(alpha: float | Non
     is_dead = trials["probe/report_coded_mu_5k_dead_logits"] > 0
     ours = trials.loc[~is_dead, "probe/report_coded_mu_5k_accuracy"]
     assert len(ours) >= 3
-    reported = load_curves("accuracy")
+    reported = load_curves("accuracy", "mnist")
     is_same = reported["alpha"].isna() if alpha is None else reported["alpha"] == alpha
     (theirs,) = reported.loc[is_same & (reported["latent_dim"] == latent_dim), "value"]
     points = 100 * (ours.mean() - theirs)

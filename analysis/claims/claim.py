@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, field_validator
@@ -12,6 +12,7 @@ from analysis import yaml12
 from analysis.claims.quantities import QUANTITIES
 from analysis.claims.quantity import Frozen, Quantity
 from analysis.errors import AnalysisError
+from analysis.tables.significance import Test
 from analysis.wording import SLUG
 
 M = TypeVar("M", bound=BaseModel)
@@ -30,6 +31,11 @@ def _check_slug(text: str) -> str:
 Slug = Annotated[str, AfterValidator(_check_slug)]
 
 
+def _as_tuple(raw: Any) -> Any:
+    """One value or a list of them, as YAML has either."""
+    return tuple(raw) if isinstance(raw, list) else raw if isinstance(raw, tuple) or raw is None else (raw,)
+
+
 class Claim(Frozen):
     """One claim of the report, under one variant of how it is measured."""
 
@@ -37,14 +43,17 @@ class Claim(Frozen):
     section: str = Field(description="of the report", min_length=1)
     claim: str = Field(description="the report's words, paraphrased in one sentence", min_length=1)
     variant: str = Field(default="", description="how this entry measures it, where the claim has several entries")
-    study: Annotated[
-        tuple[Slug, ...],
-        BeforeValidator(lambda raw: (raw,) if isinstance(raw, str) else tuple(raw) if isinstance(raw, list) else raw),
-    ] = Field(description="the studies that test it, each judged for itself", min_length=1)
+    study: Annotated[tuple[Slug, ...], BeforeValidator(_as_tuple)] = Field(
+        description="the studies that test it, each judged for itself", min_length=1
+    )
     quantity: str = Field(description="the computation in analysis/claims that yields one number per seed")
     parameters: dict[str, Any] = Field(default={}, description="of the quantity")
-    test: Literal["greater", "less"] = Field(description="what the number has to be, compared with the threshold")
+    test: Test = Field(description="what the number has to be, compared with the threshold; equivalent: within it")
     threshold: float = Field(description="in the quantity's unit")
+    paired: bool = Field(default=False, description="differences are taken within a seed, not of independent samples")
+    primary: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] | None = Field(
+        default=None, description="latent dimensions of the claim's primary endpoint; without, the entry is exploratory"
+    )
 
     @field_validator("quantity")
     @classmethod
@@ -78,8 +87,14 @@ def load_claims(path: Path) -> list[Claim]:
         _validate(QUANTITIES[claim.quantity], claim.parameters, f"{where}: parameters")
         if claim.id in {other.id for other in claims}:
             raise ClaimsError(f"{where}: given twice; give one of them another id")
+        if claim.primary is not None and (twin := next((o for o in claims if _is_rival(o, claim)), None)):
+            raise ClaimsError(f"{where}: primary: {twin.id} is the primary endpoint of this claim; remove one of them")
         claims.append(claim)
     return claims
+
+
+def _is_rival(other: Claim, claim: Claim) -> bool:
+    return other.primary is not None and other.claim == claim.claim
 
 
 def _read(path: Path) -> list[Any]:

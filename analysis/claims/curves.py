@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.claims.quantity import MIN_SEEDS, Sample, UndecidableError
+from analysis.claims.quantity import ANYWHERE, Sample, UndecidableError
 from analysis.tables.series import varying_settings
 from analysis.wording import ALPHA, configuration_label, model_label, plural, setting_label, short_value
 
@@ -39,6 +39,11 @@ class Curve:
         values = np.where(is_there, self.values[:, place], np.nan)
         status = np.where(is_there, self.status[:, place], NOT_RUN)
         return replace(self, dims=list(dims), values=values, status=status)
+
+
+def as_not_run(curve: Curve) -> Curve:
+    """The same curve as if none of its trials had been run."""
+    return replace(curve, values=curve.values * np.nan, status=np.full(curve.status.shape, NOT_RUN, dtype=object))
 
 
 def name_model(model: str, alpha: float) -> str:
@@ -104,6 +109,12 @@ def union_of_dims(curves: Sequence[Curve]) -> list[int]:
     return sorted({dim for curve in curves for dim in curve.dims})
 
 
+def pick_dims(curves: Sequence[Curve], choices: Sequence[Sequence[int]]) -> Sequence[int]:
+    """The first of these lists of latent dimensions that the curves have; the first of all where they have none."""
+    there = set(union_of_dims(curves))
+    return next((dims for dims in choices if there.issuperset(dims)), choices[0])
+
+
 def describe_missing(*curves: Curve) -> str:
     """The trials that have no value and why; nothing if all have one."""
     lines: dict[str, None] = {}  # in order; a trial that several curves lack is named once
@@ -118,56 +129,22 @@ def describe_missing(*curves: Curve) -> str:
 
 
 def sample_curves(
-    curves: Sequence[Curve], unit: str, *, note: str = "", limits: tuple[float, float] = (-np.inf, np.inf)
+    curves: Sequence[Curve], unit: str, *, note: str = "", limits: tuple[float, float] = ANYWHERE
 ) -> list[Sample]:
     """The values of curves as the parts of a claim: one for each curve and latent dimension."""
     return [
         Sample(
-            name_at(curve.name, dim), unit, curve.values[:, i], describe_missing(curve.at([dim])), note, limits=limits
+            name_at(curve.name, dim),
+            unit,
+            curve.values[:, i],
+            latent_dim=dim,
+            lacks=describe_missing(curve.at([dim])),
+            note=note,
+            limits=limits,
         )
         for curve in curves
         for i, dim in enumerate(curve.dims)
     ]
-
-
-def find_best_of_others(values: NDArray[Any]) -> NDArray[Any]:  # (S, D) -> (S,)
-    """For each seed, the index of the latent dimension with the highest mean over all *other* seeds.
-
-    A best that is chosen by the numbers it is then judged by looks better than it is, since chance helped to choose it.
-    The chance of the other seeds is not that of this seed, so its value at their best is unbiased. A single seed has no
-    others and chooses for itself: too few for a verdict anyway.
-
-    Each seed helps to choose for the others, so their values are correlated where the curve is flat: there an interval
-    of nominal 95% covers 93% with 3 seeds and 5 latent dimensions, 91% with 5 seeds, 85% with 10 seeds and 25.
-    """
-    is_there = ~np.isnan(values)
-    total, num = np.where(is_there, values, 0.0), is_there.astype(int)
-    if len(values) > 1:
-        total, num = total.sum(axis=0) - total, num.sum(axis=0) - num
-    means = np.where(num > 0, total / np.maximum(num, 1), -np.inf)
-    return np.asarray(means.argmax(axis=1))
-
-
-def describe_too_few(is_there: NDArray[Any], what: str) -> str:
-    """`what` is missing, where too few seeds have it; otherwise nothing.
-
-    A seed has no number where `find_best_of_others` puts its best latent dimension at an end. To leave it out is fair,
-    since the other seeds chose.
-    """
-    return "" if is_there.sum() >= min(MIN_SEEDS, len(is_there)) else what
-
-
-def format_best(dims: Sequence[int], best: NDArray[Any]) -> str:
-    """The best latent dimension, or their range where seeds differ."""
-    low, high = dims[best.min()], dims[best.max()]
-    return f"{low}" if low == high else f"{low} to {high}, by seed"
-
-
-def mean_of_rows(values: NDArray[Any]) -> NDArray[Any]:  # (R, C) -> (R,)
-    """The mean of each row without its NaN; NaN where there is nothing else."""
-    is_used = ~np.isnan(values)
-    num = is_used.sum(axis=1)
-    return np.where(num > 0, np.where(is_used, values, 0.0).sum(axis=1) / np.maximum(num, 1), np.nan)
 
 
 def _refuse_twins(trials: pd.DataFrame) -> None:

@@ -5,10 +5,10 @@ import pandas as pd
 
 from analysis.claims.curves import name_at, name_model
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
+from analysis.claims.rates import OF_TRIALS
 from analysis.tables import Tables
 from analysis.wording import short_value
 
-UNIT = "of the trials"
 LINKS = {"exp_relu": "the report's link", "sigmoid": "sigmoid"}
 
 
@@ -30,25 +30,27 @@ class DivergenceAsClaimed(Quantity):
         is_unguarded = (trials["gamma_link"] == "exp_relu") & (trials["gamma_clamp"] == 0)
         if is_unguarded.all() or not is_unguarded.any():
             which = "with" if is_unguarded.all() else "without"
-            samples.append(Sample(f"VSC {which} a guard", UNIT, np.array([]), f"trials {which} a guard"))
+            samples.append(Sample(f"VSC {which} a guard", OF_TRIALS, np.array([]), lacks=f"trials {which} a guard"))
         return samples
 
     def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
         first = rows.iloc[0]
         link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
         expected = "diverged" if link == "exp_relu" and clamp == 0 else "finished"
-        where = name_at(name_model("vsc", float(first["alpha"])), int(first["latent_dim"]))
+        latent_dim = int(first["latent_dim"])
+        where = name_at(name_model("vsc", float(first["alpha"])), latent_dim)
         guard = f"{LINKS.get(link, link)}, {f'clamp {short_value(clamp)}' if clamp else 'no clamp'}"
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
-            return Sample(f"{where}, {guard}", UNIT, np.array([]), lacks)
+            return Sample(f"{where}, {guard}", OF_TRIALS, np.array([]), latent_dim=latent_dim, lacks=lacks)
         status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
         has_ended = status.isin(["finished", "diverged"])
         lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
         return Sample(
             f"{where}, {guard}: {'diverged' if expected == 'diverged' else 'finite'}",
-            UNIT,
+            OF_TRIALS,
             (status == expected).astype(float).where(has_ended).to_numpy(),
-            lacks,
+            latent_dim=latent_dim,
+            lacks=lacks,
             is_share=True,
         )

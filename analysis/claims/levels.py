@@ -1,13 +1,12 @@
 """A metric as it is, or its difference between two values of a setting."""
 
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from analysis.claims.curves import (
-    NOT_RUN,
     Curve,
+    as_not_run,
     describe_missing,
     name_at,
     pick,
@@ -15,9 +14,10 @@ from analysis.claims.curves import (
     trace_curves,
     union_of_dims,
 )
-from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of
+from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of_difference
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.intervals import limits_of
 from analysis.wording import ALPHA, setting_label, unit_or_whole
 
 
@@ -44,7 +44,7 @@ class Level(Quantity):
 
 
 class SettingDifference(Quantity):
-    """A metric with one value of a setting less that with another, paired by seed: parts as `Level` has them."""
+    """A metric with one value of a setting less that with another: parts as `Level` has them."""
 
     metric: str
     setting: str
@@ -58,7 +58,7 @@ class SettingDifference(Quantity):
         )
         samples = []
         for name in dict.fromkeys([*first, *second]):
-            curves = [of_value.get(name) or _as_not_run((first | second)[name]) for of_value in (first, second)]
+            curves = [of_value.get(name) or as_not_run((first | second)[name]) for of_value in (first, second)]
             for dim in union_of_dims(curves):
                 ours, theirs = (curve.at([dim]) for curve in curves)
                 lacks = [
@@ -66,8 +66,17 @@ class SettingDifference(Quantity):
                     for curve, value in ((ours, self.value), (theirs, self.minus))
                     if (missing := describe_missing(curve))
                 ]
-                difference = (ours.values - theirs.values)[:, 0]
-                samples.append(Sample(name_at(name, dim), unit_or_whole(self.metric), difference, "; ".join(lacks)))
+                samples.append(
+                    Sample(
+                        name_at(name, dim),
+                        unit_or_whole(self.metric),
+                        ours.values[:, 0],
+                        theirs.values[:, 0],
+                        dim,
+                        lacks="; ".join(lacks),
+                        limits=limits_of_difference(limits_of(self.metric)),
+                    )
+                )
         return samples
 
     def _trace(self, tables: Tables, value: str | float) -> list[Curve]:
@@ -98,8 +107,3 @@ class SecondsPerEpoch(Quantity):
         trials = trials.assign(**{"cost/epoch": trials["train_seconds"] / trials["epochs_trained"]})
         curves = trace_curves(trials, "cost/epoch")
         return sample_curves(curves, "seconds per epoch", limits=(0.0, np.inf))
-
-
-def _as_not_run(curve: Curve) -> Curve:
-    """The same curve as if none of its trials had been run."""
-    return replace(curve, values=curve.values * np.nan, status=np.full(curve.status.shape, NOT_RUN, dtype=object))

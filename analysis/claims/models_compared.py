@@ -7,7 +7,7 @@ from analysis.wording import unit_or_whole
 
 
 class VaeOverVsc(Quantity):
-    """The VAE's metric less the VSC's, paired by seed: a part for each alpha and latent dimension of either."""
+    """The VAE's metric less the VSC's: a part for each alpha and latent dimension of either."""
 
     metric: str
 
@@ -15,16 +15,15 @@ class VaeOverVsc(Quantity):
         """See the class."""
         curves = trace_curves(tables.trials, self.metric)
         dims, vae = union_of_dims(curves), pick(curves, "vae")[0]
-        samples = []
-        for vsc in pick(curves, "vsc"):
-            difference = vae.at(dims).values - vsc.at(dims).values
-            samples += [
-                Sample(
-                    name_at(vsc.name, dim),
-                    unit_or_whole(self.metric),
-                    difference[:, i],
-                    lacks=describe_missing(vae.at([dim]), vsc.at([dim])),
-                )
-                for i, dim in enumerate(dims)
-            ]
-        return samples
+        return [
+            Sample(
+                name_at(f"{vae.name} less {vsc.name},", dim),
+                unit_or_whole(self.metric),
+                vae.at([dim]).values[:, 0],
+                vsc.at([dim]).values[:, 0],
+                dim,
+                lacks=describe_missing(vae.at([dim]), vsc.at([dim])),
+            )
+            for vsc in pick(curves, "vsc")
+            for dim in dims
+        ]

@@ -1,5 +1,6 @@
 """One classifier on frozen codes, and its accuracy by model."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -66,6 +67,12 @@ class Probe(Frozen):
 
 
 LEFT_OUT = "left out"
+ACCURACY_GAP = (-100.0, 100.0)  # between which a difference of two accuracies lies, in points
+
+
+def join_parts(texts: Sequence[str]) -> str:
+    """Join the texts that are not empty, each once."""
+    return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def forgive_left_out(curve: Curve) -> Curve:

@@ -1,18 +1,15 @@
-"""How much more accurate is one probe than another on the same codes?"""
+"""How much more accurate is one probe than another on the same codes, and does that depend on the model?"""
 
-from analysis.claims.accuracy_past_best import join_parts
-from analysis.claims.curves import Curve, describe_missing, mean_of_rows
-from analysis.claims.probe import Probe, forgive_left_out
-from analysis.claims.quantity import Quantity, Sample
+from analysis.claims.accuracy import Alphas, trace_both
+from analysis.claims.curves import Curve, describe_missing, name_at
+from analysis.claims.probe import ACCURACY_GAP, Probe, forgive_left_out, join_parts
+from analysis.claims.quantity import Quantity, Sample, limits_of_difference
 from analysis.tables import Tables
 from analysis.wording import POINTS
 
 
 class ProbeOverProbe(Quantity):
-    """One probe's accuracy less another's on the same trial, the mean over latent dimensions (percentage points).
-
-    A part for each model and alpha.
-    """
+    """One probe's accuracy less another's on the same models (points): parts by model, alpha, latent_dim."""
 
     under: Probe
     less_under: Probe
@@ -20,13 +17,56 @@ class ProbeOverProbe(Quantity):
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
         curves = (probe.trace_accuracy(tables.trials) for probe in (self.under, self.less_under))
-        return [self._compare(tables, *both) for both in zip(*curves, strict=True)]
+        samples = []
+        for curve, other in zip(*curves, strict=True):
+            dead = join_parts([probe.describe_dead(tables.trials, curve) for probe in (self.under, self.less_under)])
+            samples += [_compare_probes(curve.at([dim]), other.at([dim]), dead) for dim in curve.dims]
+        return samples
 
-    def _compare(self, tables: Tables, curve: Curve, other: Curve) -> Sample:
-        return Sample(
-            curve.name,
-            POINTS,
-            mean_of_rows(curve.values - other.values),
-            describe_missing(*map(forgive_left_out, (curve, other))),
-            join_parts([probe.describe_dead(tables.trials, curve) for probe in (self.under, self.less_under)]),
-        )
+
+class AdvantageByProbe(Quantity):
+    """The VSC's lead over the VAE under one probe less that under another (percentage points): parts by latent_dim.
+
+    A probe's gain over the other is taken within each model, so that only models are compared: the VSC's gain less the
+    VAE's, which is the same number. alpha: of the VSC, the first of these that the study has.
+    """
+
+    under: Probe
+    less_under: Probe
+    alpha: Alphas
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        vae, vsc = trace_both(tables, self.under, self.alpha)
+        other_vae, other_vsc = (curve.at(vae.dims) for curve in trace_both(tables, self.less_under, self.alpha))
+        note = join_parts([probe.describe_dead(tables.trials, vae, vsc) for probe in (self.under, self.less_under)])
+        gains = [of.values - other.values for of, other in ((vsc, other_vsc), (vae, other_vae))]
+        return [
+            Sample(
+                name_at(f"lead of {vsc.name} under {self.under.probe} less under {self.less_under.probe},", dim),
+                POINTS,
+                gains[0][:, i],
+                gains[1][:, i],
+                dim,
+                lacks=describe_missing(
+                    *(forgive_left_out(curve.at([dim])) for curve in (vae, vsc, other_vae, other_vsc))
+                ),
+                note=note,
+                limits=limits_of_difference(ACCURACY_GAP),
+            )
+            for i, dim in enumerate(vae.dims)
+        ]
+
+
+def _compare_probes(curve: Curve, other: Curve, note: str) -> Sample:
+    (dim,) = curve.dims
+    return Sample(
+        name_at(curve.name, dim),
+        POINTS,
+        curve.values[:, 0],
+        other.values[:, 0],
+        dim,
+        lacks=describe_missing(*map(forgive_left_out, (curve, other))),
+        note=note,
+        limits=ACCURACY_GAP,
+    )

@@ -2,17 +2,18 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from analysis.tables import Tables
+from analysis.tables.significance import Test
 
 MIN_SEEDS = 3  # fewer give no verdict
 
-SHARES = ("code/nonzero_fraction", "edit/class_kept", "edit/changed_pixels")  # from 0 to 1
+ANYWHERE = (-np.inf, np.inf)
 
 
 class UndecidableError(Exception):
@@ -25,17 +26,32 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Criterion(NamedTuple):
+    """What a number has to be. threshold: in its unit; of "equivalent", how far from zero it may lie on either side."""
+
+    test: Test
+    threshold: float
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One part of a claim as it was measured."""
+    """One part of a claim as it was measured: a mean over seeds, or of one sample less another.
+
+    A part says by its `criterion` what it has to be where that is not the claim's own; it is a premise where the claim
+    takes it for granted.
+    """
 
     part: str
     unit: str
-    by_seed: NDArray[Any]  # (S,) NaN where there is no number
+    values: NDArray[Any]  # (S,) by seed, NaN where there is no number
+    minus: NDArray[Any] | None = None  # (S,) what is taken away, by seed
+    latent_dim: int | None = None  # at which it was measured; None: at several
     lacks: str = ""  # what is missing for a verdict, if anything is
     note: str = ""
     is_share: bool = False  # numbers are 0 or 1 and their mean is a proportion
-    limits: tuple[float, float] = (-np.inf, np.inf)  # that no value can lie beyond, nor any interval
+    limits: tuple[float, float] = ANYWHERE  # that no effect can lie beyond, nor any interval
+    criterion: Criterion | None = None
+    is_premise: bool = False
 
 
 class Quantity(Frozen, ABC):
@@ -52,6 +68,7 @@ class Quantity(Frozen, ABC):
         """
 
 
-def limits_of(metric: str) -> tuple[float, float]:
-    """The numbers between which a metric lies."""
-    return (0.0, 1.0) if metric in SHARES else (-np.inf, np.inf)
+def limits_of_difference(limits: tuple[float, float]) -> tuple[float, float]:
+    """Between which numbers the difference of two lies that each lie between `limits`."""
+    low, high = limits
+    return low - high, high - low

@@ -1,10 +1,12 @@
-"""Does the fraction of latents that are not zero follow the prior's alpha?"""
+"""Does the sparsity of codes follow the prior's alpha?"""
 
 import numpy as np
 
-from analysis.claims.curves import Curve, describe_missing, pick, trace_curves, union_of_dims
-from analysis.claims.quantity import Quantity, Sample
+from analysis.claims.curves import Curve, describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of_difference
 from analysis.tables import Tables
+from analysis.tables.intervals import limits_of
+from analysis.wording import unit_or_whole
 
 METRIC = "code/nonzero_fraction"
 
@@ -22,12 +24,37 @@ class SparsityByAlpha(Quantity):
 
 
 def _measure_at(dim: int, curves: list[Curve]) -> Sample:
-    part, unit = f"VSC at latent dimension {dim}", "(slope of the logarithms)"
+    part, unit = name_at("VSC", dim), "(slope of the logarithms)"
     fractions = np.hstack([curve.values for curve in curves])  # (S, number of alphas)
     lacks = describe_missing(*curves)
     if len(curves) < 2 or (fractions <= 0).any():
         lacks = lacks or ("a second alpha" if len(curves) < 2 else "latents that are not zero")
-        return Sample(part, unit, np.full(len(fractions), np.nan), lacks)
+        return Sample(part, unit, np.full(len(fractions), np.nan), latent_dim=dim, lacks=lacks)
     x = np.log([curve.alpha for curve in curves])
     x = x - x.mean()
-    return Sample(part, unit, np.log(fractions) @ x / (x @ x), lacks)
+    return Sample(part, unit, np.log(fractions) @ x / (x @ x), latent_dim=dim, lacks=lacks)
+
+
+class SmallestOverLargestAlpha(Quantity):
+    """A metric of the VSC with the smallest alpha less that with the largest: a part for each latent dimension."""
+
+    metric: str
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        curves = pick(trace_curves(tables.trials, self.metric), "vsc")
+        smallest, largest = (choose(curves, key=lambda curve: curve.alpha) for choose in (min, max))
+        if smallest is largest:
+            raise UndecidableError("the study has a single alpha")
+        return [
+            Sample(
+                name_at(f"{smallest.name} less {largest.name},", dim),
+                unit_or_whole(self.metric),
+                smallest.at([dim]).values[:, 0],
+                largest.at([dim]).values[:, 0],
+                dim,
+                lacks=describe_missing(smallest.at([dim]), largest.at([dim])),
+                limits=limits_of_difference(limits_of(self.metric)),
+            )
+            for dim in union_of_dims([smallest, largest])
+        ]

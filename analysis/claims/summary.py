@@ -5,21 +5,31 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.claims.judge import Part, Verdict
-from analysis.wording import markdown_table, with_interval
+from analysis.claims.quantity import Criterion
+from analysis.claims.verdict import Part, Verdict
+from analysis.wording import decimal, format_p, markdown_table, short_value, with_interval
 
-HEAD = ["verdict", "claim, and how it is measured", "effect (95% interval)", "study", "section", "seeds"]
-MOST_DECIMALS = 4
-COLUMNS = [
-    *("id", "section", "claim", "variant", "study", "verdict", "part", "part_verdict"),
-    *("effect", "low", "high", "unit", "test", "threshold", "seeds", "reason", "note"),
+HEAD = [
+    "verdict",
+    "claim, and how it is measured",
+    "effect (95% interval)",
+    "p, p by Holm",
+    "study",
+    "section",
+    "seeds",
 ]
+COLUMNS = [
+    *("id", "section", "claim", "variant", "role", "study", "verdict", "before_holm", "p", "p_holm"),
+    *("part", "part_role", "part_verdict", "effect", "low", "high", "unit", "test", "threshold", "seeds"),
+    *("reason", "note"),
+]
+SIGNS = {"greater": ">", "less": "<", "equivalent": "within"}
 
 
-def claims_table(verdicts: Sequence[Verdict]) -> str:
+def claims_table(verdicts: Sequence[Verdict], marked: Sequence[str] = ()) -> str:
     """A row of Markdown for each claim and study: the verdict, and the part that decides it.
 
-    The claim itself is said once for all of its variants, in the first of its rows.
+    The claim itself is said once for all of its variants, in the first of its rows. marked: studies that get a dagger.
     """
     rows, said = [], ""
     for verdict in verdicts:
@@ -30,8 +40,9 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
             [
                 format_outcome(verdict),
                 _escape(named),
-                _escape(_format_effect(verdict)),
-                f"`{verdict.study}`",
+                _escape(format_effect(verdict)),
+                format_ps(verdict),
+                f"`{verdict.study}`{' †' if verdict.study in marked else ''}",
                 claim.section,
                 _count_seeds(verdict),
             ]
@@ -40,33 +51,43 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def format_outcome(verdict: Verdict) -> str:
-    """The outcome, in bold where there is one."""
-    return f"**{verdict.outcome}**" if verdict.outcome != "inconclusive" else verdict.outcome
+    """The outcome, in bold where there is one; that of an exploratory claim is said to be."""
+    outcome = f"**{verdict.outcome}**" if verdict.outcome != "undecided" else verdict.outcome
+    if verdict.role == "exploratory":
+        return f"{outcome} (exploratory)"
+    is_lost = verdict.outcome != verdict.before_correction
+    return f"{outcome} (before Holm: {verdict.before_correction})" if is_lost else outcome
+
+
+def format_ps(verdict: Verdict) -> str:
+    """The p of a primary endpoint before the correction and behind it; nothing where nothing was measured."""
+    if verdict.role == "exploratory" or not verdict.parts:
+        return ""
+    return ", ".join(format_p(p).removeprefix("= ") for p in (verdict.p, verdict.p_corrected))
 
 
 def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """A row for each part of each verdict, or one without numbers where there is none."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for verdict in verdicts:
         claim = verdict.claim
         shared: dict[str, object] = {
-            "id": claim.id,
-            "section": claim.section,
-            "claim": claim.claim,
-            "variant": claim.variant,
+            **{"id": claim.id, "section": claim.section, "claim": claim.claim, "variant": claim.variant},
+            **{"role": verdict.role, "study": verdict.study, "verdict": verdict.outcome},
+            **{"before_holm": verdict.before_correction, "p": verdict.p, "p_holm": verdict.p_corrected},
         }
-        shared |= {"study": verdict.study, "verdict": verdict.outcome, "test": claim.test, "threshold": claim.threshold}
         if not verdict.parts:
-            rows.append(shared | {"reason": verdict.reason, "seeds": 0})
-        for part in verdict.parts:
-            measured: dict[str, object] = {
-                "part": part.name,
-                "part_verdict": part.outcome,
-                "effect": part.mean,
-                "low": part.low,
-            }
-            measured |= {"high": part.high, "unit": part.unit, "seeds": part.num_seeds}
-            rows.append(shared | measured | {"reason": part.reason, "note": part.note})
+            rows.append(
+                shared | {"test": claim.test, "threshold": claim.threshold, "seeds": 0, "reason": verdict.reason}
+            )
+        rows += [
+            shared
+            | {"part": part.name, "part_role": part.role, "part_verdict": part.outcome}
+            | {"effect": part.mean, "low": part.low, "high": part.high, "unit": part.unit, "seeds": part.num_seeds}
+            | {"test": part.criterion.test, "threshold": part.criterion.threshold}
+            | {"reason": part.reason, "note": part.note}
+            for part in verdict.parts
+        ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -74,27 +95,39 @@ def format_part(part: Part) -> str:
     """The effect with its interval and unit, such as "3.2 (1.1 to 5.4) nats per image"."""
     if math.isnan(part.mean):
         return "no number"
-    most = 2 if part.low == part.high else MOST_DECIMALS
-    return f"{with_interval(part.mean, part.low, part.high, most=most)} {part.unit}".strip()
+    return f"{with_interval(part.mean, part.low, part.high)} {part.unit}".strip()
 
 
-def _format_effect(verdict: Verdict) -> str:
-    part = verdict.deciding
+def format_criterion(criterion: Criterion) -> str:
+    """What a part was to be, such as "> 0" and "within ±1"."""
+    test, threshold = criterion
+    sign = "±" if test == "equivalent" else ""
+    value = short_value(threshold) if threshold >= 0 else decimal(threshold)
+    return f"{SIGNS[test]} {sign}{value}"
+
+
+def format_effect(verdict: Verdict) -> str:
+    """The parts that decide a verdict, what each was to be, and the reason where there is one."""
     texts = []
-    if part is not None:
+    for part in verdict.shown:
         note = f"; {part.note}" if part.note else ""
-        texts.append(f"{format_part(part)} ({part.name}{note}{count_parts(verdict)})")
+        texts.append(f"{format_part(part)} ({part.name}; claimed {format_criterion(part.criterion)}{note})")
+    if texts:
+        texts[-1] = f"{texts[-1][:-1]}{count_parts(verdict)})"
     return "; ".join([*texts, *([verdict.reason] if verdict.reason else [])])
 
 
 def count_parts(verdict: Verdict) -> str:
-    """How many of several parts are supported, as written behind the part that is shown."""
-    num = sum(part.outcome == "supported" for part in verdict.parts)
-    return f"; {num} of {len(verdict.parts)} parts supported" if len(verdict.parts) > 1 else ""
+    """How many of several parts hold, each by itself, and how many do not, as written behind the part that is shown."""
+    parts = verdict.judged_parts
+    if len(parts) < 2:
+        return ""
+    num_for, num_against = (sum(part.outcome == which for part in parts) for which in ("supported", "refuted"))
+    return f"; of {len(parts)} parts, {num_for} surely hold and {num_against} surely do not"
 
 
 def _count_seeds(verdict: Verdict) -> str:
-    counts = [part.num_seeds for part in verdict.parts]
+    counts = [part.num_seeds for part in verdict.judged_parts]
     if not counts:
         return "0"
     low, high = min(counts), max(counts)

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from analysis.claims.curves import describe_missing, name_at, pick, sample_curves, trace_curves, union_of_dims
+from analysis.claims.curves import (
+    Curve,
+    as_not_run,
+    describe_missing,
+    name_at,
+    pick,
+    sample_curves,
+    trace_curves,
+    union_of_dims,
+)
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -59,8 +68,8 @@ class StillToGain(Quantity):
 class GapClosed(Quantity):
     """By how much the VAE's lead over the VSC shrinks between two lengths of training: by alpha and latent dimension.
 
-    Paired by seed. metric: a bound, of trials that end after `epochs`, as the report's did, and of longer ones, among
-    which the longest of each training counts.
+    That is what the VSC gains less what the VAE gains. metric: a bound, of trials that end after `epochs`, as the
+    report's did, and of longer ones, among which the longest of each training counts.
     """
 
     metric: str
@@ -68,21 +77,61 @@ class GapClosed(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        trials = tables.trials
-        short, long = trials[trials["epochs"] == self.epochs], longest_of_each(trials[trials["epochs"] > self.epochs])
-        for rows, which in ((short, "ends after"), (long, "goes on beyond")):
-            if rows.empty:
-                raise UndecidableError(f"no trial {which} the report's {plural(self.epochs, 'epoch')}")
-        seeds = trials["seed"].unique().tolist()
-        lengths = [trace_curves(rows, self.metric, seeds) for rows in (short, long)]
+        lengths, note = _trace_lengths(tables.trials, self.metric, self.epochs)
         dims = union_of_dims([curve for curves in lengths for curve in curves])
         vaes = [pick(curves, "vae")[0].at(dims) for curves in lengths]
-        note, samples = f"from epoch {self.epochs} to {int(long['epochs'].max())}", []
+        samples = []
         for alpha in sorted({curve.alpha for curves in lengths for curve in pick(curves, "vsc")}):
             vscs = [pick(curves, "vsc", [alpha])[0].at(dims) for curves in lengths]
-            before, after = (vae.values - vsc.values for vae, vsc in zip(vaes, vscs, strict=True))
+            of_vsc, of_vae = (after.values - before.values for before, after in (vscs, vaes))
             for i, dim in enumerate(dims):
                 lacks = describe_missing(*(curve.at([dim]) for curve in (*vaes, *vscs)))
-                name = name_at(vscs[0].name, dim)
-                samples.append(Sample(name, unit_or_whole(self.metric), (before - after)[:, i], lacks, note))
+                name = name_at(f"gain of {vscs[0].name} less that of the VAE,", dim)
+                gains = of_vsc[:, i], of_vae[:, i]
+                samples.append(Sample(name, unit_or_whole(self.metric), *gains, dim, lacks=lacks, note=note))
         return samples
+
+
+class BoundGained(Quantity):
+    """A bound after the longest training less that after the report's: a part for each model, alpha and latent_dim."""
+
+    metric: str
+    epochs: int = 11
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        lengths, note = _trace_lengths(tables.trials, self.metric, self.epochs)
+        places = {(curve.name, dim): curve for of_length in lengths for curve in of_length for dim in curve.dims}
+        samples = []
+        for (name, dim), either in places.items():
+            before, after = (
+                next((curve for curve in of_length if curve.name == name), as_not_run(either)).at([dim])
+                for of_length in lengths
+            )
+            samples.append(
+                Sample(
+                    name_at(name, dim),
+                    unit_or_whole(self.metric),
+                    after.values[:, 0],
+                    before.values[:, 0],
+                    dim,
+                    lacks=describe_missing(before, after),
+                    note=note,
+                )
+            )
+        return samples
+
+
+def _trace_lengths(trials: pd.DataFrame, metric: str, epochs: int) -> tuple[list[list[Curve]], str]:
+    """The curves of a metric after so many epochs, those after the longest training, and a note that says which.
+
+    Raises:
+        UndecidableError: no trial has the one length or the other.
+    """
+    short, long = trials[trials["epochs"] == epochs], longest_of_each(trials[trials["epochs"] > epochs])
+    for rows, which in ((short, "ends after"), (long, "goes on beyond")):
+        if rows.empty:
+            raise UndecidableError(f"no trial {which} the report's {plural(epochs, 'epoch')}")
+    seeds = trials["seed"].unique().tolist()
+    curves = [trace_curves(rows, metric, seeds) for rows in (short, long)]
+    return curves, f"from epoch {epochs} to {int(long['epochs'].max())}"

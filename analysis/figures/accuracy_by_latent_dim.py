@@ -44,9 +44,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     """
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     is_dead = rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
-    curves = load_curves("accuracy").rename(columns={"value": "reported"})
-    if not are_as_reported(rows).all():
-        curves = curves.iloc[:0]
+    is_beside = bool(are_as_reported(rows).all()) and rows["dataset"].nunique() == 1
+    curves = load_curves("accuracy", rows["dataset"].iloc[0] if is_beside else "").rename(columns={"value": "reported"})
     frames = []
     for panel, (column, title) in enumerate(PANELS.items()):
         if column not in rows or rows[column].isna().all():

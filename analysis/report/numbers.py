@@ -25,7 +25,7 @@ def tabulate_numbers(frame: pd.DataFrame) -> str:
     rows = []
     for row in frame.to_dict("records"):
         cells = ["" if pd.isna(row[name]) else _format_cell(row[name]) for name in names]
-        cells.append(with_interval(row["mean"], row["low"], row["high"], most=4) if pd.notna(row["mean"]) else "-")
+        cells.append(with_interval(row["mean"], row["low"], row["high"]) if pd.notna(row["mean"]) else "-")
         if has_floor:
             cells.append(decimal(-row["mean"] - row["floor"], 2) if pd.notna(row["mean"]) else "-")
         if has_reported:

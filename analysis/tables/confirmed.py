@@ -12,6 +12,9 @@ from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.tables.tables import settings_of
 
 
+MARGIN = 1.0  # nats per image: what is nearer is called equivalent
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How much better the winner is than the runner-up on test images.
@@ -25,10 +28,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Whether the interval leaves out 0, in words."""
+        """What the interval says, in words: that it spans 0 is no sign that they are equal."""
         assert self.interval is not None
         _, low, high = self.interval
-        return "they differ" if low > 0 or high < 0 else "no sign that they differ"
+        is_small = -MARGIN < low and high < MARGIN
+        if low > 0 or high < 0:
+            return f"they differ{f', by less than {MARGIN:g} nat' if is_small else ''}"
+        return f"they differ by less than {MARGIN:g} nat, if at all" if is_small else "it is undecided whether they differ"
 
 
 def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """A mean and how surely it is known: the 95% interval of Student's t."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,13 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit  # scipy.stats has them too, but takes a second to import
 
 COVERAGE = 0.95
+
+
+SHARES = (
+    *("nonzero_fraction", "slab_prob", "hoyer", "always_on_fraction", "support_overlap", "support_overlap_same_image"),
+    *("class_kept", "changed_pixels"),
+)
+"""Metrics from 0 to 1, by their name behind the split; accuracies are, too."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +28,15 @@ class Difference:
 
 
 def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
-    """Columns `by`, mean, low, high and n of the values in each group, without NaN; no interval where n = 1."""
+    """Columns `by`, mean, low, high and n of the values in each group, without NaN; no interval where n = 1.
+
+    An interval ends where the metric does: see `limits_of`.
+    """
     groups = rows.dropna(subset=[value]).groupby(list(by), dropna=False, observed=True)[value]
     frame = groups.agg(mean="mean", std="std", n="count").reset_index()
     half_width = stdtrit(frame["n"] - 1, (1 + COVERAGE) / 2) * frame["std"] / frame["n"] ** 0.5
-    frame["low"], frame["high"] = frame["mean"] - half_width, frame["mean"] + half_width
+    ends = {"low": frame["mean"] - half_width, "high": frame["mean"] + half_width}
+    frame = frame.assign(**{name: end.clip(*limits_of(value)) for name, end in ends.items()})
     return frame[[*by, "mean", "low", "high", "n"]]
 
 
@@ -37,9 +49,19 @@ def widen_by_images(means: pd.DataFrame, num_images: float) -> pd.DataFrame:
     outside 0 and 1.
     """
     of_images = ndtri((1 + COVERAGE) / 2) ** 2 * means["mean"] * (1 - means["mean"]) / num_images
-    half_width = ((means["high"] - means["mean"]) ** 2 + of_images.fillna(0.0)) ** 0.5
+    of_seeds = (means["high"] - means["low"]) / 2
+    uncut = pd.concat([means["high"] - means["mean"], means["mean"] - means["low"]], axis=1).max(axis=1)
+    half_width = (uncut.where(of_seeds.notna()) ** 2 + of_images.fillna(0.0)) ** 0.5
     ends = {"low": means["mean"] - half_width, "high": means["mean"] + half_width}
     return means.assign(**{name: end.clip(0.0, 1.0) for name, end in ends.items()})
+
+
+def limits_of(metric: str) -> tuple[float, float]:
+    """The numbers between which a metric lies."""
+    name = metric.rpartition("/")[2]
+    if name in SHARES or name.endswith("_accuracy"):
+        return 0.0, 1.0
+    return (-1.0, 1.0) if name == "changed_pixels_beyond_other" else (-math.inf, math.inf)
 
 
 def paired_difference(by_seed: Mapping[int, float], other: Mapping[int, float]) -> Difference:

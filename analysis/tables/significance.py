@@ -99,16 +99,16 @@ def decide(p_for: ArrayLike, p_against: ArrayLike, is_premise: ArrayLike, level:
 
     - supported: every part surely holds.
     - refuted: some part surely does not hold, and none surely holds; or a premise of the claim surely does not hold.
-    - mixed: some part surely holds, another surely does not.
+    - mixed: some part surely holds, another surely does not. A premise that holds says nothing for the claim itself.
     - undecided: anything else.
 
     "Surely" is p at most the level. Where one part is enough, p is multiplied by the number of parts.
     """
     speaks_for, speaks_against = np.asarray(p_for), np.asarray(p_against)
     num = len(speaks_for)
-    is_against = num * speaks_against <= level
-    any_for, any_against = (num * speaks_for <= level).any(axis=0), is_against.any(axis=0)
-    without_premise = is_against[np.asarray(is_premise, bool)].any(axis=0)
+    premises, is_against = np.asarray(is_premise, bool), num * speaks_against <= level
+    any_for, any_against = (num * speaks_for[~premises] <= level).any(axis=0), is_against.any(axis=0)
+    without_premise = is_against[premises].any(axis=0)
     return np.select(
         [without_premise, any_against & any_for, any_against, (speaks_for <= level).all(axis=0)],
         [OUTCOMES.index(outcome) for outcome in ("refuted", "mixed", "refuted", "supported")],

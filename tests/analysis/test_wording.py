@@ -1,7 +1,15 @@
 # ruff: noqa: RUF001  (a minus sign and a Greek letter, meant as such)
 import pytest
 
-from analysis.wording import configuration_label, decimal, exact_value, markdown_table, unit_or_whole, with_interval
+from analysis.wording import (
+    configuration_label,
+    decimal,
+    exact_value,
+    format_p,
+    markdown_table,
+    unit_or_whole,
+    with_interval,
+)
 
 NAN = float("nan")
 
@@ -19,7 +27,8 @@ def test_a_number_has_a_minus_sign_unless_it_reads_zero(value: float, decimals: 
         (-99.4567, -99.6867, -99.2267, "−99.46 (−99.69 to −99.23)"),
         (-99.4567, -102.4567, -96.4567, "−99.5 (−102.5 to −96.5)"),
         (-99.4567, -129.4567, -69.4567, "−99 (−129 to −69)"),
-        (1.0, 0.9999, 1.0001, "1.00 (1.00 to 1.00)"),
+        (1.0, 0.9999, 1.0001, "1.0000 (0.9999 to 1.0001)"),
+        (1.0, 0.99999, 1.00001, "1.0000 (1.0000 to 1.0000)"),
         (5.0, 5.0, 5.0, "5.00 (5.00 to 5.00)"),
         (-99.4567, NAN, NAN, "−99.5"),
     ],
@@ -28,9 +37,9 @@ def test_digits_follow_the_width_of_the_interval(mean: float, low: float, high: 
     assert with_interval(mean, low, high) == text
 
 
-def test_epochs_can_be_given_whole() -> None:
-    assert with_interval(38.33, 30.1, 46.6, most=0) == "38 (30 to 47)"
-    assert with_interval(38.33, NAN, NAN, most=0) == "38"
+@pytest.mark.parametrize(("p", "text"), [(0.0123, "= 0.012"), (1.0, "= 1"), (2e-5, "< 0.0001"), (0.0, "< 0.0001")])
+def test_a_p_has_two_digits_and_is_never_zero(p: float, text: str) -> None:
+    assert format_p(p) == text
 
 
 def test_a_table_in_markdown() -> None:

@@ -45,7 +45,7 @@ def test_test_loss_is_within_one_and_a_half_percent_of_the_report(
     history = pd.read_parquet(results / "history.parquet")
     ours = history.merge(trials[["trial_id", "model", "alpha", "latent_dim"]], on="trial_id")
     keys = ["model", "alpha", "latent_dim", "epoch"]
-    both = ours.fillna({"alpha": 0}).merge(load_training_curves().fillna({"alpha": 0}), on=keys)
+    both = ours.fillna({"alpha": 0}).merge(load_training_curves("mnist").fillna({"alpha": 0}), on=keys)
     assert len(both) == 27
     deviation = both["test/loss"] / both["test_loss"] - 1
     worst = both.loc[deviation.abs().idxmax()]

@@ -210,7 +210,22 @@ def test_an_interval_that_holds_zero_is_no_difference(study: SyntheticStudy) -> 
     assert comparison is not None
     assert comparison.interval is not None
     assert comparison.interval[0] == pytest.approx((1 - 1 + 0.5) / 3)
-    assert comparison.verdict == "no sign that they differ"
+    assert comparison.verdict == "it is undecided whether they differ"
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ((0.1, -0.9, 0.9), "they differ by less than 1 nat, if at all"),  # two one-sided tests at 1 nat
+        ((0.5, 0.2, 0.8), "they differ, by less than 1 nat"),
+        ((1.5, 0.2, 2.8), "they differ"),
+        ((0.5, -0.2, 1.2), "it is undecided whether they differ"),
+    ],
+)
+def test_equal_is_said_only_where_the_interval_lies_within_the_margin(
+    interval: tuple[float, float, float], words: str
+) -> None:
+    assert Comparison(3, interval).verdict == words
 
 
 def test_fewer_than_two_seeds_in_common_say_nothing(study: SyntheticStudy) -> None:

@@ -15,6 +15,7 @@ from analysis.figures import (
     relaxed_elbo_by_latent_dim,
     training_cost,
 )
+from analysis.tables import Tables
 from analysis.tables.reported_numbers import SECONDS_PER_EPOCH, are_as_reported, load_curves, load_training_curves
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -30,18 +31,33 @@ def as_the_report(**changes: Any) -> SyntheticStudy:
 
 
 def test_the_reports_bound_is_in_nats_per_image() -> None:
-    curve = load_curves("elbo_relaxed").set_index(["model", "latent_dim"])["value"]
+    curve = load_curves("elbo_relaxed", "mnist").set_index(["model", "latent_dim"])["value"]
     assert curve["vae", 8] == pytest.approx(-3558.8611 * 313 / 10000)
     assert len(curve) == 50
-    losses = load_training_curves()
+    losses = load_training_curves("mnist")
     assert len(losses) == 1100
     final = losses[(losses["model"] == "vae") & (losses["latent_dim"] == 8) & (losses["epoch"] == 11)]
     # The same model, read off twice: in the figure and in its log.
     assert -curve["vae", 8] == pytest.approx(float(final["test_loss"].iloc[0]), rel=0.01)
 
 
-def test_accuracies_are_shares() -> None:
-    assert load_curves("accuracy")["value"].between(0.2, 1).all()
+def test_fashion_mnist_has_curves_of_its_own() -> None:
+    curve = load_curves("elbo_relaxed", "fashion-mnist").set_index(["model", "alpha", "latent_dim"])["value"]
+    assert curve["vsc", 0.2, 8] == pytest.approx(-8080.9033 * 313 / 10000)  # of a file that MNIST's name is on
+    assert len(curve) == 75
+    losses = load_training_curves("fashion-mnist")
+    assert len(losses) == 924
+    final = losses[(losses["alpha"] == 0.2) & (losses["latent_dim"] == 8) & (losses["epoch"] == 11)]
+    assert -curve["vsc", 0.2, 8] == pytest.approx(float(final["test_loss"].iloc[0]), rel=0.01)
+    assert load_training_curves("digits").empty
+    assert load_curves("accuracy", "digits").empty
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+def test_accuracies_are_shares(dataset: str) -> None:
+    accuracies = load_curves("accuracy", dataset)
+    assert accuracies["value"].between(0.2, 1).all()
+    assert len(accuracies) == 50
 
 
 def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
@@ -56,6 +72,16 @@ def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
     assert "Dashed" in relaxed_elbo_by_latent_dim.note(frame)
 
 
+def test_each_dataset_stands_beside_its_own_curve() -> None:
+    study = SyntheticStudy(dataset="fashion-mnist")
+    study.grid([0.2], [8, 24], seeds=3, epochs=11)
+    frame = relaxed_elbo_by_latent_dim.compute(study.tables())
+    vsc = frame[(frame["model"] == "vsc") & (frame["latent_dim"] == 8)].iloc[0]
+    assert vsc["reported"] == pytest.approx(-8080.9033 * 313 / 10000)
+    both = Tables(pd.concat([study.tables().trials, as_the_report().tables().trials]), study.tables().history)
+    assert relaxed_elbo_by_latent_dim.compute(both)["reported"].isna().all()
+
+
 @pytest.mark.parametrize("changes", [{"learning_rate": 2e-3}, {"batch_size": 64}])
 def test_trained_otherwise_there_is_nothing_of_the_reports_to_show(changes: dict[str, Any]) -> None:
     frame = relaxed_elbo_by_latent_dim.compute(as_the_report(**changes).tables())
@@ -66,7 +92,7 @@ def test_trained_otherwise_there_is_nothing_of_the_reports_to_show(changes: dict
 def two_seeds_of_a_vae(**changes: Any) -> SyntheticStudy:
     """Two epochs each, with test losses of 1 and 3% above the report's, and train losses at it."""
     study = SyntheticStudy(dataset="mnist")
-    reported = load_training_curves().query("model == 'vae' and latent_dim == 8 and epoch <= 2")
+    reported = load_training_curves("mnist").query("model == 'vae' and latent_dim == 8 and epoch <= 2")
     for seed, factor in ((0, 1.01), (1, 1.03)):
         study.add("vae", 8, seed, epochs=2, **changes)
         losses = {"test/loss": factor * reported["test_loss"], "train/loss": reported["train_loss"]}
@@ -131,7 +157,7 @@ def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted(m
     kept = trials[(trials["model"] == "vae") & (trials["latent_dim"] == 8) & (trials["seed"] != 1)]
     vae = coded[(coded["model"] == "vae") & (coded["latent_dim"] == 8)].iloc[0]
     assert vae["mean"] == pytest.approx(kept[CODED].mean())
-    assert vae["reported"] == pytest.approx(load_curves("accuracy")["value"].iloc[0])
+    assert vae["reported"] == pytest.approx(load_curves("accuracy", "mnist")["value"].iloc[0])
     assert linear["reported"].isna().all()
     assert "4 of 12 runs, in which a logit died" in accuracy_by_latent_dim.note(frame)
     axes = make_axes(*accuracy_by_latent_dim.shape(frame))

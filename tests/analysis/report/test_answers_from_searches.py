@@ -37,7 +37,7 @@ def test_winner_and_runner_up_are_told_with_their_intervals_and_whether_they_dif
 def test_an_interval_that_holds_zero_is_no_sign_of_a_difference() -> None:
     study = search()
     study.trials[-1]["test/elbo"] = -90.0
-    assert describe_winner(study.tables()).endswith("so no sign that they differ.")
+    assert describe_winner(study.tables()).endswith("so it is undecided whether they differ.")
 
 
 def test_too_few_seeds_in_common_are_told() -> None:

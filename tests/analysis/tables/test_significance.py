@@ -137,7 +137,8 @@ def test_no_share_of_nothing() -> None:
         ([1, 0.03], [0.01, 1], [0, 0], "refuted"),
         ([1, 0.02], [0.01, 1], [0, 0], "mixed"),
         ([1, 0.02], [0.01, 1], [1, 0], "refuted"),  # its premise is
-        ([1, 0.02], [0.01, 1], [0, 1], "mixed"),
+        ([1, 0.02], [0.01, 1], [0, 1], "refuted"),  # all that holds is what it takes for granted
+        ([0.01, 0.01], [1, 1], [0, 1], "supported"),
         ([0.04], [1], [0], "supported"),
         ([1], [0.04], [0], "refuted"),
     ],

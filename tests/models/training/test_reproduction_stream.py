@@ -68,6 +68,6 @@ def test_they_lead_a_vae_to_the_published_loss() -> None:
     settings = TrialSettings(model="vae", latent_dim=24, epochs=1, seed=1, randomness="report")
     images = torch.from_numpy(load_dataset("mnist", Path(os.environ["SPIKESLAB_DATA"])).train_images.copy())
     (epoch,) = fit(init_state(settings, MNIST), settings, images)
-    curves = load_training_curves()
+    curves = load_training_curves("mnist")
     own = curves[(curves["model"] == "vae") & (curves["latent_dim"] == 24) & (curves["epoch"] == 1)]
     assert epoch.loss == pytest.approx(own["train_loss"].item(), rel=8e-4)

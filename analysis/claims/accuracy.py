@@ -1,0 +1,113 @@
+"""Is the VSC's accuracy above the VAE's, and does it grow, where the VAE's no longer does?"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from analysis.claims.curves import Curve, describe_missing, name_at, pick, pick_dims, union_of_dims
+from analysis.claims.probe import ACCURACY_GAP, Probe, forgive_left_out
+from analysis.claims.quantity import Criterion, Quantity, Sample, UndecidableError
+from analysis.tables import Tables
+from analysis.wording import POINTS
+
+Ends = Annotated[tuple[Annotated[tuple[int, int], Field(strict=False)], ...], Field(strict=False, min_length=1)]
+Alphas = Annotated[tuple[float, ...], Field(strict=False, min_length=1)]
+
+
+class AccuracyPastBest(Quantity):
+    """The VSC's accuracy less the VAE's (percentage points): a part for each latent dimension past the VAE's best.
+
+    Its premise is a part, too: that there is such a best, since the VAE's accuracy grows by less than `margin` points
+    from one latent dimension to another.
+
+    alpha: of the VSC, the first of these that the study has. between: the two latent dimensions of the premise, the
+    first pair that the study has; past the first of them the models are compared.
+    """
+
+    under: Probe
+    alpha: Alphas
+    between: Ends
+    margin: float = Field(gt=0)
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        vae, vsc = trace_both(tables, self.under, self.alpha)
+        small, large = pick_dims([vae, vsc], self.between)
+        note = self.under.describe_dead(tables.trials, vae, vsc)
+        past = sorted({*(dim for dim in vae.dims if dim > small), large})
+        return [
+            _measure_growth(vae, small, large, Criterion("less", self.margin), note, is_premise=True),
+            *(_compare_at(vae.at([dim]), vsc.at([dim]), note) for dim in past),
+        ]
+
+
+class AccuracyGrowth(Quantity):
+    """Two parts, in percentage points: the VSC's accuracy grows as claimed, the VAE's by less than `margin`.
+
+    alpha: of the VSC, the first of these that the study has. between: from which latent dimension to which, the first
+    pair that the study has.
+    """
+
+    under: Probe
+    alpha: Alphas
+    between: Ends
+    margin: float = Field(gt=0)
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        vae, vsc = trace_both(tables, self.under, self.alpha)
+        small, large = pick_dims([vae, vsc], self.between)
+        note = self.under.describe_dead(tables.trials, vae, vsc)
+        return [
+            _measure_growth(vsc, small, large, None, note),
+            _measure_growth(vae, small, large, Criterion("less", self.margin), note),
+        ]
+
+
+def trace_both(tables: Tables, probe: Probe, alphas: Sequence[float]) -> tuple[Curve, Curve]:
+    """The accuracy of the VAE and of the VSC with one of these alphas, at the latent dimensions of either.
+
+    Raises:
+        UndecidableError: the study lacks either, or the VAE has no accuracy.
+    """
+    curves = probe.trace_accuracy(tables.trials)
+    vae, vsc = pick(curves, "vae")[0], pick(curves, "vsc", alphas)[0]
+    if np.isnan(vae.values).all():
+        raise UndecidableError(f"no VAE has a value of {probe.key}_accuracy")
+    dims = union_of_dims([vae, vsc])
+    return vae.at(dims), vsc.at(dims)
+
+
+def _measure_growth(
+    curve: Curve, small: int, large: int, criterion: Criterion | None, note: str, *, is_premise: bool = False
+) -> Sample:
+    curve = curve.at([small, large])
+    at_small, at_large = curve.values.T
+    return Sample(
+        f"{curve.name}: {large} over {small}",
+        POINTS,
+        at_large,
+        at_small,
+        large if is_premise else None,
+        lacks=describe_missing(forgive_left_out(curve)),
+        note=note,
+        limits=ACCURACY_GAP,
+        criterion=criterion,
+        is_premise=is_premise,
+    )
+
+
+def _compare_at(vae: Curve, vsc: Curve, note: str) -> Sample:
+    (dim,) = vae.dims
+    return Sample(
+        name_at(f"{vsc.name} less {vae.name},", dim),
+        POINTS,
+        vsc.values[:, 0],
+        vae.values[:, 0],
+        dim,
+        lacks=describe_missing(*map(forgive_left_out, (vae, vsc))),
+        note=note,
+        limits=ACCURACY_GAP,
+    )

@@ -1,0 +1,56 @@
+"""How many of the trials end in a way that a mean over seeds would hide?"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.quantity import Quantity, Sample, UndecidableError
+from analysis.tables import Tables
+
+OF_TRIALS = "of the trials"
+
+
+class ShareBelow(Quantity):
+    """The share of trials in which a metric is below a value, with its exact interval: a part for each latent_dim.
+
+    metric: the first of these that the study has measured. alpha: of the VSC, the first of these that the study has.
+    """
+
+    metric: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    alpha: Annotated[tuple[float, ...], Field(strict=False, min_length=1)]
+    below: float
+
+    def measure(self, tables: Tables) -> list[Sample]:
+        """See the class."""
+        metric = find_measured(tables.trials, self.metric)
+        (curve,) = pick(trace_curves(tables.trials, metric), "vsc", self.alpha)
+        is_below = np.where(np.isnan(curve.values), np.nan, curve.values < self.below)
+        return [
+            Sample(
+                name_at(curve.name, dim),
+                OF_TRIALS,
+                is_below[:, i],
+                latent_dim=dim,
+                lacks=describe_missing(curve.at([dim])),
+                note=f"{metric} below {self.below:g}",
+                is_share=True,
+            )
+            for i, dim in enumerate(union_of_dims([curve]))
+        ]
+
+
+def find_measured(trials: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """The first of these metrics that a finished trial has.
+
+    Raises:
+        UndecidableError: none has any.
+    """
+    finished = trials[trials["status"] == "finished"]
+    for metric in metrics:
+        if metric in finished and finished[metric].notna().any():
+            return metric
+    raise UndecidableError(f"no finished trial has a value of {' or '.join(metrics)}")
