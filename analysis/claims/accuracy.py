@@ -102,7 +102,7 @@ def _measure_growth(
 def _compare_at(vae: Curve, vsc: Curve, note: str) -> Sample:
     (dim,) = vae.dims
     return Sample(
-        name_at(f"{vsc.name} less {vae.name},", dim),
+        name_at(f"{vsc.name}, less {vae.name},", dim),
         POINTS,
         vsc.values[:, 0],
         vae.values[:, 0],

@@ -48,7 +48,7 @@ class SmallestOverLargestAlpha(Quantity):
             raise UndecidableError("the study has a single alpha")
         return [
             Sample(
-                name_at(f"{smallest.name} less {largest.name},", dim),
+                name_at(f"{smallest.name}, less {largest.name},", dim),
                 unit_or_whole(self.metric),
                 smallest.at([dim]).values[:, 0],
                 largest.at([dim]).values[:, 0],

@@ -86,7 +86,7 @@ class GapClosed(Quantity):
             of_vsc, of_vae = (after.values - before.values for before, after in (vscs, vaes))
             for i, dim in enumerate(dims):
                 lacks = describe_missing(*(curve.at([dim]) for curve in (*vaes, *vscs)))
-                name = name_at(f"gain of {vscs[0].name} less that of the VAE,", dim)
+                name = name_at(f"gain of {vscs[0].name}, less that of the VAE,", dim)
                 gains = of_vsc[:, i], of_vae[:, i]
                 samples.append(Sample(name, unit_or_whole(self.metric), *gains, dim, lacks=lacks, note=note))
         return samples

@@ -2,30 +2,36 @@
 
 import base64
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.claims import MISMEASURED, Claim, Verdict, claims_frame, claims_table, judge_claims
+from analysis.claims import MISMEASURED, Claim, Verdict, judge_claims
+from analysis.claims.summary import format_outcome
 from analysis.drawing.figure import WENT_WRONG, read_caption
 from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
+from analysis.report.claims import show_claims
+from analysis.report.conflicts import describe_conflicts_of, tabulate_conflicts
 from analysis.report.guard import Guard
 from analysis.report.numbers import tabulate_numbers
 from analysis.report.open_questions import answer_open_questions
 from analysis.report.provenance import describe_cost, tabulate_provenance
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.conflicts import find_conflicts, pairs_of_studies
+from analysis.tables.reported_numbers import compute_deviations, describe_deviations
 from analysis.wording import markdown_table, plural
 
 IMAGE = re.compile(r'<img src="([^"]+)"')
 NUMBERS = re.compile(r'<a href="([^"]+\.csv)"')
+BESIDE_REPORTED = {"relaxed_elbo_by_latent_dim", "losses_beside_reported"}
+"""Figures that show the report's own training beside ours."""
+
 # Narrow enough to read, wide enough for a figure; a table scrolls by itself on a phone.
 CSS = """
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }
@@ -33,12 +39,12 @@ h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px sol
 img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2em; overflow-wrap: anywhere; }
 pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
-td code { overflow-wrap: normal; } table:first-of-type td:is(:nth-child(2), :nth-child(3)) { min-width: 14rem; }
+td code { overflow-wrap: normal; } table:nth-of-type(-n+2) td:is(:nth-child(2), :nth-child(3)) { min-width: 14rem; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
 @media print {
   body { max-width: none; font-size: 9pt; } h2, h3 { break-after: avoid; }
   img { break-inside: avoid; max-height: 21cm; }
-  table { display: table; font-size: 8pt; } table:first-of-type td:nth-child(n) { min-width: 0; }
+  table { display: table; font-size: 8pt; } table:nth-of-type(-n+2) td:nth-child(n) { min-width: 0; }
   tr { break-inside: avoid; } pre { max-height: none; white-space: pre-wrap; }
 }
 """
@@ -90,6 +96,8 @@ def write_report(
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
         drawing = thread.submit(draw_studies, there, folder / "figures", only=asked, num_processes=num_processes)
         verdicts: list[Verdict] = []
+        conflicts = find_conflicts(there)
+        beside = pairs_of_studies(conflicts)
         parts = ["# Studies of Variational Sparse Coding"]
         if claims:
             with guard.part("the report's claims", parts):
@@ -97,7 +105,7 @@ def write_report(
                 for verdict in verdicts:
                     if MISMEASURED in verdict.reason:
                         on_problem(f"claim {verdict.claim.id} of {verdict.study}: {verdict.reason}")
-                parts += _show_claims(verdicts, folder)
+                parts += show_claims(verdicts, folder, marked=list(beside))
         parts.append("## Studies")
         with guard.part("the table of studies", parts):
             parts.append(_summarise(tables, studies))
@@ -111,15 +119,22 @@ def write_report(
             parts.append(f"**Missing:** {study.problem or 'its tables'}")
             continue
         parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
+        parts.append(describe_conflicts_of(name, beside))
+        if set(study.figures or ()) & BESIDE_REPORTED:
+            with guard.part(f"the losses of {name} beside the report's", parts):
+                parts.append(describe_deviations(compute_deviations(tables[name].trials, tables[name].history)))
         with guard.part(f"the figures of {name}", parts):
             paths, messages = drawing.result()[name]
             parts += _show_figures(paths, messages, folder, is_all_asked=study.figures is not None, guard=guard)
             for line in messages:
                 if WENT_WRONG in line:
                     on_problem(f"{name}: {line}")
+    records = {name: study.provenance for name, study in studies.items()}
+    with guard.part("trials with several results", parts):
+        parts += tabulate_conflicts(conflicts, records)
     parts.append("## What produced these results")
     with guard.part("the record of what produced them", parts):
-        parts += tabulate_provenance({n: s.provenance for n, s in studies.items()})
+        parts += tabulate_provenance(records)
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     paths = [folder / "report.md", folder / "report.html"]
     for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
@@ -127,26 +142,9 @@ def write_report(
     return paths
 
 
-def _show_claims(verdicts: Sequence[Verdict], folder: Path) -> list[str]:
-    judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
-    counts = Counter(verdict.outcome for verdict in judged)
-    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("supported", "not supported", "inconclusive"))
-    write_atomically(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
-    absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
-    return [
-        "## The report's claims at a glance",
-        f"Of {plural(len(judged), 'verdict')}, one for each claim, way to measure it and dataset: {said}. Each is "
-        "computed from the tables below. A claim is supported if each of its parts is (shown: the one that holds by "
-        "least), and not supported if one is surely against it (shown). Intervals are not corrected for how many parts "
-        "there are: of many, one may be against by chance. Every part: [claims.csv](claims.csv).",
-        claims_table(judged),
-        f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
-    ]
-
-
 def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     """What was found of the claims that ask for this study."""
-    lines = [f"- **{verdict.outcome}**: {verdict.claim.words}" for verdict in verdicts]
+    lines = [f"- {format_outcome(verdict)}: {verdict.claim.words}" for verdict in verdicts]
     return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
 
 
@@ -204,7 +202,7 @@ def _as_html(text: str, folder: Path) -> str:
     from markdown_it import MarkdownIt
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    body = re.sub(r"<h2>([^<]+)</h2>", lambda match: f'<h2 id="{escape(match[1])}">{match[1]}</h2>', body)
+    body = re.sub(r"<h2>([^<]+)</h2>", lambda match: f'<h2 id="{_anchor(match[1])}">{match[1]}</h2>', body)
     body = IMAGE.sub(lambda match: f'<img src="{_embed(folder / match[1], "image/png")}"', body)
 
     def embed_numbers(match: re.Match[str]) -> str:
@@ -212,6 +210,11 @@ def _as_html(text: str, folder: Path) -> str:
         return f'<a download="{path.name}" href="{_embed(path, "text/csv")}"'
 
     return PAGE.format(css=CSS, body=NUMBERS.sub(embed_numbers, body))
+
+
+def _anchor(heading: str) -> str:
+    """What links to a heading are called, as GitHub calls them in the Markdown."""
+    return re.sub(r"[^\w]+", "-", heading.lower()).strip("-")
 
 
 def _embed(file: Path, kind: str) -> str:

@@ -11,8 +11,8 @@ from analysis.tables.objectives import final_values, goals, is_allowed, short_la
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.tables.tables import settings_of
 
-
 MARGIN = 1.0  # nats per image: what is nearer is called equivalent
+UNDECIDED = "it is undecided whether they differ"
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Comparison:
         """What the interval says, in words: that it spans 0 is no sign that they are equal."""
         assert self.interval is not None
         _, low, high = self.interval
-        is_small = -MARGIN < low and high < MARGIN
+        is_small = low > -MARGIN and high < MARGIN
         if low > 0 or high < 0:
             return f"they differ{f', by less than {MARGIN:g} nat' if is_small else ''}"
-        return f"they differ by less than {MARGIN:g} nat, if at all" if is_small else "it is undecided whether they differ"
+        return f"they differ by less than {MARGIN:g} nat, if at all" if is_small else UNDECIDED
 
 
 def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Which trials have several results: one id, trained more than once, on machines that round differently."""
 
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import permutations
 
 import pandas as pd
 
@@ -45,9 +45,9 @@ def pairs_of_studies(conflicts: pd.DataFrame) -> dict[str, dict[str, float]]:
     """For each study, the studies that have other results of its trials, and by how much the shown metric differs."""
     found: dict[str, dict[str, float]] = {}
     for _, rows in leading_results(conflicts).groupby("trial_id"):
-        for one, other in combinations(rows[["study", "value"]].itertuples(index=False), 2):
-            if one.value != other.value:
-                for study, beside in ((one.study, other.study), (other.study, one.study)):
-                    most = found.setdefault(str(study), {})
-                    most[str(beside)] = max(most.get(str(beside), 0.0), abs(float(one.value) - float(other.value)))
+        results = zip(rows["study"].tolist(), rows["value"].tolist(), strict=True)
+        for (study, value), (other, other_value) in permutations(results, 2):
+            if value != other_value:
+                most = found.setdefault(study, {})
+                most[other] = max(most.get(other, 0.0), abs(value - other_value))
     return found

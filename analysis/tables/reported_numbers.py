@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.wording import decimal, plural
+
 FOLDER = Path(__file__).parents[1] / "reported"
 IMAGES_PER_BATCH = 10_000 / 313
 """The report sums its bound over a batch and averages over the 313 batches of the test set."""
 
 SECONDS_PER_EPOCH = {"a Titan Xp": 8.0, "a CPU": 60.0}  # section 4.3
 DATASETS = ("mnist", "fashion-mnist")
+SEED = 1
+EPOCHS = 11
 SETTINGS = {
-    **{"hidden": "[400]", "batch_size": 32, "epochs": 11, "learning_rate": 1e-3, "beta": 1.0},
+    **{"hidden": "[400]", "batch_size": 32, "epochs": EPOCHS, "learning_rate": 1e-3, "beta": 1.0},
     **{"initialisation": "kaiming", "pixel_scaling": "minmax", "precision": "float32"},
 }
 SETTINGS_OF_VSC = {
@@ -66,3 +70,40 @@ def are_as_reported(trials: pd.DataFrame) -> pd.Series:
         given = trials[name] if name in trials or name not in LATER_SETTINGS else pd.Series(value, index=trials.index)
         alike &= (given == value) | (trials["model"] == "vae") | (given.isna() & (name in LATER_SETTINGS))
     return alike
+
+
+def compute_deviations(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """By how much the final test loss differs from the report's own, in percent of it, for each trial that has one.
+
+    Columns: dataset, model, alpha, latent_dim, seed, percent. Of finished trials that are trained as the report's were.
+    """
+    as_reported = trials[(trials["status"] == "finished") & are_as_reported(trials) & (trials["num_validation"] == 0)]
+    key = ["model", "alpha", "latent_dim", "epoch"]
+    frames = []
+    for dataset, rows in as_reported.groupby("dataset"):
+        losses = history[["trial_id", "epoch", "test/loss"]]
+        ours = rows.assign(epoch=rows["epochs"]).merge(losses, on=["trial_id", "epoch"])
+        both = ours.merge(load_training_curves(str(dataset)), on=key)
+        frames.append(both.assign(percent=100 * (both["test/loss"] / both["test_loss"] - 1)))
+    names = ["dataset", "model", "alpha", "latent_dim", "seed", "percent"]
+    return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=names)
+
+
+def describe_deviations(deviations: pd.DataFrame, within: float = 1.0) -> str:
+    """For which seeds the final test losses are `within` so many percent of the report's own; nothing where none is.
+
+    deviations: as `compute_deviations` returns them, of one dataset. The report's own seed is 1.
+    """
+    if deviations.empty:
+        return ""
+    size = deviations["percent"].abs()
+    own = deviations["seed"] == SEED
+    parts = []
+    for which, chosen in ((f"of seed {SEED}, the report's own", own), ("of all seeds", own | True)):
+        if chosen.any():
+            beyond, num = int((size[chosen] > within).sum()), int(chosen.sum())
+            parts.append(
+                f"{which}, {beyond} of {plural(num, 'model')} {'differs' if beyond == 1 else 'differ'} by more than "
+                f"{within:g}%, by {decimal(float(size[chosen].max()), 2)}% at most"
+            )
+    return f"After {EPOCHS} epochs the test loss beside the report's own: {'; '.join(parts)}."

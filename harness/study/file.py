@@ -190,8 +190,11 @@ def list_stored(results: Path) -> list[str]:
 
 
 def read_question(path: Path) -> str:
-    """Read the question of a study: the first comment of its file, or of the file of its name in studies/, if any."""
-    for candidate in (path, Path("studies") / f"{path.parent.name}.yaml"):
+    """Read the question of a study: the first comment of the file of its name in studies/, or of its file, if any.
+
+    What is asked may have been worded better since the study was run; its own file stays as it was.
+    """
+    for candidate in (Path("studies") / f"{path.parent.name}.yaml", path):
         try:
             lines = _read_text(candidate).splitlines()
         except InputError:  # said where the study is loaded

@@ -85,8 +85,8 @@ def test_the_advantage_is_told_for_each_latent_dimension_past_the_smaller_of_the
     premise, *parts = judge_one("vsc-accuracy-beats-vae-linear", study).parts
     assert (premise.name, premise.is_premise, premise.mean) == ("VAE: 200 over 24", True, 0)
     assert [(part.name, part.mean, part.unit) for part in parts] == [
-        ("VSC, α = 0.01 less VAE, at latent dimension 48", pytest.approx(2), "points"),
-        ("VSC, α = 0.01 less VAE, at latent dimension 200", pytest.approx(4), "points"),
+        ("VSC, α = 0.01, less VAE, at latent dimension 48", pytest.approx(2), "points"),
+        ("VSC, α = 0.01, less VAE, at latent dimension 200", pytest.approx(4), "points"),
     ]
     assert parts[0].note == ""  # a linear probe has no logits that die
 
@@ -146,7 +146,7 @@ def test_an_advantage_by_probe_is_that_of_the_vsc_over_the_vae_under_each() -> N
     study = accuracy_beyond(CODED, less="probe/linear_mu_5k")(SUPPORTED)
     part = judge_one("vsc-advantage-is-the-probes", study).parts[-1]
     assert part.mean == pytest.approx(1)
-    assert part.name == "lead of VSC, α = 0.01 under report_coded less under linear, at latent dimension 200"
+    assert part.name == "lead of VSC, α = 0.01, under report_coded less under linear, at latent dimension 200"
 
 
 def test_probes_are_compared_at_each_latent_dimension_on_the_same_models() -> None:
@@ -175,7 +175,7 @@ def test_the_first_alpha_of_a_claim_that_a_study_has_is_judged() -> None:
     study.trials = [row for row in study.trials if row["alpha"] != 0.01]
     verdict = judge_one("vsc-accuracy-beats-vae-linear", study)
     assert verdict.outcome == "refuted"
-    assert verdict.parts[1].name == "VSC, α = 0.05 less VAE, at latent dimension 48"
+    assert verdict.parts[1].name == "VSC, α = 0.05, less VAE, at latent dimension 48"
 
 
 # Codes, training, guards

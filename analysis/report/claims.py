@@ -1,0 +1,64 @@
+"""The claims of the report at a glance: primary endpoints first, then what is exploratory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from analysis.claims import MIN_SEEDS, Verdict, claims_frame, claims_table
+from analysis.files import write_atomically
+from analysis.tables.significance import OUTCOMES
+from analysis.wording import plural
+
+PROTOCOL = (
+    "Each claim has one primary endpoint, named in `studies/claims.yaml` before the studies are run; everything else "
+    "is exploratory. A part of a claim *surely holds* if its 95% interval lies wholly on the side of the threshold "
+    "that is claimed, and *surely does not* if it lies wholly on the other side. **Supported:** every part surely "
+    "holds. **Refuted:** some part surely does not and none surely does, or a premise of the claim surely does not "
+    "hold. **Mixed:** some part surely holds, another surely does not. **Undecided:** anything else, too few seeds "
+    "among it. Where one part of several is enough, its p counts as often as there are parts. The verdicts on primary "
+    "endpoints are corrected by Holm's method for how many of these the protocol has, run or not: where there is "
+    "nothing to find, any of them is decided in 5% of such pages at most. Exploratory verdicts are not corrected: of "
+    "many, some are due to chance. Intervals are of one part each, and not corrected."
+)
+NOT_TESTED = (
+    "**Not tested:** nothing here is of CelebA, of which the report's Figures 5c and 7 are (curves of convergence on "
+    "MNIST and Fashion-MNIST below are not its Figure 7), of convolutional networks, of dSprites or other sprites, or "
+    "of disentanglement."
+)
+
+
+def show_claims(verdicts: Sequence[Verdict], folder: Path, *, marked: Sequence[str]) -> list[str]:
+    """The section on claims in Markdown; writes claims.csv, with every part, to `folder`.
+
+    marked: studies whose trials have other results in another study.
+    """
+    write_atomically(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
+    judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
+    primary, exploratory = ([one for one in judged if one.role == role] for role in ("primary", "exploratory"))
+    absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
+    table = partial(claims_table, marked=marked)
+    dagger = "† trials of this study have other results in another study: see [below](#one-trial-several-results)."
+    return [
+        "## The report's claims at a glance",
+        PROTOCOL,
+        f"Every part, exploratory latent dimensions too, is in [claims.csv](claims.csv). Fewer than {MIN_SEEDS} seeds "
+        "decide nothing. Shown of each verdict is the part on which it hangs: the least sure of a claim that is "
+        "supported, the surest against one that is refuted, one of either sort of a mixed one.",
+        "### Primary endpoints",
+        f"{_count(primary)}; before Holm's correction {_count(primary, corrected=False)}." if primary else "None.",
+        table(primary) if primary else "",
+        "### Exploratory",
+        f"{_count(exploratory)}." if exploratory else "None.",
+        table(exploratory) if exploratory else "",
+        dagger if any(verdict.study in marked for verdict in judged) else "",
+        f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
+        NOT_TESTED,
+    ]
+
+
+def _count(verdicts: Sequence[Verdict], *, corrected: bool = True) -> str:
+    """How many of them have each outcome, such as "of 3 verdicts 1 supported, 0 refuted, 0 mixed, 2 undecided"."""
+    counts = Counter[str](one.outcome if corrected else one.before_correction for one in verdicts)
+    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
+    return f"{plural(len(verdicts), 'verdict')}: {said}" if corrected else said
