@@ -8,6 +8,8 @@ import pandas as pd
 from analysis.tables.series import varying_settings
 from analysis.wording import NATS, model_label, plural, setting_label
 
+MEANS = "Mean and 95% interval (Student t) over seeds; dots: each seed."
+
 
 def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     """How to read a figure drawn from `frame`, which was computed from the trials `shown`."""
@@ -15,7 +17,7 @@ def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
         names = ", ".join(setting_label(name) for name in varying_settings(shown))
         return f"Each trial on its own, no means: trials differ in {names}."
     many = bool((frame["n"] > 1).any())
-    note = "Mean and 95% interval (Student t) over seeds." if many else "One seed: no interval."
+    note = MEANS if many else "One seed: no interval."
     all_dims, dims = shown["latent_dim"].nunique(), sorted(frame["latent_dim"].unique())
     if len(dims) < all_dims:
         note += f" Latent dimensions {', '.join(f'{dim:g}' for dim in dims)} of {all_dims} are shown."

@@ -46,7 +46,7 @@ def count_label(rows: pd.DataFrame) -> str:
 
 
 def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
-    """Draw means joined by a line, in a band of their 95% intervals; a single point gets a bar."""
+    """Draw means joined by a line, in a band of their 95% intervals; a single point gets a bar; each seed a dot."""
     rows = rows.sort_values(x)
     at, mean, low, high = (rows[name].to_numpy(float) for name in (x, "mean", "low", "high"))
     ax.plot(at, mean, **look)
@@ -54,6 +54,21 @@ def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
         ax.fill_between(at, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
     elif np.isfinite(low[0]):
         ax.vlines(at, low, high, color=look["color"], linewidth=1.2)
+    draw_seeds(ax, at, rows, look["color"])
+
+
+def draw_seeds(ax: Axes, at: np.ndarray, rows: pd.DataFrame, colour: Any, *, horizontal: bool = False) -> None:
+    """Draw a dot for each value of the column `by_seed`, if the rows have it: a mean hides that seeds part ways.
+
+    horizontal: the values are x and `at` is y.
+    """
+    if "by_seed" not in rows:
+        return
+    values = [[float(one) for one in text.split()] for text in rows["by_seed"].fillna("")]
+    place = np.repeat(at, [len(own) for own in values])
+    spread = np.array([one for own in values for one in own])
+    x, y = (spread, place) if horizontal else (place, spread)
+    ax.scatter(x, y, s=7, color=colour, alpha=0.55, linewidths=0, zorder=2.5)
 
 
 def draw_reported(ax: Axes, x: str, frame: pd.DataFrame) -> None:

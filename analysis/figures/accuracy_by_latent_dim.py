@@ -70,7 +70,7 @@ def note(frame: pd.DataFrame) -> str:
     num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
     dense = name_models(frame, with_alpha=False)
     text = (
-        f"{accuracy_note(frame)} μ: the means of the slab, which the report's classifiers see; "
+        f"{accuracy_note(frame)} Dots: each seed. μ: the means of the slab, which the report's classifiers see; "
         "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse"
         f"{f' (of a {dense}, μ and a sample)' if dense else ''}."
     )

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
+from analysis.drawing.lines import draw_seeds
 from analysis.drawing.style import QUIET, model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import mean_interval
-from analysis.tables.series import NothingToDrawError, varying_settings
+from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
 from analysis.wording import NATS, configuration_label, plural, setting_label
 
 COMPARED = (
@@ -24,6 +25,7 @@ COMPARED = (
     "sharpness_schedule",
     "estimator",
 )
+BELOW = 0.18  # of a row, where the dots of seeds lie
 PANELS = {
     "test/elbo": f"test ELBO ({NATS},\nhigher is better)",
     "test/elbo_relaxed": f"relaxed test ELBO ({NATS},\nhigher is better)",
@@ -54,7 +56,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     for panel in PANELS:
         if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and "pixel_scaling" in varying):
             continue
-        frames.append(counts.merge(mean_interval(ended, panel, by=keys), how="left").assign(panel=panel))
+        means = mean_interval(ended, panel, by=keys).merge(values_by_seed(ended, panel, by=keys), on=keys)
+        frames.append(counts.merge(means, how="left").assign(panel=panel))
     if not frames:
         raise NothingToDrawError("no finished trial has a bound or a reconstruction error")
     frame = pd.concat(frames, ignore_index=True)
@@ -80,7 +83,8 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     num = int(frame["num_trials"].max())
     return (
-        f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration; nothing else is averaged."
+        f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration, below it a dot for each; "
+        "nothing else is averaged."
     )
 
 
@@ -94,6 +98,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 colour = model_colour(row["model"])
                 ax.plot(row["mean"], y, "o", color=colour)
                 ax.hlines(y, row["low"], row["high"], color=colour)
+                draw_seeds(ax, np.array([y + BELOW]), pd.DataFrame([row]), colour, horizontal=True)
             if row["num_diverged"] and ax is axes[0, 0]:
                 text = f"{row['num_diverged']} of {row['num_trials']} diverged"
                 at = {"x": 0.98, "y": y, "transform": ax.get_yaxis_transform(), "ha": "right"}

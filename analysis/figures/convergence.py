@@ -63,7 +63,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     epochs = rows[shared].merge(losses, on="trial_id")
     by = ["row", "latent_dim", "epoch"]
     means = [
-        mean_over_seeds(epochs, loss, by=by).assign(split=split)
+        mean_over_seeds(epochs, loss, by=by, each_seed=False).assign(split=split)
         for split, loss in LOSSES.items()
         if epochs[loss].notna().any()
     ]

@@ -6,6 +6,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from analysis.drawing.caption import MEANS
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import (
     STAR,
@@ -110,7 +111,7 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     if frame["individual"].any():
         return "Each configuration and seed on its own, no means: one line is one training, read off at each length."
-    means = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
+    means = MEANS if (frame["n"] > 1).any() else "One seed: no interval."
     dims, all_dims = frame["latent_dim"].nunique(), frame["all_dims"].iloc[0]
     some = f" {dims} of {all_dims} latent dimensions are shown." if dims < all_dims else ""
     return (

@@ -25,7 +25,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     rate, distortion = (
-        mean_over_seeds(rows, f"test/{name}", by=["latent_dim"]).rename(
+        mean_over_seeds(rows, f"test/{name}", by=["latent_dim"], each_seed=False).rename(
             columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}
         )
         for name in ("rate", "distortion")

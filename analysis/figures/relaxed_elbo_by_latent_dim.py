@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.caption import MEANS
 from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import draw_reported, legend_beside
 from analysis.figures import elbo_by_latent_dim
@@ -39,7 +40,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     text = "The report's Figure 1. Relaxed samples, here at sharpness 200, make it no bound: see the true test ELBO."
-    text += " Mean and 95% interval (Student t) over seeds."
+    text += f" {MEANS}"
     return f"{text} Dashed, small: the report's own curve, one seed." if frame["reported"].notna().any() else text
 
 

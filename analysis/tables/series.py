@@ -69,11 +69,22 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     )
 
 
-def mean_over_seeds(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
-    """Mean and interval by series and `by`; in individual mode each trial's value, with n = 1."""
+def mean_over_seeds(rows: pd.DataFrame, value: str, *, by: Sequence[str], each_seed: bool = True) -> pd.DataFrame:
+    """Mean and interval by series and `by`; in individual mode each trial's value, with n = 1.
+
+    each_seed: add the column `by_seed`, where means are of more than one: the values of the seeds, in their order.
+    """
     alone = ["trial_id"] if rows["individual"].any() else []
-    keys = [name for name in SERIES_COLUMNS if name not in by]
-    return mean_interval(rows, value, by=[*keys, *by, *alone])
+    keys = [*(name for name in SERIES_COLUMNS if name not in by), *by]
+    means = mean_interval(rows, value, by=[*keys, *alone])
+    return means if alone or not each_seed else means.merge(values_by_seed(rows, value, by=keys), on=keys)
+
+
+def values_by_seed(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
+    """Columns `by` and by_seed, the values of a group in the order of their seeds, as "0.5 0.25", without NaN."""
+    there = rows.dropna(subset=[value]).sort_values("seed", kind="stable")
+    groups = there.groupby(list(by), dropna=False, observed=True)[value]
+    return groups.agg(lambda values: " ".join(f"{one:.6g}" for one in values)).rename("by_seed").reset_index()
 
 
 def spread(values: Iterable[float], num: int) -> list[float]:

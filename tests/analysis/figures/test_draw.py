@@ -178,7 +178,7 @@ def test_the_numbers_of_a_figure_stand_beside_it_with_the_band_computed_by_hand(
 def test_a_picture_carries_its_caption(quickstart: SyntheticStudy, tmp_path: Path) -> None:
     draw_figures(quickstart.tables(), tmp_path, only=["elbo_by_latent_dim"])
     text = read_caption(tmp_path / "elbo_by_latent_dim.png")
-    assert text.startswith("Mean and 95% interval (Student t) over seeds.")
+    assert text.startswith("Mean and 95% interval (Student t) over seeds; dots: each seed.")
     assert "60 finished trials" in text
 
 
@@ -294,7 +294,7 @@ def test_the_caption_says_what_is_shown_and_what_is_left_out(quickstart: Synthet
         quickstart.add("vae", 8, 9, status=status)
     quickstart.trials[0]["test/elbo"] = float("nan")
     assert notes(quickstart.tables()) == [
-        "Mean and 95% interval (Student t) over seeds.",
+        "Mean and 95% interval (Student t) over seeds; dots: each seed.",
         "digits · 59 finished trials · 3 seeds · 30 epochs · left out: 2 diverged, 1 failed, 1 without test/elbo",
     ]
 
