@@ -13,7 +13,7 @@ HEAD = [
     "verdict",
     "claim, and how it is measured",
     "effect (95% interval)",
-    "p, p by Holm",
+    "p (by Holm)",
     "study",
     "section",
     "seeds",
@@ -63,7 +63,8 @@ def format_ps(verdict: Verdict) -> str:
     """The p of a primary endpoint before the correction and behind it; nothing where nothing was measured."""
     if verdict.role == "exploratory" or not verdict.parts:
         return ""
-    return ", ".join(format_p(p).removeprefix("= ") for p in (verdict.p, verdict.p_corrected))
+    before, behind = (format_p(p).removeprefix("= ") for p in (verdict.p, verdict.p_corrected))
+    return f"{before} ({behind})"
 
 
 def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -114,7 +115,8 @@ def format_effect(verdict: Verdict) -> str:
         texts.append(f"{format_part(part)} ({part.name}; claimed {format_criterion(part.criterion)}{note})")
     if texts:
         texts[-1] = f"{texts[-1][:-1]}{count_parts(verdict)})"
-    return "; ".join([*texts, *([verdict.reason] if verdict.reason else [])])
+    is_said = verdict.outcome != verdict.before_correction  # beside the verdict
+    return "; ".join([*texts, *([verdict.reason] if verdict.reason and not is_said else [])])
 
 
 def count_parts(verdict: Verdict) -> str:

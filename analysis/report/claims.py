@@ -11,15 +11,16 @@ from analysis.tables.significance import OUTCOMES
 from analysis.wording import plural
 
 PROTOCOL = (
-    "Each claim has one primary endpoint, named in `studies/claims.yaml` before the studies are run; everything else "
-    "is exploratory. A part of a claim *surely holds* if its 95% interval lies wholly on the side of the threshold "
-    "that is claimed, and *surely does not* if it lies wholly on the other side. **Supported:** every part surely "
-    "holds. **Refuted:** some part surely does not and none surely does, or a premise of the claim surely does not "
-    "hold. **Mixed:** some part surely holds, another surely does not. **Undecided:** anything else, too few seeds "
-    "among it. Where one part of several is enough, its p counts as often as there are parts. The verdicts on primary "
-    "endpoints are corrected by Holm's method for how many of these the protocol has, run or not: where there is "
-    "nothing to find, any of them is decided in 5% of such pages at most. Exploratory verdicts are not corrected: of "
-    "many, some are due to chance. Intervals are of one part each, and not corrected."
+    "Each claim has one primary endpoint, named in `studies/claims.yaml`; everything else is exploratory. Tables that "
+    "are older than that file are judged by it, too, but only what is run after it confirms or refutes. A part of a "
+    "claim *surely holds* if its 95% interval lies wholly on the side of the threshold that is claimed, and *surely "
+    "does not* if it lies wholly on the other side. **Supported:** every part surely holds. **Refuted:** some part "
+    "surely does not and none surely does, or a premise of the claim surely does not hold. **Mixed:** some part surely "
+    "holds, another surely does not. **Undecided:** anything else, too few seeds among it. Where one part of several "
+    "is enough, its p counts as often as there are parts. The verdicts on primary endpoints are corrected by Holm's "
+    "method for how many of these the protocol has, run or not: where there is nothing to find, any of them is decided "
+    "in 5% of such pages at most. Exploratory verdicts are not corrected: of many, some are due to chance. Intervals "
+    "are of one part each, and not corrected."
 )
 NOT_TESTED = (
     "**Not tested:** nothing here is of CelebA, of which the report's Figures 5c and 7 are (curves of convergence on "

@@ -53,10 +53,10 @@ def tabulate_conflicts(conflicts: pd.DataFrame, records: Mapping[str, Sequence[M
         )
     return [
         f"## {TITLE}",
-        f"{plural(len(rows), 'trial')} of the studies above were trained more than once, on machines that round "
-        f"differently, and training carries rounding on: results of one trial differ by up to {decimal(widest)}. Every "
-        "figure and verdict of a study is computed from that study's own results. Where several machines trained a "
-        "study, which of them trained a trial is not recorded.",
+        f"{plural(len(rows), 'trial')} of the studies above {'was' if len(rows) == 1 else 'were'} trained more than "
+        "once, on machines that round differently, and training carries rounding on: results of one trial differ by up "
+        f"to {decimal(widest)}. Every figure and verdict of a study is computed from that study's own results. Where "
+        "several machines trained a study, which of them trained a trial is not recorded.",
         "\n".join(f"- {letter}: {machine}" for machine, letter in letters.items()),
         markdown_table(["trial", "what it is", "results, by study and machine", "differ by"], rows),
     ]

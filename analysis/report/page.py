@@ -40,7 +40,7 @@ img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2
 pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
 td code { overflow-wrap: normal; } table:nth-of-type(-n+2) td:is(:nth-child(2), :nth-child(3)) { min-width: 14rem; }
-th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
+th, td { padding: .3rem .5rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
 @media print {
   body { max-width: none; font-size: 9pt; } h2, h3 { break-after: avoid; }
   img { break-inside: avoid; max-height: 21cm; }

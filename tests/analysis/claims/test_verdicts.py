@@ -151,7 +151,7 @@ def test_holm_counts_every_primary_endpoint_of_the_file_and_what_was_found_befor
     assert verdict.p_corrected == pytest.approx(num * verdict.p)
     assert verdict.reason == f"supported before Holm's correction for {num} primary endpoints, not behind it"
     assert format_outcome(verdict) == "undecided (before Holm: supported)"
-    assert format_ps(verdict) == f"0.012, {verdict.p_corrected:.2g}"
+    assert format_ps(verdict) == f"0.012 ({verdict.p_corrected:.2g})"
     assert [part.outcome for part in verdict.shown] == ["supported"]
     exploratory = next(v for v in verdicts if v.claim.id == "vae-has-the-better-true-bound-everywhere")
     assert (exploratory.outcome, exploratory.p_corrected) == ("supported", exploratory.p)
@@ -226,11 +226,11 @@ def test_the_table_says_what_each_verdict_hangs_on() -> None:
     gap = "**The gap between the bounds of the VAE and the VSC narrows with longer training.** relaxed samples, as the "
     gap += "report evaluated it, which is no bound"
     assert claims_table(verdicts, marked=["pixel-scaling"]).splitlines() == [
-        "| verdict | claim, and how it is measured | effect (95% interval) | p, p by Holm | study | section | seeds |",
+        "| verdict | claim, and how it is measured | effect (95% interval) | p (by Holm) | study | section | seeds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| **supported** | **Images scaled to unit norm are reconstructed worse than images scaled to between 0 and 1."
         "** | 0.0100 (0.0098 to 0.0102) of relative squared error (VAE at latent dimension 24; claimed > 0; of 2 "
-        "parts, 2 surely hold and 0 surely do not) | < 0.0001, < 0.0001 | `pixel-scaling` † | 4.1 | 5 |",
+        "parts, 2 surely hold and 0 surely do not) | < 0.0001 (< 0.0001) | `pixel-scaling` † | 4.1 | 5 |",
         f"| undecided (exploratory) | {gap} | study convergence has not been run |  | `convergence` | 6 | 0 |",
         "| undecided (exploratory) | relaxed samples, as the report evaluated it, which is no bound "
         "| study convergence-fashion has not been run |  | `convergence-fashion` | 6 | 0 |",

@@ -159,9 +159,8 @@ def test_of_many_latent_dimensions_three_are_shown_and_the_caption_says_so() -> 
     frame = compute_of(study)
     assert sorted(frame["latent_dim"].unique()) == [2, 8, 32]
     assert shape(frame) == (3, 1)
-    assert note(frame).startswith(
-        "Mean and 95% interval (Student t) over seeds; dots: each seed. 3 of 5 latent dimensions are shown."
-    )
+    start = "Mean and 95% interval (Student t) over seeds; dots: each seed. 3 of 5 latent dimensions are shown."
+    assert note(frame).startswith(start)
 
 
 def test_too_many_configurations_are_drawn_one_training_each(make_axes: MakeAxes) -> None:

@@ -104,6 +104,18 @@ def test_numbers_stand_under_their_figure_and_in_a_file_that_the_page_holds(
     assert base64.b64decode(numbers) == (tmp_path / "figures" / "it" / "elbo_by_latent_dim.csv").read_bytes()
 
 
+def test_links_within_the_page_find_their_headings(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    twin = quickstart.tables()
+    twin.trials["test/elbo"] += 1.0
+    tables = {"quick": quickstart.tables(), "twin": twin}
+    paths = write_report(tables, dict.fromkeys(tables, STUDY), tmp_path)
+    markdown, html = (path.read_text() for path in paths)
+    assert "† Trials of this study have other results in `twin` (by up to 1.00)" in markdown
+    assert "## One trial, several results" in markdown
+    headings = set(re.findall(r'<h2 id="([^"]+)"', html))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= headings
+
+
 def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_path: Path) -> None:
     claims = load_claims(CLAIMS)
     tables = {"elbo-vs-latent-dim-quick": quickstart.tables()}
@@ -112,6 +124,9 @@ def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_
     text = markdown.read_text()
     assert text.index("claims at a glance") < text.index("## Studies")
     assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
+    assert text.index("### Primary endpoints\n\nNone.") < text.index("### Exploratory")  # a quick study is exploratory
+    assert "**Not tested:** nothing here is of CelebA" in text
+    assert "(exploratory): The VAE has the better bound" in text
     frame = pd.read_csv(tmp_path / "claims.csv")
     assert set(frame["id"]) == {claim.id for claim in claims}
 

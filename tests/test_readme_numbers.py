@@ -1,0 +1,99 @@
+"""Every number that README tells as measured is in the published tables, and none stands anywhere else in it.
+
+The rule: what was measured stands between the two marks of `tests.readme_claims`. Elsewhere a number is the value of a
+setting, of this repository's or of a study's, or a name (a year, a version, a figure): it has no unit of measurement.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from analysis.tables.conflicts import find_conflicts, leading_results
+from analysis.tables.reported_numbers import compute_deviations
+from tests.readme_claims import END, FOLDER, README, START, find_largest_deviation, load_published
+
+PUBLISHED = FOLDER / "studies" / "published"
+NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?")  # noqa: RUF001  (a minus sign, meant as such)
+UNITS = r"(?:%|points?|nats?|seconds?|minutes?|hours?|min|s|ms|GB|MB|of the (?:latents|trials|images|inked))(?![\w-])"
+MEASURED = re.compile(rf"\d\s?{UNITS}")
+
+
+def split_readme() -> tuple[str, str]:
+    """README without code, and what stands between the marks, and elsewhere."""
+    before, _, rest = README.read_text().partition(START)
+    inside, _, after = rest.partition(END)
+    assert inside
+    assert after
+
+    def strip(text: str) -> str:
+        text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        return re.sub(r"`[^`]*`|\]\([^)]*\)", " ", text)
+
+    return strip(inside), strip(before) + "\n" + strip(after)
+
+
+@pytest.fixture(scope="module")
+def known() -> np.ndarray:
+    """Every number of the tables that README may tell, and those in the words of the claims and of what is measured."""
+    claims = pd.read_csv(PUBLISHED / "report" / "claims.csv")
+    numbers = claims[["effect", "low", "high", "p", "p_holm", "threshold", "seeds"]].to_numpy(float).ravel().tolist()
+    words = yaml.safe_load((FOLDER / "studies" / "claims.yaml").read_text())
+    texts = [f"{entry['claim']} {entry.get('variant', '')}" for entry in words]
+    texts += claims[["part", "reason"]].astype(str).agg(" ".join, axis=1).tolist()
+    numbers += [read_number(found) for text in texts for found in NUMBER.findall(text)]
+    judged = claims[(claims["role"] == "exploratory") | (claims["part_role"] == "primary")]
+    for _, parts in judged.groupby(["id", "study"]):
+        numbers += [len(parts), *((parts["part_verdict"] == outcome).sum() for outcome in ("supported", "refuted"))]
+    verdicts = claims[claims["role"] == "primary"].drop_duplicates(["id", "study"])
+    for column in ("verdict", "before_holm"):
+        numbers += verdicts[column].value_counts().tolist()
+    tables = load_published()
+    numbers += [len(verdicts), *(find_largest_deviation(tables["reference-check"], model) for model in ("vae", "vsc"))]
+    for study in ("elbo-vs-latent-dim", "elbo-vs-latent-dim-fashion"):
+        deviations = compute_deviations(tables[study].trials, tables[study].history)
+        size, own = deviations["percent"].abs(), deviations["seed"] == 1
+        at_named = deviations["latent_dim"].isin([24, 200])
+        numbers += [size.max(), size[own].max(), size[own & at_named].max(), (size > 1).sum(), len(size)]
+    values = leading_results(find_conflicts(tables)).groupby("trial_id")["value"]
+    numbers += [len(values), (values.max() - values.min()).max()]
+    numbers += [95, 10]  # per cent of an interval; seeds that the protocol asks for
+    convergence = tables["convergence"].trials
+    numbers += [*convergence["epochs"].unique(), *convergence["latent_dim"].unique()]
+    return np.array([number for number in numbers if np.isfinite(number)], float)
+
+
+def read_number(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-"))  # noqa: RUF001
+
+
+def test_every_measured_number_of_readme_is_in_the_tables(known: np.ndarray) -> None:
+    inside, _ = split_readme()
+    told = NUMBER.findall(inside)
+    assert len(told) > 300
+    lost = []
+    for text in told:
+        decimals = len(text.partition(".")[2])
+        if not np.isclose(np.round(known, decimals), read_number(text), rtol=0, atol=1e-9).any():
+            lost.append(text)
+    assert lost == []
+
+
+def test_a_number_that_is_not_in_the_tables_would_be_found(known: np.ndarray) -> None:
+    for text in ("8.12345", "−7.77", "431", "0.9999"):  # noqa: RUF001
+        decimals = len(text.partition(".")[2])
+        assert not np.isclose(np.round(known, decimals), read_number(text), rtol=0, atol=1e-9).any()
+
+
+def test_nothing_measured_stands_elsewhere_in_readme() -> None:
+    _, elsewhere = split_readme()
+    found = [match[0] for match in MEASURED.finditer(elsewhere.replace("95% interval", ""))]
+    assert found == []
+    assert MEASURED.findall("it takes 3 minutes, 6 GB, 2.5% and 4 points of 7 nats")  # each of which it would see
+    assert len(MEASURED.findall("it takes 3 minutes, 6 GB, 2.5% and 4 points of 7 nats")) == 5
+
+
+def test_benchmarks_states_one_number_of_tests() -> None:
+    assert len(re.findall(r"\d\s+tests\b", (FOLDER / "BENCHMARKS.md").read_text())) == 1
