@@ -149,7 +149,7 @@ def _tell_sparsity(verdicts: Sequence[Verdict]) -> str:
     return (
         f"With alpha 0.01, {fraction(8)} are not zero at 8 latent dimensions, {fraction(200)} at 200. That is collapse "
         f"rather than sparsity: fewer than 10 latents are active in {collapsed[0]} at 24 and {collapsed[1]} at 200. "
-        "Whether those that carry information are ever off was not measured in these tables."
+        "Whether those that carry information are ever off was not measured in these studies."
     )
 
 
@@ -170,10 +170,12 @@ def _tell_guards(verdicts: Sequence[Verdict]) -> str:
         _effect(verdicts, "unguarded-gamma-diverges", f"{_vsc('0.2', 24)}, {end}")
         for end in ("sigmoid, no clamp: finite", "the report's link, no clamp: diverged")
     )
+    part = f"{_vsc('0.2', 24)}, the report's link, KL from logits: diverged"
+    by_logits = _effect(verdicts, "unguarded-gamma-diverges", part)
     return (
-        f"Without a clamp, {sigmoid} stay finite with a sigmoid, and {link} diverge with the report's link. These "
-        "computed log(1 - gamma) from a rounded gamma, which is what fails with a sigmoid; with the KL from logits it "
-        "is to be judged anew."
+        f"Without a clamp, {sigmoid} stay finite with a sigmoid, and {link} diverge with the report's link: log(1 - "
+        f"gamma) is computed from a rounded gamma there. With the KL from logits, {by_logits} diverge with that link, "
+        "and no clamp is needed."
     )
 
 

@@ -9,6 +9,7 @@ from analysis.claims.rates import OF_TRIALS
 from analysis.tables import Tables
 from analysis.wording import short_value
 
+OLDER = "gamma"  # what the KL is computed from in tables of when there was no choice
 LINKS = {"exp_relu": "the report's link", "sigmoid": "sigmoid"}
 
 
@@ -16,7 +17,7 @@ class DivergenceAsClaimed(Quantity):
     """Share of trials that go as claimed: diverged with neither guard, finite with a clamp or the sigmoid.
 
     A part for each guard, alpha and latent dimension; its interval is exact (Clopper-Pearson). Trials that failed, or
-    have not ended, are missing.
+    have not ended, are missing. A KL from logits has no clamp, so that by the claim the report's link diverges.
     """
 
     def measure(self, tables: Tables) -> list[Sample]:
@@ -25,7 +26,8 @@ class DivergenceAsClaimed(Quantity):
         if trials.empty:
             raise UndecidableError("the study has no VSC")
         seeds = sorted(trials["seed"].unique())
-        by = ["gamma_link", "gamma_clamp", "alpha", "latent_dim"]
+        trials = trials.assign(kl_from=trials.get("kl_from", pd.Series(OLDER, index=trials.index)).fillna(OLDER))
+        by = ["gamma_link", "gamma_clamp", "kl_from", "alpha", "latent_dim"]
         samples = [self._measure_one(rows, seeds) for _, rows in trials.groupby(by, dropna=False)]
         is_unguarded = (trials["gamma_link"] == "exp_relu") & (trials["gamma_clamp"] == 0)
         if is_unguarded.all() or not is_unguarded.any():
@@ -36,10 +38,12 @@ class DivergenceAsClaimed(Quantity):
     def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
         first = rows.iloc[0]
         link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
-        expected = "diverged" if link == "exp_relu" and clamp == 0 else "finished"
+        from_logits = first["kl_from"] == "logits"
+        expected = "diverged" if link == "exp_relu" and (clamp == 0 or from_logits) else "finished"
         latent_dim = int(first["latent_dim"])
         where = name_at(name_model("vsc", float(first["alpha"])), latent_dim)
-        guard = f"{LINKS.get(link, link)}, {f'clamp {short_value(clamp)}' if clamp else 'no clamp'}"
+        clamped = f"clamp {short_value(clamp)}" if clamp else "no clamp"
+        guard = f"{LINKS.get(link, link)}, {'KL from logits' if from_logits else clamped}"
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
             return Sample(f"{where}, {guard}", OF_TRIALS, np.array([]), latent_dim=latent_dim, lacks=lacks)

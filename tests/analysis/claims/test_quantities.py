@@ -349,6 +349,18 @@ def test_guards_are_judged_each_for_itself() -> None:
     assert verdict.outcome == "mixed"
 
 
+def test_a_kl_from_logits_has_no_clamp_so_that_by_the_claim_the_reports_link_diverges() -> None:
+    study = guards(SUPPORTED)
+    for row in [row for row in study.trials if row["gamma_clamp"] > 0 or row["gamma_link"] == "sigmoid"]:
+        study.add("vsc", 24, row["seed"], 0.01, gamma_link=row["gamma_link"], gamma_clamp=1e-6, kl_from="logits")
+    verdict = judge_one("unguarded-gamma-diverges", study)
+    found = {part.name.partition(" 24, ")[2]: (part.mean, part.outcome) for part in verdict.parts}
+    assert found["the report's link, KL from logits: diverged"] == (0, "refuted")
+    assert found["sigmoid, KL from logits: finite"] == (1, "supported")
+    assert found["the report's link, clamp 1e-06: finite"] == (1, "supported")
+    assert verdict.outcome == "mixed"
+
+
 def test_guards_need_something_to_compare_with() -> None:
     tables = guards(SUPPORTED).tables()
     verdict = judge_one("unguarded-gamma-diverges", keep(tables, tables.trials["gamma_clamp"] == 0))

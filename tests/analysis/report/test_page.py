@@ -165,10 +165,10 @@ def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
     ]
     assert all("(ZeroDivisionError: planted here)" in line for line in [*told, *missing])
     assert len(told) == len(missing) + len(claims)
-    assert "| inconclusive |" in text.read_text()
+    assert "| undecided (exploratory) |" in text.read_text()
     assert text.read_text().count("![") == 1
 
-    monkeypatch.setattr(page, "claims_table", fail)
+    monkeypatch.setattr("analysis.report.claims.claims_table", fail)
     monkeypatch.setattr(page, "read_caption", fail)
     text = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=claims)[0]
     assert "**Missing:** the report's claims, an error in making it" in text.read_text()
