@@ -1,8 +1,10 @@
 """A metric as it is, or its difference between two values of a setting."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from analysis.claims.curves import (
     Curve,
@@ -24,16 +26,17 @@ from analysis.wording import ALPHA, setting_label, unit_or_whole
 class Level(Quantity):
     """A metric: a part for each model, alpha and latent dimension.
 
-    max_alpha: only of the VSCs whose alpha is not larger.
+    max_alpha: only of the VSCs whose alpha is not larger. where: only of the trials with these settings.
     """
 
     metric: str
     model: Literal["vae", "vsc"] | None = None
     max_alpha: float | None = None
+    where: Mapping[str, str | float] = {}
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        curves = trace_curves(tables.trials, self.metric)
+        curves = trace_curves(select(tables.trials, self.where), self.metric)
         if self.model:
             curves = pick(curves, self.model)
         if self.max_alpha is not None:
@@ -44,12 +47,16 @@ class Level(Quantity):
 
 
 class SettingDifference(Quantity):
-    """A metric with one value of a setting less that with another: parts as `Level` has them."""
+    """A metric with one value of a setting less that with another: parts as `Level` has them.
+
+    where: only of the trials with these settings.
+    """
 
     metric: str
     setting: str
     value: str | float
     minus: str | float
+    where: Mapping[str, str | float] = {}
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
@@ -80,11 +87,21 @@ class SettingDifference(Quantity):
         return samples
 
     def _trace(self, tables: Tables, value: str | float) -> list[Curve]:
-        trials = tables.trials
-        rows = trials[trials[self.setting] == value] if self.setting in trials else trials.head(0)
-        if rows.empty:
-            raise UndecidableError(f"the study has no trial with {setting_label(self.setting)} = {value}")
-        return trace_curves(rows, self.metric, seeds=trials["seed"].unique().tolist())
+        rows = select(tables.trials, {**self.where, self.setting: value})
+        return trace_curves(rows, self.metric, seeds=tables.trials["seed"].unique().tolist())
+
+
+def select(trials: pd.DataFrame, where: Mapping[str, str | float]) -> pd.DataFrame:
+    """The trials that have these settings.
+
+    Raises:
+        UndecidableError: there is none.
+    """
+    for name, value in where.items():
+        trials = trials[trials[name] == value] if name in trials else trials.head(0)
+        if trials.empty:
+            raise UndecidableError(f"the study has no trial with {setting_label(name)} = {value}")
+    return trials
 
 
 class SecondsPerEpoch(Quantity):

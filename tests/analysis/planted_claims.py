@@ -29,7 +29,7 @@ EFFECTS: Mapping[Outcome, Effects] = {
     "mixed": (HOLDS, FAILS),
     "undecided": (UNSURE, UNSURE),
 }
-NEVER_MIXED = ("vsc-accuracy-beats-vae",)  # it has a single part besides its premise
+NEVER_MIXED = ("vsc-accuracy-beats-vae", "relaxed-gates-cost-the-bound")  # at 200 alone, besides a premise
 NUM_TRIALS = 12  # where a share of them is asked for
 
 DIMS = (8, 24, 48, 200)
@@ -232,14 +232,25 @@ def changed_setting(
                 lambda model, alpha, dim, effect, value=value: {
                     metric: 100.0 + (level_of(effect) if value == values[0] else 0.0)
                 },
-                dims=(24,),
-                **{setting: value} | kwargs,
+                **{"dims": (24,), setting: value} | kwargs,
             )
             study.trials += [row | {"trial_id": f"{row['trial_id']}-{value}"} for row in own.trials]
             study.history += [history.assign(trial_id=history["trial_id"] + f"-{value}") for history in own.history]
         return study
 
     return make
+
+
+def changed_estimator(metric: str, threshold: float, link: str) -> Plant:
+    return changed_setting(
+        metric,
+        "estimator",
+        ("disarm", "relaxed"),
+        lambda effect: threshold + effect,
+        models=("vsc",),
+        dims=(24, 200),
+        gamma_link=link,
+    )
 
 
 unit_norm = changed_setting(
@@ -339,4 +350,11 @@ PLANTS: Mapping[str, Plant] = {
     "largest-latent-changes-the-shape": edit("edit/class_kept", 0.5, -0.1),
     "largest-latent-changes-few-pixels": edit("edit/changed_pixels", 0.5, -0.1),
     "largest-latent-changes-more-than-another": edit("edit/changed_pixels_beyond_other", 0.0, 0.1),
+    "relaxed-gates-cost-the-bound": changed_estimator("test/elbo", 15.0, "exp_relu"),
+    "relaxed-gates-cost-the-bound-sigmoid": changed_estimator("test/elbo", 15.0, "sigmoid"),
+    "unbiased-gates-tell-more": changed_estimator("code/gate_information", 0.0, "sigmoid"),
+    "more-latents-are-informative": changed_estimator("code/num_informative", 10.0, "sigmoid"),
+    "informative-latents-are-off-at-times": level(
+        "code/always_on_fraction", 0.05, -0.04, models=("vsc",), estimator="disarm", gamma_link="sigmoid"
+    ),
 }
