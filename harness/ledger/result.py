@@ -13,6 +13,14 @@ Row = dict[str, float | int | None]
 """Metrics of one epoch, by name; `epoch` counts from 1."""
 
 
+def measure_spending(row: Row, seconds: float) -> dict[str, float]:
+    """What a trial has spent by the end of an epoch, by the names of its reports to schedulers.
+
+    seconds: of training, over all its epochs.
+    """
+    return {"epoch": row.get("epoch") or 0, "step": row.get("step") or 0, "train_seconds": seconds}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """How a trial ended, or how far it is."""

@@ -120,10 +120,14 @@ def _check_sampler(study: StudyFields) -> None:
 
 def _check_scheduler(study: StudyFields) -> None:
     scheduler, name = study.scheduler, study.scheduler.name
-    changed = (f for f, info in Scheduler.model_fields.items() if getattr(scheduler, f) != info.default)
-    for field in sorted({*changed} - {"name", *SCHEDULER_FIELDS[name]}):
+    changed = {f for f, info in Scheduler.model_fields.items() if getattr(scheduler, f) != info.default}
+    for field in sorted(changed - {"name", *SCHEDULER_FIELDS[name]}):
         owners = [owner for owner, fields in SCHEDULER_FIELDS.items() if field in fields]
         raise ValueError(f"scheduler.{field}: {name} has none; remove it, or use {' or '.join(owners)}")
+    if "grace" in changed and scheduler.resource == "epochs":
+        raise ValueError("scheduler.grace: with resource: epochs it is grace_epochs; use that, or resource: steps")
+    if "grace_epochs" in changed and scheduler.resource != "epochs":
+        raise ValueError(f"scheduler.grace_epochs: {name} counts {scheduler.resource} here; use grace: 1000")
     if name != "fifo" and (len(study.objectives) > 1 or study.metric in COST_METRICS):
         raise ValueError(f"scheduler.name: {name} compares trials by one metric of an epoch; use fifo or val/elbo")
     if name == "pbt":

@@ -106,11 +106,12 @@ class Search(Frozen):
 
 
 Perturbable = Literal["learning_rate", "beta", "sharpness"]
+Resource = Literal["epochs", "steps", "seconds"]
 SCHEDULER_FIELDS: Mapping[str, tuple[str, ...]] = {
     "fifo": (),
-    "asha": ("grace_epochs", "reduction_factor"),
+    "asha": ("grace_epochs", "reduction_factor", "resource", "grace"),
     "hyperband": ("grace_epochs", "reduction_factor"),
-    "median": ("grace_epochs",),
+    "median": ("grace_epochs", "resource", "grace"),
     "pbt": ("interval", "perturb"),
 }
 MIN_POPULATION = 4
@@ -126,6 +127,15 @@ class Scheduler(Frozen):
         "asynchronously; median: those below the median of the others; pbt: population-based training",
     )
     grace_epochs: Count = Field(default=1, description="asha, hyperband, median: no trial stops before this epoch")
+    resource: Resource = Field(
+        default="epochs",
+        description="asha, median: what trials have spent where they are compared: epochs, in which one of small "
+        "batches takes many times the steps of one of large batches; steps; or seconds of training, which another "
+        "machine repeats only roughly",
+    )
+    grace: Count = Field(
+        default=1, description="asha, median, by steps or seconds: no trial stops before it has spent as many"
+    )
     reduction_factor: Annotated[int, Field(ge=2), AS_WHOLE] = Field(
         default=4, description="asha, hyperband: one in this many trials passes each rung"
     )

@@ -2,17 +2,26 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from harness.ledger.result import Result
+from harness.datasets import identify_dataset
+from harness.ledger.result import Result, measure_spending
 from harness.ledger.trial import Trial
 from harness.search.source import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
+from harness.study.sections import Resource
 from models.settings import SETTINGS
+
+TIME_ATTRIBUTES: Mapping[Resource, str] = {"epochs": "epoch", "steps": "step", "seconds": "train_seconds"}
+"""What a trial reports of its spending, by the resource that a scheduler counts."""
+
+MAX_SECONDS = 10**8
+"""More than any trial trains."""
 
 
 def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, Result]) -> TrialScheduler:
@@ -29,9 +38,10 @@ def _new_scheduler(study: Study) -> TrialScheduler:
     given = study.scheduler
     if given.name in ("fifo", "pbt"):  # PopulationSource does what pbt asks for
         return FIFOScheduler()
-    longest = max(value for space in study.sub_spaces() for value in _list_epochs(space))
-    grace = min(given.grace_epochs, longest)
-    by: dict[str, Any] = {"time_attr": "epoch", "metric": "objective", "mode": study.mode, "grace_period": grace}
+    longest = _count_longest(study)
+    grace = min(given.grace_epochs if given.resource == "epochs" else given.grace, longest)
+    by: dict[str, Any] = {"metric": "objective", "mode": study.mode, "grace_period": grace}
+    by["time_attr"] = TIME_ATTRIBUTES[given.resource]
     if given.name == "median":
         # An infinite time slice, as the rule would pause trials to give others a turn while it knows of few.
         return MedianStopping(**by, min_time_slice=math.inf)
@@ -39,6 +49,22 @@ def _new_scheduler(study: Study) -> TrialScheduler:
     if given.name == "asha":
         return ASHA(**by)
     return HyperBand(**by, brackets=1 + int(math.log(longest / grace, given.reduction_factor) + 1e-9))
+
+
+def _count_longest(study: Study) -> int:
+    """An upper bound of what a trial of the study can spend of the scheduler's resource, rounded up."""
+    spaces = study.sub_spaces()
+    match study.scheduler.resource:
+        case "epochs":
+            return max(value for space in spaces for value in _list_values(space, "epochs"))
+        case "steps":
+            num_images = identify_dataset(study.dataset).num_train
+            return max(
+                max(_list_values(space, "epochs")) * math.ceil(num_images / min(_list_values(space, "batch_size")))
+                for space in spaces
+            )
+        case "seconds":
+            return MAX_SECONDS
 
 
 class MedianStopping(MedianStoppingRule):  # type: ignore[misc]
@@ -92,9 +118,10 @@ class _PastTrial:
 def _replay(scheduler: TrialScheduler, trial_id: str, result: Result, metric: str) -> None:
     """Replay a trial that has ended to a scheduler, epoch by epoch."""
     past: Any = _PastTrial(trial_id)
+    spent = accumulate(float(row.get("seconds") or 0) for row in result.history)
     reports = [
-        {"epoch": row["epoch"], "objective": row[metric], "is_judged": True}
-        for row in result.history
+        {**measure_spending(row, seconds), "objective": row[metric], "is_judged": True}
+        for row, seconds in zip(result.history, spent, strict=True)
         if row.get(metric) is not None
     ]
     scheduler.on_trial_add(None, past)
@@ -104,7 +131,10 @@ def _replay(scheduler: TrialScheduler, trial_id: str, result: Result, metric: st
         scheduler.on_trial_complete(None, past, reports[-1])
 
 
-def _list_epochs(space: dict[str, Domain]) -> list[int]:
-    """The numbers of epochs that a sub-space gives its trials."""
-    epochs = space.get("epochs")
-    return list(epochs.values) if isinstance(epochs, Finite) else [int(str(SETTINGS["epochs"].default))]
+def _list_values(space: dict[str, Domain], setting: str) -> list[int]:
+    """The whole numbers that a sub-space gives its trials; of an interval, its ends."""
+    domain = space.get(setting)
+    if domain is None:
+        return [int(str(SETTINGS[setting].default))]
+    values = domain.values if isinstance(domain, Finite) else (domain.low, domain.high)
+    return [int(value) for value in values]

@@ -8,7 +8,7 @@ from typing import Any
 from ray import tune
 
 from harness.datasets import Dataset
-from harness.ledger.result import Epoch, Event
+from harness.ledger.result import Epoch, Event, measure_spending
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.plugins.use import use_plugins
@@ -52,6 +52,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _start(self, config: dict[str, Any]) -> Generator[Event]:
         self._is_searching = config["trial"].phase == "search"
+        self._train_seconds = 0.0
         self._num_judged = TrialFolder(self._study_folder, config["trial"]).count_own_epochs()
         if self._engines is not None:
             return train_fused(self._engines, config["trial"])
@@ -62,7 +63,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         return run_trial(config["trial"], self._measures, self._dataset, self._study_folder, device=device)
 
     def step(self) -> dict[str, Any]:
-        """Train the next epochs; returns their `events`, and what schedulers read: `epoch`, `objective`, `is_judged`.
+        """Train the next epochs; returns their `events`, and what schedulers read: spending, `objective`, `is_judged`.
 
         is_judged: an earlier run of the study has trained the trial this far and did not stop it.
         """
@@ -71,8 +72,9 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         while isinstance(events[-1], Epoch) and time.monotonic() < deadline:
             events.append(next(self._events))
         metrics, is_done = events[-1].metrics, not isinstance(events[-1], Epoch)
-        epoch = metrics.get("epoch") or 0
-        report = {"events": events, "epoch": epoch, "is_judged": epoch <= self._num_judged, "done": is_done}
+        self._train_seconds += sum(event.metrics.get("seconds") or 0 for event in events)
+        spent = measure_spending(metrics, self._train_seconds)
+        report = {"events": events, **spent, "is_judged": spent["epoch"] <= self._num_judged, "done": is_done}
         # No objective where there is no value, as Tune computes with what it finds; nor in trials that confirm, as
         # schedulers are not to stop those.
         objective = metrics.get(self._metric) if self._is_searching else None

@@ -163,15 +163,16 @@ REPETITIONS, NUM_TRIALS = 5, 60
 SEARCHES: dict[str, str] = {
     "random": "search: {sampler: random, num_trials: 60, seed: SEED}\n",
     "tpe": "search: {sampler: tpe, num_trials: 60, seed: SEED}\n",
+    # Of as many configurations as take the epochs of the others, which train a quarter of them.
     "random, asha": (
-        "search: {sampler: random, num_trials: 60, seed: SEED}\n"
+        "search: {sampler: random, num_trials: 240, seed: SEED}\n"
         "scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}\n"
     ),
 }
 
 
 @pytest.mark.timeout(3600)
-def test_tpe_is_at_least_as_good_as_random_and_asha_needs_two_fifths_of_the_epochs(
+def test_tpe_and_for_as_many_epochs_asha_are_at_least_about_as_good_as_random(
     run: Callable[..., tuple[Outcome, str]], tmp_path: Path
 ) -> None:
     space = STUDY.replace("hidden: [64], batch_size: 64", "hidden: [32], batch_size: 128")
@@ -185,17 +186,19 @@ def test_tpe_is_at_least_as_good_as_random_and_asha_needs_two_fifths_of_the_epoc
             outcome, _ = run(load_study(path), results)
             trials = pd.read_parquet(results / study / "trials.parquet")
             history = pd.read_parquet(results / study / "history.parquet")
-            assert len(trials) == NUM_TRIALS
+            assert len(trials) == (4 * NUM_TRIALS if "asha" in name else NUM_TRIALS)
             last = history.sort_values("epoch").groupby("trial_id")["val/elbo"].last()
-            best = last[trials.trial_id[trials.status == "finished"]].max()
-            rows.append({"search": name, "seed": seed, "best val/elbo": best, "epochs": outcome.num_epochs})
+            finished = trials[trials.status == "finished"].set_index("trial_id")
+            winner = last[finished.index].idxmax()  # chosen on validation images, judged on the test images
+            values = {"best val/elbo": last[winner], "its test/elbo": finished.loc[winner, "test/elbo"]}
+            rows.append({"search": name, "seed": seed} | values | {"epochs": outcome.num_epochs})
     table = pd.DataFrame(rows)
     print(f"\n{table.to_string(index=False, float_format='%.2f')}")
-    best = {name: median(own["best val/elbo"]) for name, own in table.groupby("search")}
+    best = {name: median(own["its test/elbo"]) for name, own in table.groupby("search")}
     epochs = {name: own["epochs"].sum() for name, own in table.groupby("search")}
     assert epochs["random"] == epochs["tpe"] == REPETITIONS * NUM_TRIALS * 27
     for name in SEARCHES:
-        print(f"{name}: median best val/elbo {best[name]:.2f}, {epochs[name] / REPETITIONS:.0f} epochs each")
+        print(f"{name}: median test/elbo of the winner {best[name]:.2f}, {epochs[name] / REPETITIONS:.0f} epochs each")
     assert best["tpe"] >= best["random"]
+    assert epochs["random, asha"] <= epochs["random"]
     assert best["random, asha"] >= best["random"] - 0.5
-    assert epochs["random, asha"] <= 0.4 * epochs["random"]

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from harness.datasets import identify_dataset
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.study import Study
@@ -12,8 +13,10 @@ from models.settings import TrialSettings
 EPOCHS = 3
 
 
-def make_earlier(scheduler: str, elbos: list[float]) -> tuple[Study, list[Trial], dict[str, Result]]:
-    """A study whose trials trained for three epochs in an earlier run, each at one ELBO."""
+def make_earlier(
+    scheduler: str, elbos: list[float], *, resource: str = "epochs", steps: int = 10, seconds: float = 1.0
+) -> tuple[Study, list[Trial], dict[str, Result]]:
+    """A study whose trials trained for three epochs before, each at one ELBO. steps, seconds: of an epoch."""
     rates = [0.001 * (k + 1) for k in range(len(elbos))]
     study = Study.model_validate(
         {
@@ -21,13 +24,16 @@ def make_earlier(scheduler: str, elbos: list[float]) -> tuple[Study, list[Trial]
             "dataset": "digits",
             "defaults": {"epochs": EPOCHS},
             "space": [{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": rates}}],
-            "scheduler": {"name": scheduler},
+            "scheduler": {"name": scheduler} | ({"resource": resource} if resource != "epochs" else {}),
         }
     )
     trials = [Trial(TrialSettings(model="vae", latent_dim=2, learning_rate=rate), "digits", "hash") for rate in rates]
     results = {}
     for trial, elbo in zip(trials, elbos, strict=True):
-        rows: list[Row] = [{"epoch": epoch, study.metric: elbo} for epoch in range(1, EPOCHS + 1)]
+        rows: list[Row] = [
+            {"epoch": epoch, "step": epoch * steps, "seconds": seconds, study.metric: elbo}
+            for epoch in range(1, EPOCHS + 1)
+        ]
         results[trial.trial_id] = Result(status="finished", history=rows, evaluated=study.measures.evaluated)
     return study, trials, results
 
@@ -54,6 +60,62 @@ def test_an_epoch_that_was_judged_in_an_earlier_run_stops_no_trial_and_is_noted(
     assert "-90" in str(vars(scheduler)) + scheduler.debug_string() + str([vars(b) for b in brackets_of(scheduler)])
     if name == "median":  # ASHA and HyperBand look again at the next rung
         assert scheduler.on_trial_result(None, worst, {"epoch": 2, "objective": -90.0}) == "STOP"
+
+
+@pytest.mark.parametrize("name", ["asha", "median"])
+@pytest.mark.parametrize(
+    ("resource", "spent", "decision"),
+    [
+        (
+            "epochs",
+            {},
+            "STOP",
+        ),  # its first epoch is worse than that of the others, which took a hundred times the steps
+        ("steps", {"step": 10}, "CONTINUE"),
+        ("steps", {"step": 1000}, "STOP"),
+        ("seconds", {"train_seconds": 0.1}, "CONTINUE"),
+        ("seconds", {"train_seconds": 12.0}, "STOP"),
+    ],
+)
+def test_trials_are_compared_that_have_spent_as_much_of_the_resource(
+    name: str, resource: str, spent: dict[str, float], decision: str
+) -> None:
+    scheduler: Any = make_scheduler(*make_earlier(name, [-10.0] * 5, resource=resource, steps=1000, seconds=10.0))
+    newcomer: Any = _PastTrial("0" * 16)
+    scheduler.on_trial_add(None, newcomer)
+    report = {"epoch": 1, "step": 10, "train_seconds": 0.1, "objective": -50.0} | spent
+    assert scheduler.on_trial_result(None, newcomer, report) == decision
+
+
+def test_no_trial_is_stopped_because_it_took_many_steps() -> None:
+    """The most that one can take are those of the smallest batch: Tune stops a trial that takes more."""
+    space = [{"model": "vae", "latent_dim": 2, "batch_size": {"int": [10, 64]}}]
+    fields = {"search": {"sampler": "random", "num_trials": 2}, "scheduler": {"name": "asha", "resource": "steps"}}
+    study = Study.model_validate(
+        {"name": "few", "dataset": "digits", "defaults": {"epochs": 3}, "space": space} | fields
+    )
+    scheduler: Any = make_scheduler(study, [], {})
+    only: Any = _PastTrial("0" * 16)
+    scheduler.on_trial_add(None, only)
+    most = 3 * -(-identify_dataset("digits").num_train // 10)
+    assert scheduler.on_trial_result(None, only, {"step": most - 1, "objective": -50.0}) == "CONTINUE"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        ({"name": "hyperband", "resource": "steps"}, "scheduler.resource: hyperband has none"),
+        ({"name": "asha", "grace": 5}, "scheduler.grace: with resource: epochs it is grace_epochs"),
+        (
+            {"name": "asha", "resource": "seconds", "grace_epochs": 2},
+            "scheduler.grace_epochs: asha counts seconds here",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_resource_is_refused(scheduler: dict[str, Any], words: str) -> None:
+    space = [{"model": "vae", "latent_dim": 2}]
+    with pytest.raises(ValueError, match=words):
+        Study.model_validate({"name": "few", "dataset": "digits", "space": space, "scheduler": scheduler})
 
 
 def brackets_of(scheduler: Any) -> list[Any]:
