@@ -15,7 +15,8 @@ from models.randomness import StreamNoise, make_stream
 from models.settings import ImageShape, TrialSettings
 
 Images = Tensor | NDArray[np.uint8]
-"""Images (N, C, H, W) of bytes, 0 is black and 255 white, as datasets hold them."""
+"""Images (N, C, H, W) of bytes, 0 is black and 255 white, as datasets hold them. A model of binary pixels was measured
+on those of `models.pixels.binarise_once`."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def read_tables(results: Path) -> tuple[pd.DataFrame, Any]:
     return pd.read_parquet(results / "laplace" / "trials.parquet"), record
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_a_change_of_its_code_trains_anew_what_it_makes(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:

@@ -355,7 +355,8 @@ def test_arrays_that_are_no_dataset_are_refused(folder: Path, arrays: str, sente
 def test_a_model_takes_over_settings_of_ours_and_parts_of_ours(folder: Path) -> None:
     (folder / "my_parts.py").write_text(
         "from harness.plugins import Registry\n"
-        "SPIKE = ('alpha', 'gamma_link', 'gamma_clamp', 'sharpness', 'sharpness_schedule', 'estimator')\n"
+        "from models.settings import FIELDS\n"
+        "SPIKE = [name for name in FIELDS if FIELDS[name].metadata['of']]\n"
         "def register(registry: Registry) -> None:\n"
         "    registry.add_model('mine', latent='spike_and_slab', num_heads=3, also=SPIKE)\n"
     )
