@@ -71,8 +71,9 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 draw_trials(ax, "latent_dim", "mean", rows, look)
                 continue
             singles = panel[~is_mean & (panel["series"] == rows["series"].iloc[0])]
-            at = singles["latent_dim"] + shift
-            ax.scatter(at, singles["mean"], s=11, color=look["color"], alpha=0.5, linewidths=0)
+            ax.scatter(
+                singles["latent_dim"] + shift, singles["mean"], s=11, color=look["color"], alpha=0.5, linewidths=0
+            )
             means = rows.sort_values("latent_dim")
             ax.plot(means["latent_dim"] + shift, means["mean"], **look)
         scale_x(ax, frame["latent_dim"])

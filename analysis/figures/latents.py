@@ -74,7 +74,8 @@ def _leave_out(panels: np.ndarray) -> None:
     """Say why the panels of a model without gates are empty."""
     for ax in panels:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "no gates: always on", ha="center", va="center", color=QUIET, transform=ax.transAxes)
+    middle = {"ha": "center", "va": "center", "transform": panels[0].transAxes}
+    panels[0].text(0.5, 0.5, "no gates: every latent is always on", color=QUIET, **middle)
 
 
 def _draw_kl(ax: Axes, latents: pd.DataFrame) -> None:
