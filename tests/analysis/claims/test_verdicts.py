@@ -24,7 +24,7 @@ def test_a_planted_claim_gets_its_verdict_from_each_study(claim: Claim, outcome:
     verdicts = judge_claims([claim], dict.fromkeys(claim.study, plant(claim.id, outcome)))
     assert [verdict.study for verdict in verdicts] == list(claim.study)
     if claim.id in NEVER_MIXED and outcome == "mixed":
-        assert [sum(not part.is_premise for part in verdict.judged_parts) for verdict in verdicts] == [1, 1]
+        assert all(sum(not part.is_premise for part in verdict.judged_parts) == 1 for verdict in verdicts)
     else:
         assert [verdict.outcome for verdict in verdicts] == [outcome] * len(verdicts)
 
