@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import draw_line, each_series, legend_beside, scale_lengths
-from analysis.drawing.style import QUIET
+from analysis.drawing.style import QUIET, variant_colour
 from analysis.tables import Tables
 from analysis.tables.reported_numbers import load_published_bounds
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
@@ -37,8 +37,11 @@ def compute(tables: Tables) -> pd.DataFrame:
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
     """Draw a line for each series and bound, and a level for each number that a paper prints."""
     for rows, look in each_series(frame):
+        variant = int(rows["variant"].iloc[0])
+        colour = variant_colour(str(rows["model"].iloc[0]), variant) if variant else look["color"]
         for bound, line in rows.groupby("split", sort=False):
-            style = {"linestyle": LINE_STYLES[str(bound)], "label": f"{look['label']}, {bound}"}
+            label = f"{look['label']}, {bound}"
+            style = {"linestyle": LINE_STYLES[str(bound)], "color": colour, "label": label}
             draw_line(ax, "epochs", line, look | style)
     for row in frame.dropna(subset=["published"]).drop_duplicates("source").to_dict("records"):
         epochs = plural(int(row["published_epochs"]), "epoch")
@@ -46,7 +49,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
         ax.axhline(row["published"], color=QUIET, linestyle=(0, (1, 2)), linewidth=1.4, label=label)
     scale_lengths(ax, frame["epochs"])
     ax.set_xlabel("epochs of training")
-    ax.set_ylabel(f"bound on binary test images ({NATS}, higher is better)")
+    ax.set_ylabel(f"bound on binary test images\n({NATS}, higher is better)")
     legend_beside(ax)
 
 
