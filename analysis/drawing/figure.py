@@ -156,7 +156,7 @@ def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None
         info.add_text(key, value)
     picture = Image.frombytes("RGBA", size, pixels).convert("RGB")
     # Full compression would take as long as drawing.
-    picture.save(file, "png", compress_level=3, pnginfo=info, dpi=(sheet.dpi, sheet.dpi))
+    picture.save(file, "png", compress_level=6, pnginfo=info, dpi=(sheet.dpi, sheet.dpi))
 
 
 def read_caption(picture: Path) -> str:
