@@ -36,7 +36,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     place = settings["setting"].map({name: i for i, name in enumerate(names)})
     frames = []
     for i, (objective, is_maximised) in enumerate(goals(trials)):
-        reached = values[["number", "trial_id", "status"]].assign(
+        reached = values[["number", "trial_id", "status", "is_allowed"]].assign(
             objective=objective, is_maximised=is_maximised, value=values[objective]
         )
         panels = settings.assign(row=i * num_rows + place // num_columns, column=place % num_columns)

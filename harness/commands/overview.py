@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.datasets import identify_dataset
 from harness.ledger.provenance import describe_changes
-from harness.ledger.result import Result
+from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
@@ -53,6 +53,7 @@ def summarise_plan(study: Study, results: Path) -> RenderableType:
         f"{study.name} on {study.dataset}",
         *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
+        *_describe_constraints(study, states),
         _estimate(study, states, sum(unknown.values())),
     ]
     longest: dict[str, int] = {}
@@ -80,6 +81,7 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
         f"{study.name}: {'running now' if is_locked(folder / '.lock') else 'not running'}",
         *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
+        *_describe_constraints(study, states),
     ]
     for state in states:
         if state.status == "begun":
@@ -93,6 +95,17 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
             "Its tables are here, as published, and can be drawn; its trials are not, and a run would train them again."
         )
     return Group(*lines)
+
+
+def _describe_constraints(study: Study, states: Sequence["TrialState"]) -> list[Text]:
+    """Say how many trials of a search break its constraints, if it has any."""
+    constraints = study.search.constraints
+    if not constraints:
+        return []
+    known = [s.result for s in states if s.trial.phase == "search" and s.status in ("finished", "stopped") and s.result]
+    num_broken = sum(bool(list_violated(result, constraints)) for result in known)
+    kept_to = ", ".join(map(str, constraints))
+    return [Text(f"The best are to keep to {kept_to}: {num_broken} of {len(known)} trials that ended do not.")]
 
 
 class TrialState:

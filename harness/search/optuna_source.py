@@ -227,6 +227,7 @@ class OptunaSource:
             return
         asked = optuna.Trial(self._optuna, self._optuna.get_trials(deepcopy=False)[number]._trial_id)
         for constraint, value in zip(constraints, bounded, strict=True):
+            assert value is not None
             if str(constraint) not in asked.constraints:  # else a run that was killed noted it, and told no more
                 asked.set_constraint(str(constraint), constraint.measure_excess(value))
         if result.status == "finished" or len(values) > 1:  # with several objectives Optuna cannot prune
