@@ -44,6 +44,18 @@ def test_the_best_so_far_is_that_of_the_finished_trials() -> None:
     assert list(frame["best"]) == [-30, -30, -30, -20]
 
 
+def test_what_breaks_a_constraint_is_a_cross_and_never_the_best(make_axes: MakeAxes) -> None:
+    study = five_trials()
+    study.add_searched(-5.0, violates="val/rate <= 9")
+    frame = history_of(study)
+    assert list(frame["value"]) == [-30, -10, -40, -20, -5]
+    assert list(frame["best"]) == [-30, -30, -30, -20, -20]
+    assert "Crosses break a constraint" in note(frame)
+    assert "Crosses" not in note(history_of(five_trials()))
+    labels = draw(study, make_axes)[0, 0].get_legend_handles_labels()[1]
+    assert "VAE, breaks a constraint" in labels
+
+
 def test_where_none_has_finished_the_best_is_that_of_the_stopped() -> None:
     study = SyntheticStudy()
     for value in (-30.0, -10.0, -20.0):

@@ -1,12 +1,15 @@
 """Constraints: parsed, told to Optuna, kept to by what is found; the same history as ever where there are none."""
 
+import io
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
+from rich.console import Console
 
+from harness.commands.overview import summarise_plan, summarise_status
 from harness.datasets import load_dataset
 from harness.ledger.result import Result, list_violated
 from harness.ledger.tables import build_tables
@@ -91,6 +94,19 @@ def test_a_run_that_was_killed_between_constraint_and_value_tells_the_value(tmp_
     searching.source()
     (stored,) = searching.optuna_trials()
     assert stored.state == TrialState.COMPLETE
+
+
+def test_plan_and_status_say_how_many_trials_break_a_constraint(tmp_path: Path) -> None:
+    searching = constrained(tmp_path, "tpe")
+    searching.folder = tmp_path / "results" / "demo"
+    ran = searching.run()
+    num_broken = sum(abs(trial.settings.latent_dim - 5) < 3 for trial in ran)
+    assert num_broken
+    for describe in (summarise_plan, summarise_status):
+        output = io.StringIO()
+        Console(file=output, width=200).print(describe(searching.study, tmp_path / "results"))
+        said = f"The best are to keep to val/rate >= 3: {num_broken} of {len(ran)} trials that ended do not."
+        assert said in output.getvalue()
 
 
 numbers = st.floats(-1e9, 1e9, allow_nan=False)
