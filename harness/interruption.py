@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)
-"""Slurm's --signal=USR1 is one, and Grid Engine's and LSF's limits of CPU time are another."""
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""Batch systems warn of the end of a job's time by USR1 or USR2, and of CPU time by XCPU."""
 
 ECHO_SECONDS = 2.0
 """One wish to end may come as two signals: `timeout` sends TERM to the command and to its group, a terminal HUP."""

@@ -12,9 +12,9 @@ import typer
 
 from analysis.errors import AnalysisError
 from harness.cli import data, studies, tools
-from harness.cli.options import BAD_INPUT, console, errors
+from harness.cli.options import BAD_INPUT, console, print_error
 from harness.cli.output import is_disk_or_device, make_output_safe, take_loss
-from harness.errors import InputError, hide_secrets
+from harness.errors import InputError
 from harness.interruption import on_endings, raise_interrupted
 
 ELSEWHERE = "choose another folder with --results or, for what is drawn, with --out"
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _refuse(error: InputError | AnalysisError | OSError) -> NoReturn:
-    errors.print(f"error: {hide_secrets(_describe(error))}", soft_wrap=True)
+    print_error(_describe(error))
     sys.exit(BAD_INPUT)
 
 

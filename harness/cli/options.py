@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from harness.errors import InputError, hide_secrets
 from harness.paths import parse_path
@@ -67,6 +68,11 @@ def draw_quietly(study: "Study", folder: Path) -> list[Path]:
             errors.print(line, soft_wrap=True)
 
     return draw_study(study, folder, tell)
+
+
+def print_error(message: str) -> None:
+    """Print what is wrong, with no secret in it."""
+    errors.print(Text.assemble(("error:", "bold red"), f" {hide_secrets(message)}"), soft_wrap=True)
 
 
 def print_indented(line: str) -> None:

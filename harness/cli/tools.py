@@ -48,8 +48,9 @@ def ui(
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,  # no argument, as everyone on the machine may read those
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONSAFEPATH": "1",  # nothing of the current folder in the processes that it starts, either
     }
-    command = [sys.executable, "-m", "mlflow", "ui"]
+    command = [sys.executable, "-P", "-m", "mlflow", "ui"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603 (our own interpreter, no shell)
         try:

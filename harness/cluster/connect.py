@@ -51,13 +51,15 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
             signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # so Ray's services outlive it, and store what is training
         try:
             ray.init(address=wanted, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except Exception as error:  # Ray raises many kinds, Exception itself among them
             reason = first_line(error).rstrip(".")
             if wanted != "local":
                 raise _refuse(address, f"Ray cannot connect ({reason})") from None
+            fix = "give it a short folder that can be written to with RAY_TMPDIR=/tmp"
+            if "timed out" in reason:
+                fix = "try again when less runs here"
             raise InputError(
-                f"Ray cannot start on this machine ({reason}); give it a short folder that can be written to with "
-                "RAY_TMPDIR=/tmp, or use a running cluster with --address"
+                f"Ray cannot start on this machine ({reason}); {fix}, or use a running cluster with --address"
             ) from None
 
 

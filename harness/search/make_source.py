@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from harness.datasets import DatasetIdentity
+from harness.errors import InputError
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
 from harness.study import Study
@@ -13,8 +14,9 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
     """Make the source of a study's trials.
 
     Raises:
-        InputError: a configuration is not legal for this dataset.
+        InputError: a configuration is not legal for this dataset, or may be drawn that is not.
     """
+    _check_batches(study, dataset.num_train)
     source: Source
     if study.search.sampler in ADAPTIVE_SAMPLERS:
         from harness.search.optuna_source import OptunaSource
@@ -31,3 +33,10 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
     from harness.search.confirm import ConfirmingSource
 
     return ConfirmingSource(study, source, study_folder)
+
+
+def _check_batches(study: Study, num_train: int) -> None:
+    """Refuse batches that would be smaller than the study says; of all that it may draw, before any trains."""
+    size = study.largest_settings.batch_size
+    if size > num_train:
+        raise InputError(f"study {study.name}: batch_size: {size} of {num_train} training images; give at most those")

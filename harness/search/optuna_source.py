@@ -70,10 +70,8 @@ class OptunaSource:
 
     def _explain(self, num_histories: int) -> None:
         """Say which trained trials the search does not know. num_histories: others than the search's own."""
-        count = count_forgotten(self.trials, self._folder)
-        if not count or (
-            self._study.confirm and self.trials
-        ):  # that confirm, and are planned once the search has ended
+        count = count_forgotten(self._study, self.trials, self._folder)
+        if not count:
             return
         path, name = self._folder / HISTORY_FILE, self._study.name
         if num_histories:

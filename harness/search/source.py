@@ -46,16 +46,19 @@ class Source(Protocol):
         """Learn how a trial ended."""
 
 
-def count_forgotten(trials: Iterable[Trial], study_folder: Path) -> int:
-    """Count the trials that have a result in the study's folder, but are not among these."""
+def count_forgotten(study: Study, trials: Iterable[Trial], study_folder: Path) -> int:
+    """Count the trials that have a result in the study's folder, but are not among these.
+
+    None where the study confirms and has trained some of these: others may be those that confirm, planned at its end.
+    """
     planned = {trial.training_id for trial in trials}
     trained = {path.parent.name for path in study_folder.glob("trials/*/result-*.json")}
-    return len(trained - planned)
+    return 0 if study.confirm and planned & trained else len(trained - planned)
 
 
 def describe_forgotten(study: Study, trials: Iterable[Trial], study_folder: Path) -> list[str]:
-    """What to say of trained trials that a study no longer asks for; of one that confirms, its own could be meant."""
-    count = 0 if study.confirm else count_forgotten(trials, study_folder)
+    """What to say of trained trials that a study no longer asks for."""
+    count = count_forgotten(study, trials, study_folder)
     return [f"{count} trained trials are not of the study's file as it is now, and are not counted."] if count else []
 
 

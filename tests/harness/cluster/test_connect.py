@@ -71,12 +71,22 @@ def test_a_folder_that_the_user_chose_for_ray_stays(asked: dict[str, Any], monke
     assert asked["_temp_dir"] is None
 
 
-def test_a_ray_that_cannot_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError("AF_UNIX path of 107 bytes: /long\nmore"),
+            r"107 bytes: /long\); give it a short folder .* RAY_TMPDIR=/tmp",
+        ),
+        (Exception("The current node timed out during startup."), r"during startup\); try again when less runs here"),
+    ],
+)
+def test_a_ray_that_cannot_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
     def init(**_: object) -> None:
-        raise OSError("AF_UNIX path length cannot exceed 107 bytes: /long\nmore")
+        raise error
 
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(InputError, match=r"107 bytes: /long\); give it a short folder .* with RAY_TMPDIR=/tmp"):
+    with pytest.raises(InputError, match=said):
         connect(None)
 
 

@@ -303,6 +303,23 @@ def test_a_configuration_that_the_dataset_cannot_have_is_refused(tmp_path: Path,
     assert str(caught.value) == ("study demo: num_validation: 1500 of 1500 training images; leave some to train on")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        edit("epochs: 2", "batch_size: {grid: [32, 1501]}"),
+        STUDIES["gp"].replace("epochs: 2", "epochs: 2, batch_size: {int: [32, 1501]}"),
+    ],
+    ids=["grid", "gp"],
+)
+def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
+    tmp_path: Path, dataset: Dataset, text: str
+) -> None:
+    """They would be trained as smaller ones, alike whatever the study says."""
+    with pytest.raises(InputError, match="study demo: batch_size: 1501 of 1500 training images; give at most"):
+        Searching(tmp_path, dataset, text).source()
+    Searching(tmp_path, dataset, text.replace("1501", "1500")).source()
+
+
 @pytest.mark.parametrize(("name", "kind"), [("grid", ListSource), ("random", ListSource), ("tpe", OptunaSource)])
 def test_adaptive_samplers_ask_optuna(name: str, kind: type, tmp_path: Path, dataset: Dataset) -> None:
     assert isinstance(Searching(tmp_path, dataset, STUDIES[name]).source(), kind)

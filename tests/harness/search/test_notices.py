@@ -89,6 +89,14 @@ def test_a_list_says_how_many_trained_trials_are_no_longer_in_it(results: Path, 
     assert search(results, edit(old, new)).source().notices == ([notice] if count else [])
 
 
+def test_a_list_that_confirms_says_when_it_has_become_another(results: Path) -> None:
+    text = GOOD + "confirm: {top: 1, seeds: [0, 1]}\n"
+    search(results, text).run()
+    assert search(results, text).source().notices == []
+    (notice,) = search(results, edit("hidden: [8]", "hidden: [9]", text)).source().notices
+    assert "trained trials are not of the study's file as it is now" in notice
+
+
 def test_trials_that_confirm_are_not_taken_for_forgotten(results: Path) -> None:
     text = TPE + "confirm: {top: 1, seeds: [0, 1]}\n"
     search(results, text).run()
