@@ -64,8 +64,9 @@ class Progress:
     """Counts trials and epochs, and shows them."""
 
     def __init__(
-        self, console: Console, *, num_trials: int, num_done: int, metric: str, mode: Literal["max", "min"]
+        self, console: Console, *, num_trials: int, num_done: int, metric: str | None, mode: Literal["max", "min"]
     ) -> None:
+        """metric: whose best value is shown, if any."""
         self._console, self._metric, self._sign = console, metric, 1 if mode == "max" else -1
         self._num_trials, self._done, self._failed, self._running = num_trials, num_done, 0, 0
         self._epochs_left = 0
@@ -125,7 +126,7 @@ class Progress:
                 self._marks.append((now, self._trained))
                 while len(self._marks) > 2 and now - self._marks[0][0] > RATE_SECONDS:
                     self._marks.popleft()
-            if value is not None and (self._best is None or self._sign * (value - self._best) > 0):
+            if self._metric and value is not None and (self._best is None or self._sign * (value - self._best) > 0):
                 self._best = value
         self._maybe_print()
 

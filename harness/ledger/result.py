@@ -33,6 +33,8 @@ class Result:
     peak_memory_mb: float | None = None
     device: str | None = None
     host: str | None = None
+    began: float | None = field(default=None, compare=False)  # seconds since 1970: when a process first took it up
+    ended: float | None = field(default=None, compare=False)
 
     @property
     def epochs_trained(self) -> int:

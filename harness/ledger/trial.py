@@ -26,6 +26,7 @@ class Trial:
     phase: Phase = field(default="search", compare=False)
     until: int | None = field(default=None, compare=False)  # the epoch to pause at
     current: Mapping[str, float] = field(default_factory=dict, compare=False)  # settings that its population changed
+    varied: tuple[str, ...] = field(default=(), compare=False)  # settings in which trials of its study differ
 
     @cached_property
     def trial_id(self) -> str:
@@ -50,7 +51,15 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """A short name of the trial for logs, messages and MLflow."""
-        s = self.settings
-        alpha = f" alpha {s.alpha:g}" if s.alpha is not None else ""
-        return f"{s.model}{alpha} latent {s.latent_dim} seed {s.seed} ({self.trial_id[:6]})"
+        """A short name of the trial for logs, messages and MLflow: what sets it apart from others of its study."""
+        values = {name: getattr(self.settings, name) for name in self.varied or ("alpha", "latent_dim")}
+        named = [_name(name, value) for name, value in values.items() if value is not None]
+        return " ".join([self.settings.model, *named, f"seed {self.settings.seed} ({self.trial_id[:6]})"])
+
+
+def _name(setting: str, value: Any) -> str:
+    """Name the value of a setting, such as `latent 8` or `hidden 400x400`."""
+    if isinstance(value, tuple):
+        value = "x".join(map(str, value))
+    words = setting.removesuffix("_dim").replace("_", " ")
+    return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"

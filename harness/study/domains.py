@@ -35,6 +35,11 @@ class Finite:
         """Whether there is more than one value."""
         return len(self.values) > 1
 
+    @property
+    def extent(self) -> tuple[Any, ...]:
+        """The values: equal for domains that are the same, however they are spelled."""
+        return self.values
+
     def at(self, share: float) -> Any:
         """The value at a share, from 0 to 1, of the list; each value has an equal part of it."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
@@ -79,6 +84,11 @@ class Interval:
         else:
             value = self.low + share * (self.high - self.low)
         return min(max(value, self.low), self.high)
+
+    @property
+    def extent(self) -> tuple[Any, ...]:
+        """The ends and how values lie between them: equal for domains that are the same."""
+        return self.kind, self.low, self.high
 
     def list_values(self, at_most: int) -> Sequence[Any] | None:
         """List all values if they are whole numbers, and no more than `at_most`; otherwise None."""

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
@@ -199,6 +200,20 @@ class StudyFields(Frozen):
                         values = (int(domain.high),)
                 largest[name] = max((largest[name], *values), key=_measure_size)
         return TrialSettings.from_dict(largest)
+
+    @cached_property
+    def varied_settings(self) -> tuple[str, ...]:
+        """The settings, but for model and seed, in which trials of one model differ."""
+        values: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
+        for sub in self.sub_spaces():
+            for model, (name, setting) in itertools.product(list_models(sub), SETTINGS.items()):
+                domain = sub.get(name)
+                given = (setting.default,) if domain is None else domain.extent
+                values.setdefault((model, name), set()).add(given)
+        apart = {
+            name for (_, name), found in values.items() if len(found) > 1 or any(len(given) > 1 for given in found)
+        }
+        return tuple(name for name in SETTINGS if name in apart - {"model", "seed"})
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
         """List the sub-spaces, each with the defaults that apply to its model, by setting."""

@@ -101,7 +101,7 @@ class MlflowStore:
         has_ended = result.status != "running"
         params: dict[str, str] = {}
         if run is None:
-            run = self._create_run(trial, tags)
+            run = self._create_run(trial, tags, result.began)
         elif has_ended and run.complete == complete and run.status == RUN_STATUS[result.status]:
             return False
         elif not has_ended and run.status != "RUNNING":
@@ -124,7 +124,7 @@ class MlflowStore:
                 self.client.log_artifact(run.run_id, str(path))
         # Set last, as it says that nothing is missing.
         self.client.set_tag(run.run_id, "spikeslab.complete", complete)
-        self.client.set_terminated(run.run_id, RUN_STATUS[result.status])
+        self.client.set_terminated(run.run_id, RUN_STATUS[result.status], _as_milliseconds(result.ended))
         run.complete, run.status = complete, RUN_STATUS[result.status]
         return True
 
@@ -174,6 +174,8 @@ class MlflowStore:
                 peak_memory_mb=metrics.get("peak_memory_mb"),
                 device=tags.get("device"),
                 host=tags.get("host"),
+                began=run.info.start_time / 1000,
+                ended=run.info.end_time / 1000 if run.info.end_time else None,
             )
             trials.append((trial, result))
         return trials
@@ -214,7 +216,7 @@ class MlflowStore:
             if not token:
                 return sorted(runs, key=lambda run: run.info.start_time)
 
-    def _create_run(self, trial: Trial, tags: Mapping[str, str]) -> "_TrialRun":
+    def _create_run(self, trial: Trial, tags: Mapping[str, str], began: float | None) -> "_TrialRun":
         names = {
             "mlflow.runName": trial.label,
             "mlflow.parentRunId": self.parent_id,
@@ -226,7 +228,7 @@ class MlflowStore:
             "spikeslab.plugins": " ".join(trial.plugins),
             "dataset.sha256": trial.dataset_hash,
         }
-        run = _TrialRun(self.client.create_run(self.experiment_id, tags={**tags, **names}))
+        run = _TrialRun(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**tags, **names}))
         self._runs[trial.trial_id] = run
         return run
 
@@ -282,6 +284,11 @@ class _TrialRun:
         self.has_params = bool(run.data.params)
         self.complete: str | None = run.data.tags.get("spikeslab.complete")
         self.last_epoch = int(run.data.metrics.get("epoch", 0))
+
+
+def _as_milliseconds(seconds: float | None) -> int | None:
+    """A time as MLflow has it; None, which is now to MLflow, of results that older versions stored."""
+    return None if seconds is None else round(1000 * seconds)
 
 
 def _as_params(trial: Trial) -> dict[str, str]:

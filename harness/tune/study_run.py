@@ -66,7 +66,8 @@ class StudyRun:
             console,
             num_trials=source.num_trials,
             num_done=len(source.trials) - len(self.list_open()),
-            metric=study.metric,
+            # The test images are for the end, and what is measured on them compares no models.
+            metric=None if study.metric.startswith("test/") else study.metric,
             mode=study.mode,
         )
 
@@ -119,7 +120,8 @@ class StudyRun:
     def begin(self, trial: Trial) -> None:
         """Note that a process starts on a trial, for the first time or again after a crash."""
         before = self._progress.get(trial.trial_id)
-        progress = self._progress[trial.trial_id] = TrialProgress(Result(status="running"), is_running=True)
+        running = Result(status="running", began=time.time())
+        progress = self._progress[trial.trial_id] = TrialProgress(running, is_running=True)
         if before is not None:
             progress.earlier = before.earlier if before.result.status == "running" else before.result
         trial_folder = TrialFolder(self.folder, trial)
@@ -185,7 +187,7 @@ class StudyRun:
             before = progress.earlier or progress.result  # earlier measurements stay
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
-            progress.end(replace(before, status=status, history=history, error=error))
+            progress.end(replace(before, status=status, history=history, error=error, ended=time.time()))
             with self.noticing_problems():
                 TrialFolder(self.folder, trial).write_result(progress.result)
         result = progress.result

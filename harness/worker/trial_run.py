@@ -77,6 +77,7 @@ class TrialRun:
         self._taken_from: Path | None = None  # the folder of another study that has this trial's last state
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
+        self._began = time.time()
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -220,6 +221,8 @@ class TrialRun:
             peak_memory_mb=read_peak_memory(self.device) / 1e6,
             device=describe_device(self.device),
             host=socket.gethostname(),
+            began=self._began,
+            ended=time.time(),
         )
         self.folder.write_result(result)
         self.log.info("%s%s", status, f": {error}" if error else "")

@@ -102,6 +102,15 @@ def test_every_number_of_the_line_is_right(clock: Clock) -> None:
     assert written(console).splitlines(keepends=True)[-1] == expected
 
 
+def test_without_a_metric_no_best_is_shown(clock: Clock) -> None:
+    """The test images are for the end."""
+    console = make_console()
+    with Progress(console, num_trials=1, num_done=0, metric=None, mode="min") as progress:
+        progress.start_trial()
+        progress.add_epoch(30.0, is_new=True)
+    assert "best" not in written(console)
+
+
 @pytest.mark.parametrize(("mode", "best"), [("max", "2.00"), ("min", "-1.00")])
 def test_the_best_value_respects_the_mode(clock: Clock, mode: Literal["max", "min"], best: str) -> None:
     console = make_console()

@@ -119,6 +119,13 @@ def test_measures_name_what_their_numbers_depend_on(monkeypatch: pytest.MonkeyPa
     assert measures.evaluated == ["elbo", "iw_bound@50", "probe@64v7"]
 
 
+def test_a_label_names_what_varies_in_its_study() -> None:
+    settings = dataclasses.replace(SETTINGS_, learning_rate=3e-4, hidden=(16, 8))
+    label = Trial(settings, "", "", varied=("alpha", "learning_rate", "hidden", "gamma_clamp")).label
+    assert label.startswith("vsc alpha 0.2 learning rate 0.0003 hidden 16x8 gamma clamp ")
+    assert "latent" not in label
+
+
 # Results
 
 RESULT = Result(

@@ -163,3 +163,25 @@ def test_the_largest_study_is_taken(tmp_path: Path) -> None:
 def test_random_search_takes_intervals(tmp_path: Path) -> None:
     study = load(tmp_path, edit(SEEDS, RANDOM, edit(ALPHA, "{uniform: [0.1, 0.3]}")))
     assert study.search.num_trials == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "varied"),
+    [
+        ("epochs: 2", "epochs: 2", ("latent_dim",)),
+        ("epochs: 2", "epochs: {grid: [2, 3]}", ("latent_dim", "epochs")),
+        ("epochs: 2", "learning_rate: {grid: [1.0e-3]}", ("latent_dim",)),
+        (
+            "alpha: 0.2",
+            "alpha: 0.2\n  - {model: vsc, latent_dim: 2, alpha: 0.3, beta: 2}",
+            ("latent_dim", "alpha", "beta"),
+        ),
+        ("latent_dim: 2\n", "latent_dim: 2\n    beta: 3\n", ("latent_dim",)),  # of the only VAE
+    ],
+)
+def test_what_varies_is_what_trials_of_one_model_differ_in(
+    tmp_path: Path, old: str, new: str, varied: tuple[str, ...]
+) -> None:
+    study = load(tmp_path, edit(old, new))
+    assert study.varied_settings == varied
+    assert study == load(tmp_path, edit(old, new))  # whatever was computed of it

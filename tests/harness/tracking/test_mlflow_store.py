@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_a_trial_that_runs_again_and_ends_as_it_had_ended_has_a_run_that_has_end
     assert status_of_the_run(tmp_path) == "RUNNING"
     send(tmp_path, STOPPED)
     assert status_of_the_run(tmp_path) == "FINISHED"
+
+
+def test_a_run_lasts_as_long_as_its_trial_did_whenever_it_is_sent(tmp_path: Path) -> None:
+    ended = replace(STOPPED, began=1_700_000_000.25, ended=1_700_000_123.5)
+    send(tmp_path, ended)
+    store = MlflowStore("small", tmp_path)
+    [run] = store._search("tags.`spikeslab.kind` = 'trial'")
+    assert (run.info.start_time, run.info.end_time) == (1_700_000_000_250, 1_700_000_123_500)
+    [(_, result)] = store.read_trials()
+    assert (result.began, result.ended) == (ended.began, ended.ended)  # so that another store gets them, too
 
 
 def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
