@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from analysis.errors import AnalysisError
 from harness.cli.options import (
+    BAD_INPUT,
     CLAIMS,
     FAILED,
     PUBLISHED,
@@ -25,6 +27,7 @@ from harness.cli.options import (
     errors,
     format_option,
     load_named_study,
+    print_error,
     print_indented,
 )
 from harness.cli.output import take_loss
@@ -46,6 +49,7 @@ def run(
     overrides: Overrides = None,
 ) -> None:
     """Train what is missing of a study, with live progress, then draw its figures."""
+    from harness.commands.answer import print_answer
     from harness.commands.run import run_study
     from harness.progress import format_duration
     from harness.study.file import find_study, format_study_file, load_study
@@ -82,9 +86,12 @@ def run(
     startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
     console.print(
         f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
-        f"{format_duration(outcome.seconds)}{startup}. Figures: {folder / 'figures'}. Runs: spikeslab ui{here}",
+        f"{format_duration(outcome.seconds)}{startup}.",
         soft_wrap=True,
     )
+    print_answer(loaded, folder, console)
+    for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": f"spikeslab ui{here}"}.items():
+        console.print(f"{what}: {where}", soft_wrap=True)
     if outcome.num_failed:
         console.print(
             f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {loaded.name}{here}` and the logs "
@@ -104,10 +111,18 @@ def plan(study: StudyArgument, results: Results = RESULTS, overrides: Overrides 
 
 
 @app.command(epilog="Example: `spikeslab status quickstart`")
-def status(study: StudyArgument, results: Results = RESULTS) -> None:
-    """Show how far a study is, and which of its trials failed and why."""
-    from harness.commands.overview import summarise_status
+def status(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="A study file, or the name of a study; default: list all.")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Show how far a study is, and which of its trials failed and why; without a study, how far each is."""
+    from harness.commands.overview import summarise_status, summarise_studies
 
+    if study is None:
+        console.print(summarise_studies(results), soft_wrap=True)
+        return
     loaded = load_named_study(study, results, stored_first=True)
     console.print(summarise_status(loaded, results), soft_wrap=True)
 
@@ -128,12 +143,19 @@ def plot(
     """Draw the figures of studies again, from their tables alone."""
     from harness.commands.plot import draw_study
 
+    is_wrong = False
     for study in studies:
-        loaded = load_named_study(study, results, stored_first=True)
-        folder = results / loaded.name
-        place = folder / "figures" if out is None else out / loaded.name
-        console.print(f"{place}:", soft_wrap=True)
-        draw_study(loaded, folder, print_indented, out=place)
+        try:
+            loaded = load_named_study(study, results, stored_first=True)
+            folder = results / loaded.name
+            place = folder / "figures" if out is None else out / loaded.name
+            console.print(f"{place}:", soft_wrap=True)
+            draw_study(loaded, folder, print_indented, out=place)
+        except (InputError, AnalysisError) as error:  # the others are drawn
+            print_error(str(error))
+            is_wrong = True
+    if is_wrong:
+        raise typer.Exit(BAD_INPUT)
 
 
 @app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")
@@ -145,7 +167,7 @@ def best(study: StudyArgument, results: Results = RESULTS) -> None:
     console.print(summarise_best(loaded, results), soft_wrap=True)
 
 
-@app.command(epilog="Example: `spikeslab compare example-random example-tpe --out comparison`")
+@app.command(epilog="Example: `spikeslab compare my-search other-search --out comparison`")
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies that search the same space.")],
     results: Results = RESULTS,
@@ -156,9 +178,11 @@ def compare(
     """Draw the best value so far against trained epochs, for several searches in one figure."""
     from analysis.figures.draw import draw_comparison
     from analysis.tables import load_tables
+    from harness.commands.compare import check_same_space
 
-    names = [load_named_study(study, results, stored_first=True).name for study in studies]
-    tables = {name: load_tables(results / name) for name in names}
+    loaded = [load_named_study(study, results, stored_first=True) for study in studies]
+    check_same_space(loaded)
+    tables = {study.name: load_tables(results / study.name) for study in loaded}
     draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
 
 

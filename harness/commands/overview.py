@@ -1,5 +1,6 @@
 """Describe a study without running it: what is planned, what is done, what failed."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.tables import TableError, load_tables
 from harness.datasets import identify_dataset
+from harness.errors import InputError
 from harness.ledger.provenance import describe_changes
 from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
@@ -21,9 +24,12 @@ from harness.search.make_source import make_source
 from harness.search.source import is_open
 from harness.storage.local import is_locked
 from harness.study import Study
+from harness.study.file import list_stored, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from models.numerics.machine import count_cores
 
+DONE, FAILED = ("finished", "stopped"), ("diverged", "failed")
+MAX_ALIKE = 3  # trials that are named of those that failed alike
 PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 
@@ -87,10 +93,8 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
         if state.status == "begun":
             s = state.trial.settings
             lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
-        elif state.result is not None and state.status in ("diverged", "failed"):
-            # As Text, so that brackets in an error, as in [Errno 28], are not read as markup.
-            lines.append(Text(f"{state.status}: {state.trial.label}: {state.result.error} ({state.folder.log})"))
-    if (folder / "trials.parquet").exists() and not (folder / "trials").exists():
+    lines += _group_failures(states)
+    if _is_published(folder):
         lines.append(
             "Its tables are here, as published, and can be drawn; its trials are not, and a run would train them again."
         )
@@ -106,6 +110,58 @@ def _describe_constraints(study: Study, states: Sequence["TrialState"]) -> list[
     num_broken = sum(bool(list_violated(result, constraints)) for result in known)
     kept_to = ", ".join(map(str, constraints))
     return [Text(f"The best are to keep to {kept_to}: {num_broken} of {len(known)} trials that ended do not.")]
+
+
+def summarise_studies(results: Path) -> RenderableType:
+    """Describe every study of a results folder in a row: how many of its trials are done, failed and left.
+
+    Raises:
+        InputError: there are none.
+    """
+    names = list_stored(results)
+    if not names:
+        raise InputError(f"{results}: no study has results there; run one first, or give --results")
+    table = _new_table("study", "trials", "done", "failed", "left", "")
+    for name in names:
+        folder = results / name
+        note = "running now" if is_locked(folder / ".lock") else "tables alone" if _is_published(folder) else ""
+        try:
+            if _is_published(folder):
+                counts = Counter(map(str, load_tables(folder).trials["status"]))
+            else:
+                states, unknown, _ = read_states(load_study(folder / "study.yaml"), results)
+                counts = Counter(state.status for state in states) + Counter(unknown)
+        except (InputError, TableError) as problem:  # the others are listed
+            table.add_row(name, "", "", "", "", Text(str(problem)))
+            continue
+        num_done, num_failed = (sum(counts[status] for status in which) for which in (DONE, FAILED))
+        left = counts.total() - num_done - num_failed
+        table.add_row(name, *map(str, (counts.total(), num_done, num_failed, left)), note)
+    return table
+
+
+def _is_published(folder: Path) -> bool:
+    return (folder / "trials.parquet").exists() and not (folder / "trials").exists()
+
+
+def _group_failures(states: Sequence["TrialState"]) -> list[Text]:
+    """Why trials failed or diverged: the reason once, with its trials; epochs and other numbers make no difference."""
+    groups: dict[tuple[str, str], list[TrialState]] = {}
+    for state in states:
+        if state.result is not None and state.status in FAILED:
+            groups.setdefault((state.status, re.sub(r"\d+", "", state.result.error or "")), []).append(state)
+    lines: list[Text] = []  # Text, so that brackets in an error, as in [Errno 28], are not read as markup
+    for (status, _), alike in groups.items():
+        first = alike[0]
+        assert first.result is not None
+        if len(alike) == 1:
+            lines.append(Text(f"{status}: {first.trial.label}: {first.result.error} ({first.folder.log})"))
+            continue
+        lines.append(Text(f"{status}, {len(alike)} trials, such as: {first.result.error}"))
+        lines += [Text(f"  {state.trial.label} ({state.folder.log})") for state in alike[:MAX_ALIKE]]
+        if len(alike) > MAX_ALIKE:
+            lines.append(Text(f"  and {len(alike) - MAX_ALIKE} more"))
+    return lines
 
 
 class TrialState:

@@ -78,6 +78,4 @@ def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[st
         settings = study.resolve(configuration, seed, num_train=dataset.num_train)
     except ValueError as error:
         raise InputError(f"study {study.name}: {error}") from None
-    return Trial(
-        settings, dataset.name, dataset.content_hash, plugins=settings.plugins, varied=study.varied_settings
-    )
+    return Trial(settings, dataset.name, dataset.content_hash, plugins=settings.plugins, varied=study.varied_settings)

@@ -117,9 +117,12 @@ def _describe(
     message = str(first.get("ctx", {}).get("error", first["msg"]))
     field = format_path(loc)
     if first["type"] == "extra_forbidden":
-        known = Study.model_fields if len(loc) == 1 else _known_keys(loc)
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        known = list(Study.model_fields) if len(loc) == 1 else _known_keys(loc)
+        settings = _known_keys(("defaults",)) if len(loc) == 1 else []
+        near = difflib.get_close_matches(str(loc[-1]), [*known, *settings], n=1)
+        is_misplaced = near and near[0] not in known and loc not in overridden  # --set takes settings by themselves
+        where = " under defaults" if is_misplaced else ""
+        hint = f"did you mean {near[0]}{where}?" if near else f"use one of {', '.join(known)}"
         message = f"unknown key; {hint}"
     elif first["type"] == "missing":
         message = "missing; add it"

@@ -78,6 +78,10 @@ def test_plot_draws_from_the_tables_alone(spikeslab: Spikeslab, trained: Path) -
     assert not imported & {"ray", "torch", "mlflow", "optuna"}
     assert "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf" in done.stdout
     assert (trained / "results" / "tiny" / "figures" / "convergence.pdf").exists()
+    several = spikeslab("plot", "gone", "tiny.yaml", "--out", "drawn")
+    assert several.returncode == 2
+    assert several.stderr.startswith("error: gone: no study of that name")
+    assert (trained / "drawn" / "tiny" / "convergence.pdf").exists()
     by_name = spikeslab("plot", "tiny")
     assert by_name.stdout == done.stdout
 

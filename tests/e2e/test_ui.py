@@ -49,11 +49,10 @@ def server(folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_
             time.sleep(0.2)
     yield address
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    for child in children:
-        child.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
-    psutil.wait_procs(children, timeout=30)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    _, alive = psutil.wait_procs(children, timeout=30)  # they end with it
+    assert (len(children) > 0, alive) == (True, [])
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ WRONG_FIELDS = [
     # keys
     _wrong("unknown-key", "seeds:", "sedes:", "12: sedes", "unknown key; did you mean seeds?"),
     _wrong("unknown-key-far", SEEDS, "lr: 3\n", "12: lr", "use one of name, dataset, plugins, defaults"),
+    _wrong("setting-at-the-top", SEEDS, "epoch: 3\n", "12: epoch", "did you mean epochs under defaults?"),
     _wrong("unknown-setting", "latent_dim: 2\n", "latent_dims: 2\n", "8: space[0].latent_dims", "mean latent_dim?"),
     _wrong("unknown-default", "epochs: 2", "epoch: 2", "4: defaults.epoch", "did you mean epochs?"),
     _wrong("seed-as-setting", "epochs: 2", "seed: 2", "4: defaults.seed", "unknown key; use one of model,"),

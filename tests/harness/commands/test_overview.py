@@ -1,14 +1,16 @@
 """What plan and status say of a study, without running any of it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from harness.commands import overview
-from harness.commands.overview import summarise_plan, summarise_status
+from harness.commands.overview import summarise_plan, summarise_status, summarise_studies
 from harness.datasets import load_dataset
+from harness.errors import InputError
 from harness.ledger.result import Result, Row, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -17,6 +19,7 @@ from harness.storage.local import locked
 from harness.study import Study
 from tests.harness.small_studies import ALPHA, GOOD, SEEDS, TPE, edit, load
 
+PUBLISHED = Path(__file__).parents[3] / "studies" / "published"
 STUDY = edit("epochs: 2", "epochs: 5", edit(ALPHA, "{grid: [0.2, 0.05]}"))  # 10 trials: 2 VAE, 4 and 4 VSC
 
 
@@ -174,6 +177,41 @@ def test_a_status_counts_states_and_names_what_is_begun_or_went_wrong(results: R
         f"diverged: {diverged.label}: the loss stopped being finite in epoch 1, at step 2 ({logs[diverged]})",
         f"failed: {failed.label}: OSError: [Errno 28] No space left: [/tmp/x] ({logs[failed]})",
     ]
+
+
+def test_failures_are_grouped_by_their_reason_whatever_its_numbers(results: Results) -> None:
+    diverged, failed = results.trials[:5], results.trials[5:7]
+    for i, trial in enumerate(diverged):
+        results.end(trial, "diverged", error=f"the loss stopped being finite in epoch {i}, at step {7 * i}")
+    for trial, error in zip(failed, ["OSError: no space", "ValueError: no luck"], strict=True):
+        results.end(trial, "failed", error=error)
+    logs = [f"{trial.label} ({TrialFolder(results.folder, trial).log})" for trial in diverged]
+    assert results.status()[5:] == [
+        "diverged, 5 trials, such as: the loss stopped being finite in epoch 0, at step 0",
+        *logs[:3],
+        "and 2 more",
+        f"failed: {failed[0].label}: OSError: no space ({TrialFolder(results.folder, failed[0]).log})",
+        f"failed: {failed[1].label}: ValueError: no luck ({TrialFolder(results.folder, failed[1]).log})",
+    ]
+
+
+def test_without_a_study_each_has_a_row(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no study has results there; run one first"):
+        summarise_studies(results.path)
+    results.end(results.trials[0])
+    results.end(results.trials[1], "diverged", error="nan")
+    for name, text in {"demo": STUDY, "broken": STUDY.replace("seeds:", "sedes:")}.items():
+        (results.path / name).mkdir(exist_ok=True)
+        (results.path / name / "study.yaml").write_text(text)
+    shutil.copytree(PUBLISHED / "traversals", results.path / "traversals")
+    head, broken, demo, published = lines(summarise_studies(results.path))
+    assert head == "study trials done failed left"
+    assert broken.startswith("broken ")
+    assert "sedes: unknown key" in broken
+    assert demo == "demo 10 1 1 8"
+    assert published == "traversals 6 6 0 0 tables alone"
+    with locked(results.folder / ".lock", refusal="held"):
+        assert lines(summarise_studies(results.path))[2] == "demo 10 1 1 8 running now"
 
 
 def test_what_another_study_has_stored_is_no_beginning_of_this_one(results: Results, tmp_path: Path) -> None:
