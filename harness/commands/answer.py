@@ -12,7 +12,7 @@ from analysis.tables import Tables, load_tables, of_search
 from analysis.tables.configurations import number_configurations, short_labels
 from analysis.tables.confirmed import compute_confirmed
 from analysis.tables.intervals import mean_interval
-from analysis.tables.objectives import final_values, goals, short_label
+from analysis.tables.objectives import final_values, goals, is_allowed, short_label
 from analysis.tables.series import varying_settings
 from analysis.wording import plural, unit_of, with_interval
 from harness.metrics import mode_of
@@ -71,6 +71,7 @@ def rank_configurations(tables: Tables) -> tuple[str, pd.DataFrame]:
     metric = FINAL if is_grid and trials.get(FINAL, pd.Series([math.nan])).notna().any() else goals(trials)[0][0]
     if metric != FINAL:
         trials[metric] = final_values(trials, tables.history)[metric].to_numpy()
+    trials = trials[is_allowed(trials)].copy()
     trials["configuration"] = number_configurations(trials)
     trials["label"] = short_labels(trials, ["alpha", *varying_settings(trials, apart_from=["alpha", "configuration"])])
     means = mean_interval(trials, metric, by=["configuration", "label"])
