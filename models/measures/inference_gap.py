@@ -37,8 +37,8 @@ def compute_inference_gap(
     All three bounds are means of the same weights: over one, 50 or 5,000 of them at a time. So the differences owe
     nothing to which images are among the 500, which alone moves a bound on MNIST by a nat.
 
-    For a VSC of 200 latents on MNIST it takes one core 20 to 30 seconds, four times as long as the bound with 50 samples of
-    all 10,000 test images, and memory for 2,500 pictures at a time.
+    For a VSC of 200 latents on MNIST it takes one core 20 to 30 seconds, four times as long as the bound with 50
+    samples of all 10,000 test images, and memory for 2,500 pictures at a time.
 
     Source: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders (ICLR 2016), which evaluates with 5,000
     samples; Cremer, Li and Duvenaud, Inference Suboptimality in Variational Autoencoders (ICML 2018), for the gap.
