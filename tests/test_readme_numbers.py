@@ -42,7 +42,7 @@ def known() -> np.ndarray:
     numbers = claims[["effect", "low", "high", "p", "p_holm", "threshold", "seeds"]].to_numpy(float).ravel().tolist()
     words = yaml.safe_load((FOLDER / "studies" / "claims.yaml").read_text())
     texts = [f"{entry['claim']} {entry.get('variant', '')}" for entry in words]
-    texts += claims[["part", "reason"]].astype(str).agg(" ".join, axis=1).tolist()
+    texts += [*claims["part"].dropna(), *claims["reason"].dropna()]
     numbers += [read_number(found) for text in texts for found in NUMBER.findall(text)]
     judged = claims[(claims["role"] == "exploratory") | (claims["part_role"] == "primary")]
     for _, parts in judged.groupby(["id", "study"]):
