@@ -230,7 +230,7 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
     for path in (tmp_path / "results" / "confirm").glob("*.parquet"):
         path.unlink()
     shutil.rmtree(tmp_path / "results" / "confirm" / "trials")
-    assert collect_study(study, tmp_path / "results").num_restored == 11
+    assert collect_study(study, tmp_path / "results").num_restored == 12
     again, history_again = read(tmp_path / "results" / "confirm")
     pd.testing.assert_frame_equal(again, trials)
     assert len(history_again) == len(history)
