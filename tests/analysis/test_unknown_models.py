@@ -17,6 +17,7 @@ from analysis.figures.draw import FIGURES, draw_figures
 from analysis.tables import Tables
 from analysis.wording import model_label
 from tests.analysis.made_up_exhibits import StudyWithExhibits
+from tests.analysis.synthetic import with_collapse, with_inference_gap, with_probe_controls
 
 ANALYSIS = Path(__file__).parents[2] / "analysis"
 MAY_NAME_MODELS = ("claims/", "tables/reported_numbers.py", "drawing/style.py", "wording.py")
@@ -67,6 +68,12 @@ def by_initialisation() -> StudyWithExhibits:
     return study
 
 
+def with_every_measure() -> StudyWithExhibits:
+    study = by_latent_dim()
+    with_inference_gap(with_probe_controls(with_collapse(study)))
+    return study
+
+
 def of_cost() -> StudyWithExhibits:
     study = by_latent_dim()
     study.trials = [{name: value for name, value in row.items() if "/" not in name} for row in study.trials]
@@ -79,6 +86,7 @@ MADE: dict[str, Callable[[], StudyWithExhibits]] = {
     "elbo_by_training_length": by_length,
     "learning_rate_by_batch_size": by_learning_rate_and_batch_size,
     "compared_settings": by_initialisation,
+    **dict.fromkeys(("inference_gap", "probe_controls", "collapse_by_latent_dim"), with_every_measure),
     "training_cost": of_cost,
     "codes_and_reconstructions": by_latent_dim,
     "traversals": by_latent_dim,
@@ -88,6 +96,9 @@ MADE: dict[str, Callable[[], StudyWithExhibits]] = {
 NOT_DRAWN = {
     "sparsity_by_alpha": "no finished trial has a value of alpha",
     "edited_codes": "no model with a sparse code has stored exhibits",
+    "latents": "no finished trial has stored what each latent does (latents under evaluate)",
+    "gate_gradients": "no finished trial has a value of estimator",
+    "bounds_beside_published": "pixels are grey: papers print bounds on binary ones",
     "losses_beside_reported": "trials are trained otherwise than the report's",
 }
 OF_SEARCHES = {

@@ -23,6 +23,8 @@ from analysis.tables import Tables, load_tables
 from analysis.tables.objectives import COUNTED
 from analysis.tables.series import NothingToDrawError, finished_with
 from harness.study.sections import FigureName
+from tests.analysis.figures.test_bounds_beside_published import read_off
+from tests.analysis.figures.test_gate_gradients import make_study as estimators
 from tests.analysis.figures.test_report_figures import cost_study, links, with_probes
 from tests.analysis.synthetic import SyntheticStudy, with_collapse, with_inference_gap, with_probe_controls
 
@@ -94,6 +96,8 @@ DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
             *(*ALWAYS[2:4], "sparsity_by_alpha", "collapse_by_latent_dim"),
         ],
     ),
+    (estimators, [*ALWAYS, "compared_settings", "gate_gradients"]),
+    (read_off, [*ALWAYS[:4], "elbo_by_training_length", "bounds_beside_published"]),
     (cost_study, ["convergence", "losses_beside_reported", "training_cost"]),
 ]
 OF_EXHIBITS = [

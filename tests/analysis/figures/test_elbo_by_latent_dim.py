@@ -80,7 +80,8 @@ def test_one_seed_has_no_band_and_the_legend_says_so(make_axes: MakeAxes) -> Non
     ax = make_axes()[0, 0]
     plot(compute(study.tables()), ax)
     assert labels(ax) == ["VAE (1 seed)", "VSC, α = 0.2 (1 seed)"]
-    assert all(np.isnan(path.vertices).any() or not len(path) for c in ax.collections for path in c.get_paths())
+    bands = [band for band in ax.collections if isinstance(band, PolyCollection)]
+    assert all(np.isnan(path.vertices).any() or not len(path) for band in bands for path in band.get_paths())
 
 
 def test_a_search_is_points_without_lines_or_bands(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
