@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from models.measures.metric_names import (
+    BOUNDS_VERSION,
     CONTROL_METRICS,
     EDIT_METRICS,
     EDITS_VERSION,
+    EXHIBITS_VERSION,
     GRADIENT_METRICS,
+    GRADIENTS_VERSION,
     PROBE_METRICS,
     PROBE_VERSION,
     SPARSITY_METRICS,
@@ -78,7 +81,10 @@ class Measures:
         """The evaluations of a finished trial, each with the options that its numbers depend on."""
         probe = f"{self.probe_width}v{PROBE_VERSION}"
         depends = {
-            "iw_bound": self.iw_samples,
+            "elbo": f"v{BOUNDS_VERSION}",
+            "iw_bound": f"{self.iw_samples}v{BOUNDS_VERSION}",
+            "gate_gradients": f"v{GRADIENTS_VERSION}",
+            "exhibits": f"v{EXHIBITS_VERSION}",
             "sparsity": f"v{SPARSITY_VERSION}",
             "probe": probe,
             "probe_controls": probe,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
-from harness.metrics import ARRAY_EVALUATIONS, Evaluation
+from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
 from harness.storage.local import write_atomically, write_text_atomically
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TrialFolder:
         if result is None:
             return None
         lost = {name for name, path in self.arrays.items() if not path.exists()}
-        return replace(result, evaluated=[name for name in result.evaluated if name not in lost])
+        return replace(result, evaluated=[name for name in result.evaluated if evaluation_of(name) not in lost])
 
     def read_measured(self, taken_from: Path | None) -> list[Result]:
         """Read what was measured of the trial's last state, here and in the folder that the state was taken from.

@@ -201,15 +201,15 @@ class TrialRun:
             evaluation = evaluation_of(name)
             metrics = known[name] if name in known else drop_nonfinite(evaluator.evaluate(evaluation))
             self.metrics |= {key: metrics[key] for key in EVALUATION_METRICS[evaluation] if key in metrics}
-            if evaluation in ARRAY_EVALUATIONS:
+            # Arrays stay with their study: another study that measured the same has some of its own.
+            if evaluation in ARRAY_EVALUATIONS and (name not in known or not self.folder.arrays[evaluation].exists()):
                 self._store_arrays(evaluation, evaluator)
             self._evaluated.append(name)
 
     def _store_arrays(self, evaluation: Evaluation, evaluator: Evaluator) -> None:
+        arrays = evaluator.make_arrays(evaluation)
         file = self.folder.arrays[evaluation]
-        if not file.exists():  # it stays with its study: another study that measured the same has one of its own
-            arrays = evaluator.make_arrays(evaluation)
-            write_atomically(file, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
+        write_atomically(file, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
     def _end(self, status: Status, error: str | None = None) -> Ended:
         result = Result(

@@ -31,8 +31,8 @@ def measure_gate_gradients(
 
     Bias: length of the mean gradient's error. Noise: standard deviation of one draw, over all latents. Both are root
     mean squares over images, as shares of the length of the true gradient, which is the mean of DisARM, as it has no
-    bias. The same noise serves all estimators. What the finite number of draws adds to a length is taken off, so a bias
-    that is lost in it is 0, and all are NaN where the true gradient is. Empty for a model without gates.
+    bias. The same noise serves all estimators. What the finite number of draws adds to a length is taken off; a length
+    that is lost in it is NaN, and with that of the true gradient all are. Empty for a model without gates.
 
     images: at most 100 of them serve, evenly spaced. sharpness: of relaxed gates, as in the next step of training.
     """
@@ -54,7 +54,7 @@ def measure_gate_gradients(
             for name, gradient in gradients.items():
                 drawn[name].add(gradient)
                 errors[name].add(gradient - gradients["disarm"])
-    length = drawn["disarm"].measure_length() or math.nan
+    length = drawn["disarm"].measure_length()
     measured = {f"{name}_bias": errors[name].measure_length() / length for name in ESTIMATORS if name != "disarm"}
     return measured | {f"{name}_noise": drawn[name].measure_spread() / length for name in ESTIMATORS}
 
@@ -91,6 +91,6 @@ class _Draws:
         return math.sqrt(float(variance.sum(1).mean().clamp_min(0)))
 
     def measure_length(self) -> float:
-        """Root mean square over images of the expectation's length; 0 if it is lost in the noise of its estimate."""
+        """Root mean square over images of the expectation's length; NaN if it is lost in the noise of its estimate."""
         square = float((self._sum / self._num).square().sum(1).mean()) - self.measure_spread() ** 2 / self._num
-        return math.sqrt(max(square, 0.0))
+        return math.sqrt(square) if square > 0 else math.nan

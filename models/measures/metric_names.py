@@ -3,6 +3,10 @@
 They stand apart from the code that measures, as names need no torch.
 """
 
+BOUNDS_VERSION = 2
+"""Version of the bounds and of what is measured with them: raise it when one changes or is added, and stored measures
+are made again."""
+
 SPARSITY_METRICS = (
     *("code/slab_prob", "code/nonzero_fraction", "code/num_nonzero", "code/hoyer", "code/active_units"),
     *("code/num_informative", "code/always_on_fraction", "code/gate_information"),
@@ -18,6 +22,9 @@ GRADIENT_METRICS = (
     *("gradient/relaxed_noise", "gradient/straight_through_noise", "gradient/disarm_noise"),
 )
 """Metrics of `models.measures.gate_gradients.measure_gate_gradients`, shares of the true gradient's length."""
+
+GRADIENTS_VERSION = 2
+"""Version of these measures, likewise."""
 
 PROBES = ("report_coded", "report_written", "linear", "mlp", "knn")
 """Classifiers on codes. Two are those of "[Re] Variational Sparse Coding": report_coded as in its code, report_written
@@ -59,6 +66,9 @@ EDIT_METRICS = (
     "edit/pixel_probe_accuracy",
 )
 """Metrics of `models.measures.edits.measure_edits`, shares from 0 to 1."""
+
+EXHIBITS_VERSION = 2
+"""Version of the arrays of `models.measures.exhibits`, likewise."""
 
 EDITS_VERSION = 3
 """Version of the edits: raise it when an edit changes, and stored measures are made again."""

