@@ -26,7 +26,8 @@ def test_run_trains_draws_and_does_nothing_twice(spikeslab: Spikeslab, folder: P
     results = folder / "results" / "tiny"
     assert len(pd.read_parquet(results / "trials.parquet")) == 8
     figures = {p.name for p in (results / "figures").iterdir()}
-    names = ["elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
+    names = ["elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence"]
+    names += ["sparsity_by_alpha", "collapse_by_latent_dim"]
     assert figures == {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf", "csv")}
     assert (results / "study.yaml").read_text() == (folder / "tiny.yaml").read_text()
 
