@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def open_history(
-    path: Path, name: str, directions: Sequence[str], *, read_only: bool
+    path: Path, name: str, directions: Sequence[str], *, former_name: str | None = None, read_only: bool
 ) -> "tuple[optuna.Study | None, int]":
     """Open the history of a name, or begin it; returns it and how many others the file holds.
 
+    former_name: what an earlier spikeslab called the same history; it is opened where there is none of the new name.
     read_only: the history is None if there is none, and nothing is written.
     """
     import optuna
@@ -35,6 +36,8 @@ def open_history(
         skip_table_creation=read_only,
     )
     names = set(optuna.get_all_study_names(storage))
+    if former_name is not None and name not in names and former_name in names:
+        name = former_name
     num_others = len(names - {name})
     if read_only:
         return optuna.load_study(study_name=name, storage=storage) if name in names else None, num_others

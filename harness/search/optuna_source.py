@@ -1,8 +1,6 @@
 """Trials proposed by an Optuna sampler, which learns from the trials that have ended."""
 
-import hashlib
 import itertools
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,6 +12,7 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.history import history_errors, open_history
+from harness.search.history_name import name_former_history, name_history
 from harness.search.source import HISTORY_FILE, count_forgotten, is_open, make_trial
 from harness.study import Study
 from harness.study.domains import Domain
@@ -55,7 +54,11 @@ class OptunaSource:
         self._history = partial(history_errors, study_folder / HISTORY_FILE, study.name, read_only=read_only)
         with self._history():
             opened, num_others = open_history(
-                study_folder / HISTORY_FILE, self._history_name(), study.directions, read_only=read_only
+                study_folder / HISTORY_FILE,
+                name_history(study, dataset.content_hash),
+                study.directions,
+                former_name=name_former_history(study, dataset.content_hash),
+                read_only=read_only,
             )
             if opened is None:
                 self._explain(num_others)
@@ -120,15 +123,6 @@ class OptunaSource:
                     return optuna.samplers.TPESampler(
                         seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=min(10, few)
                     )
-
-    def _history_name(self) -> str:
-        # What has its default is left out, so that a setting or an option added later changes no older history's name.
-        content = self._study.model_dump(
-            mode="json", include={"dataset", "defaults", "space", "seeds", "search", "scheduler"}, exclude_defaults=True
-        )
-        content["search"].pop("num_trials")
-        digest = hashlib.sha256(json.dumps([content, self._dataset.content_hash]).encode()).hexdigest()
-        return f"{self._study.name}-{digest[:8]}"
 
     def _read_history(self) -> None:
         for frozen in self._optuna.get_trials(deepcopy=False):

@@ -129,10 +129,3 @@ def test_a_constraint_is_broken_on_one_side_of_its_bound_and_survives_being_writ
 def test_nothing_else_is_a_constraint(raw: object) -> None:
     with pytest.raises(ValueError, match=r"write one such as val/nonzero_fraction <= 0\.2"):
         parse_constraint(raw)
-
-
-def test_options_that_a_study_does_not_use_are_no_part_of_its_historys_name(tmp_path: Path) -> None:
-    """The name as it was first written here: a setting or an option that is added later must not change it."""
-    text = ONE_SPACE + "search: {sampler: tpe, num_trials: 2, metric: val/elbo}\n"
-    source = Constrained(tmp_path, load_dataset("digits"), text).source()
-    assert source._history_name() == "demo-65aa2c4f"  # type: ignore[attr-defined]
