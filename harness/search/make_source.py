@@ -37,6 +37,9 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
 
 def _check_batches(study: Study, num_train: int) -> None:
     """Refuse batches that would be smaller than the study says; of all that it may draw, before any trains."""
-    size = study.largest_settings.batch_size
-    if size > num_train:
-        raise InputError(f"study {study.name}: batch_size: {size} of {num_train} training images; give at most those")
+    for size, left in study.list_largest_batches(num_train):
+        if 0 < left < size:  # where none is left, the trial itself is refused
+            held_out = f" that are not held out of {num_train}" if left < num_train else ""
+            raise InputError(
+                f"study {study.name}: batch_size: {size} of {left} training images{held_out}; give at most those"
+            )

@@ -40,6 +40,11 @@ class Finite:
         """The values: equal for domains that are the same, however they are spelled."""
         return self.values
 
+    @property
+    def largest(self) -> Any:
+        """The largest value, of a number."""
+        return max(self.values)
+
     def at(self, share: float) -> Any:
         """The value at a share, from 0 to 1, of the list; each value has an equal part of it."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
@@ -73,6 +78,11 @@ class Interval:
     high: float
     spelling: Any
     is_searched: ClassVar[bool] = True
+
+    @property
+    def largest(self) -> Any:
+        """The high end."""
+        return int(self.high) if self.kind == "int" else self.high
 
     def at(self, share: float) -> Any:
         """The value at a share, from 0 to 1, of the way from the low end to the high one."""

@@ -18,6 +18,7 @@ from harness.metrics import (
     Measures,
     mode_of,
 )
+from harness.study.constraints import Constraint
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from harness.study.sections import (
     ADAPTIVE_SAMPLERS,
@@ -141,6 +142,10 @@ class StudyFields(Frozen):
         steers = self.search.sampler in ADAPTIVE_SAMPLERS or self.scheduler.name != "fifo"
         return steers or self.confirm is not None
 
+    def constraints_of(self, phase: str) -> tuple[Constraint, ...]:
+        """What trials of a phase are judged by: the best of a search are trained otherwise where they are confirmed."""
+        return self.search.constraints if phase == "search" else ()
+
     @property
     def can_hold_out(self) -> bool:
         """Whether the file asks to hold images out for validation."""
@@ -197,7 +202,7 @@ class StudyFields(Frozen):
                     case Finite() as domain:
                         values = domain.values
                     case Interval() as domain:
-                        values = (int(domain.high),)
+                        values = (domain.largest,)
                 largest[name] = max((largest[name], *values), key=_measure_size)
         return TrialSettings.from_dict(largest)
 
@@ -233,13 +238,26 @@ class StudyFields(Frozen):
         """
         chosen = dict(configuration)
         if "num_validation" not in chosen:
-            chosen["num_validation"] = num_train // 6 if self.is_adaptive else 0
+            chosen["num_validation"] = self._hold_out(num_train)
         held_out = chosen["num_validation"]
         if self.is_adaptive and held_out == 0:
             raise ValueError("num_validation: 0, but a search needs validation images; remove it or give more")
         if held_out >= num_train:
             raise ValueError(f"num_validation: {held_out} of {num_train} training images; leave some to train on")
         return TrialSettings.from_dict(chosen | {"seed": seed})
+
+    def _hold_out(self, num_train: int) -> int:
+        """How many images are held out of these where the file does not say."""
+        return num_train // 6 if self.is_adaptive else 0
+
+    def list_largest_batches(self, num_train: int) -> Iterator[tuple[int, int]]:
+        """For each sub-space its largest batch, and the fewest images of num_train that it may train on."""
+        for sub in self.sub_spaces():
+            size, held_out = sub.get("batch_size"), sub.get("num_validation")
+            yield (
+                SETTINGS["batch_size"].default if size is None else size.largest,
+                num_train - (self._hold_out(num_train) if held_out is None else held_out.largest),
+            )
 
     def enumerate_grid(self) -> Iterator[dict[str, Any]]:
         """List every configuration of the grid, sub-space by sub-space."""

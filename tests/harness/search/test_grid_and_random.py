@@ -304,20 +304,21 @@ def test_a_configuration_that_the_dataset_cannot_have_is_refused(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "most"),
     [
-        edit("epochs: 2", "batch_size: {grid: [32, 1501]}"),
-        STUDIES["gp"].replace("epochs: 2", "epochs: 2, batch_size: {int: [32, 1501]}"),
+        (edit("epochs: 2", "batch_size: {grid: [32, SIZE]}"), 1500),
+        (edit("epochs: 2", "batch_size: SIZE\n  num_validation: {grid: [1200, 0]}"), 300),
+        (STUDIES["gp"].replace("epochs: 2", "epochs: 2, batch_size: {int: [32, SIZE]}"), 1250),
     ],
-    ids=["grid", "gp"],
+    ids=["grid", "held-out", "gp"],
 )
 def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
-    tmp_path: Path, dataset: Dataset, text: str
+    tmp_path: Path, dataset: Dataset, text: str, most: int
 ) -> None:
-    """They would be trained as smaller ones, alike whatever the study says."""
-    with pytest.raises(InputError, match="study demo: batch_size: 1501 of 1500 training images; give at most"):
-        Searching(tmp_path, dataset, text).source()
-    Searching(tmp_path, dataset, text.replace("1501", "1500")).source()
+    """They would be trained as smaller ones, alike whatever the study says. A search holds a sixth of 1500 out."""
+    with pytest.raises(InputError, match=f"study demo: batch_size: {most + 1} of {most} training images.*; give"):
+        Searching(tmp_path, dataset, text.replace("SIZE", str(most + 1))).source()
+    Searching(tmp_path, dataset, text.replace("SIZE", str(most))).source()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("grid", ListSource), ("random", ListSource), ("tpe", OptunaSource)])
