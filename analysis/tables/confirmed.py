@@ -43,7 +43,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     Takes all phases of one study. Each setting has its column; besides:
 
     - rank: from 1, by validation_mean; NaN where there is none, or where it diverged or failed with some seed: a mean
-      over the others would be a lucky one; or where it broke a constraint of the search with some seed.
+      over the others would be a lucky one; or where it broke a constraint in the search with some seed.
     - label: the model, its alpha and the settings in which the configurations differ; if there is only one, those in
       which the trials of the study differ.
     - objective, is_maximised: the first objective of the study, and its direction.

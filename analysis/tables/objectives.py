@@ -50,8 +50,13 @@ def last_values(trials: pd.DataFrame, history: pd.DataFrame, name: str) -> pd.Se
 
 
 def is_allowed(trials: pd.DataFrame) -> pd.Series:
-    """Whether each trial keeps to the constraints of its search; a table from before there were any has no column."""
-    return trials["violates"].isna() if "violates" in trials else pd.Series(True, index=trials.index)
+    """Whether each trial keeps to the constraints of its search; a table from before there were any has no column.
+
+    Trials that select and confirm the best of the search are not judged by them.
+    """
+    if "violates" not in trials:
+        return pd.Series(True, index=trials.index)
+    return trials["violates"].isna() | (trials["phase"] != "search")
 
 
 def searched_values(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,7 @@ TRIAL_COLUMNS: Mapping[str, str] = {
     "mlflow_run_id": "string",
     "train_seconds": "float64",
     "peak_memory_mb": "float64",
-    "violates": "string",  # the constraints of the search that it breaks, if any
+    "violates": "string",  # the constraints that a trial of the search breaks, if any
     "device": "string",  # cpu, or the card's name
     "error": "string",
 }
@@ -72,7 +72,7 @@ def build_tables(
                 "mlflow_run_id": run_ids.get(trial.trial_id),
                 "train_seconds": result.train_seconds,
                 "peak_memory_mb": result.peak_memory_mb,
-                "violates": "; ".join(map(str, list_violated(result, study.search.constraints))) or None,
+                "violates": "; ".join(map(str, list_violated(result, study.constraints_of(trial.phase)))) or None,
                 "device": result.device,
                 "error": result.error,
             }

@@ -148,20 +148,20 @@ class StudyRun:
         if isinstance(event, Ended):
             progress.end(event.result)
             if event.metrics:
-                self._count_epoch(progress, event.metrics)
+                self._count_epoch(trial, progress, event.metrics)
             return
         progress.is_paused = isinstance(event, Paused)
         # Appended, as a copy at each epoch would make long trials slow. The tracker's thread may read the list at the
         # same time, and sees it with or without this epoch.
         progress.result.history.append(event.metrics)
-        self._count_epoch(progress, event.metrics)
+        self._count_epoch(trial, progress, event.metrics)
         self.tracker.update(trial, progress.result)
         if time.monotonic() - self._tables_at > TABLE_SECONDS:
             with self.noticing_problems():
                 self.write_tables()
 
-    def _count_epoch(self, progress: TrialProgress, metrics: Row) -> None:
-        is_allowed = not list_violated(Result(status="running", history=[metrics]), self.study.search.constraints)
+    def _count_epoch(self, trial: Trial, progress: TrialProgress, metrics: Row) -> None:
+        is_allowed = not list_violated(progress.result, self.study.constraints_of(trial.phase))
         value = metrics.get(self.study.metric) if is_allowed else None
         is_new = int(metrics["epoch"] or 0) > progress.num_stored
         self.num_epochs += is_new

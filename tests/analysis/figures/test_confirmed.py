@@ -123,6 +123,16 @@ def test_only_finished_trials_count(study: SyntheticStudy, status: str) -> None:
     assert best["test_by_seed"] == {1: -100, 2: -101}
 
 
+@pytest.mark.parametrize(("phase", "ranked"), [("search", [16, 32]), ("select", [8, 16, 32]), ("confirm", [8, 16, 32])])
+def test_a_constraint_unranks_what_breaks_it_in_the_search_alone(
+    study: SyntheticStudy, phase: str, ranked: list[int]
+) -> None:
+    broken = next(row for row in study.trials if row["phase"] == phase)  # latent dimension 8
+    broken["violates"] = "train_seconds <= 60"
+    frame = compute(study)
+    assert list(frame.loc[frame["rank"].notna(), "latent_dim"]) == ranked
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 @pytest.mark.parametrize("phase", ["search", "select", "confirm"])
 def test_a_configuration_that_was_lost_with_one_seed_is_no_winner(

@@ -1,6 +1,7 @@
 """The two tables that a study leaves behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from harness.ledger.result import Result, Row
 from harness.ledger.tables import TRIAL_COLUMNS, build_tables, write_tables
-from harness.ledger.trial import Trial
+from harness.ledger.trial import Phase, Trial
 from harness.study import Study
 from models.settings import SETTINGS, TrialSettings
 
@@ -117,3 +118,13 @@ def test_a_table_that_cannot_be_written_leaves_the_old_ones(tmp_path: Path, monk
         write_tables(tmp_path, (tables[0].head(0), tables[1].head(0)))
     assert [path.read_bytes() for path in paths] == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.parquet", "trials.parquet"]
+
+
+def test_only_trials_of_the_search_are_judged_by_its_constraints() -> None:
+    """Those that confirm train in full, so a bound on the time of a short trial is not meant for them."""
+    constraint = "train_seconds <= 1"
+    search = {"sampler": "tpe", "num_trials": 1, "constraints": [constraint]}
+    study = Study.model_validate(STUDY.model_dump(mode="json", exclude_defaults=True) | {"search": search})
+    phases: tuple[Phase, ...] = ("search", "select", "confirm")
+    trials, _ = build_tables(study, [(replace(TRIAL, phase=phase), RESULT) for phase in phases], {})
+    assert trials["violates"].fillna("").tolist() == [constraint, "", ""]

@@ -2,6 +2,7 @@
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from harness.ledger.result import Ended, Epoch, Paused, Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, plan_trials
+from harness.search.source import make_trial
 from harness.tune.study_run import StudyRun
+from tests.harness.search.test_grid_and_random import ONE_SPACE
 from tests.harness.small_studies import GOOD, load
 
 
@@ -165,3 +168,22 @@ def test_a_trial_that_begins_or_goes_on_as_it_should_says_nothing(run: StudyRun)
     start(run)
     start(run)
     assert said(run) == ""
+
+
+@pytest.mark.parametrize(("phase", "counted"), [("search", [-2.0, -1.5, None]), ("select", [-2.0, -1.5, -1.0])])
+def test_no_epoch_is_the_best_once_its_trial_of_the_search_breaks_a_constraint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Any, counted: list[float | None]
+) -> None:
+    """Of the time that it has taken so far, in all of its epochs."""
+    monkeypatch.setattr("harness.tune.study_run.Tracker", SilentTracker)
+    text = ONE_SPACE + "search: {sampler: tpe, num_trials: 1, constraints: [train_seconds <= 0.25]}\n"
+    study, dataset, folder = load(tmp_path, text), load_dataset("digits"), tmp_path / "results" / "demo"
+    chosen = {"model": "vsc", "latent_dim": 2, "alpha": 0.1}
+    trial = replace(make_trial(study, dataset, chosen, seed=0), phase=phase)
+    run = StudyRun(study, ListSource(study, [trial], folder), folder, dataset, Console(file=io.StringIO()))
+    shown: list[float | None] = []
+    monkeypatch.setattr(run.display, "add_epoch", lambda value, **_: shown.append(value))
+    run.begin(trial)
+    for epoch in (1, 2, 3):
+        run.record(trial, Epoch(make_row(epoch, **{"val/elbo": -2.5 + epoch / 2})))
+    assert shown == counted
