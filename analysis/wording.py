@@ -8,6 +8,7 @@ from typing import Any
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
 MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}  # others are written by their name
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
+OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # what images are, and so the entropy floor of bounds on them
 
 MOST_DECIMALS = 4
 

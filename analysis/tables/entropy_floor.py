@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from analysis.wording import OF_IMAGES
+
 FLOOR = "test/entropy_floor"
-OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # settings that a floor depends on
 
 
 def find_floor(trials: pd.DataFrame) -> float:

@@ -1,13 +1,16 @@
 """Refuse combinations of sampler, scheduler, metrics and confirmation that do not work, and name some that do."""
 
 import math
+from typing import Any
 
+from analysis.wording import OF_IMAGES
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
 from models.settings import SETTINGS, UNLIKE_BINARY, belongs, refuse_binarisation
 
+OF_DISTORTION = ("/loss", "/elbo", "/distortion")
 OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule")
 _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
 
@@ -86,9 +89,20 @@ def _check_constraints(study: StudyFields) -> None:
 
 
 def _check_comparable(study: StudyFields) -> None:
-    """Refuse a loss as metric if trials differ in its definition, beta * rate + distortion at the trial's sharpness."""
+    """Refuse a metric that means something else in other trials of the study.
+
+    A loss does if trials differ in its definition, beta * rate + distortion at the trial's sharpness; whatever holds a
+    distortion, if their images differ, as grey pixels have an entropy that no distortion goes below.
+    """
     if not study.is_adaptive:
         return
+    unlike_images = [name for name in OF_IMAGES if name in SETTINGS and len(_list_values(study, name)) > 1]
+    for metric in study.objectives:
+        if unlike_images and metric.endswith(OF_DISTORTION):
+            raise ValueError(
+                f"search.metric: {metric} is not comparable between trials that differ in {unlike_images[0]}, which "
+                "changes the images; give one value of it, or compare them in a grid, without scheduler and confirm"
+            )
     perturbed = study.scheduler.perturb if study.scheduler.name == "pbt" else ()
     searched = {name for sub in study.sub_spaces() for name, domain in sub.items() if domain.is_searched}
     unlike = [name for name in OF_THE_LOSS if name in searched or name in perturbed]
@@ -97,6 +111,12 @@ def _check_comparable(study: StudyFields) -> None:
             raise ValueError(
                 f"search.metric: {metric} is not comparable between trials that differ in {unlike[0]}; use val/elbo"
             )
+
+
+def _list_values(study: StudyFields, name: str) -> set[Any]:
+    """The values of a setting that is a choice, over all sub-spaces."""
+    default = SETTINGS[name].default
+    return {value for sub in study.sub_spaces() for value in (sub[name].extent if name in sub else (default,))}
 
 
 def _check_sampler(study: StudyFields) -> None:

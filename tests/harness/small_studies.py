@@ -34,6 +34,9 @@ def edit(old: str, new: str, text: str = GOOD) -> str:
     return text.replace(old, new)
 
 
+ONE_SEED = edit(SEEDS, "seeds: [0]\n")
+
+
 def write(folder: Path, text: str) -> Path:
     path = folder / "study.yaml"
     path.write_text(text, encoding="utf-8")
@@ -316,6 +319,30 @@ WRONG_FIELDS = [
         "study.yaml:13: search.metric: ",
         "differ in beta; use val/elbo",
         in_schema=False,
+    ),
+    *(
+        Wrong(
+            f"{metric}-over-{setting}",
+            text + f"search: {{sampler: tpe, num_trials: 3, metric: val/{metric}}}\n",
+            f"study.yaml:{line}: search.metric: ",
+            f"differ in {setting}, which changes the images; give one value of it",
+            in_schema=False,
+        )
+        for metric, setting, line, text in [
+            ("elbo", "binarisation", 13, edit("epochs: 2", "binarisation: {choice: [none, static]}", ONE_SEED)),
+            (
+                "distortion",
+                "pixel_scaling",
+                13,
+                edit("epochs: 2", "pixel_scaling: {choice: [minmax, unit_norm]}", ONE_SEED),
+            ),
+            (
+                "loss",
+                "binarisation",
+                14,
+                edit(f"alpha: {ALPHA}\n", f"alpha: {ALPHA}\n    binarisation: static\n", ONE_SEED),
+            ),
+        ]
     ),
     # what does not go together
     *(
