@@ -2,6 +2,7 @@
 
 results/<study>/trials/<training_id>/epoch-20.safetensors   parameters, Adam's moments; the epochs so far in its header
                                      result-25.json         written once, when the trial of 25 epochs has ended
+                                     began-25.json          written once, when a process first took up that trial
                                      log.txt
 
 Trials that differ only in their number of epochs share a folder, and so the training: a longer trial resumes from the
@@ -44,6 +45,7 @@ class TrialFolder:
         self._epochs = trial.settings.epochs
         self._is_of_population = bool(trial.population)
         self._result = self.path / f"result-{self._epochs}.json"
+        self._beginning = self.path / f"began-{self._epochs}.json"
 
     def write_result(self, result: Result) -> None:
         """Record how the trial ended."""
@@ -59,6 +61,19 @@ class TrialFolder:
             return None
         lost = {name for name, path in self.arrays.items() if not path.exists()}
         return replace(result, evaluated=[name for name in result.evaluated if evaluation_of(name) not in lost])
+
+    def note_beginning(self, began: float) -> None:
+        """Note when a process took the trial up, in seconds since 1970, unless an earlier one is noted."""
+        if not self._beginning.exists():
+            write_text_atomically(self._beginning, json.dumps(began))
+
+    def read_beginning(self) -> float | None:
+        """When a process first took the trial up, in seconds since 1970; None if none has."""
+        try:
+            return float(json.loads(self._beginning.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # of a trial from before it was noted, the result may say
+            result = _read_result(self._result)
+            return None if result is None else result.began
 
     def read_measured(self, taken_from: Path | None) -> list[Result]:
         """Read what was measured of the trial's last state, here and in the folder that the state was taken from.

@@ -120,11 +120,11 @@ class StudyRun:
     def begin(self, trial: Trial) -> None:
         """Note that a process starts on a trial, for the first time or again after a crash."""
         before = self._progress.get(trial.trial_id)
-        running = Result(status="running", began=time.time())
+        trial_folder = TrialFolder(self.folder, trial)
+        running = Result(status="running", began=trial_folder.read_beginning() or time.time())
         progress = self._progress[trial.trial_id] = TrialProgress(running, is_running=True)
         if before is not None:
             progress.earlier = before.earlier if before.result.status == "running" else before.result
-        trial_folder = TrialFolder(self.folder, trial)
         state, epochs = trial_folder.find_state()
         progress.num_stored = len(epochs)
         self._explain(trial, progress.earlier, trial_folder, len(epochs))

@@ -77,7 +77,7 @@ class TrialRun:
         self._taken_from: Path | None = None  # the folder of another study that has this trial's last state
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
-        self._began = time.time()
+        self._began = self.folder.read_beginning() or time.time()
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -91,6 +91,7 @@ class TrialRun:
 
     def restore(self, images: Images) -> TrainState:
         """Restore the newest stored state; without one, initialise the model."""
+        self.folder.note_beginning(self._began)
         state = self._read_checkpoint(images.shape)
         self.log.info("%s on %s, %d epochs, from epoch %d", self.trial.label, self.trial.dataset,
                       self.settings.epochs, state.epoch)  # fmt: skip

@@ -84,6 +84,18 @@ def test_a_trial_stopped_by_the_scheduler_keeps_its_epochs(run: StudyRun) -> Non
     assert run.results[trial.trial_id] == TrialFolder(run.folder, trial).read_result() == expected
 
 
+def test_a_trial_that_resumes_and_is_stopped_began_when_it_was_first_taken_up(run: StudyRun) -> None:
+    trial = run.source.trials[0]
+    folder = TrialFolder(run.folder, trial)
+    folder.path.mkdir(parents=True)
+    folder.note_beginning(1000.5)
+    start(run)
+    run.record(trial, Epoch(make_row(1)))
+    run.end(trial)
+    result = run.results[trial.trial_id]
+    assert (result.status, result.began) == ("stopped", 1000.5)
+
+
 def test_a_trial_that_pauses_is_neither_ended_nor_stored(run: StudyRun) -> None:
     trial = start(run)
     run.record(trial, Paused(make_row(1)))

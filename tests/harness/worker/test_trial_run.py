@@ -429,6 +429,25 @@ def test_an_evaluation_added_later_trains_nothing_and_keeps_the_others_bit_for_b
     assert second.metrics == result_of(trial, folder).metrics
 
 
+def test_a_trial_began_when_a_process_first_took_it_up_however_often_it_resumes_or_is_measured(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(dataset, "vae", epochs=2)
+    now = [1000.0]
+    monkeypatch.setattr(trial_module.time, "time", lambda: now[0])
+    events = run_trial(trial, NONE, dataset, tmp_path)
+    next(events)
+    events.close()  # stopped after its first epoch
+    for now[0], measures in ((2000.0, NONE), (3000.0, dataclasses.replace(NONE, evaluate=("elbo",)))):
+        run(trial, dataset, tmp_path, measures)
+        assert (result_of(trial, tmp_path).began, result_of(trial, tmp_path).ended) == (1000.0, now[0])
+    next(tmp_path.glob("trials/*/began-2.json")).unlink()  # as of an earlier version, whose result alone says so
+    assert TrialFolder(tmp_path, trial).read_beginning() == 1000.0
+    longer = make_trial(dataset, "vae", epochs=3)  # goes on from the same state, and is another trial
+    run(longer, dataset, tmp_path, NONE)
+    assert result_of(longer, tmp_path).began == 3000.0
+
+
 def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
     whole: Any, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -573,7 +592,7 @@ def test_a_stopped_trial_whose_state_cannot_be_stored_has_no_result(
     rows.close()
     folder = TrialFolder(tmp_path, trial)
     assert folder.read_result() is None
-    assert sorted(path.name for path in folder.path.iterdir()) == ["log.txt"]
+    assert sorted(path.name for path in folder.path.iterdir()) == [f"began-{EPOCHS}.json", "log.txt"]
     assert "not stored: [Errno 27] File too large" in log_of(trial, tmp_path)
 
 
