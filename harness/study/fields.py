@@ -31,7 +31,7 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import FIELDS, MODELS, SETTINGS, TrialSettings, belongs, list_required
+from models.settings import DEFAULTS, FIELDS, MODELS, SETTINGS, TrialSettings, belongs, list_required
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""
@@ -255,7 +255,7 @@ class StudyFields(Frozen):
         for sub in self.sub_spaces():
             size, held_out = sub.get("batch_size"), sub.get("num_validation")
             yield (
-                SETTINGS["batch_size"].default if size is None else size.largest,
+                DEFAULTS["batch_size"] if size is None else size.largest,
                 num_train - (self._hold_out(num_train) if held_out is None else held_out.largest),
             )
 
