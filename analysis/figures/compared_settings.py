@@ -12,6 +12,7 @@ from analysis.drawing.lines import draw_seeds
 from analysis.drawing.style import QUIET, model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.entropy_floor import have_same_images
 from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
 from analysis.wording import NATS, configuration_label, plural, setting_label
@@ -54,7 +55,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     counts = by_status.agg(num_trials="size", num_diverged="sum").reset_index()
     frames = []
     for panel in PANELS:
-        if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and "pixel_scaling" in varying):
+        if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and not have_same_images(ended)):
             continue
         means = mean_interval(ended, panel, by=keys).merge(values_by_seed(ended, panel, by=keys), on=keys)
         frames.append(counts.merge(means, how="left").assign(panel=panel))

@@ -47,9 +47,9 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
     rows = trials.assign(num_seeds=is_finished.astype(int), num_lost=(~is_finished).astype(int))
     frame = rows.groupby(keys, dropna=False, as_index=False)[["num_seeds", "num_lost"]].sum()
     for metric in chosen:
-        values = rows.assign(value=last_values(rows, tables.history, metric))[is_finished]
+        values = rows.assign(**{metric: last_values(rows, tables.history, metric)})[is_finished]
         columns = {column: f"{metric}_{column}" for column in INTERVAL}
-        frame = frame.merge(mean_interval(values, "value", by=keys).rename(columns=columns), on=keys, how="left")
+        frame = frame.merge(mean_interval(values, metric, by=keys).rename(columns=columns), on=keys, how="left")
         frame[f"{metric}_n"] = frame[f"{metric}_n"].fillna(0).astype(int)
     return _sort(frame, keys)
 

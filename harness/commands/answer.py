@@ -1,32 +1,49 @@
-"""The answer of a study that has run: its configurations, ranked by what they reached."""
+"""The table with which `run` ends: the configurations of a study, ranked by what they reached."""
 
-import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from analysis.errors import describe_error
 from analysis.tables import Tables, load_tables, of_search
-from analysis.tables.configurations import number_configurations, short_labels
+from analysis.tables.configuration_table import list_metrics, tabulate_configurations
+from analysis.tables.configurations import short_labels
 from analysis.tables.confirmed import compute_confirmed
-from analysis.tables.intervals import mean_interval
-from analysis.tables.objectives import final_values, goals, is_allowed, short_label
-from analysis.tables.series import varying_settings
+from analysis.tables.entropy_floor import have_same_images
+from analysis.tables.objectives import goals, is_allowed, short_label
+from analysis.tables.tables import settings_of
 from analysis.wording import plural, unit_of, with_interval
 from harness.metrics import mode_of
 from harness.study import Study
 
 MAX_ROWS = 10
-FINAL = "test/elbo"  # what is compared where nothing was searched: it means the same for every model
+FINAL = "test/elbo"  # what a grid without images held out is compared by: it means the same for every model
+UNSELECTED = "Ordered by test images: nothing was selected on images held out."
 PIPE_WIDTH = 200  # columns, where no terminal says how many it has
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What each configuration reached.
+
+    ranked: label, and mean, low, high and n (seeds) of the metric, the best first. is_selected: whether the order is
+    that of images held out.
+    """
+
+    metric: str
+    ranked: pd.DataFrame
+    is_selected: bool
 
 
 def print_answer(study: Study, folder: Path, console: Console) -> None:
     """Print the ranked configurations of a study, if there are any; whatever goes wrong, it has been trained."""
+    if len(study.objectives) > 1 or study.scheduler.name == "pbt":  # which end without one order, or configuration
+        return
     try:
-        answer = None if len(study.objectives) > 1 else summarise_answer(load_tables(folder))
+        answer = summarise_answer(load_tables(folder))
     except Exception as error:
         console.print(f"The configurations could not be ranked ({describe_error(error)}).", soft_wrap=True)
         return
@@ -36,43 +53,52 @@ def print_answer(study: Study, folder: Path, console: Console) -> None:
 
 def summarise_answer(tables: Tables) -> RenderableType | None:
     """A ranked table of configurations: the metric's mean over seeds with its 95% interval; None without any."""
-    metric, ranked = rank_configurations(tables)
-    if ranked.empty:
+    answer = compute_answer(tables)
+    if answer is None or answer.ranked.empty:
         return None
-    unit = unit_of(metric)
+    unit = unit_of(answer.metric)
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("configuration", overflow="fold")
-    table.add_column(f"{short_label(metric)} (95% interval)\n{unit}".rstrip(), justify="right")
+    table.add_column(f"{short_label(answer.metric)} (95% interval)\n{unit}".rstrip(), justify="right")
     table.add_column("seeds", justify="right")
-    for place, row in enumerate(ranked.head(MAX_ROWS).to_dict("records"), 1):
+    for place, row in enumerate(answer.ranked.head(MAX_ROWS).to_dict("records"), 1):
         value = with_interval(row["mean"], row["low"], row["high"])
         table.add_row(str(place), row["label"], value, f"{row['n']:.0f}")
-    if len(ranked) > MAX_ROWS:
-        table.add_row("", f"and {plural(len(ranked) - MAX_ROWS, 'configuration')} more", "", "")
-    return table
+    if (num_more := len(answer.ranked) - MAX_ROWS) > 0:
+        table.add_row("", f"and {plural(num_more, 'configuration')} more", "", "")
+    return table if answer.is_selected or not answer.metric.startswith("test/") else Group(table, UNSELECTED)
 
 
-def rank_configurations(tables: Tables) -> tuple[str, pd.DataFrame]:
-    """The metric, and label, mean, low, high and n (seeds) of each configuration that has a value, the best first.
+def compute_answer(tables: Tables) -> Answer | None:
+    """Rank the configurations whose trials all finished within the constraints; None where they cannot be compared.
 
-    Where configurations were confirmed, these alone, in the order of their validation; else by the objective of a
-    search, or by the test ELBO of a grid.
+    Where configurations were confirmed, these alone, in the order of their validation; else by the objective of the
+    study, or, of a grid without images held out, by the test ELBO. A mean over those seeds alone that finished would
+    be a lucky one.
     """
     trials = tables.trials
+    if trials.empty or not have_same_images(trials):
+        return None
     if ((trials["phase"] == "confirm") & (trials["status"] == "finished")).any():
         found = compute_confirmed(trials, tables.history).dropna(subset=["rank"])
         names = {f"test_{name}": name for name in ("mean", "low", "high", "n")}
-        return FINAL, found.rename(columns=names)[["label", "mean", "low", "high", "n"]].dropna(subset=["mean"])
-    trials = of_search(tables).trials.reset_index(drop=True)
-    if trials["pixel_scaling"].nunique() != 1:  # bounds on differently scaled pixels cannot be compared
-        return FINAL, trials.iloc[:0]
-    is_grid = bool((trials["sampler"] == "grid").all())
-    metric = FINAL if is_grid and trials.get(FINAL, pd.Series([math.nan])).notna().any() else goals(trials)[0][0]
-    if metric != FINAL:
-        trials[metric] = final_values(trials, tables.history)[metric].to_numpy()
-    trials = trials[is_allowed(trials)].copy()
-    trials["configuration"] = number_configurations(trials)
-    trials["label"] = short_labels(trials, ["alpha", *varying_settings(trials, apart_from=["alpha", "configuration"])])
-    means = mean_interval(trials, metric, by=["configuration", "label"])
-    return metric, means.sort_values("mean", ascending=mode_of(metric) == "min", kind="stable", ignore_index=True)
+        ranked = found.rename(columns=names)[["label", "mean", "low", "high", "n"]].dropna(subset=["mean"])
+        return Answer(FINAL, ranked, is_selected=True)
+    searched = of_search(tables)
+    trials, known = searched.trials, list_metrics(searched)
+    metric = goals(trials)[0][0]
+    is_selected = metric.startswith("val/")
+    if not is_selected and FINAL in known and (trials["sampler"] == "grid").all():
+        metric = FINAL
+    if metric not in known:
+        return None
+    is_counted = (trials["status"] == "finished") & is_allowed(trials)
+    searched = replace(searched, trials=trials.assign(status=is_counted.map({True: "finished", False: "failed"})))
+    frame = tabulate_configurations(searched, [metric])
+    frame = frame[frame[f"{metric}_n"] == frame["num_seeds"] + frame["num_lost"]]
+    settings = [name for name in settings_of(trials) if name in frame]
+    frame = frame.assign(label=short_labels(frame, sorted(settings, key=lambda name: name != "alpha")))
+    frame = frame.rename(columns=lambda name: name.removeprefix(f"{metric}_"))
+    ranked = frame.sort_values("mean", ascending=mode_of(metric) == "min", kind="stable", ignore_index=True)
+    return Answer(metric, ranked[["label", "mean", "low", "high", "n"]], is_selected)

@@ -110,3 +110,12 @@ def test_every_character_that_latex_would_obey_is_escaped() -> None:
     assert escape("a_b 5% {x} #1 & $ ~ ^ \\ α") == (  # noqa: RUF001
         r"a\_b 5\% \{x\} \#1 \& \$ \textasciitilde{} \textasciicircum{} \textbackslash{} $\alpha$"
     )
+
+
+def test_no_interval_of_a_share_leaves_0_to_1() -> None:
+    study = SyntheticStudy()
+    for seed, share in enumerate((0.9, 1.0)):
+        study.add("vae", 4, seed)
+        study.trials[-1]["code/nonzero_fraction"] = share
+    row = tabulate_configurations(study.tables(), ["code/nonzero_fraction"]).iloc[0]
+    assert row["code/nonzero_fraction_high"] == 1.0
