@@ -1,9 +1,9 @@
-"""The answer of a study: its best configuration, with its interval, and whether the runner-up differs."""
+"""What `best` prints: the winner that a study chose on images held out, and whether the runner-up differs."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -19,7 +19,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.study import Study
 from harness.study.yamlfile import format_yaml
-from models.settings import SETTINGS
+from models.settings import SETTING_TYPES, SETTINGS
 
 MAX_ROWS = 5
 
@@ -65,7 +65,7 @@ def summarise_best(study: Study, results: Path) -> RenderableType:
         *_list_ranks(study, ranked.head(MAX_ROWS)),
         Text(_compare(ranked)),
         Text("The winner's settings, ready for a study file:"),
-        Text(_format_settings(best), style="bold"),
+        Text(format_settings(best), style="bold"),
         *map(Text, checkpoints),
     )
 
@@ -94,12 +94,18 @@ def _compare(ranked: pd.DataFrame) -> str:
     return f"Test ELBO of the winner less the runner-up's, with 95% interval, paired by seed: {gain}: {two.verdict}."
 
 
-def _format_settings(best: Mapping[Any, Any]) -> str:
+def format_settings(best: Mapping[Any, Any]) -> str:
     """Format the best configuration as the sub-space of a study."""
-    settings = {name: best[name] for name in SETTINGS if name in best and not pd.isna(best[name])}
-    whole = {"latent_dim", "batch_size", "epochs"}
-    plain = {name: int(value) if name in whole else value for name, value in settings.items()}
-    return format_yaml({"space": [plain | {"hidden": json.loads(best["hidden"])}]}).rstrip()
+    settings = {name: _restore(name, best[name]) for name in SETTINGS if name in best and not pd.isna(best[name])}
+    return format_yaml({"space": [settings]}).rstrip()
+
+
+def _restore(name: str, value: Any) -> Any:
+    """A setting's value as a study has it: tables hold lists as JSON, and whole numbers beside gaps as floats."""
+    kind = SETTING_TYPES[name]
+    if get_origin(kind) is tuple:
+        return json.loads(value)
+    return int(value) if int in (kind, *get_args(kind)) else value
 
 
 def _look_at_trials(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> tuple[Sequence[str], list[str]]:
