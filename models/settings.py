@@ -284,6 +284,11 @@ def belongs(name: str, model: str) -> bool:
     return not of or model in of
 
 
+def default_of(name: str, model: str) -> Any:
+    """A model's value of a setting that is not given: None where it has no such setting, MISSING where it needs one."""
+    return SETTINGS[name].metadata["default"] if belongs(name, model) else None
+
+
 def list_required(model: str) -> list[str]:
     """List the settings that a user must give for a model: those without a default."""
     return [name for name, f in SETTINGS.items() if belongs(name, model) and f.metadata["default"] is MISSING]

@@ -1,4 +1,4 @@
-"""Which studies can be compared: searches of one space, by one metric."""
+"""Which studies can be compared: searches of one space, by one metric, within the same constraints."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -6,7 +6,8 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.study import Study
-from models.settings import SETTINGS
+from harness.study.fields import list_models
+from models.settings import SETTINGS, default_of
 
 BUDGET = "epochs"  # which searches of one space may spend differently
 
@@ -30,6 +31,8 @@ def _find_difference(one: Study, other: Study) -> str:
         return f"dataset ({one.dataset}, {other.dataset})"
     if one.metric != other.metric:
         return f"search.metric ({one.metric}, {other.metric})"
+    if set(one.search.constraints) != set(other.search.constraints):
+        return f"search.constraints ({_list_constraints(one)}, {_list_constraints(other)})"
     for i, (mine, others) in enumerate(zip_longest(_list_extents(one), _list_extents(other))):
         if mine is None or others is None:
             return "the number of sub-spaces"
@@ -40,8 +43,16 @@ def _find_difference(one: Study, other: Study) -> str:
 
 
 def _list_extents(study: Study) -> list[dict[str, tuple[Any, ...]]]:
-    """What each setting of each sub-space ranges over, however it is spelled."""
+    """What each setting of each sub-space ranges over: defaults filled in, values sorted.
+
+    An interval of whole numbers is not the list of them: samplers know that its values are ordered.
+    """
     return [
-        {name: sub[name].extent if name in sub else (setting.default,) for name, setting in SETTINGS.items()}
+        {name: sub[name].extent if name in sub else (default_of(name, model),) for name in SETTINGS}
         for sub in study.sub_spaces()
+        for model in list_models(sub)  # one
     ]
+
+
+def _list_constraints(study: Study) -> str:
+    return " and ".join(map(str, study.search.constraints)) or "none"

@@ -37,8 +37,8 @@ class Finite:
 
     @property
     def extent(self) -> tuple[Any, ...]:
-        """The values: equal for domains that are the same, however they are spelled."""
-        return self.values
+        """The values, sorted: equal for domains that are the same, in whatever order they are listed."""
+        return tuple(sorted(self.values))
 
     @property
     def largest(self) -> Any:
@@ -97,7 +97,7 @@ class Interval:
 
     @property
     def extent(self) -> tuple[Any, ...]:
-        """The ends and how values lie between them: equal for domains that are the same."""
+        """The ends and how values lie between them: equal for intervals that are the same, and no list's."""
         return self.kind, self.low, self.high
 
     def list_values(self, at_most: int) -> Sequence[Any] | None:

@@ -31,7 +31,7 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import DEFAULTS, FIELDS, MODELS, SETTINGS, TrialSettings, belongs, list_required
+from models.settings import DEFAULTS, FIELDS, MODELS, SETTINGS, TrialSettings, belongs, default_of, list_required
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""
@@ -211,9 +211,9 @@ class StudyFields(Frozen):
         """The settings, but for model and seed, in which trials of one model differ."""
         values: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
         for sub in self.sub_spaces():
-            for model, (name, setting) in itertools.product(list_models(sub), SETTINGS.items()):
+            for model, name in itertools.product(list_models(sub), SETTINGS):
                 domain = sub.get(name)
-                given = (setting.default,) if domain is None else domain.extent
+                given = (default_of(name, model),) if domain is None else domain.extent
                 values.setdefault((model, name), set()).add(given)
         apart = {
             name for (_, name), found in values.items() if len(found) > 1 or any(len(given) > 1 for given in found)

@@ -185,3 +185,10 @@ def test_what_varies_is_what_trials_of_one_model_differ_in(
     study = load(tmp_path, edit(old, new))
     assert study.varied_settings == varied
     assert study == load(tmp_path, edit(old, new))  # whatever was computed of it
+
+
+def test_a_default_that_is_spelled_out_is_no_difference(tmp_path: Path) -> None:
+    vsc = "- {model: vsc, latent_dim: 2, alpha: 0.2"
+    text = f"name: demo\ndataset: digits\nspace:\n{vsc}}}\n{vsc}, gamma_link: LINK, hidden: {{grid: [8, 9]}}}}\n"
+    assert load(tmp_path, text.replace("LINK", "exp_relu")).varied_settings == ("hidden",)
+    assert load(tmp_path, text.replace("LINK", "sigmoid")).varied_settings == ("gamma_link", "hidden")
