@@ -58,18 +58,6 @@ def load_named_study(
     return load_study(find_study(named, results, stored_first=stored_first), overrides or ())
 
 
-def draw_quietly(study: "Study", folder: Path) -> list[Path]:
-    """Draw the figures of a study into its folder, printing only those in which something went wrong."""
-    from analysis.drawing.figure import WENT_WRONG
-    from harness.commands.plot import draw_study
-
-    def tell(line: str) -> None:
-        if WENT_WRONG in line:
-            errors.print(line, soft_wrap=True)
-
-    return draw_study(study, folder, tell)
-
-
 def print_error(message: str) -> None:
     """Print what is wrong, with no secret in it."""
     errors.print(Text.assemble(("error:", "bold red"), f" {hide_secrets(message)}"), soft_wrap=True)

@@ -23,7 +23,6 @@ from harness.cli.options import (
     StudyArgument,
     as_path,
     console,
-    draw_quietly,
     errors,
     format_option,
     load_named_study,
@@ -50,6 +49,7 @@ def run(
 ) -> None:
     """Train what is missing of a study, with live progress, then draw its figures."""
     from harness.commands.answer import print_answer
+    from harness.commands.plot import draw_quietly
     from harness.commands.run import run_study
     from harness.progress import format_duration
     from harness.study.file import find_study, format_study_file, load_study
@@ -66,7 +66,7 @@ def run(
         + format_option("--address", address)
     )
     resumes = f"`spikeslab run {shlex.quote(study)}{again}` resumes from there."
-    draw = partial(draw_quietly, loaded)
+    draw = partial(draw_quietly, loaded, console=errors)
     try:
         outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
     except Interrupted:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
+from analysis.drawing.figure import WENT_WRONG
 from analysis.figures.draw import draw_figures
 from analysis.tables import load_tables
 from harness.storage.local import check_writable
@@ -20,3 +23,13 @@ def draw_study(study: Study, folder: Path, on_figure: Callable[[str], None], *, 
     tables, place = load_tables(folder), out or folder / "figures"
     check_writable(place, 0, option="--out")
     return draw_figures(tables, place, only=study.figures, on_figure=on_figure)
+
+
+def draw_quietly(study: Study, folder: Path, console: Console) -> list[Path]:
+    """Draw the figures of a study into its folder, printing only those in which something went wrong."""
+
+    def tell(line: str) -> None:
+        if WENT_WRONG in line:
+            console.print(line, soft_wrap=True)
+
+    return draw_study(study, folder, tell)

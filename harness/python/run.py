@@ -1,12 +1,13 @@
 """Run a study from Python, as `spikeslab run` does."""
 
 import os
-from pathlib import Path
+from functools import partial
 
 from rich.console import Console
 
-from harness.commands.plot import draw_study
+from harness.commands.plot import draw_quietly
 from harness.commands.run import Outcome, run_study
+from harness.interruption import Interrupted
 from harness.paths import parse_path
 from harness.python.study import RESULTS, Study
 from harness.study import Study as StudyOfFile
@@ -24,7 +25,7 @@ def run(
 
     results: the folder that has a folder for each study. data: a folder to look for datasets in first. address: of a
     running Ray cluster; by default Ray runs on this machine, until the study has ended. Returns how many trials are
-    done, failed, and were trained now.
+    done, failed, and were trained or measured now.
 
     Interrupted, by Ctrl-C or by the stop button of a notebook, it stores what is training, and goes on from there when
     it is called again.
@@ -35,26 +36,18 @@ def run(
         KeyboardInterrupt: it was interrupted.
     """
     console = Console(highlight=False, markup=False)
-    outcome = run_study(
-        study,
-        study.to_yaml() if isinstance(study, Study) else dump_study(study),
-        results=parse_path(results),
-        console=console,
-        data_dir=None if data is None else parse_path(data),
-        address=address,
-        draw=lambda folder: _draw(study, folder, console),
-    )
+    try:
+        outcome = run_study(
+            study,
+            study.to_yaml() if isinstance(study, Study) else dump_study(study),
+            results=parse_path(results),
+            console=console,
+            data_dir=None if data is None else parse_path(data),
+            address=address,
+            draw=partial(draw_quietly, study, console=console),
+        )
+    except Interrupted:  # a second time, before what was training was stored; a SystemExit would end a notebook
+        raise KeyboardInterrupt("stopped before all was stored; run it again to go on") from None
     if outcome.interrupted:
         raise KeyboardInterrupt(f"{outcome.num_done} of {outcome.num_trials} trials are done; run it again to go on")
     return outcome
-
-
-def _draw(study: StudyOfFile, folder: Path, console: Console) -> list[Path]:
-    from analysis.drawing.figure import WENT_WRONG
-
-    lines: list[str] = []
-    paths = draw_study(study, folder, lines.append)
-    for line in lines:
-        if WENT_WRONG in line:
-            console.print(line, soft_wrap=True)
-    return paths

@@ -1,5 +1,6 @@
 """`from harness import ...`: a small study on digits, trained without Ray, then read back."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import harness
 from harness import Study, load_model, load_tables
 from harness.datasets import load_dataset
 from harness.errors import InputError
+from harness.interruption import raise_interrupted
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
@@ -129,6 +131,19 @@ def test_the_text_of_a_study_keeps_its_question_and_its_changes(trained: Path) -
     assert "- 5" in changed.to_yaml()
     copied = Study.from_file(path).model_copy(update={"seeds": (7,)})
     assert "- 7" in copied.to_yaml()
+
+
+def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a SystemExit, which would end the program, past whoever catches what is documented."""
+
+    def press_twice(*_: object, **__: object) -> None:
+        raise_interrupted(signal.SIGINT)
+
+    monkeypatch.setattr("harness.python.run.run_study", press_twice)
+    with pytest.raises(KeyboardInterrupt, match="run it again"):
+        harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
