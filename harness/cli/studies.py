@@ -82,7 +82,7 @@ def run(
         console.print(f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. {resumes}", soft_wrap=True)
         raise typer.Exit(128 + outcome.interrupted)
     folder, here = results / loaded.name, format_option("--results", results, RESULTS)
-    trained = f"{outcome.num_trained} trained now" if outcome.num_trained else "nothing to train"
+    trained = f"{outcome.num_trained} trained or measured now" if outcome.num_trained else "nothing to train"
     startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
     console.print(
         f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "

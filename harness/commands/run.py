@@ -34,7 +34,7 @@ class Outcome:
     num_trials: int
     num_done: int
     num_failed: int  # diverged, or ended by an error
-    num_trained: int  # in this run
+    num_trained: int  # in this run, or only measured in it
     num_epochs: int  # trained in this run
     interrupted: int  # by which signal; 0: by none
     seconds: float

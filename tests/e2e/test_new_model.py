@@ -97,7 +97,7 @@ def test_a_new_latent_is_trained_measured_tracked_and_drawn(clone: Path, tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "laplace: 6 of 6 trials done (6 trained now)" in done.stdout
+    assert "laplace: 6 of 6 trials done (6 trained or measured now)" in done.stdout
 
     folder = tmp_path / "results" / "laplace"
     trials = pd.read_parquet(folder / "trials.parquet")

@@ -20,7 +20,7 @@ QUICK = ("--set", "resources.cpu=2", "--set", "figures=[]")
 def test_run_trains_draws_and_does_nothing_twice(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
     first = spikeslab("run", "tiny.yaml", "--address", ray_cluster)
     assert first.returncode == 0, first.stderr
-    assert "8 of 8 trials done (8 trained now)" in first.stdout
+    assert "8 of 8 trials done (8 trained or measured now)" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
     assert first.stderr == ""
     results = folder / "results" / "tiny"
@@ -107,7 +107,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
 
     done = spikeslab("run", "tiny.yaml", "--set", "figures=[]")
     assert done.returncode == 0, done.stderr
-    assert f"({8 - len(ended)} trained now)" in done.stdout
+    assert f"({8 - len(ended)} trained or measured now)" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in ended} == ended
     trials = pd.read_parquet(folder / "results/tiny/trials.parquet")
     history = pd.read_parquet(folder / "results/tiny/history.parquet")
