@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.columns import AFTER_SETTINGS, BEFORE_SETTINGS
 from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.storage.local import write_atomically
@@ -22,23 +23,9 @@ def _column_type(setting: str) -> str:
 
 
 TRIAL_COLUMNS: Mapping[str, str] = {
-    "trial_id": "string",
-    "study": "string",
-    "phase": "string",
-    "status": "string",
-    "sampler": "string",
-    "scheduler": "string",
-    "objectives": "string",  # a JSON list of metrics
-    "directions": "string",  # a JSON list: maximize or minimize
-    "dataset": "string",
+    **BEFORE_SETTINGS,
     **{setting: _column_type(setting) for setting in FIELDS},
-    "epochs_trained": "Int64",
-    "mlflow_run_id": "string",
-    "train_seconds": "float64",
-    "peak_memory_mb": "float64",
-    "violates": "string",  # the constraints that a trial of the search breaks, if any
-    "device": "string",  # cpu, or the card's name
-    "error": "string",
+    **AFTER_SETTINGS,
 }
 """The columns that every table of trials has; those of plug-ins' settings and the final metrics, as float64, follow."""
 

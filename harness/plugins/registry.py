@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
+from harness.columns import COLUMNS
 from harness.datasets import DATASET_NAMES, Dataset, make_dataset
 from models.additions import Additions
 from models.settings import FIELDS, MODELS, NETWORKS, ImageShape, Network, Parts, TrialSettings, setting
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 TYPES = (int, float, tuple[int, ...])
-RESERVED = ("dataset", "study", "status", "phase", "sampler", "scheduler", "objectives", "directions", "trial_id")
-"""Columns of tables, which a setting would be mistaken for."""
+RESERVED = frozenset((*COLUMNS, *dir(TrialSettings), *dir(BaseModel)))
+"""Columns of tables, which a setting would be mistaken for, and attributes that would hide it or be hidden."""
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
