@@ -58,6 +58,6 @@ def _seeded(settings: TrialSettings, purpose: str, plugin: str) -> Iterator[None
     if not plugin:
         yield
         return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(make_key(settings.seed, f"build/{purpose}") >> 1)
+    with torch.random.fork_rng(devices=[]):  # the CPU's alone; torch.manual_seed would seed graphics cards as well
+        torch.default_generator.manual_seed(make_key(settings.seed, f"build/{purpose}") >> 1)
         yield
