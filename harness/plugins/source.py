@@ -1,8 +1,10 @@
 """The source of a plug-in: found beside a study file or among the installed modules, read, and hashed."""
 
+import ast
 import hashlib
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +54,9 @@ def find_plugin(name: str, study_file: Path, line: int | None = None) -> Plugin:
     for folder in folders:
         for path in (folder / f"{name}.py", folder / name / "__init__.py"):
             if path.is_file():
-                return _read(name, path, place)
+                plugin = _read(name, path, place)
+                _refuse_helpers(plugin, folder)
+                return plugin
     installed = _find_installed(name)
     if installed is not None:
         return _read(name, installed, place)
@@ -85,6 +89,31 @@ def _read(name: str, path: Path, place: str) -> Plugin:
     if sum(len(content) for _, content in files) > MAX_BYTES:
         raise InputError(f"{place}: {name} ({path}) is a library, no plug-in; name a module of your own")
     return Plugin(name, files, str(path))
+
+
+def _refuse_helpers(plugin: Plugin, folder: Path) -> None:
+    """Refuse imports of other modules in its folder, which are not shipped with it, and would change unseen."""
+    for file, content in plugin.files:
+        for module, line in _list_imports(content):
+            is_beside = (folder / f"{module}.py").is_file() or any((folder / module).glob("*.py"))
+            if is_beside and module not in (plugin.name, *OWN) and module not in sys.stdlib_module_names:
+                raise InputError(
+                    f"{folder / file}:{line}: {module} lies beside {plugin.name}, but is no part of it and would not "
+                    f"reach workers; make {plugin.name} a package, a folder with __init__.py, that holds both"
+                )
+
+
+def _list_imports(content: bytes) -> Iterator[tuple[str, int]]:
+    """The modules, without what is inside them, that a source imports, each with its line."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # said where it is imported
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0], node.lineno
 
 
 def _is_of_results(folder: Path) -> bool:
