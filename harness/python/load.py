@@ -55,9 +55,9 @@ def load_model(
     trial_id = trial if isinstance(trial, str) else str(trial["trial_id"])
     planned = {known.trial_id: known for known in make_source(study, dataset, folder, read_only=True).trials}
     if trial_id not in planned:
-        raise InputError(
-            f"{study.name}: its file as it is now asks for no trial {trial_id}; take a trial_id of study.plan()"
-        )
+        plugins = " and ".join(study.plugins)
+        asks = f"its file and {plugins} as they are now ask" if plugins else "its file as it is now asks"
+        raise InputError(f"{study.name}: {asks} for no trial {trial_id}; take a trial_id of study.plan()")
     found = planned[trial_id]
     path, _ = TrialFolder(folder, found).find_state()
     if path is None:
