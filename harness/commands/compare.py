@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
 
 from harness.errors import InputError
 from harness.study import Study
-from harness.study.fields import list_models
-from models.settings import SETTINGS, default_of
 
 BUDGET = "epochs"  # which searches of one space may spend differently
 
@@ -33,25 +30,13 @@ def _find_difference(one: Study, other: Study) -> str:
         return f"search.metric ({one.metric}, {other.metric})"
     if set(one.search.constraints) != set(other.search.constraints):
         return f"search.constraints ({_list_constraints(one)}, {_list_constraints(other)})"
-    for i, (mine, others) in enumerate(zip_longest(_list_extents(one), _list_extents(other))):
+    for i, (mine, others) in enumerate(zip_longest(one.list_extents(), other.list_extents())):
         if mine is None or others is None:
             return "the number of sub-spaces"
-        for name in SETTINGS:
-            if name != BUDGET and mine[name] != others[name]:
+        for name in mine | others:
+            if name != BUDGET and mine.get(name) != others.get(name):
                 return f"space[{i}].{name}"
     return ""
-
-
-def _list_extents(study: Study) -> list[dict[str, tuple[Any, ...]]]:
-    """What each setting of each sub-space ranges over: defaults filled in, values sorted.
-
-    An interval of whole numbers is not the list of them: samplers know that its values are ordered.
-    """
-    return [
-        {name: sub[name].extent if name in sub else (default_of(name, model),) for name in SETTINGS}
-        for sub in study.sub_spaces()
-        for model in list_models(sub)  # one
-    ]
 
 
 def _list_constraints(study: Study) -> str:

@@ -140,11 +140,6 @@ def _source_of(module: ModuleType) -> bytes | None:
 _finder = _Finder()
 
 
-def list_in_use() -> list[str]:
-    """The names of the plug-ins of this process."""
-    return [plugin.name for plugin in _in_use]
-
-
 def list_datasets_in_use() -> list[str]:
     """The names of the datasets that the plug-ins of this process have registered."""
     return list(_registered[tuple(plugin.sha256 for plugin in _in_use)].datasets) if _in_use else []

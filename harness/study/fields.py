@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
 
@@ -18,6 +18,8 @@ from harness.metrics import (
     Measures,
     mode_of,
 )
+from harness.plugins.source import Plugin
+from harness.plugins.use import use_plugins
 from harness.study.constraints import Constraint
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from harness.study.sections import (
@@ -31,7 +33,7 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import DEFAULTS, FIELDS, MODELS, SETTINGS, TrialSettings, belongs, default_of, list_required
+from models.settings import DEFAULTS, FIELDS, SETTINGS, TrialSettings, belongs, default_of
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""
@@ -82,13 +84,11 @@ def list_models(sub: Mapping[str, Domain]) -> list[str]:
     return [str(model) for model in domain.values] if isinstance(domain, Finite) else []
 
 
-def _measure_size(value: Any) -> int:
-    """Measure the size of a setting: the number itself, or the number of weights in hidden layers."""
-    return value if isinstance(value, int) else sum(a * b for a, b in itertools.pairwise([1, *value, 1]))
-
-
 class StudyFields(Frozen):
     """The content of a study file, each field checked by itself, and properties that follow from it."""
+
+    loaded_plugins: ClassVar[tuple[Plugin, ...]] = ()
+    """Its plug-ins as they were when its file was read, which made a class of studies for them."""
 
     name: Annotated[str, AfterValidator(_check_slug)] = Field(
         description="a slug; names the results folder",
@@ -128,6 +128,11 @@ class StudyFields(Frozen):
     )
     checkpoint_every: Count = Field(default=10, description="epochs between checkpoints")
     resources: Resources = Field(default=Resources(), description="what one trial takes")
+
+    @classmethod
+    def use_plugins(cls) -> None:
+        """Make its plug-ins those of this process, which may have read other studies meanwhile."""
+        use_plugins(cls.loaded_plugins)
 
     def count_configurations(self) -> int:
         """Count the configurations that the sampler draws, or that the grid has."""
@@ -185,48 +190,36 @@ class StudyFields(Frozen):
         final = [name for group in self.evaluate for name in EVALUATION_METRICS[group]]
         return [*TRAIN_METRICS, *TEST_METRICS, *VALIDATION_METRICS, *final]
 
-    @property
-    def largest_settings(self) -> TrialSettings:
-        """Settings of a trial that takes at least as much memory as any of the study: the largest of each."""
-        models = {model for sub in self.sub_spaces() for model in list_models(sub)}
-        model = max(sorted(models), key=lambda name: MODELS[name].num_heads)
-        largest: dict[str, Any] = {name: SETTINGS[name].metadata["example"] for name in list_required(model)}
-        largest |= {"model": model, "latent_dim": 1, "hidden": (1,), "batch_size": 1}
-        for sub in self.sub_spaces():
-            if isinstance(network := sub.get("network"), Finite):
-                largest["network"] = network.values[-1]
-            for name in ("latent_dim", "hidden", "batch_size"):
-                match sub.get(name):
-                    case None:
-                        values: tuple[Any, ...] = (SETTINGS[name].default,)
-                    case Finite() as domain:
-                        values = domain.values
-                    case Interval() as domain:
-                        values = (domain.largest,)
-                largest[name] = max((largest[name], *values), key=_measure_size)
-        return TrialSettings.from_dict(largest)
-
     @cached_property
     def varied_settings(self) -> tuple[str, ...]:
         """The settings, but for model and seed, in which trials of one model differ."""
-        values: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
-        for sub in self.sub_spaces():
-            for model, name in itertools.product(list_models(sub), SETTINGS):
-                domain = sub.get(name)
-                given = (default_of(name, model),) if domain is None else domain.extent
-                values.setdefault((model, name), set()).add(given)
+        extents: dict[tuple[Any, str], set[tuple[Any, ...]]] = {}
+        for given in self.list_extents():
+            for name, extent in given.items():
+                extents.setdefault((given["model"], name), set()).add(extent)
         apart = {
-            name for (_, name), found in values.items() if len(found) > 1 or any(len(given) > 1 for given in found)
+            name for (_, name), found in extents.items() if len(found) > 1 or any(len(extent) > 1 for extent in found)
         }
-        return tuple(name for name in SETTINGS if name in apart - {"model", "seed"})
+        return tuple(name for name in type(self.defaults).model_fields if name in apart)
+
+    def list_extents(self) -> list[dict[str, tuple[Any, ...]]]:
+        """What each setting of each sub-space's model ranges over, however it is spelled, or its default."""
+        extents = []
+        for sub in self.sub_spaces():
+            (model,) = list_models(sub)
+            names = [name for name in type(self.defaults).model_fields if belongs(name, model)]
+            extents.append({name: sub[name].extent if name in sub else (default_of(name, model),) for name in names})
+        return extents
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
         """List the sub-spaces, each with the defaults that apply to its model, by setting."""
+        self.use_plugins()
         return [self._with_defaults(sub) for sub in self.space]
 
     def _with_defaults(self, sub: Any) -> dict[str, Domain]:
-        own = {name: domain for name in SETTINGS if (domain := getattr(sub, name, None)) is not None}
-        defaults = {name: domain for name in SETTINGS if (domain := getattr(self.defaults, name, None)) is not None}
+        names = type(self.defaults).model_fields
+        own = {name: domain for name in names if (domain := getattr(sub, name)) is not None}
+        defaults = {name: domain for name in names if (domain := getattr(self.defaults, name)) is not None}
         models = list_models(defaults | own)
         return {name: d for name, d in defaults.items() if all(belongs(name, model) for model in models)} | own
 
@@ -236,6 +229,7 @@ class StudyFields(Frozen):
         num_train: training images of the dataset; a sixth of them is held out if the study is adaptive and its file
         does not say how many.
         """
+        self.use_plugins()
         chosen = dict(configuration)
         if "num_validation" not in chosen:
             chosen["num_validation"] = self._hold_out(num_train)
@@ -268,16 +262,18 @@ class StudyFields(Frozen):
                 yield dict(zip(names, values, strict=True))
 
 
-def extend_fields(kind: Any, datasets: Iterable[str]) -> Any:
-    """A class of studies that knows, besides, the settings that plug-ins have added, and these datasets of theirs."""
+def extend_fields(kind: Any, plugins: tuple[Plugin, ...], datasets: Iterable[str]) -> Any:
+    """A class of studies with plug-ins, those in use: it knows the settings that they add, and their datasets."""
     added: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name not in FIELDS}
     sub_space: Any = create_model("SubSpace", __base__=SubSpace, **added)
     fields: Any = StudyFields.model_fields
     choices: Any = Literal[(*get_args(fields["dataset"].annotation), *datasets)]
-    return create_model(
+    extended: Any = create_model(
         kind.__name__,
         __base__=kind,
         dataset=(choices, fields["dataset"]),
         defaults=(sub_space, Field(default=sub_space(), description=fields["defaults"].description)),
         space=(tuple[sub_space, ...], fields["space"]),
     )
+    extended.loaded_plugins = plugins
+    return extended

@@ -38,11 +38,9 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     plugins = _load_plugins(content.get("plugins"), path, lines)
     overridden = {_apply_override(content, override, path): override for override in overrides}
     try:
-        study = (extend_fields(kind, list_datasets_in_use()) if plugins else kind).model_validate(content)
+        return (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
         raise InputError(_describe(error, path, lines, overridden)) from None
-    study.remember_plugins(plugins)
-    return study
 
 
 def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tuple[Plugin, ...]:

@@ -2,10 +2,8 @@
 
 from typing import Any, Self
 
-from pydantic import PrivateAttr, model_validator
+from pydantic import model_validator
 
-from harness.plugins.source import Plugin
-from harness.plugins.use import list_in_use, use_plugins
 from harness.study.checks import check_combination
 from harness.study.domains import Domain, Interval
 from harness.study.fields import MAX_TRIALS, StudyFields, list_models
@@ -16,27 +14,11 @@ from models.settings import MODELS, SETTINGS, belongs, list_required, refuse_set
 class Study(StudyFields):
     """One question: a dataset, a space of settings, how to search it, what to measure."""
 
-    _plugins: tuple[Plugin, ...] = PrivateAttr(default=())
-
-    @property
-    def loaded_plugins(self) -> tuple[Plugin, ...]:
-        """Its plug-ins as they were when its file was read."""
-        return self._plugins
-
-    def remember_plugins(self, plugins: tuple[Plugin, ...]) -> None:
-        """Note the plug-ins that were read with its file."""
-        self._plugins = plugins
-
-    def use_plugins(self) -> None:
-        """Make its plug-ins those of this process, which may have read other studies meanwhile."""
-        use_plugins(self._plugins)
-
     @model_validator(mode="before")
     @classmethod
-    def _forget_other_plugins(cls, content: Any) -> Any:
-        """Let a study without plug-ins know nothing of those of the studies that were read before."""
-        if isinstance(content, dict) and not content.get("plugins"):
-            use_plugins(())
+    def _use_own_plugins(cls, content: Any) -> Any:
+        """Let a study know its own plug-ins alone, none of those of the studies that were read before."""
+        cls.use_plugins()
         return content
 
     @model_validator(mode="after")
@@ -45,7 +27,7 @@ class Study(StudyFields):
             model = next(iter(MODELS))
             raise ValueError(f"space: no sub-space, so the study has no trials; add one, such as - model: {model}")
         check_seeds("seeds", self.seeds)
-        if list(self.plugins) != list_in_use():
+        if self.plugins != tuple(plugin.name for plugin in self.loaded_plugins):
             raise ValueError("plugins: they are found beside the study's file; read it, with Study.from_file in Python")
         for i, sub in enumerate(self.sub_spaces()):
             self._check_sub_space(i, sub)

@@ -7,6 +7,7 @@ from harness.errors import InputError
 from harness.plugins.source import Plugin
 from harness.plugins.use import use_plugins
 from harness.study import Study
+from harness.study.largest import list_largest
 from harness.study.sections import Resources
 from models.settings import ImageShape, TrialSettings
 
@@ -36,7 +37,11 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
             "train on the CPU with --set resources.gpu=0"
         )
     measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
-    free, fixed, per_trial = ray.get(measure.remote(study.largest_settings, dataset.image_shape, study.loaded_plugins))
+    measured = ray.get(
+        [measure.remote(settings, dataset.image_shape, study.loaded_plugins) for settings in list_largest(study)]
+    )
+    frees, fixeds, per_trials = zip(*measured, strict=True)
+    free, fixed, per_trial = min(frees), max(fixeds), max(per_trials)
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
     # Ray fills a card before it takes the next: no more on each than leaves as many for the others.
     packed = choose_packing(free, fixed, per_trial, -(-num_trials // num_cards))

@@ -8,6 +8,7 @@ import ray
 from ray import tune
 
 from harness.cluster.connect import count_slots
+from harness.study.largest import list_largest
 from harness.study.sections import Resources
 from harness.tune.driver import Driver
 from harness.tune.engine_actor import EngineSpec
@@ -62,7 +63,7 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_
         is_per_gpu=resources.gpu != 0,
         device="cuda" if resources.gpu else "cpu",
         capacity=resources.trials_per_gpu or num_slots,
-        latent_dim=run.study.largest_settings.latent_dim,
+        latent_dim=max(settings.latent_dim for settings in list_largest(run.study)),
         is_in_step=is_in_step,
         driver=Driver.here(run.study.loaded_plugins),
     )

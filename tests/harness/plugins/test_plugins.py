@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from harness import Study, load_model
+from harness.commands.compare import check_same_space
 from harness.datasets import identify_dataset, load_dataset
 from harness.errors import InputError
 from harness.ledger.provenance import describe_changes, record_provenance
@@ -24,6 +25,7 @@ from harness.plugins.source import find_plugin
 from harness.plugins.use import describe_plugins, use_plugins
 from harness.search.grid_and_random import plan_trials
 from harness.study.file import dump_study, load_study
+from harness.study.largest import list_largest
 from harness.worker.trial_run import run_trial
 from models.build import build_model
 from models.settings import MODELS, NETWORKS, SETTINGS, TrialSettings
@@ -103,15 +105,16 @@ def test_a_trial_of_the_example_trains_and_its_model_is_loaded_again(folder: Pat
     assert bound == pytest.approx(ended[0][1].metrics["test/elbo"], abs=1.5)
 
 
-def test_what_a_plugin_builds_depends_on_the_seed_alone(folder: Path) -> None:
+def test_what_a_plugin_builds_depends_on_the_seed_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its layers draw from torch's own generator, which is left as it was."""
     read(folder)
     settings = TrialSettings.from_dict({"model": "laplace", "latent_dim": 2, "network": "residual", "hidden": [4]})
-    torch.manual_seed(5)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a graphics card is seeded"))
+    torch.default_generator.manual_seed(5)
     before = torch.random.get_rng_state()
     first = build_model(settings, (1, 8, 8)).state_dict()
     assert torch.equal(torch.random.get_rng_state(), before)
-    torch.manual_seed(6)
+    torch.default_generator.manual_seed(6)
     again = build_model(settings, (1, 8, 8)).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     other = TrialSettings.from_dict(settings.to_dict() | {"seed": 1})
@@ -177,6 +180,37 @@ def test_studies_of_one_process_know_their_own_plugins_alone(folder: Path, tmp_p
     assert [trial.trial_id for trial in trials_of(first)] == ids
 
 
+def test_what_a_study_means_is_the_same_whichever_was_read_last(folder: Path, tmp_path: Path) -> None:
+    change(folder, "{latent_dim: 4,", "{latent_dim: 4, scale: {grid: [0.5, 1.0, 2.0]},", "laplace.yaml")
+    change(folder, "    scale: {grid: [0.5, 1.0]} ", "    ", "laplace.yaml")
+
+    def describe(study: Study) -> list[Any]:
+        load(tmp_path, GOOD)
+        varied = study.varied_settings
+        load(tmp_path, GOOD)
+        count = study.count_configurations()
+        load(tmp_path, GOOD)
+        largest = [settings.to_dict() for settings in list_largest(study)]
+        load(tmp_path, GOOD)
+        return [varied, count, largest, len(list(study.enumerate_grid()))]
+
+    varied, count, largest, num_points = describe(read(folder))
+    assert varied == ("network", "scale")
+    assert count == num_points == 7
+    assert [(settings["model"], settings["network"]) for settings in largest] == [
+        ("vae", "mlp"),
+        ("laplace", "mlp"),
+        ("laplace", "residual"),
+    ]
+
+
+def test_searches_with_and_without_a_plugin_are_compared(folder: Path, tmp_path: Path) -> None:
+    (folder / "demo.yaml").write_text(GOOD + "plugins: [my_parts]\n")
+    with_plugins, without = load_study(folder / "demo.yaml"), load(tmp_path, GOOD)
+    for studies in ((with_plugins, without), (without, with_plugins)):
+        check_same_space(studies)
+
+
 def test_a_study_without_the_plugin_does_not_know_its_model(folder: Path) -> None:
     read(folder)
     change(folder, "plugins: [my_parts]", "#", "laplace.yaml")
@@ -204,12 +238,52 @@ def test_overrides_reach_settings_of_plugins_but_name_no_plugin(folder: Path) ->
         Study.from_file(folder / "laplace.yaml", ["plugins=x"])
 
 
-def test_a_study_made_in_python_is_told_where_plugins_come_from() -> None:
+def test_a_study_made_in_python_is_told_where_plugins_come_from(folder: Path) -> None:
+    """Even where another study uses the plug-in that it names."""
     space = [{"model": "vae", "latent_dim": 2}]
+    read(folder)
     with pytest.raises(
         ValueError, match=r"plugins: they are found beside the study's file; read it, with Study.from_f"
     ):
         Study(name="a", dataset="digits", plugins=["my_parts"], space=space)  # type: ignore[arg-type]
+
+
+def test_a_trial_of_a_plugin_that_has_changed_is_told_from_one_of_a_changed_file(folder: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"^laplace: its file and my_parts as they are now ask for no trial 0123456789"
+    ):
+        load_model(read(folder), "0123456789abcdef", folder)
+
+
+def test_modules_beside_a_plugin_are_no_part_of_it(folder: Path) -> None:
+    change(folder, "import numpy as np\n", "import numpy as np\n\nfrom helpers.inner import x\n")
+    (folder / "helpers").mkdir()
+    (folder / "helpers" / "inner.py").write_text("x = 1\n")
+    assert refusal(folder) == (
+        "my_parts.py:5: helpers lies beside my_parts, but is no part of it and would not reach workers; make my_parts "
+        "a package, a folder with __init__.py, that holds both"
+    )
+    (folder / "my_parts").mkdir()
+    (folder / "my_parts.py").rename(folder / "my_parts" / "__init__.py")
+    change(folder / "my_parts", "from helpers.inner", "from my_parts.helpers.inner", "__init__.py")
+    (folder / "helpers").rename(folder / "my_parts" / "helpers")
+    (folder / "my_parts" / "helpers" / "__init__.py").touch()
+    assert len(trials_of(read(folder))) == 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["device", "error", "train_seconds", "violates", "epochs_left", "parts", "own", "plugins", "to_dict", "model_dump"],
+)
+def test_settings_are_not_called_like_columns_or_attributes(folder: Path, name: str) -> None:
+    (folder / "my_parts.py").write_text(
+        "from harness.plugins import setting\n"
+        f"class S:\n    {name}: float = setting(1.0, meaning='m')\n"
+        "def register(r):\n    r.add_model('a', latent='gaussian', num_heads=2, settings=S)\n"
+    )
+    assert f"my_parts.py:5: ValueError: setting {name}: the name is taken or not legal; choose another" in refusal(
+        folder
+    )
 
 
 WRONG = {

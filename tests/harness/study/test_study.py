@@ -177,6 +177,11 @@ def test_random_search_takes_intervals(tmp_path: Path) -> None:
             ("latent_dim", "alpha", "beta"),
         ),
         ("latent_dim: 2\n", "latent_dim: 2\n    beta: 3\n", ("latent_dim",)),  # of the only VAE
+        (
+            "alpha: 0.2",
+            "alpha: 0.2\n  - {model: vsc, latent_dim: 2, alpha: 0.2, gamma_link: exp_relu}",
+            ("latent_dim",),
+        ),  # the default
     ],
 )
 def test_what_varies_is_what_trials_of_one_model_differ_in(

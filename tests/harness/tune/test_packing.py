@@ -6,10 +6,11 @@ import pytest
 from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.study import Study
+from harness.study.largest import list_largest
 from harness.study.sections import Resources
 from harness.tune import packing
 from harness.tune.packing import choose_packing, settle_resources
-from models.settings import TrialSettings
+from models.settings import NETWORKS, TrialSettings
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
 from tests.models.cases import MNIST
@@ -64,9 +65,20 @@ def test_trials_that_would_fit_on_one_card_are_spread_over_all(
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": float(num_cards)})
     monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda *_: None))
-    monkeypatch.setattr("ray.get", lambda _: (80_000_000_000, 10**9, 15_000_000))
+    monkeypatch.setattr("ray.get", lambda _: [(80_000_000_000, 10**9, 15_000_000)])
     resources = settle_resources(make_study(resources={"gpu": "auto"}), 60, load_dataset("digits"))
     assert resources.gpu == share
+
+
+def test_the_network_that_takes_most_decides_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {"big": (80_000_000_000, 10**9, 15_000_000_000), "mlp": (80_000_000_000, 10**9, 15_000_000)}
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 1.0})
+    monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda s, *_: taken[s.network]))
+    monkeypatch.setattr("ray.get", list)
+    monkeypatch.setitem(NETWORKS.maps[-1], "big", NETWORKS["mlp"])
+    for order in (["big", "mlp"], ["mlp", "big"]):
+        study = make_study(resources={"gpu": "auto"}, defaults={"network": {"grid": order}})
+        assert settle_resources(study, 60, load_dataset("digits")).gpu == 0.25  # 63 of 15 GB
 
 
 def test_a_card_too_small_for_one_trial_is_refused() -> None:
@@ -79,7 +91,7 @@ def test_the_measured_trial_is_the_largest_of_the_study() -> None:
         defaults={"hidden": {"choice": [[16], [400, 200], [300, 300]]}, "batch_size": {"int": [16, 512]}},
         search={"sampler": "random", "num_trials": 5},
     )
-    largest = study.largest_settings
+    (largest,) = list_largest(study)
     assert (largest.model, largest.latent_dim, largest.batch_size) == ("vsc", 8, 512)
     assert largest.hidden == (300, 300)
 

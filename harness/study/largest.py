@@ -1,0 +1,56 @@
+"""The largest trials of a study, by which memory is measured and batches are checked."""
+
+import itertools
+from typing import Any
+
+from harness.study.domains import Domain, Finite, Interval
+from harness.study.fields import StudyFields, list_models
+from models.settings import FIELDS, MODELS, SETTING_TYPES, SETTINGS, TrialSettings, belongs, list_required
+
+SIZES = ("latent_dim", "hidden", "batch_size")
+"""Our settings that memory depends on."""
+
+
+def list_largest(study: StudyFields) -> list[TrialSettings]:
+    """List settings of trials, one of which takes at least as much memory as any of the study: the largest of each.
+
+    There is one for each network; and of each, one for each model of a plug-in, of whose size nothing is known before
+    it is measured, and one for ours together: that with most heads.
+    """
+    largest: dict[tuple[str, str], dict[str, Any]] = {}
+    for sub in study.sub_spaces():
+        (model,) = list_models(sub)
+        for network in _list_ends("network", sub.get("network")):
+            key = network, model if MODELS[model].plugin else ""
+            found = largest.setdefault(key, {"model": model, "network": network})
+            found["model"] = max(found["model"], model, key=lambda name: MODELS[name].num_heads)
+            for name in _list_sizes(model):
+                known = [found[name]] if name in found else []
+                found[name] = max([*known, *_list_ends(name, sub.get(name))], key=_measure_size)
+    return [TrialSettings.from_dict(_give_required(found["model"]) | found) for found in largest.values()]
+
+
+def _list_sizes(model: str) -> list[str]:
+    """The settings that memory depends on; of a plug-in's own, every whole number and every list of widths may."""
+    own = [name for name in SETTINGS if name not in FIELDS and belongs(name, model)]
+    return [*SIZES, *(name for name in own if SETTING_TYPES[name] in (int, tuple[int, ...]))]
+
+
+def _give_required(model: str) -> dict[str, Any]:
+    return {name: SETTINGS[name].metadata["example"] for name in list_required(model)}
+
+
+def _list_ends(name: str, domain: Domain | None) -> tuple[Any, ...]:
+    """The values of a domain, or the high end of an interval."""
+    match domain:
+        case None:
+            return (SETTINGS[name].metadata["default"],)
+        case Finite():
+            return domain.values
+        case Interval():
+            return (int(domain.high),)
+
+
+def _measure_size(value: Any) -> int:
+    """Measure the size of a setting: the number itself, or the number of weights in hidden layers."""
+    return value if isinstance(value, int) else sum(a * b for a, b in itertools.pairwise([1, *value, 1]))
