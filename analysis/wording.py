@@ -41,17 +41,18 @@ def decimal(value: float, decimals: int = 1) -> str:
 def with_interval(mean: float, low: float, high: float) -> str:
     """The mean and, where there is one, its interval, such as "38.3 (30.1 to 46.6)": everywhere in one way.
 
-    Two digits of the interval's half-width are given, in at most MOST_DECIMALS decimals.
+    Two digits of the interval's half-width are given, in at most MOST_DECIMALS decimals; without an interval one decimal,
+    or two digits of a mean below 1.
     """
     if not math.isfinite(high - low):
-        return decimal(mean, 1)
+        return decimal(mean, count_decimals(mean, most=MOST_DECIMALS) if 0 < abs(mean) < 1 else 1)
     decimals = 2 if high == low else count_decimals((high - low) / 2, most=MOST_DECIMALS)
     return f"{decimal(mean, decimals)} ({decimal(low, decimals)} to {decimal(high, decimals)})"
 
 
-def count_decimals(half_width: float, *, most: int) -> int:
-    """The decimals that show two digits of an interval's half-width, at most `most`; all of them where it is 0."""
-    return most if half_width == 0 else min(most, max(0, 1 - math.floor(math.log10(half_width))))
+def count_decimals(size: float, *, most: int) -> int:
+    """The decimals that show two digits of a number, as an interval's half-width, at most `most`; all of 0."""
+    return most if size == 0 else min(most, max(0, 1 - math.floor(math.log10(abs(size)))))
 
 
 def format_p(p: float) -> str:

@@ -1,5 +1,6 @@
 """README's summary and table of claims, as the published tables have them: `python -m tests.readme_claims`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def _find_part(verdicts: Sequence[Verdict], claim: str, name: str) -> Part:
 
 
 def _effect(verdicts: Sequence[Verdict], claim: str, name: str) -> str:
-    return format_part(_find_part(verdicts, claim, name))
+    part = _find_part(verdicts, claim, name)
+    is_alike = part.num_seeds > 1 and math.isnan(part.low)
+    return f"{format_part(part)}{f' (with each of {part.num_seeds} seeds: no interval)' if is_alike else ''}"
 
 
 def _count_outcomes(verdicts: Sequence[Verdict]) -> str:
@@ -85,8 +88,9 @@ def _count_outcomes(verdicts: Sequence[Verdict]) -> str:
     )
     return (
         f"Of {plural(len(primary), 'primary endpoint')}, one for each claim and dataset, {after}; before Holm's "
-        f"correction for their number {before}. Most have three seeds, where the protocol asks for 10, which are too "
-        "few. What follows is of single parts, with 95% intervals that are not corrected."
+        f"correction for their number {before}. Most have three seeds, as the study files ask for today, which are "
+        "too few; 10 come with the next publication. What follows is of single parts, with 95% intervals that are not "
+        "corrected."
     )
 
 
@@ -192,12 +196,14 @@ def _tell_guards(verdicts: Sequence[Verdict]) -> str:
         _effect(verdicts, "unguarded-gamma-diverges", f"{_vsc('0.2', 24)}, {end}")
         for end in ("sigmoid, no clamp: finite", "the report's link, no clamp: diverged")
     )
-    part = f"{_vsc('0.2', 24)}, the report's link, KL from logits: diverged"
-    by_logits = _effect(verdicts, "unguarded-gamma-diverges", part)
+    by_logits = [
+        _effect(verdicts, "kl-from-logits-needs-no-clamp", f"{_vsc('0.2', 24)}, {link}, KL from logits: finite")
+        for link in ("the report's link", "sigmoid")
+    ]
     return (
         f"Without a clamp, {sigmoid} stay finite with a sigmoid, and {link} diverge with the report's link: log(1 - "
-        f"gamma) is computed from a rounded gamma there. With the KL from logits, {by_logits} diverge with that link, "
-        "and no clamp is needed."
+        f"gamma) is computed from a rounded gamma there. With the KL from logits, a guard of ours, "
+        f"{by_logits[0]} stay finite with that link and {by_logits[1]} with a sigmoid: no clamp is needed."
     )
 
 

@@ -1,4 +1,6 @@
-"""Does the loss become non-finite without a clamp or a sigmoid, and only then?"""
+"""Does the loss become non-finite without a clamp or a sigmoid, and only then? And with a KL from logits?"""
+
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,13 @@ class DivergenceAsClaimed(Quantity):
     """Share of trials that go as claimed: diverged with neither guard, finite with a clamp or the sigmoid.
 
     A part for each guard, alpha and latent dimension; its interval is exact (Clopper-Pearson). Trials that failed, or
-    have not ended, are missing. A KL from logits has no clamp, so that by the claim the report's link diverges.
+    have not ended, are missing.
+
+    kl_from: only of the trials whose KL is computed so. From gamma, as the report has it; from logits there is nothing
+    to clamp, and the loss is claimed to stay finite with either link.
     """
+
+    kl_from: Literal["gamma", "logits"] = "gamma"
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
@@ -27,8 +34,14 @@ class DivergenceAsClaimed(Quantity):
             raise UndecidableError("the study has no VSC")
         seeds = sorted(trials["seed"].unique())
         trials = trials.assign(kl_from=trials.get("kl_from", pd.Series(OLDER, index=trials.index)).fillna(OLDER))
-        by = ["gamma_link", "gamma_clamp", "kl_from", "alpha", "latent_dim"]
+        trials = trials[trials["kl_from"] == self.kl_from]
+        if trials.empty:
+            raise UndecidableError(f"the study has no KL from {self.kl_from}")
+        by = ["gamma_link", "gamma_clamp", "alpha", "latent_dim"]
         samples = [self._measure_one(rows, seeds) for _, rows in trials.groupby(by, dropna=False)]
+        if self.kl_from == "logits":
+            missing = [f"trials with {name}" for link, name in LINKS.items() if link not in set(trials["gamma_link"])]
+            return [*samples, *(Sample(f"VSC, {one}", OF_TRIALS, np.array([]), lacks=one) for one in missing)]
         is_unguarded = (trials["gamma_link"] == "exp_relu") & (trials["gamma_clamp"] == 0)
         if is_unguarded.all() or not is_unguarded.any():
             which = "with" if is_unguarded.all() else "without"
@@ -38,8 +51,8 @@ class DivergenceAsClaimed(Quantity):
     def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
         first = rows.iloc[0]
         link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
-        from_logits = first["kl_from"] == "logits"
-        expected = "diverged" if link == "exp_relu" and (clamp == 0 or from_logits) else "finished"
+        from_logits = self.kl_from == "logits"
+        expected = "diverged" if link == "exp_relu" and clamp == 0 and not from_logits else "finished"
         latent_dim = int(first["latent_dim"])
         where = name_at(name_model("vsc", float(first["alpha"])), latent_dim)
         clamped = f"clamp {short_value(clamp)}" if clamp else "no clamp"

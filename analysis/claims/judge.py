@@ -117,8 +117,10 @@ def _describe_part(claim: Claim, sample: Sample, role: Role) -> Part:
         reason = f"missing: {sample.lacks}"
     elif num_seeds < MIN_SEEDS:
         reason = f"{plural(num_seeds, 'seed')} where {MIN_SEEDS} are needed"
+    elif np.isnan(low):
+        reason = "no spread between seeds: no interval"
     elif min(p_for, p_against) > LEVEL:
-        reason = f"the interval {_describe_place(criterion, is_point=bool(low == high))}"
+        reason = f"the interval {_describe_place(criterion)}"
     else:
         outcome = "supported" if p_for <= LEVEL else "refuted"
     if sample.lacks or num_seeds < MIN_SEEDS:
@@ -130,12 +132,12 @@ def _describe_part(claim: Claim, sample: Sample, role: Role) -> Part:
     )  # fmt: skip
 
 
-def _describe_place(criterion: Criterion, *, is_point: bool) -> str:
+def _describe_place(criterion: Criterion) -> str:
     """Where an interval lies that decides nothing."""
     test, threshold = criterion
     if test == "equivalent":
         return f"is neither within nor outside \N{PLUS-MINUS SIGN}{threshold:g}"
-    return f"{'is' if is_point else 'spans'} {threshold:g}".replace("-", "\N{MINUS SIGN}")
+    return f"spans {threshold:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _p_of(parts: Sequence[Part]) -> float:

@@ -4,16 +4,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from analysis.tables import Tables
+from analysis.tables.intervals import ANYWHERE, Limits
 from analysis.tables.significance import Test
 
 MIN_SEEDS = 3  # fewer give no verdict
-
-ANYWHERE = (-np.inf, np.inf)
 
 
 class UndecidableError(Exception):
@@ -49,7 +47,7 @@ class Sample:
     lacks: str = ""  # what is missing for a verdict, if anything is
     note: str = ""
     is_share: bool = False  # numbers are 0 or 1 and their mean is a proportion
-    limits: tuple[float, float] = ANYWHERE  # that no effect can lie beyond, nor any interval
+    limits: Limits = ANYWHERE  # that no effect can lie beyond, nor any interval
     criterion: Criterion | None = None
     is_premise: bool = False
 
@@ -68,7 +66,7 @@ class Quantity(Frozen, ABC):
         """
 
 
-def limits_of_difference(limits: tuple[float, float]) -> tuple[float, float]:
+def limits_of_difference(limits: Limits) -> Limits:
     """Between which numbers the difference of two lies that each lie between `limits`."""
     low, high = limits
     return low - high, high - low

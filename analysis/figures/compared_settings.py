@@ -13,7 +13,7 @@ from analysis.drawing.style import QUIET, model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import have_same_images
-from analysis.tables.intervals import mean_interval
+from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
 from analysis.wording import NATS, configuration_label, plural, setting_label
 
@@ -57,7 +57,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     for panel in PANELS:
         if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and not have_same_images(ended)):
             continue
-        means = mean_interval(ended, panel, by=keys).merge(values_by_seed(ended, panel, by=keys), on=keys)
+        means = mean_interval(ended, panel, by=keys, limits=limits_of(panel))
+        means = means.merge(values_by_seed(ended, panel, by=keys), on=keys)
         frames.append(counts.merge(means, how="left").assign(panel=panel))
     if not frames:
         raise NothingToDrawError("no finished trial has a bound or a reconstruction error")

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.figure import Figure
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.intervals import mean_interval
+from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
 from analysis.wording import NATS, configuration_label, plural, setting_label
 
@@ -25,6 +25,7 @@ PANELS = {
     "noise": "noise of the gates' gradient\n(one draw, in its lengths)",
 }
 COMPARED = ("alpha", "latent_dim", "gamma_link", "kl_from", "sharpness_schedule", "estimator")
+OWN = ("bias", "noise")  # of the estimator that trained a model, of `gradient/<estimator>_...`
 PANEL_COLUMNS = 3
 
 
@@ -45,14 +46,15 @@ def compute(tables: Tables) -> pd.DataFrame:
     trials = trials.assign(
         group=[_name_group(row, groups) for row in trials.to_dict("records")],
         rank=own.map(list(LABELS).index),
-        **{name: _take_own(trials, own, name) for name in ("bias", "noise")},
+        **{name: _take_own(trials, own, name) for name in OWN},
     ).sort_values([*groups, "rank", "seed"], kind="stable")
     keys = ["group", "estimator"]
     frames = []
     for panel in PANELS:
         if panel in trials and trials[panel].notna().any():
             rows = trials[[*keys, "seed", panel]].dropna().rename(columns={panel: "value"}).assign(panel=panel)
-            frames.append(rows.merge(mean_interval(rows, "value", by=keys), on=keys))
+            limits = limits_of(f"_{panel}" if panel in OWN else panel)
+            frames.append(rows.merge(mean_interval(rows, "value", by=keys, limits=limits), on=keys))
     if not frames:
         raise NothingToDrawError("no trial measured a bound, its sparsity or its gradients")
     return pd.concat(frames, ignore_index=True)

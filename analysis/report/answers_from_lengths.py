@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.figures.elbo_by_training_length import find_plateaus, read_at_lengths
 from analysis.tables import Tables, of_search
 from analysis.tables.configurations import number_configurations, short_labels
-from analysis.tables.intervals import mean_interval
+from analysis.tables.intervals import ANYWHERE, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
 from analysis.wording import (
     NATS,
@@ -38,7 +38,8 @@ def compute_gains(rows: pd.DataFrame, epochs: int = REPORT_EPOCHS) -> pd.DataFra
     pair = ["configuration", "seed"]
     early = rows[rows["epochs"] == epochs].set_index(pair)["test/elbo"].rename("early")
     late = rows.assign(longest=longest)[(rows["epochs"] == longest) & (longest > epochs)].join(early, on=pair)
-    return mean_interval(late.assign(gain=late["test/elbo"] - late["early"]), "gain", by=["configuration", "longest"])
+    late = late.assign(gain=late["test/elbo"] - late["early"])
+    return mean_interval(late, "gain", by=["configuration", "longest"], limits=ANYWHERE)
 
 
 def describe_epochs(tables: Tables) -> str:

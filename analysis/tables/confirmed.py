@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.tables.configurations import number_configurations, short_labels
-from analysis.tables.intervals import mean_interval, paired_difference
+from analysis.tables.intervals import limits_of, mean_interval, paired_difference
 from analysis.tables.objectives import final_values, goals, is_allowed, short_label
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.tables.tables import settings_of
@@ -20,7 +20,7 @@ class Comparison:
     """How much better the winner is than the runner-up on test images.
 
     interval: mean, low and high end (95%, Student t) of the winner's test ELBO less the runner-up's, paired by seed, in
-    nats per image; None where they have fewer than two seeds in common.
+    nats per image; None where they have fewer than two seeds in common, ends NaN where all have one difference.
     """
 
     num_seeds: int
@@ -82,8 +82,13 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     tested, chosen_by = (_leave_out_the_lucky(rows, searched) for rows in (tested, chosen_by))
     differing = varying_settings(frame if len(frame) > 1 else trials, apart_from=["alpha", "num_validation"])
     frame["label"] = short_labels(frame, ["alpha", *(name for name in differing if name != "configuration")])
-    for name, source, value in (("validation", chosen_by, "reached"), ("test", tested, "test/elbo")):
-        frame = frame.merge(_over_seeds(source, value, name), on="configuration", how="left").fillna({f"{name}_n": 0})
+    for name, source, value, metric in (
+        ("validation", chosen_by, "reached", objective),
+        ("test", tested, "test/elbo", "test/elbo"),
+    ):
+        frame = frame.merge(_over_seeds(source, value, name, metric), on="configuration", how="left").fillna(
+            {f"{name}_n": 0}
+        )
         frame[f"{name}_by_seed"] = frame["configuration"].map(_by_seed(source, value, frame["configuration"]))
     frame["trial_by_seed"] = frame["configuration"].map(_by_seed(tested, "trial_id", frame["configuration"]))
     candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))
@@ -117,8 +122,8 @@ def _leave_out_the_lucky(rows: pd.DataFrame, searched: pd.DataFrame) -> pd.DataF
     return rows[is_fresh | ~is_fresh.groupby(rows["configuration"]).transform("any")]
 
 
-def _over_seeds(rows: pd.DataFrame, value: str, name: str) -> pd.DataFrame:
-    means = mean_interval(rows, value, by=["configuration"])
+def _over_seeds(rows: pd.DataFrame, value: str, name: str, metric: str) -> pd.DataFrame:
+    means = mean_interval(rows, value, by=["configuration"], limits=limits_of(metric))
     return means.rename(columns={column: f"{name}_{column}" for column in ("mean", "low", "high", "n")})
 
 

@@ -10,16 +10,29 @@ from scipy.special import ndtri, stdtrit  # scipy.stats has them too, but takes 
 COVERAGE = 0.95
 
 
+Limits = tuple[float, float]
+
+ANYWHERE: Limits = (-math.inf, math.inf)
+
 SHARES = (
     *("nonzero_fraction", "slab_prob", "hoyer", "always_on_fraction", "support_overlap", "support_overlap_same_image"),
-    *("class_kept", "changed_pixels"),
+    *("class_kept", "class_kept_other", "changed_pixels", "changed_pixels_other"),
 )
 """Metrics from 0 to 1, by their name behind the split; accuracies are, too."""
+
+DIFFERENCES_OF_SHARES = ("class_kept_beyond_other", "changed_pixels_beyond_other")
+
+NEVER_NEGATIVE = (
+    *("num_nonzero", "num_informative", "active_units", "gate_information", "num_on", "rate"),
+    *("num_images", "num_knn_images"),
+    *("reconstruction_error", "entropy_floor", "train_seconds", "peak_memory_mb"),
+)
+"""Counts, information, errors and costs, by the same names; bias, noise, numbers of dead logits and C are, too."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference with its 95% interval over the seeds that both sides have; NaN where they are too few."""
+    """A mean difference with its 95% interval over the seeds that both sides have; NaN where there is none."""
 
     mean: float
     low: float
@@ -27,16 +40,16 @@ class Difference:
     num_seeds: int
 
 
-def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
+def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str], limits: Limits) -> pd.DataFrame:
     """Columns `by`, mean, low, high and n of the values in each group, without NaN; no interval where n = 1.
 
-    An interval ends where the metric does: see `limits_of`.
+    limits: where an interval ends, as the values do: `limits_of` the metric, or ANYWHERE.
     """
     groups = rows.dropna(subset=[value]).groupby(list(by), dropna=False, observed=True)[value]
     frame = groups.agg(mean="mean", std="std", n="count").reset_index()
     half_width = stdtrit(frame["n"] - 1, (1 + COVERAGE) / 2) * frame["std"] / frame["n"] ** 0.5
     ends = {"low": frame["mean"] - half_width, "high": frame["mean"] + half_width}
-    frame = frame.assign(**{name: end.clip(*limits_of(value)) for name, end in ends.items()})
+    frame = frame.assign(**{name: end.clip(*limits) for name, end in ends.items()})
     return frame[[*by, "mean", "low", "high", "n"]]
 
 
@@ -56,20 +69,29 @@ def widen_by_images(means: pd.DataFrame, num_images: float) -> pd.DataFrame:
     return means.assign(**{name: end.clip(0.0, 1.0) for name, end in ends.items()})
 
 
-def limits_of(metric: str) -> tuple[float, float]:
+def limits_of(metric: str) -> Limits:
     """The numbers between which a metric lies."""
     name = metric.rpartition("/")[2]
     if name in SHARES or name.endswith("_accuracy"):
         return 0.0, 1.0
-    return (-1.0, 1.0) if name == "changed_pixels_beyond_other" else (-math.inf, math.inf)
+    if name in DIFFERENCES_OF_SHARES:
+        return -1.0, 1.0
+    if name in NEVER_NEGATIVE or name.endswith(("_bias", "_noise", "_dead_logits", "_c")):
+        return 0.0, math.inf
+    return ANYWHERE
 
 
 def paired_difference(by_seed: Mapping[int, float], other: Mapping[int, float]) -> Difference:
-    """The first less the second, paired by seed. A value may be NaN, where there is none."""
+    """The first less the second, paired by seed. A value may be NaN, where there is none.
+
+    Differences that are all alike have no interval: by chance alone they seem to be sure.
+    """
     seeds = sorted(by_seed.keys() & other.keys())
     frame = pd.DataFrame({"gain": [by_seed[seed] - other[seed] for seed in seeds], "all": 0})
-    found = mean_interval(frame, "gain", by=["all"])
+    found = mean_interval(frame, "gain", by=["all"], limits=ANYWHERE)
     if found.empty:
         return Difference(float("nan"), float("nan"), float("nan"), 0)
     mean, low, high, num_seeds = found[["mean", "low", "high", "n"]].to_numpy(float)[0]
+    if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
+        low = high = float("nan")
     return Difference(float(mean), float(low), float(high), int(num_seeds))

@@ -24,7 +24,7 @@ SPECIAL = {
 MAX_DECIMALS = 4
 
 HEAD = """\
-% Means over seeds, with half the width of the 95% interval (Student's t).
+% Means over seeds, with the 95% interval (Student's t), which is lopsided where it ends at a limit of the metric.
 % In the preamble: \\usepackage{booktabs}
 """
 
@@ -75,7 +75,7 @@ def _format_settings(name: str, column: pd.Series) -> list[str]:
 
 
 def _format_mean(row: Mapping[Hashable, Any], metric: str) -> str:
-    """A mean and half the width of its interval, with two digits of the latter."""
+    """A mean and half the width of its interval, with two digits of the latter; both ways where they differ."""
     mean, low, high = (row[f"{metric}_{column}"] for column in ("mean", "low", "high"))
     half = (high - low) / 2
     if math.isnan(mean):
@@ -85,7 +85,9 @@ def _format_mean(row: Mapping[Hashable, Any], metric: str) -> str:
     if half == 0:
         return rf"${mean:g} \pm 0$"
     decimals = count_decimals(half, most=MAX_DECIMALS)
-    return rf"${mean:.{decimals}f} \pm {half:.{decimals}f}$"
+    if math.isclose(high - mean, mean - low, rel_tol=1e-6):
+        return rf"${mean:.{decimals}f} \pm {half:.{decimals}f}$"
+    return f"${mean:.{decimals}f}^{{+{high - mean:.{decimals}f}}}_{{-{mean - low:.{decimals}f}}}$"
 
 
 def _format_seeds(row: Mapping[Hashable, Any]) -> str:

@@ -32,7 +32,8 @@ class Estimate:
 
     p_for, p_against: of the two-sided test, so that one of them is at most 0.05 where the interval lies wholly on one
     side of the threshold; of "equivalent", wholly within, or wholly outside, the threshold on both sides of zero.
-    All are of the shape of the samples without their last axis. num: of seeds, in the smaller of two samples.
+    All are of the shape of the samples without their last axis. num: of seeds, in the smaller of two samples. Ends are
+    NaN where there is no interval.
     """
 
     mean: Array
@@ -44,7 +45,7 @@ class Estimate:
 
 
 def estimate_mean(values: ArrayLike, test: Test, threshold: float) -> Estimate:  # (..., S)
-    """The mean over seeds, by Student's t. NaN are left out; of fewer than two values p is 1."""
+    """The mean over seeds, by Student's t. NaN are left out; of fewer than two values, or equal ones, p is 1."""
     mean, error, num = _describe(np.asarray(values, float))
     return _test_by_t(mean, error, num, test, threshold)
 
@@ -141,17 +142,17 @@ def _describe(values: Array) -> tuple[Array, Array, Array]:  # (..., S) -> three
 
 
 def _test_by_t(mean: Array, error: Array, num: Array, test: Test, threshold: float) -> Estimate:
+    """Without a spread, as of counts and shares that are alike by chance, there is no interval and p is 1."""
     freedom = np.maximum(num - 1, 1)
-    with np.errstate(invalid="ignore"):
-        half = np.where(num > 1, stdtrit(freedom, (1 + COVERAGE) / 2) * error, np.nan)
+    has_spread = (num > 1) & (error > 0)
+    half = np.where(has_spread, stdtrit(freedom, (1 + COVERAGE) / 2) * error, np.nan)
 
     def p_beyond(bound: float, sign: int) -> Array:
         """The p of the mean being no more than the bound (sign 1), or no less (sign -1)."""
         distance = sign * (bound - mean)
         with np.errstate(invalid="ignore", divide="ignore"):
             p = stdtr(freedom, distance / error)
-        is_equal = (error == 0) & np.isclose(mean, bound, rtol=1e-9, atol=1e-12)  # then nothing is decided
-        return np.where((num > 1) & ~is_equal, p, 1.0)
+        return np.where(has_spread, p, 1.0)
 
     if test == "equivalent":
         p_for = np.maximum(p_beyond(-threshold, 1), p_beyond(threshold, -1))

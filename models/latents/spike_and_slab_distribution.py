@@ -58,7 +58,7 @@ class SpikeAndSlab(Distribution):
 
     @property
     def log_probs(self) -> tuple[Tensor, Tensor]:
-        """Log gamma and log(1 - gamma), of the batch shape, finite: of 0 that of the smallest number there is.
+        """Log gamma and log(1 - gamma), of the batch shape, finite: of 0 that of the smallest normal number.
 
         So 0 times its logarithm is 0, as in the limit, and no gradient is NaN.
         """
@@ -113,7 +113,7 @@ class SpikeAndSlab(Distribution):
         """Compute hard samples from noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
 
         eps: standard normal. eta: uniform in [0, 1), so that gamma = 1 keeps every entry and gamma = 0 none. A draw of
-        the slab that rounds to zero is moved to the smallest number there is: zero says that the gate is closed.
+        the slab that rounds to zero is moved to the smallest normal number: zero says that the gate is closed.
         """
         slab = self.loc + self.scale * eps
         slab = slab.masked_fill(slab == 0, torch.finfo(slab.dtype).tiny)

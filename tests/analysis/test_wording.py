@@ -31,6 +31,8 @@ def test_a_number_has_a_minus_sign_unless_it_reads_zero(value: float, decimals: 
         (1.0, 0.99999, 1.00001, "1.0000 (1.0000 to 1.0000)"),
         (5.0, 5.0, 5.0, "5.00 (5.00 to 5.00)"),
         (-99.4567, NAN, NAN, "−99.5"),
+        (0.0312, NAN, NAN, "0.031"),
+        (0.0, NAN, NAN, "0.0"),
     ],
 )
 def test_digits_follow_the_width_of_the_interval(mean: float, low: float, high: float, text: str) -> None:

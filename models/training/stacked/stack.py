@@ -56,14 +56,15 @@ def gather_pixels(
     images: Tensor,  # (N, P) uint8
     order: Tensor,  # (K, B) int64, indices of images
     keys: Tensor | None,  # (K, 1) int64, that binarise each model's images; None: they stay grey
-    offsets: Tensor,  # (P,) int64, of the pixels; made outside, as a compiler's products need not wrap around
+    offsets: Tensor,  # (P,) int64, of the pixels; made outside, as a compiler chooses how to count in a range
     scaling: PixelScaling,
 ) -> Tensor:  # (K, B, P)
     """The pixels of some images for each model."""
     pixels = to_pixels(images.index_select(0, order.flatten()).view(*order.shape, images.shape[1]), scaling)
     if keys is None:
         return pixels
-    return binarise(pixels, (keys + order * ROW_STEP).unsqueeze(-1) + offsets)  # rows as in make_row_keys
+    # Rows as in make_row_keys: products of int64 that are read from memory wrap around when compiled, too.
+    return binarise(pixels, (keys + order * ROW_STEP).unsqueeze(-1) + offsets)
 
 
 def average_terms(rate: Tensor, distortion: Tensor) -> Tensor:  # twice (K, B) -> (K, 2)

@@ -31,8 +31,13 @@ T = 4.302653  # t(0.975, 2): the 95% interval of three seeds
 # Optimum
 
 
-def bound(by_dim: dict[int, float]) -> SyntheticStudy:
-    return grow(SUPPORTED, lambda *args: {"test/elbo": by_dim[args[2]]}, dims=by_dim)
+def bound(by_dim: dict[int, float], spread: float = 0.01) -> SyntheticStudy:
+    """Means are as given, as those of the effects are 1."""
+    return grow(
+        SUPPORTED,
+        lambda _model, _alpha, dim, effect: {"test/elbo": by_dim[dim] + spread * dim / 24 * (effect - 1)},
+        dims=by_dim,
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,9 +57,9 @@ def test_a_bound_without_an_inner_optimum_or_a_slow_fall_is_not_as_claimed(
 
 
 def test_numbers_that_are_all_the_threshold_decide_nothing() -> None:
-    verdict = judge_one("true-bound-has-an-optimum", bound({8: -100, 24: -100, 200: -100}))
+    verdict = judge_one("true-bound-has-an-optimum", bound({8: -100, 24: -100, 200: -100}, spread=0))
     assert verdict.outcome == "undecided"
-    assert "the interval is 0" in verdict.parts[0].reason
+    assert verdict.parts[0].reason == "no spread between seeds: no interval"
 
 
 def test_the_rise_and_the_fall_are_compared_per_latent() -> None:
@@ -153,10 +158,13 @@ def test_probes_are_compared_at_each_latent_dimension_on_the_same_models() -> No
     study = SyntheticStudy()
     for seed in range(3):
         study.add("vae", 24, seed)
-        study.trials[-1] |= {"probe/linear_mu_all_accuracy": 0.2 * seed, "probe/mlp_mu_all_accuracy": 0.2 * seed + 0.01}
+        study.trials[-1] |= {
+            "probe/linear_mu_all_accuracy": 0.2 * seed,
+            "probe/mlp_mu_all_accuracy": 0.201 * seed + 0.01,
+        }
     (part,) = judge_one("higher-capacity-helps", study, "accuracy-vs-latent-dim-quick").parts
-    assert (part.name, part.mean) == ("VAE at latent dimension 24", pytest.approx(1))
-    assert part.high - part.low == pytest.approx(0, abs=1e-9)  # paired: what the seeds differ by falls out
+    assert (part.name, part.mean) == ("VAE at latent dimension 24", pytest.approx(1.1))
+    assert part.high - part.low == pytest.approx(2 * T * 0.1 / 3**0.5)  # paired: what the seeds differ by falls out
 
 
 def test_a_study_without_the_alpha_of_a_claim_says_so() -> None:
@@ -170,7 +178,7 @@ def test_the_first_alpha_of_a_claim_that_a_study_has_is_judged() -> None:
     study = accuracy_beyond(LINEAR)(SUPPORTED)
     for row in [row for row in study.trials if row["model"] == "vsc"]:
         study.add("vsc", row["latent_dim"], row["seed"], 0.05)
-        study.trials[-1][f"{LINEAR}_accuracy"] = 0.0
+        study.trials[-1][f"{LINEAR}_accuracy"] = row[f"{LINEAR}_accuracy"] - 0.5
     assert judge_one("vsc-accuracy-beats-vae-linear", study).outcome == "supported"
     study.trials = [row for row in study.trials if row["alpha"] != 0.01]
     verdict = judge_one("vsc-accuracy-beats-vae-linear", study)
@@ -276,12 +284,12 @@ def test_a_gap_is_compared_at_the_longest_of_several_lengths() -> None:
 
 
 def test_of_trials_that_share_a_training_the_longest_is_judged() -> None:
-    study = losses(lambda *_: 105.0, after=100.0)(SAME)
+    study = losses(lambda _, effect: 104.0 + effect, after=100.0)(SUPPORTED)
     for seed in range(3):
         study.add("vae", 200, seed, epochs=11)
     verdict = judge_one("loss-still-falls", study)
     assert verdict.outcome == "supported"
-    assert verdict.parts[0].mean == 5
+    assert verdict.parts[0].mean == pytest.approx(5)
 
 
 def test_the_cost_of_an_epoch_is_that_of_the_longest_training() -> None:
@@ -349,16 +357,26 @@ def test_guards_are_judged_each_for_itself() -> None:
     assert verdict.outcome == "mixed"
 
 
-def test_a_kl_from_logits_has_no_clamp_so_that_by_the_claim_the_reports_link_diverges() -> None:
+def test_a_kl_from_logits_is_no_part_of_the_reports_claim_but_of_ours() -> None:
     study = guards(SUPPORTED)
     for row in [row for row in study.trials if row["gamma_clamp"] > 0 or row["gamma_link"] == "sigmoid"]:
         study.add("vsc", 24, row["seed"], 0.01, gamma_link=row["gamma_link"], gamma_clamp=1e-6, kl_from="logits")
     verdict = judge_one("unguarded-gamma-diverges", study)
+    assert (verdict.outcome, len(verdict.parts)) == ("supported", 3)
+    verdict = judge_one("kl-from-logits-needs-no-clamp", study)
     found = {part.name.partition(" 24, ")[2]: (part.mean, part.outcome) for part in verdict.parts}
-    assert found["the report's link, KL from logits: diverged"] == (0, "refuted")
-    assert found["sigmoid, KL from logits: finite"] == (1, "supported")
-    assert found["the report's link, clamp 1e-06: finite"] == (1, "supported")
-    assert verdict.outcome == "mixed"
+    assert found == {
+        "the report's link, KL from logits: finite": (1, "supported"),
+        "sigmoid, KL from logits: finite": (1, "supported"),
+    }
+
+
+def test_a_kl_from_logits_is_judged_with_either_link() -> None:
+    tables = plant("kl-from-logits-needs-no-clamp", "supported")
+    verdict = judge_one("kl-from-logits-needs-no-clamp", keep(tables, tables.trials["gamma_link"] == "exp_relu"))
+    assert (verdict.outcome, verdict.reason) == ("undecided", "missing: trials with sigmoid")
+    verdict = judge_one("kl-from-logits-needs-no-clamp", guards(SUPPORTED))
+    assert (verdict.outcome, verdict.reason) == ("undecided", "the study has no KL from logits")
 
 
 def test_guards_need_something_to_compare_with() -> None:

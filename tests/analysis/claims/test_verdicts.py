@@ -12,7 +12,8 @@ from tests.analysis.claims.judging import CLAIMS, judge_one, keep
 from tests.analysis.planted_claims import EFFECTS, NEVER_MIXED, NUM_TRIALS, PLANTS, better_bound, cost, plant
 
 T = 4.302653  # t(0.975, 2): the 95% interval of three seeds
-OF_TRIALS = ("unguarded-gamma-diverges", "small-alpha-collapses")  # shares of so many trials
+OF_STATUS = ("unguarded-gamma-diverges", "kl-from-logits-needs-no-clamp")
+OF_TRIALS = (*OF_STATUS, "small-alpha-collapses")  # shares of so many trials
 TRUE_BOUND = "vae-has-the-better-true-bound"
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
@@ -82,7 +83,7 @@ def test_a_study_without_its_measures_decides_nothing(claim: Claim) -> None:
     trials = tables.trials.drop(columns=[name for name in tables.trials if "/" in name or name == "train_seconds"])
     trials["train_seconds"] = np.nan
     verdict = judge_one(claim.id, Tables(trials, tables.history.drop(columns=["test/loss"])))
-    if claim.id != "unguarded-gamma-diverges":  # which asks for the status alone
+    if claim.id not in OF_STATUS:  # which ask for the status alone
         assert (verdict.outcome, verdict.p) == ("undecided", 1)
         assert verdict.reason
 
@@ -158,6 +159,26 @@ def test_holm_counts_every_primary_endpoint_of_the_file_and_what_was_found_befor
 
 
 # Intervals
+
+
+@pytest.mark.parametrize("num", [10, 11])
+def test_a_share_of_trials_needs_11_seeds_that_agree(num: int) -> None:
+    """As studies/claims.yaml says: Holm's correction is for all of its primary endpoints."""
+    claim = CLAIMS["kl-from-logits-needs-no-clamp"]
+    tables = plant(claim.id, "supported")
+    verdicts = judge_claims(list(CLAIMS.values()), {claim.study[0]: keep(tables, tables.trials["seed"] < num)})
+    (verdict,) = (one for one in verdicts if one.claim is claim)
+    assert (verdict.before_correction, verdict.outcome) == ("supported", "supported" if num > 10 else "undecided")
+
+
+def test_seeds_that_all_give_one_number_decide_nothing() -> None:
+    """A share of ten latents, 0.06 on average, is 0 with each of three seeds in one study of six."""
+    tables = plant("informative-latents-are-off-at-times", "supported")
+    tables = Tables(tables.trials.assign(**{"code/always_on_fraction": 0.0}), tables.history)
+    verdict = judge_one("informative-latents-are-off-at-times", tables)
+    assert (verdict.outcome, verdict.p) == ("undecided", 1)
+    assert "no spread between seeds: no interval" in verdict.reason
+    assert "0.0 of the informative latents (" in claims_table([verdict])
 
 
 def test_an_interval_is_of_two_independent_samples_unless_a_claim_says_that_it_is_paired() -> None:

@@ -42,6 +42,16 @@ def test_each_configuration_has_the_mean_of_its_seeds_and_the_gradient_that_trai
     assert elbo["high"].iloc[0] - elbo["mean"].iloc[0] == pytest.approx(4.303 / 3**0.5, rel=1e-3)
 
 
+def test_no_interval_leaves_the_range_of_its_measure() -> None:
+    study = make_study()
+    for row in study.trials:
+        row |= {"code/always_on_fraction": 0.1 * row["seed"], "gradient/relaxed_bias": 0.1 * row["seed"]}
+    frame = gate_gradients.compute(study.tables())
+    rows = frame[frame["panel"].isin(["code/always_on_fraction", "bias"]) & (frame["estimator"] == "relaxed")]
+    assert rows["panel"].nunique() == 2
+    assert (rows["low"] == 0).all()
+
+
 def test_every_seed_is_a_dot_and_rows_are_named_once(make_axes: MakeAxes) -> None:
     frame = gate_gradients.compute(make_study().tables())
     axes = make_axes(*gate_gradients.shape(frame))

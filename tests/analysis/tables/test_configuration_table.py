@@ -97,6 +97,16 @@ def test_latex_has_rules_units_and_an_interval_with_two_digits() -> None:
     ]
 
 
+def test_an_interval_of_a_share_ends_at_one_and_latex_says_how_far_it_goes_both_ways() -> None:
+    study = SyntheticStudy()
+    for seed, value in enumerate((0.98, 0.99, 1.0)):
+        study.add("vsc", 8, seed, 0.2)
+        study.trials[-1]["code/nonzero_fraction"] = value
+    frame = tabulate_configurations(study.tables(), ["code/nonzero_fraction"])
+    assert frame["code/nonzero_fraction_high"].tolist() == [1.0]
+    assert "$0.990^{+0.010}_{-0.025}$ & 3" in format_latex(frame)
+
+
 def test_latex_writes_settings_with_as_few_digits_as_tell_them_apart() -> None:
     study = SyntheticStudy()
     for rate, link in ((0.00123412, "exp_relu"), (0.00123498, "sigmoid")):

@@ -4,14 +4,15 @@ import pytest
 from scipy import stats
 
 from analysis.tables.accuracies import OVER, OVER_SEEDS, accuracy_note, mean_accuracy
-from analysis.tables.intervals import mean_interval, paired_difference, widen_by_images
+from analysis.tables.intervals import ANYWHERE, limits_of, mean_interval, paired_difference, widen_by_images
 from analysis.tables.series import assign_series
+from models.measures.metric_names import EDIT_METRICS, GRADIENT_METRICS, PROBE_METRICS, SPARSITY_METRICS
 from tests.analysis.synthetic import SyntheticStudy
 
 
 def test_interval_equals_the_one_computed_by_hand() -> None:
     rows = pd.DataFrame({"group": "a", "value": [1.0, 2.0, 6.0]})
-    (row,) = mean_interval(rows, "value", by=["group"]).to_dict("records")
+    (row,) = mean_interval(rows, "value", by=["group"], limits=ANYWHERE).to_dict("records")
     # mean 3, standard deviation sqrt(7), t(0.975, 2) = 4.302653
     half_width = 4.302653 * np.sqrt(7) / np.sqrt(3)
     assert row["mean"] == 3.0
@@ -22,26 +23,26 @@ def test_interval_equals_the_one_computed_by_hand() -> None:
 
 def test_interval_equals_scipy_stats() -> None:
     values = np.random.default_rng(1).normal(size=7)
-    (row,) = mean_interval(pd.DataFrame({"g": 0, "v": values}), "v", by=["g"]).to_dict("records")
+    (row,) = mean_interval(pd.DataFrame({"g": 0, "v": values}), "v", by=["g"], limits=ANYWHERE).to_dict("records")
     expected = stats.t.interval(0.95, 6, loc=values.mean(), scale=stats.sem(values))
     assert (row["low"], row["high"]) == pytest.approx(expected)
 
 
 def test_one_value_has_a_mean_and_no_interval() -> None:
-    (row,) = mean_interval(pd.DataFrame({"g": [0], "v": [5.0]}), "v", by=["g"]).to_dict("records")
+    (row,) = mean_interval(pd.DataFrame({"g": [0], "v": [5.0]}), "v", by=["g"], limits=ANYWHERE).to_dict("records")
     assert (row["mean"], row["n"]) == (5.0, 1)
     assert np.isnan(row["low"])
     assert np.isnan(row["high"])
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
-    (row,) = mean_interval(pd.DataFrame({"g": 0, "v": [5.0, 5.0]}), "v", by=["g"]).to_dict("records")
+    (row,) = mean_interval(pd.DataFrame({"g": 0, "v": [5.0, 5.0]}), "v", by=["g"], limits=ANYWHERE).to_dict("records")
     assert row["low"] == row["high"] == 5.0
 
 
 def test_nan_values_are_not_counted_and_nan_keys_are_kept() -> None:
     rows = pd.DataFrame({"alpha": [np.nan, np.nan, 0.5], "v": [1.0, np.nan, np.nan]})
-    (row,) = mean_interval(rows, "v", by=["alpha"]).to_dict("records")
+    (row,) = mean_interval(rows, "v", by=["alpha"], limits=ANYWHERE).to_dict("records")
     assert np.isnan(row["alpha"])
     assert (row["mean"], row["n"]) == (1.0, 1)
 
@@ -57,6 +58,28 @@ def test_a_difference_without_a_seed_in_common_is_no_number() -> None:
     found = paired_difference({0: 3.0, 1: float("nan")}, {1: 4.0})
     assert np.isnan(found.mean)
     assert found.num_seeds == 0
+
+
+def test_differences_that_are_all_alike_have_no_interval() -> None:
+    found = paired_difference({0: 3.0, 1: 5.0, 2: 9.0}, {0: 1.0, 1: 3.0, 2: 7.0})
+    assert (found.mean, found.num_seeds) == (2.0, 3)
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_an_interval_ends_where_its_metric_does_whatever_its_column_is_called() -> None:
+    rows = pd.DataFrame({"g": 0, "value": [0.98, 0.99, 1.0]})
+    (row,) = mean_interval(rows, "value", by=["g"], limits=limits_of("code/nonzero_fraction")).to_dict("records")
+    assert (row["high"], row["mean"]) == (1.0, pytest.approx(0.99))
+    assert row["low"] == pytest.approx(0.99 - 4.302653 * 0.01 / np.sqrt(3), abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", [*SPARSITY_METRICS, *GRADIENT_METRICS, *EDIT_METRICS, *PROBE_METRICS])
+def test_each_metric_of_codes_and_edits_has_limits(metric: str) -> None:
+    """All are shares, differences of shares, counts or lengths, but for C, which is positive."""
+    low, high = limits_of(metric)
+    of_edits = metric.startswith("edit/")
+    assert low == (-1 if metric.endswith("beyond_other") else 0)
+    assert high == 1 or not of_edits
 
 
 def test_an_accuracy_of_few_images_is_as_uncertain_as_a_share_of_them_however_alike_the_seeds() -> None:

@@ -7,6 +7,7 @@ from scipy import stats
 from analysis.tables.significance import (
     LEVEL,
     OUTCOMES,
+    Test,
     combine_parts,
     compute_share_interval,
     correct_by_holm,
@@ -115,10 +116,19 @@ def test_of_too_few_values_and_of_values_that_are_the_threshold_nothing_is_sure(
     assert floats(found.p_for, found.p_against) == (1, 1)
 
 
-def test_equal_values_beyond_the_threshold_are_sure_of_it() -> None:
-    found = estimate_mean([0.1 + 0.2, 0.3, 0.3], "greater", 0.0)  # equal but for rounding
-    assert floats(found.p_for, found.p_against) == (0, 1)
-    assert found.low == found.high
+@pytest.mark.parametrize("test", ["greater", "less", "equivalent"])
+def test_equal_values_have_no_interval_and_are_sure_of_nothing(test: Test) -> None:
+    values = [0.1 + 0.2, 0.3, 0.3]  # equal but for rounding
+    for found in (estimate_mean(values, test, 0.5), estimate_difference(values, [0.0, 0.0, 0.0], test, 0.5)):
+        assert floats(found.mean, found.num, found.p_for, found.p_against) == pytest.approx((0.3, 3, 1, 1))
+        assert np.isnan([found.low, found.high]).all()
+
+
+def test_a_share_of_few_latents_is_not_often_found_to_be_below_what_it_is() -> None:
+    """0.06 of ten latents against less than 0.05: all are 0 with three seeds in 15% of studies, which is no certainty."""
+    shares = np.random.default_rng(6).binomial(10, 0.06, (4_000, 3)) / 10
+    assert (shares == 0).all(axis=1).mean() > 0.1
+    assert (estimate_mean(shares, "less", 0.05).p_for <= LEVEL).mean() <= LEVEL
 
 
 def test_no_share_of_nothing() -> None:
