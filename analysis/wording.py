@@ -41,8 +41,8 @@ def decimal(value: float, decimals: int = 1) -> str:
 def with_interval(mean: float, low: float, high: float) -> str:
     """The mean and, where there is one, its interval, such as "38.3 (30.1 to 46.6)": everywhere in one way.
 
-    Two digits of the interval's half-width are given, in at most MOST_DECIMALS decimals; without an interval one decimal,
-    or two digits of a mean below 1.
+    Two digits of the interval's half-width are given, in at most MOST_DECIMALS decimals; without an interval one
+    decimal, or two digits of a mean below 1.
     """
     if not math.isfinite(high - low):
         return decimal(mean, count_decimals(mean, most=MOST_DECIMALS) if 0 < abs(mean) < 1 else 1)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.claims.quantity import ANYWHERE, Sample, UndecidableError
+from analysis.claims.quantity import Sample, UndecidableError
+from analysis.tables.intervals import ANYWHERE, Limits
 from analysis.tables.series import varying_settings
 from analysis.wording import ALPHA, configuration_label, model_label, plural, setting_label, short_value
 
@@ -128,9 +129,7 @@ def describe_missing(*curves: Curve) -> str:
     return "; ".join([*named, *more])
 
 
-def sample_curves(
-    curves: Sequence[Curve], unit: str, *, note: str = "", limits: tuple[float, float] = ANYWHERE
-) -> list[Sample]:
+def sample_curves(curves: Sequence[Curve], unit: str, *, note: str = "", limits: Limits = ANYWHERE) -> list[Sample]:
     """The values of curves as the parts of a claim: one for each curve and latent dimension."""
     return [
         Sample(

@@ -86,9 +86,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
         ("validation", chosen_by, "reached", objective),
         ("test", tested, "test/elbo", "test/elbo"),
     ):
-        frame = frame.merge(_over_seeds(source, value, name, metric), on="configuration", how="left").fillna(
-            {f"{name}_n": 0}
-        )
+        means = _over_seeds(source, value, name, metric)
+        frame = frame.merge(means, on="configuration", how="left").fillna({f"{name}_n": 0})
         frame[f"{name}_by_seed"] = frame["configuration"].map(_by_seed(source, value, frame["configuration"]))
     frame["trial_by_seed"] = frame["configuration"].map(_by_seed(tested, "trial_id", frame["configuration"]))
     candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))

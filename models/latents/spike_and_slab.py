@@ -111,8 +111,8 @@ class SpikeAndSlabLatent(Latent):
 def compute_log_probs(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
     """Compute log gamma and log(1 - gamma), each of v's shape, finite for every finite v, and so are their gradients.
 
-    Where exp_relu's gamma is 1, log(1 - gamma) is that of the smallest normal number of the precision: a finite number, so
-    that its product with a 1 - gamma of 0 is 0, the limit. Source of both branches of log(1 - exp(x)): Maechler,
+    Where exp_relu's gamma is 1, log(1 - gamma) is that of the smallest normal number of the precision: a finite number,
+    so that its product with a 1 - gamma of 0 is 0, the limit. Source of both branches of log(1 - exp(x)): Maechler,
     Accurately Computing log(1 - exp(-|a|)) (2012).
     """
     if link == "sigmoid":

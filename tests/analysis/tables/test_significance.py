@@ -125,7 +125,7 @@ def test_equal_values_have_no_interval_and_are_sure_of_nothing(test: Test) -> No
 
 
 def test_a_share_of_few_latents_is_not_often_found_to_be_below_what_it_is() -> None:
-    """0.06 of ten latents against less than 0.05: all are 0 with three seeds in 15% of studies, which is no certainty."""
+    """0.06 of ten latents against less than 0.05: with three seeds all are 0 in 15% of studies."""
     shares = np.random.default_rng(6).binomial(10, 0.06, (4_000, 3)) / 10
     assert (shares == 0).all(axis=1).mean() > 0.1
     assert (estimate_mean(shares, "less", 0.05).p_for <= LEVEL).mean() <= LEVEL
