@@ -193,6 +193,7 @@ def studies(draw: st.DrawFn) -> Study:
     if sampler == "tpe" or content["scheduler"]["name"] == "asha":
         for settings in (content["defaults"], *space):
             settings.update({"epochs": draw(whole)} if "epochs" in settings else {})
+            settings.pop("pixel_scaling", None)  # bounds of unlike images cannot be compared
     for key in draw(st.lists(st.sampled_from(["seeds", "scheduler", "evaluate", "resources"]), unique=True)):
         if sampler != "tpe":
             del content[key]
