@@ -129,6 +129,9 @@ def test_of_trials_trained_otherwise_losses_are_not_compared(changes: dict[str, 
         {"gamma_clamp": 0.1},
         {"estimator": "disarm"},
         {"kl_from": "logits"},
+        {"network": "residual"},
+        {"activation": "tanh"},
+        {"binarisation": "dynamic"},
     ],
 )
 def test_a_vsc_of_another_kind_is_not_the_reports(changes: dict[str, Any]) -> None:
