@@ -82,6 +82,7 @@ def run_study(
 
 def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
     """Train the open trials, then write the tables, draw the figures and end the parent run."""
+    num_notices = len(run.source.notices)  # which are on the screen; more may come
     first = run.source.next()
     if first is not None:
         record_provenance(run.folder, run.tags)
@@ -92,6 +93,8 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
             run_tune(run, first, address)
     try:
         outcome = _conclude(run, draw)
+        for notice in run.source.notices[num_notices:]:
+            run.console.print(notice, soft_wrap=True)
     except OSError:
         if run.problem is None:
             raise

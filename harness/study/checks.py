@@ -7,7 +7,13 @@ from analysis.wording import OF_IMAGES
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
-from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
+from harness.study.sections import (
+    ADAPTIVE_SAMPLERS,
+    MIN_POPULATION,
+    SCHEDULER_FIELDS,
+    Scheduler,
+    check_seeds,
+)
 from models.settings import SETTINGS, UNLIKE_BINARY, belongs, refuse_binarisation
 
 OF_DISTORTION = ("/loss", "/elbo", "/distortion")
@@ -24,6 +30,7 @@ def check_combination(study: StudyFields) -> None:
     _check_search(study)
     _check_objectives(study)
     _check_constraints(study)
+    _check_stop(study)
     _check_sampler(study)
     _check_scheduler(study)
     _check_confirm(study)
@@ -86,6 +93,26 @@ def _check_constraints(study: StudyFields) -> None:
                 f"search.constraints[{i}]: {constraint.metric} is none that a search may steer by, without a look at "
                 f"the test images; use one of {', '.join(known)}"
             )
+
+
+def _check_stop(study: StudyFields) -> None:
+    search, sampler = study.search, study.search.sampler
+    is_list = sampler not in ADAPTIVE_SAMPLERS
+    if is_list and search.stop is not None:
+        raise ValueError(
+            f"search.stop: {sampler} lists all of its trials beforehand; remove it, or use tpe, gp or cmaes"
+        )
+    if is_list and search.at_once is not None:
+        raise ValueError(
+            f"search.at_once: {sampler} lists the same trials whatever runs at once; remove it, or use tpe, gp or cmaes"
+        )
+    if search.stop is not None and search.stop.gain is not None and len(study.objectives) > 1:
+        raise ValueError("search.stop.gain: several metrics have no one best; remove it, or search by one metric")
+    if search.at_once is not None and study.scheduler.name != "fifo":
+        raise ValueError(
+            f"search.at_once: which trials {study.scheduler.name} stops depends on which run at once, and so would the "
+            "proposals; remove it, or use fifo"
+        )
 
 
 def _check_comparable(study: StudyFields) -> None:

@@ -419,7 +419,7 @@ def test_a_larger_number_of_trials_keeps_the_old_ones(tpe: Searching) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("uniform: [0.1, 0.3]", "uniform: [0.1, 0.4]"), ("epochs: 2", "epochs: 3"), ("seeds: [0]", "seeds: [1]")],
+    [("choice: [32, 64]", "choice: [8, 16]"), ("epochs: 2", "epochs: 3"), ("seeds: [0]", "seeds: [1]")],
 )
 def test_another_space_begins_a_new_history(tpe: Searching, old: str, new: str) -> None:
     tpe.run(at_most=2)
