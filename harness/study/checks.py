@@ -188,7 +188,7 @@ def _check_population(study: StudyFields) -> None:
             f"scheduler.name: pbt trains a population that starts together, and {sampler} learns from trials that "
             "have ended; use grid, random or quasirandom"
         )
-    if len(study.seeds) > 1:
+    if len(study.all_seeds) > 1:
         raise ValueError("seeds: pbt trains one population; give one seed")
     if not perturb or len(set(perturb)) < len(perturb):
         raise ValueError("scheduler.perturb: give at least one setting, each once, such as [learning_rate]")
@@ -234,7 +234,7 @@ def _check_confirm(study: StudyFields) -> None:
         raise ValueError("confirm: several metrics have no one best; remove it, or search by one metric")
     if not study.metric.startswith("val/"):
         raise ValueError(f"confirm: the best is chosen on validation images, not by {study.metric}; use val/elbo")
-    if study.scheduler.name != "fifo" and len(study.seeds) > 1:
+    if study.scheduler.name != "fifo" and len(study.all_seeds) > 1:
         raise ValueError(
             f"seeds: {study.scheduler.name} stops some seeds of a configuration and not others; search with one seed, "
             "and confirm over several"
@@ -256,7 +256,7 @@ def _check_randomness(study: StudyFields) -> None:
                 f"space[{i}].network: the reproduction's random numbers are those of an mlp; remove it, or set "
                 "randomness: counter"
             )
-    for field, seeds in (("seeds", study.seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
+    for field, seeds in (("seeds", study.all_seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
         if max(seeds, default=0) >= 2**32:  # torch's generator keeps the low 32 bits
             raise ValueError(
                 f"{field}: the report's random numbers have seeds from 0 to {2**32 - 1}; give one of these"

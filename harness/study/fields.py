@@ -56,8 +56,22 @@ def _as_domain(name: str) -> Any:
 _DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in FIELDS if name != "seed"}
 
 
+_SEEDS: Any = {"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
+_OF_SUB_SPACE = "with grid: seeds of this sub-space, in the place of the study's"
+_SEEDED: dict[str, Any] = {
+    "seeds": (
+        Annotated[tuple[Whole, ...], WithJsonSchema({"type": "array", **_SEEDS})] | None,
+        Field(default=None, strict=False, description=_OF_SUB_SPACE),
+    )
+}
+
 if TYPE_CHECKING:
     SubSpace = Frozen
+
+    class SeededSubSpace(Frozen):
+        """A sub-space of the study's space."""
+
+        seeds: tuple[int, ...] | None
 else:
     # The fields are made from a trial's settings, so that none is written down twice.
     SubSpace = create_model(
@@ -66,6 +80,7 @@ else:
         __doc__="A product of domains, one for each setting that is given.",
         **_DOMAINS,
     )
+    SeededSubSpace = create_model("SubSpace", __base__=SubSpace, __doc__=SubSpace.__doc__, **_SEEDED)
 
 
 def _check_slug(name: str) -> str:
@@ -102,14 +117,11 @@ class StudyFields(Frozen):
         json_schema_extra={"uniqueItems": True},
     )
     defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
-    space: tuple[SubSpace, ...] = Field(
+    space: tuple[SeededSubSpace, ...] = Field(
         strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
     )
     seeds: tuple[Whole, ...] = Field(
-        default=(0,),
-        strict=False,
-        description="each configuration runs once per seed",
-        json_schema_extra={"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+        default=(0,), strict=False, description="each configuration runs once per seed", json_schema_extra=_SEEDS
     )
     search: Search = Field(default=Search(), description="how configurations are chosen")
     scheduler: Scheduler = Field(default=Scheduler(), description="which trials are stopped early")
@@ -134,12 +146,28 @@ class StudyFields(Frozen):
         """Make its plug-ins those of this process, which may have read other studies meanwhile."""
         use_plugins(cls.loaded_plugins)
 
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The study's seeds, then those that sub-spaces alone have."""
+        return tuple(dict.fromkeys([*self.seeds, *(seed for sub in self.space for seed in sub.seeds or ())]))
+
+    def count_trials(self) -> int:
+        """Count the trials that the study lists, or the search draws, with all of their seeds."""
+        if self.search.num_trials is not None:
+            return self.search.num_trials * len(self.seeds)
+        numbers = zip(self._count_points(), self.space, strict=True)
+        return sum(number * len(sub.seeds or self.seeds) for number, sub in numbers)
+
     def count_configurations(self) -> int:
         """Count the configurations that the sampler draws, or that the grid has."""
         if self.search.num_trials is not None:
             return self.search.num_trials
+        return sum(self._count_points())
+
+    def _count_points(self) -> list[int]:
+        """Count the points of the grid in each sub-space."""
         spaces = ([len(d.values) for d in sub.values() if isinstance(d, Finite)] for sub in self.sub_spaces())
-        return sum(math.prod(sizes) for sizes in spaces)
+        return [math.prod(sizes) for sizes in spaces]
 
     @property
     def is_adaptive(self) -> bool:
@@ -255,17 +283,22 @@ class StudyFields(Frozen):
 
     def enumerate_grid(self) -> Iterator[dict[str, Any]]:
         """List every configuration of the grid, sub-space by sub-space."""
-        for sub in self.sub_spaces():
+        return (configuration for configuration, _ in self.enumerate_seeded())
+
+    def enumerate_seeded(self) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
+        """List every configuration of the grid with its seeds, sub-space by sub-space."""
+        for sub, given in zip(self.sub_spaces(), self.space, strict=True):
             names = list(sub)
             finite = [d.values for d in sub.values() if isinstance(d, Finite)]
             for values in itertools.product(*finite):
-                yield dict(zip(names, values, strict=True))
+                yield dict(zip(names, values, strict=True)), given.seeds or self.seeds
 
 
 def extend_fields(kind: Any, plugins: tuple[Plugin, ...], datasets: Iterable[str]) -> Any:
     """A class of studies with plug-ins, those in use: it knows the settings that they add, and their datasets."""
     added: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name not in FIELDS}
     sub_space: Any = create_model("SubSpace", __base__=SubSpace, **added)
+    seeded: Any = create_model("SubSpace", __base__=sub_space, **_SEEDED)
     fields: Any = StudyFields.model_fields
     choices: Any = Literal[(*get_args(fields["dataset"].annotation), *datasets)]
     extended: Any = create_model(
@@ -273,7 +306,7 @@ def extend_fields(kind: Any, plugins: tuple[Plugin, ...], datasets: Iterable[str
         __base__=kind,
         dataset=(choices, fields["dataset"]),
         defaults=(sub_space, Field(default=sub_space(), description=fields["defaults"].description)),
-        space=(tuple[sub_space, ...], fields["space"]),
+        space=(tuple[seeded, ...], fields["space"]),
     )
     extended.loaded_plugins = plugins
     return extended

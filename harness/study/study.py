@@ -32,7 +32,7 @@ class Study(StudyFields):
         for i, sub in enumerate(self.sub_spaces()):
             self._check_sub_space(i, sub)
         check_combination(self)
-        num_trials = self.count_configurations() * len(self.seeds)
+        num_trials = self.count_trials()
         if num_trials > MAX_TRIALS:
             field = "space" if self.search.num_trials is None else "search.num_trials"
             raise ValueError(f"{field}: {num_trials:.3g} trials in all; take fewer, {MAX_TRIALS} at most")
@@ -40,11 +40,17 @@ class Study(StudyFields):
 
     def _check_sub_space(self, i: int, sub: dict[str, Domain]) -> None:
         where = f"space[{i}]"
+        if (seeds := self.space[i].seeds) is not None:
+            check_seeds(f"{where}.seeds", seeds)
+            if self.search.sampler != "grid":
+                raise ValueError(
+                    f"{where}.seeds: {self.search.sampler} draws from all of the space; give seeds of the study"
+                )
         models = list_models(sub)
         if len(models) != 1:
             raise ValueError(f"{where}.model: give one model to each sub-space: {' or '.join(MODELS)}")
         (model,) = models
-        for setting in self.space[i].model_dump(exclude_none=True):
+        for setting in self.space[i].model_dump(exclude={"seeds"}, exclude_none=True):
             if not belongs(setting, model):
                 raise ValueError(f"{where}.{setting}: {refuse_setting(setting, model)}")
         for setting in list_required(model):

@@ -239,6 +239,17 @@ def test_a_grid_runs_seed_by_seed(tmp_path: Path, dataset: Dataset) -> None:
     ]
 
 
+def test_a_sub_space_may_have_seeds_of_its_own(tmp_path: Path, dataset: Dataset) -> None:
+    """More at some points than elsewhere; what two sub-spaces share is one trial."""
+    more = "  - {model: vsc, latent_dim: 4, alpha: 0.2, seeds: [0, 1, 5]}\n"
+    study = load(tmp_path, edit(SEEDS, more + SEEDS))
+    trials = plan_trials(study, dataset)
+    of_four = [t.settings.seed for t in trials if t.settings.latent_dim == 4]
+    assert of_four == [0, 1, 5]
+    assert len(trials) == 7
+    assert (study.all_seeds, study.count_trials()) == ((0, 1, 5), 9)
+
+
 def test_a_configuration_that_two_sub_spaces_share_is_one_trial(tmp_path: Path, dataset: Dataset) -> None:
     text = edit("  - model: vsc\n", "  - model: vae\n    latent_dim: {range: [1, 3, 1]}\n    beta: 1\n  - model: vsc\n")
     trials = plan_trials(load(tmp_path, text), dataset)
