@@ -1,4 +1,4 @@
-"""Names of the metrics of sparsity, gradients, probes and edits.
+"""Names of the metrics of sparsity, gradients, probes, edits and disentanglement.
 
 They stand apart from the code that measures, as names need no torch.
 """
@@ -72,3 +72,32 @@ EXHIBITS_VERSION = 2
 
 EDITS_VERSION = 3
 """Version of the edits: raise it when an edit changes, and stored measures are made again."""
+
+
+DISENTANGLEMENT_SCORES = (
+    *("factor_vae", "beta_vae", "mig", "sap", "modularity", "explicitness"),
+    *("info_modularity", "info_explicitness", "info_compactness"),
+)
+"""Scores of `models.measures.disentanglement.scores.measure_scores`, from 0 to 1."""
+
+DCI_SCORES = ("dci_disentanglement", "dci_completeness", "dci_informativeness")
+"""Scores of `models.measures.disentanglement.scores.measure_dci`, from 0 to 1."""
+
+REFERENCES = ("", "_floor", "_ceiling")
+"""Whose score it is: that of the model's code, of noise with as many latents, or of the factors themselves."""
+
+
+def _list_scores(scores: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"disentanglement/{score}{reference}" for score in scores for reference in REFERENCES)
+
+
+DISENTANGLEMENT_METRICS = (
+    *("disentanglement/num_active", "disentanglement/num_images"),
+    *_list_scores(DISENTANGLEMENT_SCORES),
+)
+"""The number of active latents, that of the images encoded, and each score with its floor and its ceiling."""
+
+DCI_METRICS = _list_scores(DCI_SCORES)
+
+DISENTANGLEMENT_VERSION = 1
+"""Version of these measures: raise it when a score changes, and stored measures are made again."""

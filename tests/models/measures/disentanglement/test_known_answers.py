@@ -1,0 +1,130 @@
+"""Each score of codes whose score is known, and the exact scores of matrices."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.measures.disentanglement.beta_vae import score_beta_vae
+from models.measures.disentanglement.code_table import CodeTable, Floats
+from models.measures.disentanglement.dci import compute_completeness, compute_disentanglement, score_dci
+from models.measures.disentanglement.explicitness import score_explicitness
+from models.measures.disentanglement.factor_vae import score_factor_vae
+from models.measures.disentanglement.infomec import compute_concentration, score_infomec
+from models.measures.disentanglement.mig import compute_mig
+from models.measures.disentanglement.modularity import compute_modularity
+from models.measures.disentanglement.mutual_information import measure_information
+from models.measures.disentanglement.sap import compute_gap, score_sap
+from tests.models.measures.disentanglement.known_codes import KNOWN, LOOSE, SCORES, TOLERANCE, make_known_table
+
+Score = Callable[[CodeTable, np.random.Generator], float]
+SCORE: dict[str, Score] = {
+    "factor_vae": score_factor_vae,
+    "beta_vae": score_beta_vae,
+    "mig": lambda table, rng: compute_mig(*measure_information(table, rng)),
+    "sap": score_sap,
+    "modularity": lambda table, rng: compute_modularity(measure_information(table, rng)[0]),
+    "explicitness": score_explicitness,
+}
+INFOMEC = ("info_modularity", "info_explicitness", "info_compactness")
+AT_ONCE = ("positions_turned", "constant")  # codes whose scores take a second or two
+
+
+def known(code: str, score: str) -> Any:
+    return pytest.approx(KNOWN[code][SCORES.index(score)], abs=LOOSE.get((code, score), TOLERANCE))
+
+
+@pytest.mark.parametrize("score", [score for score in SCORE if score != "explicitness"])
+@pytest.mark.parametrize("code", KNOWN)
+def test_a_score_of_a_known_code_is_the_known_one(code: str, score: str) -> None:
+    assert SCORE[score](make_known_table(code), np.random.default_rng(0)) == known(code, score)
+
+
+def check_slower_scores(code: str) -> None:
+    explicitness = SCORE["explicitness"](make_known_table(code), np.random.default_rng(0))
+    assert explicitness == known(code, "explicitness")
+    assert score_infomec(make_known_table(code), np.random.default_rng(0)) == tuple(known(code, n) for n in INFOMEC)
+
+
+@pytest.mark.parametrize("code", AT_ONCE)
+def test_explicitness_and_infomec_of_a_code_are_the_known_ones(code: str) -> None:
+    check_slower_scores(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [code for code in KNOWN if code not in AT_ONCE])
+def test_explicitness_and_infomec_of_every_known_code_are_the_known_ones(code: str) -> None:
+    check_slower_scores(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("code", "scores"), [("perfect", (1, 1, 1)), ("duplicated", (1, 0.705, 1))])
+def test_dci_of_a_known_code_is_the_known_one(code: str, scores: tuple[float, float, float]) -> None:
+    assert score_dci(make_known_table(code), np.random.default_rng(0)) == pytest.approx(scores, abs=0.02)
+
+
+@pytest.mark.slow
+def test_dci_of_noise_is_near_zero_and_its_informativeness_is_chance() -> None:
+    disentanglement, completeness, informativeness = score_dci(make_known_table("noise"), np.random.default_rng(0))
+    assert (disentanglement, completeness) == pytest.approx((0, 0), abs=0.02)
+    assert informativeness == pytest.approx(np.mean([1 / 3, 1 / 6, 1 / 40, 1 / 32, 1 / 32]), abs=0.03)
+
+
+def test_dci_of_a_constant_is_zero_and_its_informativeness_is_that_of_the_commonest_value() -> None:
+    rng = np.random.default_rng(0)
+    factors = (rng.random((500, 2)) < 0.25).astype(np.int64)
+    done: list[int] = []
+    scores = score_dci(CodeTable(np.zeros((500, 1)), factors), rng, num_train=200, num_test=200, on_factor=done.append)
+    assert (scores.disentanglement, scores.completeness) == (0, 0)
+    assert scores.informativeness == pytest.approx(0.75, abs=0.06)
+    assert done == [1, 2]
+
+
+IDENTITY = np.eye(4)
+TWICE = np.vstack([IDENTITY, IDENTITY])
+SHARED = np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # the first code tells of two factors
+NOTHING = np.zeros((3, 4))
+ONE_EMPTY = np.array([[1.0, 0], [0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("compute", "matrix", "score"),
+    [
+        (compute_disentanglement, IDENTITY, 1),
+        (compute_completeness, IDENTITY, 1),
+        (compute_modularity, IDENTITY, 1),
+        (compute_concentration, IDENTITY, 1),
+        (compute_disentanglement, TWICE, 1),
+        (compute_completeness, TWICE, 1 - math.log(2) / math.log(8)),
+        (compute_concentration, TWICE, (1 / 2 - 1 / 8) / (1 - 1 / 8)),
+        (compute_modularity, TWICE, 1),
+        (compute_disentanglement, SHARED[:1], 1 - math.log(2) / math.log(4)),
+        (compute_disentanglement, SHARED, (1 - math.log(2) / math.log(4)) / 2 + 1 / 2),
+        (compute_completeness, SHARED, 1),
+        (compute_modularity, SHARED[:1], 1 - 1 / 3),
+        (compute_disentanglement, ONE_EMPTY, 1),
+        (compute_modularity, ONE_EMPTY, 2 / 3),
+        (compute_disentanglement, NOTHING, 0),
+        (compute_completeness, NOTHING, 0),
+        (compute_modularity, NOTHING, 0),
+        (compute_concentration, NOTHING, 0),
+        (compute_gap, TWICE, 0),
+        (compute_gap, IDENTITY, 1),
+        (compute_completeness, IDENTITY[:1], 1),  # one code: nothing is spread
+        (compute_concentration, np.zeros((1, 4)), 0),
+    ],
+)
+def test_matrices_have_the_scores_of_their_definition(
+    compute: Callable[[Floats], float], matrix: Floats, score: float
+) -> None:
+    assert compute(matrix) == pytest.approx(score, abs=1e-12)
+
+
+def test_the_gap_of_information_is_a_share_of_each_factors_entropy() -> None:
+    information = np.array([[1.0, 0.2], [0.5, 0.4]])
+    assert compute_mig(information, np.array([2.0, 0.8])) == pytest.approx((0.25 + 0.25) / 2)
+    assert compute_mig(information[:1], np.array([2.0, 0.8])) == pytest.approx(
+        (0.5 + 0.25) / 2
+    )  # one latent: no second
