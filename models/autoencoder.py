@@ -19,6 +19,14 @@ class Elbo(NamedTuple):
     distortion: Tensor  # -E_q log p(x|z), estimated from samples
 
 
+class ElboAndCodes(NamedTuple):
+    """The two terms, with the posterior q(z|x), of batch shape (B, D), and the codes that the distortion is of."""
+
+    elbo: Elbo
+    q: Distribution
+    z: Tensor  # (B, D); by DisARM (2, B, D), with antithetic gates
+
+
 class Autoencoder(nn.Module):
     """A variational autoencoder of images (B, C, H, W), by the parts that it is given."""
 
@@ -84,6 +92,16 @@ class Autoencoder(nn.Module):
 
     def compute_elbo(self, x: Tensor, noise: Noise, at: At | None = None) -> Elbo:
         """Compute the rate and, from samples, the distortion of images x (B, C, H, W), each (B,)."""
+        return self.compute_elbo_and_codes(x, noise, at).elbo
+
+    def compute_elbo_and_codes(self, x: Tensor, noise: Noise, at: At | None = None) -> "ElboAndCodes":
+        """Compute the same, and return what it was computed from, for objectives that weigh more than the bound."""
         q = self.posterior(x)
-        distortion = self.latent.estimate_distortion(q, lambda z: self.compute_distortion(z, x), noise, at)
-        return Elbo(self.compute_rate(q, x, at), distortion)
+        drawn: list[Tensor] = []
+
+        def compute_nats(z: Tensor) -> Tensor:
+            drawn.append(z)
+            return self.compute_distortion(z, x)
+
+        distortion = self.latent.estimate_distortion(q, compute_nats, noise, at)
+        return ElboAndCodes(Elbo(self.compute_rate(q, x, at), distortion), q, drawn[0])

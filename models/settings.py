@@ -38,6 +38,11 @@ MODELS: ChainMap[str, Parts] = ChainMap(
     {
         "vae": Parts("gaussian", num_heads=2),
         "vsc": Parts("spike_and_slab", num_heads=3),
+        "annealed_vae": Parts("gaussian", num_heads=2, objective="capacity"),
+        "annealed_vsc": Parts("spike_and_slab", num_heads=3, objective="capacity"),
+        "beta_tcvae": Parts("gaussian", num_heads=2, objective="total_correlation"),
+        "factor_vae": Parts("gaussian", num_heads=2, objective="factor"),
+        "factor_vsc": Parts("spike_and_slab", num_heads=3, objective="factor"),
     },
 )
 """The models and their parts. To add one: a file for each new part, a row here, and its settings below, with `of`.
@@ -64,8 +69,14 @@ Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
 ImageShape = tuple[int, int, int]  # channels, height, width
 
-OF_SPIKES = ("vsc",)
+OF_SPIKES = ("vsc", "annealed_vsc", "factor_vsc")
 """Models whose latents have a spike."""
+
+OF_CAPACITIES = ("annealed_vae", "annealed_vsc")
+"""Models whose rate is drawn to a capacity."""
+
+OF_DISCRIMINATORS = ("factor_vae", "factor_vsc")
+"""Models whose objective has a discriminator."""
 
 
 MIN_PROB = 1e-6
@@ -113,7 +124,10 @@ class TrialSettings:
         ValueError: a value is of the wrong type or outside its range, or a setting does not belong to the model.
     """
 
-    model: ModelName = setting(meaning="vae (Gaussian prior) or vsc (spike-and-slab prior)")
+    model: ModelName = setting(
+        meaning="vae (Gaussian prior) or vsc (spike-and-slab prior); with another training objective annealed_vae, "
+        "annealed_vsc (a capacity for the rate), beta_tcvae, factor_vae, factor_vsc (a weight on the total correlation)"
+    )
     latent_dim: int = setting(meaning="number of latent dimensions", at_least=1, example=16)
     alpha: float | None = setting(
         meaning="VSC: prior probability that a latent is not zero",
@@ -178,7 +192,40 @@ class TrialSettings:
         "kaiming", meaning="how weights are drawn: kaiming, uniform, as torch's default, or xavier, Glorot's uniform"
     )
     beta: float = setting(
-        1.0, meaning="weight of the rate in the training objective", at_least=MIN_FLOAT, at_most=MAX_FLOAT
+        1.0,
+        meaning="weight of the rate in the training objective; in a beta_tcvae of the total correlation, a part of the "
+        "rate; in an annealed_vae or annealed_vsc of the rate's distance from its capacity",
+        at_least=MIN_FLOAT,
+        at_most=MAX_FLOAT,
+    )
+    capacity: float | None = setting(
+        25.0,
+        meaning="annealed_vae, annealed_vsc: nats per image that the rate is drawn to in the end; default 25",
+        of=OF_CAPACITIES,
+        at_least=MIN_FLOAT,
+        at_most=MAX_FLOAT,
+        or_zero=True,
+    )
+    capacity_steps: int | None = setting(
+        100_000,
+        meaning="annealed_vae, annealed_vsc: steps over which the capacity rises from 0; default 100000",
+        of=OF_CAPACITIES,
+        at_least=1,
+    )
+    tc_weight: float | None = setting(
+        meaning="factor_vae, factor_vsc: weight of the total correlation in the training objective, the gamma of "
+        "Kim and Mnih",
+        of=OF_DISCRIMINATORS,
+        at_least=MIN_FLOAT,
+        at_most=MAX_FLOAT,
+        or_zero=True,
+        example=10,
+    )
+    discriminator_width: int | None = setting(
+        1000,
+        meaning="factor_vae, factor_vsc: width of each of the discriminator's six hidden layers; default 1000",
+        of=OF_DISCRIMINATORS,
+        at_least=1,
     )
     network: NetworkName = setting("mlp", meaning="network of encoder and decoder: mlp, fully connected")
     hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
@@ -220,9 +267,8 @@ class TrialSettings:
                 raise ValueError(f"{name}: {refuse_setting(name, model)}")
             if belongs(name, model) and values[name] is None:
                 raise ValueError(f"{name}: a {model} needs one; give one such as {f.metadata['example']}")
-        for name, value in UNLIKE_BINARY.items():
-            if values["binarisation"] != "none" and values[name] == value:
-                raise ValueError(refuse_binarisation(name))
+        if conflict := find_conflict(values):
+            raise ValueError(conflict)
         own = {name: values.pop(name) for name in sorted(values.keys() - FIELDS)}
         for name, checked in values.items():
             object.__setattr__(self, name, checked)
@@ -307,6 +353,30 @@ def refuse_binarisation(name: str) -> str:
     """Format the message for a user who binarises pixels under a setting of UNLIKE_BINARY."""
     fix = f"set {name}: {DEFAULTS[name]}, or binarisation: none"
     return f"binarisation: pixels stay grey with {name}: {UNLIKE_BINARY[name]}; {fix}"
+
+
+UNLIKE_DISCRIMINATORS: Mapping[str, str] = {"randomness": "report", "estimator": "disarm"}
+"""What does not go with a discriminator: the reproduction drew no numbers for one, and DisARM estimates the gradient of
+the distortion alone."""
+
+
+def refuse_discriminator(name: str) -> str:
+    """Format the message for a user who trains a discriminator under a setting of UNLIKE_DISCRIMINATORS."""
+    value, fix = UNLIKE_DISCRIMINATORS[name], DEFAULTS[name]
+    return f"{name}: {value} does not go with a discriminator; set {name}: {fix}, or a model without one"
+
+
+def find_conflict(values: Mapping[str, Any]) -> str | None:
+    """Find two settings that do not go together; return the message for a user, None if there are none."""
+    if values["binarisation"] != "none":
+        for name, value in UNLIKE_BINARY.items():
+            if values[name] == value:
+                return refuse_binarisation(name)
+    if values["model"] in OF_DISCRIMINATORS:
+        for name, value in UNLIKE_DISCRIMINATORS.items():
+            if values[name] == value:
+                return refuse_discriminator(name)
+    return None
 
 
 def check_setting(name: str, value: Any) -> Any:

@@ -7,17 +7,20 @@ from analysis.wording import OF_IMAGES
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
-from harness.study.sections import (
-    ADAPTIVE_SAMPLERS,
-    MIN_POPULATION,
-    SCHEDULER_FIELDS,
-    Scheduler,
-    check_seeds,
+from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
+from models.settings import (
+    MODELS,
+    OF_DISCRIMINATORS,
+    SETTINGS,
+    UNLIKE_BINARY,
+    UNLIKE_DISCRIMINATORS,
+    belongs,
+    refuse_binarisation,
+    refuse_discriminator,
 )
-from models.settings import SETTINGS, UNLIKE_BINARY, belongs, refuse_binarisation
 
 OF_DISTORTION = ("/loss", "/elbo", "/distortion")
-OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule")
+OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule", "capacity", "capacity_steps", "tc_weight")
 _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
 
 
@@ -36,6 +39,7 @@ def check_combination(study: StudyFields) -> None:
     _check_confirm(study)
     _check_randomness(study)
     _check_binarisation(study)
+    _check_discriminators(study)
 
 
 def _check_search(study: StudyFields) -> None:
@@ -133,6 +137,8 @@ def _check_comparable(study: StudyFields) -> None:
     perturbed = study.scheduler.perturb if study.scheduler.name == "pbt" else ()
     searched = {name for sub in study.sub_spaces() for name, domain in sub.items() if domain.is_searched}
     unlike = [name for name in OF_THE_LOSS if name in searched or name in perturbed]
+    if len({MODELS[model].objective for sub in study.sub_spaces() for model in list_models(sub)}) > 1:
+        unlike = ["model", *unlike]
     for metric in study.objectives:
         if unlike and metric.endswith("/loss"):
             raise ValueError(
@@ -275,3 +281,12 @@ def _check_binarisation(study: StudyFields) -> None:
         for name, value in UNLIKE_BINARY.items():
             if value in values.get(name, ()):
                 raise ValueError(f"space[{i}].{refuse_binarisation(name)}")
+
+
+def _check_discriminators(study: StudyFields) -> None:
+    for i, sub in enumerate(study.sub_spaces()):
+        if not set(OF_DISCRIMINATORS) & set(list_models(sub)):
+            continue
+        for name, value in UNLIKE_DISCRIMINATORS.items():
+            if name in sub and value in sub[name].extent:
+                raise ValueError(f"space[{i}].{refuse_discriminator(name)}")

@@ -177,7 +177,8 @@ class TrialRun:
         split, unseen = ("test", images.test) if images.validation is None else ("val", images.validation)
         noise = partial(make_noise, self.settings.seed, epoch=epoch.epoch, device=self.device)
         generator = noise(f"{split}/loss")
-        loss = compute_loss(state.model, state.objective, unseen, generator, sharpness=epoch.sharpness)
+        at: dict[str, Any] = {"sharpness": epoch.sharpness, "step": state.step}
+        loss = compute_loss(state.model, state.objective, unseen, generator, **at)
         if not math.isfinite(loss):  # the epoch's last step made it so
             raise DivergedError(epoch.epoch, state.step)
         row[f"{split}/loss"] = loss

@@ -21,6 +21,7 @@ class At(NamedTuple):
     """The state of the schedules at a training step. Measures have none: their samples are hard, their rate exact."""
 
     sharpness: Tensor  # (), of the relaxed spikes
+    step: int = 0  # steps done before, over the run
 
 
 class Latent(nn.Module, ABC):

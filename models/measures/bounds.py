@@ -67,13 +67,14 @@ def compute_loss(
     generator: torch.Generator,
     *,
     sharpness: float | None,
+    step: int = 0,
 ) -> float:
     """Compute the training objective of images: the mean over them, nats per image.
 
-    sharpness: that of the training step; None for a model without a spike.
+    sharpness: that of the training step; None for a model without a spike. step: steps trained.
     """
     total, noise = 0.0, StreamNoise(generator)
-    at = At(torch.tensor(sharpness or 0.0, device=images.device))
+    at = At(torch.tensor(sharpness or 0.0, device=images.device), step)
     with measuring(model), measuring(objective):
         for x in split_batches(model, images, BATCH_SIZE):
             total += float(objective.loss(objective.terms(model, x, noise, at).to_double()))

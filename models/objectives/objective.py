@@ -45,6 +45,14 @@ class Objective(nn.Module, ABC):
         epsilon, which matters for the small gradients of latents that are almost always off.
         """
 
-    def adversary_loss(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Tensor | None:  # noqa: ARG002
-        """Compute the loss, (), that the objective's own parameters minimise; None if it has no parameters."""
-        return None
+    @property
+    def has_adversary(self) -> bool:
+        """Whether the objective has parameters of its own."""
+        return any(True for _ in self.parameters())
+
+    def adversary_loss(self, model: Autoencoder, x: Tensor, others: Tensor, noise: Noise, at: At) -> Tensor:
+        """Compute the loss, (), that the objective's own parameters minimise; called only if it has some.
+
+        x: the step's images (B, C, H, W) in [0, 1]. others: a second batch of as many training images.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has parameters, and no loss that trains them")

@@ -33,12 +33,20 @@ def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetric
     (pixel_keys,) = make_row_keys([member.pixel_key], num_images).to(device)  # (num_images,)
     sharpness = compute_sharpness(settings, member.step + torch.arange(len(batches)), len(batches))
 
-    steps = []
-    for batch, noise, c in zip(batches, noises, sharpness.float().to(device), strict=True):
+    def read(batch: Tensor) -> Tensor:  # (B,) -> (B, C, H, W)
         x = state.model.to_pixels(images[batch])
-        if settings.binarisation != "none":
-            x = binarise(x.flatten(1), pixel_keys[batch, None] + make_offsets(x[0].numel(), device)).view_as(x)
-        steps.append(_step(state, settings, x, noise, At(c)))
+        if settings.binarisation == "none":
+            return x
+        return binarise(x.flatten(1), pixel_keys[batch, None] + make_offsets(x[0].numel(), device)).view_as(x)
+
+    second_batches = batches
+    if state.objective.has_adversary:
+        second_batches = member.shuffle_second_batches(num_images).to(device).split(settings.batch_size)
+    steps = []
+    for i, (batch, second, noise) in enumerate(zip(batches, second_batches, noises, strict=True)):
+        others = read(second) if state.objective.has_adversary else None
+        at = At(sharpness[i].float().to(device), member.step + i)
+        steps.append(_step(state, settings, read(batch), noise, at, others=others))
 
     names = list(steps[0])
     values = torch.stack([torch.stack(list(step.values())) for step in steps])  # (num_steps, names)
@@ -57,14 +65,19 @@ def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetric
     )
 
 
-def _step(state: TrainState, settings: TrialSettings, x: Tensor, noise: Noise, at: At) -> dict[str, Tensor]:
-    """Take one step on images x (B, C, H, W) in [0, 1]; return means over the batch, by name."""
+def _step(
+    state: TrainState, settings: TrialSettings, x: Tensor, noise: Noise, at: At, *, others: Tensor | None
+) -> dict[str, Tensor]:
+    """Take one step on images x (B, C, H, W) in [0, 1]; return means over the batch, by name.
+
+    others: a second batch, for an objective with parameters of its own.
+    """
     model, objective = state.model, state.objective
     state.step += 1
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
         terms = objective.terms(model, x, noise, at)
         loss = objective.loss(terms)
-        adversary_loss = objective.adversary_loss(model, x, noise, at)
+        adversary_loss = None if others is None else objective.adversary_loss(model, x, others, noise, at)
 
     _step_adam(state, model, "", loss, learning_rate=settings.learning_rate)
     if adversary_loss is not None:

@@ -55,6 +55,10 @@ class Member:
             return self.stream.shuffle()
         return torch.randperm(num_images, generator=make_stream(self.settings.seed, "order", self.epoch + 1))
 
+    def shuffle_second_batches(self, num_images: int) -> Tensor:  # -> (num_images,) int64
+        """Draw another order of the images in the next epoch, on the CPU: that of an adversary's second batches."""
+        return torch.randperm(num_images, generator=make_stream(self.settings.seed, "second order", self.epoch + 1))
+
     @property
     def pixel_key(self) -> int:
         """Key of the draws that binarise the next epoch's images, each at its index; the same in all epochs if static.

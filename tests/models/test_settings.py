@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.settings import (
+    DEFAULTS,
     SETTINGS,
     GammaLink,
     Initialisation,
@@ -20,12 +21,14 @@ from models.settings import (
     Randomness,
     SharpnessSchedule,
     TrialSettings,
+    belongs,
     check_setting,
 )
-from tests.models.cases import VSC_ONLY
+from tests.models.cases import OTHER_OBJECTIVES, VSC_ONLY
 
 VAE: dict[str, Any] = {"model": "vae", "latent_dim": 8}
 VSC: dict[str, Any] = {"model": "vsc", "latent_dim": 8, "alpha": 0.2}
+MODELS_WITH_MORE: list[dict[str, Any]] = [{"latent_dim": 8} | kind for kind in OTHER_OBJECTIVES.values()]
 
 positive = st.floats(1.2e-38, 3.4e38)
 shared = {
@@ -174,6 +177,11 @@ REFUSED = [
         ("alpha", bad, r"inside \[1e-06, 0.999999\]; give a number such as 0.2")
         for bad in (0, 1, -0.1, 1.1, 1e-300, 1e-9, 9.99e-7, 0.9999999999, math.nan, 10**400)
     ),
+    ("capacity", -1, "not 0 or inside"),
+    *(("capacity_steps", bad, fix) for bad, fix in ((0, "at least 1"), (2.5, "whole number"))),
+    ("tc_weight", -1, "not 0 or inside"),
+    ("tc_weight", "high", "a number, such as 0.2"),
+    ("discriminator_width", 0, "at least 1"),
     ("hidden", [], r"such as \[400\]"),
     ("hidden", [16, 0], "at least 1"),
     ("hidden", [16, 0.5], "whole number"),
@@ -185,8 +193,9 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "value", "fix"), REFUSED, ids=[f"{n}={str(v)[:9]}" for n, v, _ in REFUSED])
 def test_a_wrong_value_is_refused_with_the_setting_and_the_fix(name: str, value: Any, fix: str) -> None:
     """The same sentence from the settings of a trial as from a study file that gives one value of many."""
+    model = VSC if belongs(name, "vsc") else next(m for m in MODELS_WITH_MORE if belongs(name, m["model"]))
     with pytest.raises(ValueError, match=f"^{name}: .*{fix}"):
-        TrialSettings(**(VSC | {name: value}))
+        TrialSettings(**(model | {name: value}))
     with pytest.raises(ValueError, match=f"^{name}: .*{fix}"):
         check_setting(name, value)
 
@@ -225,6 +234,20 @@ def test_a_setting_of_the_vsc_is_refused_for_a_vae(name: str, value: Any) -> Non
         TrialSettings(**VAE, **{name: value})
 
 
+@pytest.mark.parametrize(("name", "value"), [("randomness", "report"), ("estimator", "disarm")])
+def test_a_discriminator_is_refused_where_it_makes_no_sense(name: str, value: str) -> None:
+    settings = {"latent_dim": 8} | OTHER_OBJECTIVES["factor_vsc"]
+    with pytest.raises(
+        ValueError, match=f"^{name}: {value} does not go with a discriminator; set {name}: {DEFAULTS[name]}, or a model"
+    ):
+        TrialSettings(**settings | {name: value})
+
+
+def test_a_factor_vae_without_a_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^tc_weight: a factor_vae needs one; give one such as 10"):
+        TrialSettings(model="factor_vae", latent_dim=8)
+
+
 def test_a_vsc_without_alpha_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^alpha: a vsc needs one; give one such as 0\.2"):
         TrialSettings(model="vsc", latent_dim=8)
@@ -244,5 +267,5 @@ def test_binary_pixels_are_refused_where_they_make_no_sense(binarisation: str, n
 
 
 def test_every_model_has_settings_that_are_legal() -> None:
-    made = {TrialSettings(**values).model for values in (VAE, VSC)}
+    made = {TrialSettings(**{"latent_dim": 8} | values).model for values in (VAE, VSC, *OTHER_OBJECTIVES.values())}
     assert made == set(get_args(ModelName))

@@ -24,6 +24,7 @@ from tests.models.cases import (
     DEVICE,
     DIGITS,
     KINDS,
+    OTHER_OBJECTIVES,
     SMALL,
     assert_same_tensors,
     copy_tensors,
@@ -81,7 +82,7 @@ def with_changes(settings: TrialSettings, **changes: Any) -> TrialSettings:
 
 
 def test_every_model_that_is_registered_is_among_the_kinds_under_test() -> None:
-    assert {kind["model"] for kind in KINDS.values()} == set(MODELS)
+    assert {kind["model"] for kind in (KINDS | OTHER_OBJECTIVES).values()} == set(MODELS)
 
 
 class TestEveryTrainer:
@@ -320,7 +321,7 @@ class WithAdversary(WeightedElbo):
     def loss(self, terms: Terms) -> Tensor:
         return super().loss(terms) + terms.added["score"].sum()
 
-    def adversary_loss(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Tensor:
+    def adversary_loss(self, model: Autoencoder, x: Tensor, others: Tensor, noise: Noise, at: At) -> Tensor:
         return -self.score(model, x).sum()
 
 
