@@ -233,6 +233,12 @@ class TrialSettings:
     learning_rate: float = setting(1e-3, meaning="Adam's step size", at_least=MIN_FLOAT, at_most=MAX_FLOAT)
     batch_size: int = setting(32, meaning="training images per step", at_least=1)
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
+    images_per_epoch: int = setting(
+        0,
+        meaning="training images that an epoch passes over, drawn anew for each, where a pass over all would be "
+        "long; 0: all of them",
+        at_least=0,
+    )
     precision: Precision = setting(
         "float32",
         meaning="precision of the matrix products in training: float32; tf32, float32 that a GPU rounds to 10 bits "
@@ -305,6 +311,10 @@ class TrialSettings:
         """Whether the first epochs train otherwise if more epochs are to follow."""
         return self.sharpness_schedule == "ramp"
 
+    def count_images(self, num_train: int) -> int:
+        """How many of the training images an epoch passes over."""
+        return min(self.images_per_epoch or num_train, num_train)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without the settings that the model does not have."""
         plain = {name: value for name, value in asdict(self).items() if value is not None and name != "own"}
@@ -372,6 +382,10 @@ def find_conflict(values: Mapping[str, Any]) -> str | None:
         for name, value in UNLIKE_BINARY.items():
             if values[name] == value:
                 return refuse_binarisation(name)
+    if 0 < values["images_per_epoch"] < values["batch_size"]:
+        return f"images_per_epoch: fewer than a batch of {values['batch_size']}; give as many at least, or 0"
+    if values["images_per_epoch"] and values["randomness"] == "report":
+        return "images_per_epoch: the reproduction trained on all images; set it to 0, or randomness: counter"
     if values["model"] in OF_DISCRIMINATORS:
         for name, value in UNLIKE_DISCRIMINATORS.items():
             if values[name] == value:

@@ -110,7 +110,7 @@ def _measure_sparsity(evaluator: Evaluator) -> dict[str, float]:
 
 def _measure_gate_gradients(evaluator: Evaluator) -> dict[str, float]:
     images, settings = evaluator.images, evaluator.settings
-    steps_per_epoch = math.ceil(len(images.train) / settings.batch_size)
+    steps_per_epoch = math.ceil(settings.count_images(len(images.train)) / settings.batch_size)
     steps = torch.tensor([settings.epochs * steps_per_epoch])
     sharpness = float(compute_sharpness(settings, steps, steps_per_epoch))
     noise = evaluator.make_noise("gradient")

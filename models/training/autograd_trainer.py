@@ -27,10 +27,11 @@ from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, M
 def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetrics | DivergedError:
     """Train for one epoch on images (N, C, H, W) uint8."""
     started = time.perf_counter()
-    settings, num_images, device = member.settings, len(images), images.device
-    batches = member.shuffle(num_images, images[0].numel()).to(device).split(settings.batch_size)
+    settings, device = member.settings, images.device
+    order = member.shuffle(len(images), images[0].numel()).to(device)
+    batches, num_images = order.split(settings.batch_size), len(order)
     noises = _list_noises(member, num_images, device)
-    (pixel_keys,) = make_row_keys([member.pixel_key], num_images).to(device)  # (num_images,)
+    (pixel_keys,) = make_row_keys([member.pixel_key], len(images)).to(device)  # (N,)
     sharpness = compute_sharpness(settings, member.step + torch.arange(len(batches)), len(batches))
 
     def read(batch: Tensor) -> Tensor:  # (B,) -> (B, C, H, W)
@@ -41,7 +42,7 @@ def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetric
 
     second_batches = batches
     if state.objective.has_adversary:
-        second_batches = member.shuffle_second_batches(num_images).to(device).split(settings.batch_size)
+        second_batches = member.shuffle_second_batches(len(images)).to(device).split(settings.batch_size)
     steps = []
     for i, (batch, second, noise) in enumerate(zip(batches, second_batches, noises, strict=True)):
         others = read(second) if state.objective.has_adversary else None

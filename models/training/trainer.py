@@ -47,17 +47,24 @@ class Member:
     step: int  # steps done
     stream: ReproductionStream | None = None  # with randomness: report, from its first epoch here
 
-    def shuffle(self, num_images: int, num_pixels: int) -> Tensor:  # -> (num_images,) int64
-        """Draw the order of the images in the next epoch, on the CPU, so that it is the same for every device."""
+    def shuffle(self, num_images: int, num_pixels: int) -> Tensor:  # -> (images of an epoch,) int64
+        """Draw the images of the next epoch, in order, on the CPU, so that it is the same for every device.
+
+        num_images: number of training images.
+        """
         if self.settings.randomness == "report":
             if self.stream is None:
                 self.stream = ReproductionStream(self.settings, num_pixels, num_images, epoch=self.epoch)
             return self.stream.shuffle()
-        return torch.randperm(num_images, generator=make_stream(self.settings.seed, "order", self.epoch + 1))
+        return self._shuffle(num_images, "order")
 
-    def shuffle_second_batches(self, num_images: int) -> Tensor:  # -> (num_images,) int64
-        """Draw another order of the images in the next epoch, on the CPU: that of an adversary's second batches."""
-        return torch.randperm(num_images, generator=make_stream(self.settings.seed, "second order", self.epoch + 1))
+    def shuffle_second_batches(self, num_images: int) -> Tensor:  # -> (images of an epoch,) int64
+        """Draw the images of an adversary's second batches in the next epoch, in order, on the CPU."""
+        return self._shuffle(num_images, "second order")
+
+    def _shuffle(self, num_images: int, purpose: str) -> Tensor:
+        order = torch.randperm(num_images, generator=make_stream(self.settings.seed, purpose, self.epoch + 1))
+        return order[: self.settings.count_images(num_images)]
 
     @property
     def pixel_key(self) -> int:
@@ -72,6 +79,7 @@ class Member:
         """Count an epoch as done; return the means over its images, or the error if a step was not finite.
 
         steps: (num_steps, n), n values per step, each a mean over the batch. The last batch may be a smaller one.
+        num_images: of the epoch.
         """
         self.epoch += 1
         self.step += len(steps)

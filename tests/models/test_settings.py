@@ -56,7 +56,7 @@ vscs = st.builds(
     **shared,
 )
 
-WHOLE = ["latent_dim", "batch_size", "epochs", "num_validation", "seed"]
+WHOLE = ["latent_dim", "batch_size", "epochs", "images_per_epoch", "num_validation", "seed"]
 POSITIVE = ["beta", "learning_rate"]
 
 
@@ -164,7 +164,7 @@ REFUSED = [
     ("precision", "float16", "float32, tf32, bf16"),
     ("randomness", "global", "counter, report"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),
-    *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0), strict=True)),
+    *((name, -1, f"at least {low}") for name, low in zip(WHOLE, (1, 1, 1, 0, 0, 0), strict=True)),
     *((name, 0, "at least 1") for name in ("latent_dim", "batch_size", "epochs")),
     *((name, bad, "a number, such as 0.2") for name in (*POSITIVE, "alpha") for bad in ("0.2", False, [0.2])),
     *((name, None, "a number") for name in POSITIVE),
@@ -241,6 +241,14 @@ def test_a_discriminator_is_refused_where_it_makes_no_sense(name: str, value: st
         ValueError, match=f"^{name}: {value} does not go with a discriminator; set {name}: {DEFAULTS[name]}, or a model"
     ):
         TrialSettings(**settings | {name: value})
+
+
+def test_images_of_an_epoch_fill_a_batch_at_least_and_are_all_of_them_in_the_reproduction() -> None:
+    with pytest.raises(ValueError, match=r"^images_per_epoch: fewer than a batch of 32; give as many"):
+        TrialSettings(**VAE, images_per_epoch=31)
+    with pytest.raises(ValueError, match=r"^images_per_epoch: .*; set it to 0, or randomness: counter"):
+        TrialSettings(**VAE, images_per_epoch=32, randomness="report")
+    assert [TrialSettings(**VAE, images_per_epoch=n).count_images(100) for n in (0, 32, 500)] == [100, 32, 100]
 
 
 def test_a_factor_vae_without_a_weight_is_refused() -> None:

@@ -79,6 +79,7 @@ class Shared:
     hidden: tuple[int, ...]
     activation: Activation
     batch_size: int
+    images_per_epoch: int
     precision: Precision
     pixel_scaling: PixelScaling
     is_binary: bool  # whether pixels are binarised, which static and dynamic keys do alike
@@ -94,6 +95,7 @@ class Shared:
             hidden=settings.hidden,
             activation=settings.activation,
             batch_size=settings.batch_size,
+            images_per_epoch=settings.images_per_epoch,
             precision=settings.precision,
             pixel_scaling=settings.pixel_scaling,
             is_binary=settings.binarisation != "none",
@@ -222,9 +224,9 @@ class Stack:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the device of the stack."""
         assert images.is_contiguous(), "flattened, they are to be the same memory: a graph of steps reads them there"
         started = time.perf_counter()
-        num_images, batch_size = len(images), self.shared.batch_size
-        num_steps = -(-num_images // batch_size)
-        order = torch.stack([member.shuffle(num_images, self._num_pixels) for member in self.members])
+        order = torch.stack([member.shuffle(len(images), self._num_pixels) for member in self.members])
+        num_images = order.shape[1]
+        num_steps = -(-num_images // self.shared.batch_size)
         keys = [make_key(member.settings.seed, "noise", member.epoch + 1) for member in self.members]
         row_keys = make_row_keys(keys, num_images)
         sharpness = torch.stack(

@@ -261,6 +261,21 @@ class TestBothTrainersAlike:
         for kind in ("vae", "vsc_disarm"):
             self.test_after_fifty_steps_the_parameters_are_the_same(make_settings(kind), changes, (16, 8))
 
+    def test_epochs_of_fewer_images_draw_them_anew_and_are_alike(self) -> None:
+        settings = make_settings("vae", images_per_epoch=40)
+        outcomes = []
+        for make in (make_autograd, make_stack):
+            trainer = make(settings)
+            begin(trainer, settings)
+            first = trainer.members[0].shuffle(len(IMAGES), 20)
+            trainer.fit_epoch(IMAGES)
+            second = trainer.members[0].shuffle(len(IMAGES), 20)
+            assert len(set(first.tolist())) == len(set(second.tolist())) == 40
+            assert set(first.tolist()) != set(second.tolist())
+            assert trainer.members[0].step == 2  # 40 of 70 images in batches of 32
+            outcomes.append(loss_of(trainer.fit_epoch(IMAGES)[0]))
+        assert outcomes[1] == pytest.approx(outcomes[0], rel=1e-5)
+
     def test_metrics_are_the_same(self, settings: TrialSettings) -> None:
         outcomes = []
         for make in (make_autograd, make_stack):
