@@ -66,21 +66,21 @@ _SEEDED: dict[str, Any] = {
 }
 
 if TYPE_CHECKING:
-    SubSpace = Frozen
+    Defaults = Frozen
 
-    class SeededSubSpace(Frozen):
+    class SubSpace(Frozen):
         """A sub-space of the study's space."""
 
         seeds: tuple[int, ...] | None
 else:
     # The fields are made from a trial's settings, so that none is written down twice.
-    SubSpace = create_model(
-        "SubSpace",
+    Defaults = create_model(
+        "Defaults",
         __base__=Frozen,
         __doc__="A product of domains, one for each setting that is given.",
         **_DOMAINS,
     )
-    SeededSubSpace = create_model("SubSpace", __base__=SubSpace, __doc__=SubSpace.__doc__, **_SEEDED)
+    SubSpace = create_model("SubSpace", __base__=Defaults, __doc__=Defaults.__doc__, **_SEEDED)
 
 
 def _check_slug(name: str) -> str:
@@ -116,8 +116,8 @@ class StudyFields(Frozen):
         description="modules, beside this file or installed, that register models, networks or datasets",
         json_schema_extra={"uniqueItems": True},
     )
-    defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
-    space: tuple[SeededSubSpace, ...] = Field(
+    defaults: Defaults = Field(default=Defaults(), description="settings of every sub-space")
+    space: tuple[SubSpace, ...] = Field(
         strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
     )
     seeds: tuple[Whole, ...] = Field(
@@ -297,16 +297,16 @@ class StudyFields(Frozen):
 def extend_fields(kind: Any, plugins: tuple[Plugin, ...], datasets: Iterable[str]) -> Any:
     """A class of studies with plug-ins, those in use: it knows the settings that they add, and their datasets."""
     added: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name not in FIELDS}
-    sub_space: Any = create_model("SubSpace", __base__=SubSpace, **added)
-    seeded: Any = create_model("SubSpace", __base__=sub_space, **_SEEDED)
+    defaults: Any = create_model("Defaults", __base__=Defaults, **added)
+    sub_space: Any = create_model("SubSpace", __base__=defaults, **_SEEDED)
     fields: Any = StudyFields.model_fields
     choices: Any = Literal[(*get_args(fields["dataset"].annotation), *datasets)]
     extended: Any = create_model(
         kind.__name__,
         __base__=kind,
         dataset=(choices, fields["dataset"]),
-        defaults=(sub_space, Field(default=sub_space(), description=fields["defaults"].description)),
-        space=(tuple[seeded, ...], fields["space"]),
+        defaults=(defaults, Field(default=defaults(), description=fields["defaults"].description)),
+        space=(tuple[sub_space, ...], fields["space"]),
     )
     extended.loaded_plugins = plugins
     return extended
