@@ -7,6 +7,9 @@ from typing import Literal, cast
 from models.measures.metric_names import (
     BOUNDS_VERSION,
     CONTROL_METRICS,
+    DCI_METRICS,
+    DISENTANGLEMENT_METRICS,
+    DISENTANGLEMENT_VERSION,
     EDIT_METRICS,
     EDITS_VERSION,
     EXHIBITS_VERSION,
@@ -29,6 +32,8 @@ Evaluation = Literal[
     "probe",
     "probe_controls",
     "edits",
+    "disentanglement",
+    "dci",
     "exhibits",
 ]
 TRAIN_METRICS = ("train/loss", "train/rate", "train/distortion")
@@ -46,8 +51,12 @@ EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
     "probe": PROBE_METRICS,
     "probe_controls": CONTROL_METRICS,
     "edits": EDIT_METRICS,
+    "disentanglement": DISENTANGLEMENT_METRICS,
+    "dci": DCI_METRICS,
     "exhibits": (),
 }
+FACTOR_EVALUATIONS: tuple[Evaluation, ...] = ("disentanglement", "dci")
+"""Evaluations that need to know the factors that images were made from."""
 ARRAY_EVALUATIONS: tuple[Evaluation, ...] = ("latents", "exhibits")
 """Evaluations that store arrays, for figures: what each latent does; codes and pictures."""
 LOWER_IS_BETTER = (
@@ -89,5 +98,7 @@ class Measures:
             "probe": probe,
             "probe_controls": probe,
             "edits": f"v{EDITS_VERSION}",
+            "disentanglement": f"v{DISENTANGLEMENT_VERSION}",
+            "dci": f"v{DISENTANGLEMENT_VERSION}",
         }
         return [f"{name}@{depends[name]}" if name in depends else name for name in self.evaluate]

@@ -24,7 +24,7 @@ DIFFERENCES_OF_SHARES = ("class_kept_beyond_other", "changed_pixels_beyond_other
 
 NEVER_NEGATIVE = (
     *("num_nonzero", "num_informative", "active_units", "gate_information", "num_on", "rate"),
-    *("num_images", "num_knn_images"),
+    *("num_images", "num_knn_images", "num_active"),
     *("reconstruction_error", "entropy_floor", "train_seconds", "peak_memory_mb"),
 )
 """Counts, information, errors and costs, by the same names; bias, noise, numbers of dead logits and C are, too."""
@@ -72,7 +72,7 @@ def widen_by_images(means: pd.DataFrame, num_images: float) -> pd.DataFrame:
 def limits_of(metric: str) -> Limits:
     """The numbers between which a metric lies."""
     name = metric.rpartition("/")[2]
-    if name in SHARES or name.endswith("_accuracy"):
+    if name in SHARES or name.endswith("_accuracy") or (metric.startswith("disentanglement/") and "num_" not in metric):
         return 0.0, 1.0
     if name in DIFFERENCES_OF_SHARES:
         return -1.0, 1.0

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ class DatasetIdentity(Protocol):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the images were made from; none where they are not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,16 @@ class Dataset:
         """Channels, height and width of an image."""
         _, channels, height, width = self.train_images.shape
         return channels, height, width
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the images were made from; none where they are not known."""
+        return ()
+
+    @property
+    def train_factors(self) -> NDArray[np.integer[Any]] | None:
+        """The classes of the factors of the training images, (N, factors), from 0; None where they are not known."""
+        return None
 
 
 def make_dataset(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from harness.datasets import DatasetIdentity
 from harness.errors import InputError
+from harness.metrics import FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
 from harness.study import Study
@@ -17,6 +18,7 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
         InputError: a configuration is not legal for this dataset, or may be drawn that is not.
     """
     _check_batches(study, dataset.num_train)
+    _check_factors(study, dataset)
     source: Source
     if study.search.sampler in ADAPTIVE_SAMPLERS:
         from harness.search.optuna_source import OptunaSource
@@ -33,6 +35,16 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
     from harness.search.confirm import ConfirmingSource
 
     return ConfirmingSource(study, source, study_folder)
+
+
+def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
+    """Refuse measures of disentanglement where nobody knows what the images were made from."""
+    needing = [name for name in study.evaluate if name in FACTOR_EVALUATIONS]
+    if needing and not dataset.factors:
+        raise InputError(
+            f"study {study.name}: evaluate: {needing[0]} needs images whose factors are known, and those of "
+            f"{study.dataset} are not; remove it, or set dataset: dsprites"
+        )
 
 
 def _check_batches(study: Study, num_train: int) -> None:

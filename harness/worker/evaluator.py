@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from models.measures.bounds import (
     compute_iw_bound,
     compute_reconstruction_error,
 )
+from models.measures.disentanglement.code_table import CodeTable
+from models.measures.disentanglement.scores import make_code_table, measure_dci, measure_scores
 from models.measures.edits import measure_edits
 from models.measures.exhibits import make_exhibits
 from models.measures.gate_gradients import measure_gate_gradients
@@ -49,6 +52,7 @@ class Evaluator:
     images: Images
     measures: Measures
     settings: TrialSettings
+    say: Callable[[str], None] = lambda _: None  # is told how far a slow measure is
 
     def evaluate(self, name: Evaluation) -> dict[str, float]:
         """The metrics of one evaluation of a study; one that stores arrays has none."""
@@ -65,6 +69,12 @@ class Evaluator:
         if name == "latents":
             return make_latent_arrays(self.model, *test)
         return make_exhibits(self.model, *test, seed=self.seed)
+
+    @cached_property
+    def code_table(self) -> CodeTable:
+        """Codes of training images beside the factors that they were made from, for all measures of disentanglement."""
+        assert self.images.train_factors is not None, "such a study is refused before it starts"
+        return make_code_table(self.model, self.images.train, self.images.train_factors)
 
     def make_noise(self, purpose: str) -> torch.Generator:
         """The noise of one evaluation."""
@@ -138,6 +148,15 @@ def _measure_edits(evaluator: Evaluator) -> dict[str, float]:
     return measure_edits(evaluator.model, *evaluator.images.labelled, seed=evaluator.seed)
 
 
+def _measure_disentanglement(evaluator: Evaluator) -> dict[str, float]:
+    return {f"disentanglement/{n}": v for n, v in measure_scores(evaluator.code_table, seed=evaluator.seed).items()}
+
+
+def _measure_dci(evaluator: Evaluator) -> dict[str, float]:
+    measured = measure_dci(evaluator.code_table, seed=evaluator.seed, say=evaluator.say)
+    return {f"disentanglement/{name}": value for name, value in measured.items()}
+
+
 MEASURES: Mapping[Evaluation, Callable[[Evaluator], dict[str, float]]] = {
     "elbo": _measure_elbo,
     "iw_bound": _measure_iw_bound,
@@ -148,5 +167,7 @@ MEASURES: Mapping[Evaluation, Callable[[Evaluator], dict[str, float]]] = {
     "probe": _measure_probe,
     "probe_controls": _measure_probe_controls,
     "edits": _measure_edits,
+    "disentanglement": _measure_disentanglement,
+    "dci": _measure_dci,
 }
 """What computes the metrics of each evaluation."""

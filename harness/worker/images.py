@@ -31,22 +31,26 @@ class Images:
     test_labels: Tensor  # (N,)
     shape: ImageShape
     is_binary: bool = False
+    train_factors: NDArray[np.integer[Any]] | None = None  # (N, factors) of the images trained on, where known
 
     @classmethod
     def of(cls, dataset: Dataset, num_validation: int, device: str, *, is_binary: bool = False) -> "Images":
         """Make tensors of a dataset's images, and hold out some of the training images."""
         train, validation = _as_tensor(dataset.train_images), None
+        factors = dataset.train_factors
         labels, test_labels = (_as_labels(own) for own in (dataset.train_labels, dataset.test_labels))
         if num_validation:
             kept, held_out = split_stratified(dataset.train_labels, num_validation, IMAGES_SEED)
             train, validation = train[torch.from_numpy(kept)], train[torch.from_numpy(held_out)].to(device)
             labels = labels[torch.from_numpy(kept)]
+            factors = None if factors is None else factors[kept]
         _, channels, height, width = dataset.test_images.shape
         test = _as_tensor(dataset.test_images).to(device)
         if is_binary:
             test = binarise_once(test, "test")
             validation = None if validation is None else binarise_once(validation, "validation")
-        return cls(train.to(device), validation, test, labels, test_labels, (channels, height, width), is_binary)
+        shape = channels, height, width
+        return cls(train.to(device), validation, test, labels, test_labels, shape, is_binary, factors)
 
     @property
     def labelled(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -198,7 +198,7 @@ class TrialRun:
         for result in self.folder.read_measured(self._taken_from):
             for name in result.evaluated:
                 known.setdefault(name, result.metrics)
-        evaluator = Evaluator(state.model, images, self.measures, self.settings)
+        evaluator = Evaluator(state.model, images, self.measures, self.settings, self.log.info)
         for name in sorted(self.measures.evaluated, key=lambda name: name not in known):  # what may fail comes last
             evaluation = evaluation_of(name)
             metrics = known[name] if name in known else drop_nonfinite(evaluator.evaluate(evaluation))

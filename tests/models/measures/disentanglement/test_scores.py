@@ -94,6 +94,18 @@ def test_a_code_table_holds_the_posterior_means_of_the_images_in_order() -> None
     np.testing.assert_array_equal(table.factors, FACTORS)
 
 
+def test_of_many_images_some_are_encoded_evenly_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "MAX_IMAGES", 7)
+    images = make_images(25, (1, 4, 5))
+    model = build_model(make_settings("vae"), (1, 4, 5))
+    factors = np.arange(25)[:, None]
+    some = make_code_table(model, images, factors)
+    monkeypatch.setattr(scores, "MAX_IMAGES", 25)
+    every = make_code_table(model, images, factors)
+    np.testing.assert_allclose(some.codes, every.codes[::4], atol=1e-6)
+    np.testing.assert_array_equal(some.factors[:, 0], range(7))  # classes 0, 4, ... 24, numbered anew
+
+
 def test_images_are_drawn_among_those_that_share_the_factors_value() -> None:
     rng = np.random.default_rng(0)
     table = CodeTable(np.arange(len(FACTORS))[:, None], FACTORS)
