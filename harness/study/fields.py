@@ -33,7 +33,7 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import DEFAULTS, FIELDS, SETTINGS, TrialSettings, belongs, default_of
+from models.settings import DECIDING, DEFAULTS, FIELDS, SETTINGS, TrialSettings, applies, belongs, default_of
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""
@@ -97,6 +97,12 @@ def list_models(sub: Mapping[str, Domain]) -> list[str]:
     """The models that a sub-space names: one, if it is legal."""
     domain = sub.get("model")
     return [str(model) for model in domain.values] if isinstance(domain, Finite) else []
+
+
+def list_choices_of(sub: Mapping[str, Domain]) -> list[dict[str, Any]]:
+    """Every combination of the settings that others depend on, as a sub-space has them."""
+    values = {name: domain.values for name in DECIDING if isinstance(domain := sub.get(name), Finite)}
+    return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
 
 
 class StudyFields(Frozen):
@@ -235,12 +241,13 @@ class StudyFields(Frozen):
         extents = []
         for sub in self.sub_spaces():
             (model,) = list_models(sub)
-            names = [name for name in type(self.defaults).model_fields if belongs(name, model)]
+            meant = {name for beside in list_choices_of(sub) for name in SETTINGS if applies(name, beside)}
+            names = [name for name in type(self.defaults).model_fields if belongs(name, model) and name in meant]
             extents.append({name: sub[name].extent if name in sub else (default_of(name, model),) for name in names})
         return extents
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
-        """List the sub-spaces, each with the defaults that apply to its model, by setting."""
+        """List the sub-spaces, each with the defaults that mean something in its model and network, by setting."""
         self.use_plugins()
         return [self._with_defaults(sub) for sub in self.space]
 
@@ -248,8 +255,10 @@ class StudyFields(Frozen):
         names = type(self.defaults).model_fields
         own = {name: domain for name in names if (domain := getattr(sub, name)) is not None}
         defaults = {name: domain for name in names if (domain := getattr(self.defaults, name)) is not None}
-        models = list_models(defaults | own)
-        return {name: d for name, d in defaults.items() if all(belongs(name, model) for model in models)} | own
+        models, choices = list_models(defaults | own), list_choices_of(defaults | own)
+        meant = {name for name in defaults if any(applies(name, beside) for beside in choices)}
+        belonging = {name for name in meant if all(belongs(name, model) for model in models)}
+        return {name: domain for name, domain in defaults.items() if name in belonging} | own
 
     def resolve(self, configuration: Mapping[str, Any], seed: int, *, num_train: int) -> TrialSettings:
         """Make the settings of one trial.

@@ -6,9 +6,9 @@ from pydantic import model_validator
 
 from harness.study.checks import check_combination
 from harness.study.domains import Domain, Interval
-from harness.study.fields import MAX_TRIALS, StudyFields, list_models
+from harness.study.fields import MAX_TRIALS, StudyFields, list_choices_of, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, check_seeds
-from models.settings import MODELS, SETTINGS, belongs, list_required, refuse_setting
+from models.settings import MODELS, SETTINGS, applies, belongs, list_required, refuse_beside, refuse_setting
 
 
 class Study(StudyFields):
@@ -53,6 +53,10 @@ class Study(StudyFields):
         for setting in self.space[i].model_dump(exclude={"seeds"}, exclude_none=True):
             if not belongs(setting, model):
                 raise ValueError(f"{where}.{setting}: {refuse_setting(setting, model)}")
+        for setting, domain in sub.items():
+            unfit = [beside for beside in list_choices_of(sub) if not applies(setting, beside)]
+            if unfit and domain.extent != (SETTINGS[setting].default,):
+                raise ValueError(f"{where}.{setting}: {refuse_beside(setting, unfit[0])}")
         for setting in list_required(model):
             if setting not in sub:
                 example = SETTINGS[setting].metadata["example"]

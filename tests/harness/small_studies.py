@@ -354,6 +354,23 @@ WRONG_FIELDS = [
             ),
         ]
     ),
+    # what means nothing beside another setting
+    _wrong(
+        "architecture-of-an-mlp",
+        "latent_dim: 2\n",
+        "latent_dim: 2\n    architecture: burgess\n",
+        "9: space[0].architecture",
+        "network mlp has none; remove it, or set network: conv",
+        in_schema=False,
+    ),
+    _wrong(
+        "hidden-of-some-networks",
+        "hidden: [8]",
+        "hidden: [8]\n  network: {grid: [mlp, conv]}",
+        "8: space[0].hidden",
+        "network conv has none; remove it, or set network: mlp",
+        in_schema=False,
+    ),
     # what does not go together
     *(
         _wrong(name, SEEDS, f"seeds: [0]\n{text}", f"{line}: {field}", fix, in_schema=False)

@@ -56,6 +56,7 @@ CHANGES: dict[str, Any] = {
     "network": {"network": "other"},
     "hidden": {"hidden": (8, 8)},
     "activation": {"activation": "tanh"},
+    "architecture": {"network": "conv", "hidden": (400,), "architecture": "burgess"},
     "learning_rate": {"learning_rate": 2e-3},
     "batch_size": {"batch_size": 33},
     "epochs": {"epochs": 4},

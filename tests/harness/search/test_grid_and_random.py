@@ -332,6 +332,14 @@ def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
     Searching(tmp_path, dataset, text.replace("SIZE", str(most))).source()
 
 
+@pytest.mark.parametrize("text", [GOOD, edit(SEEDS, TPE)], ids=["grid", "tpe"])
+def test_networks_that_the_images_do_not_fit_are_refused_before_any_trains(
+    tmp_path: Path, dataset: Dataset, text: str
+) -> None:
+    with pytest.raises(InputError, match=r"study demo: network: conv takes square images .* 8 x 8; set network: mlp"):
+        Searching(tmp_path, dataset, text.replace("epochs: 2", "network: conv")).source()
+
+
 @pytest.mark.parametrize(("name", "kind"), [("grid", ListSource), ("random", ListSource), ("tpe", OptunaSource)])
 def test_adaptive_samplers_ask_optuna(name: str, kind: type, tmp_path: Path, dataset: Dataset) -> None:
     assert isinstance(Searching(tmp_path, dataset, STUDIES[name]).source(), kind)
