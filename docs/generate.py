@@ -35,7 +35,8 @@ def make_study_file() -> str:
     settings = parts["SubSpace"]
     for name, field in settings["properties"].items():
         field["default"] = DEFAULTS.get(name)
-    tables = [("Fields", "", schema), ("Settings", "In `defaults`, and in each entry of `space`; `seeds` in the latter alone.", settings)]
+    where = "In `defaults`, and in each entry of `space`; `seeds` in the latter alone."
+    tables = [("Fields", "", schema), ("Settings", where, settings)]
     tables += [(f"`{name}`", parts[kind].get("description", ""), parts[kind]) for name, kind in SECTIONS.items()]
     texts = [INTRODUCTION.rstrip()]
     for title, words, part in tables:

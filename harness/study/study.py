@@ -40,12 +40,6 @@ class Study(StudyFields):
 
     def _check_sub_space(self, i: int, sub: dict[str, Domain]) -> None:
         where = f"space[{i}]"
-        if (seeds := self.space[i].seeds) is not None:
-            check_seeds(f"{where}.seeds", seeds)
-            if self.search.sampler != "grid":
-                raise ValueError(
-                    f"{where}.seeds: {self.search.sampler} draws from all of the space; give seeds of the study"
-                )
         models = list_models(sub)
         if len(models) != 1:
             raise ValueError(f"{where}.model: give one model to each sub-space: {' or '.join(MODELS)}")
@@ -70,7 +64,20 @@ class Study(StudyFields):
                     f"{where}.{setting}: a grid cannot enumerate {domain.kind}; list values with grid: [...], "
                     "or set search.sampler to random or tpe"
                 )
-        epochs, scheduler, sampler = sub.get("epochs"), self.scheduler.name, self.search.sampler
+        self._check_seeds(where, self.space[i].seeds)
+        self._check_epochs(where, sub.get("epochs"))
+
+    def _check_seeds(self, where: str, seeds: tuple[int, ...] | None) -> None:
+        if seeds is None:
+            return
+        check_seeds(f"{where}.seeds", seeds)
+        if self.search.sampler != "grid":
+            raise ValueError(
+                f"{where}.seeds: {self.search.sampler} draws from all of the space; give seeds of the study"
+            )
+
+    def _check_epochs(self, where: str, epochs: Domain | None) -> None:
+        scheduler, sampler = self.scheduler.name, self.search.sampler
         if epochs is not None and epochs.is_searched:
             if scheduler != "fifo":
                 raise ValueError(f"{where}.epochs: {scheduler} needs one number of epochs; it stops trials before that")
