@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from analysis.claims.accuracy import AccuracyGrowth, AccuracyPastBest
+from analysis.claims.disentanglement import SparseOverDense
 from analysis.claims.divergence import DivergenceAsClaimed
 from analysis.claims.levels import Level, SecondsPerEpoch, SettingDifference
 from analysis.claims.models_compared import VaeOverVsc
@@ -30,4 +31,5 @@ QUANTITIES: Mapping[str, type[Quantity]] = {
     "setting_difference": SettingDifference,
     "divergence_as_claimed": DivergenceAsClaimed,
     "seconds_per_epoch": SecondsPerEpoch,
+    "sparse_over_dense": SparseOverDense,
 }

@@ -2,11 +2,14 @@
 import numpy as np
 import pytest
 
+from analysis.claims.disentanglement import SparseOverDense
+from analysis.claims.quantity import UndecidableError
 from analysis.tables import Tables
 from tests.analysis.claims.judging import judge_one, keep
 from tests.analysis.planted_claims import (
     CODED,
     EFFECTS,
+    HOLDS,
     LINEAR,
     NUM_TRIALS,
     accuracy_beyond,
@@ -385,3 +388,23 @@ def test_guards_need_something_to_compare_with() -> None:
     assert verdict.outcome == "supported"
     verdict = judge_one("unguarded-gamma-diverges", keep(tables, tables.trials["gamma_clamp"] > 0))
     assert (verdict.outcome, verdict.reason) == ("undecided", "missing: trials without a guard")
+
+
+def test_scores_are_compared_from_noise_to_perfect_codes_with_as_many_latents_and_only_where_codes_are_sparse() -> None:
+    tables = plant("sparsity-disentangles-sprites", "supported")
+    samples = SparseOverDense(score="factor_vae").measure(tables)
+    scores = [sample for sample in samples if not sample.is_premise]
+    assert [(sample.part, sample.latent_dim) for sample in scores] == [
+        (f"VSC, α = {alpha} less VAE, at latent dimension {dim}", dim) for alpha in (0.01, 0.1) for dim in (10, 100)
+    ]
+    for sample in scores:  # of .5 from floor to ceiling, the VAE is at .2 and the VSC .05 above it
+        assert sample.minus is not None
+        np.testing.assert_allclose(sample.minus, 0.4)
+        np.testing.assert_allclose(sample.values - sample.minus, 0.1 * np.array(HOLDS))
+    # Where codes are not sparse, the premise fails, whatever the scores are.
+    dense = tables.trials.assign(**{"code/nonzero_fraction": 0.7 + 0.01 * tables.trials["seed"]})
+    verdict = judge_one("sparsity-disentangles-sprites", Tables(dense, tables.history))
+    assert verdict.outcome == "refuted"
+    assert all(part.outcome == "refuted" for part in verdict.parts if part.is_premise)
+    with pytest.raises(UndecidableError, match=r"no finished trial has a value of disentanglement/mig"):
+        SparseOverDense(score="mig").measure(tables)
