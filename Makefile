@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help study test slow gpu lint constraints clean
+.PHONY: help study test slow gpu lint docs constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -34,6 +34,11 @@ lint: $(DEV)  ## style, types and import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(DEV)  ## build the documentation into site/, offline, with every link checked
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'Open site/index.html in a browser.'
+
 constraints: $(DEV)  ## write constraints.txt anew from what .venv holds
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(pip|setuptools|wheel|spikeslab)( @|==)'; \
@@ -42,7 +47,7 @@ constraints: $(DEV)  ## write constraints.txt anew from what .venv holds
 	@touch $(RUNTIME) $(DEV)
 
 clean:  ## remove .venv, results and caches
-	rm -rf $(VENV) results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find harness models analysis tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Without its interpreter (a Python that was since removed) an environment is nothing, whatever its stamps say.

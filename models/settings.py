@@ -49,7 +49,7 @@ MODELS: ChainMap[str, Parts] = ChainMap(
 
 The first map, here and below, holds what plug-ins have added (`models.additions`)."""
 
-NETWORKS: ChainMap[str, Network] = ChainMap({}, {"mlp": Network("mlp")})
+NETWORKS: ChainMap[str, Network] = ChainMap({}, {"mlp": Network("mlp"), "conv": Network("conv")})
 """The networks that encode and decode."""
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ Precision = Literal["float32", "tf32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
 Binarisation = Literal["none", "static", "dynamic"]
 Activation = Literal["relu", "tanh"]
+ArchitectureName = Literal["report", "locatello", "burgess"]
 Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -96,12 +97,15 @@ def setting(
     below: float | None = None,
     or_zero: bool = False,
     example: Any = None,
+    only_with: tuple[str, str] | None = None,
+    not_with: tuple[str, str] | None = None,
 ) -> Any:
     """Make a field of the settings.
 
     of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds of
     the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where
-    there is no default.
+    there is no default. only_with, not_with: the value of another setting, by its name, with which alone, or without
+    which, the setting means something; elsewhere it stays at its default.
     """
     metadata = {
         "help": meaning,
@@ -112,6 +116,8 @@ def setting(
         "below": below,
         "or_zero": or_zero,
         "example": default if example is None else example,
+        "only_with": only_with,
+        "not_with": not_with,
     }
     return field(default=None if of else default, metadata=metadata)
 
@@ -227,9 +233,21 @@ class TrialSettings:
         of=OF_DISCRIMINATORS,
         at_least=1,
     )
-    network: NetworkName = setting("mlp", meaning="network of encoder and decoder: mlp, fully connected")
-    hidden: tuple[int, ...] = setting((400,), meaning="widths of the encoder's hidden layers", at_least=1)
-    activation: Activation = setting("relu", meaning="what follows each hidden layer: relu or tanh")
+    network: NetworkName = setting(
+        "mlp", meaning="network of encoder and decoder: mlp, fully connected, or conv, convolutional"
+    )
+    hidden: tuple[int, ...] = setting(
+        (400,), meaning="mlp: widths of the encoder's hidden layers", at_least=1, not_with=("network", "conv")
+    )
+    activation: Activation = setting(
+        "relu", meaning="mlp: what follows each hidden layer: relu or tanh", not_with=("network", "conv")
+    )
+    architecture: ArchitectureName = setting(
+        "report",
+        meaning="conv: its layers: report, as in the reproduction's code; locatello, as in Locatello et al. (2019); or "
+        "burgess, as in Burgess et al. (2018)",
+        only_with=("network", "conv"),
+    )
     learning_rate: float = setting(1e-3, meaning="Adam's step size", at_least=MIN_FLOAT, at_most=MAX_FLOAT)
     batch_size: int = setting(32, meaning="training images per step", at_least=1)
     epochs: int = setting(11, meaning="passes over the training images", at_least=1)
@@ -316,8 +334,9 @@ class TrialSettings:
         return min(self.images_per_epoch or num_train, num_train)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, without the settings that the model does not have."""
-        plain = {name: value for name, value in asdict(self).items() if value is not None and name != "own"}
+        """Return plain JSON values, without the settings that mean nothing in this model, with this network."""
+        values = asdict(self)
+        plain = {name: v for name, v in values.items() if v is not None and name != "own" and applies(name, values)}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in (plain | dict(self.own)).items()}
 
 
@@ -355,6 +374,34 @@ def refuse_setting(name: str, model: str) -> str:
     return f"a {model} has none; remove it, or set model: {' or '.join(SETTINGS[name].metadata['of'])}"
 
 
+DECIDING = tuple(
+    sorted({c[0] for f in FIELDS.values() for c in (f.metadata["only_with"], f.metadata["not_with"]) if c})
+)
+"""The settings that decide whether others mean something."""
+
+
+def applies(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a setting means something beside the others, by name; one that is not given is at its default."""
+    only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
+    if not_with is not None and _value_of(not_with[0], values) == not_with[1]:
+        return False
+    if only_with is None:
+        return True
+    # What it depends on may itself mean nothing here.
+    return _value_of(only_with[0], values) == only_with[1] and applies(only_with[0], values)
+
+
+def _value_of(name: str, values: Mapping[str, Any]) -> Any:
+    return values.get(name, SETTINGS[name].metadata["default"])
+
+
+def refuse_beside(name: str, values: Mapping[str, Any]) -> str:
+    """Format the message for a user who gives a setting that means nothing beside the others."""
+    only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
+    other, needed = only_with or (not_with[0], SETTINGS[not_with[0]].metadata["default"])
+    return f"{other} {_value_of(other, values)} has none; remove it, or set {other}: {needed}"
+
+
 UNLIKE_BINARY: Mapping[str, str] = {"pixel_scaling": "unit_norm", "randomness": "report"}
 """What does not go with binary pixels: of unit norm, intensities are no probabilities; the reproduction drew none."""
 
@@ -378,6 +425,9 @@ def refuse_discriminator(name: str) -> str:
 
 def find_conflict(values: Mapping[str, Any]) -> str | None:
     """Find two settings that do not go together; return the message for a user, None if there are none."""
+    for name, f in SETTINGS.items():
+        if not applies(name, values) and values[name] != f.metadata["default"]:
+            return f"{name}: {refuse_beside(name, values)}"
     if values["binarisation"] != "none":
         for name, value in UNLIKE_BINARY.items():
             if values[name] == value:

@@ -20,7 +20,7 @@ from harness.datasets import identify_dataset
 from harness.ledger.provenance import read_provenance
 from harness.search.grid_and_random import plan_trials
 from harness.study.file import load_study
-from tests.readme_claims import FOLDER, README, judge_published, load_published, make_section
+from tests.readme_claims import FINDINGS, FOLDER, README, judge_published, load_published, make_findings, make_section
 
 PUBLISHED = FOLDER / "studies" / "published"
 GRIDS = [
@@ -110,9 +110,10 @@ def test_the_published_report_shows_the_claims_as_they_are_judged() -> None:
     pd.testing.assert_frame_equal(shown, expected, rtol=1e-6, obj="claims.csv: write the report again")
 
 
-def test_readme_shows_the_claims_as_they_are_judged() -> None:
-    section = make_section(judge_published(), load_published())
-    assert section in README.read_text(), "run `python -m tests.readme_claims`"
+def test_readme_and_docs_show_the_claims_as_they_are_judged() -> None:
+    verdicts = judge_published()
+    for page, section in ((README, make_findings(verdicts)), (FINDINGS, make_section(verdicts, load_published()))):
+        assert section in page.read_text(), "run `python -m tests.readme_claims`"
 
 
 def test_trials_that_were_trained_twice_and_differ_are_found() -> None:

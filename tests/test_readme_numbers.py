@@ -1,10 +1,11 @@
-"""Every number that README tells as measured is in the published tables, and none stands anywhere else in it.
+"""Every number that README and docs tell as measured is in the published tables, and none stands anywhere else in them.
 
 The rule: what was measured stands between the two marks of `tests.readme_claims`. Elsewhere a number is the value of a
 setting, of this repository's or of a study's, or a name (a year, a version, a figure): it has no unit of measurement.
 """
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import yaml
 
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
-from tests.readme_claims import END, FOLDER, README, START, find_largest_deviation, load_published
+from tests.readme_claims import END, FINDINGS, FOLDER, README, START, find_largest_deviation, load_published
 
 PUBLISHED = FOLDER / "studies" / "published"
 NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?")  # noqa: RUF001  (a minus sign, meant as such)
@@ -21,12 +22,13 @@ UNITS = r"(?:%|points?|nats?|seconds?|minutes?|hours?|min|s|ms|GB|MB|of the (?:l
 MEASURED = re.compile(rf"\d\s?{UNITS}")
 
 
-def split_readme() -> tuple[str, str]:
-    """README without code, and what stands between the marks, and elsewhere."""
-    before, _, rest = README.read_text().partition(START)
+PAGES = [README, *sorted((FOLDER / "docs").glob("*.md"))]
+
+
+def split_page(page: Path) -> tuple[str, str]:
+    """A page without code: what stands between the marks, and elsewhere."""
+    before, _, rest = page.read_text().partition(START)
     inside, _, after = rest.partition(END)
-    assert inside
-    assert after
 
     def strip(text: str) -> str:
         text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
@@ -69,10 +71,11 @@ def read_number(text: str) -> float:
     return float(text.replace(",", "").replace("−", "-"))  # noqa: RUF001
 
 
-def test_every_measured_number_of_readme_is_in_the_tables(known: np.ndarray) -> None:
-    inside, _ = split_readme()
+@pytest.mark.parametrize(("page", "at_least"), [(README, 15), (FINDINGS, 300)], ids=["README", "findings"])
+def test_every_measured_number_is_in_the_tables(page: Path, at_least: int, known: np.ndarray) -> None:
+    inside, _ = split_page(page)
     told = NUMBER.findall(inside)
-    assert len(told) > 300
+    assert len(told) > at_least
     lost = []
     for text in told:
         decimals = len(text.partition(".")[2])
@@ -87,8 +90,9 @@ def test_a_number_that_is_not_in_the_tables_would_be_found(known: np.ndarray) ->
         assert not np.isclose(np.round(known, decimals), read_number(text), rtol=0, atol=1e-9).any()
 
 
-def test_nothing_measured_stands_elsewhere_in_readme() -> None:
-    _, elsewhere = split_readme()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nothing_measured_stands_elsewhere(page: Path) -> None:
+    _, elsewhere = split_page(page)
     found = [match[0] for match in MEASURED.finditer(elsewhere.replace("95% interval", ""))]
     assert found == []
     assert MEASURED.findall("it takes 3 minutes, 6 GB, 2.5% and 4 points of 7 nats")  # each of which it would see

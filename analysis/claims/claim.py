@@ -46,6 +46,7 @@ class Claim(Frozen):
     study: Annotated[tuple[Slug, ...], BeforeValidator(_as_tuple)] = Field(
         description="the studies that test it, each judged for itself", min_length=1
     )
+    figure: str = Field(default="", description="the one of the study that shows it, by the name of its file")
     quantity: str = Field(description="the computation in analysis/claims that yields one number per seed")
     parameters: dict[str, Any] = Field(default={}, description="of the quantity")
     test: Test = Field(description="what the number has to be, compared with the threshold; equivalent: within it")

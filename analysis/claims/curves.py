@@ -15,6 +15,8 @@ from analysis.wording import ALPHA, configuration_label, model_label, plural, se
 
 MAX_NAMED = 3  # missing trials that are named one by one
 NOT_RUN = "not run"
+NOT_ASKED = ""
+"""The study has more seeds at other latent dimensions: with this one no model was trained here."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Curve:
     seeds: NDArray[Any]  # (S,) every seed of the study, ascending
     dims: Sequence[int]  # (D,) latent dimensions, ascending
     values: NDArray[Any]  # (S, D) float, NaN where the trial has not finished or has none
-    status: NDArray[Any]  # (S, D) of the trials, NOT_RUN where there is none
+    status: NDArray[Any]  # (S, D) of the trials, NOT_RUN or NOT_ASKED where there is none
 
     @property
     def name(self) -> str:
@@ -77,12 +79,14 @@ def trace_curves(trials: pd.DataFrame, column: str, seeds: Sequence[int] | None 
     seed, latent_dim = (trials[name].to_numpy() for name in ("seed", "latent_dim"))
     models, states = (trials[name].to_numpy(object) for name in ("model", "status"))
     alphas = trials["alpha"].to_numpy(float)
+    asked = set(zip(seed, latent_dim, strict=True))
     curves = []
     for number in range(group.max() + 1):
         rows = np.flatnonzero(group == number)
         dims = np.unique(latent_dim[rows])
         values = np.full((len(all_seeds), len(dims)), np.nan)
-        status = np.full(values.shape, NOT_RUN, dtype=object)
+        missing = [[NOT_RUN if seeds is not None or (s, d) in asked else NOT_ASKED for d in dims] for s in all_seeds]
+        status = np.array(missing, dtype=object)
         place = np.searchsorted(all_seeds, seed[rows]), np.searchsorted(dims, latent_dim[rows])
         values[place], status[place] = numbers[rows], states[rows]
         first = rows[0]
@@ -122,6 +126,8 @@ def describe_missing(*curves: Curve) -> str:
     for curve in curves:
         for row, column in np.argwhere(np.isnan(curve.values)):
             status = curve.status[row, column]
+            if status == NOT_ASKED:
+                continue
             reason = "without this measure" if status == "finished" else status
             lines[f"{name_at(curve.name, curve.dims[column])}, seed {curve.seeds[row]} ({reason})"] = None
     named = list(lines)[:MAX_NAMED]

@@ -1,6 +1,6 @@
-"""From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF."""
+"""From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF; or bare, for a page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as MplFigure
 from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, floor_note, reading_note, trials_note
+from analysis.drawing.save import About, save, save_lightest
 from analysis.drawing.style import QUIET, drawing_style
 from analysis.errors import AnalysisError, describe_error
 from analysis.files import write_atomically
@@ -22,10 +23,11 @@ from analysis.tables import Tables
 from analysis.tables.series import NothingToDrawError, finished_with
 
 FORMATS = ("png", "pdf")
-ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
+PICTURES = (".png", ".svg")  # what `draw` writes for a page
 CHARACTERS_PER_INCH = 14  # of the caption
 WENT_WRONG = "an error in drawing it"
 LEGEND_WIDTH = 3.0  # inches that every figure leaves for it beside the panels
+LEGEND_SIZE = 9.5  # points, of one above the panels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,29 +66,37 @@ def draw(
     *,
     on_figure: Callable[[str], None] | None = None,
     formats: Sequence[str] = FORMATS,
+    for_page: bool = False,
 ) -> list[Path]:
     """Write one figure to `folder` as `name`, if the tables can support it; return its paths.
 
     on_figure: is called with the names of its files, or with why it was not drawn. Then files that an earlier run left
-    of it are removed: they would show other trials than their neighbours.
+    of it are removed: they would show other trials than their neighbours. for_page: instead of `formats`, one picture
+    in the lightest format, without title and caption, which the page says around it and the picture in its metadata.
     """
     folder.mkdir(parents=True, exist_ok=True)
     notify = on_figure or (lambda _: None)
     files = [folder / f"{name}.{suffix}" for suffix in formats]
+    pictures = [folder / f"{name}{suffix}" for suffix in PICTURES]
     numbers = folder / f"{name}.csv"
     try:
         frame = figure.compute(tables)
         notes = _notes(figure, frame, tables.trials)
         with drawing_style():
-            sheet = _compose(figure, frame, notes)
+            sheet = _compose(figure, frame, [] if for_page else notes)
     except Exception as error:  # whatever it is, the other figures are drawn
-        for file in (*files, numbers):
+        for file in (*files, *(pictures if for_page else ()), numbers):
             file.unlink(missing_ok=True)
         notify(f"{name}: not drawn, {_explain(error)}")
         return []
+    about = About(figure.title, " ".join(notes))
     with drawing_style():
-        for file in files:
-            _save(sheet, file, figure.title, " ".join(notes))
+        if for_page:
+            files = [save_lightest(sheet, folder / name, about)]
+            for other in set(pictures) - set(files):
+                other.unlink(missing_ok=True)
+        for file in () if for_page else files:
+            save(sheet, file, about)
     write_atomically(numbers, partial(_write_numbers, frame))
     notify(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
     return [*files, numbers]
@@ -100,25 +110,54 @@ def _explain(error: Exception) -> str:
 
 
 def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure:
-    """Lay the figure out: title above, panels, caption below."""
+    """Lay the figure out: title above, panels with legends beside them, caption below.
+
+    Without notes it is for a page: nothing but the panels, and the legends above them, so that it is narrow enough to
+    be read on a phone.
+    """
     rows, columns = figure.shape(frame)
     width, height = figure.panel_size
-    size = (columns * width + LEGEND_WIDTH, rows * height + 1.0)
+    size = (columns * width + LEGEND_WIDTH, rows * height + 1.0) if notes else (columns * width, rows * height)
     sheet = MplFigure(figsize=size, layout="constrained")
     FigureCanvasAgg(sheet)
     share: dict[str, Any] = {f"share{axis}": "row" for axis in figure.shares}
     axes = sheet.subplots(rows, columns, squeeze=False, **share)
     figure.plot(frame, axes)
-    # A wide legend makes the figure wider, so that it takes no room from the panels.
-    sheet.set_figwidth(size[0] + max(0.0, _measure_legend(sheet) - LEGEND_WIDTH))
-    sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    text = caption(notes, width=int(CHARACTERS_PER_INCH * sheet.get_figwidth()))
-    sheet.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
+    if notes:
+        # A wide legend makes the figure wider, so that it takes no room from the panels.
+        sheet.set_figwidth(size[0] + max(0.0, _measure_legend(sheet) - LEGEND_WIDTH))
+        sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        text = caption(notes, width=int(CHARACTERS_PER_INCH * sheet.get_figwidth()))
+        sheet.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
+    else:
+        _lift_legends(sheet)
     layout = sheet.get_layout_engine()
     assert layout is not None
     layout.execute(sheet)  # once for all formats
     sheet.set_layout_engine(None)
     return sheet
+
+
+def _lift_legends(sheet: MplFigure) -> None:
+    """Put what the legends beside the panels say into one above them, of as many columns as have room."""
+    entries: dict[str, Any] = {}
+    for ax in sheet.axes:
+        if (legend := ax.get_legend()) is not None and legend.get_bbox_to_anchor() is not ax.bbox:
+            entries |= {
+                text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles, strict=True)
+            }
+            legend.remove()
+    if not entries:
+        return
+    longest = max(len(line) for label in entries for line in label.splitlines()) + 6
+    columns = int(sheet.get_figwidth() * 72 / (0.62 * LEGEND_SIZE * longest))
+    before = sheet.get_figheight()
+    legend = sheet.legend(
+        list(entries.values()), list(entries), loc="outside upper left", ncols=max(1, columns), fontsize=LEGEND_SIZE,
+        columnspacing=1.2, handletextpad=0.5, borderaxespad=0.2,
+    )  # fmt: skip
+    extent = legend.get_window_extent()
+    sheet.set_size_inches(max(sheet.get_figwidth(), extent.width / sheet.dpi + 0.1), before + extent.height / sheet.dpi)
 
 
 def _measure_legend(sheet: MplFigure) -> float:
@@ -132,44 +171,6 @@ def _notes(figure: Figure, frame: pd.DataFrame, trials: pd.DataFrame) -> list[st
     how = figure.note(frame) if figure.note else reading_note(frame, finished_with(trials, figure.needs))
     grey = floor_note(frame)
     return [how, *([grey] if grey else []), trials_note(trials, figure.needs, figure.shows)]
-
-
-def _save(sheet: MplFigure, file: Path, title: str, text: str) -> None:
-    """Write one file without date or version of matplotlib, so that the same tables give the same bytes."""
-    kind = file.suffix[1:]
-    about = {"Title": title, ABOUT[kind]: text}
-    if kind == "png":
-        write_atomically(file, partial(_save_pixels, sheet, about))
-    else:
-        metadata = about | dict.fromkeys(["CreationDate", "Creator", "Producer"])
-        write_atomically(file, lambda part: sheet.savefig(part, format=kind, metadata=metadata))
-
-
-def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None:
-    """Write a PNG of 256 colours, without the transparency that matplotlib would store: a page of half the size.
-
-    Figures have fewer colours than that but for smoothed edges; of pictures, a pixel's brightness changes by less than
-    an eye can see.
-    """
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    pixels, size = FigureCanvasAgg(sheet).print_to_buffer()  # type: ignore[no-untyped-call]
-    info = PngInfo()
-    for key, value in about.items():
-        info.add_text(key, value)
-    picture = Image.frombytes("RGBA", size, pixels).convert("RGB")
-    picture = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    # Full compression would take as long as drawing.
-    picture.save(file, "png", compress_level=6, pnginfo=info, dpi=(sheet.dpi, sheet.dpi))
-
-
-def read_caption(picture: Path) -> str:
-    """What stands under a figure, from the PNG file that holds it."""
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        return str(image.info.get(ABOUT["png"], ""))
 
 
 def _write_numbers(frame: pd.DataFrame, file: Path) -> None:

@@ -90,25 +90,26 @@ def draw_figures(
     only: Collection[str] | None = None,
     formats: Sequence[str] = FORMATS,
     on_figure: Callable[[str], None] | None = None,
+    for_page: bool = False,
 ) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths: of each its `formats` and a CSV.
 
     only: the names of those to draw; None for all. on_figure: called with one line for each figure, its files or why it
-    was not drawn.
+    was not drawn. for_page: as in `analysis.drawing.figure.draw`.
     """
     searched = of_search(tables)
     written: list[Path] = []
     for name, figure in FIGURES.items():
         if only is None or name in only:
             shown = tables if figure.all_phases else searched
-            written += draw(name, figure, shown, folder, on_figure=on_figure, formats=formats)
+            written += draw(name, figure, shown, folder, on_figure=on_figure, formats=formats, for_page=for_page)
     return written
 
 
 def draw_studies(
     tables: Mapping[str, Tables], folder: Path, *, only: Mapping[str, Collection[str] | None], num_processes: int
 ) -> dict[str, tuple[list[Path], list[str]]]:
-    """Draw several studies as PNG, each into a folder of its name; return the files and the messages of each.
+    """Draw several studies for a page, each into a folder of its name; return the files and the messages of each.
 
     only: by study, as in `draw_figures`. num_processes: studies at once, since matplotlib takes half a second a figure.
     """
@@ -122,7 +123,7 @@ def draw_studies(
 
 def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> tuple[list[Path], list[str]]:
     lines: list[str] = []
-    return draw_figures(tables, folder, only=only, formats=["png"], on_figure=lines.append), lines
+    return draw_figures(tables, folder, only=only, on_figure=lines.append, for_page=True), lines
 
 
 def draw_comparison(

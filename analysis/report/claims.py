@@ -1,12 +1,13 @@
 """The claims of the report at a glance: primary endpoints first, then what is exploratory."""
 
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from analysis.claims import MIN_SEEDS, Verdict, claims_frame, claims_table
 from analysis.files import write_atomically
+from analysis.report.blocks import Block, Claims, Folded, Heading
+from analysis.report.conflicts import ANCHOR
 from analysis.tables.significance import OUTCOMES
 from analysis.wording import plural
 
@@ -29,30 +30,39 @@ NOT_TESTED = (
 )
 
 
-def show_claims(verdicts: Sequence[Verdict], folder: Path, *, marked: Sequence[str]) -> list[str]:
-    """The section on claims in Markdown; writes claims.csv, with every part, to `folder`.
+def show_claims(
+    verdicts: Sequence[Verdict], folder: Path, *, datasets: Mapping[str, str], marked: Sequence[str]
+) -> list[Block]:
+    """The section on claims; writes claims.csv, with every part, to `folder`.
 
-    marked: studies whose trials have other results in another study.
+    datasets: of each study. marked: studies whose trials have other results in another study.
     """
     write_atomically(folder / "claims.csv", lambda part: claims_frame(verdicts).to_csv(part, index=False))
     judged = [verdict for verdict in verdicts if not verdict.is_of_missing_study]
     primary, exploratory = ([one for one in judged if one.role == role] for role in ("primary", "exploratory"))
     absent = dict.fromkeys(f"`{verdict.study}`" for verdict in verdicts if verdict.is_of_missing_study)
-    table = partial(claims_table, marked=marked)
-    dagger = "† trials of this study have other results in another study: see [below](#one-trial-several-results)."
-    return [
-        "## The report's claims at a glance",
-        PROTOCOL,
-        f"Every part, exploratory latent dimensions too, is in [claims.csv](claims.csv). Fewer than {MIN_SEEDS} seeds "
-        "decide nothing. Shown of each verdict is the part on which it hangs: the least sure of a claim that is "
-        "supported, the surest against one that is refuted, one of either sort of a mixed one.",
+    dagger = f"† trials of this study have other results in another study: see [below](#{ANCHOR})."
+    tables = [
         "### Primary endpoints",
-        f"{_count(primary)}; before Holm's correction {_count(primary, corrected=False)}." if primary else "None.",
-        table(primary) if primary else "",
+        claims_table(primary, marked) if primary else "None.",
         "### Exploratory",
-        f"{_count(exploratory)}." if exploratory else "None.",
-        table(exploratory) if exploratory else "",
+        claims_table(exploratory, marked) if exploratory else "None.",
         dagger if any(verdict.study in marked for verdict in judged) else "",
+    ]
+    return [
+        Heading(2, "The report's claims at a glance"),
+        f"Primary endpoints: {_count(primary)}; before Holm's correction {_count(primary, corrected=False)}. "
+        f"Exploratory: {_count(exploratory)}. Every part is in [claims.csv](claims.csv).",
+        Folded(
+            "How verdicts are reached",
+            [
+                PROTOCOL,
+                f"Fewer than {MIN_SEEDS} seeds decide nothing. Shown of each verdict is the part on which it hangs: "
+                "the least sure of a claim that is supported, the surest against one that is refuted, one of either "
+                "sort of a mixed one.",
+            ],
+        ),
+        Claims(verdicts, dict(datasets), "\n\n".join(part for part in tables if part)),
         f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
         NOT_TESTED,
     ]

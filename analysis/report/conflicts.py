@@ -52,7 +52,6 @@ def tabulate_conflicts(conflicts: pd.DataFrame, records: Mapping[str, Sequence[M
             ]
         )
     return [
-        f"## {TITLE}",
         f"{plural(len(rows), 'trial')} of the studies above {'was' if len(rows) == 1 else 'were'} trained more than "
         "once, on machines that round differently, and training carries rounding on: results of one trial differ by up "
         f"to {decimal(widest)}. Every figure and verdict of a study is computed from that study's own results. Where "

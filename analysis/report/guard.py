@@ -2,8 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from analysis.errors import AnalysisError, describe_error
+
+
+class Texts(Protocol):
+    """A list that takes Markdown, whatever else it holds."""
+
+    def append(self, text: str, /) -> None:
+        """Add a paragraph."""
 
 
 class Guard:
@@ -14,7 +22,7 @@ class Guard:
         self.tell = tell
 
     @contextmanager
-    def part(self, what: str, parts: list[str]) -> Iterator[None]:
+    def part(self, what: str, parts: Texts) -> Iterator[None]:
         """Make a part; whatever goes wrong, a paragraph that says so is added to `parts` in its place.
 
         what: the part, as readers call it.

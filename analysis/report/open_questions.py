@@ -32,7 +32,7 @@ from analysis.wording import ALPHA, plural
 
 
 def answer_open_questions(tables: Mapping[str, Tables], guard: Guard | None = None) -> str:
-    """A section in Markdown with an answer to each question from the studies, by name, that can give one.
+    """Markdown with an answer to each question from the studies, by name, that can give one.
 
     guard: notes where an answer went wrong; the others are given.
     """
@@ -46,7 +46,6 @@ def answer_open_questions(tables: Mapping[str, Tables], guard: Guard | None = No
     with guard.part("what batch sizes were worth in searches", importances):
         importances.append(_name_importances(searches))
     parts = [
-        "## What the report left open",
         "### Does the batch size matter?",
         answer(grids, describe_batch_size, NO_GRID),
         *importances,

@@ -1,23 +1,25 @@
 """One page that shows what studies found: in Markdown beside its figures, and as one HTML file that holds them."""
 
-import base64
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.claims import MISMEASURED, Claim, Verdict, judge_claims
-from analysis.claims.summary import format_outcome
-from analysis.drawing.figure import WENT_WRONG, read_caption
+from analysis.drawing.figure import PICTURES, WENT_WRONG
+from analysis.drawing.save import read_caption
 from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
+from analysis.report.blocks import Block, Folded, Heading, Picture, say_finding
 from analysis.report.claims import show_claims
-from analysis.report.conflicts import describe_conflicts_of, tabulate_conflicts
+from analysis.report.conflicts import TITLE, describe_conflicts_of, tabulate_conflicts
+from analysis.report.findings import pick_findings
 from analysis.report.guard import Guard
+from analysis.report.html import as_html
+from analysis.report.markdown import as_markdown
 from analysis.report.numbers import tabulate_numbers
 from analysis.report.open_questions import answer_open_questions
 from analysis.report.provenance import describe_cost, tabulate_provenance
@@ -25,42 +27,13 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.conflicts import find_conflicts, pairs_of_studies
 from analysis.tables.reported_numbers import compute_deviations, describe_deviations
-from analysis.wording import markdown_table, plural
+from analysis.wording import plural
 
-IMAGE = re.compile(r'<img src="([^"]+)"')
-NUMBERS = re.compile(r'<a href="([^"]+\.csv)"')
 BESIDE_REPORTED = {"relaxed_elbo_by_latent_dim", "losses_beside_reported"}
 """Figures that show the report's own training beside ours."""
+MOST_FOUND = 2  # verdicts above a figure
 
-# Narrow enough to read, wide enough for a figure; a table scrolls by itself on a phone.
-CSS = """
-body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
-img { max-width: 100%; height: auto; } code { background: #f4f4f4; padding: 0 .2em; overflow-wrap: anywhere; }
-pre { overflow-x: auto; background: #f4f4f4; padding: .5rem; font-size: .8rem; max-height: 24rem; }
-table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
-td code { overflow-wrap: normal; } table:nth-of-type(-n+2) td:is(:nth-child(2), :nth-child(3)) { min-width: 14rem; }
-th, td { padding: .3rem .5rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
-@media print {
-  body { max-width: none; font-size: 9pt; } h2, h3 { break-after: avoid; }
-  img { break-inside: avoid; max-height: 21cm; }
-  table { display: table; font-size: 8pt; } table:nth-of-type(-n+2) td:nth-child(n) { min-width: 0; }
-  tr { break-inside: avoid; } pre { max-height: none; white-space: pre-wrap; }
-}
-"""
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>spikeslab report</title>
-<style>{css}</style>
-</head>
-<body>
-{body}</body>
-</html>
-"""
+Pictures = dict[tuple[str, str], Picture]  # by study and figure
 
 
 @dataclass(frozen=True)
@@ -93,129 +66,149 @@ def write_report(
     guard = Guard(on_problem)
     there = {name: tables[name] for name in studies if name in tables}
     asked = {name: studies[name].figures for name in there}
+    records = {name: study.provenance for name, study in studies.items()}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
         drawing = thread.submit(draw_studies, there, folder / "figures", only=asked, num_processes=num_processes)
-        verdicts: list[Verdict] = []
         conflicts = find_conflicts(there)
         beside = pairs_of_studies(conflicts)
-        parts = ["# Studies of Variational Sparse Coding"]
-        if claims:
-            with guard.part("the report's claims", parts):
-                verdicts += judge_claims(claims, tables)
-                for verdict in verdicts:
-                    if MISMEASURED in verdict.reason:
-                        on_problem(f"claim {verdict.claim.id} of {verdict.study}: {verdict.reason}")
-                parts += show_claims(verdicts, folder, marked=list(beside))
-        parts.append("## Studies")
-        with guard.part("the table of studies", parts):
-            parts.append(_summarise(tables, studies))
-        with guard.part("the cost of all studies", parts):
-            parts.append(describe_cost(tables))
-        with guard.part("what the report left open", parts):
-            parts.append(answer_open_questions(tables, guard))
+        verdicts, of_claims = _judge(claims, tables, folder, marked=list(beside), guard=guard)
+        answers: list[Block] = [Heading(2, "What the report left open")]
+        with guard.part("what the report left open", answers):
+            answers.append(answer_open_questions(tables, guard))
+        drawn = drawing.result()
+    pictures: Pictures = {}
+    sections: dict[str, list[Block]] = {}
     for name, study in studies.items():
-        parts += [f"## {name}", study.question, f"Trained and drawn by `{study.command}`."]
-        if name not in tables:
+        parts: list[Block] = [Heading(3, name, listed=True), study.question]
+        sections[name] = parts
+        if name in tables:
+            parts += _show_study(name, study, tables[name], drawn=drawn[name], beside=beside, guard=guard)
+        else:
             parts.append(f"**Missing:** {study.problem or 'its tables'}")
-            continue
-        parts += _show_verdicts([verdict for verdict in verdicts if verdict.study == name])
-        parts.append(describe_conflicts_of(name, beside))
-        if set(study.figures or ()) & BESIDE_REPORTED:
-            with guard.part(f"the losses of {name} beside the report's", parts):
-                parts.append(describe_deviations(compute_deviations(tables[name].trials, tables[name].history)))
-        with guard.part(f"the figures of {name}", parts):
-            paths, messages = drawing.result()[name]
-            parts += _show_figures(paths, messages, folder, is_all_asked=study.figures is not None, guard=guard)
-            for line in messages:
-                if WENT_WRONG in line:
-                    on_problem(f"{name}: {line}")
-    records = {name: study.provenance for name, study in studies.items()}
-    with guard.part("trials with several results", parts):
-        parts += tabulate_conflicts(conflicts, records)
-    parts.append("## What produced these results")
-    with guard.part("the record of what produced them", parts):
-        parts += tabulate_provenance(records)
-    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+        for place, block in enumerate(parts):
+            if isinstance(block, Picture):
+                found = _verdicts_shown_by(verdicts, block)
+                picture = replace(block, found=list(map(say_finding, found)))
+                parts[place] = pictures[name, block.name] = picture
+    blocks: list[Block] = [Heading(1, "Studies of Variational Sparse Coding")]
+    blocks += _open_page(verdicts, pictures, sections, guard)
+    blocks += of_claims
+    blocks += answers
+    blocks.append(Heading(2, "Studies"))
+    with guard.part("the cost of all studies", blocks):
+        blocks.append(describe_cost(tables))
+    blocks += [block for section in sections.values() for block in section]
+    if not conflicts.empty:
+        blocks.append(Heading(2, TITLE))
+        with guard.part("trials with several results", blocks):
+            blocks += tabulate_conflicts(conflicts, records)
+    blocks.append(Heading(2, "What produced these results"))
+    with guard.part("the record of what produced them", blocks):
+        blocks.append(Folded("Code, study files, machines and packages", tabulate_provenance(records)))
     paths = [folder / "report.md", folder / "report.html"]
-    for path, content in zip(paths, (text, _as_html(text, folder)), strict=True):
-        write_atomically(path, partial(Path.write_text, data=content, encoding="utf-8"))
+    for path, render in zip(paths, (as_markdown, as_html), strict=True):
+        write_atomically(path, partial(Path.write_text, data=render(blocks, folder), encoding="utf-8"))
     return paths
 
 
-def _show_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
-    """What was found of the claims that ask for this study."""
-    lines = [f"- {format_outcome(verdict)}: {verdict.claim.words}" for verdict in verdicts]
-    return ["What was found of the report's claims:", "\n".join(lines)] if lines else []
+def _judge(
+    claims: Sequence[Claim], tables: Mapping[str, Tables], folder: Path, *, marked: Sequence[str], guard: Guard
+) -> tuple[list[Verdict], list[Block]]:
+    """The verdicts, and the section that shows them; none where there are no claims."""
+    verdicts: list[Verdict] = []
+    blocks: list[Block] = []
+    if claims:
+        with guard.part("the report's claims", blocks):
+            verdicts += judge_claims(claims, tables)
+            for verdict in verdicts:
+                if MISMEASURED in verdict.reason:
+                    guard.tell(f"claim {verdict.claim.id} of {verdict.study}: {verdict.reason}")
+            datasets = {name: ", ".join(sorted(one.trials["dataset"].unique())) for name, one in tables.items()}
+            blocks += show_claims(verdicts, folder, datasets=datasets, marked=marked)
+    return verdicts, blocks
+
+
+def _show_study(
+    name: str,
+    study: StudyReport,
+    tables: Tables,
+    *,
+    drawn: tuple[Sequence[Path], Sequence[str]],
+    beside: Mapping[str, Mapping[str, float]],
+    guard: Guard,
+) -> list[Block]:
+    """What a study took and how it is run again, what conflicts with it, and its figures."""
+    parts: list[Block] = []
+    with guard.part(f"what {name} took", parts):
+        parts.append(_describe_study(tables.trials, study.command))
+    parts.append(describe_conflicts_of(name, beside))
+    if set(study.figures or ()) & BESIDE_REPORTED:
+        with guard.part(f"the losses of {name} beside the report's", parts):
+            parts.append(describe_deviations(compute_deviations(tables.trials, tables.history)))
+    with guard.part(f"the figures of {name}", parts):
+        parts += _show_figures(name, *drawn, is_all_asked=study.figures is not None, guard=guard)
+    for line in drawn[1]:
+        if WENT_WRONG in line:
+            guard.tell(f"{name}: {line}")
+    return parts
+
+
+def _open_page(
+    verdicts: Sequence[Verdict], pictures: Pictures, sections: Mapping[str, list[Block]], guard: Guard
+) -> list[Block]:
+    """The answer: what was found, and the first figure, which its own section then only links to."""
+    blocks: list[Block] = [Heading(2, "The answer")]
+    with guard.part("the findings", blocks):
+        findings = pick_findings(verdicts, pictures)
+        if findings.findings:
+            blocks.append(findings)
+        elif verdicts:
+            blocks.append("No claim is decided yet.")
+    shown = [pictures[key] for one in verdicts if (key := (one.study, one.claim.figure)) in pictures]
+    if first := next(iter([*shown, *pictures.values()]), None):
+        blocks.append(replace(first, title=f"Figure 1: {first.title} ({first.study})", is_open=True))
+        parts = sections[first.study]
+        parts[parts.index(first)] = f"{first.title}: [Figure 1](#{first.slug}), above."
+    return blocks if len(blocks) > 1 else []
+
+
+def _verdicts_shown_by(verdicts: Sequence[Verdict], picture: Picture) -> list[Verdict]:
+    """The verdicts that this figure shows: primary ones and what is decided first, each claim once."""
+    own = [one for one in verdicts if (one.study, one.claim.figure) == (picture.study, picture.name) and one.shown]
+    own.sort(key=lambda one: (one.role != "primary", one.before_correction == "undecided"))
+    return list({one.claim.claim: one for one in reversed(own)}.values())[::-1][:MOST_FOUND]
 
 
 def _show_figures(
-    paths: Sequence[Path], messages: Sequence[str], folder: Path, *, is_all_asked: bool, guard: Guard
-) -> list[str]:
+    study: str, paths: Sequence[Path], messages: Sequence[str], *, is_all_asked: bool, guard: Guard
+) -> list[Block]:
     """Each figure with its caption and numbers; why others are missing, where all were asked for or it is an error."""
-    parts: list[str] = []
-    for picture in (path for path in paths if path.suffix == ".png"):
-        title, numbers = FIGURES[picture.stem].title, picture.with_suffix(".csv")
-        parts += [
-            f"### {title}",
-            f"![{title}]({picture.relative_to(folder).as_posix()})",
-            f"{read_caption(picture)} Numbers: [{numbers.name}]({numbers.relative_to(folder).as_posix()}).",
-        ]
-        with guard.part(f"the numbers of {picture.stem}", parts):
-            parts.append(tabulate_numbers(pd.read_csv(numbers)))
-    for line in messages:
-        if WENT_WRONG in line or (is_all_asked and ": not drawn, " in line):
-            parts.append(f"**Missing:** {line}")
+    parts: list[Block] = []
+    for file in (path for path in paths if path.suffix in PICTURES):
+        numbers, table = file.with_suffix(".csv"), [""]
+        with guard.part(f"the numbers of {file.stem}", table):
+            table.append(tabulate_numbers(pd.read_csv(numbers)))
+        title = FIGURES[file.stem].title
+        parts.append(Picture(study, file.stem, title, read_caption(file), file, numbers, table[-1]))
+    parts += [
+        f"**Missing:** {line}" for line in messages if WENT_WRONG in line or (is_all_asked and ": not drawn, " in line)
+    ]
     if not paths and not parts:
         parts.append("No figure could be drawn: no trial has finished.")
     return parts
 
 
-def _summarise(tables: Mapping[str, Tables], studies: Mapping[str, StudyReport]) -> str:
-    """A row for each study: what it asked, and what it took to answer."""
-    head = ["study", "asks", "dataset", "trials", "seeds", "epochs trained", "minutes of training"]
-    rows = []
-    for name, study in studies.items():
-        if name not in tables:
-            rows.append([f"[{name}](#{name})", study.question, "", "missing", "", "", ""])
-            continue
-        trials = tables[name].trials
-        status = trials["status"].value_counts()
-        counts = ", ".join(f"{num:,} {which}" for which, num in status.items())
-        trained = longest_of_each(trials)  # whose epochs the shorter ones share
-        seconds = trained["train_seconds"].sum()
-        rows.append(
-            [
-                f"[{name}](#{name})",
-                study.question,
-                ", ".join(sorted(trials["dataset"].unique())),
-                f"{plural(len(trials), 'trial')}: {counts}",
-                str(trials["seed"].nunique()),
-                f"{int(trained['epochs_trained'].sum()):,}",
-                f"{seconds / 60:.1f}",
-            ]
-        )
-    return markdown_table(head, rows)
-
-
-def _as_html(text: str, folder: Path) -> str:
-    """The Markdown as one file: pictures and numbers inside, nothing fetched from anywhere."""
-    from markdown_it import MarkdownIt
-
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    body = re.sub(r"<h2>([^<]+)</h2>", lambda match: f'<h2 id="{_anchor(match[1])}">{match[1]}</h2>', body)
-    body = IMAGE.sub(lambda match: f'<img src="{_embed(folder / match[1], "image/png")}"', body)
-
-    def embed_numbers(match: re.Match[str]) -> str:
-        path = folder / match[1]
-        return f'<a download="{path.name}" href="{_embed(path, "text/csv")}"'
-
-    return PAGE.format(css=CSS, body=NUMBERS.sub(embed_numbers, body))
-
-
-def _anchor(heading: str) -> str:
-    """What links to a heading are called, as GitHub calls them in the Markdown."""
-    return re.sub(r"[^\w]+", "-", heading.lower()).strip("-")
-
-
-def _embed(file: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+def _describe_study(trials: pd.DataFrame, command: str) -> str:
+    """What a study trained, in one line, and the command that does it again."""
+    status = trials["status"].value_counts()
+    counts = ", ".join(f"{num:,} {which}" for which, num in status.items())
+    trained = longest_of_each(trials)  # whose epochs the shorter ones share
+    parts = [
+        ", ".join(sorted(trials["dataset"].unique())),
+        f"{plural(len(trials), 'trial')}: {counts}",
+        plural(trials["seed"].nunique(), "seed"),
+        plural(int(trained["epochs_trained"].sum()), "epoch"),
+        f"{trained['train_seconds'].sum() / 60:.1f} minutes of training",
+        f"`{command}`",
+    ]
+    return " · ".join(parts)

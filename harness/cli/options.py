@@ -39,6 +39,14 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.", parser=as_path),
 ]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="NAME=value lines, such as MLFLOW_TRACKING_PASSWORD, set for this run; nobody else may read it.",
+        parser=as_path,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the study: `epochs=3`, `search.num_trials=20`."),

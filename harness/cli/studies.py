@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import shlex
 import sys
 from functools import partial
@@ -18,6 +19,7 @@ from harness.cli.options import (
     PUBLISHED,
     RESULTS,
     Data,
+    EnvFile,
     Overrides,
     Results,
     StudyArgument,
@@ -45,15 +47,21 @@ def run(
         str | None,
         typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else this machine."),
     ] = None,
+    env_file: EnvFile = None,
+    *,
     overrides: Overrides = None,
 ) -> None:
     """Train what is missing of a study, with live progress, then draw its figures."""
+    from harness.cluster.connect import is_job
+    from harness.cluster.variables import read_variables
     from harness.commands.answer import print_answer
     from harness.commands.plot import draw_quietly
     from harness.commands.run import run_study
     from harness.progress import format_duration
     from harness.study.file import find_study, format_study_file, load_study
 
+    if env_file is not None:
+        os.environ.update(read_variables(env_file))
     # Without this, Python's garbage collector visits every object of pandas, MLflow and Ray at exit, for a second.
     atexit.register(gc.freeze)
     path = find_study(study, results)
@@ -64,8 +72,11 @@ def run(
         format_option("--results", results, RESULTS)
         + format_option("--data", data)
         + format_option("--address", address)
+        + format_option("--env-file", env_file)
     )
-    resumes = f"`spikeslab run {shlex.quote(study)}{again}` resumes from there."
+    command = f"spikeslab run {shlex.quote(study)}{again}"
+    # In a job, its copy of the study's file is not where anybody can run it.
+    resumes = "Submitting it again resumes from there." if is_job() else f"`{command}` resumes from there."
     draw = partial(draw_quietly, loaded, console=errors)
     try:
         outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)

@@ -1,1 +1,4 @@
-"""Ray: the cluster that a study runs on."""
+"""Ray: the cluster that a study runs on, and the jobs that are submitted to it."""
+
+DASHBOARD = "http://127.0.0.1:8265"
+"""Where a cluster's dashboard is for who is on its head, or has its port forwarded."""

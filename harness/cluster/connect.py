@@ -141,7 +141,7 @@ def check_address(address: str | None) -> None:
         InputError: nothing answers there.
     """
     wanted = address or os.environ.get("RAY_ADDRESS")
-    if wanted and not _answers(wanted):
+    if wanted and not answers(wanted):
         raise _refuse(address, "no Ray cluster answers there")
 
 
@@ -152,7 +152,12 @@ def _refuse(address: str | None, reason: str) -> InputError:
     return InputError(f"{origin}: {reason}; start one with `ray start --head`, or {way_out} to use this machine")
 
 
-def _answers(address: str) -> bool:
+def is_job() -> bool:
+    """Whether this process was started as a job of a cluster."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def answers(address: str) -> bool:
     """Whether anything listens at the address; Ray itself would try for minutes, and then end the process."""
     if address == "auto":  # the one that Ray remembers, which may be long gone
         from ray._private.services import canonicalize_bootstrap_address

@@ -21,7 +21,7 @@ from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically
 from harness.study import Study
 from harness.tune.study_run import StudyRun
-from models.networks.widths import count_parameters
+from models.networks.counting import count_parameters
 
 PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
@@ -82,6 +82,7 @@ def run_study(
 
 def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
     """Train the open trials, then write the tables, draw the figures and end the parent run."""
+    num_notices = len(run.source.notices)  # which are on the screen; more may come
     first = run.source.next()
     if first is not None:
         record_provenance(run.folder, run.tags)
@@ -92,6 +93,8 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
             run_tune(run, first, address)
     try:
         outcome = _conclude(run, draw)
+        for notice in run.source.notices[num_notices:]:
+            run.console.print(notice, soft_wrap=True)
     except OSError:
         if run.problem is None:
             raise
@@ -162,9 +165,8 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     for trial in source.trials:
         if TrialFolder(folder, trial).list_checkpoints():
             continue
-        if trial.settings.network == "mlp":  # how large others are is known only once they are built
-            # stored twice; parameters and two moments; float32
-            total += 2 * 3 * 4 * count_parameters(trial.settings, dataset.image_shape)
+        # stored twice; parameters and two moments; float32
+        total += 2 * 3 * 4 * (count_parameters(trial.settings, dataset.image_shape) or 0)
     return total
 
 

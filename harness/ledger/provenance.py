@@ -23,6 +23,9 @@ other studies whose states were taken over."""
 CODE_FOLDER = Path(__file__).resolve().parents[2]
 """Holds the packages that this process runs."""
 
+SHIPPED_FROM = ".shipped-from.json"
+"""In the code's folder, where a job brought the code along: the checkout that it comes from."""
+
 MAX_DIFF = 4_000  # characters kept of the uncommitted changes
 
 OWN = ("harness", "models", "analysis")
@@ -53,12 +56,28 @@ def describe_provenance() -> Mapping[str, str]:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             tags[f"version.{package}"] = "not installed"
-    commit = _git("rev-parse", "HEAD")
-    tags["git.commit"] = commit or "not a git checkout"
-    if commit:
-        tags["mlflow.source.git.commit"] = commit
-        tags["git.dirty"] = "true" if _git("status", "--porcelain") else "false"
+    checkout = {name: value for name, value in describe_checkout().items() if name != "git.diff"}
+    tags |= checkout
+    if "git.dirty" in checkout:
+        tags["mlflow.source.git.commit"] = checkout["git.commit"]
     return tags
+
+
+def describe_checkout() -> dict[str, str]:
+    """Git commit and dirty state of the code, with what is uncommitted, cut short; of shipped code, where it was."""
+    try:
+        shipped = json.loads((CODE_FOLDER / SHIPPED_FROM).read_text(encoding="utf-8"))
+        return {str(name): str(value) for name, value in shipped.items()}
+    except (OSError, ValueError, AttributeError):
+        pass
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return {"git.commit": "not a git checkout"}
+    if not _git("status", "--porcelain"):
+        return {"git.commit": commit, "git.dirty": "false"}
+    diff = _git("diff", "HEAD") or ""
+    cut = diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} more"
+    return {"git.commit": commit, "git.dirty": "true", "git.diff": cut}
 
 
 def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
@@ -66,9 +85,7 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
     entry = {name: value for name, value in describe_provenance().items() if name != "mlflow.source.git.commit"}
     entry |= {"cpu": name_cpu(), "cores": str(count_cores()), **dataset}
     entry["study.sha256"] = hashlib.sha256((folder / "study.yaml").read_bytes()).hexdigest()
-    if entry.get("git.dirty") == "true":
-        diff = _git("diff", "HEAD") or ""
-        entry["git.diff"] = diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} more"
+    entry |= {name: value for name, value in describe_checkout().items() if name == "git.diff"}
     record = read_provenance(folder)
     if entry not in record[-1:]:
         write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))

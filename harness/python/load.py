@@ -18,7 +18,7 @@ def load_tables(study: StudyOrName, results: str | os.PathLike[str] = RESULTS) -
     """Read the two tables of a study: a row per trial, and a row per trial and epoch.
 
     They are `trials`, with the settings and the final metrics, and `history`, with the metrics of every epoch. Bounds
-    are in nats per image; README says what each metric is.
+    are in nats per image; docs/metrics.md says what each metric is.
 
     Raises:
         TableError: the study was not run.

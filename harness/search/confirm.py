@@ -49,7 +49,7 @@ class ConfirmingSource:
         The latter stay in the tables, though nothing is computed from them; they are not trained again.
         """
         study, trials, top = self._study, self._search.trials, self._confirm.top
-        fresh = self._confirm.choose_fresh_seeds(study.seeds)
+        fresh = self._confirm.choose_fresh_seeds(study.all_seeds)
         planned = plan_confirmation(study, trials, results, top=top, seeds=fresh)
         known = {trial.trial_id for trial in planned}
         given = plan_confirmation(study, trials, results, top=top, seeds=self._confirm.seeds)

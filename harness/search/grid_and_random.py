@@ -54,7 +54,12 @@ def plan_trials(study: Study, dataset: DatasetIdentity) -> list[Trial]:
         InputError: a configuration is not legal for this dataset.
     """
     configurations = list(_list_configurations(study))
-    return order_trials(make_trial(study, dataset, c, seed) for seed in study.seeds for c in configurations)
+    return order_trials(
+        make_trial(study, dataset, configuration, seed)
+        for seed in study.all_seeds
+        for configuration, seeds in configurations
+        if seed in seeds
+    )
 
 
 def order_trials(trials: Iterable[Trial]) -> list[Trial]:
@@ -81,10 +86,10 @@ def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[s
     return left
 
 
-def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
-    """List the points of a grid, or a sample of the space."""
+def _list_configurations(study: Study) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
+    """List the points of a grid, or a sample of the space, each with its seeds."""
     if study.search.sampler == "grid":
-        yield from study.enumerate_grid()
+        yield from study.enumerate_seeded()
         return
     spaces = study.sub_spaces()
     # A setting with one value needs no coordinate. A sub-space with fewer settings uses the first coordinates only.
@@ -93,7 +98,7 @@ def _list_configurations(study: Study) -> Iterator[dict[str, Any]]:
     for shares in _draw_shares(study, num_trials, num_dims):
         i = min(int(shares[0] * len(spaces)), len(spaces) - 1)
         places = dict(zip(searched[i], shares[1:], strict=False))
-        yield {name: domain.at(places.get(name, 0.0)) for name, domain in spaces[i].items()}
+        yield {name: domain.at(places.get(name, 0.0)) for name, domain in spaces[i].items()}, study.seeds
 
 
 def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[float]]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def open_history(
     path: Path, name: str, directions: Sequence[str], *, former_name: str | None = None, read_only: bool
-) -> "tuple[optuna.Study | None, int]":
-    """Open the history of a name, or begin it; returns it and how many others the file holds.
+) -> "tuple[optuna.Study | None, list[optuna.Study]]":
+    """Open the history of a name, or begin it; returns it and the others that the file holds, oldest first.
 
     former_name: what an earlier spikeslab called the same history; it is opened where there is none of the new name.
     read_only: the history is None if there is none, and nothing is written.
@@ -26,7 +26,7 @@ def open_history(
     from sqlalchemy.pool import NullPool
 
     if read_only and not _has_tables(path):
-        return None, 0
+        return None, []
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -35,14 +35,14 @@ def open_history(
         engine_kwargs={"creator": partial(sqlite.connect, path, read_only=read_only), "poolclass": NullPool},
         skip_table_creation=read_only,
     )
-    names = set(optuna.get_all_study_names(storage))
+    names = optuna.get_all_study_names(storage)
     if former_name is not None and name not in names and former_name in names:
         name = former_name
-    num_others = len(names - {name})
+    others = [optuna.load_study(study_name=other, storage=storage) for other in names if other != name]
     if read_only:
-        return optuna.load_study(study_name=name, storage=storage) if name in names else None, num_others
+        return optuna.load_study(study_name=name, storage=storage) if name in names else None, others
     history = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
-    return history, num_others
+    return history, others
 
 
 def _has_tables(path: Path) -> bool:

@@ -44,6 +44,7 @@ def name_former_history(study: Study, content_hash: str) -> str | None:
 
 
 def _hash(study: Study, content_hash: str, content: dict[str, Any]) -> str:
-    content["search"].pop("num_trials")  # a longer search goes on
+    for ends in ("num_trials", "stop"):  # a longer search goes on
+        content["search"].pop(ends, None)
     digest = hashlib.sha256(json.dumps([content, content_hash]).encode()).hexdigest()
     return f"{study.name}-{digest[:8]}"

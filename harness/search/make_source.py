@@ -8,7 +8,9 @@ from harness.metrics import FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
 from harness.study import Study
+from harness.study.largest import list_largest
 from harness.study.sections import ADAPTIVE_SAMPLERS
+from models.networks.counting import count_parameters
 
 
 def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> Source:
@@ -19,6 +21,7 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
     """
     _check_batches(study, dataset.num_train)
     _check_factors(study, dataset)
+    _check_networks(study, dataset)
     source: Source
     if study.search.sampler in ADAPTIVE_SAMPLERS:
         from harness.search.optuna_source import OptunaSource
@@ -45,6 +48,15 @@ def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
             f"study {study.name}: evaluate: {needing[0]} needs images whose factors are known, and those of "
             f"{study.dataset} are not; remove it, or set dataset: dsprites"
         )
+
+
+def _check_networks(study: Study, dataset: DatasetIdentity) -> None:
+    """Refuse networks that the images do not fit; of all that the study may draw, before any trains."""
+    for settings in list_largest(study):
+        try:
+            count_parameters(settings, dataset.image_shape)
+        except ValueError as error:
+            raise InputError(f"study {study.name}: {error}") from None
 
 
 def _check_batches(study: Study, num_train: int) -> None:

@@ -1,21 +1,26 @@
 """Trials proposed by an Optuna sampler, which learns from the trials that have ended."""
 
 import itertools
-import warnings
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.wording import plural
 from harness.datasets import DatasetIdentity
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.history import history_errors, open_history
 from harness.search.history_name import name_former_history, name_history
-from harness.search.source import HISTORY_FILE, count_forgotten, is_open, make_trial
+from harness.search.memory import name_parameters, recall, store
+from harness.search.samplers import make_sampler
+from harness.search.source import HISTORY_FILE, count_forgotten, is_open
+from harness.search.space import SearchSpace
+from harness.search.stopping import Stopping
+from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials
 from harness.study import Study
-from harness.study.domains import Domain
 
 if TYPE_CHECKING:
     import optuna
@@ -26,15 +31,13 @@ MAX_REPEATS = 200
 STUCK_REPEATS = 20
 """After this many, the sampler is stuck with what it knows, and proposals are drawn at random."""
 
-POPULATION = 16
-"""NSGA-II's population; a quarter of the trials if that is less, so that short searches have several generations."""
-
 
 class OptunaSource:
     """Trials proposed by an Optuna sampler, whose history is in `optuna.db` in the study's folder of results.
 
-    The history's name depends on the space and the search: a study whose file changes begins a new history, while a
-    larger num_trials extends the old one. Trials that a killed run left unfinished come first; each trial is told once.
+    The history's name depends on the space and the search: a study whose file changes begins a new history, with the
+    trials that an earlier one has trained and that lie in the new space, while a larger num_trials extends the old one.
+    Trials that a killed run left unfinished come first; each trial is told once.
     """
 
     def __init__(self, study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> None:
@@ -42,47 +45,60 @@ class OptunaSource:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study, self._dataset, self._folder = study, dataset, study_folder
-        self._spaces = study.sub_spaces()
-        self._names = _name_parameters(self._spaces)
-        self.num_trials = self._count_points(at_most=study.search.num_trials or 0)
+        self._study, self._folder = study, study_folder
+        self._space = SearchSpace(study, dataset)
+        stop = study.search.stop
+        self._stopping = None if stop is None else Stopping(stop, study, self._space)
         self.trials: list[Trial] = []
         self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
+        self._stored: set[str] = set()  # trial_ids of those that an earlier search trained
+        self._ended: dict[str, Result] = {}
+        self._begun: dict[str, float] = {}  # when those that run were handed out, in seconds since 1970
         self._told: set[str] = set()
+        self._failed: set[str] = set()
         self._unfinished: list[Trial] = []
         self.notices: list[str] = []
         self._history = partial(history_errors, study_folder / HISTORY_FILE, study.name, read_only=read_only)
         with self._history():
-            opened, num_others = open_history(
+            opened, others = open_history(
                 study_folder / HISTORY_FILE,
                 name_history(study, dataset.content_hash),
                 study.directions,
                 former_name=name_former_history(study, dataset.content_hash),
                 read_only=read_only,
             )
-            if opened is None:
-                self._explain(num_others)
-                return
-            self._optuna = opened
-            self._optuna.sampler = self._make_sampler()
-            self._read_history()
-        self._explain(num_others)
+            if opened is not None:
+                self._optuna = opened
+                self._read_history()
+            stored = list(find_stored_trials(study, self._space, others, study_folder, known=self._numbers))
+            if read_only:
+                self._list_stored(stored)
+            else:
+                self._optuna.set_user_attr(SPACE, str(self._space))
+                self._take_over(stored)
+        self.num_trials = self._count_points(at_most=(study.search.num_trials or 0) + len(self._stored))
         self.num_trials = max(self.num_trials, len(self.trials))  # a longer search may have proposed more
+        self._explain(len(others))
         if not read_only:
             self._resume()
+        self._note_results()
 
-    def _explain(self, num_histories: int) -> None:
-        """Say which trained trials the search does not know. num_histories: others than the search's own."""
+    def _explain(self, num_others: int) -> None:
+        """Say what an earlier search has left. num_others: histories other than the search's own."""
         count = count_forgotten(self._study, self.trials, self._folder)
-        if not count:
-            return
         path, name = self._folder / HISTORY_FILE, self._study.name
-        if num_histories:
+        if self._stored:
+            self.notices.append(
+                f"The space or the search of {name} is another than before: it begins with the "
+                f"{plural(len(self._stored), 'trained trial')} of the old one that lie in it, and proposes "
+                f"{self.num_trials - len(self._stored)} more." + (f" {count} others are not counted." if count else "")
+            )
+        elif count and num_others:
             self.notices.append(
                 f"The space or the search of {name} is another than before, so it is a new search: {count} trained "
                 "trials of the old one are not counted. Undo the change to go on with that one."
             )
-        elif not self.trials:
+        elif count and not self.trials:
             self.notices.append(
                 f"{path} is missing or empty, so it is a new search: {count} trained trials are not counted. To "
                 f"restore it from MLflow: spikeslab collect {name}"
@@ -91,56 +107,61 @@ class OptunaSource:
     def _count_points(self, at_most: int) -> int:
         """Count the configurations that the space holds, up to `at_most`."""
         points: set[str] = set()
-        for space in self._spaces:
+        for space in self._space.sub_spaces:
             listed = [domain.list_values(at_most) for domain in space.values()]
             if any(values is None for values in listed):
                 return at_most
             for chosen in itertools.product(*(values for values in listed if values is not None)):
-                points.add(self._make_trial(dict(zip(space, chosen, strict=True))).trial_id)
+                points.add(self._space.make_trial(dict(zip(space, chosen, strict=True))).trial_id)
                 if len(points) == at_most:
                     return at_most
         return len(points)
-
-    def _make_sampler(self) -> "optuna.samplers.BaseSampler":
-        import optuna
-
-        # The seed changes, as a resumed search must not repeat its first draws.
-        seed = self._study.search.seed + 1000 * len(self._optuna.get_trials(deepcopy=False))
-        few = max(self.num_trials // 3, 1)
-        with warnings.catch_warnings():  # some of these samplers are marked experimental
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            match self._study.search.sampler:
-                case "gp":
-                    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=min(10, few))
-                case "cmaes":
-                    return optuna.samplers.CmaEsSampler(
-                        seed=seed, with_margin=True, consider_pruned_trials=self._study.scheduler.name != "fifo"
-                    )
-                case "nsga2":
-                    size = min(POPULATION, max(self.num_trials // 4, 2))
-                    return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
-                case _:
-                    return optuna.samplers.TPESampler(
-                        seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=min(10, few)
-                    )
 
     def _read_history(self) -> None:
         for frozen in self._optuna.get_trials(deepcopy=False):
             if (configuration := frozen.user_attrs.get("configuration")) is None:
                 continue
-            trial = self._make_trial(configuration)
-            self.trials.append(trial)
-            self._numbers[trial.trial_id] = frozen.number
+            trial = self._space.make_trial(configuration)
+            self._know(trial, frozen.number)
+            if frozen.user_attrs.get("stored"):
+                self._stored.add(trial.trial_id)
             if frozen.state.is_finished():
                 self._told.add(trial.trial_id)
+
+    def _know(self, trial: Trial, number: int) -> None:
+        self.trials.append(trial)
+        self._numbers[trial.trial_id] = number
+
+    def _list_stored(self, stored: Sequence[StoredTrial]) -> None:
+        """List what the search would begin with, and write nothing."""
+        self.trials += [found.trial for found in stored]
+        self._stored |= {found.trial.trial_id for found in stored}
+
+    def _take_over(self, stored: Sequence[StoredTrial]) -> None:
+        """Enter what the search begins with into its history."""
+        for found in stored:
+            self._begin(found.trial, name_parameters(self._space, found.parameters), found.configuration, stored=True)
+            self._stored.add(found.trial.trial_id)
+            self.tell(found.trial, found.result)
+
+    def _begin(
+        self, trial: Trial, proposed: "optuna.trial.FrozenTrial", configuration: Mapping[str, Any], **attributes: Any
+    ) -> None:
+        """Enter a trial into the history. proposed: of another history."""
+        number = store(self._optuna, proposed, trial_id=trial.trial_id, configuration=configuration, **attributes)
+        self._know(trial, number)
 
     def _resume(self) -> None:
         """Tell the sampler what an earlier run could not tell it, and queue the trials that it left unfinished."""
         from optuna.trial import TrialState
 
-        for frozen in self._optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            if "configuration" not in frozen.user_attrs:  # the run was killed before it noted the trial
-                self._optuna.tell(frozen.number, state=TrialState.FAIL)
+        with self._history():
+            for frozen in self._optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+                if "configuration" not in frozen.user_attrs:  # the run was killed before it noted the trial
+                    self._optuna.tell(frozen.number, state=TrialState.FAIL)
+            # The seed changes, as a resumed search must not repeat its first draws.
+            num_known = len(self._optuna.get_trials(deepcopy=False))
+        self._optuna.sampler = self._make_sampler(1000 * num_known)
         for trial in reversed(self.trials):
             result = TrialFolder(self._folder, trial).read_result()
             if result is None or is_open(self._study, trial, result):
@@ -148,61 +169,116 @@ class OptunaSource:
             else:
                 self.tell(trial, result)
 
-    def _make_trial(self, configuration: Mapping[str, Any]) -> Trial:
-        return make_trial(self._study, self._dataset, configuration, self._study.seeds[0])
+    def _make_sampler(self, place: int) -> "optuna.samplers.BaseSampler":
+        """place: makes the seed another than that of other samplers of the search."""
+        return make_sampler(self._study, self.num_trials - len(self._stored), self._study.search.seed + place)
+
+    def _note_results(self) -> None:
+        """Read how trials ended, where the search may end by it."""
+        if self._stopping is None:
+            return
+        for trial in self.trials:
+            result = TrialFolder(self._folder, trial).read_result()
+            if result is not None and not is_open(self._study, trial, result):
+                self._ended[trial.trial_id] = result
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        """Propose no more if one of the study's rules says so."""
+        if self._stopping is None or len(self.trials) >= self.num_trials:
+            return
+        ended = [(trial, self._ended[trial.trial_id]) for trial in self.trials if trial.trial_id in self._ended]
+        now = time.time()
+        reason = self._stopping.find_reason(
+            [(trial, result) for trial, result in ended if trial.trial_id not in self._stored],
+            [(trial, result) for trial, result in ended if trial.trial_id in self._stored],
+            [(began, now) for began in self._begun.values()],
+        )
+        if reason:
+            self.notices.append(f"The search ends after {len(self.trials)} of {self.num_trials} trials: {reason}.")
+            self.num_trials = len(self.trials)
 
     @property
     def is_waiting(self) -> bool:
-        """Never: the next trial does not depend on the end of another."""
-        return False
+        """Whether the next trial learns from one that still runs."""
+        return len(self.trials) < self.num_trials and self._is_awaiting()
+
+    def _is_awaiting(self) -> bool:
+        """Whether a trial still runs that the next proposal learns from, where the study says which do."""
+        return any(t.trial_id not in self._told | self._failed for t in self._split_proposed()[0])
+
+    def _split_proposed(self) -> tuple[list[Trial], list[Trial]]:
+        """What the search has proposed: trials that its next proposal learns from, and the last ones, that may run."""
+        proposed = [trial for trial in self.trials if trial.trial_id not in self._stored]
+        num_last = self._study.search.at_once
+        split = 0 if num_last is None else max(len(proposed) - num_last + 1, 0)
+        return proposed[:split], proposed[split:]
 
     def next(self) -> Trial | None:
         """Take an unfinished trial of an earlier run, or a new one that the sampler proposes."""
         if self._unfinished:
-            return self._unfinished.pop()
-        with self._history():
-            return self._propose()
+            trial: Trial | None = self._unfinished.pop()
+        else:
+            with self._history():
+                trial = self._propose()
+        if trial is not None:
+            self._begun[trial.trial_id] = time.time()
+        return trial
 
     def _propose(self) -> Trial | None:
-        import optuna
-
-        num_repeats = 0
-        while num_repeats < MAX_REPEATS:
-            if len(self.trials) >= self.num_trials:
+        self._end_if_over()
+        while len(self.trials) < self.num_trials and not self._is_awaiting():
+            trial = self._propose_new()
+            if trial is None:
+                self.num_trials = len(self.trials)  # the space holds nothing new
                 return None
-            if num_repeats == STUCK_REPEATS:
-                self._optuna.sampler = optuna.samplers.RandomSampler(seed=len(self._optuna.get_trials(deepcopy=False)))
-            asked = self._optuna.ask()
-            configuration = self._suggest(asked)
-            trial = self._make_trial(configuration)
-            if trial.trial_id in self._numbers:
-                # The sampler has learned from this configuration already.
-                self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
-                num_repeats += 1
-                continue
-            asked.set_user_attr("trial_id", trial.trial_id)
-            asked.set_user_attr("configuration", configuration)
-            self.trials.append(trial)
-            self._numbers[trial.trial_id] = asked.number
             result = TrialFolder(self._folder, trial).read_result()
             if result is None or is_open(self._study, trial, result):
                 return trial
             self.tell(trial, result)  # trained for an earlier version of the study file
-        self.num_trials = len(self.trials)  # the space holds nothing new
         return None
 
-    def _suggest(self, asked: "optuna.Trial") -> dict[str, Any]:
-        labels = [str(i) for i in range(len(self._spaces))]
-        index = int(asked.suggest_categorical("space", labels)) if len(labels) > 1 else 0
-        return {
-            setting: domain.suggest(asked, self._names[index][setting])
-            for setting, domain in self._spaces[index].items()
-        }
+    def _propose_new(self) -> Trial | None:
+        """Ask the sampler for a trial that is not known yet; None if it finds none."""
+        import optuna
+
+        history = self._optuna if self._study.search.at_once is None else self._recall()
+        for num_repeats in range(MAX_REPEATS):
+            if num_repeats == STUCK_REPEATS:
+                history.sampler = optuna.samplers.RandomSampler(seed=len(history.get_trials(deepcopy=False)))
+            asked = history.ask()
+            configuration = self._space.suggest(asked)
+            trial = self._space.make_trial(configuration)
+            if trial.trial_id in self._numbers:
+                # The sampler has learned from this configuration already.
+                history.tell(asked, state=optuna.trial.TrialState.FAIL)
+            elif history is self._optuna:
+                asked.set_user_attr("trial_id", trial.trial_id)
+                asked.set_user_attr("configuration", configuration)
+                self._know(trial, asked.number)
+                return trial
+            else:
+                self._begin(trial, history.get_trials(deepcopy=False)[-1], configuration)
+                return trial
+        return None
+
+    def _recall(self) -> "optuna.Study":
+        """What the next proposal learns from, whatever has ended by now, with a sampler of its own."""
+        known = {trial.number: trial for trial in self._optuna.get_trials(deepcopy=False)}
+        stored = [trial for trial in self.trials if trial.trial_id in self._stored]
+        learnt, last = self._split_proposed()
+        ended, running = ([known[self._numbers[t.trial_id]] for t in part] for part in ([*stored, *learnt], last))
+        return recall(ended, running, self._study.directions, self._make_sampler(1000 * (len(learnt) + len(last))))
 
     def tell(self, trial: Trial, result: Result) -> None:
         """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with its last value."""
-        # A failed trial will run again, and stays open until then.
-        if trial.trial_id not in self._told and result.status not in ("running", "failed"):
+        if result.status == "running":
+            return
+        self._begun.pop(trial.trial_id, None)
+        self._ended[trial.trial_id] = result
+        if result.status == "failed":  # it will run again, and stays open until then
+            self._failed.add(trial.trial_id)
+        elif trial.trial_id not in self._told:
             self._told.add(trial.trial_id)
             with self._history():
                 self._tell(trial, result)
@@ -227,14 +303,3 @@ class OptunaSource:
         else:
             asked.report(values[0], result.epochs_trained)
             self._optuna.tell(number, state=TrialState.PRUNED)
-
-
-def _name_parameters(spaces: Sequence[Mapping[str, Domain]]) -> list[dict[str, str]]:
-    """Name each setting for the sampler: the same in sub-spaces that give it the same domain, different otherwise."""
-    names: list[dict[str, str]] = []
-    for i, space in enumerate(spaces):
-        names.append({})
-        for setting, domain in space.items():
-            others = [other[setting] for other in spaces if setting in other]
-            names[i][setting] = setting if all(other == domain for other in others) else f"{setting}[{i}]"
-    return names

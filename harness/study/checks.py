@@ -33,6 +33,7 @@ def check_combination(study: StudyFields) -> None:
     _check_search(study)
     _check_objectives(study)
     _check_constraints(study)
+    _check_stop(study)
     _check_sampler(study)
     _check_scheduler(study)
     _check_confirm(study)
@@ -96,6 +97,26 @@ def _check_constraints(study: StudyFields) -> None:
                 f"search.constraints[{i}]: {constraint.metric} is none that a search may steer by, without a look at "
                 f"the test images; use one of {', '.join(known)}"
             )
+
+
+def _check_stop(study: StudyFields) -> None:
+    search, sampler = study.search, study.search.sampler
+    is_list = sampler not in ADAPTIVE_SAMPLERS
+    if is_list and search.stop is not None:
+        raise ValueError(
+            f"search.stop: {sampler} lists all of its trials beforehand; remove it, or use tpe, gp or cmaes"
+        )
+    if is_list and search.at_once is not None:
+        raise ValueError(
+            f"search.at_once: {sampler} lists the same trials whatever runs at once; remove it, or use tpe, gp or cmaes"
+        )
+    if search.stop is not None and search.stop.gain is not None and len(study.objectives) > 1:
+        raise ValueError("search.stop.gain: several metrics have no one best; remove it, or search by one metric")
+    if search.at_once is not None and study.scheduler.name != "fifo":
+        raise ValueError(
+            f"search.at_once: which trials {study.scheduler.name} stops depends on which run at once, and so would the "
+            "proposals; remove it, or use fifo"
+        )
 
 
 def _check_comparable(study: StudyFields) -> None:
@@ -173,7 +194,7 @@ def _check_population(study: StudyFields) -> None:
             f"scheduler.name: pbt trains a population that starts together, and {sampler} learns from trials that "
             "have ended; use grid, random or quasirandom"
         )
-    if len(study.seeds) > 1:
+    if len(study.all_seeds) > 1:
         raise ValueError("seeds: pbt trains one population; give one seed")
     if not perturb or len(set(perturb)) < len(perturb):
         raise ValueError("scheduler.perturb: give at least one setting, each once, such as [learning_rate]")
@@ -219,7 +240,7 @@ def _check_confirm(study: StudyFields) -> None:
         raise ValueError("confirm: several metrics have no one best; remove it, or search by one metric")
     if not study.metric.startswith("val/"):
         raise ValueError(f"confirm: the best is chosen on validation images, not by {study.metric}; use val/elbo")
-    if study.scheduler.name != "fifo" and len(study.seeds) > 1:
+    if study.scheduler.name != "fifo" and len(study.all_seeds) > 1:
         raise ValueError(
             f"seeds: {study.scheduler.name} stops some seeds of a configuration and not others; search with one seed, "
             "and confirm over several"
@@ -241,7 +262,7 @@ def _check_randomness(study: StudyFields) -> None:
                 f"space[{i}].network: the reproduction's random numbers are those of an mlp; remove it, or set "
                 "randomness: counter"
             )
-    for field, seeds in (("seeds", study.seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
+    for field, seeds in (("seeds", study.all_seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
         if max(seeds, default=0) >= 2**32:  # torch's generator keeps the low 32 bits
             raise ValueError(
                 f"{field}: the report's random numbers have seeds from 0 to {2**32 - 1}; give one of these"

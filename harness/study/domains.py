@@ -49,6 +49,10 @@ class Finite:
         """The value at a share, from 0 to 1, of the list; each value has an equal part of it."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
+    def find_share(self, value: Any) -> float:
+        """How far through the list, sorted, a value stands, from 0 to 1."""
+        return sorted(self.values).index(value) / max(len(self.values) - 1, 1)
+
     def list_values(self, at_most: int) -> Sequence[Any] | None:  # noqa: ARG002 (their number is given)
         """List all values."""
         return self.values
@@ -63,9 +67,19 @@ class Finite:
                 return trial.suggest_int(name, first, last, step=step)
             # By index, as the length of a range of fractions is not exactly a whole number of steps in floating point.
             return self.values[trial.suggest_int(f"{name} (place)", 0, len(self.values) - 1)]
-        # A list of widths is given as JSON, as Optuna's storage holds plain values only.
-        by_label = {json.dumps(v) if isinstance(v, tuple) else v: v for v in self.values}
+        by_label = {_label(v): v for v in self.values}
         return by_label[trial.suggest_categorical(name, list(by_label))]
+
+    def find_suggestion(self, name: str, value: Any) -> dict[str, Any] | None:
+        """What an Optuna sampler would have suggested for a value, by parameter; None if it is not in the domain."""
+        if value not in self.values:
+            return None
+        if len(self.values) == 1:
+            return {}
+        if self.kind == "range":
+            is_whole = all(isinstance(v, int) for v in self.values)
+            return {name: value} if is_whole else {f"{name} (place)": self.values.index(value)}
+        return {name: _label(value)}
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,12 @@ class Interval:
             value = self.low + share * (self.high - self.low)
         return min(max(value, self.low), self.high)
 
+    def find_share(self, value: Any) -> float:
+        """How far a value lies, from 0 to 1, of the way from the low end to the high one."""
+        if self.kind == "loguniform":
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return float((value - self.low) / (self.high - self.low))
+
     @property
     def extent(self) -> tuple[Any, ...]:
         """The ends and how values lie between them: equal for intervals that are the same, and no list's."""
@@ -111,8 +131,17 @@ class Interval:
             return trial.suggest_int(name, int(self.low), int(self.high))
         return trial.suggest_float(name, self.low, self.high, log=self.kind == "loguniform")
 
+    def find_suggestion(self, name: str, value: Any) -> dict[str, Any] | None:
+        """What an Optuna sampler would have suggested for a value, by parameter; None if it is not in the domain."""
+        return {name: value} if value is not None and self.low <= value <= self.high else None
+
 
 Domain = Finite | Interval
+
+
+def _label(value: Any) -> Any:
+    """A value as Optuna's storage holds it, plain: a list of widths is given as JSON."""
+    return json.dumps(value) if isinstance(value, tuple) else value
 
 
 def parse_domain(setting: str, raw: Any) -> Domain:

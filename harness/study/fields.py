@@ -33,7 +33,7 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import DEFAULTS, FIELDS, SETTINGS, TrialSettings, belongs, default_of
+from models.settings import DECIDING, DEFAULTS, FIELDS, SETTINGS, TrialSettings, applies, belongs, default_of
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""
@@ -56,16 +56,31 @@ def _as_domain(name: str) -> Any:
 _DOMAINS: dict[str, Any] = {name: (_as_domain(name), None) for name in FIELDS if name != "seed"}
 
 
+_SEEDS: Any = {"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
+_OF_SUB_SPACE = "with grid: seeds of this sub-space, in the place of the study's"
+_SEEDED: dict[str, Any] = {
+    "seeds": (
+        Annotated[tuple[Whole, ...], WithJsonSchema({"type": "array", **_SEEDS})] | None,
+        Field(default=None, strict=False, description=_OF_SUB_SPACE),
+    )
+}
+
 if TYPE_CHECKING:
-    SubSpace = Frozen
+    Defaults = Frozen
+
+    class SubSpace(Frozen):
+        """A sub-space of the study's space."""
+
+        seeds: tuple[int, ...] | None
 else:
     # The fields are made from a trial's settings, so that none is written down twice.
-    SubSpace = create_model(
-        "SubSpace",
+    Defaults = create_model(
+        "Defaults",
         __base__=Frozen,
         __doc__="A product of domains, one for each setting that is given.",
         **_DOMAINS,
     )
+    SubSpace = create_model("SubSpace", __base__=Defaults, __doc__=Defaults.__doc__, **_SEEDED)
 
 
 def _check_slug(name: str) -> str:
@@ -82,6 +97,12 @@ def list_models(sub: Mapping[str, Domain]) -> list[str]:
     """The models that a sub-space names: one, if it is legal."""
     domain = sub.get("model")
     return [str(model) for model in domain.values] if isinstance(domain, Finite) else []
+
+
+def list_choices_of(sub: Mapping[str, Domain]) -> list[dict[str, Any]]:
+    """Every combination of the settings that others depend on, as a sub-space has them."""
+    values = {name: domain.values for name in DECIDING if isinstance(domain := sub.get(name), Finite)}
+    return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
 
 
 class StudyFields(Frozen):
@@ -101,15 +122,12 @@ class StudyFields(Frozen):
         description="modules, beside this file or installed, that register models, networks or datasets",
         json_schema_extra={"uniqueItems": True},
     )
-    defaults: SubSpace = Field(default=SubSpace(), description="settings of every sub-space")
+    defaults: Defaults = Field(default=Defaults(), description="settings of every sub-space")
     space: tuple[SubSpace, ...] = Field(
         strict=False, description="sub-spaces; the study is their union", json_schema_extra={"minItems": 1}
     )
     seeds: tuple[Whole, ...] = Field(
-        default=(0,),
-        strict=False,
-        description="each configuration runs once per seed",
-        json_schema_extra={"items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+        default=(0,), strict=False, description="each configuration runs once per seed", json_schema_extra=_SEEDS
     )
     search: Search = Field(default=Search(), description="how configurations are chosen")
     scheduler: Scheduler = Field(default=Scheduler(), description="which trials are stopped early")
@@ -134,12 +152,28 @@ class StudyFields(Frozen):
         """Make its plug-ins those of this process, which may have read other studies meanwhile."""
         use_plugins(cls.loaded_plugins)
 
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The study's seeds, then those that sub-spaces alone have."""
+        return tuple(dict.fromkeys([*self.seeds, *(seed for sub in self.space for seed in sub.seeds or ())]))
+
+    def count_trials(self) -> int:
+        """Count the trials that the study lists, or the search draws, with all of their seeds."""
+        if self.search.num_trials is not None:
+            return self.search.num_trials * len(self.seeds)
+        numbers = zip(self._count_points(), self.space, strict=True)
+        return sum(number * len(sub.seeds or self.seeds) for number, sub in numbers)
+
     def count_configurations(self) -> int:
         """Count the configurations that the sampler draws, or that the grid has."""
         if self.search.num_trials is not None:
             return self.search.num_trials
+        return sum(self._count_points())
+
+    def _count_points(self) -> list[int]:
+        """Count the points of the grid in each sub-space."""
         spaces = ([len(d.values) for d in sub.values() if isinstance(d, Finite)] for sub in self.sub_spaces())
-        return sum(math.prod(sizes) for sizes in spaces)
+        return [math.prod(sizes) for sizes in spaces]
 
     @property
     def is_adaptive(self) -> bool:
@@ -207,12 +241,13 @@ class StudyFields(Frozen):
         extents = []
         for sub in self.sub_spaces():
             (model,) = list_models(sub)
-            names = [name for name in type(self.defaults).model_fields if belongs(name, model)]
+            meant = {name for beside in list_choices_of(sub) for name in SETTINGS if applies(name, beside)}
+            names = [name for name in type(self.defaults).model_fields if belongs(name, model) and name in meant]
             extents.append({name: sub[name].extent if name in sub else (default_of(name, model),) for name in names})
         return extents
 
     def sub_spaces(self) -> list[dict[str, Domain]]:
-        """List the sub-spaces, each with the defaults that apply to its model, by setting."""
+        """List the sub-spaces, each with the defaults that mean something in its model and network, by setting."""
         self.use_plugins()
         return [self._with_defaults(sub) for sub in self.space]
 
@@ -220,8 +255,10 @@ class StudyFields(Frozen):
         names = type(self.defaults).model_fields
         own = {name: domain for name in names if (domain := getattr(sub, name)) is not None}
         defaults = {name: domain for name in names if (domain := getattr(self.defaults, name)) is not None}
-        models = list_models(defaults | own)
-        return {name: d for name, d in defaults.items() if all(belongs(name, model) for model in models)} | own
+        models, choices = list_models(defaults | own), list_choices_of(defaults | own)
+        meant = {name for name in defaults if any(applies(name, beside) for beside in choices)}
+        belonging = {name for name in meant if all(belongs(name, model) for model in models)}
+        return {name: domain for name, domain in defaults.items() if name in belonging} | own
 
     def resolve(self, configuration: Mapping[str, Any], seed: int, *, num_train: int) -> TrialSettings:
         """Make the settings of one trial.
@@ -255,24 +292,29 @@ class StudyFields(Frozen):
 
     def enumerate_grid(self) -> Iterator[dict[str, Any]]:
         """List every configuration of the grid, sub-space by sub-space."""
-        for sub in self.sub_spaces():
+        return (configuration for configuration, _ in self.enumerate_seeded())
+
+    def enumerate_seeded(self) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
+        """List every configuration of the grid with its seeds, sub-space by sub-space."""
+        for sub, given in zip(self.sub_spaces(), self.space, strict=True):
             names = list(sub)
             finite = [d.values for d in sub.values() if isinstance(d, Finite)]
             for values in itertools.product(*finite):
-                yield dict(zip(names, values, strict=True))
+                yield dict(zip(names, values, strict=True)), given.seeds or self.seeds
 
 
 def extend_fields(kind: Any, plugins: tuple[Plugin, ...], datasets: Iterable[str]) -> Any:
     """A class of studies with plug-ins, those in use: it knows the settings that they add, and their datasets."""
     added: dict[str, Any] = {name: (_as_domain(name), None) for name in SETTINGS if name not in FIELDS}
-    sub_space: Any = create_model("SubSpace", __base__=SubSpace, **added)
+    defaults: Any = create_model("Defaults", __base__=Defaults, **added)
+    sub_space: Any = create_model("SubSpace", __base__=defaults, **_SEEDED)
     fields: Any = StudyFields.model_fields
     choices: Any = Literal[(*get_args(fields["dataset"].annotation), *datasets)]
     extended: Any = create_model(
         kind.__name__,
         __base__=kind,
         dataset=(choices, fields["dataset"]),
-        defaults=(sub_space, Field(default=sub_space(), description=fields["defaults"].description)),
+        defaults=(defaults, Field(default=defaults(), description=fields["defaults"].description)),
         space=(tuple[sub_space, ...], fields["space"]),
     )
     extended.loaded_plugins = plugins

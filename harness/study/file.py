@@ -125,7 +125,12 @@ def _describe(
     elif first["type"] == "missing":
         message = "missing; add it"
     elif first["type"] == "model_type":
-        examples = {"search": "{sampler: tpe, num_trials: 20}", "scheduler": "{name: asha}", "confirm": "{top: 5}"}
+        examples = {
+            "search": "{sampler: tpe, num_trials: 20}",
+            "search.stop": "{hours: 8}",
+            "scheduler": "{name: asha}",
+            "confirm": "{top: 5}",
+        }
         example = f"such as {examples[field]}" if field in examples else "see the examples in studies/"
         message = f"{first['input']!r} should be a mapping of `key: value`; {example}"
     elif first["type"] == "literal_error":
@@ -153,9 +158,11 @@ def _shorten(text: str) -> str:
 def _known_keys(loc: FieldPath) -> list[str]:
     if loc[0] in ("defaults", "space"):
         return [name for name in SETTINGS if name != "seed"]
-    annotation = Study.model_fields[str(loc[0])].annotation
-    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-    (section,) = [kind for kind in kinds if issubclass(kind, BaseModel)]  # Confirm, of Confirm | None
+    section: type[BaseModel] = Study
+    for part in loc[:-1]:  # a section, or one within it
+        annotation = section.model_fields[str(part)].annotation
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        (section,) = [kind for kind in kinds if issubclass(kind, BaseModel)]  # Confirm, of Confirm | None
     return list(section.model_fields)
 
 

@@ -80,6 +80,21 @@ def _check_metric(value: Any) -> str | tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) else value
 
 
+class Stop(Frozen):
+    """What ends an adaptive search before all of its proposals are made; trials that run are trained to their ends."""
+
+    hours: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, strict=False, description="hours in which trials of the search ran, one or several at once"
+    )
+    epochs: Count | None = Field(default=None, description="epochs that the trials of the search have trained in all")
+    gain: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        strict=False,
+        description="the metric's expected gain, in its unit, by the best trial that could come next, as a Gaussian "
+        "process fitted to those so far expects it: less ends the search",
+    )
+
+
 class Search(Frozen):
     """How configurations are chosen from the space."""
 
@@ -105,6 +120,12 @@ class Search(Frozen):
         strict=False,
         description="tpe, gp, nsga2: what the best keep to, each a metric, <= or >=, and a number: " + EXAMPLE,
         json_schema_extra={"uniqueItems": True},
+    )
+    stop: Stop | None = Field(default=None, description="tpe, gp, cmaes, nsga2: what ends the search before num_trials")
+    at_once: Count | None = Field(
+        default=None,
+        description="tpe, gp, cmaes, nsga2: trials that may run at once, with the same proposals whatever the machine "
+        "and however often it is interrupted: each learns from the same earlier ones, all but the last `at_once` - 1",
     )
 
 

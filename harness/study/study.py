@@ -6,9 +6,9 @@ from pydantic import model_validator
 
 from harness.study.checks import check_combination
 from harness.study.domains import Domain, Interval
-from harness.study.fields import MAX_TRIALS, StudyFields, list_models
+from harness.study.fields import MAX_TRIALS, StudyFields, list_choices_of, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, check_seeds
-from models.settings import MODELS, SETTINGS, belongs, list_required, refuse_setting
+from models.settings import MODELS, SETTINGS, applies, belongs, list_required, refuse_beside, refuse_setting
 
 
 class Study(StudyFields):
@@ -32,7 +32,7 @@ class Study(StudyFields):
         for i, sub in enumerate(self.sub_spaces()):
             self._check_sub_space(i, sub)
         check_combination(self)
-        num_trials = self.count_configurations() * len(self.seeds)
+        num_trials = self.count_trials()
         if num_trials > MAX_TRIALS:
             field = "space" if self.search.num_trials is None else "search.num_trials"
             raise ValueError(f"{field}: {num_trials:.3g} trials in all; take fewer, {MAX_TRIALS} at most")
@@ -44,9 +44,13 @@ class Study(StudyFields):
         if len(models) != 1:
             raise ValueError(f"{where}.model: give one model to each sub-space: {' or '.join(MODELS)}")
         (model,) = models
-        for setting in self.space[i].model_dump(exclude_none=True):
+        for setting in self.space[i].model_dump(exclude={"seeds"}, exclude_none=True):
             if not belongs(setting, model):
                 raise ValueError(f"{where}.{setting}: {refuse_setting(setting, model)}")
+        for setting, domain in sub.items():
+            unfit = [beside for beside in list_choices_of(sub) if not applies(setting, beside)]
+            if unfit and domain.extent != (SETTINGS[setting].default,):
+                raise ValueError(f"{where}.{setting}: {refuse_beside(setting, unfit[0])}")
         for setting in list_required(model):
             if setting not in sub:
                 example = SETTINGS[setting].metadata["example"]
@@ -60,7 +64,20 @@ class Study(StudyFields):
                     f"{where}.{setting}: a grid cannot enumerate {domain.kind}; list values with grid: [...], "
                     "or set search.sampler to random or tpe"
                 )
-        epochs, scheduler, sampler = sub.get("epochs"), self.scheduler.name, self.search.sampler
+        self._check_seeds(where, self.space[i].seeds)
+        self._check_epochs(where, sub.get("epochs"))
+
+    def _check_seeds(self, where: str, seeds: tuple[int, ...] | None) -> None:
+        if seeds is None:
+            return
+        check_seeds(f"{where}.seeds", seeds)
+        if self.search.sampler != "grid":
+            raise ValueError(
+                f"{where}.seeds: {self.search.sampler} draws from all of the space; give seeds of the study"
+            )
+
+    def _check_epochs(self, where: str, epochs: Domain | None) -> None:
+        scheduler, sampler = self.scheduler.name, self.search.sampler
         if epochs is not None and epochs.is_searched:
             if scheduler != "fifo":
                 raise ValueError(f"{where}.epochs: {scheduler} needs one number of epochs; it stops trials before that")

@@ -58,7 +58,7 @@ class MLP(nn.Module):
     ) -> None:
         """widths: of the input, each hidden layer and the output, which holds `num_heads` heads side by side."""
         super().__init__()
-        self.activation = activation
+        self.activation, self.num_hidden = activation, widths[-2]
         *hidden, last = itertools.pairwise(widths)
         self.layers = nn.ModuleList(make_linear(*shape, generator, initialisation=initialisation) for shape in hidden)
         self.layers.append(make_linear(*last, generator, num_heads=num_heads, initialisation=initialisation))

@@ -1,5 +1,6 @@
 """Widths of the layers of a fully connected model. Imports no torch, so that the driver can count parameters."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
@@ -16,7 +17,12 @@ def list_widths(
     return [num_pixels, *hidden, num_heads * latent_dim], [latent_dim, *reversed(hidden), num_pixels]
 
 
+def count_linear(widths: Sequence[int]) -> int:
+    """Count the weights and biases of fully connected layers. widths: of the input and of each layer."""
+    return sum((num_in + 1) * num_out for num_in, num_out in pairwise(widths))
+
+
 def count_parameters(settings: TrialSettings, image_shape: ImageShape) -> int:
     """Count the weights and biases of a model."""
     halves = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, settings.parts.num_heads)
-    return sum((num_in + 1) * num_out for widths in halves for num_in, num_out in pairwise(widths))
+    return sum(map(count_linear, halves))

@@ -9,18 +9,25 @@ from torch import nn
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Compute on one thread, with denormal numbers flushed to zero; afterwards restore both settings.
+    """Compute on one thread, with denormal numbers flushed to zero; afterwards restore all settings.
 
     One thread adds sums in the same order on every machine, whatever else runs. Denormal numbers (below 1.2e-38) occur
     in Adam's moments, then in the parameters, of a latent that is nearly off; with them a step takes twice as long on
     an Intel processor. Flushing is a setting of the calling thread, which is the one that computes.
+
+    On a GPU of NVIDIA's convolutions add in the same order each time and are of float32 in full: torch's defaults are
+    not. `multiplying` lets them round.
     """
+    cudnn = torch.backends.cudnn
+    was_deterministic, was_rounding = cudnn.deterministic, cudnn.allow_tf32
     num_threads, flushed = torch.get_num_threads(), is_flushing_denormals()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    cudnn.deterministic, cudnn.allow_tf32 = True, False
     try:
         yield
     finally:
+        cudnn.deterministic, cudnn.allow_tf32 = was_deterministic, was_rounding
         torch.set_flush_denormal(flushed)
         torch.set_num_threads(num_threads)
 

@@ -18,16 +18,18 @@ def has_precision(precision: Precision, device: torch.device) -> bool:
 
 @contextmanager
 def multiplying(precision: Precision) -> Iterator[None]:
-    """With tf32, let products of float32 round their factors to 10 bits inside; outside, as before.
+    """With tf32, let products and convolutions of float32 round their factors to 10 bits inside; outside, as before.
 
-    torch has one switch for the whole process. Other precisions leave it alone.
+    torch has one switch of each for the whole process. Other precisions leave them alone.
     """
     if precision != "tf32":
         yield
         return
-    before = torch.get_float32_matmul_precision()
+    before, was_rounding = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = was_rounding

@@ -157,12 +157,37 @@ def test_it_resumes_after_a_kill_with_one_run_per_trial(
     assert set(trials.status) <= {"finished", "stopped"}
 
 
+AT_ONCE = STUDY + "search: {sampler: tpe, num_trials: 24, at_once: 2}\n"
+
+
+def test_three_runs_of_two_at_once_propose_the_same_also_when_one_is_killed(
+    tmp_path: Path, folder: Path, environment: dict[str, str], spikeslab: Spikeslab
+) -> None:
+    """Trials take unlike times and end in another order each time: what each learns from is fixed."""
+    proposals = []
+    for results, is_killed in (("results", True), ("second", False), ("third", False)):
+        (folder / "search.yaml").write_text(AT_ONCE)
+        if is_killed:
+            kill_while_training(folder, environment, random.Random(7))
+        done = spikeslab("run", "search.yaml", "--results", results, timeout=600)
+        assert done.returncode == 0, done.stderr
+        storage = f"sqlite:///{tmp_path / results / 'search/optuna.db'}"
+        (name,) = optuna.get_all_study_names(storage)
+        told = optuna.load_study(study_name=name, storage=storage).trials
+        assert {t.state for t in told} == {TrialState.COMPLETE}
+        proposals.append([(t.params, t.value) for t in told])
+    assert proposals[0] == proposals[1] == proposals[2]
+    assert len(proposals[0]) == 24
+
+
 # What samplers and schedulers are worth
 
 REPETITIONS, NUM_TRIALS = 5, 60
 SEARCHES: dict[str, str] = {
     "random": "search: {sampler: random, num_trials: 60, seed: SEED}\n",
     "tpe": "search: {sampler: tpe, num_trials: 60, seed: SEED}\n",
+    # The same proposals however many run at once, each of which knows a trial less.
+    "tpe, at_once: 2": "search: {sampler: tpe, num_trials: 60, seed: SEED, at_once: 2}\n",
     # Of as many configurations as take the epochs of the others, which train a quarter of them.
     "random, asha": (
         "search: {sampler: random, num_trials: 240, seed: SEED}\n"
@@ -179,7 +204,7 @@ def test_tpe_and_for_as_many_epochs_asha_are_at_least_about_as_good_as_random(
     rows: list[dict[str, Any]] = []
     for name, search in SEARCHES.items():
         for seed in range(REPETITIONS):
-            study = f"{name.replace(', ', '-')}-{seed}"
+            study = f"{name.replace(', ', '-').replace('_', '-').replace(': ', '-')}-{seed}"
             path = tmp_path / f"{study}.yaml"
             path.write_text(space.replace("name: search", f"name: {study}") + search.replace("SEED", str(seed)))
             results = tmp_path / f"results-{study}"  # of its own: studies of one folder share what they train
@@ -200,5 +225,6 @@ def test_tpe_and_for_as_many_epochs_asha_are_at_least_about_as_good_as_random(
     for name in SEARCHES:
         print(f"{name}: median test/elbo of the winner {best[name]:.2f}, {epochs[name] / REPETITIONS:.0f} epochs each")
     assert best["tpe"] >= best["random"]
+    assert best["tpe, at_once: 2"] >= best["random"]
     assert epochs["random, asha"] <= epochs["random"]
     assert best["random, asha"] >= best["random"] - 0.5

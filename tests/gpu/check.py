@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from tests.gpu.parts import SECONDS, Report
 
 ROOT = Path(__file__).parents[2]
-SUITE = ("tests/gpu/test_device.py", "tests/models/training/test_trainers.py")
+SUITE = ("tests/gpu/test_device.py", "tests/models/training/test_trainers.py", "tests/models/networks/test_conv.py")
 COLUMNS = {"suite": "Suite", "passed": "Passed", "failed": "Failed", "skipped": "Skipped", "seconds": "Seconds"}
 
 

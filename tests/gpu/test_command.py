@@ -65,6 +65,7 @@ def test_every_part_runs_where_only_pytorch_is_installed(tmp_path: Path) -> None
     assert [(row["suite"], row["passed"], row["failed"]) for row in check["rows"]] == [
         (SUITE[0], 1, 0),
         (SUITE[1], 0, 0),
+        (SUITE[2], 0, 0),
     ]
     assert [row["num_trials"] for row in bench["rows"]] == [2, 1, 1]
     assert all(row["ms_per_step"] > 0 for row in bench["rows"])

@@ -34,6 +34,7 @@ def edit(old: str, new: str, text: str = GOOD) -> str:
     return text.replace(old, new)
 
 
+RANDOM_STUDY = edit(SEEDS, RANDOM)
 ONE_SEED = edit(SEEDS, "seeds: [0]\n")
 
 
@@ -251,11 +252,20 @@ WRONG_FIELDS = [
     _wrong("seeds-negative", "[0, 1]", "[0, -1]", "12: seeds", "from 0"),
     _wrong("seeds-bool", "[0, 1]", "[true]", "12: seeds[0]", "True should be an integer"),
     _wrong("seeds-fraction", "[0, 1]", "[0, 1.5]", "12: seeds[1]", "should be an integer"),
+    _wrong("sub-seeds-empty", ALPHA, "0.2\n    seeds: []", "12: space[1].seeds", "give at least one", in_schema=False),
+    _wrong("sub-seeds-number", ALPHA, "0.2\n    seeds: 3", "12: space[1].seeds", "should be a list; write [3]"),
     _wrong("seeds-number", "[0, 1]", "3", "12: seeds", "3 should be a list; write [3]"),
     _wrong("seeds-commas", "[0, 1]", "0, 1", "12: seeds", "; write [0, 1]"),
     _wrong("seeds-grid", "[0, 1]", "{grid: [0, 1]}", "12: seeds", "should be a list; write [0, 1]"),
     # the search
     _wrong("tpe-seeds", SEEDS, SEEDS + TPE.split("\n")[1], "12: seeds", "give one seed", in_schema=False),
+    Wrong(
+        "random-sub-seeds",
+        edit(ALPHA, "0.2\n    seeds: [4]", RANDOM_STUDY),
+        "study.yaml:12: space[1].seeds: ",
+        "give seeds of the study",
+        in_schema=False,
+    ),
     _wrong("tpe-endless", SEEDS, "search: {sampler: tpe}\n", "12: search.num_trials", "say how many", in_schema=False),
     _wrong("random-endless", SEEDS, "search: {sampler: random}\n", "12: search.num_trials", "say how", in_schema=False),
     _wrong("num-trials-0", SEEDS, "search: {num_trials: 0}\n", "12: search.num_trials", "greater than or equal to 1"),
@@ -344,6 +354,23 @@ WRONG_FIELDS = [
             ),
         ]
     ),
+    # what means nothing beside another setting
+    _wrong(
+        "architecture-of-an-mlp",
+        "latent_dim: 2\n",
+        "latent_dim: 2\n    architecture: burgess\n",
+        "9: space[0].architecture",
+        "network mlp has none; remove it, or set network: conv",
+        in_schema=False,
+    ),
+    _wrong(
+        "hidden-of-some-networks",
+        "hidden: [8]",
+        "hidden: [8]\n  network: {grid: [mlp, conv]}",
+        "8: space[0].hidden",
+        "network conv has none; remove it, or set network: mlp",
+        in_schema=False,
+    ),
     # what does not go together
     *(
         _wrong(name, SEEDS, f"seeds: [0]\n{text}", f"{line}: {field}", fix, in_schema=False)
@@ -384,6 +411,42 @@ WRONG_FIELDS = [
                 13,
                 "search.constraints",
                 "one stands twice; remove it",
+            ),
+            (
+                "stop-of-random",
+                "search: {sampler: random, num_trials: 3, stop: {epochs: 9}}\n",
+                13,
+                "search.stop",
+                "use tpe",
+            ),
+            ("at-once-of-grid", "search: {at_once: 2}\n", 13, "search.at_once", "remove it"),
+            (
+                "stop-0",
+                "search: {sampler: tpe, num_trials: 3, stop: {hours: 0}}\n",
+                13,
+                "search.stop.hours",
+                "greater than 0",
+            ),
+            (
+                "stop-key",
+                "search: {sampler: tpe, num_trials: 3, stop: {hour: 2}}\n",
+                13,
+                "search.stop.hour",
+                "mean hours?",
+            ),
+            (
+                "gain-of-two",
+                "search: {sampler: tpe, num_trials: 3, metric: [val/elbo, val/rate], stop: {gain: 1}}\n",
+                13,
+                "search.stop.gain",
+                "or search by one metric",
+            ),
+            (
+                "at-once-asha",
+                "search: {sampler: tpe, num_trials: 3, at_once: 2}\nscheduler: {name: asha}\n",
+                13,
+                "search.at_once",
+                "or use fifo",
             ),
             ("metric-twice", "search: {metric: [test/loss, test/loss]}\n", 13, "search.metric", "remove one"),
             (

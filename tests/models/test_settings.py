@@ -112,6 +112,30 @@ def test_a_vae_is_stored_without_the_settings_of_a_vsc() -> None:
     assert set(VSC_ONLY) <= TrialSettings(**VSC).to_dict().keys()
 
 
+class TestSettingsThatMeanSomethingWithOthersOnly:
+    def test_they_are_stored_only_there(self) -> None:
+        assert "architecture" not in TrialSettings(**VAE).to_dict()
+        stored = TrialSettings(**VAE, network="conv", architecture="burgess").to_dict()
+        assert not {"hidden", "activation"} & stored.keys()
+        assert stored["architecture"] == "burgess"
+        assert TrialSettings.from_dict(stored).to_dict() == stored
+
+    @pytest.mark.parametrize(
+        ("given", "refusal"),
+        [
+            ({"architecture": "burgess"}, "architecture: network mlp has none; remove it, or set network: conv"),
+            ({"network": "conv", "hidden": [8]}, "hidden: network conv has none; remove it, or set network: mlp"),
+            ({"network": "conv", "activation": "tanh"}, "activation: network conv has none; remove it, or set"),
+        ],
+    )
+    def test_elsewhere_they_are_refused(self, given: dict[str, Any], refusal: str) -> None:
+        with pytest.raises(ValueError, match=f"^{refusal}"):
+            TrialSettings(**VAE, **given)
+
+    def test_elsewhere_their_default_does_no_harm(self) -> None:
+        assert TrialSettings(**VAE, architecture="report") == TrialSettings(**VAE)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrialSettings(**VAE).latent_dim = 3  # type: ignore[misc]
@@ -160,7 +184,8 @@ REFUSED = [
     ("binarisation", True, "none, static, dynamic"),
     ("initialisation", "zeros", "kaiming, xavier"),
     ("activation", "sigmoid", "relu, tanh"),
-    ("network", "transformer", "mlp"),
+    ("network", "transformer", "mlp, conv"),
+    ("architecture", "resnet", "report, locatello, burgess"),
     ("precision", "float16", "float32, tf32, bf16"),
     ("randomness", "global", "counter, report"),
     *((name, bad, "whole number, such as 16") for name in WHOLE for bad in ("8", 8.5, True, None, math.nan, math.inf)),

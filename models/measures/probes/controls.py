@@ -9,8 +9,8 @@ encoder's hidden layer that training left to itself.
     hidden_projection  the encoder's last hidden layer, projected at random to as many numbers as there are latents
 
 In mu_on and mu_off the other latents are 0, which no probe can tell from their absence. They are left out of a model
-without gates, and one of them where it has no latents; hidden_projection is left out where the encoder is not fully
-connected.
+without gates, and one of them where it has no latents; hidden_projection is left out where the encoder is a
+plug-in's.
 """
 
 import math
@@ -21,9 +21,13 @@ from torch import Tensor
 from models.autoencoder import Autoencoder
 from models.measures.bounds import split_batches
 from models.measures.probes.codes import BATCH_SIZE, MakeInputs
+from models.networks.conv import ConvEncoder
 from models.networks.mlp import MLPEncoder
 from models.numerics.computing import measuring
 from models.randomness import make_stream
+
+OURS = (MLPEncoder, ConvEncoder)
+"""Encoders with a last hidden layer that can be asked for."""
 
 ON = 0.5
 """Least gamma with which a latent is on for an image: more likely than not it is in the code."""
@@ -50,7 +54,7 @@ def make_control_inputs(model: Autoencoder, untrained: Autoencoder, is_on: Tenso
         inputs = {name: mu * latents for name, latents in chosen.items()}
         inputs["untrained_mu"] = _compute_mu(untrained, x)
         if projection is not None:
-            assert isinstance(model.encoder, MLPEncoder)
+            assert isinstance(model.encoder, OURS)
             inputs["hidden_projection"] = model.encoder.compute_hidden(x) @ projection.to(x.device)
         return inputs
 
@@ -63,9 +67,7 @@ def _compute_mu(model: Autoencoder, x: Tensor) -> Tensor:  # -> (B, D)
 
 def _draw_projection(model: Autoencoder, seed: int) -> Tensor | None:  # -> (hidden units, D)
     """Draw normal numbers, of a variance that keeps squared lengths in the mean."""
-    if not isinstance(model.encoder, MLPEncoder):
+    if not isinstance(model.encoder, OURS):
         return None
-    num_hidden = model.encoder.layers[-1].in_features
-    assert isinstance(num_hidden, int)
-    numbers = torch.randn(num_hidden, model.latent_dim, generator=make_stream(seed, "probe/projection"))
+    numbers = torch.randn(model.encoder.num_hidden, model.latent_dim, generator=make_stream(seed, "probe/projection"))
     return numbers / math.sqrt(model.latent_dim)

@@ -61,10 +61,24 @@ def test_fewer_than_three_seeds_decide_nothing(claim: Claim) -> None:
 @every_claim
 def test_a_missing_trial_leaves_a_claim_undecided_and_is_named(claim: Claim) -> None:
     tables = plant(claim.id, "supported")
-    seed = tables.trials["seed"].iloc[-1]
-    verdict = judge_one(claim.id, keep(tables, tables.trials.index != tables.trials.index[-1]))
+    *_, last = tables.trials.itertuples()
+    verdict = judge_one(claim.id, keep(tables, tables.trials.index != last.Index))
+    if claim.id == "informative-latents-are-off-at-times":  # of one model: with this seed none was asked for here
+        assert verdict.outcome == "supported"
+        return
     assert verdict.outcome == "undecided"
-    assert f"seed {seed} (not run)" in verdict.reason
+    assert f"seed {last.seed} (not run)" in verdict.reason
+
+
+def test_seeds_that_only_some_latent_dimensions_have_are_missing_nowhere() -> None:
+    """Ten at the primary endpoints, five elsewhere: each point is judged by the seeds it has."""
+    tables = plant("vae-has-the-better-true-bound-everywhere", "supported")
+    few = tables.trials["latent_dim"].eq(tables.trials["latent_dim"].min()) & tables.trials["seed"].eq(0)
+    assert few.any()
+    verdict = judge_one("vae-has-the-better-true-bound-everywhere", keep(tables, ~few))
+    assert (verdict.outcome, verdict.reason) == ("supported", "")
+    smaller, *_, larger = (part.num_seeds for part in verdict.parts)
+    assert smaller == larger - 1
 
 
 @every_claim

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from analysis.drawing.caption import reading_note, trials_note
-from analysis.drawing.figure import Figure, read_caption
+from analysis.drawing.figure import Figure
+from analysis.drawing.save import read_caption
 from analysis.figures import draw as figures
 from analysis.figures import elbo_by_latent_dim
 from analysis.figures.draw import FIGURES, draw_comparison, draw_figures

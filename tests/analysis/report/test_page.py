@@ -3,6 +3,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from analysis.claims.optimum import Optimum
 from analysis.figures import draw
 from analysis.figures.draw import FIGURES
 from analysis.report import StudyReport, open_questions, page, write_report
+from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import SyntheticStudy
 
 CLAIMS = Path(__file__).parents[3] / "studies" / "claims.yaml"
@@ -44,17 +47,31 @@ def test_it_says_what_was_asked_what_was_found_and_how_to_do_it_again(written: t
 def test_every_picture_of_the_markdown_lies_beside_it(written: tuple[str, str], tmp_path: Path) -> None:
     names = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", written[0])
     assert len(names) == 5
+    assert {Path(name).suffix for name in names} == {".svg"}  # lines and points, which are lighter so
     assert all((tmp_path / name).is_file() for name in names)
 
 
 def test_the_page_holds_all_of_itself(written: tuple[str, str]) -> None:
     html = written[1]
-    pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="[^"]+"', html)
+    pictures = re.findall(r'<img src="data:image/svg\+xml;charset=utf-8,([^"]+)" alt="[^"]+"', html)
     assert len(pictures) == html.count("<img") == 5
-    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+    for picture in pictures:
+        root = ElementTree.fromstring(unquote(picture))
+        assert root.tag.endswith("svg")
+        assert root.find("{*}title") is not None
     assert not re.search(r'(src|href)="(?!data:|#)', html)
+    assert "<script" not in html
     assert 'href="#quick"' in html
-    assert '<h2 id="quick">' in html
+    assert '<h3 id="quick">' in html
+
+
+def test_a_picture_of_pictures_is_made_of_pixels(tmp_path: Path) -> None:
+    study = StudyWithExhibits()
+    study.grid([0.2], [2], seeds=1)
+    asks = replace(STUDY, figures=["codes_and_reconstructions"])
+    html = write_report({"codes": study.stored(tmp_path)}, {"codes": asks}, tmp_path)[1].read_text()
+    (picture,) = re.findall(r'<img src="data:image/png;base64,([^"]+)"', html)
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
 
 
 def test_epochs_that_trials_share_are_counted_once(tmp_path: Path) -> None:
@@ -62,8 +79,8 @@ def test_epochs_that_trials_share_are_counted_once(tmp_path: Path) -> None:
     for epochs in (10, 30):
         study.add("vae", 8, 0, epochs=epochs)
     paths = write_report({"lengths": study.tables()}, {"lengths": STUDY}, tmp_path)
-    assert "| 30 |" in paths[0].read_text()
-    assert "| 40 |" not in paths[0].read_text()
+    assert " · 30 epochs · " in paths[0].read_text()
+    assert " · 40 epochs · " not in paths[0].read_text()
 
 
 def test_a_study_without_a_finished_trial_is_said_to_have_no_figure(tmp_path: Path) -> None:
@@ -100,8 +117,8 @@ def test_numbers_stand_under_their_figure_and_in_a_file_that_the_page_holds(
     mean = quickstart.tables().trials.query("model == 'vae' and latent_dim == 2")["test/elbo"].mean()
     (row,) = (line for line in markdown.splitlines() if line.startswith("| VAE | 2 |"))
     assert f"\N{MINUS SIGN}{-mean:.1f}" in row
-    (numbers,) = re.findall(r'href="data:text/csv;base64,([^"]+)"', page)
-    assert base64.b64decode(numbers) == (tmp_path / "figures" / "it" / "elbo_by_latent_dim.csv").read_bytes()
+    (numbers,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]+)"', page)
+    assert unquote(numbers) == (tmp_path / "figures" / "it" / "elbo_by_latent_dim.csv").read_text()
 
 
 def test_links_within_the_page_find_their_headings(quickstart: SyntheticStudy, tmp_path: Path) -> None:
@@ -112,8 +129,10 @@ def test_links_within_the_page_find_their_headings(quickstart: SyntheticStudy, t
     markdown, html = (path.read_text() for path in paths)
     assert "† Trials of this study have other results in `twin` (by up to 1.00)" in markdown
     assert "## One trial, several results" in markdown
-    headings = set(re.findall(r'<h2 id="([^"]+)"', html))
-    assert set(re.findall(r'href="#([^"]+)"', html)) <= headings
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", own) for own in ids)
 
 
 def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_path: Path) -> None:
@@ -122,11 +141,11 @@ def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_
     studies = {"elbo-vs-latent-dim-quick": STUDY}
     (markdown, _) = write_report(tables, studies, tmp_path, claims=claims)
     text = markdown.read_text()
-    assert text.index("claims at a glance") < text.index("## Studies")
+    assert text.index("## The answer") < text.index("claims at a glance") < text.index("## Studies")
     assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
     assert text.index("### Primary endpoints\n\nNone.") < text.index("### Exploratory")  # a quick study is exploratory
     assert "**Not tested:** nothing here is of CelebA" in text
-    assert "(exploratory): The VAE has the better bound" in text
+    assert re.search(r"1\. . \*\*.*\*\* \w+, exploratory: ", text)
     frame = pd.read_csv(tmp_path / "claims.csv")
     assert set(frame["id"]) == {claim.id for claim in claims}
 
@@ -147,7 +166,7 @@ def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
         if claim.quantity == "optimum"
     ]
     monkeypatch.setattr(Optimum, "measure", fail)
-    for part in ("_summarise", "describe_cost", "tabulate_numbers", "tabulate_provenance"):
+    for part in ("_describe_study", "describe_cost", "tabulate_numbers", "tabulate_provenance"):
         monkeypatch.setattr(page, part, fail)
     monkeypatch.setattr(open_questions, "_name_importances", fail)
     broken = replace(FIGURES["rate_distortion"], compute=fail)
@@ -156,10 +175,10 @@ def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
     text = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=claims, on_problem=told.append)[0]
     missing = [line.removeprefix("**Missing:** ") for line in text.read_text().splitlines() if "**Missing:**" in line]
     assert [re.sub(r", an error in m.*|, an error in drawing.*", "", line) for line in missing] == [
-        "the table of studies",
-        "the cost of all studies",
+        "the numbers of elbo_by_latent_dim",  # of Figure 1, at the top
         "what batch sizes were worth in searches",
-        "the numbers of elbo_by_latent_dim",
+        "the cost of all studies",
+        f"what {name} took",
         "rate_distortion: not drawn",
         "the record of what produced them",
     ]

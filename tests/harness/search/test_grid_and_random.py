@@ -239,6 +239,17 @@ def test_a_grid_runs_seed_by_seed(tmp_path: Path, dataset: Dataset) -> None:
     ]
 
 
+def test_a_sub_space_may_have_seeds_of_its_own(tmp_path: Path, dataset: Dataset) -> None:
+    """More at some points than elsewhere; what two sub-spaces share is one trial."""
+    more = "  - {model: vsc, latent_dim: 4, alpha: 0.2, seeds: [0, 1, 5]}\n"
+    study = load(tmp_path, edit(SEEDS, more + SEEDS))
+    trials = plan_trials(study, dataset)
+    of_four = [t.settings.seed for t in trials if t.settings.latent_dim == 4]
+    assert of_four == [0, 1, 5]
+    assert len(trials) == 7
+    assert (study.all_seeds, study.count_trials()) == ((0, 1, 5), 9)
+
+
 def test_a_configuration_that_two_sub_spaces_share_is_one_trial(tmp_path: Path, dataset: Dataset) -> None:
     text = edit("  - model: vsc\n", "  - model: vae\n    latent_dim: {range: [1, 3, 1]}\n    beta: 1\n  - model: vsc\n")
     trials = plan_trials(load(tmp_path, text), dataset)
@@ -319,6 +330,14 @@ def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
     with pytest.raises(InputError, match=f"study demo: batch_size: {most + 1} of {most} training images.*; give"):
         Searching(tmp_path, dataset, text.replace("SIZE", str(most + 1))).source()
     Searching(tmp_path, dataset, text.replace("SIZE", str(most))).source()
+
+
+@pytest.mark.parametrize("text", [GOOD, edit(SEEDS, TPE)], ids=["grid", "tpe"])
+def test_networks_that_the_images_do_not_fit_are_refused_before_any_trains(
+    tmp_path: Path, dataset: Dataset, text: str
+) -> None:
+    with pytest.raises(InputError, match=r"study demo: network: conv takes square images .* 8 x 8; set network: mlp"):
+        Searching(tmp_path, dataset, text.replace("epochs: 2", "network: conv")).source()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("grid", ListSource), ("random", ListSource), ("tpe", OptunaSource)])
@@ -419,7 +438,7 @@ def test_a_larger_number_of_trials_keeps_the_old_ones(tpe: Searching) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("uniform: [0.1, 0.3]", "uniform: [0.1, 0.4]"), ("epochs: 2", "epochs: 3"), ("seeds: [0]", "seeds: [1]")],
+    [("choice: [32, 64]", "choice: [8, 16]"), ("epochs: 2", "epochs: 3"), ("seeds: [0]", "seeds: [1]")],
 )
 def test_another_space_begins_a_new_history(tpe: Searching, old: str, new: str) -> None:
     tpe.run(at_most=2)

@@ -35,8 +35,8 @@ def shown(searching: Searching) -> list[str]:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("0.3]", "0.4]"), ("0.5, 2]", "0.5, 3]"), ("tpe,", "tpe, seed: 1,")],
-    ids=["alpha", "beta", "seed"],
+    [("0.01, 0.3]", "0.4, 0.5]"), ("hidden: [8]", "hidden: [9]"), ("tpe,", "tpe, seed: 1,")],
+    ids=["alpha", "hidden", "seed"],
 )
 def test_a_search_that_became_another_says_how_many_trials_are_not_counted(results: Path, old: str, new: str) -> None:
     search(results, TPE).run()

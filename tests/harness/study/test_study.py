@@ -52,6 +52,20 @@ def test_defaults_of_the_spike_do_not_reach_a_vae(tmp_path: Path) -> None:
     assert (vsc["alpha"], vsc["gamma_link"], vsc["sharpness_schedule"]) == (0.2, "sigmoid", "ramp")
 
 
+def test_defaults_of_one_network_do_not_reach_another(tmp_path: Path) -> None:
+    text = edit("    alpha: 0.2", "    alpha: 0.2\n    network: conv", edit("epochs: 2", "architecture: burgess"))
+    vae, vsc, _ = configurations(tmp_path, text)
+    assert vae["hidden"] == (8,)
+    assert vsc["architecture"] == "burgess"
+    assert not {"architecture"} & vae.keys()
+    assert not {"hidden"} & vsc.keys()
+
+
+def test_only_settings_that_mean_something_are_compared_between_sub_spaces(tmp_path: Path) -> None:
+    text = "name: a\ndataset: digits\ndefaults: {model: vae, latent_dim: 2}\nspace:\n- hidden: [8]\n- network: conv\n"
+    assert load(tmp_path, text).varied_settings == ("network",)
+
+
 def test_a_setting_left_out_takes_its_default_when_resolved(tmp_path: Path) -> None:
     study = load(tmp_path, edit("  hidden: [8]\n", ""))
     vae, vsc, _ = (study.resolve(c, 3, num_train=100) for c in study.enumerate_grid())

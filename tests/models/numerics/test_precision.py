@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
 from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
@@ -27,9 +28,12 @@ def test_a_gpu_since_ampere_has_tf32(capability: tuple[int, int], has: bool, mon
 
 def test_torchs_switch_is_on_inside_and_as_before_outside() -> None:
     for precision, inside in (("tf32", "high"), ("float32", "highest"), ("bf16", "highest")):
-        with multiplying(precision):  # type: ignore[arg-type]
-            assert torch.get_float32_matmul_precision() == inside
-        assert torch.get_float32_matmul_precision() == "highest"
+        with computing():
+            with multiplying(precision):  # type: ignore[arg-type]
+                assert torch.get_float32_matmul_precision() == inside
+                assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("trainer", ["stacked", "autograd"])

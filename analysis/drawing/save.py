@@ -1,0 +1,98 @@
+"""A figure as a file: PNG, PDF or SVG, which say in their metadata what they show."""
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as MplFigure
+
+from analysis.files import write_atomically
+
+ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
+HEAVY = 110_000  # characters from which an SVG weighs more than the PNG of the same figure
+FONTS = "'DejaVu Sans', Verdana, sans-serif"  # Verdana is as wide: text stays in its place where the first is missing
+NUMBERS = re.compile(r'\b(?:d|x|y|x1|y1|x2|y2|width|height|points|transform)="[^"]*"')
+LONG = re.compile(r"(\.\d\d)\d+")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a figure shows, and how to read it."""
+
+    title: str
+    caption: str
+
+
+def save(sheet: MplFigure, file: Path, about: About) -> None:
+    """Write one file without date or version of matplotlib, so that the same tables give the same bytes."""
+    kind = file.suffix[1:]
+    told = {"Title": about.title, ABOUT[kind]: about.caption}
+    if kind == "png":
+        write_atomically(file, partial(_save_pixels, sheet, told))
+    else:
+        metadata = told | dict.fromkeys(["CreationDate", "Creator", "Producer"])
+        write_atomically(file, lambda part: sheet.savefig(part, format=kind, metadata=metadata))
+
+
+def save_lightest(sheet: MplFigure, stem: Path, about: About) -> Path:
+    """Write lines and points as SVG; pictures, or what has too many points for that, as PNG. Returns the file."""
+    if not any(own.images for ax in sheet.axes for own in (ax, *ax.child_axes)):
+        text = _as_svg(sheet, about)
+        if len(text) < HEAVY and "<image" not in text:
+            file = stem.with_name(f"{stem.name}.svg")
+            write_atomically(file, partial(Path.write_text, data=text, encoding="utf-8"))
+            return file
+    file = stem.with_name(f"{stem.name}.png")
+    save(sheet, file, about)
+    return file
+
+
+def read_caption(picture: Path) -> str:
+    """What stands under a figure, from the PNG or SVG file that holds it."""
+    if picture.suffix == ".svg":
+        found = re.search(r"<desc>(.*?)</desc>", picture.read_text(encoding="utf-8"), re.DOTALL)
+        return html.unescape(found[1]) if found else ""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        return str(image.info.get(ABOUT["png"], ""))
+
+
+def _as_svg(sheet: MplFigure, about: About) -> str:
+    """The figure with text as text, lengths to a hundredth of a point, and what it shows in front."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": about.title}):
+        buffer = StringIO()
+        sheet.savefig(buffer, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<!DOCTYPE.*?>", "", text, flags=re.DOTALL)
+    text = NUMBERS.sub(lambda match: LONG.sub(r"\1", match[0]), text)
+    text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", FONTS, text)
+    text = re.sub(r"\n\s*", "\n", text)
+    told = f"<title>{html.escape(about.title)}</title><desc>{html.escape(about.caption)}</desc>"
+    return re.sub(r"(<svg [^>]*>)", lambda match: match[1] + told, text, count=1)
+
+
+def _save_pixels(sheet: MplFigure, about: Mapping[str, str], file: Path) -> None:
+    """Write a PNG of 256 colours, without the transparency that matplotlib would store: a page of half the size.
+
+    Figures have fewer colours than that but for smoothed edges; of pictures, a pixel's brightness changes by less than
+    an eye can see.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    pixels, size = FigureCanvasAgg(sheet).print_to_buffer()  # type: ignore[no-untyped-call]
+    info = PngInfo()
+    for key, value in about.items():
+        info.add_text(key, value)
+    picture = Image.frombytes("RGBA", size, pixels).convert("RGB")
+    picture = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # Full compression would take as long as drawing.
+    picture.save(file, "png", compress_level=6, pnginfo=info, dpi=(sheet.dpi, sheet.dpi))

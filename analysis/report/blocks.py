@@ -1,0 +1,115 @@
+"""What the page is made of, before it is Markdown or HTML. A block that is a `str` is Markdown."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis.claims import Verdict
+from analysis.claims.summary import format_part
+
+SIGNS = {"supported": "✓", "refuted": "✗", "mixed": "±", "undecided": "?"}
+"""Of verdicts, for who cannot tell their colours apart."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; those of level 2, and of level 3 where they are `listed`, stand in the contents."""
+
+    level: int
+    text: str
+    listed: bool = False
+
+    @property
+    def slug(self) -> str:
+        """What links to it are called, as GitHub calls them in the Markdown."""
+        return to_slug(self.text)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what it shows, how to read it, and its numbers.
+
+    found: what the claims that it shows came to, a line of Markdown each. is_open: shown large, with its caption.
+    """
+
+    study: str
+    name: str
+    title: str
+    caption: str
+    file: Path
+    numbers: Path
+    table: str = ""  # of the numbers, in Markdown
+    found: Sequence[str] = ()
+    is_open: bool = False
+
+    @property
+    def slug(self) -> str:
+        """The id of the figure on the page."""
+        return to_slug(f"{self.study}-{self.name}")
+
+    @property
+    def alt(self) -> str:
+        """What a reader who does not see it is told: what was found, or else what it is of."""
+        found = " ".join(re.sub(r"[*`]", "", line) for line in self.found)
+        return f"{self.title}, {self.study}. {found}".strip()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim that was decided, with the number that decides it and the figure that shows it, if it was drawn."""
+
+    verdict: Verdict
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The answer of the page: its findings, most certain first."""
+
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Every claim by dataset: a matrix that unfolds in HTML, `tables` in Markdown.
+
+    datasets: of each study that was judged.
+    """
+
+    verdicts: Sequence[Verdict]
+    datasets: dict[str, str]
+    tables: str
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What only some readers want: behind a line that says what it is."""
+
+    summary: str
+    blocks: Sequence["Block"] = field(default_factory=list)
+
+
+Block = str | Heading | Picture | Findings | Claims | Folded
+
+
+def to_slug(text: str) -> str:
+    """Small letters, digits and single hyphens, for an id."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def say_finding(verdict: Verdict) -> str:
+    """What was found of a claim, in one line of Markdown: sign, verdict, claim, and the number that decides it."""
+    word = verdict.outcome
+    lost = f", {verdict.before_correction} before Holm" if word != verdict.before_correction else ""
+    kind = ", exploratory" if verdict.role == "exploratory" else ""
+    number = "; ".join(f"{format_part(part)} ({part.name})" for part in verdict.shown) or verdict.reason
+    return f"{SIGNS[word]} **{verdict.claim.claim}** {word.capitalize()}{lost}{kind}: {number}."
+
+
+def headline_number(verdict: Verdict) -> tuple[str, str]:
+    """The number of a finding to write large, and what it is of."""
+    part = verdict.shown[0]
+    number, _, rest = format_part(part).partition(" ")
+    why = f" · {verdict.reason}" if verdict.outcome == "refuted" and verdict.reason else ""  # which premise fails
+    return number, f"{rest} · {part.name}{why}"

@@ -1,0 +1,32 @@
+"""The answer of the page: the few findings that are most certain."""
+
+from collections.abc import Mapping, Sequence
+
+from analysis.claims import Verdict
+from analysis.report.blocks import Finding, Findings, Picture
+
+MOST = 8
+UNDECIDED = 4
+
+
+def pick_findings(verdicts: Sequence[Verdict], pictures: Mapping[tuple[str, str], Picture]) -> Findings:
+    """At most MOST claims that were decided, each once: corrected verdicts, then those before the correction.
+
+    What is exploratory comes last, and of it what is mixed. Among equals the smallest p is first; the order of the
+    claims breaks ties. pictures: by study and figure.
+    """
+    said: dict[str, Verdict] = {}
+    for verdict in sorted(
+        (one for one in verdicts if _rank(one) < UNDECIDED and one.shown), key=lambda v: (_rank(v), v.p)
+    ):
+        said.setdefault(verdict.claim.claim, verdict)
+    chosen = list(said.values())[:MOST]
+    return Findings([Finding(one, pictures.get((one.study, one.claim.figure))) for one in chosen])
+
+
+def _rank(verdict: Verdict) -> int:
+    if verdict.role == "exploratory":
+        return {"supported": 2, "refuted": 2, "mixed": 3, "undecided": UNDECIDED}[verdict.outcome]
+    if verdict.outcome != "undecided":
+        return 0
+    return 1 if verdict.before_correction != "undecided" else UNDECIDED

@@ -1,0 +1,176 @@
+"""The page as one HTML file: pictures and numbers inside, no script, nothing fetched from anywhere."""
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from markdown_it import MarkdownIt
+
+from analysis.report.blocks import Block, Claims, Finding, Findings, Folded, Heading, Picture, headline_number
+from analysis.report.matrix import render_badge, render_matrix
+
+FOLDED_FROM = 4  # rows of a table, or items of a list
+PLAIN = "=:,;/()[]{}'!*$@?+~| "  # what an address in quotes may hold, which base64 would make longer
+KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".csv": "text/csv"}
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{css}</style>
+</head>
+<body>
+<nav aria-label="Contents"><input type="checkbox" id="menu"><label for="menu">Contents</label>
+{contents}
+</nav>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def as_html(blocks: Sequence[Block], folder: Path) -> str:
+    """The page. folder: in which the files lie that Markdown links to."""
+    titles = [block.text for block in blocks if isinstance(block, Heading) and block.level == 1]
+    css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    body = "\n".join(_render_section(section, folder) for section in _split(blocks))
+    return PAGE.format(title=html.escape(titles[0]), css=css, contents=_list_contents(blocks), body=body)
+
+
+def _split(blocks: Sequence[Block]) -> list[list[Block]]:
+    """The blocks of each heading that stands in the contents, after what stands before the first."""
+    sections: list[list[Block]] = [[]]
+    for block in blocks:
+        if isinstance(block, Heading) and (block.level == 2 or block.listed):
+            sections.append([])
+        sections[-1].append(block)
+    return sections
+
+
+def _render_section(blocks: Sequence[Block], folder: Path) -> str:
+    """Text and, in one row with it, the figures of a study."""
+    cards = [_render(block, folder) for block in blocks if isinstance(block, Picture) and not block.is_open]
+    text = "\n".join(_render(block, folder) for block in blocks if not isinstance(block, Picture) or block.is_open)
+    if not cards:
+        return text
+    return f'<section class="study"><div class="about">{text}</div>{"".join(cards)}</section>'
+
+
+def _list_contents(blocks: Sequence[Block]) -> str:
+    """Links to the headings that stand in the contents."""
+    lines = [
+        f'<li class="level{block.level}"><a href="#{block.slug}">{html.escape(block.text)}</a></li>'
+        for block in blocks
+        if isinstance(block, Heading) and (block.level == 2 or block.listed)
+    ]
+    return f"<ul>{''.join(lines)}</ul>"
+
+
+def _render(block: Block, folder: Path) -> str:
+    match block:
+        case str():
+            return _render_markdown(block, folder)
+        case Heading():
+            return f'<h{block.level} id="{block.slug}">{html.escape(block.text, quote=False)}</h{block.level}>'
+        case Picture():
+            return _render_picture(block, folder)
+        case Findings():
+            return f'<ol class="findings">{"".join(map(_render_finding, block.findings))}</ol>'
+        case Claims():
+            return render_matrix(block)
+        case Folded():
+            inner = "\n".join(_render(own, folder) for own in block.blocks)
+            return f"<details><summary>{html.escape(block.summary)}</summary>\n{inner}\n</details>"
+
+
+def _render_markdown(text: str, folder: Path) -> str:
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = re.sub(r"<h([23])>(.*?)</h\1>", lambda match: _with_id(*match.groups()), body)
+    body = re.sub(r"<(table|ul)>.*?</\1>", lambda match: _fold_if_long(match[0]), body, flags=re.DOTALL)
+
+    def embed(match: re.Match[str]) -> str:
+        path = folder / match[1]
+        return f'<a download="{path.name}" href="{_embed(path)}"'
+
+    return re.sub(r'<a href="([^"#:]+\.csv)"', embed, body)
+
+
+def _with_id(level: str, text: str) -> str:
+    return f'<h{level} id="{Heading(int(level), re.sub("<.*?>", "", html.unescape(text))).slug}">{text}</h{level}>'
+
+
+def _fold_if_long(found: str) -> str:
+    """A table that a phone can scroll; behind a line if it is long, as is a list."""
+    is_table = found.startswith("<table")
+    num = found.count("<tr>") - 1 if is_table else found.count("<li>")
+    shown = f'<div class="scroll">{found}</div>' if is_table else found
+    if num < FOLDED_FROM:
+        return shown
+    return f"<details><summary>{num} {'rows' if is_table else 'lines'}</summary>{shown}</details>"
+
+
+def _render_finding(finding: Finding) -> str:
+    verdict, picture = finding.verdict, finding.picture
+    number, rest = headline_number(verdict)
+    badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
+    lost = (
+        f" <small>{verdict.before_correction} before Holm</small>"
+        if verdict.outcome != verdict.before_correction
+        else ""
+    )
+    thumbnail = ""
+    if picture is not None:
+        alt = html.escape(picture.alt, quote=True)
+        thumbnail = f'<a class="thumbnail" href="#{picture.slug}"><img src="{_embed(picture.file)}" alt="{alt}"></a>'
+    variant = f"<br><small>{html.escape(verdict.claim.variant)}</small>" if verdict.claim.variant else ""
+    claim = f'<a href="#claim-{verdict.claim.id.replace("_", "-")}">{html.escape(verdict.claim.claim)}</a>'
+    return (
+        f'<li>{thumbnail}<div><p class="words">{claim}</p><p><b class="number">{html.escape(number)}</b> '
+        f"<small>{html.escape(rest)}</small>{variant}</p><p>{badge}{lost}</p></div></li>"
+    )
+
+
+def _render_picture(picture: Picture, folder: Path) -> str:
+    width, height = _measure(picture.file)
+    image = (
+        f'<img src="{_embed(picture.file)}" alt="{html.escape(picture.alt, quote=True)}" width="{width}" '
+        f'height="{height}"{" class=wide" if width > 700 else ""} loading="lazy" decoding="async">'
+    )
+    found = "".join(f"<p>{MarkdownIt('commonmark').renderInline(line)}</p>" for line in picture.found)
+    numbers = f'<a download="{picture.numbers.name}" href="{_embed(picture.numbers)}">{picture.numbers.name}</a>'
+    more = _render_markdown(picture.table, folder) if picture.table else ""
+    kind, state = ("shown", " open") if picture.is_open else ("card", "")
+    title = f"<figcaption><b>{html.escape(picture.title)}</b>{found}</figcaption>"
+    return (
+        f'<figure class="{kind}" id="{picture.slug}">{title}'
+        f"<details{state}><summary>{image}</summary>"
+        f"<p>{html.escape(picture.caption)} Numbers: {numbers}.</p>{more}</details></figure>"
+    )
+
+
+def _measure(file: Path) -> tuple[int, int]:
+    """Width and height in CSS pixels at which letters have their size."""
+    if file.suffix == ".svg":
+        head = file.read_text(encoding="utf-8")[:2000]
+        width, height = (float(re.search(rf'<svg [^>]*\b{name}="([\d.]+)pt"', head)[1]) for name in ("width", "height"))  # type: ignore[index]
+        return round(width / 0.75), round(height / 0.75)
+    from PIL import Image
+
+    with Image.open(file) as image:
+        per_inch = float(image.info.get("dpi", (150, 150))[0])
+        return round(image.width / per_inch * 96), round(image.height / per_inch * 96)
+
+
+def _embed(file: Path) -> str:
+    """The file as an address that holds it."""
+    kind = KINDS[file.suffix]
+    if file.suffix == ".png":
+        return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return f"data:{kind};charset=utf-8,{quote(file.read_text(encoding='utf-8'), safe=PLAIN)}"

@@ -1,0 +1,52 @@
+"""Histories in memory: what a sampler knows is chosen, and none of its answers is stored before its trial is."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.search.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+
+def recall(
+    ended: "Sequence[FrozenTrial]",
+    running: "Sequence[FrozenTrial]",
+    directions: Sequence[str],
+    sampler: "optuna.samplers.BaseSampler",
+) -> "optuna.Study":
+    """Make a history in memory of these trials. running: how they ended, if they have, is not to be known."""
+    import optuna
+
+    history = optuna.create_study(directions=directions, sampler=sampler)
+    history.add_trials(list(ended))
+    history.add_trials([_create_running(t.params, t.distributions, t.user_attrs) for t in running])
+    return history
+
+
+def name_parameters(space: SearchSpace, parameters: dict[str, Any]) -> "FrozenTrial":
+    """Make the Optuna trial of a configuration that no sampler proposed. parameters: what it would have suggested."""
+    import optuna
+
+    history = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    history.enqueue_trial(parameters)
+    space.suggest(history.ask())
+    return history.get_trials(deepcopy=False)[0]
+
+
+def store(history: "optuna.Study", proposed: "FrozenTrial", **attributes: Any) -> int:
+    """Store a trial that begins, in one go; returns its number. attributes: of the user."""
+    history.add_trial(_create_running(proposed.params, proposed.distributions, attributes))
+    return len(history.get_trials(deepcopy=False)) - 1
+
+
+def _create_running(parameters: Any, distributions: Any, attributes: Any) -> "FrozenTrial":
+    import optuna
+
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params=parameters,
+        distributions=distributions,
+        user_attrs=attributes,
+    )

@@ -1,0 +1,67 @@
+"""Trials that an earlier search of the study has trained: a changed search begins with those that lie in its space."""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.source import is_open
+from harness.search.space import SearchSpace
+from harness.study import Study
+
+if TYPE_CHECKING:
+    import optuna
+
+SPACE = "space"
+"""The attribute of a history that holds its search's space. Histories of an earlier spikeslab have none."""
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """A trial that has ended, and what the sampler would have suggested for it."""
+
+    trial: Trial
+    result: Result
+    configuration: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+def find_stored_trials(
+    study: Study, space: SearchSpace, others: "Sequence[optuna.Study]", study_folder: Path, *, known: Container[str]
+) -> Iterator[StoredTrial]:
+    """Find the trials of a study's other searches that lie in the space and have ended, in their order.
+
+    Searches of the very same space, by another sampler or seed, are passed over: they are meant to be independent.
+
+    known: trial_ids that are passed over.
+    """
+    seen: set[str] = set()
+    for other in others:
+        if other.user_attrs.get(SPACE) == str(space):
+            continue
+        for frozen in other.get_trials(deepcopy=False):
+            if (configuration := frozen.user_attrs.get("configuration")) is None:
+                continue
+            found = _find(study, space, configuration, study_folder)
+            if found is not None and found.trial.trial_id not in seen and found.trial.trial_id not in known:
+                seen.add(found.trial.trial_id)
+                yield found
+
+
+def _find(study: Study, space: SearchSpace, configuration: dict[str, Any], folder: Path) -> StoredTrial | None:
+    try:
+        trial = space.make_trial(configuration)
+    except InputError:  # what the older file allowed
+        return None
+    for candidate, parameters in space.find_suggestions(trial.settings):
+        same = space.make_trial(candidate)
+        if same.trial_id != trial.trial_id:  # they differ in what the sub-space does not name
+            continue
+        result = TrialFolder(folder, trial).read_result()
+        if result is not None and not is_open(study, same, result):
+            return StoredTrial(same, result, candidate, parameters)
+    return None

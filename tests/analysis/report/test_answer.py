@@ -1,0 +1,100 @@
+"""What stands first on the page: the findings, and the claims by dataset."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from analysis.claims import Claim, Outcome, Part, Verdict, load_claims
+from analysis.claims.quantity import Criterion
+from analysis.claims.verdict import Role
+from analysis.figures.draw import FIGURES
+from analysis.report.blocks import Claims, headline_number, say_finding
+from analysis.report.findings import MOST, pick_findings
+from analysis.report.forest import WIDTH, draw_forest, find_axis
+from analysis.report.matrix import render_matrix
+
+CLAIMS = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
+GREATER = Criterion("greater", 0.0)
+
+
+def part(mean: float, low: float, high: float, outcome: Outcome = "supported", criterion: Criterion = GREATER) -> Part:
+    return Part("VAE at latent dimension 8", "points", criterion, mean, low, high, 3, 0.01, 1.0, "primary", False,
+                outcome, "", "")  # fmt: skip
+
+
+def judged(
+    claim: Claim, outcome: Outcome, before: Outcome | None = None, *, role: Role = "primary", p: float = 0.01
+) -> Verdict:
+    return Verdict(claim, claim.study[0], role, outcome, before or outcome, p, p, (part(2.0, 1.0, 3.0),))
+
+
+def of_distinct_claims(num: int) -> list[Claim]:
+    return list({claim.claim: claim for claim in CLAIMS}.values())[:num]
+
+
+def test_every_claim_names_a_figure_that_there_is() -> None:
+    assert {claim.figure for claim in CLAIMS} <= set(FIGURES)
+
+
+def test_what_is_surest_is_found_first_and_each_claim_once() -> None:
+    undecided, before, mixed, explored, corrected, likelier = of_distinct_claims(6)
+    verdicts = [
+        judged(undecided, "undecided"),
+        judged(mixed, "mixed", role="exploratory", p=0.0001),
+        judged(explored, "refuted", role="exploratory"),
+        judged(before, "undecided", "supported"),
+        judged(corrected, "supported"),
+        judged(corrected, "supported", role="exploratory"),
+        judged(likelier, "supported", p=0.001),
+    ]
+    found = [finding.verdict.claim for finding in pick_findings(verdicts, {}).findings]
+    assert found == [likelier, corrected, before, explored, mixed]
+
+
+def test_there_are_eight_findings_at_most() -> None:
+    verdicts = [judged(claim, "supported") for claim in of_distinct_claims(MOST + 3)]
+    assert len(pick_findings(verdicts, {}).findings) == 8
+
+
+def test_a_finding_says_its_verdict_in_sign_and_word_and_its_number() -> None:
+    verdict = judged(CLAIMS[0], "undecided", "supported")
+    told = "Undecided, supported before Holm: 2.0 (1.0 to 3.0) points (VAE at latent dimension 8)."
+    assert say_finding(verdict) == f"? **{CLAIMS[0].claim}** {told}"
+    assert headline_number(verdict) == ("2.0", "(1.0 to 3.0) points · VAE at latent dimension 8")
+
+
+def test_a_forest_plot_has_its_threshold_and_tells_its_numbers() -> None:
+    own = part(2.0, 1.0, 3.0)
+    axis = find_axis([own])
+    assert axis == (0.0, 3.0)
+    drawn = draw_forest(own, axis)
+    assert "<title>VAE at latent dimension 8: 2.0 (1.0 to 3.0) points; claimed &gt; 0</title>" in drawn
+    (threshold,) = re.findall(r'class="threshold" d="M([\d.]+) 0', drawn)
+    start, end = re.findall(r'class="interval" d="M([\d.]+) 9H([\d.]+)"', drawn)[0]
+    assert float(threshold) < float(start) < float(re.findall(r'cx="([\d.]+)"', drawn)[0]) < float(end) < WIDTH
+
+
+def test_an_interval_that_is_far_longer_than_the_others_is_cut() -> None:
+    short = [part(2.0, 1.0, 3.0) for _ in range(3)]
+    low, high = find_axis([*short, part(2.0, -500.0, 500.0, "undecided")])
+    assert low == pytest.approx(-12.0)
+    assert high == pytest.approx(14.0)
+
+
+def test_a_band_that_is_claimed_has_two_thresholds() -> None:
+    own = part(0.1, -0.2, 0.4, criterion=Criterion("equivalent", 1.0))
+    assert draw_forest(own, find_axis([own])).count('class="threshold"') == 2
+
+
+def test_the_matrix_has_a_row_for_each_claim_and_a_column_for_each_dataset() -> None:
+    first, second = of_distinct_claims(2)
+    fashion = Verdict(first, "other", "primary", "refuted", "refuted", 0.01, 0.01, (part(-2.0, -3.0, -1.0, "refuted"),))
+    verdicts = [judged(first, "supported"), fashion, judged(second, "undecided")]
+    drawn = render_matrix(Claims(verdicts, {first.study[0]: "mnist", second.study[0]: "mnist", "other": "digits"}, ""))
+    assert re.findall(r'data-verdicts="([^"]+)"', drawn) == ["refuted supported", "undecided"]
+    assert "<b>claim</b><b>MNIST</b><b>digits</b>" in drawn
+    assert "✓ supported (1)" in drawn
+    assert "✗ refuted (1)" in drawn
+    assert drawn.count("not asked") == 1
+    assert drawn.count('<table class="parts">') == 3

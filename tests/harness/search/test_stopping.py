@@ -1,0 +1,148 @@
+"""Searches that end by hours, by epochs, or when no gain is expected."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.datasets import load_dataset
+from harness.ledger.result import Result
+from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.expected_gain import expect_gain
+from harness.search.source import make_trial
+from harness.search.stopping import measure_union
+from harness.study import Study
+from tests.harness.search.test_grid_and_random import ONE_SPACE, STUDIES, Searching, hasty_sqlite, ids
+from tests.harness.small_studies import edit, load
+
+__all__ = ["hasty_sqlite"]
+
+SPAN = st.tuples(st.floats(0, 100), st.floats(0, 100)).map(lambda pair: (min(pair), max(pair)))
+
+
+class Timed(Searching):
+    """Each trial takes half an hour, one after another."""
+
+    clock = 1e9
+
+    def end(self, trial: Trial, *_: object, **__: object) -> Result:
+        history = [{"epoch": e, "seconds": 900.0, self.study.metric: score(trial) + e - 2} for e in (1, 2)]
+        began, self.clock = self.clock, self.clock + 1800
+        result = Result(
+            status="finished",
+            history=history,  # type: ignore[arg-type]
+            evaluated=self.study.measures.evaluated,
+            began=began,
+            ended=self.clock,
+        )
+        TrialFolder(self.folder, trial).write_result(result)
+        return result
+
+
+def score(trial: Trial) -> float:
+    """Best, 0, at beta 1.3, whatever else there is."""
+    return -((trial.settings.beta - 1.3) ** 2)
+
+
+def search(folder: Path, stop: str, num_trials: int = 40) -> Timed:
+    text = ONE_SPACE + f"search: {{sampler: tpe, num_trials: {num_trials}, stop: {stop}}}\n"
+    return Timed(folder, load_dataset("digits"), text)
+
+
+@pytest.mark.parametrize(
+    ("stop", "why"),
+    [
+        ("{hours: 3}", "its trials ran for 3 hours (search.stop.hours: 3)"),
+        ("{epochs: 11}", "its trials have trained 12 epochs (search.stop.epochs: 11)"),
+        ("{hours: 99, epochs: 12, gain: 1.0e-9}", "its trials have trained 12 epochs (search.stop.epochs: 12)"),
+    ],
+)
+def test_a_search_ends_by_hours_and_by_epochs_and_goes_on_with_more(tmp_path: Path, stop: str, why: str) -> None:
+    searching = search(tmp_path, stop)
+    source = searching.source()
+    first = searching.run(source)
+    assert len(first) == source.num_trials == 6
+    notice = f"The search ends after 6 of 40 trials: {why}."
+    assert source.notices == [notice]
+    for read_only in (True, False):
+        again = searching.source(read_only=read_only)
+        assert (ids(again.trials), again.num_trials, again.notices) == (ids(first), 6, [notice])
+    assert again.next() is None
+    more = search(tmp_path, "{hours: 5}")
+    more.clock = searching.clock
+    rest = more.run()
+    assert len(rest) == 4
+    assert ids(more.source().trials) == ids([*first, *rest])
+
+
+def test_trials_that_run_are_counted_while_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1e9
+    monkeypatch.setattr("time.time", lambda: now)
+    source = search(tmp_path, "{hours: 1}").source()
+    assert source.next() is not None
+    assert source.next() is not None  # at the same time: they are one hour together
+    now += 3599
+    assert source.next() is not None
+    now += 2
+    assert source.next() is None
+    assert not source.is_waiting
+
+
+def test_what_an_earlier_search_trained_costs_nothing(tmp_path: Path) -> None:
+    search(tmp_path, "{}", 6).run()
+    wider = search(tmp_path, "{epochs: 4}")
+    text = edit("uniform: [0.5, 2]", "uniform: [0.1, 4]", (tmp_path / "study.yaml").read_text())
+    assert len(Timed(tmp_path, wider.dataset, text).run()) == 2
+
+
+def test_a_search_ends_when_no_gain_is_expected_and_near_the_best(tmp_path: Path) -> None:
+    searching = search(tmp_path, "{gain: 0.01}", 60)
+    source = searching.source()
+    ran = searching.run(source)
+    assert 19 <= len(ran) < 60
+    assert "is expected to gain" in source.notices[0]
+    assert max(map(score, ran)) > -0.01
+
+
+def test_a_large_gain_is_expected_of_what_was_never_tried(tmp_path: Path) -> None:
+    """The process is fitted to one half of an interval, along which the metric rises."""
+    text = edit("{int: [2, 9]}", "4", edit("{loguniform: [0.01, 0.3]}", "0.1", ONE_SPACE))
+    study: Study = load(tmp_path, text + "search: {sampler: tpe, num_trials: 9}\n")
+    trials = [
+        make_trial(
+            study,
+            load_dataset("digits"),
+            {"model": "vsc", "latent_dim": 4, "alpha": 0.1, "beta": beta, "hidden": [8], "epochs": 2},
+            0,
+        )
+        for beta in np.linspace(0.5, 1.25, 15)
+    ]
+    rising = [(trial.settings, 10 * trial.settings.beta, True) for trial in trials]
+    falling = [(trial.settings, -10 * trial.settings.beta, True) for trial in trials]
+    assert expect_gain(study.sub_spaces(), rising, seed=0) > 1  # 7.5 more at the other end
+    assert expect_gain(study.sub_spaces(), falling, seed=0) < 0.2
+    flat = [(trial.settings, 3.0, True) for trial in trials]
+    assert expect_gain(study.sub_spaces(), flat, seed=0) == 0
+
+
+def test_lists_choices_and_several_sub_spaces_are_points_too(tmp_path: Path) -> None:
+    searching = Searching(tmp_path, load_dataset("digits"), STUDIES["tpe"].replace("6}", "40, stop: {gain: 0.5}}"))
+    source = searching.source()
+    ran = searching.run(source)
+    assert 28 <= len(ran) <= 40
+
+
+@given(st.lists(SPAN, max_size=8))
+def test_a_union_is_at_least_its_longest_span_and_at_most_the_sum(spans: list[tuple[float, float]]) -> None:
+    union = measure_union(spans)
+    lengths = [end - begin for begin, end in spans]
+    assert max(lengths, default=0.0) - 1e-9 <= union <= sum(lengths) + 1e-9
+    assert union == pytest.approx(measure_union([*spans, *spans]))
+
+
+@given(st.lists(SPAN, max_size=8), SPAN)
+def test_a_union_never_shrinks(spans: list[tuple[float, float]], more: tuple[float, float]) -> None:
+    assert measure_union([*spans, more]) >= measure_union(spans) - 1e-9
