@@ -231,3 +231,15 @@ def test_parts_are_made_by_as_many_processes_as_there_are_cores(
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     make_map(spec, spec, tmp_path / "one", lambda *_: None)
     assert (tmp_path / "two" / "images.npy").read_bytes() == (tmp_path / "one" / "images.npy").read_bytes()
+
+
+def test_attributes_are_the_factors_of_the_training_images_where_images_are_those_of_a_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(Stripes(), tmp_path)
+    dataset = open_map(Stripes(), tmp_path)
+    assert dataset.train_factors is None
+    monkeypatch.setattr(datasets, "find_factors", lambda name: name == "stripes" or None)
+    factors = open_map(Stripes(), tmp_path).train_factors
+    assert factors is not None
+    assert factors.tolist() == [[k, k // 10] for k in range(NUM_TRAIN)]
