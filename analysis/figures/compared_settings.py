@@ -1,4 +1,4 @@
-"""What is a choice of link, clamp, schedule, scaling or initialisation worth? (the report's sections 4.1 and 4.2)"""
+"""What is a choice of network, link, clamp, schedule, scaling or initialisation worth? (the report's sections 4, 7)"""
 
 from collections.abc import Hashable
 from typing import Any
@@ -18,6 +18,10 @@ from analysis.tables.series import NothingToDrawError, values_by_seed, varying_s
 from analysis.wording import NATS, configuration_label, plural, setting_label
 
 COMPARED = (
+    "network",
+    "architecture",
+    "hidden",
+    "activation",
     "pixel_scaling",
     "initialisation",
     "gamma_link",
@@ -68,12 +72,15 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
-    parts = [
-        f"{setting_label(name)} {row[name]:g}" if isinstance(row[name], float) else str(row[name])
-        for name in varying
-        if not pd.isna(row[name])
-    ]
+    parts = [_write(name, row[name]) for name in varying if not pd.isna(row[name])]
     return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}"
+
+
+def _write(name: str, value: Any) -> str:
+    """A value with the setting's name if it is a number or a list of widths; a word speaks for itself."""
+    if isinstance(value, float):
+        return f"{setting_label(name)} {value:g}"
+    return f"{setting_label(name)} {value[1:-1]}" if value.startswith("[") else value
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
