@@ -9,6 +9,7 @@ ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
 MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}  # others are written by their name
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
 OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # what images are, and so the entropy floor of bounds on them
+OF_BOUNDS = (*OF_IMAGES, "likelihood")  # what bounds mean: where trials differ in one, theirs cannot be compared
 
 MOST_DECIMALS = 4
 

@@ -1,5 +1,6 @@
 """What is a choice of network, link, clamp, schedule, scaling or initialisation worth? (the report's sections 4, 7)"""
 
+import json
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,7 +13,7 @@ from analysis.drawing.lines import draw_seeds
 from analysis.drawing.style import QUIET, model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.entropy_floor import have_same_images
+from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
 from analysis.wording import NATS, configuration_label, plural, setting_label
@@ -23,6 +24,9 @@ COMPARED = (
     "hidden",
     "activation",
     "pixel_scaling",
+    "likelihood",
+    "variance",
+    "pixel_sd",
     "initialisation",
     "gamma_link",
     "gamma_clamp",
@@ -30,6 +34,7 @@ COMPARED = (
     "sharpness_schedule",
     "estimator",
 )
+MOST_LONG = 8  # rows whose labels have room for two lines
 BELOW = 0.18  # of a row, where the dots of seeds lie
 PANELS = {
     "test/elbo": f"test ELBO ({NATS},\nhigher is better)",
@@ -42,7 +47,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
 
     A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways, since
-    bounds of different images cannot be compared.
+    bounds of different images cannot be compared, and likewise with likelihoods.
     """
     trials = tables.trials
     ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
@@ -57,9 +62,10 @@ def compute(tables: Tables) -> pd.DataFrame:
     keys = ["model", "alpha", *varying]
     by_status = ended.assign(is_diverged=ended["status"] == "diverged").groupby(keys, dropna=False)["is_diverged"]
     counts = by_status.agg(num_trials="size", num_diverged="sum").reset_index()
+    counts = counts.sort_values(keys, key=_order, kind="stable")
     frames = []
     for panel in PANELS:
-        if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and not have_same_images(ended)):
+        if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and not have_comparable_bounds(ended)):
             continue
         means = mean_interval(ended, panel, by=keys, limits=limits_of(panel))
         means = means.merge(values_by_seed(ended, panel, by=keys), on=keys)
@@ -80,7 +86,18 @@ def _write(name: str, value: Any) -> str:
     """A value with the setting's name if it is a number or a list of widths; a word speaks for itself."""
     if isinstance(value, float):
         return f"{setting_label(name)} {value:g}"
-    return f"{setting_label(name)} {value[1:-1]}" if value.startswith("[") else value
+    if name != "hidden":
+        return str(value)
+    widths = json.loads(value)
+    is_even = len(widths) > 1 and len(set(widths)) == 1
+    return f"hidden {len(widths)} \N{MULTIPLICATION SIGN} {widths[0]}" if is_even else f"hidden {value[1:-1]}"
+
+
+def _order(column: pd.Series) -> pd.Series:
+    """What a column is sorted by: lists of widths by their number first."""
+    if column.name != "hidden":
+        return column
+    return column.map(lambda value: "" if pd.isna(value) else f"{value.count(','):3}{value}")
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
@@ -100,6 +117,7 @@ def note(frame: pd.DataFrame) -> str:
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw a row for each configuration and a panel for each metric. axes: (1, panels), which share their rows."""
     labels = list(dict.fromkeys(frame["label"]))
+    written = labels if len(labels) <= MOST_LONG else [label.replace("\n", ", ") for label in labels]
     for ax, (panel, rows) in zip(axes[0], frame.groupby("panel", sort=False), strict=True):
         for row in rows.to_dict("records"):
             y = labels.index(row["label"])
@@ -113,7 +131,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 at = {"x": 0.98, "y": y, "transform": ax.get_yaxis_transform(), "ha": "right"}
                 ax.text(s=text, color=QUIET, fontsize=9, va="center" if pd.isna(row["mean"]) else "bottom", **at)
         ax.set_xlabel(PANELS[str(panel)])
-        ax.set_yticks(range(len(labels)), labels)
+        ax.set_yticks(range(len(labels)), written)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", color="#eeeeee")

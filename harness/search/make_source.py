@@ -52,11 +52,11 @@ def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
 
 def _check_networks(study: Study, dataset: DatasetIdentity) -> None:
     """Refuse networks that the images do not fit; of all that the study may draw, before any trains."""
-    for settings in list_largest(study):
-        try:
+    try:
+        for settings in list_largest(study):
             count_parameters(settings, dataset.image_shape)
-        except ValueError as error:
-            raise InputError(f"study {study.name}: {error}") from None
+    except ValueError as error:
+        raise InputError(f"study {study.name}: {error}") from None
 
 
 def _check_batches(study: Study, num_train: int) -> None:

@@ -246,11 +246,11 @@ def test_bounds_of_pixels_scaled_in_two_ways_are_not_compared() -> None:
 
 def test_networks_are_compared_each_by_the_settings_that_it_has() -> None:
     study = SyntheticStudy()
-    for hidden in ("[8]", "[8, 4]"):
+    for hidden in ("[8, 8]", "[8]"):
         study.add("vae", 8, 0, network="mlp", hidden=hidden, architecture=None)
     study.add("vae", 8, 0, network="conv", hidden=None, architecture="burgess")
-    labels = set(compared_settings.compute(study.tables())["label"])
-    assert labels == {"VAE\nhidden 8, mlp", "VAE\nhidden 8, 4, mlp", "VAE\nconv, burgess"}
+    labels = list(dict.fromkeys(compared_settings.compute(study.tables())["label"]))
+    assert labels == ["VAE\nconv, burgess", "VAE\nhidden 8, mlp", "VAE\nhidden 2 \N{MULTIPLICATION SIGN} 8, mlp"]
 
 
 def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:
