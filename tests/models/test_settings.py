@@ -89,6 +89,7 @@ def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
         "learning_rate": 1e-3,
         "batch_size": 32,
         "epochs": 11,
+        "images_per_epoch": 0,
         "precision": "float32",
         "randomness": "counter",
         "num_validation": 0,
