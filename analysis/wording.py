@@ -6,7 +6,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
-MODEL_LABELS = {"vae": "VAE", "vsc": "VSC"}  # others are written by their name
+MODEL_LABELS = {
+    "vae": "VAE",
+    "vsc": "VSC",
+    "annealed_vae": "AnnealedVAE",
+    "annealed_vsc": "AnnealedVSC",
+    "beta_tcvae": "β-TCVAE",
+    "factor_vae": "FactorVAE",
+    "factor_vsc": "FactorVSC",
+}
+"""Others are written by their name."""
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
 OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # what images are, and so the entropy floor of bounds on them
 OF_BOUNDS = (*OF_IMAGES, "likelihood")  # what bounds mean: where trials differ in one, theirs cannot be compared
@@ -100,7 +109,7 @@ def unit_or_whole(metric: str) -> str:
 
 def setting_label(name: str) -> str:
     """A setting's name as a reader says it; that of a metric stays as it is."""
-    return {"alpha": ALPHA, "beta": "β", "latent_dim": "latent dimension"}.get(
+    return {"alpha": ALPHA, "beta": "β", "latent_dim": "latent dimension", "tc_weight": "TC weight"}.get(
         name, name if "/" in name else name.replace("_", " ")
     )
 

@@ -12,7 +12,15 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart. A model that is not listed here gets a spare
 # colour by its name: the same in every figure, though another such model may have it too.
-MODEL_COLOURS = {"vae": "#0072B2", "vsc": "#D55E00"}
+MODEL_COLOURS = {
+    "vae": "#0072B2",
+    "vsc": "#D55E00",
+    "annealed_vae": "#332288",
+    "annealed_vsc": "#AA4499",
+    "beta_tcvae": "#117733",
+    "factor_vae": "#999933",
+    "factor_vsc": "#661100",
+}
 SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "<", "^", "D", "v", "P", "X", ">")
 FILLS = ("full", "none", "left", "top")

@@ -24,6 +24,7 @@ from analysis.tables import Tables, load_tables
 from analysis.tables.objectives import COUNTED
 from analysis.tables.series import NothingToDrawError, finished_with
 from harness.study.sections import FigureName
+from tests.analysis.disentangled_study import make_study as make_disentangled
 from tests.analysis.figures.test_bounds_beside_published import read_off
 from tests.analysis.figures.test_gate_gradients import make_study as estimators
 from tests.analysis.figures.test_report_figures import cost_study, links, with_probes
@@ -98,6 +99,7 @@ DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
         ],
     ),
     (estimators, [*ALWAYS, "compared_settings", "gate_gradients"]),
+    (make_disentangled, [*ALWAYS, "disentanglement_scores", "disentanglement_by_sparsity", "learning_curves"]),
     (read_off, [*ALWAYS[:4], "elbo_by_training_length", "bounds_beside_published"]),
     (cost_study, ["convergence", "losses_beside_reported", "training_cost"]),
 ]

@@ -1,0 +1,102 @@
+"""The figures of disentanglement: which rows there are, how scores are scaled, what is drawn."""
+# ruff: noqa: RUF001  (Greek letters, meant as such)
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.figures import disentanglement_by_sparsity, disentanglement_scores, learning_curves
+from analysis.tables import Tables
+from analysis.tables.disentanglement import SCORES
+from analysis.tables.series import NothingToDrawError
+from tests.analysis.disentangled_study import CEILING, FLOOR, make_study
+
+MakeAxes = Callable[..., np.ndarray]
+NAMES = [
+    "FactorVAE, latent dimension = 10, TC weight = 10",
+    "FactorVAE, latent dimension = 10, TC weight = 40",
+    "VAE, latent dimension = 10",
+    "VAE, β = 4, latent dimension = 10",
+    "VSC, α = 0.01, latent dimension = 10",
+    "VSC, α = 0.01, latent dimension = 100",
+    "VSC, α = 0.1, latent dimension = 10",
+    "VSC, α = 0.1, latent dimension = 100",
+]
+
+
+def test_each_configuration_is_a_row_named_by_what_sets_it_apart_dense_models_first(make_axes: MakeAxes) -> None:
+    frame = disentanglement_scores.compute(make_study().tables())
+    assert list(frame["configuration"].cat.categories) == NAMES
+    assert frame["score"].nunique() == len(SCORES) == 12
+    axes = make_axes(*disentanglement_scores.shape(frame))
+    disentanglement_scores.plot(frame, axes)
+    assert axes.shape == (4, 3)
+    assert [label.get_text() for label in axes[0, 0].get_yticklabels()] == NAMES
+    assert axes[0, 0].get_xlabel() == "FactorVAE score"
+    assert "3 seeds" in disentanglement_scores.note(frame)
+
+
+def test_scores_stand_with_mean_interval_floor_and_ceiling_and_every_seed_is_a_dot(make_axes: MakeAxes) -> None:
+    frame = disentanglement_scores.compute(make_study(("mig",)).tables())
+    vsc = frame[frame["configuration"] == NAMES[-1]]
+    assert vsc["value"].tolist() == pytest.approx([0.4, 0.42, 0.44])
+    first = vsc.iloc[0]
+    assert first["mean"] == pytest.approx(0.42)
+    assert first["high"] - first["mean"] == pytest.approx(4.303 * 0.02 / 3**0.5, rel=1e-3)
+    assert (first["floor"], first["ceiling"]) == pytest.approx((FLOOR, CEILING))
+    axes = make_axes(*disentanglement_scores.shape(frame))
+    disentanglement_scores.plot(frame, axes)
+    (bar, *others) = axes[0, 0].patches
+    assert (bar.get_x(), bar.get_width()) == pytest.approx((FLOOR, CEILING - FLOOR))
+    assert len(others) == len(NAMES) - 1
+    assert sum(len(line.get_xdata()) for line in axes[0, 0].lines) == 3 * len(NAMES)
+
+
+def test_by_sparsity_scores_go_from_noise_to_perfect_codes(make_axes: MakeAxes) -> None:
+    study = make_study(("mig", "factor_vae"))
+    frame = disentanglement_by_sparsity.compute(study.tables())
+    assert list(dict.fromkeys(frame["score"])) == ["factor_vae", "mig"]
+    mig = frame[(frame["score"] == "mig") & (frame["seed"] == 0)].set_index("configuration")
+    assert mig["value"][NAMES[-1]] == pytest.approx((0.4 - FLOOR) / (CEILING - FLOOR))
+    assert mig["nonzero_fraction"][NAMES[2]] == 1
+    assert mig["nonzero_fraction"][NAMES[5]] < 0.1
+    axes = make_axes(*disentanglement_by_sparsity.shape(frame))
+    disentanglement_by_sparsity.plot(frame, axes)
+    assert [text.get_text() for text in axes[0, -1].get_legend().get_texts()] == NAMES
+    assert axes[0, 0].get_xscale() == "log"
+    assert axes[0, 0].get_xlabel() == "share of latents that are not zero"
+
+
+def test_learning_curves_are_of_the_bound_by_step_whatever_was_trained_on(make_axes: MakeAxes) -> None:
+    study = make_study(("mig",))
+    frame = learning_curves.compute(study.tables())
+    assert list(dict.fromkeys(frame["panel"])) == ["elbo", "train/rate", "train/total_correlation"]
+    of_first = [history for history in study.history if history["trial_id"].iloc[0] in ("t00000", "t00008", "t00016")]
+    own = frame[(frame["panel"] == "elbo") & (frame["configuration"] == NAMES[2])].sort_values("step")
+    expected = np.mean([-(h["train/rate"] + h["train/distortion"]) for h in of_first], axis=0)
+    np.testing.assert_allclose(own["mean"], expected)
+    assert own["step"].tolist() == [50 * epoch for epoch in range(1, 31)]
+    assert set(frame.loc[frame["panel"] == "train/total_correlation", "configuration"]) == set(NAMES[:2])
+    axes = make_axes(*learning_curves.shape(frame))
+    learning_curves.plot(frame, axes)
+    assert axes[0, 0].get_xlabel() == "steps of training"
+    assert [text.get_text() for text in axes[0, -1].get_legend().get_texts()] == NAMES
+    assert "training ended after 1,500 steps" in learning_curves.note(frame)
+
+
+def test_tables_that_cannot_support_a_figure_are_refused() -> None:
+    tables = make_study(()).tables()
+    for figure in (disentanglement_scores, disentanglement_by_sparsity):
+        with pytest.raises(NothingToDrawError, match="no finished trial has a disentanglement score"):
+            figure.compute(tables)
+    dense = Tables(tables.trials[tables.trials["model"] == "vae"], tables.history)
+    with pytest.raises(NothingToDrawError, match="all codes are equally sparse"):
+        disentanglement_by_sparsity.compute(dense)
+    with pytest.raises(NothingToDrawError, match="no steps"):
+        learning_curves.compute(Tables(tables.trials, pd.DataFrame({"trial_id": [], "epoch": []})))
+    with pytest.raises(NothingToDrawError, match="all trials are trained on the bound"):
+        learning_curves.compute(Tables(tables.trials, tables.history.drop(columns="train/total_correlation")))
+    with pytest.raises(NothingToDrawError, match="one seed each"):
+        learning_curves.compute(make_study((), seeds=1).tables())
