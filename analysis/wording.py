@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
+BASELINE = "vae"  # the model that others are compared with
 MODEL_LABELS = {
     "vae": "VAE",
     "vsc": "VSC",

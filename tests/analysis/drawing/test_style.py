@@ -4,7 +4,15 @@ import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_rgb
 
-from analysis.drawing.style import MODEL_COLOURS, drawing_style, model_colour, series_colour, series_marker
+from analysis.drawing.style import (
+    MODEL_COLOURS,
+    contrast_to_white,
+    drawing_style,
+    model_colour,
+    series_colour,
+    series_marker,
+    text_colour,
+)
 
 NAN = float("nan")
 
@@ -49,3 +57,14 @@ def test_the_style_leaves_matplotlib_as_it_was() -> None:
             assert mpl.rcParams["font.size"] == 11
             assert mpl.rcParams["axes.grid"]
         assert settings() == before
+
+
+@pytest.mark.parametrize("colour", ["#D55E00", "#ffffff", "#56B4E9", series_colour("vsc", 0.5)])
+def test_letters_stand_out_from_the_paper(colour: str) -> None:
+    assert contrast_to_white(text_colour(colour)) >= 4.5
+
+
+def test_a_colour_that_stands_out_stays_and_contrast_is_that_of_the_standard() -> None:
+    assert text_colour("#000000") == "#000000"
+    assert contrast_to_white("#000000") == pytest.approx(21)
+    assert contrast_to_white("#767676") == pytest.approx(4.54, abs=0.01)
