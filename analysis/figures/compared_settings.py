@@ -1,6 +1,5 @@
 """What is a choice of network, link, clamp, schedule, scaling or initialisation worth? (the report's sections 4, 7)"""
 
-import json
 from collections.abc import Hashable
 from typing import Any
 
@@ -10,13 +9,13 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_seeds
-from analysis.drawing.style import QUIET, model_colour
+from analysis.drawing.style import series_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
-from analysis.wording import NATS, configuration_label, plural, setting_label
+from analysis.wording import NATS, configuration_label, plural, setting_label, value_label
 
 COMPARED = (
     "network",
@@ -35,11 +34,12 @@ COMPARED = (
     "estimator",
 )
 MOST_LONG = 8  # rows whose labels have room for two lines
-BELOW = 0.18  # of a row, where the dots of seeds lie
+BELOW = 0.18  # of a row, where the dots of seeds lie; as far above it what diverged is told
+LOST = "#B3261E"
 PANELS = {
-    "test/elbo": f"test ELBO ({NATS},\nhigher is better)",
-    "test/elbo_relaxed": f"relaxed test ELBO ({NATS},\nhigher is better)",
-    "test/reconstruction_error": "relative reconstruction error\n(0 perfect, 1 as good as black)",
+    "test/elbo": f"test ELBO\n({NATS},\nhigher is better)",
+    "test/elbo_relaxed": f"relaxed test ELBO\n({NATS},\nhigher is better)",
+    "test/reconstruction_error": "relative reconstruction\nerror (0 perfect, 1 as\ngood as black)",
 }
 
 
@@ -78,19 +78,8 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
-    parts = [_write(name, row[name]) for name in varying if not pd.isna(row[name])]
+    parts = [value_label(name, row[name]) for name in varying if not pd.isna(row[name])]
     return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}"
-
-
-def _write(name: str, value: Any) -> str:
-    """A value with the setting's name if it is a number or a list of widths; a word speaks for itself."""
-    if isinstance(value, float):
-        return f"{setting_label(name)} {value:g}"
-    if name != "hidden":
-        return str(value)
-    widths = json.loads(value)
-    is_even = len(widths) > 1 and len(set(widths)) == 1
-    return f"hidden {len(widths)} \N{MULTIPLICATION SIGN} {widths[0]}" if is_even else f"hidden {value[1:-1]}"
 
 
 def _order(column: pd.Series) -> pd.Series:
@@ -110,7 +99,7 @@ def note(frame: pd.DataFrame) -> str:
     num = int(frame["num_trials"].max())
     return (
         f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration, below it a dot for each; "
-        "nothing else is averaged."
+        "a red cross: trials whose loss was no longer finite; nothing else is averaged."
     )
 
 
@@ -122,18 +111,19 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         for row in rows.to_dict("records"):
             y = labels.index(row["label"])
             if pd.notna(row["mean"]):
-                colour = model_colour(row["model"])
+                colour = series_colour(row["model"], float(row["alpha"]))
                 ax.plot(row["mean"], y, "o", color=colour)
                 ax.hlines(y, row["low"], row["high"], color=colour)
                 draw_seeds(ax, np.array([y + BELOW]), pd.DataFrame([row]), colour, horizontal=True)
             if row["num_diverged"] and ax is axes[0, 0]:
                 text = f"{row['num_diverged']} of {row['num_trials']} diverged"
-                at = {"x": 0.98, "y": y, "transform": ax.get_yaxis_transform(), "ha": "right"}
-                ax.text(s=text, color=QUIET, fontsize=9, va="center" if pd.isna(row["mean"]) else "bottom", **at)
+                at, place = ax.get_yaxis_transform(), 0.04
+                ax.plot([place], [y - BELOW], "x", color=LOST, markersize=7, markeredgewidth=2, transform=at)
+                ax.text(place + 0.05, y - BELOW, text, color=LOST, fontsize=9, va="center", transform=at)
         ax.set_xlabel(PANELS[str(panel)])
         ax.set_yticks(range(len(labels)), written)
         ax.set_ylim(len(labels) - 0.5, -0.5)
-        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.grid(axis="y", color="#eeeeee")
 
 
