@@ -128,7 +128,7 @@ VALUE_LABELS = {
 
 
 def value_label(name: str, value: Any) -> str:
-    """What a setting is set to, as a reader says it: a word speaks for itself, a number or a width has the name, too."""
+    """What a setting is set to, as a reader says it: a word speaks for itself, a number or width has the name, too."""
     if name == "gamma_clamp":
         return "no clamp" if value == 0 else f"clamp {short_value(float(value))}"
     if name == "hidden":
