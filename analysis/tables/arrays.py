@@ -8,7 +8,12 @@ import numpy as np
 from analysis.tables.series import NothingToDrawError
 
 Layout = Mapping[str, tuple[str, str]]
-"""The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size."""
+"""The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size.
+
+Arrays of bytes are pictures. Those in colour have a further dimension, of red, green and blue; either all have or none.
+"""
+
+COLOURS = "c"
 
 
 def read_arrays(
@@ -35,13 +40,19 @@ def read_arrays(
     except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for broken bytes
         raise NothingToDrawError(f"{file.name} is cut short or broken") from error
     sizes: dict[str, int] = {}
-    for key, (kind, letters) in layout.items():
+    for key, (kind, grey) in layout.items():
         array = arrays[key]
+        is_coloured = kind == "u" and array.ndim == len(grey) + 1
+        letters = grey + COLOURS if is_coloured else grey
+        if kind == "u":
+            sizes.setdefault(COLOURS, 3 if is_coloured else 1)
         fits = array.dtype.kind == kind and array.ndim == len(letters) and array.size > 0
         if fits:
             fits = all(
                 sizes.setdefault(letter, size) == size for letter, size in zip(letters, array.shape, strict=True)
             )
+        if kind == "u":
+            fits = fits and is_coloured == (sizes[COLOURS] == 3)
         if not fits or not np.isfinite(array).all():
             raise NothingToDrawError(f"{file.name} holds another {key} than is drawn")
     for key, letter in (places or {}).items():

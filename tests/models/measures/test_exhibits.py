@@ -76,6 +76,18 @@ def test_what_a_model_stores_is_what_analysis_reads(kind: str, latent_dim: int, 
     assert arrays["codes"].shape == (3, latent_dim)
 
 
+def test_pictures_in_colour_have_their_colours_last(tmp_path: Path) -> None:
+    shape = (3, 16, 16)
+    model = build_model(make_settings("vsc_sigmoid", network="conv", hidden=(400,), latent_dim=5), shape)
+    images, labels = make_images(6, shape), torch.arange(6) % 3
+    stored = make_exhibits(model, images, labels, seed=0)
+    np.savez_compressed(tmp_path / "a.npz", **stored)  # type: ignore[arg-type]
+    assert read_exhibits(tmp_path / "a.npz")["traversals"].shape[2:] == (9, 16, 16, 3)
+    with torch.no_grad():
+        pictures = 255 * model.decode(torch.from_numpy(stored["codes"]))
+    assert_same_picture(stored["reconstructions"], pictures.movedim(1, -1).numpy())
+
+
 def test_they_are_a_few_hundred_kilobytes_on_mnist(tmp_path: Path) -> None:
     model = build_model(make_settings("vae", latent_dim=200), MNIST)
     arrays = make_exhibits(model, make_images(100, MNIST), torch.arange(100) % 10, seed=1)
