@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+ALL := .[dev,faces]
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -60,7 +61,7 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@touch $(RUNTIME)
 
 $(DEV): pyproject.toml constraints.txt
-	@$(call install,.[dev],spikeslab with the packages it needs and the tools for tests)
+	@$(call install,$(ALL),spikeslab with the packages it needs and the tools for tests)
 	@touch $(RUNTIME) $(DEV)
 
 # bin/pip comes after pip itself: without it, the making of the environment was cut short.

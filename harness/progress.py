@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from rich.console import Console
@@ -29,6 +30,31 @@ def format_duration(seconds: float) -> str:
 def is_rewritable(console: Console) -> bool:
     """Whether a line can be rewritten in place: on a terminal that moves its cursor, whatever FORCE_COLOR says."""
     return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
+
+
+@contextmanager
+def counting(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far a count is, as a bar where there is a terminal, else by a line now and then.
+
+    Yields a function of what is counted, how many there are by now, and how many there will be.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bars(*columns, console=console, transient=True, disable=not is_rewritable(console)) as bars:
+        tasks, said_at = {}, 0.0
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal said_at
+            if what not in tasks:
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total)
+            if bars.disable and (time.monotonic() - said_at >= PLAIN_SECONDS or done == total):
+                said_at = time.monotonic()
+                console.print(f"{what}: {done:,} of {total:,}", soft_wrap=True)
+
+        yield show
 
 
 class NotebookLine:

@@ -228,7 +228,7 @@ def test_make_study_sets_up_once_and_then_only_runs_the_study(clone: Clone) -> N
 def test_the_tools_for_tests_are_added_once_and_study_needs_nothing_after_them(clone: Clone) -> None:
     clone.make("study")
     assert clone.make(".venv/.installed-dev").returncode == 0
-    assert clone.pip_calls() == [INSTALL + ".[dev]"]
+    assert clone.pip_calls() == [INSTALL + ".[dev,faces]"]
     assert clone.make(".venv/.installed-dev", "study").returncode == 0
     assert clone.pip_calls() == []
 

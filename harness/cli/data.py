@@ -8,6 +8,8 @@ from rich.table import Table
 from harness.cli.options import Data, console
 from harness.errors import InputError
 
+LIST = "`spikeslab data list`"
+
 app = typer.Typer(
     help="Datasets: where they are, how to get them, whether their bytes are right.",
     no_args_is_help=True,
@@ -34,16 +36,18 @@ def list_data(data: Data = None) -> None:
 
 
 @app.command(epilog="Example: `spikeslab data fetch mnist`")
-def fetch(name: Annotated[str, typer.Argument(help="mnist or fashion-mnist")], data: Data = None) -> None:
-    """Download a dataset, verified, into the user's cache or the folder given with --data."""
+def fetch(name: Annotated[str, typer.Argument(help=f"One of those that {LIST} shows.")], data: Data = None) -> None:
+    """Download, draw or prepare a dataset, verified, into the user's cache or the folder given with --data."""
     from harness.datasets import fetch_dataset
+    from harness.progress import counting
 
-    folder = fetch_dataset(name, data, on_progress=lambda line: console.print(line, soft_wrap=True))
+    with counting(console) as report:
+        folder = fetch_dataset(name, data, on_progress=lambda line: console.print(line, soft_wrap=True), report=report)
     console.print(f"{name} is in {folder}", soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab data verify mnist`")
-def verify(name: Annotated[str, typer.Argument(help="digits, mnist or fashion-mnist")], data: Data = None) -> None:
+def verify(name: Annotated[str, typer.Argument(help=f"One of those that {LIST} shows.")], data: Data = None) -> None:
     """Compare every byte of a dataset with what it should be."""
     from harness.datasets import verify_dataset
 

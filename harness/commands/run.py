@@ -16,6 +16,7 @@ from harness.interruption import on_endings
 from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
+from harness.progress import counting
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically
@@ -65,7 +66,8 @@ def run_study(
     quieten_ray()
     check_interpreter()
     check_address(address)
-    dataset = load_dataset(study.dataset, data_dir)
+    with counting(console) as report:
+        dataset = load_dataset(study.dataset, data_dir, report)
     check_writable(folder, 0)
     refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
     with locked(folder / ".lock", refusal=refusal):

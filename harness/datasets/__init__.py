@@ -6,13 +6,20 @@ Needs neither Ray nor MLflow.
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal, get_args
 
 from harness.datasets import digits
+from harness.datasets.celeba import CelebA
 from harness.datasets.dataset import Dataset, DatasetIdentity, FileCheck, Location, make_dataset
+from harness.datasets.dsprites import FACTORS, Sprites
+from harness.datasets.dsprites_file import PublishedSprites
+from harness.datasets.faces import Faces
+from harness.datasets.factors import Factors
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
-from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, user_cache
+from harness.datasets.image_map import MapSpec, Report, is_made, make_map, open_map, verify_map
+from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, search_roots, user_cache
 from harness.datasets.mnist import MNIST
 from harness.errors import InputError
 
@@ -20,20 +27,61 @@ __all__ = [
     "DATASET_NAMES",
     "Dataset",
     "DatasetIdentity",
+    "DatasetName",
     "FileCheck",
     "Location",
+    "Report",
     "fetch_dataset",
+    "find_factors",
     "identify_dataset",
     "install_datasets",
     "load_dataset",
     "locate_dataset",
     "make_dataset",
+    "reopen_dataset",
     "verify_dataset",
 ]
 
 _IDX_SPECS = {spec.name: spec for spec in (MNIST, FASHION_MNIST)}
 
-DATASET_NAMES: tuple[str, ...] = (digits.NAME, *_IDX_SPECS)
+_MAP_SPECS: dict[str, MapSpec] = {
+    spec.name: spec
+    for spec in (
+        Faces("faces", 32, "68f11ff71b5cdd8267ac2b0d7ae317907ae2fadcdfda1de91efd9ef2621a0875"),
+        Faces("faces-64", 64, "0b0bd4c230423551d72e398b77606bdbab04044fd6dd3fc035597bb4e1ceca8f"),
+        Sprites("dsprites", 64, "7134e7cda3964d1a6c9fe50681aa5a52ff02c2cb85910b4f00c1f392b9f4962d"),
+        Sprites("dsprites-32", 32, "e7c1ba6a47b194a7ab6c1b38b59ebcd1421e7ba316fa5a5f4476b9025ef9a29b"),
+        PublishedSprites("dsprites-published", 64),
+        PublishedSprites("dsprites-published-32", 32),
+        CelebA("celeba", 32, "report", 100_000, 20_000),
+        CelebA("celeba-64", 64, "report", 100_000, 20_000),
+        CelebA("celeba-official", 32, "official", 162_770, 19_962),
+        CelebA("celeba-official-64", 64, "official", 162_770, 19_962),
+    )
+}
+"""Datasets that are made once, and then stay on the disk."""
+
+MAPS_FOLDER = "maps"
+"""The folder for them in the user's cache, and in a folder of the user's."""
+
+DatasetName = Literal[
+    "digits",
+    "mnist",
+    "fashion-mnist",
+    "faces",
+    "faces-64",
+    "dsprites",
+    "dsprites-32",
+    "dsprites-published",
+    "dsprites-published-32",
+    "celeba",
+    "celeba-64",
+    "celeba-official",
+    "celeba-official-64",
+]
+"""The names that `dataset:` of a study file may give; what plug-ins add comes besides."""
+
+DATASET_NAMES: tuple[str, ...] = get_args(DatasetName)
 
 _added: dict[str, Callable[[], Dataset]] = {}  # from plug-ins, by name
 
@@ -44,25 +92,43 @@ def install_datasets(added: Mapping[str, Callable[[], Dataset]]) -> None:
     _added.update({name: cache(load) for name, load in added.items()})
 
 
-def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
-    """Load a dataset into memory and verify its files.
+def load_dataset(name: str, data_dir: Path | None = None, report: Report = lambda *_: None) -> Dataset:
+    """Load a dataset and verify its files; images that are kept on the disk are made if they are not there.
 
-    data_dir: a folder to look in first.
+    data_dir: a folder to look in first. report: is told how far they are.
     Raises InputError if the name is unknown, or if a file is missing or wrong.
     """
     if name in _added:
         return _added[name]()
+    if name in _MAP_SPECS:
+        return _load_map(_MAP_SPECS[name], data_dir, report)
     spec = _spec(name)
     return digits.load_digits() if spec is None else spec.load(_folder(spec, data_dir))
 
 
+def reopen_dataset(name: str, folder: Path) -> Dataset:
+    """Open the dataset that another process has opened; on a machine that lacks its folder, find it or make it."""
+    spec = _MAP_SPECS[name]
+    return open_map(spec, folder) if is_made(spec, folder) else load_dataset(name)
+
+
 def identify_dataset(name: str) -> DatasetIdentity:
     """Look up what identifies a dataset, without its files; raises InputError if its name is unknown."""
-    return _added[name]() if name in _added else _spec(name) or digits.load_digits()
+    if name in _added:
+        return _added[name]()
+    return _MAP_SPECS.get(name) or _spec(name) or digits.load_digits()
+
+
+def find_factors(name: str) -> Factors | None:
+    """The factors that a dataset shows every combination of; None for other datasets."""
+    return FACTORS if isinstance(_MAP_SPECS.get(name), Sprites | PublishedSprites) else None
 
 
 def locate_dataset(name: str, data_dir: Path | None = None) -> Location:
     """Find a dataset by the names of its files alone; raises InputError if its name is unknown."""
+    if name in _MAP_SPECS:
+        folder = _find_map(_MAP_SPECS[name], data_dir)
+        return Location(name, folder, searched=search_roots(data_dir), embedded=False)
     spec = _spec(name)
     if spec is None:
         return Location(name, folder=None, searched=(), embedded=True)
@@ -74,17 +140,26 @@ def verify_dataset(name: str, data_dir: Path | None = None) -> list[FileCheck]:
 
     Raises InputError if the name is unknown or the dataset is not found.
     """
+    if name in _MAP_SPECS:
+        if (folder := _find_map(_MAP_SPECS[name], data_dir)) is None:
+            raise InputError(f"{name} has not been made on this machine; run: spikeslab data fetch {name}")
+        return verify_map(_MAP_SPECS[name], folder)
     spec = _spec(name)
     return [] if spec is None else spec.verify(_folder(spec, data_dir))
 
 
-def fetch_dataset(name: str, data_dir: Path | None = None, *, on_progress: Callable[[str], None]) -> Path:
-    """Download a dataset to `data_dir/<name>`, or into the user's cache, unless it is there and its bytes are right.
+def fetch_dataset(
+    name: str, data_dir: Path | None = None, *, on_progress: Callable[[str], None], report: Report = lambda *_: None
+) -> Path:
+    """Put a dataset into `data_dir`, or into the user's cache, unless it is there and its bytes are right.
 
-    on_progress: is called with each step as a sentence.
+    It is downloaded; or drawn, or read from the files that the user has, where it is kept as a memory map.
+    on_progress: is called with each step as a sentence. report: is told how far a memory map is.
     Returns the folder that holds the dataset; scikit-learn's for the embedded one.
     Raises InputError if the name is unknown, the folder cannot be written to, or no source has the dataset.
     """
+    if name in _MAP_SPECS:
+        return _fetch_map(_MAP_SPECS[name], data_dir, on_progress, report)
     spec = _spec(name)
     if spec is None:
         on_progress(f"{name} is embedded: nothing to fetch")
@@ -101,6 +176,30 @@ def fetch_dataset(name: str, data_dir: Path | None = None, *, on_progress: Calla
     if used != destination:
         on_progress(f"{name} in {used} is damaged, but is found before {destination}: give --data {destination.parent}")
     return destination
+
+
+def _find_map(spec: MapSpec, data_dir: Path | None) -> Path | None:
+    folders = (root / MAPS_FOLDER / spec.name for root in search_roots(data_dir))
+    return next((folder for folder in folders if is_made(spec, folder)), None)
+
+
+def _load_map(spec: MapSpec, data_dir: Path | None, report: Report) -> Dataset:
+    if (folder := _find_map(spec, data_dir)) is None:
+        folder = user_cache() / MAPS_FOLDER / spec.name
+        make_map(spec, spec.find_painter(data_dir), folder, report)
+    return open_map(spec, folder)
+
+
+def _fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str], None], report: Report) -> Path:
+    folder = (user_cache() if data_dir is None else data_dir) / MAPS_FOLDER / spec.name
+    if is_made(spec, folder):
+        if problems := [check.problem for check in verify_map(spec, folder) if check.problem]:
+            raise InputError(problems[0])
+        on_progress(f"{spec.name} is already in {folder}, and its bytes are right: nothing to do")
+    else:
+        make_map(spec, spec.find_painter(data_dir), folder, report)
+        on_progress(f"{spec.name}: {spec.verb}, verified and put into {folder}")
+    return folder
 
 
 def _spec(name: str) -> IdxSpec | None:

@@ -8,7 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.datasets.split import Indices, split_stratified
 from harness.errors import InputError
+
+Rows = Indices | slice
+"""Which images of an array."""
 
 
 class DatasetIdentity(Protocol):
@@ -37,7 +41,7 @@ class DatasetIdentity(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels, in memory.
+    """Images and labels, in memory or in memory maps.
 
     train_images, test_images: (N, C, H, W) uint8, 0 is black and 255 white.
     train_labels, test_labels: (N,) uint8.
@@ -73,6 +77,10 @@ class Dataset:
     def train_factors(self) -> NDArray[np.integer[Any]] | None:
         """The classes of the factors of the training images, (N, factors), from 0; None where they are not known."""
         return None
+
+    def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:
+        """Choose training images to hold out, the same on every machine; returns those that stay and those held out."""
+        return split_stratified(self.train_labels, num_held_out, seed)
 
 
 def make_dataset(

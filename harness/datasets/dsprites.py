@@ -6,12 +6,14 @@ was read off 160 of its frames, of which it misses at most 4 pixels each.
 """
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.datasets.factors import Classes, Factors
+from harness.datasets.factors import Classes, Factors, Indices
 
 Side = Literal[32, 64]
 
@@ -42,19 +44,67 @@ REACH = 14  # no sprite reaches further from the pixel that holds its centre
 
 CHUNK = 4_096  # images drawn at once
 
+NUM_TEST = 10_000
+SPLIT_SEED = 20190103
+
+
+def list_images() -> Indices:  # -> (737280,)
+    """List the images of FACTORS in the order of the dataset: shuffled, the last 10,000 for the test."""
+    # PCG64's raw draws, because NumPy guarantees that they never change.
+    return np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(FACTORS.num_images), kind="stable")
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """The dataset at one size. The published one has no split: ten thousand images are held out for the test."""
+
+    name: str
+    side: Side
+    sha256: str | None
+    num_train: int = FACTORS.num_images - NUM_TEST
+    num_test: int = NUM_TEST
+    attributes: tuple[str, ...] = FACTORS.names
+    label: str = "shape"
+    verb: str = "drawn"
+    num_at_once: int = CHUNK
+
+    @property
+    def content_hash(self) -> str:
+        """See Dataset.content_hash."""
+        return self.sha256 or f"{self.num_train} sprites of side {self.side}"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return 1, self.side, self.side
+
+    def find_painter(self, data_dir: Path | None) -> "Sprites":  # noqa: ARG002
+        """See MapSpec: these images are drawn of nothing."""
+        return self
+
+    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+        """See Painter."""
+        rows = slice(numbers.start, numbers.stop)
+        classes = FACTORS.to_classes(list_images()[rows])
+        images[rows], attributes[rows] = draw_sprites(classes, self.side), classes
+
 
 def draw_sprites(classes: Classes, side: Side = FULL_SIDE) -> NDArray[np.uint8]:  # (N, 5) -> (N, 1, side, side)
     """Draw the images that show these classes of FACTORS, white on black: 255 and 0.
 
-    side: 64 as published, or 32, where a pixel is white if any of the four that it stands for is.
+    side: 64 as published, or 32, by `halve`.
     """
     images = np.empty((len(classes), 1, side, side), np.uint8)
     for first in range(0, len(classes), CHUNK):
         drawn = _draw(classes[first : first + CHUNK])
-        if side != FULL_SIDE:
-            drawn = drawn.reshape(-1, side, 2, side, 2).max(axis=(2, 4))
-        images[first : first + CHUNK, 0] = drawn
+        images[first : first + CHUNK, 0] = drawn if side == FULL_SIDE else halve(drawn)
     return images
+
+
+def halve(images: NDArray[np.uint8]) -> NDArray[np.uint8]:  # (N, 64, 64) -> (N, 32, 32)
+    """Make images half as large: a pixel is white if any of the four that it stands for is."""
+    half = FULL_SIDE // 2
+    return np.asarray(images.reshape(-1, half, 2, half, 2).max(axis=(2, 4)))
 
 
 def _draw(classes: Classes) -> NDArray[np.uint8]:  # (N, 5) -> (N, 64, 64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
 
 from analysis import wording
+from harness.datasets import DatasetName
 from harness.metrics import (
     EVALUATION_METRICS,
     TEST_METRICS,
@@ -115,7 +116,7 @@ class StudyFields(Frozen):
         description="a slug; names the results folder",
         json_schema_extra={"pattern": f"^{SLUG.pattern}$", "maxLength": MAX_NAME},
     )
-    dataset: Literal["digits", "mnist", "fashion-mnist"] = Field(description="the images")
+    dataset: DatasetName = Field(description="the images")
     plugins: tuple[str, ...] = Field(
         default=(),
         strict=False,

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.datasets import Dataset
-from harness.datasets.split import split_stratified
 from models.pixels import binarise_once
 from models.randomness import IMAGES_SEED
 from models.settings import ImageShape
@@ -36,21 +35,28 @@ class Images:
     @classmethod
     def of(cls, dataset: Dataset, num_validation: int, device: str, *, is_binary: bool = False) -> "Images":
         """Make tensors of a dataset's images, and hold out some of the training images."""
-        train, validation = _as_tensor(dataset.train_images), None
+        train, labels, validation = dataset.train_images, dataset.train_labels, None
         factors = dataset.train_factors
-        labels, test_labels = (_as_labels(own) for own in (dataset.train_labels, dataset.test_labels))
         if num_validation:
-            kept, held_out = split_stratified(dataset.train_labels, num_validation, IMAGES_SEED)
-            train, validation = train[torch.from_numpy(kept)], train[torch.from_numpy(held_out)].to(device)
-            labels = labels[torch.from_numpy(kept)]
+            kept, held_out = dataset.hold_out(num_validation, IMAGES_SEED)
+            validation = _as_tensor(train[held_out]).to(device)
+            train, labels = train[kept], labels[kept]
             factors = None if factors is None else factors[kept]
         _, channels, height, width = dataset.test_images.shape
         test = _as_tensor(dataset.test_images).to(device)
         if is_binary:
             test = binarise_once(test, "test")
             validation = None if validation is None else binarise_once(validation, "validation")
-        shape = channels, height, width
-        return cls(train.to(device), validation, test, labels, test_labels, shape, is_binary, factors)
+        return cls(
+            _as_tensor(train).to(device),
+            validation,
+            test,
+            _as_labels(labels),
+            _as_labels(dataset.test_labels),
+            (channels, height, width),
+            is_binary,
+            factors,
+        )
 
     @property
     def labelled(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,0 +1,261 @@
+"""Images that stay on the disk: made once, in parts, on all cores, then read through memory maps.
+
+All processes of a machine share the pages of a memory map, so that a dataset takes its memory once, whoever trains.
+
+    images.npy      (N, C, H, W)  uint8  the training images, then the test images
+    attributes.npy  (N, A)        uint8  what each image shows
+    manifest.json                        of what they were made, and their SHA-256; there once all is made
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.files import write_atomically
+from harness.datasets.dataset import Dataset, FileCheck, Rows
+from harness.errors import InputError
+
+IMAGES, ATTRIBUTES, MANIFEST, PARTS = "images.npy", "attributes.npy", "manifest.json", "parts.json"
+
+HASHED_AT_ONCE = 1 << 24  # bytes
+
+Report = Callable[[str, int, int], None]
+"""Is told what is done, how much of it by now, and how much there is in all."""
+
+
+class Painter(Protocol):
+    """What makes the images of a map; it goes to other processes."""
+
+    @property
+    def num_at_once(self) -> int:
+        """Images in a part."""
+
+    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+        """Fill in images and attributes, both of all N images, at the numbers of one part.
+
+        Raises InputError if an image that the user gave is wrong.
+        """
+
+
+class MapSpec(Protocol):
+    """What a dataset on the disk is made of; see DatasetIdentity for the rest."""
+
+    @property
+    def name(self) -> str:
+        """Its name in study files."""
+
+    @property
+    def content_hash(self) -> str:
+        """What identifies its images, known before they are made."""
+
+    @property
+    def sha256(self) -> str | None:
+        """What `hash_arrays` gives of its images, if that is known."""
+
+    @property
+    def num_train(self) -> int:
+        """How many images are for training."""
+
+    @property
+    def num_test(self) -> int:
+        """How many are for the test."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names of what is known of each image."""
+
+    @property
+    def label(self) -> str:
+        """The attribute that is the images' label."""
+
+    @property
+    def verb(self) -> str:
+        """How its images come to be: drawn, read."""
+
+    def find_painter(self, data_dir: Path | None) -> Painter:
+        """Find what makes the images, and check it; raises InputError with what the user must do."""
+
+
+@dataclass(frozen=True, eq=False)
+class MappedDataset(Dataset):
+    """A dataset whose images are memory maps. Another process of the machine opens the same file again."""
+
+    folder: Path
+
+    def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:  # noqa: ARG002
+        """Hold out the last training images, whose order is random: a slice of a map is no copy."""
+        return slice(self.num_train - num_held_out), slice(self.num_train - num_held_out, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from harness.datasets import reopen_dataset
+
+        return reopen_dataset, (self.name, self.folder)
+
+
+def is_made(spec: MapSpec, folder: Path) -> bool:
+    """Whether a folder holds the whole map of this dataset."""
+    manifest = _read_json(folder / MANIFEST)
+    return manifest is not None and manifest.get("content_hash") == spec.content_hash
+
+
+def open_map(spec: MapSpec, folder: Path) -> MappedDataset:
+    """Open a map that has been made.
+
+    Raises:
+        InputError: its files are no longer as they were made.
+    """
+    images, attributes = _open(spec, folder)
+    labels = np.ascontiguousarray(attributes[:, spec.attributes.index(spec.label)])
+    labels.setflags(write=False)
+    n = spec.num_train
+    return MappedDataset(spec.name, images[:n], labels[:n], images[n:], labels[n:], spec.content_hash, folder)
+
+
+def verify_map(spec: MapSpec, folder: Path) -> list[FileCheck]:
+    """Compare every byte of a map with what it was made of."""
+    try:
+        images, attributes = _open(spec, folder)
+    except InputError as error:
+        return [FileCheck(folder / IMAGES, str(error))]
+    recorded = (_read_json(folder / MANIFEST) or {}).get("sha256")
+    if (found := hash_arrays(images, attributes)) != recorded:
+        return [FileCheck(folder / IMAGES, _describe_damage(spec, folder, f"SHA-256 is {found[:12]}..."))]
+    return [FileCheck(folder / IMAGES), FileCheck(folder / ATTRIBUTES)]
+
+
+def make_map(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None:
+    """Make the map of a dataset, or what is missing of it; another process that makes the same is waited for.
+
+    Raises:
+        InputError: the folder cannot be written to, its disk is too full, or the images are not what they should be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            if not is_made(spec, folder):
+                _make(spec, painter, folder, report)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder} cannot be written ({error.strerror}); choose another folder with --data"
+        ) from error
+
+
+def hash_arrays(*arrays: NDArray[np.uint8]) -> str:
+    """SHA-256 in hex of the shapes and bytes of arrays, which are read in pieces."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        flat = array.reshape(-1)
+        for first in range(0, flat.size, HASHED_AT_ONCE):
+            digest.update(flat[first : first + HASHED_AT_ONCE].data)
+    return digest.hexdigest()
+
+
+def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None:
+    import joblib
+
+    num_images = spec.num_train + spec.num_test
+    shapes = {IMAGES: (num_images, *spec.image_shape), ATTRIBUTES: (num_images, len(spec.attributes))}
+    parts = [range(k, min(k + painter.num_at_once, num_images)) for k in range(0, num_images, painter.num_at_once)]
+    begun = _read_json(folder / PARTS)
+    recipe = {"content_hash": spec.content_hash, "num_at_once": painter.num_at_once}
+    done = set(begun["done"]) if begun is not None and recipe.items() <= begun.items() else set()
+    if not done:
+        _check_room(folder, sum(int(np.prod(shape)) for shape in shapes.values()))
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for name, shape in shapes.items():
+            np.lib.format.open_memmap(folder / name, "w+", np.uint8, shape)
+
+    what = f"{spec.name}: images {spec.verb}"
+    report(what, min(len(done) * painter.num_at_once, num_images), num_images)
+    # joblib's processes do not run the user's script again, as those of multiprocessing do.
+    workers = joblib.Parallel(min(joblib.cpu_count(), len(parts)), return_as="generator_unordered", max_nbytes=None)
+    left = [part for part in parts if part.start not in done]
+    for first in workers(joblib.delayed(_paint_part)(painter, part, folder) for part in left):
+        done.add(first)
+        _write_json(folder / PARTS, recipe | {"done": sorted(done)})
+        report(what, min(len(done) * painter.num_at_once, num_images), num_images)
+
+    found = hash_arrays(*(np.load(folder / name, mmap_mode="r") for name in shapes))
+    if spec.sha256 not in (None, found):
+        for name in (*shapes, PARTS):
+            (folder / name).unlink(missing_ok=True)
+        raise InputError(
+            f"{spec.name}: its images came out with the SHA-256 {found[:12]}..., not {spec.sha256[:12]}..., so results "
+            "on them could not be compared; run it with the versions that constraints.txt of spikeslab names"
+        )
+    manifest = {"dataset": spec.name, "content_hash": spec.content_hash, "sha256": found}
+    _write_json(folder / MANIFEST, manifest | {"attributes": spec.attributes, "num_train": spec.num_train})
+    (folder / PARTS).unlink(missing_ok=True)
+
+
+def _paint_part(painter: Painter, numbers: range, folder: Path) -> int:
+    """Make the images of one part; returns the first number of it. To be run in a process of its own."""
+    images, attributes = (np.load(folder / name, mmap_mode="r+") for name in (IMAGES, ATTRIBUTES))
+    painter.paint(numbers, images, attributes)
+    images.flush()
+    attributes.flush()
+    return numbers.start
+
+
+def _open(spec: MapSpec, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    num_images = spec.num_train + spec.num_test
+    arrays = []
+    for name, shape in ((IMAGES, spec.image_shape), (ATTRIBUTES, (len(spec.attributes),))):
+        try:
+            array = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(_describe_damage(spec, folder / name, "it is missing or cut")) from error
+        if array.shape != (num_images, *shape) or array.dtype != np.uint8:
+            raise InputError(_describe_damage(spec, folder / name, f"it has the shape {array.shape}"))
+        arrays.append(array)
+    return arrays[0], arrays[1]
+
+
+def _describe_damage(spec: MapSpec, path: Path, flaw: str) -> str:
+    folder = path if path.is_dir() else path.parent
+    return f"{path} is not as it was made: {flaw}; delete {folder} and run: spikeslab data fetch {spec.name}"
+
+
+def _check_room(folder: Path, num_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise InputError(
+            f"{folder}: the images take {num_bytes / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB free; "
+            "free some, or choose another folder with --data"
+        )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes the map in a folder."""
+    with (folder / ".lock").open("w") as file:
+        with contextlib.suppress(OSError):  # a disk without locks: then two that make the same write the same
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content), encoding="utf-8"))
