@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from harness import datasets
 from harness.datasets import identify_dataset, load_dataset, locate_dataset, locations, verify_dataset
-from harness.datasets.image_map import MappedDataset, hash_arrays, is_made, make_map, open_map, verify_map
+from harness.datasets.image_map import hash_arrays, is_made, make_map, verify_map
+from harness.datasets.mapped import MappedDataset, open_map
 from harness.errors import InputError
 from harness.worker.images import Images
 
@@ -56,8 +57,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    for module in (datasets, locations):
-        monkeypatch.setattr(module, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "maps" / "stripes"
 
 
@@ -208,6 +208,15 @@ def test_a_map_is_loaded_where_it_is_and_made_where_it_is_not(
     assert locate_dataset("stripes").folder == cache
     assert spec.painted == 2 * [0, 40, 80]
     assert all(check.ok for check in verify_dataset("stripes"))
+
+
+def test_a_map_is_verified_whenever_it_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "_MAP_SPECS", {"stripes": Stripes()})
+    load_dataset("stripes")
+    file = cache / "images.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x07")
+    with pytest.raises(InputError, match=f"{cache} is not as it was made: SHA-256 is .*; delete {cache} and run"):
+        load_dataset("stripes")
 
 
 def test_a_map_made_of_another_recipe_is_made_again(tmp_path: Path) -> None:
