@@ -11,10 +11,9 @@ from typing import Literal, get_args
 from harness.datasets import digits
 from harness.datasets.celeba import CelebA
 from harness.datasets.dataset import Dataset, DatasetIdentity, FileCheck, Location, make_dataset
-from harness.datasets.dsprites import FACTORS, Sprites
+from harness.datasets.dsprites import Sprites
 from harness.datasets.dsprites_file import PublishedSprites
 from harness.datasets.faces import Faces
-from harness.datasets.factors import Factors
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
@@ -33,7 +32,6 @@ __all__ = [
     "Location",
     "Report",
     "fetch_dataset",
-    "find_factors",
     "identify_dataset",
     "install_datasets",
     "load_dataset",
@@ -108,11 +106,6 @@ def identify_dataset(name: str) -> DatasetIdentity:
     if name in _added:
         return _added[name]()
     return _MAP_SPECS.get(name) or _spec(name) or digits.load_digits()
-
-
-def find_factors(name: str) -> Factors | None:
-    """The factors that a dataset shows every combination of; None for other datasets."""
-    return FACTORS if isinstance(_MAP_SPECS.get(name), Sprites | PublishedSprites) else None
 
 
 def locate_dataset(name: str, data_dir: Path | None = None) -> Location:

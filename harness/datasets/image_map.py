@@ -78,6 +78,10 @@ class MapSpec(Protocol):
         """The names of what is known of each image."""
 
     @property
+    def factors(self) -> tuple[str, ...]:
+        """The attributes, if the images show every combination of them; none otherwise."""
+
+    @property
     def label(self) -> str:
         """The attribute that is the images' label."""
 

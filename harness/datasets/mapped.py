@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.datasets import locations
 from harness.datasets.dataset import Dataset, Rows
@@ -22,6 +23,16 @@ class MappedDataset(Dataset):
 
     spec: MapSpec
     folder: Path
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the images show every combination of; none where they do not."""
+        return self.spec.factors
+
+    @property
+    def train_factors(self) -> NDArray[np.uint8] | None:
+        """The classes of the factors of the training images, (N, factors), from 0; None where there are none."""
+        return open_arrays(self.spec, self.folder)[1][: self.num_train] if self.factors else None
 
     def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:  # noqa: ARG002
         """Hold out the last training images, whose order is random: a slice of a map is no copy."""

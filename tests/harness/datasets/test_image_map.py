@@ -31,6 +31,7 @@ class Stripes:
     num_test: int = NUM_TEST
     image_shape: tuple[int, int, int] = (3, 2, 3)
     attributes: tuple[str, ...] = ("shade", "tens")
+    factors: tuple[str, ...] = ()
     label: str = "tens"
     verb: str = "striped"
     num_at_once: int = 40
@@ -180,7 +181,20 @@ def test_held_out_images_of_a_map_are_no_copy(tmp_path: Path) -> None:
     assert images.train.flatten(1)[:, 0].tolist() == list(range(50))
     assert images.validation.flatten(1)[:, 0].tolist() == list(range(50, 70))
     assert images.train_labels.tolist() == [k // 10 for k in range(50)]
+    assert images.train_factors is None
     assert images.validation.data_ptr() - images.train.data_ptr() == 50 * 18
+
+
+def test_factors_are_the_attributes_of_images_that_show_every_combination(tmp_path: Path) -> None:
+    spec = Stripes(factors=("shade", "tens"))
+    make(spec, tmp_path)
+    dataset = open_map(spec, tmp_path)
+    assert dataset.factors == ("shade", "tens")
+    assert dataset.train_factors is not None
+    assert dataset.train_factors.tolist() == [[k, k // 10] for k in range(NUM_TRAIN)]
+    kept = Images.of(dataset, 20, "cpu").train_factors
+    assert kept is not None
+    assert len(kept) == 50
 
 
 def test_a_map_is_loaded_where_it_is_and_made_where_it_is_not(
