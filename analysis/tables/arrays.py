@@ -10,10 +10,10 @@ from analysis.tables.series import NothingToDrawError
 Layout = Mapping[str, tuple[str, str]]
 """The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size.
 
-Arrays of bytes are pictures. Those in colour have a further dimension, of red, green and blue; either all have or none.
+Pictures, whose shape ends with HW, may all have one size more: the 3 colours.
 """
 
-COLOURS = "c"
+COLOURS = 3
 
 
 def read_arrays(
@@ -40,19 +40,13 @@ def read_arrays(
     except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for broken bytes
         raise NothingToDrawError(f"{file.name} is cut short or broken") from error
     sizes: dict[str, int] = {}
-    for key, (kind, grey) in layout.items():
-        array = arrays[key]
-        is_coloured = kind == "u" and array.ndim == len(grey) + 1
-        letters = grey + COLOURS if is_coloured else grey
-        if kind == "u":
-            sizes.setdefault(COLOURS, 3 if is_coloured else 1)
-        fits = array.dtype.kind == kind and array.ndim == len(letters) and array.size > 0
+    for key, (kind, named) in layout.items():
+        array, letters, shape = arrays[key], named, arrays[key].shape
+        if named.endswith("HW"):  # all pictures are in colour, or all are grey
+            letters, shape = f"{named}C", shape if shape[len(named) :] == (COLOURS,) else (*shape, 1)
+        fits = array.dtype.kind == kind and len(shape) == len(letters) and array.size > 0
         if fits:
-            fits = all(
-                sizes.setdefault(letter, size) == size for letter, size in zip(letters, array.shape, strict=True)
-            )
-        if kind == "u":
-            fits = fits and is_coloured == (sizes[COLOURS] == 3)
+            fits = all(sizes.setdefault(letter, size) == size for letter, size in zip(letters, shape, strict=True))
         if not fits or not np.isfinite(array).all():
             raise NothingToDrawError(f"{file.name} holds another {key} than is drawn")
     for key, letter in (places or {}).items():

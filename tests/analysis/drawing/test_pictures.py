@@ -1,31 +1,40 @@
-"""Tables of pictures: each pixel is where and what it was, and between pictures nothing is drawn."""
-
-from collections.abc import Callable
+"""Tables of pictures, grey and in colour."""
 
 import numpy as np
-import pytest
+from matplotlib.figure import Figure
 
-from analysis.drawing.pictures import draw_pictures
+from analysis.drawing.pictures import draw_picture, draw_pictures
 
 
-@pytest.mark.parametrize("colours", [(), (3,)])
-def test_a_table_shows_each_picture_in_its_place(
-    colours: tuple[int, ...], make_axes: Callable[..., np.ndarray]
-) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 6, 5, *colours)).astype(np.uint8)
-    ax = make_axes(1, 1)[0, 0]
+def drawn(pictures: np.ndarray) -> np.ndarray:
+    ax = Figure().add_subplot()
     draw_pictures(ax, pictures)
-    (image,) = ax.get_images()
-    drawn = np.ma.filled(image.get_array(), np.nan)
-    assert drawn.shape[:2] == (2 * 8, 3 * 7)
+    return np.asarray(ax.images[0].get_array())
+
+
+def test_a_table_in_colour_shows_each_picture_in_its_place_and_nothing_between() -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 3, 4, 5, 3)).astype(float)
+    pictures[1, 2] = np.nan  # there is none
+    table = drawn(pictures)
+    assert table.dtype == np.uint8
+    assert table.shape == (2 * 6, 3 * 7, 4)
     for row in range(2):
         for column in range(3):
-            tile = drawn[8 * row : 8 * (row + 1), 7 * column : 7 * (column + 1)]
-            inside = tile[1:-1, 1:-1]
-            if colours:
-                assert np.allclose(inside[..., :3] * 255, pictures[row, column])
-                assert (inside[..., 3] == 1).all()
-                assert tile[..., 3].sum() == inside[..., 3].sum()
-            else:
-                assert np.array_equal(inside, pictures[row, column])
-                assert np.isnan(tile).sum() == tile.size - inside.size
+            tile = table[6 * row : 6 * row + 6, 7 * column : 7 * column + 7]
+            is_there = (row, column) != (1, 2)
+            assert (tile[1:-1, 1:-1, 3] == 255 * is_there).all()
+            if is_there:
+                assert (tile[1:-1, 1:-1, :3] == pictures[row, column]).all()
+            frame = np.ones(tile.shape[:2], bool)
+            frame[1:-1, 1:-1] = False
+            assert not tile[frame, 3].any()
+
+
+def test_red_is_drawn_red_and_grey_grey() -> None:
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 255
+    ax = Figure().add_subplot()
+    draw_picture(ax, red)
+    assert ax.images[0].get_array()[2, 2].tolist() == [255, 0, 0, 255]
+    assert drawn(np.full((1, 1, 4, 4), 7, np.uint8)).shape == (6, 6)

@@ -21,8 +21,8 @@ def lightness(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.21, 0.72, 0.07), to_rgb(colour), strict=True))
 
 
-def test_the_models_have_colours_of_okabe_and_ito() -> None:
-    assert MODEL_COLOURS == {"vae": "#0072B2", "vsc": "#D55E00"}
+def test_vae_and_vsc_have_colours_of_okabe_and_ito() -> None:
+    assert (MODEL_COLOURS["vae"], MODEL_COLOURS["vsc"]) == ("#0072B2", "#D55E00")
     assert series_colour("vae", NAN) == "#0072B2"
 
 
