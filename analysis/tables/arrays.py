@@ -43,7 +43,7 @@ def read_arrays(
     for key, (kind, named) in layout.items():
         array, letters, shape = arrays[key], named, arrays[key].shape
         if named.endswith("HW"):  # all pictures are in colour, or all are grey
-            letters, shape = f"{named}C", shape if shape[len(named) :] == (COLOURS,) else (*shape, 1)
+            letters, shape = f"{named}*", shape if shape[len(named) :] == (COLOURS,) else (*shape, 1)
         fits = array.dtype.kind == kind and len(shape) == len(letters) and array.size > 0
         if fits:
             fits = all(sizes.setdefault(letter, size) == size for letter, size in zip(letters, shape, strict=True))
