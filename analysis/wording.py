@@ -1,11 +1,13 @@
 """How things are written for a reader: numbers, units, models and settings, tables in Markdown."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 ALPHA = "α"  # noqa: RUF001  (a Greek letter, meant as one)
+BASELINE = "vae"  # the model that others are compared with
 MODEL_LABELS = {
     "vae": "VAE",
     "vsc": "VSC",
@@ -18,6 +20,7 @@ MODEL_LABELS = {
 """Others are written by their name."""
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
 OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # what images are, and so the entropy floor of bounds on them
+OF_BOUNDS = (*OF_IMAGES, "likelihood")  # what bounds mean: where trials differ in one, theirs cannot be compared
 
 MOST_DECIMALS = 4
 
@@ -104,6 +107,37 @@ def unit_of(metric: str) -> str:
 def unit_or_whole(metric: str) -> str:
     """What stands behind a metric's number: its unit, or what it is a share of, or nothing."""
     return unit_of(metric) or WHOLES.get(metric.rpartition("/")[2], "")
+
+
+VALUE_LABELS = {
+    ("gamma_link", "exp_relu"): "the report's link",
+    ("gamma_link", "sigmoid"): "sigmoid link",
+    ("kl_from", "gamma"): "KL from γ",  # noqa: RUF001
+    ("kl_from", "logits"): "KL from logits",
+    ("sharpness_schedule", "per_step"): "sharpness rises per step",
+    ("sharpness_schedule", "per_epoch"): "sharpness rises per epoch",
+    ("sharpness_schedule", "ramp"): "sharpness rises to 200",
+    ("estimator", "straight_through"): "straight-through",
+    ("estimator", "disarm"): "DisARM",
+    ("pixel_scaling", "minmax"): "pixels from 0 to 1",
+    ("pixel_scaling", "unit_norm"): "images of unit norm",
+    ("initialisation", "kaiming"): "Kaiming",
+    ("initialisation", "xavier"): "Xavier",
+}
+"""Of settings, where a name in a study file is no word."""
+
+
+def value_label(name: str, value: Any) -> str:
+    """What a setting is set to, as a reader says it: a word speaks for itself, a number or width has the name, too."""
+    if name == "gamma_clamp":
+        return "no clamp" if value == 0 else f"clamp {short_value(float(value))}"
+    if name == "hidden":
+        widths = json.loads(value)
+        is_even = len(widths) > 1 and len(set(widths)) == 1
+        return f"hidden {len(widths)} × {widths[0]}" if is_even else f"hidden {value[1:-1]}"  # noqa: RUF001
+    if isinstance(value, float):
+        return f"{setting_label(name)} {value:g}"
+    return VALUE_LABELS.get((name, str(value)), str(value))
 
 
 def setting_label(name: str) -> str:

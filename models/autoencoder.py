@@ -39,7 +39,9 @@ class Autoencoder(nn.Module):
         *,
         pixel_scaling: PixelScaling = "minmax",
     ) -> None:
-        """encoder: images (B, C, H, W) -> heads (B, H, D). decoder: codes (..., D) -> outputs (..., C, H, W)."""
+        """encoder: images (B, C, H, W) -> heads (B, H, D). decoder: codes (..., D) -> outputs (..., C, H, W), twice as
+        many channels where the likelihood takes two outputs for each pixel.
+        """
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -61,7 +63,7 @@ class Autoencoder(nn.Module):
         heads: Tensor = self.encoder(x)
         return heads.to(x.dtype)
 
-    def make_outputs(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
+    def make_outputs(self, z: Tensor) -> Tensor:  # (..., D) -> (..., outputs, H, W)
         """Compute the likelihood's parameters, in the precision of z even where the products have a lower one."""
         outputs: Tensor = self.decoder(z)
         return outputs.to(z.dtype)

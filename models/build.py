@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from models import likelihoods
 from models.autoencoder import Autoencoder
 from models.latents.latent import Latent
-from models.likelihoods import Bernoulli
 from models.objectives.objective import Objective
 from models.randomness import make_key
 from models.settings import NETWORKS, ImageShape, Part, TrialSettings
@@ -26,7 +26,8 @@ def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: b
     network = NETWORKS[settings.network]
     with _seeded(settings, "network", network.plugin):
         encoder, decoder = _find_builder("networks", network.build)(settings, image_shape, generator)
-    model = Autoencoder(encoder, decoder, build_latent(settings), Bernoulli(), pixel_scaling=settings.pixel_scaling)
+    likelihood = likelihoods.build(settings)
+    model = Autoencoder(encoder, decoder, build_latent(settings), likelihood, pixel_scaling=settings.pixel_scaling)
     return model.eval()
 
 

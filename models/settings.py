@@ -66,6 +66,8 @@ PixelScaling = Literal["minmax", "unit_norm"]
 Binarisation = Literal["none", "static", "dynamic"]
 Activation = Literal["relu", "tanh"]
 ArchitectureName = Literal["report", "locatello", "burgess"]
+LikelihoodName = Literal["bernoulli", "gaussian"]
+Variance = Literal["fixed", "shared", "per_pixel"]
 Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -97,14 +99,14 @@ def setting(
     below: float | None = None,
     or_zero: bool = False,
     example: Any = None,
-    only_with: tuple[str, str] | None = None,
-    not_with: tuple[str, str] | None = None,
+    only_with: tuple[str, ...] = (),
+    not_with: tuple[str, ...] = (),
 ) -> Any:
     """Make a field of the settings.
 
     of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds of
     the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where
-    there is no default. only_with, not_with: the value of another setting, by its name, with which alone, or without
+    there is no default. only_with, not_with: another setting's name, then values of it with which alone, or without
     which, the setting means something; elsewhere it stays at its default.
     """
     metadata = {
@@ -196,6 +198,25 @@ class TrialSettings:
     )
     initialisation: Initialisation = setting(
         "kaiming", meaning="how weights are drawn: kaiming, uniform, as torch's default, or xavier, Glorot's uniform"
+    )
+    likelihood: LikelihoodName = setting(
+        "bernoulli",
+        meaning="p(image given code): bernoulli, whose probabilities grey pixels are taken for, as in the "
+        "reproduction; or gaussian, a density of intensities, whose bounds compare with no other's",
+    )
+    variance: Variance = setting(
+        "per_pixel",
+        meaning="gaussian: variance of the pixels: per_pixel, a second output of the decoder for each, as in the "
+        "original paper; shared, one learned number; or fixed",
+        only_with=("likelihood", "gaussian"),
+    )
+    pixel_sd: float = setting(
+        0.1,
+        meaning="gaussian: standard deviation of the pixels' intensities where the variance is fixed; where it is "
+        "shared, at the start",
+        at_least=1e-6,
+        at_most=1e6,
+        only_with=("variance", "fixed", "shared"),
     )
     beta: float = setting(
         1.0,
@@ -320,6 +341,11 @@ class TrialSettings:
         return MODELS[self.model]
 
     @property
+    def outputs_per_pixel(self) -> int:
+        """The decoder's outputs for each pixel: one, or two where it gives the variance as well."""
+        return count_outputs({"likelihood": self.likelihood, "variance": self.variance})
+
+    @property
     def plugins(self) -> tuple[str, ...]:
         """SHA-256 of each plug-in that the model or its network comes from, sorted."""
         return tuple(sorted({self.parts.plugin, NETWORKS[self.network].plugin} - {""}))
@@ -383,12 +409,10 @@ DECIDING = tuple(
 def applies(name: str, values: Mapping[str, Any]) -> bool:
     """Whether a setting means something beside the others, by name; one that is not given is at its default."""
     only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
-    if not_with is not None and _value_of(not_with[0], values) == not_with[1]:
+    if not_with and _value_of(not_with[0], values) in not_with[1:]:
         return False
-    if only_with is None:
-        return True
     # What it depends on may itself mean nothing here.
-    return _value_of(only_with[0], values) == only_with[1] and applies(only_with[0], values)
+    return not only_with or (_value_of(only_with[0], values) in only_with[1:] and applies(only_with[0], values))
 
 
 def _value_of(name: str, values: Mapping[str, Any]) -> Any:
@@ -398,8 +422,10 @@ def _value_of(name: str, values: Mapping[str, Any]) -> Any:
 def refuse_beside(name: str, values: Mapping[str, Any]) -> str:
     """Format the message for a user who gives a setting that means nothing beside the others."""
     only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
-    other, needed = only_with or (not_with[0], SETTINGS[not_with[0]].metadata["default"])
-    return f"{other} {_value_of(other, values)} has none; remove it, or set {other}: {needed}"
+    other, *needed = only_with or (not_with[0], SETTINGS[not_with[0]].metadata["default"])
+    if not applies(other, values):
+        return refuse_beside(other, values)
+    return f"{other} {_value_of(other, values)} has none; remove it, or set {other}: {' or '.join(needed)}"
 
 
 UNLIKE_BINARY: Mapping[str, str] = {"pixel_scaling": "unit_norm", "randomness": "report"}
@@ -428,19 +454,42 @@ def find_conflict(values: Mapping[str, Any]) -> str | None:
     for name, f in SETTINGS.items():
         if not applies(name, values) and values[name] != f.metadata["default"]:
             return f"{name}: {refuse_beside(name, values)}"
+    if conflict := _find_conflict_of_likelihood(values) or _find_conflict_of_epochs(values):
+        return conflict
     if values["binarisation"] != "none":
         for name, value in UNLIKE_BINARY.items():
             if values[name] == value:
                 return refuse_binarisation(name)
-    if 0 < values["images_per_epoch"] < values["batch_size"]:
-        return f"images_per_epoch: fewer than a batch of {values['batch_size']}; give as many at least, or 0"
-    if values["images_per_epoch"] and values["randomness"] == "report":
-        return "images_per_epoch: the reproduction trained on all images; set it to 0, or randomness: counter"
     if values["model"] in OF_DISCRIMINATORS:
         for name, value in UNLIKE_DISCRIMINATORS.items():
             if values[name] == value:
                 return refuse_discriminator(name)
     return None
+
+
+def _find_conflict_of_epochs(values: Mapping[str, Any]) -> str | None:
+    if 0 < values["images_per_epoch"] < values["batch_size"]:
+        return f"images_per_epoch: fewer than a batch of {values['batch_size']}; give as many at least, or 0"
+    if values["images_per_epoch"] and values["randomness"] == "report":
+        return "images_per_epoch: the reproduction trained on all images; set it to 0, or randomness: counter"
+    return None
+
+
+def _find_conflict_of_likelihood(values: Mapping[str, Any]) -> str | None:
+    if count_outputs(values) > 1 and values["network"] not in NETWORKS.maps[-1]:
+        return (
+            f"variance: the network {values['network']} of a plug-in has one output for each pixel; set variance: "
+            "fixed or shared"
+        )
+    if values["likelihood"] != "bernoulli" and values["randomness"] == "report":
+        return "randomness: the reproduction's pixels are Bernoulli; set randomness: counter, or likelihood: bernoulli"
+    return None
+
+
+def count_outputs(values: Mapping[str, Any]) -> int:
+    """Count the decoder's outputs for each pixel, by the settings that it depends on."""
+    is_gaussian = _value_of("likelihood", values) == "gaussian"
+    return 2 if is_gaussian and _value_of("variance", values) == "per_pixel" else 1
 
 
 def check_setting(name: str, value: Any) -> Any:

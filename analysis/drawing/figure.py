@@ -47,6 +47,7 @@ class Figure:
     shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda _: (1, 1)
     panel_size: tuple[float, float] = (6.0, 4.6)  # inches
     shares: str = "xy"  # axes that the panels of a row have in common
+    heights: Sequence[float] = ()  # of the rows, as parts of the panel's; all alike if none are given
     shows: Sequence[str] = ("finished",)
     note: Callable[[pd.DataFrame], str] | None = None
     needs: Sequence[str] = ()
@@ -117,11 +118,14 @@ def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure
     """
     rows, columns = figure.shape(frame)
     width, height = figure.panel_size
-    size = (columns * width + LEGEND_WIDTH, rows * height + 1.0) if notes else (columns * width, rows * height)
+    heights = figure.heights[:rows] or [1.0] * rows
+    size = (columns * width, sum(heights) * height)
+    if notes:
+        size = (size[0] + LEGEND_WIDTH, size[1] + 1.0)
     sheet = MplFigure(figsize=size, layout="constrained")
     FigureCanvasAgg(sheet)
     share: dict[str, Any] = {f"share{axis}": "row" for axis in figure.shares}
-    axes = sheet.subplots(rows, columns, squeeze=False, **share)
+    axes = sheet.subplots(rows, columns, squeeze=False, height_ratios=heights, **share)
     figure.plot(frame, axes)
     if notes:
         # A wide legend makes the figure wider, so that it takes no room from the panels.

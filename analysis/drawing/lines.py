@@ -21,6 +21,16 @@ MAX_VECTOR_LINES = 60
 MAX_TICKS = 10
 FAR_IN_QUARTILE_RANGES = 8.0
 STAR: Look = {"marker": "*", "markersize": 13, "markeredgecolor": "#222222", "linestyle": ""}  # of a plateau
+DIAMONDS: Look = {
+    "marker": "D",
+    "markersize": 5,
+    "markerfacecolor": "none",
+    "color": "black",
+    "linestyle": "",
+    "zorder": 3,
+}
+"""Of what the report published."""
+
 PLAIN_NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
 
 
@@ -114,6 +124,25 @@ def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
                 continue
             look |= {"label": f"{name}, {words}", "rasterized": len(points) > MAX_VECTOR_POINTS}
             ax.scatter(points[x], points[y], s=26 if len(rows) <= MAX_VECTOR_POINTS else 14, **look)
+
+
+def fit_to_data(ax: Axes, frame: pd.DataFrame, *, room: float = 0.2) -> None:
+    """Take the y range from means and seeds: an interval of three seeds reaches several times as far, and is cut.
+
+    room: how far beyond the data, in parts of their range, intervals are still shown.
+    """
+    values = frame["mean"].to_numpy(float).tolist()
+    if "by_seed" in frame:
+        values += [float(one) for text in frame["by_seed"].fillna("") for one in text.split()]
+    ends = frame[["low", "high"]].to_numpy(float).ravel().tolist()
+    known = [value for value in values if np.isfinite(value)]
+    if len(known) < 2 or max(known) == min(known):
+        return
+    low, high = min(known), max(known)
+    span = high - low
+    bottom = min([low, *(end for end in ends if end >= low - room * span)]) - 0.04 * span
+    top = max([high, *(end for end in ends if end <= high + room * span)]) + 0.04 * span
+    ax.set_ylim(max(bottom, low - room * span), min(top, high + room * span))
 
 
 def scale_x(ax: Axes, values: pd.Series) -> None:

@@ -19,17 +19,23 @@ SMALL = 8.5
 
 
 def draw_picture(ax: Axes, picture: np.ndarray) -> None:
-    """Draw one picture, (H, W) uint8, without axes."""
+    """Draw one picture, (H, W) or (H, W, 3) uint8, without axes."""
     draw_pictures(ax, picture[None, None])
 
 
 def draw_pictures(ax: Axes, pictures: np.ndarray) -> None:
-    """Draw a table of pictures, (rows, columns, H, W) uint8: the middle of each is at (column, row)."""
-    rows, columns, height, width = pictures.shape
+    """Draw a table of pictures, (rows, columns, H, W) or (rows, columns, H, W, 3), 0 to 255, NaN where there is none.
+
+    The middle of each is at (column, row).
+    """
+    rows, columns, height, width, *colours = pictures.shape
     gap = max(1, min(height, width) // 28)  # on every side, so that middles are at whole numbers
-    tiles = np.full((rows, columns, height + 2 * gap, width + 2 * gap), np.nan)
+    tiles = np.full((rows, columns, height + 2 * gap, width + 2 * gap, *colours), np.nan)
     tiles[:, :, gap:-gap, gap:-gap] = pictures
-    table = tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3])
+    table = tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3], *colours)
+    if colours:  # of which none would be drawn as black
+        is_drawn = np.isfinite(table[..., :1])
+        table = np.concatenate([np.nan_to_num(table), 255 * is_drawn], axis=-1).astype(np.uint8)
     extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
     ax.imshow(table, extent=extent, aspect=tiles.shape[2] / tiles.shape[3], **BLACK_TO_WHITE)
     ax.set(xticks=[], yticks=[])

@@ -53,6 +53,7 @@ SCHEDULER_LABELS = {
 }
 
 QUIET = "#666666"
+MIN_CONTRAST = 4.5
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 11,
@@ -83,6 +84,22 @@ def model_colour(model: str) -> str:
     """The model's colour: the same in every figure and every study."""
     by_name = SPARE_COLOURS[zlib.crc32(model.encode()) % len(SPARE_COLOURS)]
     return MODEL_COLOURS.get(model, by_name)
+
+
+def text_colour(colour: str) -> str:
+    """The colour, darkened until letters in it stand out from white: a contrast of 4.5 to 1, as WCAG asks for."""
+    red, green, blue = mpl.colors.to_rgb(colour)
+    share = 1.0
+    while contrast_to_white(to_hex((share * red, share * green, share * blue))) < MIN_CONTRAST:
+        share *= 0.95
+    return to_hex((share * red, share * green, share * blue))
+
+
+def contrast_to_white(colour: str) -> float:
+    """The ratio of luminances of white and a colour, from 1 to 21 (WCAG 2)."""
+    parts = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05))
 
 
 def variant_colour(model: str, variant: int) -> str:

@@ -7,11 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import BAND_OPACITY, MAX_VECTOR_LINES, STAR, Look, each_series, leave_out_the_far
+from analysis.drawing.lines import (
+    BAND_OPACITY,
+    MAX_VECTOR_LINES,
+    PLAIN_NUMBER,
+    STAR,
+    Look,
+    each_series,
+    leave_out_the_far,
+)
 from analysis.drawing.style import variant_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import decisive_length, longest_of_each
@@ -31,6 +39,7 @@ LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
 LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
 MAX_LATENT_DIMS = 3
 EPOCHS_OF_MANY = 30
+MANY_EPOCHS = 20  # from which on the axis is logarithmic
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -106,9 +115,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             dims = panel["latent_dim"]
             alike = f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else ""
             ax.set_title(", ".join(filter(None, [model_label(str(model)), alike or "all latent dimensions"])))
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if panel["epoch"].nunique() == 1:
-                ax.set_xlim(panel["epoch"].iloc[0] - 1, panel["epoch"].iloc[0] + 1)
+            _scale_epochs(ax, panel["epoch"])
     if frame["individual"].any():
         leave_out_the_far(axes[0, -1], "y", frame["mean"])  # the axes of a row share y
     for of_column in axes.T:
@@ -122,6 +129,19 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     if frame["plateau"].notna().any() and not frame["individual"].any():
         handles["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
     axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _scale_epochs(ax: Axes, epochs: pd.Series) -> None:
+    """Take a log axis where there are many: most of the loss falls in the first of them."""
+    if epochs.nunique() == 1:
+        ax.set_xlim(epochs.iloc[0] - 1, epochs.iloc[0] + 1)
+    if epochs.max() < MANY_EPOCHS:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(PLAIN_NUMBER)
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -148,11 +168,19 @@ def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
         style = look | {"linestyle": LINE_STYLES[str(split)], "label": label}
         if split == "train":
             style |= {"marker": ""} if len(x) > 1 else {"fillstyle": "none"}
-        ax.plot(x, mean, markevery=max(1, len(x) // 6), **style)
+        ax.plot(x, mean, markevery=_places_of_markers(x), **style)
         epoch = float(line["plateau"].iloc[0])
         if split != "train" and np.isfinite(epoch):
             ax.plot([epoch], [np.interp(epoch, x, mean)], color=look["color"], zorder=3, **STAR)
         ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+
+
+def _places_of_markers(epochs: np.ndarray) -> list[int]:
+    """Six places for markers, evenly on the axis as it is scaled."""
+    if epochs.max() < MANY_EPOCHS:
+        return list(range(0, len(epochs), max(1, len(epochs) // 6)))
+    wanted = np.geomspace(epochs.min(), epochs.max(), 6)
+    return sorted({int(np.abs(epochs - epoch).argmin()) for epoch in wanted})
 
 
 def _draw_each_trial(ax: Axes, rows: pd.DataFrame, look: Look) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis.drawing.figure import FORMATS, Figure, draw
 from analysis.figures import (
     accuracy_by_latent_dim,
+    accuracy_gain_by_latent_dim,
     best_so_far,
     bounds_beside_published,
     codes_and_reconstructions,
@@ -47,6 +48,7 @@ MODULES = (
     elbo_by_latent_dim,
     relaxed_elbo_by_latent_dim,
     inference_gap,
+    accuracy_gain_by_latent_dim,
     accuracy_by_latent_dim,
     probe_controls,
     rate_distortion,

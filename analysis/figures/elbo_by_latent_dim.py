@@ -5,7 +5,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure, on_one_axes
-from analysis.drawing.lines import add_floor_axis, draw_series, each_series, leave_out_the_far, legend_beside, scale_x
+from analysis.drawing.lines import (
+    add_floor_axis,
+    draw_series,
+    each_series,
+    fit_to_data,
+    leave_out_the_far,
+    legend_beside,
+    scale_x,
+)
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import find_floor
@@ -33,6 +41,8 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
         draw_series(ax, "latent_dim", shifted, look)
     if frame["individual"].any():
         leave_out_the_far(ax, "y", frame["mean"])
+    else:
+        fit_to_data(ax, frame)
     scale_x(ax, frame["latent_dim"])
     ax.set_xlabel("latent dimensions")
     ax.set_ylabel(goal_label("test/elbo", is_maximised=True))

@@ -14,6 +14,7 @@ from analysis.drawing.lines import (
     add_floor_axis,
     draw_line,
     each_series,
+    fit_to_data,
     leave_out_the_far,
     legend_beside,
     scale_lengths,
@@ -81,7 +82,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Draw one line with its band per series, and a star where it reaches its plateau.
+    """Draw one line with its band per series, and a star at the first length on its plateau.
 
     axes: rows and columns as `shape` has them.
     """
@@ -95,6 +96,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 _draw_star(ax, rows, look)
         if panel["individual"].any():
             leave_out_the_far(ax, "y", panel["mean"])
+        else:
+            fit_to_data(ax, panel)
         dims = panel["latent_dim"]
         ax.set_title(f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else "all latent dimensions")
         scale_lengths(ax, panel["epochs"])
@@ -102,7 +105,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         add_floor_axis(ax, panel["floor"].max())
         entries: dict[str, Artist] = {str(line.get_label()): line for line in ax.get_legend_handles_labels()[0]}
         if any(line.get_marker() == STAR["marker"] for line in ax.lines):
-            entries["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
+            entries["the first length within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
         legend_beside(ax, entries)
     axes[-1, 0].set_xlabel("epochs of training")
 
@@ -130,13 +133,10 @@ def plateau_note(row: pd.Series) -> str:
 
 
 def _draw_star(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """Draw a star on the line, which between two lengths is linear in the logarithm of the epochs, as the axis is."""
-    epoch = rows["plateau"].iloc[0]
-    if np.isnan(epoch):
-        return
-    rows = rows.sort_values("epochs")
-    height = np.interp(np.log(epoch), np.log(rows["epochs"]), rows["mean"])
-    ax.plot([epoch], [height], color=look["color"], zorder=3, **STAR)
+    """Draw a star at the first of the lengths at which the training was on its plateau: nothing else was measured."""
+    there = rows[rows["epochs"] >= rows["plateau"]].sort_values("epochs")
+    if not there.empty:
+        ax.plot(there["epochs"].iloc[:1], there["mean"].iloc[:1], color=look["color"], zorder=3, **STAR)
 
 
 def _draw_each_training(ax: Axes, rows: pd.DataFrame, look: Look) -> None:

@@ -25,7 +25,6 @@ from analysis.wording import model_label, plural, setting_label
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-MIN_TRIALS = 4
 ENOUGH_TRIALS = 20  # fewer say little: a sampler soon proposes only where it found good ones
 BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least
 
@@ -34,7 +33,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """The share of each setting in its importance for each objective, of the finished trials of each model.
 
     Columns: objective, model, setting, share (0 to 1; those of a model add up to 1), num_trials; the largest first.
-    A model with fewer than 4 finished trials, or whose trials agree in all settings or in what they reached, has none.
+    A model with too few finished trials, or whose trials agree in all settings or in what they reached, has none.
     """
     trials, history = tables.trials, tables.history
     refuse_populations(trials)
@@ -47,13 +46,13 @@ def compute(tables: Tables) -> pd.DataFrame:
         for model, of_model in finished.groupby("model"):
             model_losses = losses[of_model.index]
             settings = varying_settings(of_model)
-            if len(model_losses) < MIN_TRIALS or not settings or model_losses.nunique() == 1:
+            if len(model_losses) < ENOUGH_TRIALS or not settings or model_losses.nunique() == 1:
                 continue
             shares = measure_importance(of_model[settings], model_losses)
             frame = shares.sort_values(ascending=False, kind="stable").rename_axis("setting").reset_index(name="share")
             frames.append(frame.assign(objective=name, model=model, num_trials=len(model_losses)))
     if not frames:
-        raise NothingToDrawError(f"no model has {MIN_TRIALS} finished trials that differ in settings and value")
+        raise NothingToDrawError(f"no model has {ENOUGH_TRIALS} finished trials that differ in settings and value")
     return pd.concat(frames, ignore_index=True)
 
 
@@ -118,24 +117,22 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    is_settled = frame["num_trials"].min() >= ENOUGH_TRIALS
-    few = "" if is_settled else f" With fewer than {ENOUGH_TRIALS} trials, take it for no more than a hint."
     best = " and ".join(f"{count_best(num)} of {num:,}" for num in sorted(frame["num_trials"].unique()))
     return (
         f"How unlike the best trials ({best}) are to all in each setting, as a share of the sum over settings: "
         "PED-ANOVA as in Optuna, over the finished trials of each model. It does not say which value is best."
-        f"{few}"
     )
 
 
 def _plot_bars(ax: Axes, panel: pd.DataFrame) -> None:
     places = np.arange(len(panel))
-    bars = ax.barh(places, panel["share"], color=model_colour(str(panel["model"].iloc[0])), height=0.7)
-    ax.bar_label(bars, [f"{share:.2f}" for share in panel["share"]], padding=3, fontsize=9)
+    ax.barh(places, panel["share"], color=model_colour(str(panel["model"].iloc[0])), height=0.7)
+    for y, share in zip(places, panel["share"], strict=True):
+        ax.annotate(f"{share:.2f}", (share, y), (4, 0), textcoords="offset points", fontsize=9, va="center")
     ax.set_yticks(places, [setting_label(name) for name in panel["setting"]])
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
-    ax.set_xlim(0, 1.15 * panel["share"].max())
+    ax.set_xlim(0, 1)
 
 
 @contextmanager

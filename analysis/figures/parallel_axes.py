@@ -13,6 +13,7 @@ from analysis.tables.searched_settings import prefers_log
 ABSENT = -0.13  # where the line of a trial without the setting goes, below the axis
 MAX_LEVELS = 6  # of a number, with a tick at each
 MAX_TICK_LENGTH = 12
+NEAR = 0.06  # of the axis: a tick nearer to an end would touch its number
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ def _choose_ticks(values: pd.Series, scale: _Scale) -> list[float]:
         return levels
     subs = (1,) if scale.high > 1000 * scale.low else (1, 3)
     ticks = (LogLocator(subs=subs) if scale.is_log else MaxNLocator(5)).tick_values(scale.low, scale.high)
-    return [tick for tick in ticks if scale.low <= tick <= scale.high]
+    inner = [float(tick) for tick in ticks if scale.low <= tick <= scale.high]
+    places = scale.heights(inner)
+    kept = [tick for tick, place in zip(inner, places, strict=True) if NEAR < place < 1 - NEAR]
+    return [scale.low, *kept, scale.high]  # how far the search went is read off the ends
 
 
 def _format_tick(value: float) -> str:

@@ -15,7 +15,7 @@ from analysis.drawing.lines import MAX_VECTOR_LINES, Look, near_values
 from analysis.drawing.style import QUIET
 from analysis.figures.parallel_axes import ABSENT, ParallelAxis, make_objective_axis, make_setting_axis
 from analysis.tables import Tables
-from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values, short_label
+from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values
 from analysis.tables.searched_settings import list_searched_settings
 from analysis.wording import setting_label
 
@@ -54,14 +54,13 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
     trials = frame.drop_duplicates("trial_id").set_index("trial_id").loc[heights.index]
     goal = frame[frame["is_objective"]].iloc[0]
     _draw_trials(ax, heights, trials, is_maximised=bool(goal["is_maximised"]))
-    _draw_colour_bar(ax, trials["goal"], str(goal["axis"]), is_maximised=bool(goal["is_maximised"]))
     width = max(9, TITLE_CHARACTERS // len(axes))
     for place, (name, axis) in enumerate(axes.items()):
         _draw_axis(ax, place, axis)
         lines = _title(name, by_axis[name]).splitlines()
         title = "\n".join(textwrap.fill(line, width, break_long_words=False) for line in lines)
         ax.text(place, 1.05, title, ha="center", va="bottom", fontsize=9.5)
-    ax.set(xlim=(-0.3, len(axes) - 0.4), ylim=(ABSENT - 0.06, 1.25))
+    ax.set(xlim=(-0.35, len(axes) - 0.45), ylim=(ABSENT - 0.06, 1.25))
     ax.set_axis_off()
 
 
@@ -111,16 +110,6 @@ def _make_colours(goal: pd.Series, *, is_maximised: bool) -> ScalarMappable:
     near = near_values(goal)
     limits = (near.quantile(0.1), near.max()) if is_maximised else (near.min(), near.quantile(0.9))
     return ScalarMappable(Normalize(*limits), COLOURS[is_maximised])
-
-
-def _draw_colour_bar(ax: Axes, goal: pd.Series, name: str, *, is_maximised: bool) -> None:
-    """Draw the scale of colours with the better end on top, as on the axis of the objective."""
-    assert ax.figure is not None
-    colours = _make_colours(goal, is_maximised=is_maximised)
-    bar = ax.figure.colorbar(colours, ax=ax, shrink=0.75, pad=0.02, extend="min" if is_maximised else "max")
-    bar.set_label(short_label(name))
-    if not is_maximised:
-        bar.ax.invert_yaxis()
 
 
 def _draw_axis(ax: Axes, place: int, axis: ParallelAxis) -> None:

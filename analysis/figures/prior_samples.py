@@ -33,21 +33,26 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """A row of panels per trial, a column per source."""
-    return frame["trial_id"].nunique(), frame["source"].nunique()
+    """A row of panels per model and source, a column per trial of a model: its latent dimensions."""
+    return len(_list_rows(frame)), int(frame.groupby("model")["trial_id"].nunique().max())
+
+
+def _list_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The model and the source of each row of panels."""
+    return list(frame[["model", "source"]].drop_duplicates().itertuples(index=False, name=None))
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Draw the samples of each trial: from its prior on the left, from the Gaussian on the right.
+    """Draw the samples of each model's prior and, below those of a sparse one, of the Gaussian.
 
     axes: rows and columns as `shape` has them.
     """
-    for of_row, (_, of_trial) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
-        for ax, source in zip(of_row, ("prior", "gaussian"), strict=False):
-            of_source = of_trial[of_trial["source"] == source]
-            ax.set_visible(not of_source.empty)
-            if of_source.empty:
-                continue
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for of_row, (model, source) in zip(axes, _list_rows(frame), strict=True):
+        of_model = frame[(frame["model"] == model) & (frame["source"] == source)]
+        for ax, (_, of_source) in zip(of_row, of_model.groupby("trial_id", sort=False), strict=False):
+            ax.set_visible(True)
             pictures = np.stack(list(of_source["picture"]))
             rows = math.ceil(len(pictures) / PER_ROW)
             table = np.full((rows * PER_ROW, *pictures.shape[1:]), np.nan)  # whose last row may not be full
@@ -56,7 +61,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             (trial,) = short_labels(of_source.head(1), ["alpha", "latent_dim"])
             mean = of_source["num_nonzero"].mean()
             what = "its prior" if source == "prior" else "N(0, 1) in every latent"
-            ax.set_title(f"{trial}: {what}\n{mean:.3g} entries not zero on average", fontsize=9.5)
+            ax.set_title(f"{trial}\n{what}: {mean:.3g} not zero", fontsize=9)
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -64,8 +69,9 @@ def note(frame: pd.DataFrame) -> str:
     sparse = name_models(frame, with_alpha=True)
     which = f", for the {sparse} the spike and slab" if sparse else ""
     return (
-        f"Pictures decoded from random codes. Left: from the model's own prior{which}. Right: from a Gaussian in every "
-        f"latent, as the report's code draws its samples. {RULE} {shown_note(frame)}"
+        f"Pictures decoded from random codes: from the model's own prior{which}, and from a Gaussian in every latent, "
+        "as the report's code draws its samples. Above each: how many entries of a code are not zero on average. "
+        f"{RULE} {shown_note(frame)}"
     )
 
 
@@ -74,7 +80,7 @@ FIGURE = Figure(
     compute=compute,
     plot=plot,
     shape=shape,
-    panel_size=(3.0, 2.2),
+    panel_size=(3.0, 2.1),
     shares="",
     note=note,
 )

@@ -1,12 +1,13 @@
 """How is the test ELBO made up: how much is rate, how much is distortion?"""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.lines import Look, draw_trials, each_series, leave_out_the_far, legend_beside
-from analysis.drawing.style import QUIET
+from analysis.drawing.style import QUIET, text_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import find_floor
@@ -63,19 +64,21 @@ def note(frame: pd.DataFrame) -> str:
     if frame["individual"].any():
         return "Each trial on its own, no means. Grey: lines of equal ELBO."
     return (
-        "Large: means over seeds, joined from the smallest latent dimension to the largest, both ends named. Small: "
-        "each trial. Grey: lines of equal ELBO. The 95% intervals are in the numbers."
+        "Large: means over seeds, joined from the smallest latent dimension to the largest, both ends named by it. "
+        "Small: each trial. Grey: lines of equal ELBO. The 95% intervals are in the numbers."
     )
 
 
 def _draw_means(ax: Axes, means: pd.DataFrame, look: Look) -> None:
     size = 5.5 if len(means) <= 10 else 3.5
     ax.plot(means["distortion"], means["rate"], linewidth=0.8, markersize=size, **look)
-    ends = means.iloc[[0, -1]] if len(means) > 1 else means.iloc[:0]
-    for end, (offset, va) in zip(ends.to_dict("records"), (((5, -6), "top"), ((5, 6), "bottom")), strict=False):
-        at, name = (end["distortion"], end["rate"]), f"dim {end['latent_dim']:g}"
-        style = {"fontsize": 8, "color": look["color"], "va": va}
-        ax.annotate(name, at, offset, textcoords="offset points", **style)
+    points = means[["distortion", "rate"]].to_numpy(float)
+    for end, inner in ((0, 1), (-1, -2)) if len(means) > 1 else ():
+        away = np.sign(points[end] - points[inner])  # from the line, which the name would cover
+        name = f"{means['latent_dim'].iloc[end]:g}"
+        style: Look = {"fontsize": 8.5, "color": text_colour(look["color"]), "fontweight": "bold"}
+        style |= {"ha": "left" if away[0] >= 0 else "right", "va": "bottom" if away[1] >= 0 else "top"}
+        ax.annotate(name, tuple(points[end]), tuple(4 * away), textcoords="offset points", **style)
 
 
 def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, float]:

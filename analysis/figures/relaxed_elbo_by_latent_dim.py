@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.caption import MEANS
-from analysis.drawing.figure import Figure, on_one_axes
-from analysis.drawing.lines import draw_reported, legend_beside
+from analysis.drawing.figure import Figure
+from analysis.drawing.lines import DIAMONDS, each_series, legend_beside, scale_x
+from analysis.drawing.style import QUIET
 from analysis.figures import elbo_by_latent_dim
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -37,25 +38,53 @@ def compute(tables: Tables) -> pd.DataFrame:
     return means.merge(curves, on=["model", "alpha", "latent_dim"], how="left")
 
 
+def shape(frame: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of panels: the curves and, where the report has them too, a strip of what ours differ by."""
+    return (2 if frame["reported"].notna().any() else 1), 1
+
+
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     text = "The report's Figure 1. Relaxed samples, here at sharpness 200, make it no bound: see the true test ELBO."
     text += f" {MEANS}"
-    return f"{text} Dashed, small: the report's own curve, one seed." if frame["reported"].notna().any() else text
+    if not frame["reported"].notna().any():
+        return text
+    return f"{text} Hollow black diamonds: the report's own values, one seed. Below: ours less its own."
 
 
-def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """Draw one line with its band per series, the report's own dashed beside it."""
+def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
+    """Draw one line with its band per series, the report's values as hollow diamonds, and the differences below."""
+    ax = axes[0, 0]
     elbo_by_latent_dim.plot(frame, ax)
-    draw_reported(ax, "latent_dim", frame)
-    ax.set_ylabel(f"relaxed test ELBO ({NATS}, higher is better)")
+    ax.set_ylabel(f"relaxed test ELBO\n({NATS}, higher is better)")
+    reported = frame.dropna(subset=["reported"])
+    if not reported.empty:
+        ax.plot(reported["latent_dim"], reported["reported"], label="the report's own (1 seed)", **DIAMONDS)
+        _draw_differences(axes[1, 0], reported)
+        ax.set_xlabel("")
+        ax.tick_params(labelbottom=False)
     legend_beside(ax)
+
+
+def _draw_differences(ax: Axes, reported: pd.DataFrame) -> None:
+    """Draw ours less the report's, by series, with the intervals of ours."""
+    for rows, look in each_series(reported):
+        line = rows.sort_values("latent_dim")
+        gain, at = line["mean"] - line["reported"], line["latent_dim"].to_numpy(float)
+        ax.plot(at, gain, **look | {"linewidth": 1.2, "markersize": 4, "label": None})
+    ax.axhline(0, color=QUIET, linewidth=0.8)
+    scale_x(ax, reported["latent_dim"])
+    ax.set_xlabel("latent dimensions")
+    ax.set_ylabel("ours less\nthe report's")
 
 
 FIGURE = Figure(
     title="The report's bound by number of latent dimensions (its Figure 1)",
     compute=compute,
-    plot=on_one_axes(plot),
+    plot=plot,
+    shape=shape,
+    heights=(1.0, 0.35),
+    shares="",
     note=note,
     needs=NEEDS,
 )

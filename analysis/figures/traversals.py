@@ -1,5 +1,8 @@
 """What does each latent stand for? Pictures as the largest entries of a code change, one at a time."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,11 +21,12 @@ MAX_LATENT_DIMS = 3
 def compute(tables: Tables) -> pd.DataFrame:
     """A row per picture: the image and its label, the latent, its value as encoded, what is added to it, `picture`.
 
-    Shows of each model the smallest alpha, at the smallest, the median and the largest latent dimension; of each
-    trial the image with the most active latents, of those that it stored. Latents by size of their entry.
+    Shows of each model the smallest alpha, at the smallest, the median and the largest latent dimension; of all trials
+    the same image, that with the most active latents, of those that they stored. Latents by size of their entry.
     """
     chosen = choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS)
-    rows = [row for shown in chosen for row in _list_rows(shown)]
+    image = _choose_image(chosen)
+    rows = [row for shown in chosen for row in _list_rows(shown, image)]
     if not rows:
         raise NothingToDrawError("every code of the trials shown is all zero")
     return pd.DataFrame(rows)
@@ -50,7 +54,8 @@ def note(frame: pd.DataFrame) -> str:
     return (
         "As Figure 5 of the report: each row changes one latent of an image's code (named with its encoded value, the "
         "largest first) by the number above the column, and leaves the others; the column marked is the code as it is. "
-        f"Of three test images, that with the most latents not zero. {RULE} {shown_note(frame)}"
+        "Of the test images that all of them stored, the same for all: that with the most latents not zero. "
+        f"{RULE} {shown_note(frame)}"
     )
 
 
@@ -67,10 +72,21 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     ax.set_anchor("N")  # panels of a row may have fewer latents than their neighbours
 
 
-def _list_rows(shown: Shown) -> list[dict[str, object]]:
+def _choose_image(chosen: Sequence[Shown]) -> int:
+    """The image with the most latents to change, counted over all trials, of those that each of them traversed."""
+    counts: Counter[int] = Counter()
+    common: set[int] = set.intersection(*(set(shown.exhibits["traversed_images"].tolist()) for shown in chosen))
+    for shown in chosen:
+        latents = (shown.exhibits["traversed_latents"] >= 0).sum(1)
+        counts.update(dict(zip(shown.exhibits["traversed_images"].tolist(), latents.tolist(), strict=True)))
+    if not common:
+        raise NothingToDrawError("the trials shown have traversed no image in common")
+    return max(sorted(common), key=counts.__getitem__)
+
+
+def _list_rows(shown: Shown, image: int) -> list[dict[str, object]]:
     stored = shown.exhibits
-    place = int((stored["traversed_latents"] >= 0).sum(1).argmax())
-    image = int(stored["traversed_images"][place])
+    place = stored["traversed_images"].tolist().index(image)
     about = shown.columns | {"label": int(stored["labels"][image]), "image": image}
     rows: list[dict[str, object]] = []
     for latent, pictures in zip(stored["traversed_latents"][place], stored["traversals"][place], strict=True):

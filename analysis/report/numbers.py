@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.wording import decimal, markdown_table, setting_label, with_interval
 
 MAX_ROWS = 40  # longer tables are left to the CSV file
-SHOWN = ("title", "panel", "split", "series", "label", "latent_dim", "alpha", "epochs")
+SHOWN = ("title", "panel", "split", "series", "label", "latent_dim", "alpha", "epochs", "epoch")
 
 
 def tabulate_numbers(frame: pd.DataFrame) -> str:
@@ -35,4 +35,5 @@ def tabulate_numbers(frame: pd.DataFrame) -> str:
 
 
 def _format_cell(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+    text = f"{value:g}" if isinstance(value, int | float) else " ".join(str(value).split())
+    return text.replace("-", "\N{MINUS SIGN}", 1) if isinstance(value, int | float) and value < 0 else text

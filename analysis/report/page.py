@@ -1,6 +1,6 @@
 """One page that shows what studies found: in Markdown beside its figures, and as one HTML file that holds them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -65,7 +65,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     guard = Guard(on_problem)
     there = {name: tables[name] for name in studies if name in tables}
-    asked = {name: studies[name].figures for name in there}
+    asked = {name: _list_figures(name, studies[name], claims) for name in there}
     records = {name: study.provenance for name, study in studies.items()}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
         drawing = thread.submit(draw_studies, there, folder / "figures", only=asked, num_processes=num_processes)
@@ -111,6 +111,14 @@ def write_report(
     return paths
 
 
+def _list_figures(name: str, study: StudyReport, claims: Sequence[Claim]) -> list[str] | None:
+    """The figures that a study asks for, and those that show the claims that it tests; None: all that can be drawn."""
+    if study.figures is None:
+        return None
+    shown = [claim.figure for claim in claims if name in claim.study and claim.figure]
+    return list(dict.fromkeys([*study.figures, *shown]))
+
+
 def _judge(
     claims: Sequence[Claim], tables: Mapping[str, Tables], folder: Path, *, marked: Sequence[str], guard: Guard
 ) -> tuple[list[Verdict], list[Block]]:
@@ -146,7 +154,7 @@ def _show_study(
         with guard.part(f"the losses of {name} beside the report's", parts):
             parts.append(describe_deviations(compute_deviations(tables.trials, tables.history)))
     with guard.part(f"the figures of {name}", parts):
-        parts += _show_figures(name, *drawn, is_all_asked=study.figures is not None, guard=guard)
+        parts += _show_figures(name, *drawn, asked=study.figures or (), guard=guard)
     for line in drawn[1]:
         if WENT_WRONG in line:
             guard.tell(f"{name}: {line}")
@@ -180,9 +188,9 @@ def _verdicts_shown_by(verdicts: Sequence[Verdict], picture: Picture) -> list[Ve
 
 
 def _show_figures(
-    study: str, paths: Sequence[Path], messages: Sequence[str], *, is_all_asked: bool, guard: Guard
+    study: str, paths: Sequence[Path], messages: Sequence[str], *, asked: Collection[str], guard: Guard
 ) -> list[Block]:
-    """Each figure with its caption and numbers; why others are missing, where all were asked for or it is an error."""
+    """Each figure with its caption and numbers; why others are missing, where they were asked for or it is an error."""
     parts: list[Block] = []
     for file in (path for path in paths if path.suffix in PICTURES):
         numbers, table = file.with_suffix(".csv"), [""]
@@ -191,7 +199,9 @@ def _show_figures(
         title = FIGURES[file.stem].title
         parts.append(Picture(study, file.stem, title, read_caption(file), file, numbers, table[-1]))
     parts += [
-        f"**Missing:** {line}" for line in messages if WENT_WRONG in line or (is_all_asked and ": not drawn, " in line)
+        f"**Missing:** {line}"
+        for line in messages
+        if WENT_WRONG in line or (": not drawn, " in line and line.partition(":")[0] in asked)
     ]
     if not paths and not parts:
         parts.append("No figure could be drawn: no trial has finished.")

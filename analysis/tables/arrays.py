@@ -8,7 +8,12 @@ import numpy as np
 from analysis.tables.series import NothingToDrawError
 
 Layout = Mapping[str, tuple[str, str]]
-"""The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size."""
+"""The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size.
+
+Pictures, whose shape ends with HW, may all have one size more: the 3 colours.
+"""
+
+COLOURS = 3
 
 
 def read_arrays(
@@ -35,13 +40,13 @@ def read_arrays(
     except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for broken bytes
         raise NothingToDrawError(f"{file.name} is cut short or broken") from error
     sizes: dict[str, int] = {}
-    for key, (kind, letters) in layout.items():
-        array = arrays[key]
-        fits = array.dtype.kind == kind and array.ndim == len(letters) and array.size > 0
+    for key, (kind, named) in layout.items():
+        array, letters, shape = arrays[key], named, arrays[key].shape
+        if named.endswith("HW"):  # all pictures are in colour, or all are grey
+            letters, shape = f"{named}*", shape if shape[len(named) :] == (COLOURS,) else (*shape, 1)
+        fits = array.dtype.kind == kind and len(shape) == len(letters) and array.size > 0
         if fits:
-            fits = all(
-                sizes.setdefault(letter, size) == size for letter, size in zip(letters, array.shape, strict=True)
-            )
+            fits = all(sizes.setdefault(letter, size) == size for letter, size in zip(letters, shape, strict=True))
         if not fits or not np.isfinite(array).all():
             raise NothingToDrawError(f"{file.name} holds another {key} than is drawn")
     for key, letter in (places or {}).items():

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.wording import OF_IMAGES
+from analysis.wording import OF_BOUNDS
 
 FLOOR = "test/entropy_floor"
 
@@ -13,9 +13,9 @@ def find_floor(trials: pd.DataFrame) -> float:
     A trial that was measured before there was a floor has none, and shares that of the others.
     """
     known = trials.reindex(columns=[FLOOR])[FLOOR].dropna().round(6).unique()
-    return float(known[0]) if len(known) == 1 and have_same_images(trials) else float("nan")
+    return float(known[0]) if len(known) == 1 and have_comparable_bounds(trials) else float("nan")
 
 
-def have_same_images(trials: pd.DataFrame) -> bool:
-    """Whether all these trials saw the same images: bounds of others cannot be compared."""
-    return all(trials[name].nunique(dropna=False) == 1 for name in OF_IMAGES if name in trials)
+def have_comparable_bounds(trials: pd.DataFrame) -> bool:
+    """Whether all these trials saw the same images, under one likelihood: bounds of others cannot be compared."""
+    return all(trials[name].nunique(dropna=False) == 1 for name in OF_BOUNDS if name in trials)

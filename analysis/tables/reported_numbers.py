@@ -28,7 +28,7 @@ SETTINGS_OF_VSC = {
     **{"gamma_link": "exp_relu", "gamma_clamp": 1e-6, "sharpness": 50.0, "sharpness_schedule": "per_epoch"},
 }
 LATER_SETTINGS = {
-    **{"network": "mlp", "activation": "relu", "binarisation": "none"},
+    **{"network": "mlp", "activation": "relu", "binarisation": "none", "likelihood": "bernoulli"},
     **{"estimator": "relaxed", "kl_from": "gamma"},
 }
 """Settings that tables lack which were written before there was a choice, as do models that have no such setting."""

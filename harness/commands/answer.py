@@ -12,7 +12,7 @@ from analysis.tables import Tables, load_tables, of_search
 from analysis.tables.configuration_table import list_metrics, tabulate_configurations
 from analysis.tables.configurations import short_labels
 from analysis.tables.confirmed import compute_confirmed
-from analysis.tables.entropy_floor import have_same_images
+from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.objectives import goals, is_allowed, short_label
 from analysis.tables.tables import settings_of
 from analysis.wording import plural, unit_of, with_interval
@@ -78,7 +78,7 @@ def compute_answer(tables: Tables) -> Answer | None:
     be a lucky one.
     """
     trials = tables.trials
-    if trials.empty or not have_same_images(trials):
+    if trials.empty or not have_comparable_bounds(trials):
         return None
     if ((trials["phase"] == "confirm") & (trials["status"] == "finished")).any():
         found = compute_confirmed(trials, tables.history).dropna(subset=["rank"])

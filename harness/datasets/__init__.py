@@ -11,15 +11,15 @@ from typing import Literal, get_args
 from harness.datasets import digits
 from harness.datasets.celeba import CelebA
 from harness.datasets.dataset import Dataset, DatasetIdentity, FileCheck, Location, make_dataset
-from harness.datasets.dsprites import FACTORS, Sprites
+from harness.datasets.dsprites import Sprites
 from harness.datasets.dsprites_file import PublishedSprites
 from harness.datasets.faces import Faces
-from harness.datasets.factors import Factors
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
-from harness.datasets.image_map import MapSpec, Report, is_made, make_map, open_map, verify_map
+from harness.datasets.image_map import MapSpec, Report, verify_map
 from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, search_roots, user_cache
+from harness.datasets.mapped import fetch_map, find_map, load_map
 from harness.datasets.mnist import MNIST
 from harness.errors import InputError
 
@@ -32,13 +32,11 @@ __all__ = [
     "Location",
     "Report",
     "fetch_dataset",
-    "find_factors",
     "identify_dataset",
     "install_datasets",
     "load_dataset",
     "locate_dataset",
     "make_dataset",
-    "reopen_dataset",
     "verify_dataset",
 ]
 
@@ -60,9 +58,6 @@ _MAP_SPECS: dict[str, MapSpec] = {
     )
 }
 """Datasets that are made once, and then stay on the disk."""
-
-MAPS_FOLDER = "maps"
-"""The folder for them in the user's cache, and in a folder of the user's."""
 
 DatasetName = Literal[
     "digits",
@@ -101,15 +96,9 @@ def load_dataset(name: str, data_dir: Path | None = None, report: Report = lambd
     if name in _added:
         return _added[name]()
     if name in _MAP_SPECS:
-        return _load_map(_MAP_SPECS[name], data_dir, report)
+        return load_map(_MAP_SPECS[name], data_dir, report)
     spec = _spec(name)
     return digits.load_digits() if spec is None else spec.load(_folder(spec, data_dir))
-
-
-def reopen_dataset(name: str, folder: Path) -> Dataset:
-    """Open the dataset that another process has opened; on a machine that lacks its folder, find it or make it."""
-    spec = _MAP_SPECS[name]
-    return open_map(spec, folder) if is_made(spec, folder) else load_dataset(name)
 
 
 def identify_dataset(name: str) -> DatasetIdentity:
@@ -119,15 +108,10 @@ def identify_dataset(name: str) -> DatasetIdentity:
     return _MAP_SPECS.get(name) or _spec(name) or digits.load_digits()
 
 
-def find_factors(name: str) -> Factors | None:
-    """The factors that a dataset shows every combination of; None for other datasets."""
-    return FACTORS if isinstance(_MAP_SPECS.get(name), Sprites | PublishedSprites) else None
-
-
 def locate_dataset(name: str, data_dir: Path | None = None) -> Location:
     """Find a dataset by the names of its files alone; raises InputError if its name is unknown."""
     if name in _MAP_SPECS:
-        folder = _find_map(_MAP_SPECS[name], data_dir)
+        folder = find_map(_MAP_SPECS[name], data_dir)
         return Location(name, folder, searched=search_roots(data_dir), embedded=False)
     spec = _spec(name)
     if spec is None:
@@ -141,7 +125,7 @@ def verify_dataset(name: str, data_dir: Path | None = None) -> list[FileCheck]:
     Raises InputError if the name is unknown or the dataset is not found.
     """
     if name in _MAP_SPECS:
-        if (folder := _find_map(_MAP_SPECS[name], data_dir)) is None:
+        if (folder := find_map(_MAP_SPECS[name], data_dir)) is None:
             raise InputError(f"{name} has not been made on this machine; run: spikeslab data fetch {name}")
         return verify_map(_MAP_SPECS[name], folder)
     spec = _spec(name)
@@ -159,7 +143,7 @@ def fetch_dataset(
     Raises InputError if the name is unknown, the folder cannot be written to, or no source has the dataset.
     """
     if name in _MAP_SPECS:
-        return _fetch_map(_MAP_SPECS[name], data_dir, on_progress, report)
+        return fetch_map(_MAP_SPECS[name], data_dir, on_progress, report)
     spec = _spec(name)
     if spec is None:
         on_progress(f"{name} is embedded: nothing to fetch")
@@ -176,30 +160,6 @@ def fetch_dataset(
     if used != destination:
         on_progress(f"{name} in {used} is damaged, but is found before {destination}: give --data {destination.parent}")
     return destination
-
-
-def _find_map(spec: MapSpec, data_dir: Path | None) -> Path | None:
-    folders = (root / MAPS_FOLDER / spec.name for root in search_roots(data_dir))
-    return next((folder for folder in folders if is_made(spec, folder)), None)
-
-
-def _load_map(spec: MapSpec, data_dir: Path | None, report: Report) -> Dataset:
-    if (folder := _find_map(spec, data_dir)) is None:
-        folder = user_cache() / MAPS_FOLDER / spec.name
-        make_map(spec, spec.find_painter(data_dir), folder, report)
-    return open_map(spec, folder)
-
-
-def _fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str], None], report: Report) -> Path:
-    folder = (user_cache() if data_dir is None else data_dir) / MAPS_FOLDER / spec.name
-    if is_made(spec, folder):
-        if problems := [check.problem for check in verify_map(spec, folder) if check.problem]:
-            raise InputError(problems[0])
-        on_progress(f"{spec.name} is already in {folder}, and its bytes are right: nothing to do")
-    else:
-        make_map(spec, spec.find_painter(data_dir), folder, report)
-        on_progress(f"{spec.name}: {spec.verb}, verified and put into {folder}")
-    return folder
 
 
 def _spec(name: str) -> IdxSpec | None:

@@ -50,6 +50,7 @@ class CelebA:
     num_train: int
     num_test: int
     attributes: tuple[str, ...] = ATTRIBUTES
+    factors: tuple[str, ...] = ()
     label: str = "Smiling"  # 48% of the faces do
     verb: str = "read"
     sha256: None = None  # not known: decoders of JPEG may round differently

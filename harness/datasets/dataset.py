@@ -34,6 +34,10 @@ class DatasetIdentity(Protocol):
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
 
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the images were made from; none where they are not known."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -65,8 +69,13 @@ class Dataset:
         return channels, height, width
 
     @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the images were made from; none where they are not known."""
+        return ()
+
+    @property
     def train_factors(self) -> NDArray[np.integer[Any]] | None:
-        """The classes of the factors that the training images show, (N, factors); None where they are not known."""
+        """The classes of the factors of the training images, (N, factors), from 0; None where they are not known."""
         return None
 
     def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:

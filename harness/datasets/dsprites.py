@@ -64,6 +64,7 @@ class Sprites:
     num_train: int = FACTORS.num_images - NUM_TEST
     num_test: int = NUM_TEST
     attributes: tuple[str, ...] = FACTORS.names
+    factors: tuple[str, ...] = FACTORS.names
     label: str = "shape"
     verb: str = "drawn"
     num_at_once: int = CHUNK

@@ -29,6 +29,7 @@ class PublishedSprites:
     num_train: int = FACTORS.num_images - NUM_TEST
     num_test: int = NUM_TEST
     attributes: tuple[str, ...] = FACTORS.names
+    factors: tuple[str, ...] = FACTORS.names
     label: str = "shape"
     verb: str = "read"
     sha256: None = None

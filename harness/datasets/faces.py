@@ -43,6 +43,7 @@ class Faces:
     num_train: int = 100_000
     num_test: int = 20_000
     attributes: tuple[str, ...] = ATTRIBUTES
+    factors: tuple[str, ...] = ()
     label: str = "skinColor"  # 8 classes, each of an eighth of the faces
     verb: str = "drawn"
     num_at_once: int = 1_000

@@ -99,6 +99,11 @@ class IdxSpec:
         return self.train_images, self.train_labels, self.test_images, self.test_labels
 
     @property
+    def factors(self) -> tuple[str, ...]:
+        """See DatasetIdentity: of photographs and handwriting they are not known."""
+        return ()
+
+    @property
     def num_train(self) -> int:
         """How many training images there are."""
         return self.train_images.shape[0]

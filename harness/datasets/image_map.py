@@ -14,7 +14,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.files import write_atomically
-from harness.datasets.dataset import Dataset, FileCheck, Rows
+from harness.datasets.dataset import FileCheck
 from harness.errors import InputError
 
 IMAGES, ATTRIBUTES, MANIFEST, PARTS = "images.npy", "attributes.npy", "manifest.json", "parts.json"
@@ -79,6 +78,10 @@ class MapSpec(Protocol):
         """The names of what is known of each image."""
 
     @property
+    def factors(self) -> tuple[str, ...]:
+        """The attributes, if the images show every combination of them; none otherwise."""
+
+    @property
     def label(self) -> str:
         """The attribute that is the images' label."""
 
@@ -90,54 +93,35 @@ class MapSpec(Protocol):
         """Find what makes the images, and check it; raises InputError with what the user must do."""
 
 
-@dataclass(frozen=True, eq=False)
-class MappedDataset(Dataset):
-    """A dataset whose images are memory maps. Another process of the machine opens the same file again."""
-
-    folder: Path
-    attributes: NDArray[np.uint8]  # of all images, those for training first
-
-    @property
-    def train_factors(self) -> NDArray[np.uint8] | None:
-        """See Dataset: the attributes, if the images are those of a grid of factors."""
-        from harness.datasets import find_factors
-
-        return None if find_factors(self.name) is None else self.attributes[: self.num_train]
-
-    def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:  # noqa: ARG002
-        """Hold out the last training images, whose order is random: a slice of a map is no copy."""
-        return slice(self.num_train - num_held_out), slice(self.num_train - num_held_out, None)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from harness.datasets import reopen_dataset
-
-        return reopen_dataset, (self.name, self.folder)
-
-
 def is_made(spec: MapSpec, folder: Path) -> bool:
     """Whether a folder holds the whole map of this dataset."""
     manifest = _read_json(folder / MANIFEST)
     return manifest is not None and manifest.get("content_hash") == spec.content_hash
 
 
-def open_map(spec: MapSpec, folder: Path) -> MappedDataset:
-    """Open a map that has been made.
+def open_arrays(spec: MapSpec, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Open the images (N, C, H, W) and the attributes (N, A) of a map that has been made.
 
     Raises:
-        InputError: its files are no longer as they were made.
+        InputError: a file is missing, cut or of another shape.
     """
-    images, attributes = _open(spec, folder)
-    labels = np.ascontiguousarray(attributes[:, spec.attributes.index(spec.label)])
-    labels.setflags(write=False)
-    n = spec.num_train
-    arrays = images[:n], labels[:n], images[n:], labels[n:]
-    return MappedDataset(spec.name, *arrays, spec.content_hash, folder, attributes)
+    num_images = spec.num_train + spec.num_test
+    arrays = []
+    for name, shape in ((IMAGES, spec.image_shape), (ATTRIBUTES, (len(spec.attributes),))):
+        try:
+            array = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(_describe_damage(spec, folder / name, "it is missing or cut")) from error
+        if array.shape != (num_images, *shape) or array.dtype != np.uint8:
+            raise InputError(_describe_damage(spec, folder / name, f"it has the shape {array.shape}"))
+        arrays.append(array)
+    return arrays[0], arrays[1]
 
 
 def verify_map(spec: MapSpec, folder: Path) -> list[FileCheck]:
     """Compare every byte of a map with what it was made of."""
     try:
-        images, attributes = _open(spec, folder)
+        images, attributes = open_arrays(spec, folder)
     except InputError as error:
         return [FileCheck(folder / IMAGES, str(error))]
     recorded = (_read_json(folder / MANIFEST) or {}).get("sha256")
@@ -219,20 +203,6 @@ def _paint_part(painter: Painter, numbers: range, folder: Path) -> int:
     images.flush()
     attributes.flush()
     return numbers.start
-
-
-def _open(spec: MapSpec, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    num_images = spec.num_train + spec.num_test
-    arrays = []
-    for name, shape in ((IMAGES, spec.image_shape), (ATTRIBUTES, (len(spec.attributes),))):
-        try:
-            array = np.load(folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(_describe_damage(spec, folder / name, "it is missing or cut")) from error
-        if array.shape != (num_images, *shape) or array.dtype != np.uint8:
-            raise InputError(_describe_damage(spec, folder / name, f"it has the shape {array.shape}"))
-        arrays.append(array)
-    return arrays[0], arrays[1]
 
 
 def _describe_damage(spec: MapSpec, path: Path, flaw: str) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.datasets import DatasetIdentity, find_factors
+from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.metrics import FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
@@ -20,7 +20,7 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
         InputError: a configuration is not legal for this dataset, or may be drawn that is not.
     """
     _check_batches(study, dataset.num_train)
-    _check_factors(study)
+    _check_factors(study, dataset)
     _check_networks(study, dataset)
     source: Source
     if study.search.sampler in ADAPTIVE_SAMPLERS:
@@ -40,10 +40,10 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
     return ConfirmingSource(study, source, study_folder)
 
 
-def _check_factors(study: Study) -> None:
+def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
     """Refuse measures of disentanglement where nobody knows what the images were made from."""
     needing = [name for name in study.evaluate if name in FACTOR_EVALUATIONS]
-    if needing and find_factors(study.dataset) is None:
+    if needing and not dataset.factors:
         raise InputError(
             f"study {study.name}: evaluate: {needing[0]} needs images whose factors are known, and those of "
             f"{study.dataset} are not; remove it, or set dataset: dsprites"
@@ -52,11 +52,11 @@ def _check_factors(study: Study) -> None:
 
 def _check_networks(study: Study, dataset: DatasetIdentity) -> None:
     """Refuse networks that the images do not fit; of all that the study may draw, before any trains."""
-    for settings in list_largest(study):
-        try:
+    try:
+        for settings in list_largest(study):
             count_parameters(settings, dataset.image_shape)
-        except ValueError as error:
-            raise InputError(f"study {study.name}: {error}") from None
+    except ValueError as error:
+        raise InputError(f"study {study.name}: {error}") from None
 
 
 def _check_batches(study: Study, num_train: int) -> None:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from analysis.wording import OF_IMAGES
+from analysis.wording import OF_BOUNDS, OF_IMAGES
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
@@ -40,6 +40,7 @@ def check_combination(study: StudyFields) -> None:
     _check_randomness(study)
     _check_binarisation(study)
     _check_discriminators(study)
+    _check_likelihood(study)
 
 
 def _check_search(study: StudyFields) -> None:
@@ -127,12 +128,13 @@ def _check_comparable(study: StudyFields) -> None:
     """
     if not study.is_adaptive:
         return
-    unlike_images = [name for name in OF_IMAGES if name in SETTINGS and len(_list_values(study, name)) > 1]
+    unlike_bounds = [name for name in OF_BOUNDS if name in SETTINGS and len(_list_values(study, name)) > 1]
     for metric in study.objectives:
-        if unlike_images and metric.endswith(OF_DISTORTION):
+        if unlike_bounds and metric.endswith(OF_DISTORTION):
+            changes = "the images" if unlike_bounds[0] in OF_IMAGES else "what a bound is of"
             raise ValueError(
-                f"search.metric: {metric} is not comparable between trials that differ in {unlike_images[0]}, which "
-                "changes the images; give one value of it, or compare them in a grid, without scheduler and confirm"
+                f"search.metric: {metric} is not comparable between trials that differ in {unlike_bounds[0]}, which "
+                f"changes {changes}; give one value of it, or compare them in a grid, without scheduler and confirm"
             )
     perturbed = study.scheduler.perturb if study.scheduler.name == "pbt" else ()
     searched = {name for sub in study.sub_spaces() for name, domain in sub.items() if domain.is_searched}
@@ -290,3 +292,18 @@ def _check_discriminators(study: StudyFields) -> None:
         for name, value in UNLIKE_DISCRIMINATORS.items():
             if name in sub and value in sub[name].extent:
                 raise ValueError(f"space[{i}].{refuse_discriminator(name)}")
+
+
+def _check_likelihood(study: StudyFields) -> None:
+    if _list_values(study, "likelihood") == {"bernoulli"}:
+        return
+    if "edits" in study.evaluate:
+        raise ValueError(
+            "evaluate: edits looks at probabilities of ink, and a likelihood of the study is gaussian; remove edits, "
+            "or set likelihood: bernoulli"
+        )
+    if "test/entropy_floor" in study.objectives:
+        raise ValueError(
+            "search.metric: test/entropy_floor is of Bernoulli pixels, and a likelihood of the study is gaussian; use "
+            "another metric, or set likelihood: bernoulli"
+        )

@@ -4,11 +4,23 @@ import itertools
 from typing import Any
 
 from harness.study.domains import Domain, Finite, Interval
-from harness.study.fields import StudyFields, list_models
-from models.settings import FIELDS, MODELS, SETTING_TYPES, SETTINGS, TrialSettings, belongs, list_required
+from harness.study.fields import StudyFields, list_choices_of, list_models
+from models.settings import (
+    FIELDS,
+    MODELS,
+    SETTING_TYPES,
+    SETTINGS,
+    TrialSettings,
+    belongs,
+    count_outputs,
+    list_required,
+)
 
 SIZES = ("latent_dim", "hidden", "batch_size")
 """Our settings that memory depends on."""
+
+OF_OUTPUTS = ("likelihood", "variance")
+"""Those that the number of the decoder's outputs depends on."""
 
 
 def list_largest(study: StudyFields) -> list[TrialSettings]:
@@ -27,6 +39,9 @@ def list_largest(study: StudyFields) -> list[TrialSettings]:
             for name in _list_sizes(model):
                 known = [found[name]] if name in found else []
                 found[name] = max([*known, *_list_ends(name, sub.get(name))], key=_measure_size)
+            for beside in list_choices_of(sub):
+                if count_outputs(beside) > count_outputs(found):
+                    found |= {name: beside[name] for name in OF_OUTPUTS if name in beside}
     return [TrialSettings.from_dict(_give_required(found["model"]) | found) for found in largest.values()]
 
 

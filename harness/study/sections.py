@@ -21,6 +21,7 @@ FigureName = Literal[
     "elbo_by_latent_dim",
     "relaxed_elbo_by_latent_dim",
     "inference_gap",
+    "accuracy_gain_by_latent_dim",
     "accuracy_by_latent_dim",
     "probe_controls",
     "rate_distortion",

@@ -84,13 +84,15 @@ class Evaluator:
 def _measure_elbo(evaluator: Evaluator) -> dict[str, float]:
     hard = _compute_bound(evaluator, "test/elbo", sharpness=None)
     relaxed = _compute_bound(evaluator, "test/elbo_relaxed", sharpness=RELAXED_SHARPNESS)
-    return {
+    measured = {
         "test/elbo": -float(hard.rate + hard.distortion),
         "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
         "test/rate": float(hard.rate),
         "test/distortion": float(hard.distortion),
-        "test/entropy_floor": compute_entropy_floor(evaluator.model, evaluator.images.test),
     }
+    if evaluator.settings.likelihood == "bernoulli":  # a density has no floor
+        measured["test/entropy_floor"] = compute_entropy_floor(evaluator.model, evaluator.images.test)
+    return measured
 
 
 def _compute_bound(evaluator: Evaluator, purpose: str, *, sharpness: float | None) -> Bound:

@@ -1,8 +1,8 @@
 """Arrays that a trial stores for the qualitative figures, so that analysis can draw them without the model.
 
-M: images, one test image of each class, the same for every trial of a dataset. D: latent dimensions. H, W: pixels.
-Pictures are the result of `models.measures.edits.decode`, times 255. Codes are hard samples of q(z|x), with exact
-zeros in a VSC.
+M: images, one test image of each class, the same for every trial of a dataset. D: latent dimensions. H, W: pixels;
+arrays of pictures in colour have a last size of 3 more. Pictures are the result of `models.measures.edits.decode`,
+times 255. Codes are hard samples of q(z|x), with exact zeros in a VSC.
 
     images                  (M, H, W)           uint8
     labels                  (M,)                int64
@@ -80,7 +80,7 @@ def make_exhibits(
         gaussian = make_stream(seed, "exhibits/gaussian", device=device)
         gaussian_codes = torch.randn(prior_codes.shape, generator=gaussian, device=device)
         exhibits = {
-            "images": shown.squeeze(1),
+            "images": _arrange(shown),
             "labels": labels.cpu()[chosen].long(),
             "codes": codes,
             "reconstructions": _take_picture(model, codes),
@@ -126,7 +126,7 @@ def _traverse(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
         "traversed_images": which,
         "traversed_latents": latents.where(is_active, -1),
         "traversal_offsets": offsets,
-        "traversals": pictures * is_active[:, :, None, None, None],
+        "traversals": pictures * is_active.view(*is_active.shape, *[1] * (pictures.ndim - 2)),
     }
 
 
@@ -175,6 +175,11 @@ def _order_by_size(codes: Tensor) -> Tensor:  # (M, D) -> (M, D) int64
     return codes.abs().argsort(dim=1, descending=True, stable=True)
 
 
-def _take_picture(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., D) -> (..., H, W)
-    """Decode codes to grey pictures of bytes."""
-    return (255 * decode(model, codes)).round().to(torch.uint8).squeeze(-3)
+def _take_picture(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., D) -> (..., H, W) or (..., H, W, 3)
+    """Decode codes to pictures of bytes."""
+    return _arrange((255 * decode(model, codes)).round().to(torch.uint8))
+
+
+def _arrange(pictures: Tensor) -> Tensor:  # (..., C, H, W) -> (..., H, W) or (..., H, W, 3)
+    """Arrange pictures as they are drawn: grey ones without channels, others with their channels last."""
+    return pictures.squeeze(-3) if pictures.shape[-3] == 1 else pictures.movedim(-3, -1)

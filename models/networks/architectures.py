@@ -56,7 +56,7 @@ def list_shapes(settings: TrialSettings, image_shape: ImageShape) -> ConvShapes:
     inner_side = side // 2 ** len(architecture.channels)
     innermost = (maps[-1], inner_side, inner_side)
     flat = maps[-1] * inner_side**2
-    back = [*reversed(architecture.channels), channels]
+    back = [*reversed(architecture.channels), settings.outputs_per_pixel * channels]
     return ConvShapes(
         convolutions=[(*pair, kernel) for pair, kernel in zip(pairwise(maps), architecture.kernels, strict=True)],
         encoder=[flat, *architecture.widths, settings.parts.num_heads * settings.latent_dim],

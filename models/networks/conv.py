@@ -77,7 +77,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Fully connected layers, then transposed convolutions: codes to one output for each pixel of an image."""
+    """Fully connected layers, then transposed convolutions: codes to one or two outputs for each pixel of an image."""
 
     def __init__(
         self, shapes: ConvShapes, generator: torch.Generator | None, *, initialisation: Initialisation = "kaiming"
@@ -90,7 +90,7 @@ class ConvDecoder(nn.Module):
             for shape in shapes.transposed
         )
 
-    def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
+    def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., outputs, H, W)
         """Compute the outputs, in the shape of the images."""
         maps: Tensor = self.bottom(z).relu().view(-1, *self.innermost)
         for i, convolution in enumerate(self.convolutions):

@@ -3,13 +3,12 @@
 import itertools
 import math
 from collections.abc import Sequence
-from math import prod
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from models.networks.widths import list_widths
+from models.networks.widths import list_widths_of
 from models.numerics.onednn import multiply
 from models.settings import Activation, ImageShape, Initialisation, TrialSettings
 
@@ -109,7 +108,7 @@ class MLPEncoder(MLP):
 
 
 class MLPDecoder(MLP):
-    """A fully connected decoder: codes to one output for each pixel of an image."""
+    """A fully connected decoder: codes to one or two outputs for each pixel of an image."""
 
     def __init__(
         self,
@@ -117,26 +116,30 @@ class MLPDecoder(MLP):
         generator: torch.Generator | None,
         *,
         image_shape: ImageShape,
+        outputs_per_pixel: int = 1,
         initialisation: Initialisation = "kaiming",
         activation: Activation = "relu",
     ) -> None:
-        super().__init__(widths, generator, initialisation=initialisation, activation=activation)
-        self.image_shape = image_shape
+        """outputs_per_pixel: those of one kind stand behind those of the other, as further channels."""
+        num = outputs_per_pixel
+        super().__init__(widths, generator, num_heads=num, initialisation=initialisation, activation=activation)
+        channels, height, width = image_shape
+        self.output_shape = (num * channels, height, width)
 
-    def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., C, H, W)
+    def forward(self, z: Tensor) -> Tensor:  # (..., D) -> (..., outputs, H, W)
         """Compute the outputs, in the shape of the images."""
         outputs: Tensor = super().forward(z)
-        return outputs.view(*z.shape[:-1], *self.image_shape)
+        return outputs.view(*z.shape[:-1], *self.output_shape)
 
 
 def build(
     settings: TrialSettings, image_shape: ImageShape, generator: torch.Generator | None
 ) -> tuple[MLPEncoder, MLPDecoder]:
     """Build the encoder and the decoder of a trial. generator: draws the parameters; None: they stay undefined."""
-    num_heads = settings.parts.num_heads
-    encoder, decoder = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, num_heads)
+    num_heads, num_outputs = settings.parts.num_heads, settings.outputs_per_pixel
+    encoder, decoder = list_widths_of(settings, image_shape)
     like: dict[str, Any] = {"initialisation": settings.initialisation, "activation": settings.activation}
     return (
         MLPEncoder(encoder, generator, num_heads=num_heads, **like),
-        MLPDecoder(decoder, generator, image_shape=image_shape, **like),
+        MLPDecoder(decoder, generator, image_shape=image_shape, outputs_per_pixel=num_outputs, **like),
     )

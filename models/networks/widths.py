@@ -8,13 +8,21 @@ from models.settings import ImageShape, TrialSettings
 
 
 def list_widths(
-    num_pixels: int, hidden: tuple[int, ...], latent_dim: int, num_heads: int
+    num_pixels: int, hidden: tuple[int, ...], latent_dim: int, num_heads: int, outputs_per_pixel: int = 1
 ) -> tuple[list[int], list[int]]:
     """List the widths of the encoder and of the decoder, its mirror image: input, each hidden layer, output.
 
-    The encoder's last layer computes all heads: one product instead of several.
+    The encoder's last layer computes all heads: one product instead of several. So does the decoder's last layer, where
+    pixels have several outputs.
     """
-    return [num_pixels, *hidden, num_heads * latent_dim], [latent_dim, *reversed(hidden), num_pixels]
+    decoder = [latent_dim, *reversed(hidden), outputs_per_pixel * num_pixels]
+    return [num_pixels, *hidden, num_heads * latent_dim], decoder
+
+
+def list_widths_of(settings: TrialSettings, image_shape: ImageShape) -> tuple[list[int], list[int]]:
+    """List the widths of a trial's encoder and decoder."""
+    num_heads, num_outputs = settings.parts.num_heads, settings.outputs_per_pixel
+    return list_widths(prod(image_shape), settings.hidden, settings.latent_dim, num_heads, num_outputs)
 
 
 def count_linear(widths: Sequence[int]) -> int:
@@ -24,5 +32,4 @@ def count_linear(widths: Sequence[int]) -> int:
 
 def count_parameters(settings: TrialSettings, image_shape: ImageShape) -> int:
     """Count the weights and biases of a model."""
-    halves = list_widths(prod(image_shape), settings.hidden, settings.latent_dim, settings.parts.num_heads)
-    return sum(map(count_linear, halves))
+    return sum(map(count_linear, list_widths_of(settings, image_shape)))

@@ -83,6 +83,7 @@ def of_cost() -> StudyWithExhibits:
 MADE: dict[str, Callable[[], StudyWithExhibits]] = {
     **dict.fromkeys(TELLING_SCALES, by_latent_dim),
     "accuracy_by_latent_dim": by_latent_dim,
+    "accuracy_gain_by_latent_dim": by_latent_dim,
     "elbo_by_training_length": by_length,
     "learning_rate_by_batch_size": by_learning_rate_and_batch_size,
     "compared_settings": by_initialisation,

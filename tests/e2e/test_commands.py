@@ -211,7 +211,7 @@ def test_a_study_file_that_is_no_text_is_missing_from_the_report_alone(spikeslab
     page = (trained / "results" / "report" / "report.md").read_text()
     assert "**Missing:** results/other/study.yaml: cannot be read (it is not UTF-8 text); save it as UTF-8" in page
     assert "Which is better? (a study for tests)" in page
-    assert (trained / "results/report/figures/tiny/convergence.png").exists()
+    assert (trained / "results/report/figures/tiny/convergence.svg").exists()
 
 
 def test_results_that_cannot_be_written_to_can_be_looked_at(

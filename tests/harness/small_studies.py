@@ -343,7 +343,7 @@ WRONG_FIELDS = [
             f"{metric}-over-{setting}",
             text + f"search: {{sampler: tpe, num_trials: 3, metric: val/{metric}}}\n",
             f"study.yaml:{line}: search.metric: ",
-            f"differ in {setting}, which changes the images; give one value of it",
+            f"differ in {setting}, which changes {changed}; give one value of it",
             in_schema=False,
         )
         for metric, setting, line, text in [
@@ -354,6 +354,7 @@ WRONG_FIELDS = [
                 13,
                 edit("epochs: 2", "pixel_scaling: {choice: [minmax, unit_norm]}", ONE_SEED),
             ),
+            ("elbo", "likelihood", 13, edit("epochs: 2", "likelihood: {choice: [bernoulli, gaussian]}", ONE_SEED)),
             (
                 "loss",
                 "binarisation",
@@ -361,6 +362,7 @@ WRONG_FIELDS = [
                 edit(f"alpha: {ALPHA}\n", f"alpha: {ALPHA}\n    binarisation: static\n", ONE_SEED),
             ),
         ]
+        for changed in ["what a bound is of" if setting == "likelihood" else "the images"]
     ),
     # what means nothing beside another setting
     _wrong(
@@ -378,6 +380,19 @@ WRONG_FIELDS = [
         "8: space[0].hidden",
         "network conv has none; remove it, or set network: mlp",
         in_schema=False,
+    ),
+    *(
+        Wrong(
+            name,
+            edit("epochs: 2", "epochs: 2\n  likelihood: {grid: [bernoulli, gaussian]}") + text,
+            f"study.yaml:14: {field}: ",
+            fix,
+            in_schema=False,
+        )
+        for name, text, field, fix in [
+            ("gaussian-edits", "evaluate: [elbo, edits]\n", "evaluate", "remove edits, or set likelihood: bernoulli"),
+            ("gaussian-floor", "search: {metric: test/entropy_floor}\n", "search.metric", "use another metric, or set"),
+        ]
     ),
     # what does not go together
     *(

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.settings import (
     DEFAULTS,
+    NETWORKS,
     SETTINGS,
     GammaLink,
     Initialisation,
     ModelName,
+    Network,
     PixelScaling,
     Randomness,
     SharpnessSchedule,
@@ -78,6 +80,7 @@ def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
     assert TrialSettings(**VAE).to_dict() == VAE | {
         "pixel_scaling": "minmax",
         "binarisation": "none",
+        "likelihood": "bernoulli",
         "network": "mlp",
         "initialisation": "kaiming",
         "beta": 1.0,
@@ -86,6 +89,7 @@ def test_only_model_and_latent_dim_have_to_be_given_for_a_vae() -> None:
         "learning_rate": 1e-3,
         "batch_size": 32,
         "epochs": 11,
+        "images_per_epoch": 0,
         "precision": "float32",
         "randomness": "counter",
         "num_validation": 0,
@@ -125,12 +129,28 @@ class TestSettingsThatMeanSomethingWithOthersOnly:
         [
             ({"architecture": "burgess"}, "architecture: network mlp has none; remove it, or set network: conv"),
             ({"network": "conv", "hidden": [8]}, "hidden: network conv has none; remove it, or set network: mlp"),
+            ({"variance": "shared"}, "variance: likelihood bernoulli has none; remove it, or set likelihood: gaussian"),
+            ({"pixel_sd": 0.2}, "pixel_sd: likelihood bernoulli has none; remove it, or set likelihood: gaussian"),
+            (
+                {"likelihood": "gaussian", "pixel_sd": 0.2},
+                "pixel_sd: variance per_pixel has none; remove it, or set variance: fixed or shared",
+            ),
             ({"network": "conv", "activation": "tanh"}, "activation: network conv has none; remove it, or set"),
         ],
     )
     def test_elsewhere_they_are_refused(self, given: dict[str, Any], refusal: str) -> None:
         with pytest.raises(ValueError, match=f"^{refusal}"):
             TrialSettings(**VAE, **given)
+
+    def test_a_gaussian_does_not_go_with_the_reproductions_random_numbers(self) -> None:
+        with pytest.raises(ValueError, match=r"^randomness: .*; set randomness: counter, or likelihood: bernoulli$"):
+            TrialSettings(**VAE, likelihood="gaussian", randomness="report")
+
+    def test_a_variance_for_each_pixel_takes_a_network_of_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(NETWORKS, "other", Network(lambda *_: None))
+        with pytest.raises(ValueError, match=r"^variance: .* of a plug-in .*; set variance: fixed or shared$"):
+            TrialSettings(**VAE, network="other", likelihood="gaussian")
+        TrialSettings(**VAE, network="other", likelihood="gaussian", variance="shared")
 
     def test_elsewhere_their_default_does_no_harm(self) -> None:
         assert TrialSettings(**VAE, architecture="report") == TrialSettings(**VAE)
@@ -185,6 +205,9 @@ REFUSED = [
     ("initialisation", "zeros", "kaiming, xavier"),
     ("activation", "sigmoid", "relu, tanh"),
     ("network", "transformer", "mlp, conv"),
+    ("likelihood", "laplace", "bernoulli, gaussian"),
+    ("variance", 0.1, "fixed, shared, per_pixel"),
+    ("pixel_sd", 0, "give a number such as 0.1"),
     ("architecture", "resnet", "report, locatello, burgess"),
     ("precision", "float16", "float32, tf32, bf16"),
     ("randomness", "global", "counter, report"),

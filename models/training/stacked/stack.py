@@ -168,7 +168,7 @@ class Stack:
     @staticmethod
     def can_train(settings: TrialSettings) -> bool:
         """Whether a stack can train a trial: the gradients of its model are written out."""
-        return settings.parts in STACKABLE and settings.network == "mlp"
+        return settings.parts in STACKABLE and settings.network == "mlp" and settings.likelihood == "bernoulli"
 
     def admits(self, settings: TrialSettings) -> bool:
         """Whether a trial with these settings can be a member, if there is room.

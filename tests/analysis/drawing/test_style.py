@@ -4,7 +4,15 @@ import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_rgb
 
-from analysis.drawing.style import MODEL_COLOURS, drawing_style, model_colour, series_colour, series_marker
+from analysis.drawing.style import (
+    MODEL_COLOURS,
+    contrast_to_white,
+    drawing_style,
+    model_colour,
+    series_colour,
+    series_marker,
+    text_colour,
+)
 
 NAN = float("nan")
 
@@ -13,8 +21,8 @@ def lightness(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.21, 0.72, 0.07), to_rgb(colour), strict=True))
 
 
-def test_the_models_have_colours_of_okabe_and_ito() -> None:
-    assert MODEL_COLOURS == {"vae": "#0072B2", "vsc": "#D55E00"}
+def test_vae_and_vsc_have_colours_of_okabe_and_ito() -> None:
+    assert (MODEL_COLOURS["vae"], MODEL_COLOURS["vsc"]) == ("#0072B2", "#D55E00")
     assert series_colour("vae", NAN) == "#0072B2"
 
 
@@ -49,3 +57,14 @@ def test_the_style_leaves_matplotlib_as_it_was() -> None:
             assert mpl.rcParams["font.size"] == 11
             assert mpl.rcParams["axes.grid"]
         assert settings() == before
+
+
+@pytest.mark.parametrize("colour", ["#D55E00", "#ffffff", "#56B4E9", series_colour("vsc", 0.5)])
+def test_letters_stand_out_from_the_paper(colour: str) -> None:
+    assert contrast_to_white(text_colour(colour)) >= 4.5
+
+
+def test_a_colour_that_stands_out_stays_and_contrast_is_that_of_the_standard() -> None:
+    assert text_colour("#000000") == "#000000"
+    assert contrast_to_white("#000000") == pytest.approx(21)
+    assert contrast_to_white("#767676") == pytest.approx(4.54, abs=0.01)

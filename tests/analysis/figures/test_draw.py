@@ -44,7 +44,7 @@ def files_of(names: list[str]) -> list[str]:
 def several_objectives() -> SyntheticStudy:
     study = SyntheticStudy()
     goals = {"objectives": '["val/rate", "val/distortion"]', "directions": '["minimize", "minimize"]'}
-    study.random_search(12, **{"sampler": "nsga2"} | goals)
+    study.random_search(40, **{"sampler": "nsga2"} | goals)
     return study
 
 
@@ -65,7 +65,7 @@ def learning_rates_and_batch_sizes() -> SyntheticStudy:
 
 def confirmed_search() -> SyntheticStudy:
     study = SyntheticStudy()
-    study.random_search(12)
+    study.random_search(40)
     rows = [dict(row) for row in study.trials[1::2][:2]]
     settings = ("model", "latent_dim", "alpha", "learning_rate", "batch_size")
     for row in rows:
@@ -90,11 +90,17 @@ DRAWN: list[tuple[Callable[[], SyntheticStudy], list[str]]] = [
     (learning_rates_and_batch_sizes, [*ALWAYS, "learning_rate_by_batch_size"]),
     (confirmed_search, [*OF_SEARCHES, "confirmed"]),
     (links, [*ALWAYS, "compared_settings"]),
-    (with_probes, [*ALWAYS[:2], "accuracy_by_latent_dim", *ALWAYS[2:4], "losses_beside_reported", *ALWAYS[4:]]),
+    (
+        with_probes,
+        [
+            *(*ALWAYS[:2], "accuracy_gain_by_latent_dim", "accuracy_by_latent_dim"),
+            *(*ALWAYS[2:4], "losses_beside_reported", *ALWAYS[4:]),
+        ],
+    ),
     (
         with_every_measure,
         [
-            *(*ALWAYS[:2], "inference_gap", "accuracy_by_latent_dim", "probe_controls"),
+            *(*ALWAYS[:2], "inference_gap", "accuracy_gain_by_latent_dim", "accuracy_by_latent_dim", "probe_controls"),
             *(*ALWAYS[2:4], "sparsity_by_alpha", "collapse_by_latent_dim"),
         ],
     ),
@@ -217,9 +223,9 @@ def test_only_the_figure_of_all_phases_sees_the_trials_that_confirm(
     made = {name: make(name, all_phases=name == "all") for name in ("search", "all")}
     monkeypatch.setattr(figures, "FIGURES", made)
     draw_figures(confirmed_search().tables(), tmp_path)
-    assert {name: len(tables.trials) for name, tables in seen.items()} == {"search": 12, "all": 24}
+    assert {name: len(tables.trials) for name, tables in seen.items()} == {"search": 40, "all": 52}
     assert set(seen["search"].trials["phase"]) == {"search"}
-    assert {name: tables.history["trial_id"].nunique() for name, tables in seen.items()} == {"search": 12, "all": 24}
+    assert {name: tables.history["trial_id"].nunique() for name, tables in seen.items()} == {"search": 40, "all": 52}
 
 
 def test_several_studies_are_compared_in_one_figure(tmp_path: Path) -> None:

@@ -114,10 +114,10 @@ def test_stopped_trials_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     "study",
-    [search(3), search(20, status="stopped")],
+    [search(19), search(40, status="stopped")],
 )
 def test_too_few_finished_trials_are_a_reason(study: SyntheticStudy) -> None:
-    with pytest.raises(NothingToDrawError, match="no model has 4 finished trials that differ in settings and value"):
+    with pytest.raises(NothingToDrawError, match="no model has 20 finished trials that differ in settings and value"):
         importance_of(study)
 
 
@@ -128,8 +128,8 @@ def test_settings_that_a_population_changed_have_no_importance() -> None:
 
 def test_trials_that_all_reached_the_same_are_a_reason() -> None:
     study = SyntheticStudy()
-    for i in range(10):
-        study.add_searched(-30.0, learning_rate=10.0**-i)
+    for i in range(20):
+        study.add_searched(-30.0, learning_rate=0.8**i)
     with pytest.raises(NothingToDrawError, match="differ in settings and value"):
         importance_of(study)
 
@@ -144,6 +144,7 @@ def test_bars_show_the_shares_with_their_values(make_axes: MakeAxes) -> None:
     assert [text.get_text() for text in ax.texts] == [f"{share:.2f}" for share in rows["share"]]
     assert ax.get_yticklabels()[0].get_text() == "α"
     assert ax.yaxis_inverted()
+    assert ax.get_xlim() == (0, 1)
     assert ax.get_title() == "validation ELBO, VSC (60 trials)"
     assert ax.get_xlabel() == "share of the importance (PED-ANOVA)"
     assert mpl_hex(ax.patches[0].get_facecolor()) == MODEL_COLOURS["vsc"]
@@ -155,7 +156,7 @@ def mpl_hex(colour: tuple[float, ...]) -> str:
 
 
 def test_a_model_with_too_few_trials_has_no_panel() -> None:
-    study = search(10)
+    study = search(20)
     study.add_searched(-1, "beta-vae")
     frame = importance_of(study)
     assert list(frame["model"].unique()) == ["vae", "vsc"]
@@ -164,7 +165,7 @@ def test_a_model_with_too_few_trials_has_no_panel() -> None:
 def test_optuna_is_silent_and_as_loud_as_before_afterwards(caplog: pytest.LogCaptureFixture) -> None:
     before = optuna.logging.get_verbosity()
     with caplog.at_level(logging.DEBUG):
-        importance_of(search(5))
+        importance_of(search(20))
     assert not caplog.records
     assert optuna.logging.get_verbosity() == before
 

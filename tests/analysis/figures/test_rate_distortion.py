@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from analysis.drawing.style import contrast_to_white
 from analysis.figures.rate_distortion import compute, plot
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -57,7 +58,8 @@ def test_the_ends_of_a_series_name_their_latent_dimension(quickstart: SyntheticS
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     named = [text.get_text() for text in ax.texts if "ELBO" not in text.get_text()]
-    assert sorted(named) == ["dim 2"] * 4 + ["dim 32"] * 4
+    assert sorted(named) == ["2"] * 4 + ["32"] * 4
+    assert all(contrast_to_white(text.get_color()) >= 4.5 for text in ax.texts)
 
 
 def test_a_search_is_one_point_per_trial(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:

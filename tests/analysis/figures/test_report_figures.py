@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import (
     accuracy_by_latent_dim,
+    accuracy_gain_by_latent_dim,
     compared_settings,
     losses_beside_reported,
     relaxed_elbo_by_latent_dim,
@@ -64,12 +65,18 @@ def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
     frame = relaxed_elbo_by_latent_dim.compute(as_the_report().tables())
     vae = frame[(frame["model"] == "vae") & (frame["latent_dim"] == 8)].iloc[0]
     assert vae["reported"] == pytest.approx(-3558.8611 * 313 / 10000)
-    ax = make_axes()[0, 0]
-    relaxed_elbo_by_latent_dim.plot(frame, ax)
+    axes = make_axes(*relaxed_elbo_by_latent_dim.shape(frame))
+    assert axes.shape == (2, 1)
+    relaxed_elbo_by_latent_dim.plot(frame, axes)
+    ax, strip = axes[:, 0]
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert "VAE, the report's" in labels
-    assert ax.get_ylabel() == "relaxed test ELBO (nats per image, higher is better)"
-    assert "Dashed" in relaxed_elbo_by_latent_dim.note(frame)
+    assert labels[-1] == "the report's own (1 seed)"
+    assert ax.get_ylabel() == "relaxed test ELBO\n(nats per image, higher is better)"
+    diamonds = next(line for line in ax.lines if line.get_marker() == "D" and line.get_linestyle() == "None")
+    assert set(diamonds.get_ydata()) == set(frame["reported"].dropna())
+    gain = vae["mean"] - vae["reported"]
+    assert any(np.isclose(line.get_ydata()[0], gain) for line in strip.lines)
+    assert "diamonds" in relaxed_elbo_by_latent_dim.note(frame)
 
 
 def test_each_dataset_stands_beside_its_own_curve() -> None:
@@ -86,7 +93,8 @@ def test_each_dataset_stands_beside_its_own_curve() -> None:
 def test_trained_otherwise_there_is_nothing_of_the_reports_to_show(changes: dict[str, Any]) -> None:
     frame = relaxed_elbo_by_latent_dim.compute(as_the_report(**changes).tables())
     assert frame["reported"].isna().all()
-    assert "Dashed" not in relaxed_elbo_by_latent_dim.note(frame)
+    assert "diamonds" not in relaxed_elbo_by_latent_dim.note(frame)
+    assert relaxed_elbo_by_latent_dim.shape(frame) == (1, 1)
 
 
 def two_seeds_of_a_vae(**changes: Any) -> SyntheticStudy:
@@ -230,7 +238,8 @@ def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAx
     axes = make_axes(*compared_settings.shape(frame))
     compared_settings.plot(frame, axes)
     assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged"]
-    assert "gamma clamp 1e-06" in axes[0, 0].get_yticklabels()[-1].get_text()
+    assert axes[0, 0].get_yticklabels()[-1].get_text().endswith("clamp 1e-06")
+    assert any(line.get_marker() == "x" for line in axes[0, 0].lines)
 
 
 def test_bounds_of_pixels_scaled_in_two_ways_are_not_compared() -> None:
@@ -244,6 +253,39 @@ def test_bounds_of_pixels_scaled_in_two_ways_are_not_compared() -> None:
     assert list(frame["mean"]) == pytest.approx([0.21, 0.31])
 
 
+def test_networks_are_compared_each_by_the_settings_that_it_has() -> None:
+    study = SyntheticStudy()
+    for hidden in ("[8, 8]", "[8]"):
+        study.add("vae", 8, 0, network="mlp", hidden=hidden, architecture=None)
+    study.add("vae", 8, 0, network="conv", hidden=None, architecture="burgess")
+    labels = list(dict.fromkeys(compared_settings.compute(study.tables())["label"]))
+    assert labels == ["VAE\nconv, burgess", "VAE\nhidden 8, mlp", "VAE\nhidden 2 \N{MULTIPLICATION SIGN} 8, mlp"]
+
+
 def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:
     with pytest.raises(NothingToDrawError, match="differ in none of"):
         compared_settings.compute(quickstart.tables())
+
+
+def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed(make_axes: MakeAxes) -> None:
+    study = as_the_report()
+    for row in study.trials:
+        base = 0.8 + 0.1 * row["seed"]  # seeds part ways, models hardly
+        row |= {CODED: base + 0.02 * (row["model"] == "vsc"), accuracy_by_latent_dim.DEAD: 0.0}
+    study.trials[0][accuracy_by_latent_dim.DEAD] = 1.0  # a VAE: its pair has no partner
+    frame = accuracy_gain_by_latent_dim.compute(study.tables())
+    assert set(frame["model"]) == {"vsc"}
+    assert frame["mean"].tolist() == pytest.approx([2, 2])
+    assert (frame["high"] - frame["low"]).max() < 1e-6
+    assert sorted(frame["n"]) == [2, 3]
+    axes = make_axes(*accuracy_gain_by_latent_dim.shape(frame))
+    accuracy_gain_by_latent_dim.plot(frame, axes)
+    assert axes[0, 0].get_ylabel() == "accuracy less the VAE's\n(points)"
+    assert "1 of 12 runs, in which a logit died" in accuracy_gain_by_latent_dim.note(frame)
+
+
+def test_without_a_vae_there_is_no_gain() -> None:
+    study = with_probes()
+    study.trials = [row for row in study.trials if row["model"] == "vsc"]
+    with pytest.raises(NothingToDrawError, match="no one VAE"):
+        accuracy_gain_by_latent_dim.compute(study.tables())

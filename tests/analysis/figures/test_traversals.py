@@ -53,3 +53,13 @@ def test_rows_without_a_latent_are_not_drawn(tmp_path: Path) -> None:
     assert list(frame["latent"]) == [3, 3, 3]
     assert set(frame["label"]) == {9}
     assert [picture[0, 0] for picture in frame["picture"]] == [6, 7, 8]
+
+
+def test_all_trials_change_the_same_image_the_one_with_the_most_latents(tmp_path: Path) -> None:
+    """One trial has its most active code elsewhere than the other, and would show another image by itself."""
+    latents = np.array([[3, -1], [3, 0], [-1, -1]])  # of the images 0, 2 and 1
+    study = StudyWithExhibits(changed={0: make_exhibits(4) | {"traversed_latents": latents}})
+    study.add("vae", 4, 0)
+    study.add("vsc", 4, 0, 0.2)
+    frame = compute(study.stored(tmp_path))
+    assert frame.groupby("trial_id")["image"].first().nunique() == 1

@@ -14,6 +14,7 @@ from analysis.claims.optimum import Optimum
 from analysis.figures import draw
 from analysis.figures.draw import FIGURES
 from analysis.report import StudyReport, open_questions, page, write_report
+from analysis.report.numbers import tabulate_numbers
 from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -192,3 +193,22 @@ def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
     text = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=claims)[0]
     assert "**Missing:** the report's claims, an error in making it" in text.read_text()
     assert f"**Missing:** the figures of {name}, an error in making it" in text.read_text()
+
+
+def test_rows_of_numbers_are_told_apart_by_their_epoch() -> None:
+    frame = pd.DataFrame(
+        {"epoch": [1, 2], "alpha": [-1.0, 0.5], "mean": [-2.0, -1.0], "low": -3.0, "high": 1.0, "n": 3}
+    )
+    table = tabulate_numbers(frame).splitlines()
+    assert table[0].startswith("| \N{GREEK SMALL LETTER ALPHA} | epoch |")
+    assert table[2].startswith("| \N{MINUS SIGN}1 | 1 | \N{MINUS SIGN}2.0 ")
+
+
+def test_a_figure_that_a_claim_names_is_on_the_page_though_the_study_asks_for_another(
+    quickstart: SyntheticStudy, tmp_path: Path
+) -> None:
+    name, asks = "elbo-vs-latent-dim", replace(STUDY, figures=["rate_distortion"])
+    claims = [claim for claim in load_claims(CLAIMS) if claim.id == "true-bound-has-an-optimum"]
+    html = write_report({name: quickstart.tables()}, {name: asks}, tmp_path, claims=claims)[1].read_text()
+    assert 'id="elbo-vs-latent-dim-elbo-by-latent-dim"' in html
+    assert 'id="elbo-vs-latent-dim-rate-distortion"' in html

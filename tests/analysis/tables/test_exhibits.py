@@ -71,6 +71,21 @@ def test_a_missing_file_is_a_reason(tmp_path: Path) -> None:
         read_exhibits(tmp_path / "t.npz")
 
 
+def in_colour(pictures: np.ndarray) -> np.ndarray:  # (..., H, W) -> (..., H, W, 3)
+    return np.repeat(pictures[..., None], 3, -1)
+
+
+def test_pictures_in_colour_are_read_where_all_are(file: Path) -> None:
+    stored = make_exhibits(2)
+    coloured = {name: in_colour(array) if array.dtype == np.uint8 else array for name, array in stored.items()}
+    np.savez_compressed(file, **coloured)
+    assert read_exhibits(file)["traversals"].shape == (3, 2, 3, 6, 5, 3)
+    for name in ("images", "prior_pictures"):
+        np.savez_compressed(file, **(coloured | {name: stored[name]}))
+        with pytest.raises(NothingToDrawError, match="holds another"):
+            read_exhibits(file)
+
+
 @pytest.mark.parametrize("name", LAYOUT)
 def test_a_missing_array_is_named(file: Path, name: str) -> None:
     arrays = make_exhibits(4)

@@ -14,7 +14,7 @@ from harness import datasets
 from harness.datasets import celeba, load_dataset, locations
 from harness.datasets.celeba import ATTRIBUTES, CelebA
 from harness.datasets.faces import FaceDrawer
-from harness.datasets.image_map import MappedDataset
+from harness.datasets.mapped import MappedDataset
 from harness.errors import InputError
 
 NUM, PARTS = 30, {0: 18, 1: 4, 2: 8}  # photographs, and those of each part of the official partition
@@ -55,8 +55,7 @@ def folder(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
     shutil.copytree(written, tmp_path / "data" / "celeba")
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    for module in (datasets, locations):
-        monkeypatch.setattr(module, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
     md5 = {name: hashlib.md5((written / name).read_bytes()).hexdigest() for name in celeba.MD5}
     monkeypatch.setattr(celeba, "MD5", md5)
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)

@@ -24,8 +24,7 @@ def hash_as_git(content: bytes) -> str:
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As published: 0 and 1, compressed, and beside them metadata, an object that only pickle reads."""
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    for module in (datasets, locations):
-        monkeypatch.setattr(module, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
     path = tmp_path / "data" / "dsprites" / FILE
     path.parent.mkdir(parents=True)
     frames = draw_sprites(FACTORS.to_classes(SOME))[:, 0] // 255

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from harness import datasets
 from harness.datasets import identify_dataset, load_dataset, locate_dataset, locations, verify_dataset
-from harness.datasets.image_map import MappedDataset, hash_arrays, is_made, make_map, open_map, verify_map
+from harness.datasets.image_map import hash_arrays, is_made, make_map, verify_map
+from harness.datasets.mapped import MappedDataset, open_map
 from harness.errors import InputError
 from harness.worker.images import Images
 
@@ -30,6 +31,7 @@ class Stripes:
     num_test: int = NUM_TEST
     image_shape: tuple[int, int, int] = (3, 2, 3)
     attributes: tuple[str, ...] = ("shade", "tens")
+    factors: tuple[str, ...] = ()
     label: str = "tens"
     verb: str = "striped"
     num_at_once: int = 40
@@ -56,8 +58,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    for module in (datasets, locations):
-        monkeypatch.setattr(module, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "maps" / "stripes"
 
 
@@ -180,7 +181,20 @@ def test_held_out_images_of_a_map_are_no_copy(tmp_path: Path) -> None:
     assert images.train.flatten(1)[:, 0].tolist() == list(range(50))
     assert images.validation.flatten(1)[:, 0].tolist() == list(range(50, 70))
     assert images.train_labels.tolist() == [k // 10 for k in range(50)]
+    assert images.train_factors is None
     assert images.validation.data_ptr() - images.train.data_ptr() == 50 * 18
+
+
+def test_factors_are_the_attributes_of_images_that_show_every_combination(tmp_path: Path) -> None:
+    spec = Stripes(factors=("shade", "tens"))
+    make(spec, tmp_path)
+    dataset = open_map(spec, tmp_path)
+    assert dataset.factors == ("shade", "tens")
+    assert dataset.train_factors is not None
+    assert dataset.train_factors.tolist() == [[k, k // 10] for k in range(NUM_TRAIN)]
+    kept = Images.of(dataset, 20, "cpu").train_factors
+    assert kept is not None
+    assert len(kept) == 50
 
 
 def test_a_map_is_loaded_where_it_is_and_made_where_it_is_not(
@@ -210,6 +224,15 @@ def test_a_map_is_loaded_where_it_is_and_made_where_it_is_not(
     assert all(check.ok for check in verify_dataset("stripes"))
 
 
+def test_a_map_is_verified_whenever_it_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "_MAP_SPECS", {"stripes": Stripes()})
+    load_dataset("stripes")
+    file = cache / "images.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x07")
+    with pytest.raises(InputError, match=f"{cache} is not as it was made: SHA-256 is .*; delete {cache} and run"):
+        load_dataset("stripes")
+
+
 def test_a_map_made_of_another_recipe_is_made_again(tmp_path: Path) -> None:
     make(Stripes(content_hash="old"), tmp_path)
     assert not is_made(Stripes(), tmp_path)
@@ -231,15 +254,3 @@ def test_parts_are_made_by_as_many_processes_as_there_are_cores(
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     make_map(spec, spec, tmp_path / "one", lambda *_: None)
     assert (tmp_path / "two" / "images.npy").read_bytes() == (tmp_path / "one" / "images.npy").read_bytes()
-
-
-def test_attributes_are_the_factors_of_the_training_images_where_images_are_those_of_a_grid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make(Stripes(), tmp_path)
-    dataset = open_map(Stripes(), tmp_path)
-    assert dataset.train_factors is None
-    monkeypatch.setattr(datasets, "find_factors", lambda name: name == "stripes" or None)
-    factors = open_map(Stripes(), tmp_path).train_factors
-    assert factors is not None
-    assert factors.tolist() == [[k, k // 10] for k in range(NUM_TRAIN)]

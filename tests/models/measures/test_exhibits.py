@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.tables.exhibits import LATER_LAYOUT, LAYOUT, read_exhibits
+from analysis.tables.series import NothingToDrawError
 from harness.datasets import load_dataset
 from models.autoencoder import Autoencoder
 from models.build import build_model
@@ -74,6 +75,24 @@ def test_what_a_model_stores_is_what_analysis_reads(kind: str, latent_dim: int, 
     assert arrays.keys() == {**LAYOUT, **LATER_LAYOUT}.keys() == read_exhibits(tmp_path / "t.npz").keys()
     assert arrays["images"].shape == (3, 6, 5)
     assert arrays["codes"].shape == (3, latent_dim)
+
+
+def test_pictures_in_colour_have_their_channels_last(tmp_path: Path) -> None:
+    images = make_images(40, (3, 6, 5))
+    model = build_model(make_settings("vsc_sigmoid", latent_dim=4), (3, 6, 5))
+    arrays = make_exhibits(model, images, torch.arange(40) % 3, seed=1)
+    np.savez_compressed(tmp_path / "t.npz", **arrays)
+    read = read_exhibits(tmp_path / "t.npz")
+    assert read["images"].shape == (3, 6, 5, 3)
+    for image in read["images"]:
+        assert (images.numpy() == image.transpose(2, 0, 1)).all((1, 2, 3)).any()
+    with torch.no_grad():
+        expected = 255 * torch.sigmoid(model.decoder(torch.from_numpy(arrays["prior_codes"]))).view(-1, 3, 6, 5)
+    assert_same_picture(arrays["prior_pictures"], expected.numpy().transpose(0, 2, 3, 1))
+    assert read["traversals"].shape[-3:] == (6, 5, 3)
+    np.savez_compressed(tmp_path / "t.npz", **(arrays | {"reconstructions": arrays["reconstructions"][..., 0]}))
+    with pytest.raises(NothingToDrawError, match="holds another reconstructions than is drawn"):  # grey among colours
+        read_exhibits(tmp_path / "t.npz")
 
 
 def test_they_are_a_few_hundred_kilobytes_on_mnist(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ class TestBothTrainersAlike:
         self, settings: TrialSettings, changes: dict[str, Any], hidden: tuple[int, ...]
     ) -> None:
         images = make_images(50 * 8, SMALL).to(DEVICE)
-        chosen = with_changes(settings, hidden=hidden, batch_size=8, learning_rate=1e-3, **changes)
+        chosen = with_changes(settings, **{"hidden": hidden, "batch_size": 8, "learning_rate": 1e-3} | changes)
         states = []
         for make in (make_autograd, make_stack):
             trainer = make(chosen)
@@ -249,6 +249,17 @@ class TestBothTrainersAlike:
             states.append(take(trainer))
         for one, other in zip(*(state.model.parameters() for state in states), strict=True):
             assert (one - other).norm() <= LIMIT * other.norm()
+
+    @pytest.mark.parametrize("kind", ["vae", "vsc_disarm"])
+    @pytest.mark.parametrize("hidden", [(8,) * 3, (8,) * 4, (8,) * 5], ids=len)
+    def test_so_they_are_in_deeper_networks(self, kind: str, hidden: tuple[int, ...]) -> None:
+        self.test_after_fifty_steps_the_parameters_are_the_same(make_settings(kind), {}, hidden)
+
+    @pytest.mark.slow
+    def test_so_they_are_in_wide_ones(self) -> None:
+        self.test_after_fifty_steps_the_parameters_are_the_same(
+            make_settings("vsc_sigmoid"), {"learning_rate": 1e-4}, (2000, 2000)
+        )
 
     @pytest.mark.parametrize(
         "changes", [{"gamma_clamp": 0.1}, {"sharpness_schedule": "ramp"}, {"sharpness_schedule": "per_step"}]
