@@ -330,6 +330,14 @@ WRONG_FIELDS = [
         "differ in beta; use val/elbo",
         in_schema=False,
     ),
+    Wrong(
+        "loss-over-objectives",
+        edit("vsc\n", "beta_tcvae\n", edit(f"    alpha: {ALPHA}\n", "", ONE_SEED))
+        + "search: {sampler: tpe, num_trials: 3, metric: val/loss}\n",
+        "study.yaml:12: search.metric: ",
+        "differ in model; use val/elbo",
+        in_schema=False,
+    ),
     *(
         Wrong(
             f"{metric}-over-{setting}",

@@ -515,3 +515,15 @@ def test_a_trial_of_a_study_has_the_studys_dataset(tmp_path: Path, dataset: Data
     study: Study = load(tmp_path, GOOD)
     trial = make_trial(study, dataset, next(study.enumerate_grid()), 5)
     assert (trial.dataset, trial.settings.seed, trial.settings.model) == ("digits", 5, "vae")
+
+
+@pytest.mark.parametrize("evaluation", ["disentanglement", "dci"])
+def test_measures_of_disentanglement_are_refused_where_no_factors_are_known(
+    tmp_path: Path, dataset: Dataset, evaluation: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        Searching(tmp_path, dataset, edit(SEEDS, f"{SEEDS}\nevaluate: [{evaluation}]")).source()
+    assert str(caught.value) == (
+        f"study demo: evaluate: {evaluation} needs images whose factors are known, and those of digits are not; remove "
+        "it, or set dataset: dsprites"
+    )

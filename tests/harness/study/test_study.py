@@ -169,6 +169,20 @@ def test_binary_pixels_are_refused_with_what_does_not_go_with_them_before_a_tria
         load(tmp_path, both)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "fix"), [("estimator", "disarm", "relaxed"), ("randomness", "report", "counter")]
+)
+def test_a_discriminator_is_refused_with_what_does_not_go_with_it_before_a_trial_is_planned(
+    tmp_path: Path, setting: str, value: str, fix: str
+) -> None:
+    factor = edit("vsc\n", "factor_vsc\n    tc_weight: 10\n")
+    load(tmp_path, factor)
+    with pytest.raises(
+        InputError, match=rf"space\[1\]\.{setting}: {value} does not go with a discriminator; set .*{fix}"
+    ):
+        load(tmp_path, edit("    alpha", f"    {setting}: {{grid: [{fix}, {value}]}}\n    alpha", factor))
+
+
 def test_the_largest_study_is_taken(tmp_path: Path) -> None:
     load(tmp_path, edit(LATENTS, "{range: [1, 49999, 1]}"))  # two seeds, and a vae
     load(tmp_path, edit(SEEDS, "search: {sampler: random, num_trials: 100000}\n"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.build import build_model
-from models.measures.disentanglement import dci, scores
+from models.measures.disentanglement import scores
 from models.measures.disentanglement.code_table import (
     ACTIVE_STD,
     CodeTable,
@@ -19,19 +19,14 @@ from models.measures.disentanglement.code_table import (
 from models.measures.disentanglement.scores import make_code_table, measure_dci, measure_scores
 from models.measures.metric_names import DCI_METRICS, DISENTANGLEMENT_METRICS
 from tests.models.cases import make_images, make_settings
+from tests.models.measures.disentanglement.few_points import take_few_points
 
 FACTORS = np.stack(np.meshgrid(*map(np.arange, (3, 4, 5)), indexing="ij"), -1).reshape(-1, 3)  # (60, 3)
 
 
 @pytest.fixture
 def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scores from few points, so that a test takes a second."""
-    for name in ("beta_vae", "factor_vae", "sap", "explicitness"):
-        for constant, value in (("NUM_TRAIN", 400), ("NUM_TEST", 200)):
-            monkeypatch.setattr(f"models.measures.disentanglement.{name}.{constant}", value)
-    for name in ("mutual_information", "infomec"):
-        monkeypatch.setattr(f"models.measures.disentanglement.{name}.NUM_POINTS", 500)
-    monkeypatch.setattr(scores, "score_dci", lambda *args, **kw: dci.score_dci(*args, num_train=80, num_test=40, **kw))
+    take_few_points(monkeypatch)
 
 
 @pytest.mark.usefixtures("few_points")
