@@ -121,6 +121,24 @@ def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
     assert losses_beside_reported.note(frame).endswith("over seeds.")
 
 
+def test_on_celeba_the_reports_curve_is_that_of_its_figure_7() -> None:
+    curve = load_training_curves("celeba").set_index("epoch")
+    assert len(curve) == 90
+    assert curve.loc[[1, 10, 90], "test_loss"].round(2).tolist() == [1755.23, 1704.99, 1693.69]
+    assert curve.loc[[1, 10, 90], "train_loss"].round(2).tolist() == [1835.47, 1705.62, 1692.81]
+
+    study = SyntheticStudy(dataset="celeba")
+    study.add("vsc", 800, 0, alpha=0.01, epochs=2, hidden="[2000, 2000]")
+    losses = {"test/loss": 1.01 * curve["test_loss"][:2], "train/loss": 0.98 * curve["train_loss"][:2]}
+    study.history[-1] = study.history[-1].assign(**{name: values.to_numpy() for name, values in losses.items()})
+    shown = losses_beside_reported.compute(study.tables()).set_index(["split", "epoch"])["mean"]
+    assert shown["test"].tolist() == pytest.approx([1, 1])
+    assert shown["train"].tolist() == pytest.approx([-2, -2])
+    study.trials[-1] |= {"hidden": "[400]"}
+    with pytest.raises(NothingToDrawError, match="trained otherwise than the report's"):
+        losses_beside_reported.compute(study.tables())
+
+
 @pytest.mark.parametrize("changes", [{"pixel_scaling": "unit_norm"}, {"num_validation": 10_000}, {"dataset": "digits"}])
 def test_of_trials_trained_otherwise_losses_are_not_compared(changes: dict[str, Any]) -> None:
     tables = two_seeds_of_a_vae(**changes).tables()
