@@ -1,0 +1,38 @@
+"""`spikeslab cluster`: the files that describe one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import BAD_INPUT, as_path, console, print_error
+
+app = typer.Typer(
+    help="Clusters: what is wrong with the file that describes one.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+
+@app.callback()
+def _cluster() -> None:
+    pass
+
+
+@app.command(epilog="Example: `spikeslab cluster check cluster.yaml`")
+def check(
+    file: Annotated[
+        Path, typer.Argument(metavar="CLUSTER_FILE", help="Of ray up, KubeRay, Slurm or SkyPilot.", parser=as_path)
+    ],
+) -> None:
+    """Say what is wrong with a cluster's file, a sentence for each fault, before anything is started or paid for."""
+    from harness.commands.cluster import check_cluster
+
+    kind, faults, unfilled = check_cluster(file)
+    for sentence in unfilled:
+        console.print(sentence, soft_wrap=True)
+    for sentence in faults:
+        print_error(sentence)
+    if faults:
+        raise typer.Exit(BAD_INPUT)
+    console.print(
+        f"{file}: {kind}; nothing is wrong with it{' once that is filled in' if unfilled else ''}.", soft_wrap=True
+    )

@@ -1,0 +1,62 @@
+"""What was found in a file, a sentence each, and what is looked for in the file of any kind of cluster."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.study.yamlfile import FieldPath, format_path
+
+NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/scratch/local", "/local", "/mnt/local", "$TMPDIR", "~", "$HOME")  # noqa: S108 (looked for, not used)
+SHARED = re.compile(r"\b(mount(point)?|nfs4?(?!-)|efs|mount-s3|s3fs|gcsfuse|goofys|rclone|lustre|sshfs)\b")
+SECRET = re.compile(r"(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY)\w*$", re.IGNORECASE)
+ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|SECRET|_TOKEN|ACCESS_KEY|API_KEY)\w*)=(?![$\s\"']|\"?\$)(\S+)", re.IGNORECASE)
+PIP = re.compile(r"pip3? install[^;&|]*")
+
+
+@dataclass
+class Findings:
+    """What was found in one file."""
+
+    path: Path
+    lines: Mapping[FieldPath, int] = field(default_factory=dict)
+    sentences: list[str] = field(default_factory=list)
+
+    def add(self, where: FieldPath, said: str, line: int | None = None) -> None:
+        """Note what is wrong with a field, and the fix. line: of the file, where it is not the field's."""
+        line = line or next((self.lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in self.lines), None)
+        place = f"{self.path}:{line}" if line else str(self.path)
+        self.sentences.append(f"{place}: {format_path(where)}: {said}" if where else f"{place}: {said}")
+
+    def check_keys(self, where: FieldPath, given: Any, known: Iterable[str]) -> None:
+        """Note each key of a mapping that is not among those known, which would be passed over in silence."""
+        names = sorted(known)
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in names:
+                near = difflib.get_close_matches(str(key), names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
+                self.add((*where, str(key)), f"unknown key; {hint}")
+
+    def check_commands(self, where: FieldPath, commands: str) -> None:
+        """Note what is wrong with shell commands wherever they stand."""
+        for install in PIP.findall(commands):
+            if re.search(r"ray[-_/][^\s]*(latest|nightly|dev)|ray-wheels", install):
+                self.add(where, "installs a nightly build of Ray; pin a release, as with -c constraints.txt")
+            elif re.search(r"[\s\"']ray(\[[\w,]*\])?[\"'\s]*($|\s)", install) and not re.search(r"-c\s|-r\s", install):
+                self.add(where, "installs whatever Ray is the newest; pin it, as with -c constraints.txt")
+        for name, _ in ASSIGNED.findall(commands):
+            if name != "RAY_AUTH_MODE":
+                self.add(where, f"has the value of {name}; put it into a file that only the job's user reads")
+
+    def check_results(self, where: FieldPath, commands: str) -> None:
+        """Note a folder of results that other nodes would not see."""
+        for given in re.findall(r"--results[= ]+(\"[^\"]+\"|\S+)", commands):
+            results = given.strip("\"'")
+            if not results.startswith(("/", "$", "~")):
+                self.add(
+                    where, f"--results {results} is relative, and lost with the node; name a folder that is shared"
+                )
+            elif re.match(rf"({'|'.join(map(re.escape, NODE_LOCAL))})(/|$)", results):
+                self.add(where, f"--results {results} is a node's own; name a folder that every node sees")

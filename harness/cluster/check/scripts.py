@@ -1,0 +1,108 @@
+"""Scripts of Slurm that start Ray with `ray symmetric-run`, and tasks of SkyPilot."""
+
+import re
+import subprocess
+from typing import Any
+
+from harness.cluster.check.findings import SECRET, Findings
+
+TASK_KEYS = (
+    *(
+        "config",
+        "envs",
+        "event_callback",
+        "experimental",
+        "file_mounts",
+        "inputs",
+        "name",
+        "num_nodes",
+        "outputs",
+        "pool",
+    ),
+    *("resources", "run", "secrets", "service", "setup", "volumes", "workdir"),
+)
+RESOURCE_KEYS = (
+    *("accelerator_args", "accelerators", "any_of", "autostop", "cloud", "cpus", "disk_size", "disk_tier", "image_id"),
+    *(
+        "infra",
+        "instance_type",
+        "job_recovery",
+        "labels",
+        "max_hourly_cost",
+        "memory",
+        "network_tier",
+        "ordered",
+        "ports",
+    ),
+    *("priority", "region", "use_spot", "zone"),
+)
+DASHBOARD_PORT, SKYPILOT_PORT = "8265", "6380"  # that of SkyPilot's own Ray
+
+
+def check_slurm(text: str, findings: Findings) -> None:
+    """Note what is wrong with a script for sbatch."""
+    done = subprocess.run(["bash", "-n", str(findings.path)], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603, S607 (it is parsed, not run)
+    if done.returncode:
+        findings.add((), f"no shell script: {done.stderr.strip().splitlines()[0].rpartition(': ')[2]}; mend it")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    directives = " ".join(re.findall(r"^#SBATCH\s+(.*)$", text, re.MULTILINE))
+    if "ray symmetric-run" not in code:
+        findings.add((), "starts no `ray symmetric-run`; begin with docs/clusters/slurm.sh")
+    if not re.search(r"--ntasks-per-node[= ]1\b", directives):
+        findings.add((), "#SBATCH --ntasks-per-node=1 is missing: each node is to run one Ray; add it")
+    if not re.search(r"--signal[= ]", directives):
+        findings.add((), "#SBATCH --signal=TERM@120 is missing: without a warning nothing is stored in time; add it")
+    if "RAY_AUTH_MODE=token" not in code:
+        findings.add((), "whoever reaches the nodes runs code; write export RAY_AUTH_MODE=token")
+    if "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT" not in code:
+        findings.add((), "Ray waits 30 s for all nodes; export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300")
+    if "ray symmetric-run" in code and "--min-nodes" not in code:
+        findings.add((), 'the study begins before all nodes are there; add --min-nodes "$SLURM_JOB_NUM_NODES"')
+    _check_dashboard(code, findings)
+    if "--results" not in code:
+        findings.add((), "has no --results; name a folder that every node sees")
+    findings.check_results((), code)
+    findings.check_commands((), code)
+
+
+def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
+    """Note what is wrong with a task of SkyPilot."""
+    findings.check_keys((), content, TASK_KEYS)
+    resources = content.get("resources") or {}
+    findings.check_keys(("resources",), resources, RESOURCE_KEYS)
+    ports = resources.get("ports") if isinstance(resources, dict) else None
+    if DASHBOARD_PORT in re.findall(r"\d+", str(ports)):
+        findings.add(
+            ("resources", "ports"), f"{DASHBOARD_PORT} makes the dashboard public; remove it, and use `sky ssh`"
+        )
+    for name, value in (content.get("envs") or {}).items():
+        if SECRET.search(str(name)) and value:
+            findings.add(("envs", str(name)), "its value stands in the file; name it under secrets, without one")
+    for field in ("setup", "run"):
+        commands = str(content.get(field) or "")
+        findings.check_commands((field,), commands)
+        if re.search(r"^\s*ray stop\b", commands, re.MULTILINE):
+            findings.add((field,), "`ray stop` ends SkyPilot's own Ray, too; remove it")
+        if re.search(rf"--port[= ]{SKYPILOT_PORT}\b", commands):
+            findings.add((field,), f"port {SKYPILOT_PORT} is that of SkyPilot's own Ray; choose another")
+        if "ray start" in commands and "RAY_AUTH_MODE=token" not in commands:
+            findings.add((field,), "starts Ray without its token; write RAY_AUTH_MODE=token ray start")
+        _check_dashboard(commands, findings)
+    run = str(content.get("run") or "")
+    findings.check_results(("run",), run)
+    mounted = {str(target) for target, source in (content.get("file_mounts") or {}).items()
+               if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
+    mounted |= set(map(str, content.get("volumes") or {}))
+    found = re.search(r"--results[= ]+(/\S+)", run)
+    if found is None:
+        findings.add(("run",), "has no --results with an absolute path; name a folder of a bucket or a volume")
+    elif not any(f"{found[1]}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
+        findings.add(("run",), f"--results {found[1]} ends with the nodes; mount a bucket or a volume there")
+
+
+def _check_dashboard(commands: str, findings: Findings) -> None:
+    for host in re.findall(r"--dashboard-host[= ](\S+)", commands):
+        if host not in ("127.0.0.1", "localhost"):
+            findings.add(
+                (), f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1"
+            )

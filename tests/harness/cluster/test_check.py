@@ -1,0 +1,121 @@
+"""Files of clusters: our templates are right, and each fault that can be made in them is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli.main import app
+from harness.cluster.check.file import check_file
+from harness.errors import InputError
+from harness.study.yamlfile import read_yaml_mapping
+from tests.test_repository import ROOT, registry_hosts_in
+
+TEMPLATES = {path.name: path for path in (ROOT / "cluster.yaml", *sorted((ROOT / "docs" / "clusters").iterdir()))}
+MOUNT = "  - mountpoint -q /mnt/results || sudo mount -t nfs4 fs-CHANGE-ME.efs.us-west-2.amazonaws.com:/ /mnt/results\n"
+AWS, GCP, OWN, KUBE, SLURM, SKY = (
+    *("cluster.yaml", "gcp.yaml", "on-premises.yaml", "kuberay.yaml", "slurm.sh", "skypilot.yaml"),
+)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_our_templates_are_right(name: str) -> None:
+    _, faults, _ = check_file(TEMPLATES[name])
+    assert faults == []
+    assert registry_hosts_in(TEMPLATES[name].read_text()) == []
+
+
+def test_there_is_a_template_of_every_kind() -> None:
+    assert set(TEMPLATES) == {AWS, GCP, OWN, KUBE, SLURM, SKY}
+    kinds = {check_file(path)[0] for path in TEMPLATES.values()}
+    assert kinds == {"a cluster of `ray up`", "a RayJob of KubeRay", "a script of Slurm", "a task of SkyPilot"}
+
+
+BROKEN = [
+    (AWS, "setup_commands:\n  # CHANGE", "setup_comands:\n  # CHANGE", "setup_comands: .*did you mean setup_commands?"),
+    (AWS, "head_node_type: head", "head_node_type: haed", "`ray up` refuses it: "),
+    (AWS, "region: us", "regoin: x\n  region: us", r"provider.regoin: unknown key; did you mean region?"),
+    (AWS, "InstanceType: m6i", "InstanceTpye: x\n      InstanceType: m6i", r"InstanceTpye: .*did you mean Inst"),
+    (AWS, "      ImageId: *image\n", "", r"gpu.node_config: no ImageId"),
+    (AWS, "{CPU: 0}", "{CPU: 2}", r"cluster.yaml:\d+: available_node_types.head.resources: the head would train"),
+    (AWS, "{CPU: 4, GPU: 1}", "{CPU: 4}", r"gpu.resources: they disagree with the instance's type about GPUs"),
+    (AWS, "dashboard-host=127.0.0.1", "dashboard-host=0.0.0.0", r"start_ray_commands: --dashboard-host=0.0.0.0 lets"),
+    (AWS, "--autoscaling-config=~/ray_bootstrap_config.yaml", "", "no worker is ever started"),
+    (AWS, "RAY_AUTH_MODE=token ray start --address", "ray start --address", "worker_start_ray_commands: starts Ray"),
+    (AWS, '  "~/.ray/auth_token": "~/.ray/auth_token"\n', "", "file_mounts: the nodes get no token"),
+    (AWS, "pip install -q -c constraints.txt .", 'pip install -U "ray[default]"', "whatever Ray is the newest; pin it"),
+    (AWS, "pip install -q -c constraints.txt .", "pip install ray-wheels/latest/ray-3.whl", "nightly build of Ray"),
+    (AWS, "HEAD_IP:6379", "HEAD_IP:6380", "joins port 6380, but the head's is 6379"),
+    (AWS, MOUNT, "", "mount no folder that every node sees"),
+    (AWS, "/.venv/, ", "", "rsync_exclude: .venv would be copied to every node"),
+    (AWS, "  - ray stop\n  - >-", "  - export AWS_SECRET_ACCESS_KEY=abc\n  - >-", "has the value of AWS_SECRET"),
+    (AWS, "  cache_stopped", "  security_group: {IpPermissions: [{FromPort: 8265, ToPort: 8265, IpProtocol: tcp, "
+     "IpRanges: [{CidrIp: 0.0.0.0/0}]}]}\n  cache_stopped", "security_group: opens ports to everyone"),
+    (GCP, "machineType: n2", "machineTyp: x\n      machineType: n2", "machineTyp: .*did you mean machineType"),
+    (GCP, "      guestAccelerators:\n        - {acceleratorType: nvidia-l4, acceleratorCount: 1}\n", "", "disagree"),
+    (OWN, " --num-cpus=0", "", "the head would train, too; add --num-cpus=0"),
+    (OWN, "worker_ips:", "worker_ip:", r"`ray up` refuses it|provider.worker_ip: unknown key"),
+    (KUBE, "authOptions: {mode: token}", "authOptions: {mode: disabled}", "authOptions: whoever reaches the cluster"),
+    (KUBE, 'num-cpus: "0"', 'num-cpus: "4"', "headGroupSpec.rayStartParams: the head would train"),
+    (KUBE, "maxReplicas: 4", "maxReplica: 4", r"workerGroupSpecs\[0\].maxReplica: .*did you mean maxReplicas"),
+    (KUBE, "spikeslab-ray:2.60.0", "spikeslab-ray:latest", "another Ray every day"),
+    (KUBE, "spikeslab-ray:2.60.0", "spikeslab-ray:2.59.0", "is not of rayVersion 2.60.0"),
+    (KUBE, "--results /mnt/results", "--results /mnt/other", "mounts no shared volume at /mnt/other"),
+    (KUBE, "persistentVolumeClaim: {claimName: spikeslab-results}", "emptyDir: {}", "mounts no shared volume"),
+    (KUBE, "valueFrom: {secretKeyRef: {name: mlflow, key: password}}", "value: hunter2", "MLFLOW_TRACKING_PASSWORD; "),
+    (KUBE, "    enableInTreeAutoscaling: true\n", "", "replicas: no worker ever comes"),
+    (KUBE, "    headGroupSpec:\n", "    headGroupSpec:\n      serviceType: LoadBalancer\n", "makes the dashboard"),
+    (SLURM, "#SBATCH --ntasks-per-node=1\n", "", "--ntasks-per-node=1 is missing"),
+    (SLURM, "#SBATCH --signal=TERM@120\n", "", "--signal=TERM@120 is missing"),
+    (SLURM, "RAY_AUTH_MODE=token ", "", "RAY_AUTH_MODE=token"),
+    (SLURM, "$SLURM_SUBMIT_DIR/results", "$TMPDIR/results", r"--results \$TMPDIR/results is a node's own"),
+    (SLURM, 'trap \'rm', "if true; trap 'rm", "no shell script"),
+    (SLURM, ' --min-nodes "$SLURM_JOB_NUM_NODES"', "", "the study begins before all nodes are there"),
+    (SKY, "use_spot: true", "use_spots: true", r"resources.use_spots: .*did you mean use_spot"),
+    (SKY, "  disk_size: 150", "  ports: 8265", "ports: 8265 makes the dashboard public"),
+    (SKY, "--results /mnt/results", "--results results", "--results results is relative"),
+    (SKY, "    mode: MOUNT\n", "    mode: COPY\n", "ends with the nodes; mount a bucket"),
+    (SKY, "--port=6479", "--port=6380", "port 6380 is that of SkyPilot's own Ray"),
+    (SKY, "  source ~/venv", "  ray stop\n  source ~/venv", "ends SkyPilot's own Ray"),
+    (SKY, "secrets:\n  RAY_AUTH_TOKEN: null", "envs:\n  RAY_AUTH_TOKEN: abc", "RAY_AUTH_TOKEN: its value stands in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "before", "after", "said"), BROKEN)
+def test_each_fault_is_named(tmp_path: Path, name: str, before: str, after: str, said: str) -> None:
+    text = TEMPLATES[name].read_text()
+    assert before in text
+    path = tmp_path / name
+    path.write_text(text.replace(before, after))
+    _, faults, _ = check_file(path)
+    assert faults
+    assert any(Path(fault.partition(":")[0]) == path for fault in faults)
+    assert [fault for fault in faults if re.search(said, fault)], faults
+
+
+def test_the_command_prints_a_sentence_for_each_fault(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    text = TEMPLATES[AWS].read_text()
+    path.write_text(text.replace("{CPU: 0}", "{CPU: 2}").replace("host=127.0.0.1", "host=0.0.0.0"))
+    done = CliRunner().invoke(app, ["cluster", "check", str(path)])
+    assert done.exit_code == 2
+    assert [line.startswith("error: ") for line in done.stderr.splitlines()] == [True, True]
+    good = CliRunner().invoke(app, ["cluster", "check", str(TEMPLATES[AWS])])
+    assert (good.exit_code, good.stderr) == (0, "")
+    assert "ami-CHANGE-ME: still to be filled in" in good.stdout
+
+
+@pytest.mark.parametrize("text", ["name: tiny\nspace: []\n", "- a list\n", "a: [\n", "\0"])
+def test_what_is_no_cluster_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        check_file(path)
+
+
+def test_a_new_clusters_workers_come_only_when_they_are_needed() -> None:
+    config, _ = read_yaml_mapping(TEMPLATES[AWS].read_text(), TEMPLATES[AWS])
+    workers = {name: t for name, t in config["available_node_types"].items() if name != config["head_node_type"]}
+    assert len(workers) == 1
+    assert all(t["min_workers"] == 0 and 1 <= t["max_workers"] <= config["max_workers"] for t in workers.values())
