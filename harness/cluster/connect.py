@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
-from harness.ledger.provenance import CODE_FOLDER, hash_code
+from harness.ledger.provenance import CODE_FOLDER
 from harness.study.sections import Resources
 from models.numerics.machine import count_cores
 
@@ -27,10 +27,11 @@ MAX_FOLDER = 36
 """Bytes, of the 107 of a socket's path: Ray adds `/ray/session_2026-01-31_12-00-00_000000_1234567/sockets/raylet`."""
 
 
-def connect(address: str | None, num_cpus: int | None = None) -> None:
+def connect(address: str | None, num_cpus: int | None = None, *, code: Path | None = None) -> None:
     """Start Ray on this machine, or connect to the cluster at an address (or at $RAY_ADDRESS).
 
-    num_cpus: of this machine; None for all that this process may use.
+    num_cpus: of this machine; None for all that this process may use. code: a folder of code to ship to every machine
+    of the cluster; None: they have ours.
 
     Raises:
         InputError: no cluster answers there, Ray cannot start, or other code than ours would train.
@@ -38,14 +39,17 @@ def connect(address: str | None, num_cpus: int | None = None) -> None:
     import ray
     from ray.job_config import JobConfig
 
-    wanted = address or os.environ.get("RAY_ADDRESS") or "local"  # without `local` Ray joins any cluster it remembers
+    # Without `local` Ray joins any cluster it remembers.
+    wanted = "local" if is_local(address) else str(address or os.environ["RAY_ADDRESS"])
     options: dict[str, Any] = {}
     if wanted == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the user's home
         options = {"num_cpus": num_cpus or count_cores(), "include_dashboard": False, "_temp_dir": _find_short_folder()}
-    if not wanted.startswith("ray://"):
+    if code is not None:
+        options["runtime_env"] = {"working_dir": str(code)}
+    elif not wanted.startswith("ray://"):
         options["job_config"] = JobConfig(_py_driver_sys_path=_OwnCode([str(CODE_FOLDER)]))
-    with warnings.catch_warnings(), keeping_handlers(), _in_groups_of_their_own():
+    with warnings.catch_warnings(), keeping_handlers(), _in_groups_of_their_own(), _on_loopback(wanted):
         warnings.simplefilter("ignore")  # Ray's own warnings, which the user cannot act on
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # so Ray's services outlive it, and store what is training
@@ -78,35 +82,6 @@ def _find_short_folder() -> str | None:
     return next((f"{f}/ray" for f in folders if len(os.fsencode(f)) <= MAX_FOLDER and os.access(f, os.W_OK)), None)
 
 
-def _hash_there() -> str:
-    return hash_code()
-
-
-def check_code() -> None:
-    """Check that every machine of the cluster would train with the code that this process runs.
-
-    Raises:
-        InputError: one has other code, or none.
-    """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    ask = ray.remote(num_cpus=0, max_retries=0)(_hash_there)
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=True) for node in nodes]
-    answers = [ask.options(scheduling_strategy=place).remote() for place in places]
-    for node, answer in zip(nodes, answers, strict=True):
-        try:
-            found = ray.get(answer)
-        except ray.exceptions.RayError:  # it has none, or none that can say
-            found = None
-        if found != hash_code():
-            raise InputError(
-                f"{node['NodeManagerHostname']}: it would train other code than was started from {CODE_FOLDER}; "
-                "if it was edited meanwhile, start it again, or install the same on every machine of the cluster"
-            )
-
-
 @contextmanager
 def _in_groups_of_their_own() -> Iterator[None]:
     """Start Ray's services outside our process group.
@@ -122,6 +97,23 @@ def _in_groups_of_their_own() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = plain
+
+
+@contextmanager
+def _on_loopback(address: str) -> Iterator[None]:
+    """Start Ray's services so that only this machine reaches them, where they are for a study of this machine."""
+    from ray._private import ray_constants
+
+    if address != "local":
+        yield
+        return
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False  # the variable is for the services
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[name]
 
 
 def check_interpreter() -> None:
@@ -150,6 +142,11 @@ def _refuse(address: str | None, reason: str) -> InputError:
     origin = f"--address {address}" if address else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
     way_out = "leave --address out" if address else "unset RAY_ADDRESS"
     return InputError(f"{origin}: {reason}; start one with `ray start --head`, or {way_out} to use this machine")
+
+
+def is_local(address: str | None) -> bool:
+    """Whether a study at this --address, or at $RAY_ADDRESS, starts Ray on this machine."""
+    return (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
 
 def is_job() -> bool:

@@ -18,13 +18,22 @@ def pack(folder: Path, name: str, study_text: str, plugins: tuple[Plugin, ...]) 
     Raises:
         InputError: the code's folder holds more than code.
     """
-    for package in OWN:
-        shutil.copytree(CODE_FOLDER / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for plugin in plugins:
         for path, content in plugin.files:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
     (folder / f"{name}.yaml").write_text(study_text, encoding="utf-8")
+    pack_code(folder)
+
+
+def pack_code(folder: Path) -> None:
+    """Copy our code into a folder.
+
+    Raises:
+        InputError: the code's folder holds more than code.
+    """
+    for package in OWN:
+        shutil.copytree(CODE_FOLDER / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (folder / SHIPPED_FROM).write_text(json.dumps(describe_checkout()), encoding="utf-8")
     size = sum(path.stat().st_size for path in folder.rglob("*")) / 1e6
     if size > MAX_MEGABYTES:

@@ -5,7 +5,7 @@ import json
 import platform
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,8 @@ CODE_FOLDER = Path(__file__).resolve().parents[2]
 
 SHIPPED_FROM = ".shipped-from.json"
 """In the code's folder, where a job brought the code along: the checkout that it comes from."""
+
+NODE = "node."  # in an entry of the record: another machine that trained
 
 MAX_DIFF = 4_000  # characters kept of the uncommitted changes
 
@@ -52,15 +54,25 @@ def describe_provenance() -> Mapping[str, str]:
         "version.semantics": str(SEMANTICS_VERSION),
     }
     for package in PACKAGES:
-        try:
-            tags[f"version.{package}"] = version(package)
-        except PackageNotFoundError:
-            tags[f"version.{package}"] = "not installed"
+        tags[f"version.{package}"] = _find_version(package)
     checkout = {name: value for name, value in describe_checkout().items() if name != "git.diff"}
     tags |= checkout
     if "git.dirty" in checkout:
         tags["mlflow.source.git.commit"] = checkout["git.commit"]
     return tags
+
+
+def describe_machine() -> dict[str, str]:
+    """The code and torch of this process, and its machine: what a trial's numbers can depend on."""
+    machine = {"code.sha256": hash_code(), "cpu": name_cpu(), "cores": str(count_cores())}
+    return machine | {"host": socket.gethostname(), "version.torch": _find_version("torch")}
+
+
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def describe_checkout() -> dict[str, str]:
@@ -87,8 +99,26 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
     entry["study.sha256"] = hashlib.sha256((folder / "study.yaml").read_bytes()).hexdigest()
     entry |= {name: value for name, value in describe_checkout().items() if name == "git.diff"}
     record = read_provenance(folder)
-    if entry not in record[-1:]:
+    if entry not in [_without_nodes(last) for last in record[-1:]]:
         write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))
+
+
+def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
+    """Add the machines that train a study, besides the one that started it, to the last entry of its record."""
+    record = read_provenance(folder)
+    if not record:
+        return
+    last = record[-1]
+    others = [machine for machine in machines if machine["host"] != last["host"]]
+    told = {
+        f"{NODE}{m['host']}": ", ".join(f"{name} {m[name]}" for name in sorted(m.keys() - {"host"})) for m in others
+    }
+    if not told.items() <= last.items():
+        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record[:-1], last | told], indent=1))
+
+
+def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in entry.items() if not name.startswith(NODE)}
 
 
 def describe_changes(folder: Path, plugins: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from harness.ledger.trial import Trial
+from harness.tune.driver import UnfitError
 from harness.tune.study_run import StudyRun
 
 
@@ -84,6 +85,12 @@ class Watcher(tune.Callback):  # type: ignore[misc]
         """Note that a trial's process has died too often."""
         trial = info["trial"]
         self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
+
+    def on_trial_recover(self, **info: Any) -> None:
+        """Forgive a trial that the process was not fit for it."""
+        trial = info["trial"]
+        if UnfitError.__name__ in str(trial.get_error() or ""):
+            trial.run_metadata.num_failures -= 1
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

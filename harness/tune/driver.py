@@ -5,12 +5,17 @@ import signal
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from harness.errors import InputError
 from harness.ledger.provenance import CODE_FOLDER, hash_code
 from harness.plugins.source import Plugin
+
+
+class UnfitError(InputError):
+    """This process cannot train the study, though another may; which costs the trial nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +26,23 @@ class Driver:
     plugins: tuple[Plugin, ...]  # of the study: their source, as the driver has read it
     host: str
     pid: int
+    mark: Path | None = None  # a file in the study's folder, which whoever trains must see
 
     @classmethod
-    def here(cls, plugins: tuple[Plugin, ...] = ()) -> "Driver":
+    def here(cls, plugins: tuple[Plugin, ...] = (), mark: Path | None = None) -> "Driver":
         """This process."""
-        return cls(hash_code(), plugins, socket.gethostname(), os.getpid())
+        return cls(hash_code(), plugins, socket.gethostname(), os.getpid(), mark)
 
     def join(self) -> None:
         """Work for the driver from this process, whose limit of CPU time then ends the whole run, as the user's.
 
         Raises:
-            InputError: this process runs other code.
+            UnfitError: this process runs other code, or does not see the study's folder.
         """
         if hash_code() != self.code:
-            raise InputError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
+            raise UnfitError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
+        if self.mark is not None and not self.mark.exists():
+            raise UnfitError(f"{socket.gethostname()} does not see {self.mark.parent}; share it with every machine")
         is_ours = self.host == socket.gethostname() and self.pid in [p.pid for p in psutil.Process().parents()]
         if is_ours:  # a cluster that was there before has limits of its own
             signal.signal(signal.SIGXCPU, self._pass_on)

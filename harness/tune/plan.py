@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -30,8 +31,8 @@ class Plan:
     engines: EngineSpec | None  # what trains trials that share a device together; None: each trial trains by itself
 
 
-def make_plan(run: StudyRun) -> Plan:
-    """Plan a run of a study on the cluster that Ray is connected to.
+def make_plan(run: StudyRun, mark: Path) -> Plan:
+    """Plan a run of a study on the cluster that Ray is connected to. mark: a file in the study's folder.
 
     Raises:
         InputError: the cluster has no room for a single trial.
@@ -40,7 +41,10 @@ def make_plan(run: StudyRun) -> Plan:
     resources = settle_resources(study, run.source.num_trials, run.dataset)
     num_slots = count_slots(resources)
     stops_trials = study.scheduler.name not in ("fifo", "pbt")
-    engines = _specify_engines(run, resources, num_slots, is_in_step=stops_trials) if resources.is_fused else None
+    driver = Driver.here(study.loaded_plugins, mark)
+    engines = None
+    if resources.is_fused:
+        engines = _specify_engines(run, resources, num_slots, driver, is_in_step=stops_trials)
     trainable = tune.with_parameters(
         StudyTrainable,
         dataset=run.dataset,
@@ -49,12 +53,14 @@ def make_plan(run: StudyRun) -> Plan:
         metric=study.metric,
         report_seconds=0.0 if stops_trials else REPORT_SECONDS,
         engines=engines,
-        driver=Driver.here(study.loaded_plugins),
+        driver=driver,
     )
     return Plan(trainable, resources, num_slots, engines)
 
 
-def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_in_step: bool) -> EngineSpec:
+def _specify_engines(
+    run: StudyRun, resources: Resources, num_slots: int, driver: Driver, *, is_in_step: bool
+) -> EngineSpec:
     return EngineSpec(
         namespace=f"spikeslab-{uuid.uuid4().hex}",
         dataset=[ray.put(run.dataset)],
@@ -65,5 +71,5 @@ def _specify_engines(run: StudyRun, resources: Resources, num_slots: int, *, is_
         capacity=resources.trials_per_gpu or num_slots,
         latent_dim=max(settings.latent_dim for settings in list_largest(run.study)),
         is_in_step=is_in_step,
-        driver=Driver.here(run.study.loaded_plugins),
+        driver=driver,
     )

@@ -3,17 +3,22 @@
 import os
 import signal
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
-from harness.cluster.connect import check_code, connect, redirect_log
+from harness.cluster.connect import connect, is_job, is_local, redirect_log
+from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
+from harness.cluster.shipping import pack_code
 from harness.interruption import Interrupted
+from harness.ledger.provenance import record_nodes
 from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
+from harness.tune.node_guard import NodeGuard
 from harness.tune.plan import Plan, make_plan
 from harness.tune.schedulers import make_scheduler
 from harness.tune.study_run import StudyRun
@@ -26,18 +31,20 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
     """Run the open trials of a study. first: the first of them, already taken from the study's source.
 
     Raises:
-        InputError: no cluster answers at the address, or it has no room for a single trial.
+        InputError: no cluster answers at the address, a machine of it cannot train the study, or it has no room for a
+            single trial.
     """
     is_ours, plan = not ray.is_initialized(), None
     log = redirect_log(run.folder / "ray.log")
     try:
-        if is_ours:
-            connect(address)
-        check_code()
-        run.tracker.look_at_old_store()
-        if not run.is_stopping:
-            plan = make_plan(run)
-            _fit(run, first, plan)
+        with marked(run.folder) as mark:
+            nodes = _connect(mark, address) if is_ours else check_nodes(ask_nodes(mark), mark.parent)
+            record_nodes(run.folder, [node.machine for node in nodes])
+            run.tracker.look_at_old_store()
+            if not run.is_stopping:
+                plan = make_plan(run, mark)
+                with NodeGuard(mark, nodes, plan.resources, run.console):
+                    _fit(run, first, plan)
     except SystemExit as ended:  # by a second signal, or by Ray's own handler while it starts
         run.request_stop(ended.signum if isinstance(ended, Interrupted) else signal.SIGTERM)
     finally:
@@ -47,6 +54,25 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
         if is_ours:
             ray.shutdown()
         log.close()
+
+
+def _connect(mark: Path, address: str | None) -> list[Node]:
+    """Connect to Ray; returns the machines, which all can train. Where some lack our code, it is shipped to all.
+
+    Raises:
+        InputError: no cluster answers, or one of its machines cannot train the study.
+    """
+    connect(address)
+    if is_local(address) or is_job():
+        return check_nodes(ask_nodes(mark), mark.parent)
+    nodes = ask_nodes(mark)
+    if all(node.has_our_code for node in nodes):
+        return check_nodes(nodes, mark.parent)
+    ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="spikeslab-code-") as code:
+        pack_code(Path(code))
+        connect(address, code=Path(code))
+    return check_nodes(ask_nodes(mark), mark.parent)
 
 
 def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:

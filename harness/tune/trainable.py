@@ -12,7 +12,7 @@ from harness.ledger.result import Epoch, Event, measure_spending
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.plugins.use import use_plugins
-from harness.tune.driver import Driver
+from harness.tune.driver import Driver, UnfitError
 from harness.tune.engine_actor import EngineSpec, train_fused
 
 
@@ -40,10 +40,15 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         report_seconds: how long to train before a report; 0 reports each epoch. engines: train trials that share a
         device together; None: train each trial in its own process.
 
-        Raises:
-            InputError: this process runs other code.
+        A process that is not fit to train says so at its first step: where it cannot be made, Tune gives the trial up.
         """
-        driver.join()
+        self._events: Generator[Event] | None = None
+        self._unfit: UnfitError | None = None
+        try:
+            driver.join()
+        except UnfitError as error:
+            self._unfit = error
+            return
         if engines is None:
             use_plugins(driver.plugins)
         self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
@@ -66,7 +71,13 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         """Train the next epochs; returns their `events`, and what schedulers read: spending, `objective`, `is_judged`.
 
         is_judged: an earlier run of the study has trained the trial this far and did not stop it.
+
+        Raises:
+            UnfitError: this process runs other code, or does not see the study's folder.
         """
+        if self._unfit is not None:
+            raise self._unfit
+        assert self._events is not None
         deadline = time.monotonic() + self._report_seconds
         events = [next(self._events)]
         while isinstance(events[-1], Epoch) and time.monotonic() < deadline:
@@ -82,10 +93,12 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Continue with another trial."""
-        self._events.close()
-        self._events = self._start(new_config)
+        self.cleanup()
+        if self._unfit is None:
+            self._events = self._start(new_config)
         return True
 
     def cleanup(self) -> None:
         """Stop the trial, as far as it is."""
-        self._events.close()
+        if self._events is not None:
+            self._events.close()

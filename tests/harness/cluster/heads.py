@@ -1,7 +1,9 @@
-"""A real Ray head of a cluster, for slow tests: a process of its own on 127.0.0.1, with a token."""
+"""A real Ray head of a cluster, for slow tests: processes of their own on loopback, with a token."""
 
+import json
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
+IP = "127.0.0"
+"""Of loopback, but for 127.0.0.1, which Ray replaces by the machine's public address."""
 
 BIN = Path(sys.executable).parent
 
@@ -28,19 +33,19 @@ class Head:
     def __init__(self, num_cpus: int = 2) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="h", dir="/tmp", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
+        self._nodes: list[subprocess.Popen[bytes]] = []
         self.token = self.folder / "token"
         self.token.touch(mode=0o600)
         self.token.write_text(secrets.token_hex(32))
         self.port, dashboard, agent, client = (free_port() for _ in range(4))
-        self.address, self.dashboard = f"127.0.0.1:{self.port}", f"http://127.0.0.1:{dashboard}"
+        self.address, self.dashboard = f"{IP}.2:{self.port}", f"http://127.0.0.1:{dashboard}"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "PYTEST_"))}
         self.client = kept | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token)}
         self.environment = self.client | {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-        command = [str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={self.port}"]
+        command = [str(BIN / "ray"), "start", "--head", "--block", f"--node-ip-address={IP}.2", f"--port={self.port}"]
         command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--num-cpus={num_cpus}"]
         command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
         self.command = [*command, f"--temp-dir={self.folder / 'ray'}"]
@@ -61,15 +66,48 @@ class Head:
         self.kill()
         self._folder.cleanup()
 
+    def join(self, *mounts: str, num_cpus: int = 1) -> subprocess.Popen[bytes]:
+        """Start a further node, which sees other files where `mounts`, commands, say so. Needs root for these."""
+        command = [str(BIN / "ray"), "start", f"--address={self.address}", "--block", f"--num-cpus={num_cpus}"]
+        command += [f"--node-ip-address={IP}.{3 + len(self._nodes)}"]
+        if mounts:
+            command = ["unshare", "-m", "sh", "-ec", "\n".join([*mounts, f"exec {shlex.join(command)}"])]
+        with (self.folder / "nodes.log").open("a") as log:
+            node = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._nodes.append(node)
+        return node
+
+    def wait_for_nodes(self, count: int) -> None:
+        """Wait until so many nodes have joined, the head among them."""
+        words = [
+            str(BIN / "ray"),
+            "list",
+            "nodes",
+            f"--address={self.dashboard}",
+            "--filter=state=ALIVE",
+            "--format=json",
+        ]
+        deadline = time.monotonic() + 90
+        while True:
+            done = subprocess.run(words, env=self.client, capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode == 0 and len(json.loads(done.stdout)) == count:
+                return
+            assert time.monotonic() < deadline, (self.folder / "nodes.log").read_text() + done.stdout + done.stderr
+            time.sleep(0.5)
+
     def kill(self) -> None:
         """End it with all that it started, as a machine that goes away."""
         own = [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
-        if self.process.poll() is None:
-            own += psutil.Process(self.process.pid).children(recursive=True)
-        self.process.kill()
+        for started in (self.process, *self._nodes):
+            if started.poll() is None:
+                own += psutil.Process(started.pid).children(recursive=True)
+                started.kill()
         for process in own:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        self.process.wait()
+        for started in (self.process, *self._nodes):
+            started.wait()

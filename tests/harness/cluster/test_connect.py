@@ -7,15 +7,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
+from ray._private import ray_constants
 
 from harness.cluster import connect as module
-from harness.cluster.connect import MAX_FOLDER, check_address, check_code, connect
+from harness.cluster.connect import MAX_FOLDER, check_address, connect
 from harness.errors import InputError
 from harness.ledger import provenance
 from harness.ledger.provenance import CODE_FOLDER, hash_code
-from harness.tune.driver import Driver
+from harness.tune.driver import Driver, UnfitError
 from harness.tune.engine_actor import EngineActor, EngineSpec
 from harness.tune.trainable import StudyTrainable
 from models.numerics.machine import count_cores
@@ -108,26 +110,45 @@ def test_workers_look_for_code_where_the_driver_has_it(ray_cluster: str) -> None
     assert ray.get(ray.remote(num_cpus=0)(look).remote()) == (str(CODE_FOLDER), f"{CODE_FOLDER}/harness/__init__.py")
 
 
-def test_other_code_on_a_machine_of_the_cluster_is_one_sentence(
-    ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+def test_only_this_machine_reaches_a_ray_that_was_started_here(ray_cluster: str) -> None:
+    ray.get(ray.remote(num_cpus=0)(lambda: 1).remote())  # with a process for tasks
+    services = psutil.Process().children(recursive=True)
+    listening = [
+        connection.laddr.ip
+        for process in services
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 3
+    assert {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
+
+
+def test_a_cluster_can_be_joined_after_a_ray_was_started_here(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_code()
-    monkeypatch.setattr(module, "hash_code", lambda: "of other code")
-    with pytest.raises(InputError, match=r"it would train other code than .* start it again, or install the same"):
-        check_code()
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    monkeypatch.setattr(ray, "init", lambda **_: asked.update(within=ray_constants.ENABLE_RAY_CLUSTER))
+    connect(None)
+    assert (asked["within"], ray_constants.ENABLE_RAY_CLUSTER) == (False, before)
+    assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
 
 
-def test_a_process_with_other_code_trains_no_trial() -> None:
-    trainable = object.__new__(StudyTrainable)
+def test_a_process_with_other_code_or_other_files_trains_no_trial(tmp_path: Path) -> None:
     nothing: Any = None
     given = dict.fromkeys(("dataset", "measures", "study_folder", "metric", "report_seconds", "engines"), nothing)
-    driver = replace(Driver.here(), code="of other code")
-    with pytest.raises(InputError, match="other code than was started"):
-        trainable.setup({}, **given, driver=driver)
     engine = EngineActor.__ray_metadata__.modified_class  # type: ignore[attr-defined]
-    spec = EngineSpec(**dict.fromkeys((field.name for field in fields(EngineSpec)), nothing) | {"driver": driver})
-    with pytest.raises(InputError, match="other code than was started"):
-        engine(spec)
+    for driver, said in (
+        (replace(Driver.here(), code="of other code"), "other code than was started"),
+        (Driver.here(mark=tmp_path / "study" / "mark"), f"does not see {tmp_path / 'study'}"),
+    ):
+        trainable = object.__new__(StudyTrainable)
+        trainable.setup({}, **given, driver=driver)
+        with pytest.raises(UnfitError, match=said):
+            trainable.step()
+        trainable.cleanup()
+        spec = EngineSpec(**dict.fromkeys((field.name for field in fields(EngineSpec)), nothing) | {"driver": driver})
+        with pytest.raises(UnfitError, match=said):
+            engine(spec)
 
 
 @pytest.mark.parametrize("change", ["edited", "added", "renamed"])

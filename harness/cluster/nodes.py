@@ -1,0 +1,129 @@
+"""The machines of a cluster: whether each can train a study, asked of it before anything is trained there."""
+
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, first_line
+from harness.ledger.provenance import CODE_FOLDER, describe_machine, hash_code
+
+ANSWER_SECONDS = 60.0  # a machine that was just started has packages to load
+MARK = ".seen-by-nodes-"
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a machine of the cluster says of itself."""
+
+    node_id: str  # as Ray has it
+    name: str
+    machine: dict[str, str] = field(default_factory=dict)  # as provenance has it; empty: it has no code of ours
+    sees_results: bool = True
+    problem: str = ""  # why it does not answer
+
+    @property
+    def has_our_code(self) -> bool:
+        """Whether its code is that of this process."""
+        return self.machine.get("code.sha256") == hash_code()
+
+    def find_fault(self, folder: Path) -> str | None:
+        """Why it cannot train the study whose results are in a folder, and the fix; None where it can."""
+        ours = describe_machine()
+        if self.problem or not self.machine:
+            return (
+                f"{self.name} cannot load spikeslab ({self.problem or 'it is not installed'}); install it there, with "
+                "the packages it needs, or start the study as a job with `spikeslab submit`"
+            )
+        if not self.has_our_code:
+            return (
+                f"{self.name} would train other code than was started from {CODE_FOLDER}; if it was edited meanwhile, "
+                "start it again, or install the same on every machine of the cluster"
+            )
+        theirs, torch = (machine["version.torch"].partition("+")[0] for machine in (self.machine, ours))
+        if theirs != torch:
+            return f"{self.name} has torch {theirs}, and this machine {torch}; install the same on every machine"
+        if not self.sees_results:
+            return (
+                f"{self.name} does not see {folder}; give --results a folder that every machine of the cluster shares, "
+                "such as one on NFS"
+            )
+        return None
+
+
+@contextmanager
+def marked(folder: Path) -> Iterator[Path]:
+    """Put a file into the folder of a study, meanwhile: a machine that does not see it would write elsewhere."""
+    mark = folder / f"{MARK}{uuid.uuid4().hex}"
+    for old in folder.glob(f"{MARK}*"):  # of a driver that was killed
+        old.unlink(missing_ok=True)
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def ask_nodes(mark: Path, *, but: Sequence[str] = ()) -> list[Node]:
+    """Ask every machine of the cluster for itself. but: those not to ask, by their ids."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    look = ray.remote(num_cpus=0, max_retries=0)(_make_look())
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in but]
+    asked = []
+    for node in nodes:
+        place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked.append(look.options(scheduling_strategy=place).remote(str(mark)))
+    found = []
+    for node, answer in zip(nodes, asked, strict=True):
+        name = str(node["NodeManagerHostname"])
+        if name == socket.gethostname() and len(nodes) > 1:
+            name = f"{name} ({node['NodeManagerAddress']})"  # several on one machine
+        try:
+            said = ray.get(answer, timeout=ANSWER_SECONDS)
+            found.append(Node(node["NodeID"], name, said["machine"], said["sees"], said["problem"]))
+        except ray.exceptions.GetTimeoutError:
+            found.append(Node(node["NodeID"], name, problem=f"it has not answered for {ANSWER_SECONDS:.0f} s"))
+        except ray.exceptions.RayError as error:  # it is gone, or cannot even start a process
+            found.append(Node(node["NodeID"], name, problem=first_line(error)))
+    return found
+
+
+def _make_look() -> Any:
+    """Make the function that a machine runs; nested, so that Ray ships its code to one that lacks ours."""
+
+    def look(mark: str) -> dict[str, Any]:
+        import os
+        import time
+
+        deadline = time.monotonic() + 3  # what NFS remembers of a folder may be some seconds old
+        while not (sees := os.path.exists(mark)) and time.monotonic() < deadline:  # noqa: PTH110
+            time.sleep(0.2)
+        said: dict[str, Any] = {"machine": {}, "sees": sees, "problem": ""}
+        try:
+            from harness.ledger.provenance import describe_machine
+        except ModuleNotFoundError as error:
+            said["problem"] = str(error)
+        except ImportError:  # of a version that cannot say
+            said["machine"] = {"code.sha256": "older"}
+        else:
+            said["machine"] = describe_machine()
+        return said
+
+    return look
+
+
+def check_nodes(nodes: list[Node], folder: Path) -> list[Node]:
+    """Check that every machine of a cluster can train the study of a folder; returns them.
+
+    Raises:
+        InputError: one cannot.
+    """
+    for node in nodes:
+        if (fault := node.find_fault(folder)) is not None:
+            raise InputError(fault)
+    return nodes

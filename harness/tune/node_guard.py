@@ -1,0 +1,80 @@
+"""Machines that join the cluster while a study runs: one that cannot train it gets none of its trials."""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import ray
+from rich.console import Console
+
+from harness.cluster.nodes import Node, ask_nodes
+from harness.ledger.provenance import record_nodes
+from harness.study.sections import Resources
+
+LOOK_SECONDS = 3.0
+
+
+class NodeGuard:
+    """Looks for new machines in a thread, meanwhile."""
+
+    def __init__(self, mark: Path, nodes: Iterable[Node], resources: Resources, console: Console) -> None:
+        """mark: in the study's folder. nodes: those that were asked before. resources: of a trial."""
+        self._mark, self._console = mark, console
+        self._known = {node.node_id for node in nodes}
+        self._resources = resources
+        self._plugs: list[Any] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="nodes", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+        for plug in self._plugs:
+            ray.kill(plug)
+
+    def _work(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            try:
+                self.look()
+            except Exception:  # noqa: S112 (the head does not answer now; what that means is said elsewhere)
+                continue
+
+    def look(self) -> None:
+        """Ask machines that are new, and keep trials from those that cannot train them."""
+        alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        if alive.keys() <= self._known:
+            return
+        for node in ask_nodes(self._mark, but=sorted(self._known)):
+            self._known.add(node.node_id)
+            if (fault := node.find_fault(self._mark.parent)) is None:
+                record_nodes(self._mark.parent, [node.machine])
+                continue
+            self._console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)
+            self._plug(node.node_id, alive[node.node_id]["Resources"])
+
+    def _plug(self, node_id: str, has: dict[str, float]) -> None:
+        """Take what the machine has, in pieces as large as a trial, as trials may hold some of it now."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        wanted = {"CPU": self._resources.num_cpus, "GPU": float(self._resources.gpu)}
+        count = min(int(has.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
+        plug = _make_plug().options(
+            num_cpus=wanted["CPU"],
+            num_gpus=wanted["GPU"],
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+        )
+        self._plugs += [plug.remote() for _ in range(count)]
+
+
+def _make_plug() -> Any:
+    """Make the class of an actor that does nothing; nested, as the machine may lack our code."""
+
+    class Plug:
+        pass
+
+    return ray.remote(Plug)

@@ -1,0 +1,138 @@
+"""Whether each machine of a cluster can train a study."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
+from harness.errors import InputError
+from harness.ledger.provenance import CODE_FOLDER, describe_machine, read_provenance, record_nodes
+from tests.e2e.conftest import STUDY, command
+from tests.harness.cluster.heads import Head
+
+FIT = Node("1", "worker", describe_machine())
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (
+            replace(FIT, machine={}, problem="No module named 'harness'"),
+            r"worker cannot load spikeslab \(No module named",
+        ),
+        (
+            replace(FIT, machine=FIT.machine | {"code.sha256": "x"}),
+            r"worker would train other code than .*start it again",
+        ),
+        (replace(FIT, machine={"code.sha256": "older"}), r"worker would train other code"),
+        (replace(FIT, machine=FIT.machine | {"version.torch": "1.0"}), r"worker has torch 1.0, and this machine "),
+        (replace(FIT, sees_results=False), r"worker does not see /results/tiny; give --results a folder that every"),
+    ],
+)
+def test_a_machine_that_cannot_train_is_one_sentence(node: Node, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        check_nodes([FIT, node], Path("/results/tiny"))
+    assert "\n" not in str(caught.value)
+    assert check_nodes([FIT], Path("/results/tiny")) == [FIT]
+
+
+def test_another_build_of_the_same_torch_is_the_same_torch() -> None:
+    torch = FIT.machine["version.torch"].partition("+")[0]
+    other = replace(FIT, machine=FIT.machine | {"version.torch": f"{torch}+of-another-device"})
+    assert other.find_fault(Path()) is None
+
+
+def test_every_machine_is_asked(ray_cluster: str, tmp_path: Path) -> None:
+    (tmp_path / ".seen-by-nodes-of-a-driver-that-was-killed").touch()
+    with marked(tmp_path) as mark:
+        assert [path.name for path in tmp_path.iterdir()] == [mark.name]
+        (node,) = ask_nodes(mark)
+        assert (node.machine, node.sees_results, node.problem) == (describe_machine(), True, "")
+        assert ask_nodes(mark, but=[node.node_id]) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_record_names_the_machines_that_trained(tmp_path: Path) -> None:
+    record_nodes(tmp_path, [describe_machine()])
+    assert read_provenance(tmp_path) == []
+    (tmp_path / "provenance.json").write_text('[{"host": "a"}, {"host": "b"}]')
+    other = {"host": "c", "cpu": "X", "version.torch": "2"}
+    record_nodes(tmp_path, [{"host": "b", "cpu": "Y"}, other])
+    assert read_provenance(tmp_path) == [{"host": "a"}, {"host": "b", "node.c": "cpu X, version.torch 2"}]
+
+
+def start(head: Head, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    (folder / "tiny.yaml").write_text(STUDY)
+    words = command("run", "tiny.yaml", "--address", head.address, "--set", "figures=[]", *arguments)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=folder, env=head.client, stdout=pipe, stderr=pipe, text=True)
+
+
+def hide(*folders: Path) -> list[str]:
+    return [f"mount -t tmpfs none {shlex.quote(str(folder))}" for folder in folders]
+
+
+OURS = [CODE_FOLDER / name for name in ("harness", "models", "analysis")]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="nodes that see other files need root")
+
+
+@pytest.mark.slow
+@needs_root
+def test_results_that_a_machine_does_not_see_are_said_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    with Head() as head:
+        head.join(*hide(tmp_path / "results"))
+        head.wait_for_nodes(2)
+        process = start(head, tmp_path)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert f"does not see {tmp_path / 'results/tiny'}; give --results a folder that every machine" in said
+    assert not list(tmp_path.glob("results/tiny/trials/*"))
+    assert not list(tmp_path.glob("results/tiny/.seen*"))
+
+
+@pytest.mark.slow
+@needs_root
+@pytest.mark.parametrize("has", ["other code", "none"])
+def test_a_machine_that_lacks_our_code_is_given_it(tmp_path: Path, has: str) -> None:
+    mounts = hide(*OURS)
+    if has == "other code":
+        clone = tmp_path / "clone"
+        for folder in OURS:
+            shutil.copytree(folder, clone / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+        source = clone / "harness" / "worker" / "trial_run.py"
+        source.write_text("raise RuntimeError('another clone')\n" + source.read_text())
+        mounts = [f"mount --bind {clone / folder.name} {folder}" for folder in OURS]
+    with Head(num_cpus=0) as head:
+        head.join(*mounts)
+        head.wait_for_nodes(2)
+        process = start(head, tmp_path, "--set", "epochs=1")
+        told, said = process.communicate(timeout=200)
+    assert (process.returncode, said) == (0, ""), told
+    assert "8 of 8 trials done" in told
+    assert not (tmp_path / "results/tiny/ray.log").exists(), "no process of a trial died"
+
+
+@pytest.mark.slow
+@needs_root
+def test_a_machine_that_joins_and_cannot_train_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    with Head(num_cpus=1) as head:
+        process = start(head, tmp_path, "--set", "epochs=300", "--set", "evaluate=[elbo]")
+        while not list(tmp_path.glob("results/tiny/trials/*/result-*.json")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        head.join(*hide(tmp_path / "results"), num_cpus=2)
+        head.wait_for_nodes(2)
+        told, said = process.communicate(timeout=300)
+    assert (process.returncode, said) == (0, ""), told
+    assert told.count("A machine joined that trains nothing of this study: ") == 1
+    assert "8 of 8 trials done" in told
+    assert "goes on from" not in told
