@@ -47,16 +47,19 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
 
     A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways, since
-    bounds of different images cannot be compared, and likewise with likelihoods.
+    bounds of different images cannot be compared, and likewise with likelihoods. A setting that differs between models
+    alone, such as a schedule of one's own, belongs to the model.
     """
     trials = tables.trials
     ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
     if ended.empty:
         raise NothingToDrawError("no trial has ended")
-    varying = [name for name in varying_settings(ended) if name in COMPARED]
-    if not varying:
+    differing = [name for name in varying_settings(ended) if name not in ("model", "alpha")]
+    within = [name for name in differing if (ended.groupby("model")[name].nunique(dropna=False) > 1).any()]
+    varying = [name for name in within if name in COMPARED]
+    if not varying and within == differing:
         raise NothingToDrawError(f"trials differ in none of {', '.join(map(setting_label, COMPARED))}")
-    others = [name for name in varying_settings(ended) if name not in COMPARED and name not in ("model", "alpha")]
+    others = [name for name in within if name not in COMPARED]
     if others:
         raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
     keys = ["model", "alpha", *varying]
@@ -79,7 +82,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
     parts = [value_label(name, row[name]) for name in varying if not pd.isna(row[name])]
-    return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}"
+    return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}".rstrip()
 
 
 def _order(column: pd.Series) -> pd.Series:

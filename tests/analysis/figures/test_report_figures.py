@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from analysis import wording
 from analysis.figures import (
     accuracy_by_latent_dim,
     accuracy_gain_by_latent_dim,
@@ -278,6 +279,16 @@ def test_networks_are_compared_each_by_the_settings_that_it_has() -> None:
     study.add("vae", 8, 0, network="conv", hidden=None, architecture="burgess")
     labels = list(dict.fromkeys(compared_settings.compute(study.tables())["label"]))
     assert labels == ["VAE\nconv, burgess", "VAE\nhidden 8, mlp", "VAE\nhidden 2 \N{MULTIPLICATION SIGN} 8, mlp"]
+
+
+def test_models_each_with_a_schedule_of_its_own_are_compared_by_their_names() -> None:
+    study = SyntheticStudy()
+    for model, rate in (("vsc_iclr", 1e-3), ("vsc_uai_code", 5e-4)):
+        study.add(model, 8, 0, alpha=0.1, learning_rate=rate)
+    assert set(compared_settings.compute(study.tables())["label"]) == {
+        f"VSC (ICLR), {wording.ALPHA} = 0.1",
+        f"VSC (UAI, code), {wording.ALPHA} = 0.1",
+    }
 
 
 def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:
