@@ -86,6 +86,19 @@ def test_the_training_rate_is_the_kl_weighed_by_the_selector() -> None:
     torch.testing.assert_close(model.compute_rate(q, X, at), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_pseudo_inputs_and_selector_start_as_glorots_and_by_the_seed() -> None:
+    one, same, other = (
+        build_model(make_settings("vsc_uai_paper", num_pseudo_inputs=40, seed=seed), (1, 6, 10)) for seed in (1, 1, 2)
+    )
+    bound = math.sqrt(6 / (40 + 60))
+    for name in ("pseudo_inputs", "selector_weight"):
+        drawn, again, others = (model.latent.get_parameter(name) for model in (one, same, other))
+        assert 0.99 * bound < drawn.abs().max() <= bound
+        assert torch.equal(drawn, again)
+        assert not torch.equal(drawn, others)
+    assert (one.latent.get_parameter("selector_bias") == 0).all()
+
+
 @torch.no_grad()
 def test_a_soft_selector_weighs_by_its_outputs_over_their_mean_as_in_the_code() -> None:
     _, latent = make_model("vsc_uai_code")
