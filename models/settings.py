@@ -64,7 +64,7 @@ GammaLink = Literal["exp_relu", "sigmoid"]
 KlFrom = Literal["gamma", "logits"]
 Estimator = Literal["relaxed", "straight_through", "disarm"]
 SharpnessSchedule = Literal["per_step", "per_epoch", "ramp", "constant"]
-Selector = Literal["sharpened", "soft"]
+Selector = Literal["sharpened", "normalised", "soft"]
 PseudoGammas = Literal["encoded", "sharpened"]
 SparsityOf = Literal["each", "mixture"]
 WarmUp = Literal["variance", "log_variance"]
@@ -216,8 +216,9 @@ class TrialSettings:
     )
     selector: Selector | None = setting(
         "sharpened",
-        meaning="vsc_uai_*: what weighs the pseudo-inputs of an image: sharpened, nearly one of them, or soft, a "
-        "mixture of all; default sharpened, of a vsc_uai_code soft",
+        meaning="vsc_uai_*: what weighs the pseudo-inputs of an image: sharpened, nearly one of them, as the "
+        "paper writes it, where weights of nearly nothing cost nothing; normalised, the same with weights that sum to "
+        "1; or soft, a mixture of all; default sharpened, of a vsc_uai_code soft",
         of=OF_PSEUDO_INPUTS,
         defaults={"vsc_uai_code": "soft"},
     )

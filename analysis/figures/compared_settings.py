@@ -14,7 +14,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import limits_of, mean_interval
-from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
+from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
 from analysis.wording import NATS, configuration_label, plural, setting_label, value_label
 
 COMPARED = (
@@ -32,6 +32,7 @@ COMPARED = (
     "kl_from",
     "sharpness_schedule",
     "estimator",
+    "selector",
 )
 MOST_LONG = 8  # rows whose labels have room for two lines
 BELOW = 0.18  # of a row, where the dots of seeds lie; as far above it what diverged is told
@@ -54,8 +55,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
     if ended.empty:
         raise NothingToDrawError("no trial has ended")
-    differing = [name for name in varying_settings(ended) if name not in ("model", "alpha")]
-    within = [name for name in differing if (ended.groupby("model")[name].nunique(dropna=False) > 1).any()]
+    differing = varying_settings(ended, apart_from=["model", "alpha"])
+    within = varying_within_models(ended, apart_from=["alpha"])
     varying = [name for name in within if name in COMPARED]
     if not varying and within == differing:
         raise NothingToDrawError(f"trials differ in none of {', '.join(map(setting_label, COMPARED))}")

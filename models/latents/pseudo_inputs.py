@@ -79,7 +79,8 @@ class PseudoInputLatent(SpikeAndSlabLatent):
         """Compute the weight of each pseudo-input for each image.
 
         sharpened: the share of each output, sigmoid(60 (share - 1/2)): near 1 for one of more than half, near 0 for
-        the others; nothing makes them sum to 1. soft: shares of sigmoids, which do.
+        the others. Where none has half, no pseudo-input counts and the image pays no rate, which training finds out.
+        normalised: these weights as shares, which sum to 1, as what selects one would. soft: shares of sigmoids.
         """
         outputs = linear(x.flatten(1), self.selector_weight, self.selector_bias)
         if self.selector == "soft":
@@ -87,7 +88,8 @@ class PseudoInputLatent(SpikeAndSlabLatent):
             return weights / weights.sum(1, keepdim=True)
         outputs = outputs.relu() + SMALL
         shares = outputs / outputs.sum(1, keepdim=True)
-        return torch.sigmoid(SELECTOR_SHARPNESS * (shares - 0.5))
+        weights = torch.sigmoid(SELECTOR_SHARPNESS * (shares - 0.5))
+        return weights if self.selector == "sharpened" else weights / weights.sum(1, keepdim=True)
 
     def prior(self, encode: Encode) -> Distribution:
         """Return the marginals of the mixture of all q(z|x_u), of batch shape (D,)."""

@@ -228,7 +228,7 @@ REFUSED = [
         for bad in (0, 1, -0.1, 1.1, 1e-300, 1e-9, 9.99e-7, 0.9999999999, math.nan, 10**400)
     ),
     ("num_pseudo_inputs", 0, "at least 1"),
-    ("selector", "hard", "sharpened, soft"),
+    ("selector", "hard", "sharpened, normalised, soft"),
     ("pseudo_gammas", "soft", "encoded, sharpened"),
     ("sparsity_of", "all", "each, mixture"),
     ("warm_up", "linear", "variance, log_variance"),

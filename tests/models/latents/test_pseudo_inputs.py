@@ -118,6 +118,8 @@ def test_a_sharpened_selector_takes_what_has_more_than_half_and_nothing_where_no
     torch.testing.assert_close(latent.select(X[:1]), torch.tensor([[0.5, 0.5, 0.0]]), rtol=0, atol=1e-4)
     latent.selector_bias.copy_(torch.tensor([1.0, 1.0, 1.0]))
     assert latent.select(X[:1]).sum() < 1e-3, "the published selector pays for no KL here: what is measured does"
+    latent.selector = "normalised"
+    torch.testing.assert_close(latent.select(X[:1]), torch.full((1, 3), 1 / 3))
 
 
 @pytest.mark.parametrize("sparsity_of", ["each", "mixture"])
