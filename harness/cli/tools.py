@@ -103,6 +103,9 @@ def dashboard(
 def bench(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the numbers mean, and what the floors are computed from.")
+    ] = False,
     seconds: Annotated[float, typer.Option(help="Seconds of timing per row.")] = 5.0,
     latent_dim: Annotated[int, typer.Option(help="Number of latent dimensions.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Training images per step.")] = 32,
@@ -141,6 +144,6 @@ def bench(
             raise InputError(str(error)) from error
         # Not printed by rich, which would wrap lines to the width of the terminal.
         report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
-    typer.echo(json.dumps(report, indent=2) if as_json else format_table(report))
+    typer.echo(json.dumps(report, indent=2) if as_json else format_table(report, explain=explain))
     if has_failed(report):
         raise typer.Exit(FAILED)

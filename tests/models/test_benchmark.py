@@ -430,6 +430,7 @@ def test_a_report_is_plain_json_and_what_finds_no_room_ends_nothing(report: dict
 
 def test_the_table_names_machine_command_rows_and_floors(report: dict[str, Any]) -> None:
     lines = format_table(report).splitlines()
+    assert "floor on the" not in format_table(report, explain=False)
     text = " ".join(line.strip() for line in lines)
     for words in (
         f"machine  {name_cpu()}, {count_cores()} cores",
