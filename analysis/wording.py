@@ -16,6 +16,9 @@ MODEL_LABELS = {
     "beta_tcvae": "β-TCVAE",
     "factor_vae": "FactorVAE",
     "factor_vsc": "FactorVSC",
+    "vsc_iclr": "VSC (ICLR)",
+    "vsc_uai_paper": "VSC (UAI, paper)",
+    "vsc_uai_code": "VSC (UAI, code)",
 }
 """Others are written by their name."""
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims

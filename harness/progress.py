@@ -1,4 +1,4 @@
-"""One line that shows the progress of a study: updated in a terminal or a notebook, printed now and then elsewhere."""
+"""The progress of a study: live in a terminal, one line in a notebook, a line now and then elsewhere."""
 
 import threading
 import time
@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.text import Text
+
+from harness.progress_screen import RunningTrial, draw_screen, draw_starting, sparkline
 
 PLAIN_SECONDS = 10.0  # between two lines if there is no terminal
 STEADY_SECONDS = 5.0  # of training, before which a rate says little about the time left
 NOTEBOOK_SECONDS = 0.5  # between two updates of the line in a notebook
+STOPPING = "Stopping: what is finished stays, and what runs goes on from its checkpoints next time ..."
 RATE_SECONDS = 30.0  # over which the rate of epochs is measured
 
 
@@ -97,6 +101,11 @@ class Progress:
         self._num_trials, self._done, self._failed, self._running = num_trials, num_done, 0, 0
         self._epochs_left = 0
         self._best: float | None = None
+        self._course: deque[float] = deque(maxlen=64)  # of the best value
+        self._trials: dict[str, RunningTrial] = {}
+        self._spinner = Spinner("dots")
+        self._began = time.monotonic()
+        self._is_stopping = False
         self._trained = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._stage = "starting"
@@ -111,7 +120,7 @@ class Progress:
             self._live = NotebookLine(self._render)
             self._live.start()
         elif is_rewritable(self._console):
-            self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
+            self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         else:
             self._print()
@@ -133,18 +142,22 @@ class Progress:
         with self._lock:
             self._num_trials = num_trials
 
-    def start_trial(self) -> None:
-        """Count a trial that began to run."""
+    def start_trial(self, trial_id: str = "", label: str = "", epochs: int = 0) -> None:
+        """Count a trial that began to run. epochs: that it has in all."""
         with self._lock:
+            if label:
+                self._trials[trial_id] = RunningTrial(label, 0, epochs)
             self._stage = "training"
             self._running += 1
             if not self._marks:
                 self._first_epoch_at = time.monotonic()
                 self._marks.append((time.monotonic(), 0))
 
-    def add_epoch(self, value: float | None, *, is_new: bool) -> None:
+    def add_epoch(self, value: float | None, *, is_new: bool, trial_id: str = "", epoch: int = 0) -> None:
         """Count an epoch that was trained or, if it is not new, was stored already. value: of the study's metric."""
         with self._lock:
+            if trial_id in self._trials:
+                self._trials[trial_id].epoch = epoch
             if is_new:
                 self._epochs_left = max(self._epochs_left - 1, 0)
                 self._trained += 1
@@ -154,17 +167,28 @@ class Progress:
                     self._marks.popleft()
             if self._metric and value is not None and (self._best is None or self._sign * (value - self._best) > 0):
                 self._best = value
+                self._course.append(value)
         self._maybe_print()
 
-    def pause_trial(self) -> None:
+    def pause_trial(self, trial_id: str = "") -> None:
         """Count a trial that waits for others, and resumes later."""
         with self._lock:
             self._running -= 1
+            self._trials.pop(trial_id, None)
 
-    def end_trial(self, *, failed: bool, epochs_skipped: int = 0) -> None:
+    def say_stopping(self) -> None:
+        """Say at once that the run was asked to end: also from the handler of a signal, in the midst of output."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        if self._live is None:  # a handler must not write where the program may be writing
+            threading.Thread(target=self._console.print, args=(STOPPING,), name="stopping", daemon=True).start()
+
+    def end_trial(self, *, failed: bool, epochs_skipped: int = 0, trial_id: str = "") -> None:
         """Count a trial that ended. epochs_skipped: of its epochs, those that will not be trained."""
         with self._lock:
             self._running -= 1
+            self._trials.pop(trial_id, None)
             self._done, self._failed = self._done + (not failed), self._failed + failed
             self._epochs_left = max(self._epochs_left - epochs_skipped, 0)
         self._maybe_print()
@@ -191,15 +215,33 @@ class Progress:
         with self._lock:
             if self._stage == "starting":
                 return Text(f"{self._done}/{self._num_trials} trials done, starting Ray ...", no_wrap=True)
-            rate = self._rate()
-            is_steady = bool(self._marks) and time.monotonic() - self._first_epoch_at > STEADY_SECONDS
-            parts = [f"{self._done}/{self._num_trials} trials done", f"{self._running} running"]
-            if self._failed:
-                parts.append(f"{self._failed} failed")
-            if rate > 0:
-                parts.append(f"{rate:.3g} epochs/s")
-            if rate > 0 and self._epochs_left and is_steady:
-                parts.append(f"{format_duration(self._epochs_left / rate)} left")
-            if self._best is not None:
-                parts.append(f"best {self._metric} {self._best:.2f}")
-            return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
+            return Text(", ").join(self._list_parts())
+
+    def _draw(self) -> RenderableType:
+        """What a terminal shows."""
+        with self._lock:
+            elapsed = format_duration(time.monotonic() - self._began)
+            if self._is_stopping:
+                return Text(STOPPING, style="yellow", no_wrap=True, overflow="ellipsis")
+            if self._stage == "starting":
+                line = f"{self._done}/{self._num_trials} trials done, starting Ray ..."
+                return draw_starting(self._spinner, line, elapsed)
+            parts = [*self._list_parts(), Text(f"{elapsed} so far")]
+            if len(self._course) > 1:
+                parts[-2].append(f" {sparkline(list(self._course))}") if self._best is not None else None
+            share = (self._done + self._failed) / max(self._num_trials, 1)
+            return draw_screen(parts, share, self._trials, width=self._console.width)
+
+    def _list_parts(self) -> list[Text]:
+        rate = self._rate()
+        is_steady = bool(self._marks) and time.monotonic() - self._first_epoch_at > STEADY_SECONDS
+        parts = [Text(f"{self._done}/{self._num_trials} trials done"), Text(f"{self._running} running")]
+        if self._failed:
+            parts.append(Text(f"{self._failed} failed", style="red"))
+        if rate > 0:
+            parts.append(Text(f"{rate:.3g} epochs/s"))
+        if rate > 0 and self._epochs_left and is_steady:
+            parts.append(Text(f"{format_duration(self._epochs_left / rate)} left"))
+        if self._best is not None:
+            parts.append(Text(f"best {self._metric} {self._best:.2f}"))
+        return parts

@@ -76,6 +76,14 @@ class Autoencoder(nn.Module):
         """Return p(z), of batch shape (D,)."""
         return self.latent.prior(self.encode)
 
+    def draw_prior(self, num: int, noise: Noise) -> Tensor:  # -> (num, D)
+        """Draw hard samples of the prior."""
+        return self.latent.draw_prior(num, noise, self.encode)
+
+    def compute_log_ratio(self, q: Distribution, z: Tensor) -> Tensor:  # (..., B, D) -> (..., B)
+        """Compute log p(z) - log q(z|x) of hard samples z, in nats."""
+        return self.latent.compute_log_ratio(q, z, self.encode)
+
     def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
         """Draw a sample of each element of q: relaxed at a training step, hard (with exact zeros) if `at` is None."""
         return self.latent.draw(q, noise, at)

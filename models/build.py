@@ -26,8 +26,9 @@ def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: b
     network = NETWORKS[settings.network]
     with _seeded(settings, "network", network.plugin):
         encoder, decoder = _find_builder("networks", network.build)(settings, image_shape, generator)
-    likelihood = likelihoods.build(settings)
-    model = Autoencoder(encoder, decoder, build_latent(settings), likelihood, pixel_scaling=settings.pixel_scaling)
+    latent, likelihood = build_latent(settings), likelihoods.build(settings)
+    latent.set_up(image_shape, generator)
+    model = Autoencoder(encoder, decoder, latent, likelihood, pixel_scaling=settings.pixel_scaling)
     return model.eval()
 
 

@@ -5,7 +5,7 @@
 
 import math
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
@@ -43,6 +43,9 @@ MODELS: ChainMap[str, Parts] = ChainMap(
         "beta_tcvae": Parts("gaussian", num_heads=2, objective="total_correlation"),
         "factor_vae": Parts("gaussian", num_heads=2, objective="factor"),
         "factor_vsc": Parts("spike_and_slab", num_heads=3, objective="factor"),
+        "vsc_iclr": Parts("spike_and_slab", num_heads=3),
+        "vsc_uai_paper": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
+        "vsc_uai_code": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
     },
 )
 """The models and their parts. To add one: a file for each new part, a row here, and its settings below, with `of`.
@@ -60,7 +63,13 @@ else:
 GammaLink = Literal["exp_relu", "sigmoid"]
 KlFrom = Literal["gamma", "logits"]
 Estimator = Literal["relaxed", "straight_through", "disarm"]
-SharpnessSchedule = Literal["per_step", "per_epoch", "ramp"]
+SharpnessSchedule = Literal["per_step", "per_epoch", "ramp", "constant"]
+Selector = Literal["sharpened", "normalised", "soft"]
+PseudoGammas = Literal["encoded", "sharpened"]
+SparsityOf = Literal["each", "mixture"]
+WarmUp = Literal["variance", "log_variance"]
+BatchOrder = Literal["shuffled", "sequential"]
+DropMoments = Literal["kept", "fresh"]
 Precision = Literal["float32", "tf32", "bf16"]
 PixelScaling = Literal["minmax", "unit_norm"]
 Binarisation = Literal["none", "static", "dynamic"]
@@ -72,7 +81,10 @@ Initialisation = Literal["kaiming", "xavier"]
 Randomness = Literal["counter", "report"]
 ImageShape = tuple[int, int, int]  # channels, height, width
 
-OF_SPIKES = ("vsc", "annealed_vsc", "factor_vsc")
+OF_PSEUDO_INPUTS = ("vsc_uai_paper", "vsc_uai_code")
+"""Models whose prior is made of pseudo-inputs."""
+
+OF_SPIKES = ("vsc", "annealed_vsc", "factor_vsc", "vsc_iclr", *OF_PSEUDO_INPUTS)
 """Models whose latents have a spike."""
 
 OF_CAPACITIES = ("annealed_vae", "annealed_vsc")
@@ -101,13 +113,15 @@ def setting(
     example: Any = None,
     only_with: tuple[str, ...] = (),
     not_with: tuple[str, ...] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> Any:
     """Make a field of the settings.
 
     of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds of
     the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where
     there is no default. only_with, not_with: another setting's name, then values of it with which alone, or without
-    which, the setting means something; elsewhere it stays at its default.
+    which, the setting means something; elsewhere it stays at its default. defaults: of models, by name, whose default
+    is another.
     """
     metadata = {
         "help": meaning,
@@ -120,6 +134,7 @@ def setting(
         "example": default if example is None else example,
         "only_with": only_with,
         "not_with": not_with,
+        "defaults": defaults or {},
     }
     return field(default=None if of else default, metadata=metadata)
 
@@ -134,7 +149,8 @@ class TrialSettings:
 
     model: ModelName = setting(
         meaning="vae (Gaussian prior) or vsc (spike-and-slab prior); with another training objective annealed_vae, "
-        "annealed_vsc (a capacity for the rate), beta_tcvae, factor_vae, factor_vsc (a weight on the total correlation)"
+        "annealed_vsc (a capacity for the rate), beta_tcvae, factor_vae, factor_vsc (a weight on the total "
+        "correlation); as first published vsc_iclr, vsc_uai_paper, vsc_uai_code"
     )
     latent_dim: int = setting(meaning="number of latent dimensions", at_least=1, example=16)
     alpha: float | None = setting(
@@ -168,16 +184,20 @@ class TrialSettings:
     )
     sharpness: float | None = setting(
         50.0,
-        meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the reproduction",
+        meaning="VSC: sharpness of the relaxed spike at the start; default 50, as in the reproduction; of a "
+        "vsc_uai_code 100",
         of=OF_SPIKES,
+        defaults={"vsc_uai_code": 100.0},
         at_least=MIN_FLOAT,
         at_most=MAX_FLOAT,
     )
     sharpness_schedule: SharpnessSchedule | None = setting(
         "per_epoch",
         meaning="VSC: how the sharpness rises: per_step, by 0.001 (the reproduction's text), per_epoch, by 0.001 (its "
-        "code), or ramp, to 200 over the run (the original paper); default per_epoch",
+        "code), ramp, to 200 over the run (the original paper), or constant; default per_epoch, of a vsc_iclr or "
+        "vsc_uai_paper ramp, of a vsc_uai_code constant",
         of=OF_SPIKES,
+        defaults={"vsc_iclr": "ramp", "vsc_uai_paper": "ramp", "vsc_uai_code": "constant"},
     )
     estimator: Estimator | None = setting(
         "relaxed",
@@ -185,6 +205,78 @@ class TrialSettings:
         "straight_through, by hard gates with the relaxed ones' gradient; or disarm, by pairs of hard gates, without "
         "bias, in two passes of the decoder; default relaxed",
         of=OF_SPIKES,
+    )
+    num_pseudo_inputs: int | None = setting(
+        20,
+        meaning="vsc_uai_*: number of pseudo-inputs, trained images whose posteriors are the prior; default 20, of a "
+        "vsc_uai_code 10",
+        of=OF_PSEUDO_INPUTS,
+        at_least=1,
+        defaults={"vsc_uai_code": 10},
+    )
+    selector: Selector | None = setting(
+        "sharpened",
+        meaning="vsc_uai_*: what weighs the pseudo-inputs of an image: sharpened, nearly one of them, as the "
+        "paper writes it, where weights of nearly nothing cost nothing; normalised, the same with weights that sum to "
+        "1; or soft, a mixture of all; default sharpened, of a vsc_uai_code soft",
+        of=OF_PSEUDO_INPUTS,
+        defaults={"vsc_uai_code": "soft"},
+    )
+    pseudo_gammas: PseudoGammas | None = setting(
+        "encoded",
+        meaning="vsc_uai_*: slab probabilities of pseudo-inputs: encoded, as of images, or sharpened, "
+        "sigmoid(10 (gamma - 1/2)); default encoded, of a vsc_uai_code sharpened",
+        of=OF_PSEUDO_INPUTS,
+        defaults={"vsc_uai_code": "sharpened"},
+    )
+    sparsity_of: SparsityOf | None = setting(
+        "each",
+        meaning="vsc_uai_*: whose mean slab probability is drawn to alpha: each pseudo-input's, or that of their "
+        "mixture; default each, of a vsc_uai_code mixture",
+        of=OF_PSEUDO_INPUTS,
+        defaults={"vsc_uai_code": "mixture"},
+    )
+    warm_up: WarmUp | None = setting(
+        "variance",
+        meaning="vsc_uai_*: how slabs become N(0, 1) while spikes are learned, by a lambda from 0 to 1: variance, "
+        "lambda s^2 + 1 - lambda, or log_variance, s^(2 lambda); default variance, of a vsc_uai_code log_variance",
+        of=OF_PSEUDO_INPUTS,
+        defaults={"vsc_uai_code": "log_variance"},
+    )
+    warm_up_from: int | None = setting(
+        15_000,
+        meaning="vsc_uai_*: steps before lambda rises from 0; default 15000, of a vsc_uai_code 45000",
+        of=OF_PSEUDO_INPUTS,
+        at_least=0,
+        defaults={"vsc_uai_code": 45_000},
+    )
+    warm_up_to: int | None = setting(
+        20_000,
+        meaning="vsc_uai_*: steps after which lambda is 1; default 20000, of a vsc_uai_code 50000",
+        of=OF_PSEUDO_INPUTS,
+        at_least=0,
+        defaults={"vsc_uai_code": 50_000},
+    )
+    drop_after: int | None = setting(
+        20_000,
+        meaning="vsc_uai_*: steps after which the learning rate is a tenth; default 20000, of a vsc_uai_code 45000",
+        of=OF_PSEUDO_INPUTS,
+        at_least=1,
+        defaults={"vsc_uai_code": 45_000},
+    )
+    drop_moments: DropMoments | None = setting(
+        "kept",
+        meaning="vsc_uai_*: Adam's moments where the learning rate drops: kept, or fresh, of a second Adam; default "
+        "kept, of a vsc_uai_code fresh",
+        of=OF_PSEUDO_INPUTS,
+        defaults={"vsc_uai_code": "fresh"},
+    )
+    batch_order: BatchOrder | None = setting(
+        "shuffled",
+        meaning="vsc_uai_*: training images of an epoch: shuffled, or sequential, as the dataset has them; default "
+        "shuffled, of a vsc_uai_code sequential",
+        of=OF_PSEUDO_INPUTS,
+        defaults={"vsc_uai_code": "sequential"},
     )
     pixel_scaling: PixelScaling = setting(
         "minmax",
@@ -302,9 +394,8 @@ class TrialSettings:
                 raise ValueError(f"{name}: no model has such a setting; remove it")
         values = {name: getattr(self, name, None) for name in SETTINGS}
         for name, f in SETTINGS.items():
-            has_default = f.metadata["of"] and belongs(name, model) and f.metadata["default"] is not MISSING
-            if has_default and values[name] is None:
-                values[name] = f.metadata["default"]
+            if f.metadata["of"] and values[name] is None and default_of(name, model) is not MISSING:
+                values[name] = default_of(name, model)
         for name in SETTINGS:
             values[name] = check_setting(name, values[name])
         for name, f in SETTINGS.items():
@@ -387,7 +478,8 @@ def belongs(name: str, model: str) -> bool:
 
 def default_of(name: str, model: str) -> Any:
     """A model's value of a setting that is not given: None where it has no such setting, MISSING where it needs one."""
-    return SETTINGS[name].metadata["default"] if belongs(name, model) else None
+    meta = SETTINGS[name].metadata
+    return meta["defaults"].get(model, meta["default"]) if belongs(name, model) else None
 
 
 def list_required(model: str) -> list[str]:
@@ -451,39 +543,40 @@ def refuse_discriminator(name: str) -> str:
 
 def find_conflict(values: Mapping[str, Any]) -> str | None:
     """Find two settings that do not go together; return the message for a user, None if there are none."""
+    return next(_list_conflicts(values), None)
+
+
+def _list_conflicts(values: Mapping[str, Any]) -> Iterator[str]:
     for name, f in SETTINGS.items():
         if not applies(name, values) and values[name] != f.metadata["default"]:
-            return f"{name}: {refuse_beside(name, values)}"
-    if conflict := _find_conflict_of_likelihood(values) or _find_conflict_of_epochs(values):
-        return conflict
+            yield f"{name}: {refuse_beside(name, values)}"
+    yield from _list_conflicts_of_likelihood(values)
     if values["binarisation"] != "none":
-        for name, value in UNLIKE_BINARY.items():
-            if values[name] == value:
-                return refuse_binarisation(name)
-    if values["model"] in OF_DISCRIMINATORS:
-        for name, value in UNLIKE_DISCRIMINATORS.items():
-            if values[name] == value:
-                return refuse_discriminator(name)
-    return None
-
-
-def _find_conflict_of_epochs(values: Mapping[str, Any]) -> str | None:
+        yield from (refuse_binarisation(name) for name, value in UNLIKE_BINARY.items() if values[name] == value)
     if 0 < values["images_per_epoch"] < values["batch_size"]:
-        return f"images_per_epoch: fewer than a batch of {values['batch_size']}; give as many at least, or 0"
+        yield f"images_per_epoch: fewer than a batch of {values['batch_size']}; give as many at least, or 0"
     if values["images_per_epoch"] and values["randomness"] == "report":
-        return "images_per_epoch: the reproduction trained on all images; set it to 0, or randomness: counter"
-    return None
+        yield "images_per_epoch: the reproduction trained on all images; set it to 0, or randomness: counter"
+    if values["model"] in OF_PSEUDO_INPUTS:
+        yield from _list_conflicts_of_pseudo_inputs(values)
+    if values["model"] in OF_DISCRIMINATORS:
+        unlike = UNLIKE_DISCRIMINATORS.items()
+        yield from (refuse_discriminator(name) for name, value in unlike if values[name] == value)
 
 
-def _find_conflict_of_likelihood(values: Mapping[str, Any]) -> str | None:
+def _list_conflicts_of_likelihood(values: Mapping[str, Any]) -> Iterator[str]:
     if count_outputs(values) > 1 and values["network"] not in NETWORKS.maps[-1]:
-        return (
-            f"variance: the network {values['network']} of a plug-in has one output for each pixel; set variance: "
-            "fixed or shared"
-        )
+        network = values["network"]
+        yield f"variance: the network {network} of a plug-in has one output a pixel; set variance: fixed or shared"
     if values["likelihood"] != "bernoulli" and values["randomness"] == "report":
-        return "randomness: the reproduction's pixels are Bernoulli; set randomness: counter, or likelihood: bernoulli"
-    return None
+        yield "randomness: the reproduction's pixels are Bernoulli; set randomness: counter, or likelihood: bernoulli"
+
+
+def _list_conflicts_of_pseudo_inputs(values: Mapping[str, Any]) -> Iterator[str]:
+    if values["warm_up_from"] > values["warm_up_to"]:
+        yield f"warm_up_to: before warm_up_from, {values['warm_up_from']}; give as many steps at least"
+    if values["randomness"] == "report":
+        yield "randomness: the reproduction has no pseudo-inputs; set randomness: counter, or model: vsc"
 
 
 def count_outputs(values: Mapping[str, Any]) -> int:

@@ -49,9 +49,7 @@ class TrainedModel:
     def sample(self, num: int, *, seed: int = 0) -> Tensor:  # -> (num, C, H, W) float32
         """Draw codes from the prior, with exact zeros where it has a spike, and decode them."""
         with torch.no_grad(), measuring(self.module):
-            prior = self.module.prior()
-            noise = StreamNoise(make_stream(seed, "sample"))
-            return self.module.decode(self.module.draw(prior.expand([num, *prior.batch_shape]), noise))
+            return self.module.decode(self.module.draw_prior(num, StreamNoise(make_stream(seed, "sample"))))
 
     def log_prob(self, images: Images, *, num_samples: int = 50, seed: int = 0) -> Tensor:  # -> (N,) float64
         """Estimate log p(x) of each image in nats, from below: the importance-weighted bound of so many samples.

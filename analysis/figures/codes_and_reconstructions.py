@@ -12,7 +12,7 @@ from analysis.drawing.pictures import SMALL, draw_code, draw_picture
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
-from analysis.tables.exhibits import RULE, choose_trials, shown_note
+from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
 
 MAX_LATENT_DIMS = 3
 MAX_IMAGES = 2
@@ -50,7 +50,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     axes: rows and columns as `shape` has them.
     """
     for of_row, (_, of_trial) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
-        (title,) = short_labels(of_trial.head(1), ["alpha", "latent_dim"])
+        (title,) = short_labels(of_trial.head(1), NAMED_BY)
         of_row[0].set_title(title, loc="left", fontsize=9.5)
         for ax, row in zip(of_row, of_trial.to_dict("records"), strict=True):
             _draw_row(ax, row)

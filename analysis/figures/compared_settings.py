@@ -14,7 +14,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import limits_of, mean_interval
-from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings
+from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
 from analysis.wording import NATS, configuration_label, plural, setting_label, value_label
 
 COMPARED = (
@@ -32,6 +32,7 @@ COMPARED = (
     "kl_from",
     "sharpness_schedule",
     "estimator",
+    "selector",
 )
 MOST_LONG = 8  # rows whose labels have room for two lines
 BELOW = 0.18  # of a row, where the dots of seeds lie; as far above it what diverged is told
@@ -47,16 +48,19 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
 
     A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways, since
-    bounds of different images cannot be compared, and likewise with likelihoods.
+    bounds of different images cannot be compared, and likewise with likelihoods. A setting that differs between models
+    alone, such as a schedule of one's own, belongs to the model.
     """
     trials = tables.trials
     ended = longest_of_each(trials[trials["status"].isin(["finished", "diverged"])])
     if ended.empty:
         raise NothingToDrawError("no trial has ended")
-    varying = [name for name in varying_settings(ended) if name in COMPARED]
-    if not varying:
+    differing = varying_settings(ended, apart_from=["model", "alpha"])
+    within = varying_within_models(ended, apart_from=["alpha"])
+    varying = [name for name in within if name in COMPARED]
+    if not varying and within == differing:
         raise NothingToDrawError(f"trials differ in none of {', '.join(map(setting_label, COMPARED))}")
-    others = [name for name in varying_settings(ended) if name not in COMPARED and name not in ("model", "alpha")]
+    others = [name for name in within if name not in COMPARED]
     if others:
         raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
     keys = ["model", "alpha", *varying]
@@ -79,7 +83,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
     parts = [value_label(name, row[name]) for name in varying if not pd.isna(row[name])]
-    return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}"
+    return f"{configuration_label(row, ['alpha'])}\n{', '.join(parts)}".rstrip()
 
 
 def _order(column: pd.Series) -> pd.Series:

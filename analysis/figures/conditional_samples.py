@@ -9,7 +9,7 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures, name_columns, name_rows
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
-from analysis.tables.exhibits import RULE, Shown, choose_trials, shown_note
+from analysis.tables.exhibits import NAMED_BY, RULE, Shown, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
 
 MAX_LATENT_DIMS = 3
@@ -51,7 +51,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         name_rows(ax, [f"{kept:.0f} kept of {active},\n{keeps}"])
         if trial_id != named:
             named = trial_id
-            (title,) = short_labels(of_row.head(1), ["alpha", "latent_dim"])
+            (title,) = short_labels(of_row.head(1), NAMED_BY)
             ax.set_title(title, fontsize=9.5)
             name_columns(ax, list(of_row["shows"]))
 

@@ -1,6 +1,6 @@
 """All figures of a study, drawn from its tables into PNG and PDF."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import starmap
 from multiprocessing import get_context
@@ -85,6 +85,9 @@ FIGURES: Mapping[str, Figure] = {module.__name__.rpartition(".")[2]: module.FIGU
 """By the name of the file, which is that of the figure in a study and of what is drawn."""
 
 
+Drawn = tuple[list[Path], list[str]]  # the files of a study's figures, and a message for each figure
+
+
 def draw_figures(
     tables: Tables,
     folder: Path,
@@ -109,18 +112,30 @@ def draw_figures(
 
 
 def draw_studies(
-    tables: Mapping[str, Tables], folder: Path, *, only: Mapping[str, Collection[str] | None], num_processes: int
+    tables: Mapping[str, Tables],
+    folder: Path,
+    *,
+    only: Mapping[str, Collection[str] | None],
+    num_processes: int,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, tuple[list[Path], list[str]]]:
     """Draw several studies for a page, each into a folder of its name; return the files and the messages of each.
 
     only: by study, as in `draw_figures`. num_processes: studies at once, since matplotlib takes half a second a figure.
+    on_progress: called with how many studies are drawn, and of how many.
     """
+
+    def count(results: Iterable[Drawn]) -> Iterator[Drawn]:
+        for num_drawn, result in enumerate(results, 1):
+            on_progress(num_drawn, len(jobs))
+            yield result
+
     jobs = [(one, folder / name, only[name]) for name, one in tables.items()]
     if min(num_processes, len(jobs)) < 2:
-        return dict(zip(tables, starmap(_draw_study, jobs), strict=True))
+        return dict(zip(tables, count(starmap(_draw_study, jobs)), strict=True))
     # Not forked, since a fork would keep the locks that threads of the libraries for tables hold just then.
     with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=get_context("spawn")) as pool:
-        return dict(zip(tables, pool.map(_draw_study, *zip(*jobs, strict=True)), strict=True))
+        return dict(zip(tables, count(pool.map(_draw_study, *zip(*jobs, strict=True))), strict=True))
 
 
 def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> tuple[list[Path], list[str]]:

@@ -1,4 +1,4 @@
-"""How far are losses from the report's own, epoch by epoch? In percent of its published curves (seed 1)."""
+"""How far are losses from the report's own, epoch by epoch? In percent of its published curves."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.drawing.figure import Figure
 from analysis.figures import convergence
 from analysis.tables import Tables
-from analysis.tables.reported_numbers import are_as_reported, load_training_curves
+from analysis.tables.reported_numbers import DATASETS, OTHER_SETTINGS, are_as_reported, load_training_curves
 from analysis.tables.series import NothingToDrawError
 
 LOSSES = {"test/loss": "test_loss", "train/loss": "train_loss"}
@@ -20,7 +20,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     The columns are those of `convergence.compute`.
     """
     trials, history = tables.trials, tables.history
-    is_alike = are_as_reported(trials.assign(epochs=11)) & (trials["num_validation"] == 0)
+    is_alike = are_as_reported(trials, (*DATASETS, *OTHER_SETTINGS), but_for=("epochs",))
+    is_alike &= trials["num_validation"] == 0
     if not is_alike.all() or trials["dataset"].nunique() > 1:
         raise NothingToDrawError("trials are trained otherwise than the report's")
     key = ["model", "alpha", "latent_dim", "epoch"]
@@ -45,7 +46,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    text = "Zero is the report's own curve, of one run with seed 1."
+    text = "Zero is the report's own curve, of one run."
     if (frame["n"] > 1).any():
         text += " Mean and 95% interval (Student t) over seeds."
     if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):

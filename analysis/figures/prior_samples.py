@@ -10,7 +10,7 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
-from analysis.tables.exhibits import RULE, choose_trials, shown_note
+from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
 
 MAX_LATENT_DIMS = 3
 PER_ROW = 8
@@ -58,7 +58,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             table = np.full((rows * PER_ROW, *pictures.shape[1:]), np.nan)  # whose last row may not be full
             table[: len(pictures)] = pictures
             draw_pictures(ax, table.reshape(rows, PER_ROW, *pictures.shape[1:]))
-            (trial,) = short_labels(of_source.head(1), ["alpha", "latent_dim"])
+            (trial,) = short_labels(of_source.head(1), NAMED_BY)
             mean = of_source["num_nonzero"].mean()
             what = "its prior" if source == "prior" else "N(0, 1) in every latent"
             ax.set_title(f"{trial}\n{what}: {mean:.3g} not zero", fontsize=9)

@@ -12,7 +12,7 @@ from analysis.drawing.pictures import draw_pictures, mark_column, name_columns, 
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
-from analysis.tables.exhibits import RULE, Shown, choose_trials, shown_note
+from analysis.tables.exhibits import NAMED_BY, RULE, Shown, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
 
 MAX_LATENT_DIMS = 3
@@ -60,7 +60,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
-    (name,) = short_labels(of_trial.head(1), ["alpha", "latent_dim"])
+    (name,) = short_labels(of_trial.head(1), NAMED_BY)
     ax.set_title(f"{name}: image of class {of_trial['label'].iloc[0]}", fontsize=9.5)
     latents = of_trial.drop_duplicates("latent")
     changes = of_trial["change"].unique()

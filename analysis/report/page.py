@@ -55,11 +55,13 @@ def write_report(
     claims: Sequence[Claim] = (),
     num_processes: int = 1,
     on_problem: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Path]:
     """Draw the figures of these studies and write report.md and report.html to `folder`; returns both paths.
 
     tables, studies: by name of the study; a study without tables is said to be missing. claims: each gets its verdict.
-    num_processes: that draw at once. on_problem: called with a sentence for each part that went wrong, which stands on
+    num_processes: that draw at once. on_progress: called with the number of studies that are drawn, and of all;
+    on_problem: called with a sentence for each part that went wrong, which stands on
     the page, too; all other parts are there.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,14 @@ def write_report(
     asked = {name: _list_figures(name, studies[name], claims) for name in there}
     records = {name: study.provenance for name, study in studies.items()}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
-        drawing = thread.submit(draw_studies, there, folder / "figures", only=asked, num_processes=num_processes)
+        drawing = thread.submit(
+            draw_studies,
+            there,
+            folder / "figures",
+            only=asked,
+            num_processes=num_processes,
+            on_progress=on_progress,
+        )
         conflicts = find_conflicts(there)
         beside = pairs_of_studies(conflicts)
         verdicts, of_claims = _judge(claims, tables, folder, marked=list(beside), guard=guard)

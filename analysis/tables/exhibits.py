@@ -49,7 +49,10 @@ RULE = (
     f"Of each model: the smallest {ALPHA}; the smallest, the median and the largest latent dimension; the lowest seed."
 )
 
-TRIAL_COLUMNS = ["trial_id", "model", "alpha", "latent_dim", "epochs", "seed"]
+NAMED_BY = ("network", "alpha", "latent_dim")
+"""What names a trial that is shown, beside its model; the network only where several are."""
+
+TRIAL_COLUMNS = ["trial_id", "model", *NAMED_BY, "epochs", "seed"]
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,10 @@ def read_exhibits(file: Path) -> Exhibits:
 def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool = False) -> list[Shown]:
     """The trials that a figure shows, of all that finished and stored exhibits.
 
-    Of each model (or each with a sparse code, so an alpha) those of the smallest alpha; of these the largest latent
-    dimension, or `num_latent_dims` from the smallest to the largest; of these the lowest seed, and of trials alike even
-    in that the first. A trial whose file is broken is left out, and the others' column `left_out` says why.
+    Of each model with each network (or each with a sparse code, so an alpha), those of the smallest alpha; of these
+    the largest latent dimension, or `num_latent_dims` from the smallest to the largest; of these the lowest seed, and
+    of trials alike even in that the first. A trial whose file is broken is left out, and the others' column `left_out`
+    says why.
 
     Raises:
         NothingToDrawError: there are none.
@@ -90,6 +94,8 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool
         rows = rows[rows["alpha"].notna()]
         if rows.empty:
             raise NothingToDrawError("no model with a sparse code has stored exhibits")
+    networks = rows["network"] if "network" in rows and rows["network"].nunique() > 1 else None
+    rows = rows.assign(network=networks)
     read: list[tuple[dict[str, Any], Exhibits]] = []
     broken: list[str] = []
     for row in _pick(rows, num_latent_dims):
@@ -106,7 +112,7 @@ def shown_note(frame: pd.DataFrame) -> str:
     """Which trials a figure shows, and which it cannot."""
     trials = frame.drop_duplicates("trial_id")
     common = [name for name in ("epochs", "seed") if len(trials) > 1 and trials[name].nunique() == 1]
-    names = [name for name in ("alpha", "latent_dim", "epochs", "seed") if name not in common]
+    names = [name for name in (*NAMED_BY, "epochs", "seed") if name not in common]
     labels = short_labels(trials, names)
     labels += [f"{setting_label(name)} = {short_value(trials[name].iloc[0])} for all" for name in common]
     left_out = frame["left_out"].iloc[0]
@@ -114,7 +120,7 @@ def shown_note(frame: pd.DataFrame) -> str:
 
 
 def _pick(rows: pd.DataFrame, num_latent_dims: int) -> Iterator[dict[str, Any]]:
-    for _, of_model in rows.groupby("model"):
+    for _, of_model in rows.groupby(["model", "network"], dropna=False):
         has_smallest = of_model["alpha"].isna() | (of_model["alpha"] == of_model["alpha"].min())
         of_alpha = of_model[has_smallest].sort_values("seed", kind="stable").drop_duplicates("latent_dim")
         dims = of_alpha["latent_dim"]

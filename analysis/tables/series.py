@@ -46,6 +46,13 @@ def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) 
     return [name for name in settings_of(trials) if name not in apart_from and varies(name)]
 
 
+def varying_within_models(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> list[str]:
+    """Those settings in which trials of one model differ: one that differs between models alone goes without saying."""
+    by_model = trials.groupby("model")
+    names = varying_settings(trials, apart_from=["model", *apart_from])
+    return [name for name in names if (by_model[name].nunique(dropna=False) > 1).any()]
+
+
 def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.DataFrame:
     """Add to each trial its series: trials alike in every setting but the seed and those in `apart_from`.
 
@@ -59,7 +66,8 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     first = trials.assign(group=group).drop_duplicates("group").sort_values("group")
     max_singles = MAX_SINGLES if (trials["sampler"] == "grid").all() else 1
     individual = len(first) > MAX_SERIES or (bool(varying) and max_singles < len(first) == len(trials))
-    shown = ["model"] if individual else [*named, *varying]
+    told = varying_within_models(trials, apart_from=[*named, *apart_from]) if "model" in named else varying
+    shown = ["model"] if individual else [*named, *told]
     labels = [configuration_label(row, shown, exact_value) for row in first[shown].to_dict("records")]
     variants = first.groupby(named, dropna=False).cumcount().to_numpy()
     return trials.assign(

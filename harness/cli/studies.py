@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from analysis.errors import AnalysisError
+from analysis.wording import plural
 from harness.cli.options import (
     BAD_INPUT,
     CLAIMS,
@@ -150,9 +151,20 @@ def plot(
             parser=as_path,
         ),
     ] = None,
+    *,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say of each other figure why these tables cannot support it.")
+    ] = False,
 ) -> None:
     """Draw the figures of studies again, from their tables alone."""
+    from analysis.drawing.figure import WENT_WRONG
     from harness.commands.plot import draw_study
+
+    def tell(line: str) -> None:
+        if verbose or ": not drawn, " not in line or WENT_WRONG in line or line.partition(":")[0] in asked:
+            print_indented(line)
+        else:
+            hidden.append(line)
 
     is_wrong = False
     for study in studies:
@@ -161,7 +173,12 @@ def plot(
             folder = results / loaded.name
             place = folder / "figures" if out is None else out / loaded.name
             console.print(f"{place}:", soft_wrap=True)
-            draw_study(loaded, folder, print_indented, out=place)
+            asked, hidden = set(loaded.figures or ()), list[str]()
+            draw_study(loaded, folder, tell, out=place)
+            if hidden:
+                print_indented(
+                    f"{plural(len(hidden), 'other figure')} cannot be drawn from these tables: see --verbose"
+                )
         except (InputError, AnalysisError) as error:  # the others are drawn
             print_error(str(error))
             is_wrong = True
@@ -261,7 +278,15 @@ def report(
     options = format_option("--results", results, RESULTS) if results != PUBLISHED else ""
     judged = claims if claims.exists() or claims != CLAIMS else None
     place, tell = out or results / "report", partial(errors.print, soft_wrap=True)
-    for path in report_studies(studies or (), results, place, claims=judged, options=options, on_problem=tell):
+    with errors.status("Reading tables ...") as shown:  # seen in a terminal alone
+
+        def progress(num_drawn: int, num_studies: int) -> None:
+            shown.update(f"Drawing figures: {num_drawn} of {plural(num_studies, 'study')} ...")
+
+        paths = report_studies(
+            studies or (), results, place, claims=judged, options=options, on_problem=tell, on_progress=progress
+        )
+    for path in paths:
         console.print(str(path), soft_wrap=True)
 
 

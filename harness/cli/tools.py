@@ -1,12 +1,9 @@
-"""Commands that concern no particular study: the MLflow UI and the benchmark."""
+"""Commands that serve pages or measure the machine: the MLflow UI, Optuna's dashboard, the benchmark."""
 
 import json
 import os
 import shlex
-import signal
-import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -15,9 +12,15 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import FAILED, RESULTS, Data, Results, console
+from harness.cli.options import FAILED, RESULTS, Data, Results, StudyArgument, console, load_named_study
+from harness.cli.serving import check_port, serve
 from harness.errors import InputError, hide_secrets
-from harness.interruption import Interrupted
+
+MOST_PAGES = 5  # that `ui` lists
+OPTUNA_DASHBOARD = (  # its command, which is no module
+    "from importlib.metadata import entry_points; "
+    "[main] = entry_points(group='console_scripts', name='optuna-dashboard'); main.load()()"
+)
 
 app = typer.Typer()
 
@@ -30,6 +33,7 @@ def ui(
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
     from harness.tracking.local_store import relocate_artifacts
     from harness.tracking.mlflow_settings import check_store, quieten_mlflow, tracking_uri
+    from harness.tracking.presentation import list_pages
 
     uri = tracking_uri(results)
     if uri.startswith("http"):
@@ -40,9 +44,8 @@ def ui(
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         with suppress(sqlite3.Error):  # another's folder, that may be read alone
             relocate_artifacts(results)
-    _check_port(port)
+    check_port(port)
     check_store(uri)
-    console.print(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
     quieten_mlflow()
     environment = {
         **os.environ,
@@ -52,43 +55,57 @@ def ui(
     }
     command = [sys.executable, "-P", "-m", "mlflow", "ui"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with subprocess.Popen(command, env=environment) as server:  # noqa: S603 (our own interpreter, no shell)
-        try:
-            status = server.wait()
-        except Interrupted as ended:
-            _end(server.pid)
-            if ended.signum == signal.SIGINT:  # the way to end it
-                raise typer.Exit from None
-            raise
-    if status:
-        raise InputError(f"{uri}: the MLflow UI ended with exit status {status}; its own words stand above")
+    command += ["--uvicorn-opts", "--no-access-log --log-level warning"]
+
+    def tell() -> None:
+        address = f"http://127.0.0.1:{port}"
+        pages = list_pages(uri, address)
+        if not pages:
+            console.print(f"MLflow UI: {address} (Ctrl-C ends it)")
+        for name, page in pages[:MOST_PAGES]:
+            console.print(f"{name}: {page}", soft_wrap=True)
+        if pages:
+            more = f"{len(pages) - MOST_PAGES} more studies at {address}; " if len(pages) > MOST_PAGES else ""
+            console.print(f"The trials of each study in MLflow; {more}Ctrl-C ends it.", soft_wrap=True)
+
+    serve(command, environment, port, what=f"{uri}: the MLflow UI", tell=tell)
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(
-                f"--port {port}: {reason}; choose another port, such as --port {port % 64511 + 1025}"
-            ) from None
+@app.command(epilog="Example: `spikeslab dashboard my-search`")
+def dashboard(
+    study: StudyArgument,
+    results: Results = RESULTS,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+) -> None:
+    """Serve optuna-dashboard on the history of a study's sampler, on 127.0.0.1, until Ctrl-C."""
+    from importlib.util import find_spec
 
+    from harness.search.source import HISTORY_FILE
+    from harness.storage.local import database_uri
 
-def _end(pid: int) -> None:
-    """End a server with the processes that it started."""
-    import psutil
+    name = load_named_study(study, results, stored_first=True).name
+    history = results / name / HISTORY_FILE
+    if not history.exists():
+        raise InputError(f"{history}: no such file; {name} has no sampler that learns, or has not been run")
+    if find_spec("optuna_dashboard") is None:
+        raise InputError("optuna-dashboard is not installed; `pip install -c constraints.txt -e '.[dashboard]'`")
+    check_port(port)
+    command = [sys.executable, "-P", "-c", OPTUNA_DASHBOARD, database_uri(history)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
 
-    server = psutil.Process(pid)
-    for process in [*server.children(recursive=True), server]:
-        process.terminate()
+    def tell() -> None:
+        console.print(f"Optuna's dashboard of {name}: http://127.0.0.1:{port} (Ctrl-C ends it)", soft_wrap=True)
+
+    serve(command, {**os.environ, "PYTHONSAFEPATH": "1"}, port, what="optuna-dashboard", tell=tell)
 
 
 @app.command(epilog="Example: `spikeslab bench --json > bench.json`")
 def bench(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the numbers mean, and what the floors are computed from.")
+    ] = False,
     seconds: Annotated[float, typer.Option(help="Seconds of timing per row.")] = 5.0,
     latent_dim: Annotated[int, typer.Option(help="Number of latent dimensions.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Training images per step.")] = 32,
@@ -127,6 +144,6 @@ def bench(
             raise InputError(str(error)) from error
         # Not printed by rich, which would wrap lines to the width of the terminal.
         report = compare(options, command=command, on_progress=lambda line: typer.echo(line, err=True))
-    typer.echo(json.dumps(report, indent=2) if as_json else format_table(report))
+    typer.echo(json.dumps(report, indent=2) if as_json else format_table(report, explain=explain))
     if has_failed(report):
         raise typer.Exit(FAILED)

@@ -14,6 +14,7 @@ from analysis.tables.configurations import short_labels
 from analysis.tables.confirmed import compute_confirmed
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.objectives import goals, is_allowed, short_label
+from analysis.tables.series import varying_within_models
 from analysis.tables.tables import settings_of
 from analysis.wording import plural, unit_of, with_interval
 from harness.metrics import mode_of
@@ -97,7 +98,8 @@ def compute_answer(tables: Tables) -> Answer | None:
     searched = replace(searched, trials=trials.assign(status=is_counted.map({True: "finished", False: "failed"})))
     frame = tabulate_configurations(searched, [metric])
     frame = frame[frame[f"{metric}_n"] == frame["num_seeds"] + frame["num_lost"]]
-    settings = [name for name in settings_of(trials) if name in frame]
+    told = {"alpha", *varying_within_models(trials)}
+    settings = [name for name in settings_of(trials) if name in frame and name in told]
     frame = frame.assign(label=short_labels(frame, sorted(settings, key=lambda name: name != "alpha")))
     frame = frame.rename(columns=lambda name: name.removeprefix(f"{metric}_"))
     ranked = frame.sort_values("mean", ascending=mode_of(metric) == "min", kind="stable", ignore_index=True)

@@ -1,10 +1,11 @@
 """Bring a study's folder and MLflow to the same state, whichever of the two is incomplete."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.commands.present import present_study
 from harness.datasets import DatasetIdentity, identify_dataset
 from harness.errors import InputError
 from harness.ledger.provenance import describe_provenance
@@ -121,5 +122,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
         raise InputError(f"{folder}: neither it nor MLflow has a trial that the study's file asks for; run it first")
     tables = write_tables(folder, build_tables(study, kept, store.run_ids))
     store.attach(tables, "tables")
+    with suppress(Exception):  # a page without its text is no reason to stop
+        store.present(present_study(study, folder))
     store.close("FINISHED")
     return Collected(len(kept), num_sent, num_restored)

@@ -23,11 +23,13 @@ def report_studies(
     claims: Path | None = None,
     options: str = "",
     on_problem: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Path]:
     """Write one page about some studies, or about all that have results; returns its files.
 
     claims: the file of claims to judge. options: what the commands that the page quotes need to find the results.
-    on_problem: called with a sentence for each part of the page that went wrong; the others are written.
+    on_problem: called with a sentence for each part of the page that went wrong; the others are written. on_progress:
+    called with how many studies were drawn, of how many.
 
     Raises:
         InputError: there are no results, or one of the given studies cannot be read.
@@ -54,4 +56,12 @@ def report_studies(
         described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
     check_writable(out, 0, option="--out")
     judged = load_claims(claims) if claims is not None else ()
-    return write_report(tables, described, out, claims=judged, num_processes=count_cores(), on_problem=on_problem)
+    return write_report(
+        tables,
+        described,
+        out,
+        claims=judged,
+        num_processes=count_cores(),
+        on_problem=on_problem,
+        on_progress=on_progress,
+    )

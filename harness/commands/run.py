@@ -1,6 +1,7 @@
 """Run a study: train what is missing of it, write its tables, draw its figures, end its MLflow run."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from analysis.wording import plural
 from harness.cluster.connect import check_address, check_interpreter, quieten_ray
+from harness.commands.present import present_study
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
@@ -21,6 +23,7 @@ from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically
 from harness.study import Study
+from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
@@ -127,6 +130,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
             "figures": figures,
         },
         interrupted=[trial_id for trial_id, result in results.items() if result.status == "running"],
+        shown=None if run.is_stopping else _present(run),
     )
     if run.tracker.problem:
         run.console.print(
@@ -159,6 +163,15 @@ def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:
             soft_wrap=True,
         )
         return []
+
+
+def _present(run: StudyRun) -> Presentation | None:
+    """What MLflow is to show of the study; nothing where that goes wrong, which costs a page its text alone."""
+    try:
+        return present_study(run.study, run.folder)
+    except Exception as error:
+        logging.getLogger(__name__).warning("MLflow's pages have no description (%s)", first_line(error))
+        return None
 
 
 def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:

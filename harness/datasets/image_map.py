@@ -175,8 +175,12 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
 
     what = f"{spec.name}: images {spec.verb}"
     report(what, min(len(done) * painter.num_at_once, num_images), num_images)
-    # joblib's processes do not run the user's script again, as those of multiprocessing do.
-    workers = joblib.Parallel(min(joblib.cpu_count(), len(parts)), return_as="generator_unordered", max_nbytes=None)
+    workers = joblib.Parallel(  # whose processes do not run the user's script again, as those of multiprocessing do
+        min(joblib.cpu_count(), len(parts)),
+        return_as="generator_unordered",
+        max_nbytes=None,
+        idle_worker_timeout=10,  # seconds: if this process is killed, they end, too
+    )
     left = [part for part in parts if part.start not in done]
     for first in workers(joblib.delayed(_paint_part)(painter, part, folder) for part in left):
         done.add(first)

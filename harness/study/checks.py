@@ -20,7 +20,10 @@ from models.settings import (
 )
 
 OF_DISTORTION = ("/loss", "/elbo", "/distortion")
-OF_THE_LOSS = ("beta", "sharpness", "sharpness_schedule", "capacity", "capacity_steps", "tc_weight")
+OF_THE_LOSS = (
+    *("beta", "sharpness", "sharpness_schedule", "capacity", "capacity_steps", "tc_weight"),
+    *("selector", "pseudo_gammas", "sparsity_of"),
+)
 _DEFAULT_EPOCHS = parse_domain("epochs", SETTINGS["epochs"].default)
 
 

@@ -8,6 +8,7 @@ from harness.study.fields import StudyFields, list_choices_of, list_models
 from models.settings import (
     FIELDS,
     MODELS,
+    OF_PSEUDO_INPUTS,
     SETTING_TYPES,
     SETTINGS,
     TrialSettings,
@@ -27,13 +28,14 @@ def list_largest(study: StudyFields) -> list[TrialSettings]:
     """List settings of trials, one of which takes at least as much memory as any of the study: the largest of each.
 
     There is one for each network; and of each, one for each model of a plug-in, of whose size nothing is known before
-    it is measured, and one for ours together: that with most heads.
+    it is measured, and for each of ours with pseudo-inputs, and one for our others together: that with most heads.
     """
     largest: dict[tuple[str, str], dict[str, Any]] = {}
     for sub in study.sub_spaces():
         (model,) = list_models(sub)
         for network in _list_ends("network", sub.get("network")):
-            key = network, model if MODELS[model].plugin else ""
+            is_of_its_own = MODELS[model].plugin or model in OF_PSEUDO_INPUTS
+            key = network, model if is_of_its_own else ""
             found = largest.setdefault(key, {"model": model, "network": network})
             found["model"] = max(found["model"], model, key=lambda name: MODELS[name].num_heads)
             for name in _list_sizes(model):
@@ -48,7 +50,8 @@ def list_largest(study: StudyFields) -> list[TrialSettings]:
 def _list_sizes(model: str) -> list[str]:
     """The settings that memory depends on; of a plug-in's own, every whole number and every list of widths may."""
     own = [name for name in SETTINGS if name not in FIELDS and belongs(name, model)]
-    return [*SIZES, *(name for name in own if SETTING_TYPES[name] in (int, tuple[int, ...]))]
+    sizes = SIZES if model not in OF_PSEUDO_INPUTS else (*SIZES, "num_pseudo_inputs")
+    return [*sizes, *(name for name in own if SETTING_TYPES[name] in (int, tuple[int, ...]))]
 
 
 def _give_required(model: str) -> dict[str, Any]:

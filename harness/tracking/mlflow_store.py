@@ -19,10 +19,18 @@ from harness.ledger.trial_folder import CHECKPOINT, TrialFolder
 from harness.metrics import EVALUATION_METRICS
 from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
 from harness.tracking.mlflow_settings import quieten_mlflow, tracking_uri
+from harness.tracking.presentation import (
+    OF_EXPERIMENT,
+    VIEW_TAG,
+    Presentation,
+    make_view,
+    name_configuration,
+    tags_of_source,
+)
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
 
 FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
@@ -134,6 +142,14 @@ class MlflowStore:
         for path in paths:
             self.client.log_artifact(self.parent_id, str(path), folder)
 
+    def present(self, shown: Presentation) -> None:
+        """Say on the pages of the experiment and of the parent run what the study found; set the view of its trials."""
+        assert self.parent_id is not None
+        for name, value in ((OF_EXPERIMENT, shown.description), (VIEW_TAG, make_view(shown))):
+            self.client.set_experiment_tag(self.experiment_id, name, value)
+        best = [(name, value, 0) for name, value in shown.best.items()]
+        self._log(self.parent_id, metrics=best, tags={OF_EXPERIMENT: shown.description, **tags_of_source()})
+
     def close(self, status: str, interrupted: Iterable[str] = ()) -> None:
         """End the parent run, and mark the runs of interrupted trials as killed."""
         for trial_id in interrupted:
@@ -227,8 +243,12 @@ class MlflowStore:
             "spikeslab.population": trial.population,
             "spikeslab.plugins": " ".join(trial.plugins),
             "dataset.sha256": trial.dataset_hash,
+            "configuration": name_configuration(trial),
+            **tags_of_source(),
         }
-        run = _TrialRun(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**tags, **names}))
+        own = {name: value for name, value in tags.items() if not name.startswith("version.")}  # the parent has them
+        run = _TrialRun(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**own, **names}))
+        self.client.log_inputs(run.run_id, datasets=[_as_input(trial)])
         self._runs[trial.trial_id] = run
         return run
 
@@ -284,6 +304,15 @@ class _TrialRun:
         self.has_params = bool(run.data.params)
         self.complete: str | None = run.data.tags.get("spikeslab.complete")
         self.last_epoch = int(run.data.metrics.get("epoch", 0))
+
+
+def _as_input(trial: Trial) -> "DatasetInput":
+    """The dataset of a trial, as MLflow notes what a run was given."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"name": trial.dataset, "sha256": trial.dataset_hash})
+    dataset = Dataset(trial.dataset, trial.dataset_hash[:36], "local", source)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
 def _as_milliseconds(seconds: float | None) -> int | None:

@@ -13,6 +13,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.failures import Failure, explain
 from harness.tracking.mlflow_settings import tracking_uri
 from harness.tracking.mlflow_store import MlflowStore
+from harness.tracking.presentation import Presentation
 
 LIVE_SECONDS = 5.0  # between two updates of a running trial
 GIVE_UP_SECONDS = 20.0  # how long to try to send what is left at the end of a study
@@ -65,9 +66,17 @@ class Tracker:
             self._wake.notify()
 
     def close(
-        self, status: str, *, artifacts: Mapping[str | None, Iterable[Path]], interrupted: Iterable[str] = ()
+        self,
+        status: str,
+        *,
+        artifacts: Mapping[str | None, Iterable[Path]],
+        interrupted: Iterable[str] = (),
+        shown: Presentation | None = None,
     ) -> int:
-        """Send what is left and end the parent run; returns how many trials could not be sent."""
+        """Send what is left and end the parent run; returns how many trials could not be sent.
+
+        shown: what MLflow's pages of the study say, if that is known.
+        """
         self.start()
         with self._wake:
             self._closing_at = time.monotonic()
@@ -83,6 +92,8 @@ class Tracker:
             try:
                 for folder, paths in artifacts.items():
                     self._store.attach(paths, folder)
+                if shown is not None:
+                    self._store.present(shown)
                 self._store.close(status, interrupted)
             except Exception as error:
                 self.problem = self._explain(error)

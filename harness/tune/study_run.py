@@ -104,6 +104,7 @@ class StudyRun:
     def request_stop(self, signum: int = signal.SIGINT) -> None:
         """End the run as a signal asks: running trials are interrupted, and resume in a later run."""
         self.interrupted = signum
+        self.display.say_stopping()
 
     # Tune's callback calls the methods below, in the main thread.
 
@@ -131,7 +132,7 @@ class StudyRun:
         if state is not None and state.parent != trial_folder.path:  # another study trained it
             adopt_provenance(self.folder, state.parents[2])
         if before is None or not before.is_running:
-            self.display.start_trial()
+            self.display.start_trial(trial.trial_id, trial.label, trial.settings.epochs)
 
     def _explain(self, trial: Trial, earlier: Result | None, folder: TrialFolder, num_epochs: int) -> None:
         """Say that a trial begins again, and why."""
@@ -165,7 +166,12 @@ class StudyRun:
         value = metrics.get(self.study.metric) if is_allowed else None
         is_new = int(metrics["epoch"] or 0) > progress.num_stored
         self.num_epochs += is_new
-        self.display.add_epoch(float(value) if value is not None else None, is_new=is_new)
+        self.display.add_epoch(
+            float(value) if value is not None else None,
+            is_new=is_new,
+            trial_id=trial.trial_id,
+            epoch=int(metrics["epoch"] or 0),
+        )
 
     def end(self, trial: Trial, error: str | None = None) -> None:
         """Note that a trial ended: by itself, by the scheduler, or, with an error, because its process kept dying."""
@@ -181,7 +187,7 @@ class StudyRun:
             progress.is_paused = False
             with self.noticing_problems():
                 self.source.tell(trial, progress.result)
-            self.display.pause_trial()
+            self.display.pause_trial(trial.trial_id)
             return
         if progress.result.status == "running":
             before = progress.earlier or progress.result  # earlier measurements stay
@@ -201,6 +207,7 @@ class StudyRun:
         self.display.end_trial(
             failed=result.status in ("failed", "diverged"),
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
+            trial_id=trial.trial_id,
         )
 
     def _is_running(self, trial: Trial) -> bool:

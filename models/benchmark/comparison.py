@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from models.benchmark.floor import (
 )
 from models.benchmark.options import Options
 from models.benchmark.processes import OUT_OF_MEMORY, TaskFailedError, time_processes
-from models.benchmark.timing import ALPHA, NUM_HIDDEN, NUM_IMAGES, SIDE, Task, Timing
+from models.benchmark.subjects import ALPHA, MNIST, SUBJECTS
+from models.benchmark.timing import NUM_IMAGES, Task, Timing
 from models.numerics.machine import count_cores, describe_machine
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 
@@ -143,7 +145,7 @@ def list_our_rows(task: Task, num_cores: int) -> list[Row]:
 
 def choose_chunk(task: Task) -> int:
     """Choose the steps in one call of our trainer, so that a call's fixed cost weighs as little as in an epoch."""
-    most = NUM_IMAGES // task.batch_size
+    most = task.num_images // task.batch_size
     if task.device == "cpu":
         return min(25, most)
     # Whole graphs; if steps are long, a fifth of an epoch of MNIST.
@@ -167,15 +169,16 @@ def compare(options: Options, *, command: str, on_progress: Callable[[str], None
             floors[key] = measure_floor(row.task)
         results.append(time_row(row, floors[key]))
     results = add_ratios_to_start(add_ratios(results))
-    layers = list_layers(SIDE**2, NUM_HIDDEN, options.latent_dim)
+    layers = list_layers(MNIST.make_settings(latent_dim=options.latent_dim), MNIST.image_shape)
+    (num_hidden,) = MNIST.settings["hidden"]
     return {
         "command": command,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": describe_machine(with_gpu="cuda" in options.list_devices()),
         "model": {
             "name": "vsc",
-            "num_pixels": SIDE**2,
-            "num_hidden": NUM_HIDDEN,
+            "num_pixels": prod(MNIST.image_shape),
+            "num_hidden": num_hidden,
             "latent_dim": options.latent_dim,
             "alpha": ALPHA,
             "num_parameters": count_work(layers, options.batch_size, "float32").num_parameters,
@@ -273,7 +276,8 @@ def add_ratios_to_start(results: list[Result]) -> list[Result]:
 
 def measure_floor(task: Task) -> Floor:
     """Measure the floor of a task's trials, in this process, on the task's device; on one thread of a CPU."""
-    layers = list_layers(SIDE**2, NUM_HIDDEN, task.latent_dim)
+    subject = SUBJECTS[task.subject]
+    layers = list_layers(subject.make_settings(latent_dim=task.latent_dim), subject.image_shape)
     work = count_work(layers, task.batch_size, task.precision)
     num_bytes = work.state_bytes * task.num_trials if task.device == "cpu" else BIG_COPY
     seconds = min(task.seconds, 0.5)
@@ -297,9 +301,9 @@ def measure_floor(task: Task) -> Floor:
     )
 
 
-def count_steps(batch_size: int) -> int:
+def count_steps(batch_size: int, num_images: int = NUM_IMAGES) -> int:
     """Count the steps in an epoch."""
-    return -(-NUM_IMAGES // batch_size)
+    return -(-num_images // batch_size)
 
 
 def has_failed(results: dict[str, Any]) -> bool:

@@ -3,23 +3,26 @@
 Work is counted per trial and step. Bytes: Adam reads and writes each parameter and its two moments; each gradient is
 written once and read once; each weight is read once more in the forward pass and, except in the first layer, in the
 backward pass, in the precision of the products. Operations: multiplications and additions of the matrix products, one
-product per layer forward and two backward, but one backward for the first layer, whose inputs need no gradient. The
-rest (activations, noise, biases in the products, the images) is small and left out: the true floor is a little higher.
+product per layer forward and two backward, but one backward for the first layer, whose inputs need no gradient. A
+convolution counts as a product at each place of its output, a transposed one at each place of its input. The rest
+(activations, noise, biases in the products, the images) is small and left out: the true floor is a little higher.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from models.networks.widths import list_widths
+from models.networks.architectures import list_shapes
+from models.networks.widths import list_widths_of
 from models.numerics.computing import computing
 from models.numerics.onednn import multiply
 from models.numerics.precision import multiplying
-from models.settings import MODELS, Precision
+from models.settings import ImageShape, Precision, TrialSettings
 
 BIG_COPY = 2**30  # bytes; far more than the cache of any device
 BIG_PRODUCT = 8192  # rows and columns
@@ -47,23 +50,56 @@ class Rates:
     operations_per_second: float
 
 
-def list_layers(num_pixels: int, num_hidden: int, latent_dim: int) -> list[tuple[int, int]]:
-    """List the numbers of inputs and outputs of a VSC's linear layers, its three heads as one layer."""
-    encoder, decoder = list_widths(num_pixels, (num_hidden,), latent_dim, MODELS["vsc"].num_heads)
-    return [*pairwise(encoder), *pairwise(decoder)]
+class Layer(NamedTuple):
+    """A layer as a product of matrices."""
+
+    num_in: int
+    num_out: int
+    num_places: int = 1  # of an image at which the product is taken
+    num_biases: int | None = None  # if they are not num_out
+
+    @property
+    def num_weights(self) -> int:
+        """Entries of the matrix."""
+        return self.num_in * self.num_out
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases."""
+        return self.num_weights + (self.num_out if self.num_biases is None else self.num_biases)
+
+    @property
+    def num_products(self) -> int:
+        """Multiplications for one image."""
+        return self.num_weights * self.num_places
 
 
-def count_work(layers: list[tuple[int, int]], batch_size: int, precision: Precision) -> Work:
+def list_layers(settings: TrialSettings, image_shape: ImageShape) -> list[Layer]:
+    """List a model's layers from the images on, all heads as one layer."""
+    if settings.network == "mlp":
+        encoder, decoder = list_widths_of(settings, image_shape)
+        return [Layer(*pair) for pair in (*pairwise(encoder), *pairwise(decoder))]
+    shapes = list_shapes(settings, image_shape)
+    places = [(image_shape[1] // 2**level) ** 2 for level in range(1, len(shapes.convolutions) + 1)]
+    down = [Layer(n * side**2, out, at) for (n, out, side), at in zip(shapes.convolutions, places, strict=True)]
+    up = [
+        Layer(n, out * side**2, at, num_biases=out)
+        for (n, out, side), at in zip(shapes.transposed, reversed(places), strict=True)
+    ]
+    return [*down, *(Layer(*pair) for pair in (*pairwise(shapes.encoder), *pairwise(shapes.decoder))), *up]
+
+
+def count_work(layers: list[Layer], batch_size: int, precision: Precision) -> Work:
     """Count the bytes and operations of one step of one trial. layers: see `list_layers`."""
-    weights = sum(num_in * num_out for num_in, num_out in layers)
-    parameters = weights + sum(num_out for _, num_out in layers)
-    first = layers[0][0] * layers[0][1]
+    weights = sum(layer.num_weights for layer in layers)
+    parameters = sum(layer.num_parameters for layer in layers)
+    products = sum(layer.num_products for layer in layers)
     width = 2 if precision == "bf16" else 4
     adam = 4 * (3 + 3 + 1 + 1)  # bytes: 3 reads and 3 writes of parameter and moments, 1 and 1 of the gradient
     return Work(
         num_parameters=parameters,
-        num_bytes=adam * parameters + width * (2 * weights - first),
-        num_operations=2 * batch_size * (3 * weights - first),
+        num_bytes=adam * parameters + width * (2 * weights - layers[0].num_weights),
+        num_operations=2 * batch_size * (3 * products - layers[0].num_products),
     )
 
 
@@ -85,7 +121,7 @@ def measure_bandwidth(num_bytes: int, device: torch.device | str = "cpu", *, sec
 
 
 def measure_products(
-    layers: list[tuple[int, int]],
+    layers: list[Layer],
     batch_size: int,
     precision: Precision,
     device: torch.device | str = "cpu",
@@ -104,12 +140,13 @@ def measure_products(
     return count_work(layers, batch_size, precision).num_operations / _time_fastest(run, device, seconds)
 
 
-def _list_products(layers: list[tuple[int, int]], batch_size: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+def _list_products(layers: list[Layer], batch_size: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     """List the arguments of a step's products, laid out in memory as in models.training.stacked.linear."""
     products = []
-    for num_in, num_out in layers:
-        x, grad = torch.ones(batch_size, num_in, dtype=dtype), torch.ones(batch_size, num_out, dtype=dtype)
-        weight = torch.ones(num_out, num_in, dtype=dtype)
+    for layer in layers:
+        num_rows = batch_size * layer.num_places
+        x, grad = torch.ones(num_rows, layer.num_in, dtype=dtype), torch.ones(num_rows, layer.num_out, dtype=dtype)
+        weight = torch.ones(layer.num_out, layer.num_in, dtype=dtype)
         products += [(x, weight), (grad.t(), x.t()), (grad, weight.t())]
     return products[:2] + products[3:]  # without the gradient by the images
 

@@ -7,7 +7,8 @@ from typing import get_args
 import numpy as np
 import torch
 
-from models.benchmark.timing import NUM_IMAGES, SIDE
+from models.benchmark.subjects import MNIST
+from models.benchmark.timing import NUM_IMAGES
 from models.numerics.precision import has_precision
 from models.settings import Precision
 
@@ -75,5 +76,6 @@ def _check_images(path: str) -> None:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
         raise ValueError(f"--images: {path} is not a .npy file that can be read") from None
-    if images.dtype != np.uint8 or images.shape != (NUM_IMAGES, SIDE, SIDE):
-        raise ValueError(f"--images: {path} should hold {NUM_IMAGES} images of {SIDE} by {SIDE} bytes")
+    _, height, width = MNIST.image_shape
+    if images.dtype != np.uint8 or images.shape != (NUM_IMAGES, height, width):
+        raise ValueError(f"--images: {path} should hold {NUM_IMAGES} images of {height} by {width} bytes")

@@ -16,9 +16,10 @@ COLUMNS = {  # heading: name in the results, format
 }
 
 
-def format_table(results: dict[str, Any]) -> str:
-    """Format the results of `compare` as lines of text."""
-    return "\n".join([*format_header(results), "", *format_rows(results["rows"]), "", *format_notes(results)])
+def format_table(results: dict[str, Any], *, explain: bool = True) -> str:
+    """Format the results of `compare` as lines of text. explain: with notes on what the numbers mean."""
+    notes = ["", *format_notes(results)] if explain else []
+    return "\n".join([*format_header(results), "", *format_rows(results["rows"]), *notes])
 
 
 def format_header(results: dict[str, Any]) -> list[str]:

@@ -13,15 +13,14 @@ from torch import Tensor
 
 from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
+from models.benchmark.subjects import ALPHA, MNIST, SUBJECTS
 from models.numerics.machine import read_peak_memory
-from models.settings import Precision, TrialSettings
+from models.settings import ImageShape, Precision, TrialSettings
 from models.training.fit import fit
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState, init_state
 
-NUM_IMAGES, SIDE = 60_000, 28  # as in MNIST; SIDE in pixels
-IMAGE_SHAPE = (1, SIDE, SIDE)
-NUM_HIDDEN, ALPHA = 400, 0.01  # at this alpha most latents turn off, and denormal numbers occur
+NUM_IMAGES = MNIST.num_images
 MIN_CHUNKS = 3  # timed at least
 
 
@@ -38,9 +37,10 @@ class Task:
     num_trials: int = 1  # trained together; the plain loop trains one
     num_threads: int | None = None  # of the plain loop; None: torch's default. Our trainer has one
     chunk_steps: int = 25  # steps timed together; on a GPU a multiple of models.training.stacked.cuda_graph.GRAPH_STEPS
+    subject: str = "mnist"  # see SUBJECTS; the plain loop trains this one alone
     num_images: int = NUM_IMAGES
     epochs: int = 0  # that the model trains for before it is timed
-    images: str | None = None  # an .npy file of images (N, SIDE, SIDE) uint8; None: generated ones
+    images: str | None = None  # an .npy file of images (N, H, W) uint8; None: generated ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ class Timing:
     peak_memory_mb: float  # of the process, or of its tensors on the GPU
 
 
-def make_images(count: int, seed: int = 0) -> Tensor:  # -> (count, SIDE, SIDE) uint8
+def make_images(count: int, shape: ImageShape, seed: int = 0) -> Tensor:  # -> (count, C, H, W) uint8
     """Make images of noise in which, as in MNIST, a fifth of the pixels are not black."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.empty(count, SIDE, SIDE, dtype=torch.uint8).random_(generator=generator)
+    images = torch.empty(count, *shape, dtype=torch.uint8).random_(generator=generator)
     return images.masked_fill_(images > 255 // 5, 0).mul_(5)
 
 
@@ -83,17 +83,16 @@ def time_task(task: Task, when_warm: Callable[[], object] = lambda: None) -> Tim
     )
 
 
-def _read_images(task: Task) -> Tensor:  # -> (N, SIDE, SIDE) uint8
-    return make_images(task.num_images) if task.images is None else torch.from_numpy(np.load(task.images))
+def _read_images(task: Task) -> Tensor:  # -> (N, C, H, W) uint8
+    if task.images is not None:
+        return torch.from_numpy(np.load(task.images)).unsqueeze(1)
+    return make_images(task.num_images, SUBJECTS[task.subject].image_shape)
 
 
 def _make_settings(task: Task) -> list[TrialSettings]:
     return [
-        TrialSettings(
-            model="vsc",
+        SUBJECTS[task.subject].make_settings(
             latent_dim=task.latent_dim,
-            alpha=ALPHA,
-            hidden=(NUM_HIDDEN,),
             batch_size=task.batch_size,
             precision=task.precision,
             learning_rate=1e-3 * (1 + k / task.num_trials),
@@ -108,7 +107,7 @@ def _make_states(task: Task, images: Tensor) -> list[TrainState]:
     """Make the states that the timing starts from, trained for the task's epochs on images (N, C, H, W)."""
     states = []
     for settings in _make_settings(task):
-        state = init_state(settings, IMAGE_SHAPE, images.device)
+        state = init_state(settings, SUBJECTS[task.subject].image_shape, images.device)
         if task.epochs:
             for _ in fit(state, settings, images):
                 pass
@@ -121,10 +120,11 @@ def _start_plain(task: Task) -> Callable[[], object]:
     images = _read_images(task)
     trained = None
     if task.epochs:  # by our trainer, which is faster
-        (trained,) = _make_states(task, images.unsqueeze(1))
+        (trained,) = _make_states(task, images)
+    (num_hidden,) = MNIST.settings["hidden"]
     steps = train_plainly(
-        images,
-        num_hidden=NUM_HIDDEN,
+        images.squeeze(1),
+        num_hidden=num_hidden,
         latent_dim=task.latent_dim,
         alpha=ALPHA,
         batch_size=task.batch_size,
@@ -136,9 +136,10 @@ def _start_plain(task: Task) -> Callable[[], object]:
 
 def _start_ours(task: Task) -> Callable[[], object]:
     """Start our trainer; return a function that trains for a chunk of steps, as an epoch of that many images."""
-    images = _read_images(task).unsqueeze(1).to(task.device)
+    images = _read_images(task).to(task.device)
     trials, states = _make_settings(task), _make_states(task, images)
-    trainer = make_trainer(trials[0], IMAGE_SHAPE, latent_dim=task.latent_dim, capacity=len(trials), device=task.device)
+    shape = SUBJECTS[task.subject].image_shape
+    trainer = make_trainer(trials[0], shape, latent_dim=task.latent_dim, capacity=len(trials), device=task.device)
     for settings, state in zip(trials, states, strict=True):
         trainer.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
     assert len(images) >= task.chunk_steps * task.batch_size

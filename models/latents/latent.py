@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from models.randomness import Noise
+from models.settings import ImageShape
 
 Encode = Callable[[Tensor], Tensor]
 """The encoder: images (B, C, H, W) in [0, 1] -> heads (B, H, D), H numbers for each of D latent dimensions."""
@@ -36,13 +37,22 @@ class Latent(nn.Module, ABC):
         super().__init__()
         self.latent_dim = latent_dim
 
+    def set_up(self, image_shape: ImageShape, generator: torch.Generator | None) -> None:
+        """Make parameters of its own, if it has some; called once, after the network's have been drawn.
+
+        generator: draws them; None: they stay undefined.
+        """
+
     @abstractmethod
     def posterior(self, heads: Tensor) -> Distribution:
         """Compute q(z|x), of batch shape (B, D), from the encoder's heads (B, H, D)."""
 
     @abstractmethod
     def prior(self, encode: Encode) -> Distribution:
-        """Return p(z), of batch shape (D,). encode: the encoder, for priors that depend on it."""
+        """Return p(z), of batch shape (D,). encode: the encoder, for priors that depend on it.
+
+        Where latents depend on each other, these are its marginals; `draw_prior` and `compute_log_ratio` know better.
+        """
 
     @abstractmethod
     def draw(self, q: Distribution, noise: Noise, at: At | None = None) -> Tensor:
@@ -62,8 +72,18 @@ class Latent(nn.Module, ABC):
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:
         """Compute KL(q || p) in nats per image, (B,), for the posteriors q of images x (B, C, H, W).
 
-        at: the training step, whose objective may clamp probabilities. None: the KL is exact.
+        at: the training step, whose objective may clamp probabilities. None: the KL is exact or, where it has no
+        closed form, an upper bound.
         """
+
+    def draw_prior(self, num: int, noise: Noise, encode: Encode) -> Tensor:  # -> (num, D)
+        """Draw hard samples of the prior."""
+        prior = self.prior(encode)
+        return self.draw(prior.expand([num, *prior.batch_shape]), noise)
+
+    def compute_log_ratio(self, q: Distribution, z: Tensor, encode: Encode) -> Tensor:  # (..., B, D) -> (..., B)
+        """Compute log p(z) - log q(z|x) of hard samples z, in nats."""
+        return (self.prior(encode).log_prob(z) - q.log_prob(z)).sum(-1)
 
     def slab_prob(self, q: Distribution) -> Tensor:
         """Return P(z != 0 | x), of q's batch shape: one where there is no spike."""

@@ -1,6 +1,7 @@
 """Spike-and-slab latents, as in Variational Sparse Coding (VSC)."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ class SpikeAndSlabLatent(Latent):
         log_probs = compute_log_probs(v, self.gamma_link)
         return SpikeAndSlab(gamma, loc, (0.5 * log_var).exp(), log_probs=log_probs, validate_args=False)
 
-    def prior(self, encode: Encode) -> SpikeAndSlab:  # noqa: ARG002 (the prior is fixed)
+    def prior(self, encode: Encode) -> Distribution:  # noqa: ARG002 (the prior is fixed)
         """Return p(z), the same in every latent dimension."""
         assert isinstance(self.alpha, Tensor)
         return SpikeAndSlab(self.alpha, torch.zeros_like(self.alpha), torch.ones_like(self.alpha), validate_args=False)
@@ -93,9 +94,11 @@ class SpikeAndSlabLatent(Latent):
 
     def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
         """Compute a Bernoulli KL plus gamma times a Gaussian one; in training as kl_from says."""
+        prior = self.prior(encode)
         assert isinstance(q, SpikeAndSlab)
+        assert isinstance(prior, SpikeAndSlab)
         clamp = None if at is None or self.kl_from == "logits" else self.gamma_clamp
-        return compute_kl(q, self.prior(encode), clamp=clamp).sum(-1)
+        return compute_kl(q, prior, clamp=clamp).sum(-1)
 
     def slab_prob(self, q: Distribution) -> Tensor:
         """Return the posterior's gamma."""
@@ -124,18 +127,22 @@ def compute_log_probs(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
     return log_gamma, torch.where(log_gamma > -LOG_2, near_one, near_zero)
 
 
-def build(settings: TrialSettings) -> SpikeAndSlabLatent:
-    """Build the latent variables of a trial's model."""
+def build_arguments(settings: TrialSettings) -> dict[str, Any]:
+    """What a trial's settings say of spikes, by the names of SpikeAndSlabLatent's arguments."""
     assert settings.alpha is not None
     assert settings.gamma_link is not None
     assert settings.gamma_clamp is not None
     assert settings.kl_from is not None
     assert settings.estimator is not None
-    return SpikeAndSlabLatent(
-        settings.latent_dim,
-        alpha=settings.alpha,
-        gamma_link=settings.gamma_link,
-        gamma_clamp=settings.gamma_clamp,
-        kl_from=settings.kl_from,
-        estimator=settings.estimator,
-    )
+    return {
+        "alpha": settings.alpha,
+        "gamma_link": settings.gamma_link,
+        "gamma_clamp": settings.gamma_clamp,
+        "kl_from": settings.kl_from,
+        "estimator": settings.estimator,
+    }
+
+
+def build(settings: TrialSettings) -> SpikeAndSlabLatent:
+    """Build the latent variables of a trial's model."""
+    return SpikeAndSlabLatent(settings.latent_dim, **build_arguments(settings))

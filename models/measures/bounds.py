@@ -116,12 +116,12 @@ def draw_log_weights(model: Autoencoder, x: Tensor, noise: Noise, num_samples: i
 
     Some samples are drawn at a time: the memory that codes and pictures take does not grow with their number.
     """
-    prior, q = model.prior(), model.posterior(x)
+    q = model.posterior(x)
     parts = []
     for first in range(0, num_samples, IW_SAMPLES_AT_ONCE):
         num = min(IW_SAMPLES_AT_ONCE, num_samples - first)
         z = model.draw(q.expand([num, *q.batch_shape]), noise)  # (num, B, latent_dim)
-        parts.append((prior.log_prob(z) - q.log_prob(z)).sum(-1) - model.compute_distortion(z, x))
+        parts.append(model.compute_log_ratio(q, z) - model.compute_distortion(z, x))
     return torch.cat(parts)
 
 

@@ -75,8 +75,7 @@ def make_exhibits(
         shown = images[chosen.to(device)]
         noise = {name: StreamNoise(make_stream(seed, f"exhibits/{name}", device=device)) for name in ("codes", "prior")}
         codes = model.draw(model.posterior(model.to_pixels(shown)), noise["codes"])
-        prior = model.prior()
-        prior_codes = model.draw(prior.expand([NUM_PRIOR_SAMPLES, *prior.batch_shape]), noise["prior"])
+        prior_codes = model.draw_prior(NUM_PRIOR_SAMPLES, noise["prior"])
         gaussian = make_stream(seed, "exhibits/gaussian", device=device)
         gaussian_codes = torch.randn(prior_codes.shape, generator=gaussian, device=device)
         exhibits = {

@@ -1,6 +1,10 @@
-"""What is known of a model's network before it is built. Imports no torch, so that the driver can ask."""
+"""How many parameters a model has, and whether its network fits the images, before it is built.
+
+Imports no torch, so that the driver can ask.
+"""
 
 from collections.abc import Callable, Mapping
+from math import prod
 
 from models.networks import architectures, widths
 from models.settings import ImageShape, TrialSettings
@@ -12,10 +16,15 @@ COUNTS: Mapping[str, Callable[[TrialSettings, ImageShape], int]] = {
 
 
 def count_parameters(settings: TrialSettings, image_shape: ImageShape) -> int | None:
-    """Count the weights and biases of encoder and decoder; None where only building them would tell.
+    """Count the weights and biases of a model; None where only building its network would tell.
 
     Raises:
         ValueError: one clause: the network does not fit such images.
     """
     count = COUNTS.get(settings.network)
-    return None if count is None else count(settings, image_shape)
+    return None if count is None else count(settings, image_shape) + _count_of_latents(settings, image_shape)
+
+
+def _count_of_latents(settings: TrialSettings, image_shape: ImageShape) -> int:
+    """Count the pseudo-inputs and their selector's parameters."""
+    return (settings.num_pseudo_inputs or 0) * (2 * prod(image_shape) + 1)

@@ -23,6 +23,9 @@ from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state
 from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
 
+DROP = 0.1
+"""Factor of the learning rate where it drops: `drop_after`."""
+
 
 def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetrics | DivergedError:
     """Train for one epoch on images (N, C, H, W) uint8."""
@@ -80,7 +83,14 @@ def _step(
         loss = objective.loss(terms)
         adversary_loss = None if others is None else objective.adversary_loss(model, x, others, noise, at)
 
-    _step_adam(state, model, "", loss, learning_rate=settings.learning_rate)
+    learning_rate, count = settings.learning_rate, state.step
+    if settings.drop_after is not None and count > settings.drop_after:
+        learning_rate *= DROP
+        if settings.drop_moments == "fresh":
+            count -= settings.drop_after
+            if count == 1:
+                state.clear_moments()
+    _step_adam(state, model, "", loss, learning_rate=learning_rate, count=count)
     if adversary_loss is not None:
         _step_adam(
             state,
@@ -88,6 +98,7 @@ def _step(
             "objective.",
             adversary_loss,
             learning_rate=objective.adversary_learning_rate,
+            count=state.step,
             betas=objective.adversary_betas,
         )
 
@@ -103,9 +114,13 @@ def _step_adam(
     loss: Tensor,
     *,
     learning_rate: float,
+    count: int,
     betas: tuple[float, float] = BETAS,
 ) -> None:
-    """Take a step of Adam on a module's parameters. Their moments are named adam.<prefix><name>.<moment>."""
+    """Take a step of Adam on a module's parameters, the count-th of theirs.
+
+    Their moments are named adam.<prefix><name>.<moment>.
+    """
     names, parameters = zip(*module.named_parameters(), strict=True)
     gradients = torch.autograd.grad(loss, parameters)
     exp_avgs, exp_avg_sqs = ([state.moments[f"adam.{prefix}{name}.{moment}"] for name in names] for moment in MOMENTS)
@@ -114,7 +129,7 @@ def _step_adam(
         gradients,
         exp_avgs,
         exp_avg_sqs,
-        count=torch.tensor(float(state.step), device=loss.device),
+        count=torch.tensor(float(count), device=loss.device),
         learning_rate=torch.tensor(learning_rate, device=loss.device),
         betas=betas,
     )

@@ -23,6 +23,8 @@ def compute_sharpness(settings: TrialSettings, steps: Tensor, steps_per_epoch: i
     match settings.sharpness_schedule:
         case None:
             return torch.zeros_like(steps)
+        case "constant":
+            return torch.full_like(steps, start)
         case "per_step":
             return start + STEP * steps
         case "per_epoch":

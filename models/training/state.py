@@ -34,6 +34,11 @@ class TrainState:
             for moment in MOMENTS
         }
 
+    def clear_moments(self) -> None:
+        """Set Adam's moments to zero, as a new Adam has them."""
+        for moment in self.moments.values():
+            moment.zero_()
+
     def tensors(self) -> dict[str, Tensor]:
         """Return parameters, persistent buffers and Adam's moments by name; they share memory with the state."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}

@@ -63,6 +63,9 @@ class Member:
         return self._shuffle(num_images, "second order")
 
     def _shuffle(self, num_images: int, purpose: str) -> Tensor:
+        if self.settings.batch_order == "sequential":
+            num = self.settings.count_images(num_images)
+            return (self.epoch * num + torch.arange(num)) % num_images
         order = torch.randperm(num_images, generator=make_stream(self.settings.seed, purpose, self.epoch + 1))
         return order[: self.settings.count_images(num_images)]
 

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from analysis.figures.draw import FIGURES
 from harness.cli.main import app
 from harness.study.file import load_study
 from tests.e2e.conftest import REPOSITORY, STUDY, Spikeslab
@@ -84,6 +85,19 @@ def test_plot_draws_from_the_tables_alone(spikeslab: Spikeslab, trained: Path) -
     assert (trained / "drawn" / "tiny" / "convergence.pdf").exists()
     by_name = spikeslab("plot", "tiny")
     assert by_name.stdout == done.stdout
+
+
+def test_figures_that_nobody_asked_for_and_that_cannot_be_drawn_are_counted_and_named_on_demand(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    text = re.sub(r"^figures:.*\n", "", (trained / "tiny.yaml").read_text(), flags=re.MULTILINE)
+    (trained / "results" / "tiny" / "study.yaml").write_text(text)
+    monkeypatch.setattr("analysis.figures.draw.FIGURES", {name: FIGURES[name] for name in ("traversals", "latents")})
+    brief, verbose = (CliRunner().invoke(app, ["plot", "tiny", *more]).output for more in ([], ["--verbose"]))
+    assert "2 other figures cannot be drawn from these tables: see --verbose" in brief
+    assert "not drawn" not in brief
+    assert "traversals: not drawn, the study stored no exhibits" in verbose
 
 
 def test_collect_sends_what_mlflow_lacks(spikeslab: Spikeslab, trained: Path) -> None:

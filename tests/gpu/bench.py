@@ -10,10 +10,11 @@ from typing import Any, get_args
 import torch
 
 from models.benchmark.comparison import Floor, choose_chunk, count_steps, measure_floor
-from models.benchmark.timing import IMAGE_SHAPE, Task, make_images, time_task
+from models.benchmark.subjects import SUBJECTS
+from models.benchmark.timing import Task, make_images, time_task
 from models.numerics.machine import forget_peak_memory
 from models.numerics.precision import has_precision
-from models.settings import Precision, TrialSettings
+from models.settings import Precision
 from models.training.make_trainer import make_trainer
 from models.training.state import init_state
 from tests.gpu.parts import SECONDS, Report
@@ -21,8 +22,15 @@ from tests.gpu.parts import SECONDS, Report
 STACKS = (64, 1, 8, 32, 128)
 """Trials trained together, the one that matters most first."""
 
+OTHERS = (("celeba", 1), ("conv", 1), ("celeba", 8), ("conv", 8))
+"""Other models, and how many trials of each. A convolutional one is trained by autograd, one after another."""
+
+FEW_IMAGES = 12_000
+"""Images that the others are timed on, as so many make the longest chunk."""
+
 MOST_LAUNCHES = 60
 COLUMNS = {
+    "subject": "Model",
     "precision": "Precision",
     "num_trials": "Trials",
     "ms_per_step": "ms a step",
@@ -38,27 +46,48 @@ COLUMNS = {
 
 def run_bench(device: str, out: Path, only: str, tell: Callable[[Report], None]) -> Report:
     """Time every row in this process, telling of each as soon as it is there."""
-    report = Report(COLUMNS, notes=["VSC 784-400-200, batch 32, images the size of MNIST's."])
+    report = Report(COLUMNS, notes=["Batches of 32.", *(f"{name}: {s.words}." for name, s in SUBJECTS.items())])
     started = time.perf_counter()
     is_small = device == "cpu"
     base = Task(loop="ours", device=device, latent_dim=200, batch_size=32, seconds=0.01 if is_small else 1.5)
-    precisions: list[Precision] = ["float32"] if is_small else list_precisions(device)
-    floors: dict[str, Floor] = {}
-    for precision in precisions:
-        for num_trials in (2, 1) if is_small else STACKS:
-            task = replace(base, precision=precision, num_trials=num_trials)
-            if time.perf_counter() - started > SECONDS["bench"]:
-                report.problems.append(f"no time was left for {num_trials} trials in {precision}")
-                continue
-            if precision not in floors:
-                floors[precision] = measure_floor(task)
-                report.details["floors"] = [vars(floor) for floor in floors.values()]
-            report.rows.append(time_row(task, floors[precision], report))
-            tell(report)
+    floors: dict[tuple[str, str], Floor] = {}
+    for task in list_small_tasks(base) if is_small else list_tasks(base):
+        if time.perf_counter() - started > SECONDS["bench"]:
+            report.problems.append(f"no time was left for {name_task(task)}")
+            continue
+        key = (task.subject, task.precision)
+        if key not in floors:
+            floors[key] = measure_floor(task)
+            report.details["floors"] = [vars(floor) for floor in floors.values()]
+        report.rows.append(time_row(task, floors[key], report))
+        tell(report)
     report.rows.append(time_plain(base))
     if not is_small:
         report.notes += judge(report.rows)
     return report
+
+
+def list_tasks(base: Task) -> list[Task]:
+    """List what is timed on a card, in order of worth."""
+    precisions = list_precisions(base.device)
+    others = [
+        replace(base, subject=name, latent_dim=SUBJECTS[name].latent_dim, num_trials=num, num_images=FEW_IMAGES)
+        for name, num in OTHERS
+    ]
+    stacks = [replace(base, precision=p, num_trials=num) for p in precisions for num in STACKS]
+    return [*stacks[: len(STACKS)], *others, *stacks[len(STACKS) :]]
+
+
+def list_small_tasks(base: Task) -> list[Task]:
+    """List as little as a test can wait for."""
+    small = replace(base, num_images=32)
+    celeba, conv = (replace(small, subject=name, latent_dim=8) for name in ("celeba", "conv"))
+    return [replace(base, num_trials=2), base, celeba, conv]
+
+
+def name_task(task: Task) -> str:
+    """What a reader calls a row."""
+    return f"{task.num_trials} trials of {task.subject} in {task.precision}"
 
 
 def list_precisions(device: str) -> list[Precision]:
@@ -68,7 +97,7 @@ def list_precisions(device: str) -> list[Precision]:
 
 def time_row(task: Task, floor: Floor, report: Report) -> dict[str, Any]:
     """One stack, timed; its launches counted."""
-    row: dict[str, Any] = {"precision": task.precision, "num_trials": task.num_trials}
+    row: dict[str, Any] = {"subject": task.subject, "precision": task.precision, "num_trials": task.num_trials}
     try:
         clear(task.device)
         timing = time_task(replace(task, chunk_steps=choose_chunk(task)))
@@ -81,7 +110,7 @@ def time_row(task: Task, floor: Floor, report: Report) -> dict[str, Any]:
         row["launches"] = count_launches(task) if task.device == "cuda" else None
     except Exception as error:  # the next row may well do
         row["problem"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        report.problems.append(f"{task.num_trials} trials in {task.precision}: {row['problem']}")
+        report.problems.append(f"{name_task(task)}: {row['problem']}")
     return row
 
 
@@ -89,12 +118,15 @@ def time_plain(base: Task) -> dict[str, Any]:
     """The plain PyTorch loop of one trial, for comparison."""
     clear(base.device)
     task = replace(base, loop="plain", chunk_steps=25 if base.device == "cuda" else 2)
-    return {"precision": "plain loop, float32", "num_trials": 1} | describe(task, time_task(task).ms_per_step)
+    return {"subject": "mnist", "precision": "plain loop, float32", "num_trials": 1} | describe(
+        task, time_task(task).ms_per_step
+    )
 
 
 def describe(task: Task, ms_per_step: float) -> dict[str, float]:
     """What the time of a step comes to."""
-    seconds = ms_per_step * count_steps(task.batch_size) / 1000 / task.num_trials
+    num_steps = count_steps(task.batch_size, SUBJECTS[task.subject].num_images)
+    seconds = ms_per_step * num_steps / 1000 / task.num_trials
     return {
         "ms_per_step": ms_per_step,
         "seconds_per_trial_epoch": seconds,
@@ -115,15 +147,16 @@ def count_launches(task: Task) -> float:
 
     So few steps fill no graph; a graph holds the same launches.
     """
+    subject = SUBJECTS[task.subject]
     trainer = make_trainer(
-        settings := TrialSettings(model="vsc", alpha=0.01, latent_dim=task.latent_dim, precision=task.precision),
-        IMAGE_SHAPE,
+        settings := subject.make_settings(latent_dim=task.latent_dim, precision=task.precision),
+        subject.image_shape,
         latent_dim=task.latent_dim,
         capacity=task.num_trials,
         device=task.device,
     )
-    trainer.add(settings, init_state(settings, IMAGE_SHAPE, task.device).tensors(), epoch=0, step=0)
-    images = make_images(15 * task.batch_size).unsqueeze(1).to(task.device)
+    trainer.add(settings, init_state(settings, subject.image_shape, task.device).tensors(), epoch=0, step=0)
+    images = make_images(15 * task.batch_size, subject.image_shape).to(task.device)
     parts = (images[: 5 * task.batch_size], images)
     for part in (*parts, *parts):
         trainer.fit_epoch(part)  # what is compiled is compiled now
@@ -140,7 +173,7 @@ def count_launches(task: Task) -> float:
 
 def judge(rows: list[dict[str, Any]]) -> list[str]:
     """The goals of issue 16, each with what it came to."""
-    by_key = {(row["precision"], row["num_trials"]): row for row in rows}
+    by_key = {(row["precision"], row["num_trials"]): row for row in rows if row["subject"] == "mnist"}
     one, many = by_key.get(("float32", 1), {}), by_key.get(("float32", 64), {})
     goals = [
         ("one trial, s an epoch", one.get("seconds_per_trial_epoch"), 0.25, False),

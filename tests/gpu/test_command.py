@@ -67,12 +67,13 @@ def test_every_part_runs_where_only_pytorch_is_installed(tmp_path: Path) -> None
         (SUITE[1], 0, 0),
         (SUITE[2], 0, 0),
     ]
-    assert [row["num_trials"] for row in bench["rows"]] == [2, 1, 1]
+    rows = [(row["subject"], row["num_trials"]) for row in bench["rows"]]
+    assert rows == [("mnist", 2), ("mnist", 1), ("celeba", 1), ("conv", 1), ("mnist", 1)]
     assert all(row["ms_per_step"] > 0 for row in bench["rows"])
     assert study["notes"] == [
         "study was left out: this machine lacks ray, pydantic, yaml, typer, optuna, platformdirs."
     ]
-    assert (out / "bench.md").read_text().splitlines()[2].startswith("| Precision | Trials | ms a step |")
+    assert (out / "bench.md").read_text().splitlines()[2].startswith("| Model | Precision | Trials | ms a step |")
     assert {"gpu", "torch", "python"} <= check["machine"].keys()
 
 
@@ -113,7 +114,8 @@ def test_failures_are_counted_and_named(tmp_path: Path) -> None:
 
 
 def test_goals_are_met_missed_or_not_measured() -> None:
-    rows = [{"precision": "float32", "num_trials": 64, "seconds_per_trial_epoch": 0.03, "fraction_of_floor": 0.4}]
+    row = {"subject": "mnist", "precision": "float32", "num_trials": 64}
+    rows = [row | {"seconds_per_trial_epoch": 0.03, "fraction_of_floor": 0.4}, row | {"subject": "celeba"}]
     assert [line.rpartition(" ")[2] for line in judge(rows)] == ["measured.", "met.", "MISSED.", "measured."]
     assert judge_goal("launches", 61.0, 60, False) == "- launches: 61 (at most 60): MISSED."
 

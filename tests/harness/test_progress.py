@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import time
 from types import SimpleNamespace
 from typing import Literal
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness.progress import PLAIN_SECONDS, RATE_SECONDS, Progress, format_duration
+from harness.progress_screen import sparkline
 
 
 @pytest.mark.parametrize(
@@ -243,3 +245,51 @@ def test_a_terminal_is_given_back_after_an_error(terminal: Console) -> None:
     with pytest.raises(ZeroDivisionError), make_progress(terminal):
         raise ZeroDivisionError
     assert written(terminal).rfind("\x1b[?25h") > written(terminal).rfind("\x1b[?25l") >= 0
+
+
+def test_a_terminal_shows_each_trial_that_runs_and_how_far_it_is(clock: Clock, terminal: Console) -> None:
+    with make_progress(terminal) as progress:
+        for number in range(8):
+            progress.start_trial(str(number), f"vsc latent {number}", epochs=20)
+        progress.add_epoch(-3.0, is_new=True, trial_id="1", epoch=4)
+        progress.add_epoch(-2.0, is_new=True, trial_id="1", epoch=5)
+        progress.end_trial(failed=True, trial_id="0")
+        screen = draw(progress)
+    assert re.search(r"vsc latent 1 .* epoch 5 of 20", screen)
+    assert "vsc latent 0" not in screen  # it has ended
+    assert "and 1 more" in screen
+    assert "▁█" in screen
+    assert "1 failed" in screen
+
+
+def draw(progress: Progress) -> str:
+    console = make_console(width=120, terminal=True)
+    console.print(progress._draw())
+    return written(console)
+
+
+def test_what_failed_is_red(clock: Clock, terminal: Console) -> None:
+    with make_progress(terminal) as progress:
+        progress.start_trial()
+        progress.end_trial(failed=True)
+        (failed,) = (part for part in progress._list_parts() if "failed" in part.plain)
+    assert failed.style == "red"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_that_a_run_was_asked_to_end_is_said_once_and_at_once(is_terminal: bool, clock: Clock) -> None:
+    console = make_console(terminal=is_terminal)
+    with make_progress(console) as progress:
+        progress.say_stopping()
+        progress.say_stopping()
+        for thread in threading.enumerate():
+            if thread.name == "stopping":
+                thread.join()
+        said = draw(progress) if is_terminal else written(console)
+    assert said.count("Stopping: ") == 1
+
+
+def test_a_course_of_values_in_blocks() -> None:
+    assert sparkline([1.0, 2.0, 8.0]) == "▁▂█"
+    assert sparkline([3.0, 3.0]) == "▁▁"
+    assert len(sparkline([float(i) for i in range(99)])) == 16

@@ -40,6 +40,13 @@ OTHER_OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 """Models whose latents are among KINDS, trained on another objective: see tests/models/objectives."""
 
+AS_FIRST_PUBLISHED: dict[str, dict[str, Any]] = {
+    "vsc_iclr": {"model": "vsc_iclr", "alpha": 0.3},
+    "vsc_uai_paper": {"model": "vsc_uai_paper", "alpha": 0.3, "warm_up_from": 2, "warm_up_to": 5, "drop_after": 4},
+    "vsc_uai_code": {"model": "vsc_uai_code", "alpha": 0.3, "warm_up_from": 2, "warm_up_to": 5, "drop_after": 4},
+}
+"""See tests/models/test_as_first_published.py."""
+
 MIXED: list[dict[str, Any]] = [
     {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
     {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
@@ -54,7 +61,7 @@ MIXED: list[dict[str, Any]] = [
 def make_settings(kind: str, **changes: Any) -> TrialSettings:
     """Settings of a small model of this kind."""
     small = {"latent_dim": 3, "hidden": (16,), "batch_size": 32, "epochs": 3}
-    return TrialSettings(**(small | (KINDS | OTHER_OBJECTIVES)[kind] | changes))
+    return TrialSettings(**(small | (KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED)[kind] | changes))
 
 
 def make_images(count: int, shape: ImageShape, seed: int = 0) -> Tensor:  # -> (count, C, H, W) uint8

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.benchmark import comparison, options, processes
 from models.benchmark.__main__ import main
 from models.benchmark.comparison import Floor, Result, add_ratios, compare, complete, has_failed, list_rows
 from models.benchmark.floor import (
+    Layer,
     Rates,
     Work,
     compute_floor,
@@ -31,6 +32,7 @@ from models.benchmark.floor import (
 from models.benchmark.options import Options
 from models.benchmark.plain_loop import PlainVSC, _convert, has_torchvision, make_transform, resume, train_plainly
 from models.benchmark.processes import TaskFailedError, time_processes
+from models.benchmark.subjects import MNIST, SUBJECTS
 from models.benchmark.table import format_table
 from models.benchmark.timing import Task, Timing, make_images, time_task
 from models.build import build_model
@@ -62,7 +64,7 @@ def make_timing(ms: float, **changes: Any) -> Timing:
 
 
 def test_work_of_two_small_layers_is_what_a_hand_counts() -> None:
-    layers = [(3, 2), (1, 4)]  # 6 + 4 weights and 2 + 4 biases
+    layers = [Layer(3, 2), Layer(1, 4)]  # 6 + 4 weights and 2 + 4 biases
     work = count_work(layers, 5, "float32")
     assert work.num_parameters == 16
     assert work.state_bytes == 16 * 16  # parameter, gradient and two moments of four bytes each
@@ -72,8 +74,8 @@ def test_work_of_two_small_layers_is_what_a_hand_counts() -> None:
 
 
 def test_work_of_the_reports_largest_model() -> None:
-    layers = list_layers(784, 400, 200)
-    assert layers == [(784, 400), (400, 600), (200, 400), (400, 784)]
+    layers = list_layers(MNIST.make_settings(), MNIST.image_shape)
+    assert layers == [Layer(784, 400), Layer(400, 600), Layer(200, 400), Layer(400, 784)]
     work = count_work(layers, 32, "float32")
     assert (work.num_parameters, work.num_bytes, work.num_operations) == (949_384, 36_703_488, 161_792_000)
 
@@ -81,7 +83,30 @@ def test_work_of_the_reports_largest_model() -> None:
 def test_the_number_of_parameters_is_that_of_the_model() -> None:
     with torch.random.fork_rng(devices=[]):
         model = PlainVSC(20, 7, 3, 0.2)
-    assert count_work(list_layers(20, 7, 3), 1, "float32").num_parameters == sum(p.numel() for p in model.parameters())
+    layers = list_layers(MNIST.make_settings(latent_dim=3, hidden=(7,)), (1, 4, 5))
+    assert count_work(layers, 1, "float32").num_parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_work_of_each_model_is_that_of_its_layers(name: str) -> None:
+    """Multiplications are counted from what the model's layers put out."""
+    settings, shape = SUBJECTS[name].make_settings(), SUBJECTS[name].image_shape
+    model = build_model(settings, shape, is_drawn=False)
+    work = count_work(list_layers(settings, shape), 1, "float32")
+    assert work.num_parameters == sum(p.numel() for p in model.parameters())
+    counted: list[int] = []
+
+    def count(layer: nn.Module, given: tuple[Tensor], out: Tensor) -> None:
+        weight = layer.get_parameter("weight")
+        places = out if isinstance(layer, nn.Conv2d) else given[0] if isinstance(layer, nn.ConvTranspose2d) else None
+        counted.append(weight.numel() * (1 if places is None else places[0, 0].numel()))
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(count)
+    for half, shape_in in ((model.encoder, shape), (model.decoder, (settings.latent_dim,))):
+        half(torch.ones(1, *shape_in))
+    assert work.num_operations == 2 * (3 * sum(counted) - counted[0])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +120,7 @@ def test_the_floor_is_the_larger_of_the_two_times(rates: tuple[float, float], ex
 def test_measured_rates_are_those_of_a_processor() -> None:
     assert 1e8 < measure_bandwidth(2**20, seconds=0.01) < 1e13
     before = torch.get_num_threads()
-    assert 1e8 < measure_products(list_layers(100, 50, 20), 16, "float32", seconds=0.01) < 1e13
+    assert 1e8 < measure_products([Layer(100, 50), Layer(20, 100, num_places=4)], 16, "float32", seconds=0.01) < 1e13
     assert torch.get_num_threads() == before
 
 
@@ -149,14 +174,14 @@ def test_the_plain_loop_learns(digits: Tensor) -> None:
 
 def test_images_are_converted_by_hand_as_torchvision_does() -> None:
     assert has_torchvision()
-    image = make_images(1)[0]
+    image = make_images(1, MNIST.image_shape)[0, 0]
     assert torch.equal(make_transform()(image), _convert(image))
     assert torch.equal(_convert(image), image[None] / 255)
 
 
 def test_a_fifth_of_the_pixels_are_not_black() -> None:
-    images = make_images(200)
-    assert (images.shape, images.dtype) == ((200, 28, 28), torch.uint8)
+    images = make_images(200, MNIST.image_shape)
+    assert (images.shape, images.dtype) == ((200, 1, 28, 28), torch.uint8)
     assert (images > 0).double().mean() == pytest.approx(0.2, abs=0.01)
     assert images.max() == 255
 
@@ -405,6 +430,7 @@ def test_a_report_is_plain_json_and_what_finds_no_room_ends_nothing(report: dict
 
 def test_the_table_names_machine_command_rows_and_floors(report: dict[str, Any]) -> None:
     lines = format_table(report).splitlines()
+    assert "floor on the" not in format_table(report, explain=False)
     text = " ".join(line.strip() for line in lines)
     for words in (
         f"machine  {name_cpu()}, {count_cores()} cores",

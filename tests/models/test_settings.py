@@ -26,11 +26,13 @@ from models.settings import (
     belongs,
     check_setting,
 )
-from tests.models.cases import OTHER_OBJECTIVES, VSC_ONLY
+from tests.models.cases import AS_FIRST_PUBLISHED, OTHER_OBJECTIVES, VSC_ONLY
 
 VAE: dict[str, Any] = {"model": "vae", "latent_dim": 8}
 VSC: dict[str, Any] = {"model": "vsc", "latent_dim": 8, "alpha": 0.2}
-MODELS_WITH_MORE: list[dict[str, Any]] = [{"latent_dim": 8} | kind for kind in OTHER_OBJECTIVES.values()]
+MODELS_WITH_MORE: list[dict[str, Any]] = [
+    {"latent_dim": 8} | kind for kind in (OTHER_OBJECTIVES | AS_FIRST_PUBLISHED).values()
+]
 
 positive = st.floats(1.2e-38, 3.4e38)
 shared = {
@@ -225,6 +227,15 @@ REFUSED = [
         ("alpha", bad, r"inside \[1e-06, 0.999999\]; give a number such as 0.2")
         for bad in (0, 1, -0.1, 1.1, 1e-300, 1e-9, 9.99e-7, 0.9999999999, math.nan, 10**400)
     ),
+    ("num_pseudo_inputs", 0, "at least 1"),
+    ("selector", "hard", "sharpened, normalised, soft"),
+    ("pseudo_gammas", "soft", "encoded, sharpened"),
+    ("sparsity_of", "all", "each, mixture"),
+    ("warm_up", "linear", "variance, log_variance"),
+    *((name, -1, "at least 0") for name in ("warm_up_from", "warm_up_to")),
+    ("drop_after", 0, "at least 1"),
+    ("drop_moments", "none", "kept, fresh"),
+    ("batch_order", "random", "shuffled, sequential"),
     ("capacity", -1, "not 0 or inside"),
     *(("capacity_steps", bad, fix) for bad, fix in ((0, "at least 1"), (2.5, "whole number"))),
     ("tc_weight", -1, "not 0 or inside"),
@@ -323,5 +334,5 @@ def test_binary_pixels_are_refused_where_they_make_no_sense(binarisation: str, n
 
 
 def test_every_model_has_settings_that_are_legal() -> None:
-    made = {TrialSettings(**{"latent_dim": 8} | values).model for values in (VAE, VSC, *OTHER_OBJECTIVES.values())}
+    made = {TrialSettings(**values).model for values in (VAE, VSC, *MODELS_WITH_MORE)}
     assert made == set(get_args(ModelName))

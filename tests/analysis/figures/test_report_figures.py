@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from analysis import wording
 from analysis.figures import (
     accuracy_by_latent_dim,
     accuracy_gain_by_latent_dim,
@@ -119,6 +120,24 @@ def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
     assert axes[0, 0].get_ylabel() == "loss less the report's\n(percent of it)"
     assert [0.0, 0.0] in [list(line.get_ydata()) for line in axes[0, 0].lines]
     assert losses_beside_reported.note(frame).endswith("over seeds.")
+
+
+def test_on_celeba_the_reports_curve_is_that_of_its_figure_7() -> None:
+    curve = load_training_curves("celeba").set_index("epoch")
+    assert len(curve) == 90
+    assert curve.loc[[1, 10, 90], "test_loss"].round(2).tolist() == [1755.23, 1704.99, 1693.69]
+    assert curve.loc[[1, 10, 90], "train_loss"].round(2).tolist() == [1835.47, 1705.62, 1692.81]
+
+    study = SyntheticStudy(dataset="celeba")
+    study.add("vsc", 800, 0, alpha=0.01, epochs=2, hidden="[2000, 2000]")
+    losses = {"test/loss": 1.01 * curve["test_loss"][:2], "train/loss": 0.98 * curve["train_loss"][:2]}
+    study.history[-1] = study.history[-1].assign(**{name: values.to_numpy() for name, values in losses.items()})
+    shown = losses_beside_reported.compute(study.tables()).set_index(["split", "epoch"])["mean"]
+    assert shown["test"].tolist() == pytest.approx([1, 1])
+    assert shown["train"].tolist() == pytest.approx([-2, -2])
+    study.trials[-1] |= {"hidden": "[400]"}
+    with pytest.raises(NothingToDrawError, match="trained otherwise than the report's"):
+        losses_beside_reported.compute(study.tables())
 
 
 @pytest.mark.parametrize("changes", [{"pixel_scaling": "unit_norm"}, {"num_validation": 10_000}, {"dataset": "digits"}])
@@ -260,6 +279,16 @@ def test_networks_are_compared_each_by_the_settings_that_it_has() -> None:
     study.add("vae", 8, 0, network="conv", hidden=None, architecture="burgess")
     labels = list(dict.fromkeys(compared_settings.compute(study.tables())["label"]))
     assert labels == ["VAE\nconv, burgess", "VAE\nhidden 8, mlp", "VAE\nhidden 2 \N{MULTIPLICATION SIGN} 8, mlp"]
+
+
+def test_models_each_with_a_schedule_of_its_own_are_compared_by_their_names() -> None:
+    study = SyntheticStudy()
+    for model, rate in (("vsc_iclr", 1e-3), ("vsc_uai_code", 5e-4)):
+        study.add(model, 8, 0, alpha=0.1, learning_rate=rate)
+    assert set(compared_settings.compute(study.tables())["label"]) == {
+        f"VSC (ICLR), {wording.ALPHA} = 0.1",
+        f"VSC (UAI, code), {wording.ALPHA} = 0.1",
+    }
 
 
 def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:

@@ -212,3 +212,12 @@ def test_a_figure_that_a_claim_names_is_on_the_page_though_the_study_asks_for_an
     html = write_report({name: quickstart.tables()}, {name: asks}, tmp_path, claims=claims)[1].read_text()
     assert 'id="elbo-vs-latent-dim-elbo-by-latent-dim"' in html
     assert 'id="elbo-vs-latent-dim-rate-distortion"' in html
+
+
+def test_it_tells_how_many_studies_are_drawn(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    asks = replace(STUDY, figures=["elbo_by_latent_dim"])
+    names = ["one", "other"]
+    tables = {name: quickstart.tables() for name in names}
+    write_report(tables, dict.fromkeys(names, asks), tmp_path, on_progress=lambda *counts: told.append(counts))
+    assert told == [(1, 2), (2, 2)]

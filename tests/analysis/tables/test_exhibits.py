@@ -123,6 +123,17 @@ def test_of_many_trials_the_rule_picks_the_same_few(grid: Tables) -> None:
     assert shown(shuffled) == [(*vae, 32, 0), (*vsc, 32, 0)]
 
 
+def test_of_several_networks_each_is_shown_and_named(tmp_path: Path) -> None:
+    study = StudyWithExhibits()
+    for network in ("mlp", "conv"):
+        for seed in (0, 1):
+            study.add("vae", 2, seed, network=network)
+    shown = choose_trials(study.stored(tmp_path))
+    assert [(one.columns["network"], one.columns["seed"]) for one in shown] == [("conv", 0), ("mlp", 0)]
+    note = shown_note(pd.DataFrame([one.columns for one in shown]))
+    assert "VAE, network = conv, latent dimension = 2; VAE, network = mlp" in note
+
+
 def test_of_trials_that_share_a_training_the_longest_is_shown(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     for epochs in (30, 10):

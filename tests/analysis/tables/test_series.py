@@ -2,6 +2,7 @@
 import pandas as pd
 import pytest
 
+from analysis import wording
 from analysis.tables.series import (
     MAX_SERIES,
     MAX_SINGLES,
@@ -11,6 +12,7 @@ from analysis.tables.series import (
     mean_over_seeds,
     spread,
     varying_settings,
+    varying_within_models,
 )
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -113,3 +115,16 @@ def test_even_a_few_trials_of_a_search_stand_alone(sampler: str, individual: boo
         study.add("vae", 8, 0, learning_rate=rate, sampler=sampler)
     rows = assign_series(study.tables().trials, apart_from=["latent_dim"])
     assert set(rows["individual"]) == {individual}
+
+
+def test_a_setting_that_differs_between_models_alone_is_not_told_in_labels() -> None:
+    study = SyntheticStudy()
+    for model, rate in (("vsc_iclr", 1e-3), ("vsc_uai_code", 5e-4)):
+        for alpha in (0.1, 0.5):
+            study.add(model, 8, 0, alpha=alpha, learning_rate=rate, hidden="[8]" if alpha == 0.1 else "[9]")
+    trials = study.tables().trials
+    assert "learning_rate" in varying_settings(trials)
+    assert varying_within_models(trials) == ["alpha", "hidden"]
+    assert set(assign_series(trials, apart_from=["hidden"])["series"]) == {
+        f"{model}, {wording.ALPHA} = {alpha}" for model in ("VSC (ICLR)", "VSC (UAI, code)") for alpha in ("0.1", "0.5")
+    }

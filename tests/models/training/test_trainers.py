@@ -21,6 +21,7 @@ from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics, Trainer
 from tests.models.cases import (
+    AS_FIRST_PUBLISHED,
     DEVICE,
     DIGITS,
     KINDS,
@@ -82,7 +83,7 @@ def with_changes(settings: TrialSettings, **changes: Any) -> TrialSettings:
 
 
 def test_every_model_that_is_registered_is_among_the_kinds_under_test() -> None:
-    assert {kind["model"] for kind in (KINDS | OTHER_OBJECTIVES).values()} == set(MODELS)
+    assert {kind["model"] for kind in (KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED).values()} == set(MODELS)
 
 
 class TestEveryTrainer:

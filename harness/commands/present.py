@@ -1,0 +1,66 @@
+"""What MLflow is to show of a study, from its tables and its file."""
+
+import math
+from pathlib import Path
+
+from analysis.tables import Tables, load_tables
+from analysis.tables.configuration_table import list_metrics
+from analysis.tables.objectives import goals
+from analysis.tables.series import varying_settings
+from analysis.wording import markdown_table, unit_of, with_interval
+from harness.commands.answer import MAX_ROWS, UNSELECTED, Answer, compute_answer
+from harness.metrics import mode_of
+from harness.study import Study
+from harness.study.file import read_question
+from harness.tracking.presentation import Presentation
+
+
+def present_study(study: Study, folder: Path) -> Presentation:
+    """The question, the ranked configurations and the command; the best value with its interval; what to sort by.
+
+    Raises:
+        TableError: the study has no tables.
+    """
+    tables = load_tables(folder)
+    is_ranked = len(study.objectives) == 1 and study.scheduler.name != "pbt"
+    answer = compute_answer(tables) if is_ranked else None
+    metric = answer.metric if answer is not None else goals(tables.trials)[0][0]
+    return Presentation(
+        description=_describe(read_question(folder / "study.yaml"), answer, study.name),
+        best=_find_best(answer),
+        metric=metric,
+        is_maximised=mode_of(metric) == "max",
+        settings=[name for name in varying_settings(tables.trials) if name != "model"],
+        metrics=_list_shown(tables),
+    )
+
+
+def _describe(question: str, answer: Answer | None, name: str) -> str:
+    parts = [f"**{question}**" if question else ""]
+    if answer is not None and not answer.ranked.empty:
+        unit = unit_of(answer.metric)
+        head = ["", "configuration", f"{answer.metric} (95% interval){f', {unit}' if unit else ''}", "seeds"]
+        rows = [
+            [str(place), row["label"], with_interval(row["mean"], row["low"], row["high"]), f"{row['n']:.0f}"]
+            for place, row in enumerate(answer.ranked.head(MAX_ROWS).to_dict("records"), 1)
+        ]
+        parts.append(markdown_table(head, rows))
+        parts.append("" if answer.is_selected or not answer.metric.startswith("test/") else UNSELECTED)
+    parts.append(f"Figures: the parent run's artifacts, `figures/`. Again: `spikeslab run {name}`.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _find_best(answer: Answer | None) -> dict[str, float]:
+    if answer is None or answer.ranked.empty:
+        return {}
+    best = answer.ranked.iloc[0]
+    names = {"": "mean", "_low": "low", "_high": "high"}
+    found = {f"best/{answer.metric}{end}": float(best[name]) for end, name in names.items()}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _list_shown(tables: Tables) -> list[str]:
+    """The metrics of the end of a trial that say most."""
+    wanted = ("test/elbo", "val/elbo", "test/rate", "test/distortion", "code/nonzero_fraction")
+    known = list_metrics(tables)
+    return [name for name in wanted if name in known]

@@ -1,0 +1,72 @@
+"""What a person sees first in MLflow: what a study asked and found, and a view of its trials."""
+
+import getpass
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.ledger.trial import Trial
+
+VIEW = "spikeslab"  # the key of the view, which the address of the study's page names
+OF_EXPERIMENT = "mlflow.note.content"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+MOST_COLUMNS = 12
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What MLflow shows of a study.
+
+    description: in Markdown. best: metrics of the parent run, such as best/test/elbo, and its interval's ends. metric,
+    is_maximised: what trials are sorted by. columns: the settings and metrics that the table of trials shows.
+    """
+
+    description: str = ""
+    best: Mapping[str, float] = field(default_factory=dict)
+    metric: str = "test/loss"
+    is_maximised: bool = False
+    settings: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+
+
+def make_view(shown: Presentation) -> str:
+    """The state of MLflow's page of an experiment, as its Share button stores it: trials alone, the best first."""
+    columns = ["attributes.`Duration`", *(f"params.`{name}`" for name in ("model", *shown.settings)), "params.`seed`"]
+    columns += [f"metrics.`{name}`" for name in dict.fromkeys([shown.metric, *shown.metrics])]
+    state = {
+        "searchFilter": "tags.`spikeslab.kind` = 'trial'",
+        "orderByKey": f"metrics.`{shown.metric}`",
+        "orderByAsc": not shown.is_maximised,
+        "selectedColumns": columns[:MOST_COLUMNS],
+    }
+    return json.dumps(state)
+
+
+def page_of_trials(address: str, experiment_id: str) -> str:
+    """The address of a study's page in MLflow, with its view."""
+    return f"{address}/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
+
+
+def list_pages(uri: str, address: str) -> list[tuple[str, str]]:
+    """The name of each study in a store and the address of its page, the one changed last first."""
+    from mlflow import MlflowClient
+
+    found = MlflowClient(tracking_uri=uri).search_experiments(order_by=["last_update_time DESC"])
+    return [(one.name, page_of_trials(address, one.experiment_id)) for one in found if VIEW_TAG in one.tags]
+
+
+def name_configuration(trial: Trial) -> str:
+    """What the seeds of one configuration have in common, so that MLflow can group runs by it."""
+    settings = {name: value for name, value in trial.settings.to_dict().items() if name != "seed"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{trial.label.rpartition(' seed ')[0]} ({digest})"
+
+
+def tags_of_source() -> dict[str, str]:
+    """Who started the runs, and with what."""
+    return {
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "spikeslab run",
+        "mlflow.source.type": "LOCAL",
+    }
