@@ -20,6 +20,7 @@ PANELS = {
 }
 OF_EVERY_OBJECTIVE = ("train/loss", "train/rate", "train/distortion")
 MAX_CONFIGURATIONS = 20
+MIN_SEEDS = 3  # with fewer, an interval is so wide that its band covers everything
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -57,8 +58,9 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     return (
-        f"Mean and 95% interval (Student t) over seeds; training ended after {int(frame['step'].max()):,} steps. Of "
-        "a VSC that is trained on relaxed samples this is no bound: that of samples that are exactly sparse is lower."
+        "Mean and, of three seeds or more, 95% interval (Student t); training ended after "
+        f"{int(frame['step'].max()):,} steps. Of a VSC that is trained on relaxed samples this is no bound: that of samples that are "
+        "exactly sparse is lower."
     )
 
 
@@ -75,7 +77,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             style = LINE_STYLES[styles[name] % len(LINE_STYLES)]
             marker = "o" if len(line) == 1 else ""
             ax.plot(line["step"], line["mean"], color=colour, linestyle=style, marker=marker, label=str(name))
-            ax.fill_between(line["step"], line["low"], line["high"], color=colour, alpha=BAND_OPACITY, linewidth=0)
+            if line["n"].min() >= MIN_SEEDS:
+                ax.fill_between(line["step"], line["low"], line["high"], color=colour, alpha=BAND_OPACITY, linewidth=0)
         ax.set_xlabel("steps of training")
         ax.set_ylabel(PANELS[str(panel)])
         # From the means: after few seeds an interval can be far wider than all lines are apart.

@@ -100,3 +100,11 @@ def test_tables_that_cannot_support_a_figure_are_refused() -> None:
         learning_curves.compute(Tables(tables.trials, tables.history.drop(columns="train/total_correlation")))
     with pytest.raises(NothingToDrawError, match="one seed each"):
         learning_curves.compute(make_study((), seeds=1).tables())
+
+
+@pytest.mark.parametrize(("seeds", "num_bands"), [(2, 0), (3, len(NAMES))])
+def test_a_band_needs_three_seeds(make_axes: MakeAxes, seeds: int, num_bands: int) -> None:
+    frame = learning_curves.compute(make_study((), seeds=seeds).tables())
+    axes = make_axes(*learning_curves.shape(frame))
+    learning_curves.plot(frame, axes)
+    assert len(axes[0, 0].collections) == num_bands
