@@ -40,7 +40,7 @@ LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
 LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
 MAX_LATENT_DIMS = 3
 EPOCHS_OF_MANY = 30
-REPORTED: dict[str, Any] = {"color": "#444444", "linewidth": 0.9, "zorder": 1}
+REPORTED: dict[str, Any] = {"color": "#999999", "linewidth": 1.4, "zorder": 1}
 MANY_EPOCHS = 20  # from which on the axis is logarithmic
 
 

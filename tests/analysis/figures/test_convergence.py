@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.figures.convergence import compute, note, plot, shape
+from analysis.figures.convergence import REPORTED, compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -196,7 +196,7 @@ def test_on_celeba_the_reports_own_curve_stands_beside_ours(make_axes: MakeAxes)
     study.add("vae", 800, 0, epochs=3, hidden="[2000, 2000]")
     study.add("vsc", 800, 0, alpha=0.01, epochs=3, hidden="[2000, 2000]")
     frame, axes = draw(study, make_axes)
-    grey = [[line for line in ax.lines if line.get_color() == "#444444"] for ax in axes[0]]
+    grey = [[line for line in ax.lines if line.get_color() == REPORTED["color"]] for ax in axes[0]]
     assert [len([line for line in of_model if np.isfinite(line.get_ydata()).any()]) for of_model in grey] == [0, 2]
     test, train = grey[1]
     assert test.get_ydata().tolist() == pytest.approx([1755.2298, 1733.7883, 1718.8977])
