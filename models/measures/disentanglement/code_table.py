@@ -43,6 +43,17 @@ class CodeTable:
         rows = rng.integers(len(self.codes), size=num)
         return self.codes[rows], self.factors[rows]
 
+    def split(self, rng: np.random.Generator, *nums: int) -> list[tuple[Floats, Ints]]:  # each (num, D), (num, K)
+        """Draw disjoint sets of so many images, none twice; of a smaller table sets of the same proportions.
+
+        disentanglement_lib draws from the whole grid, with replacement, where few images come twice. In a smaller table
+        more would, and noise that comes twice seems to tell which image it is.
+        """
+        share = min(1.0, len(self.codes) / sum(nums))
+        ends = np.cumsum([int(num * share) for num in nums])
+        rows = np.split(rng.permutation(len(self.codes))[: ends[-1]], ends[:-1])
+        return [(self.codes[own], self.factors[own]) for own in rows]
+
     def draw_sharing(self, rng: np.random.Generator, factor: int, values: Ints) -> Floats:  # (...) -> (..., D)
         """Draw an image for each value of a factor, among those that have it, with replacement; return their codes."""
         order, starts = self._by_value[factor]

@@ -38,7 +38,7 @@ def score_dci(
     """
     from sklearn.ensemble import GradientBoostingClassifier
 
-    (train, y), (test, truth) = (table.draw(rng, num) for num in (num_train, num_test))
+    (train, y), (test, truth) = table.split(rng, num_train, num_test)
     importances, accuracies = [], []
     for k in range(table.num_factors):
         trees = GradientBoostingClassifier(random_state=int(rng.integers(2**31))).fit(train, y[:, k])

@@ -14,7 +14,7 @@ def score_explicitness(table: CodeTable, rng: np.random.Generator) -> float:
 
     From .5, chance, to 1. Logistic regression, on standardised codes.
     """
-    (train, y), (test, truth) = (table.draw(rng, num) for num in (NUM_TRAIN, NUM_TEST))
+    (train, y), (test, truth) = table.split(rng, NUM_TRAIN, NUM_TEST)
     train, test = standardise(train, test)
     return float(np.mean([_score_factor(train, y[:, k], test, truth[:, k]) for k in range(table.num_factors)]))
 

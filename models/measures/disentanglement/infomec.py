@@ -27,7 +27,7 @@ class InfoMEC(NamedTuple):
 
 def score_infomec(table: CodeTable, rng: np.random.Generator) -> InfoMEC:
     """Compute the three scores of 10,000 images; of constant codes all are 0."""
-    codes, factors = table.draw(rng, NUM_POINTS)
+    ((codes, factors),) = table.split(rng, NUM_POINTS)
     ranges = np.ptp(codes, axis=0)
     if not ranges.any():
         return InfoMEC(0.0, 0.0, 0.0)

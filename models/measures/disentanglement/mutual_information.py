@@ -13,7 +13,7 @@ NUM_POINTS = 10_000
 
 def measure_information(table: CodeTable, rng: np.random.Generator) -> tuple[Floats, Floats]:  # -> (D, K), (K,)
     """Measure the mutual information of each latent and factor, and the entropy of each factor, nats."""
-    codes, factors = table.draw(rng, NUM_POINTS)
+    ((codes, factors),) = table.split(rng, NUM_POINTS)
     bins = [_discretise(latent) for latent in codes.T]
     information = [[_compute_information(cut, factor) for factor in factors.T] for cut in bins]
     return np.array(information), np.array([_compute_information(factor, factor) for factor in factors.T])

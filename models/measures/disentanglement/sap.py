@@ -16,7 +16,7 @@ def score_sap(table: CodeTable, rng: np.random.Generator) -> float:
     A perfect code of dSprites has .25 only: by one number, a linear classifier tells few of many values apart. Beside a
     single latent stands a constant one.
     """
-    (train, y), (test, truth) = (table.draw(rng, num) for num in (NUM_TRAIN, NUM_TEST))
+    (train, y), (test, truth) = table.split(rng, NUM_TRAIN, NUM_TEST)
     scores = [
         [_classify(train[:, [d]], y[:, k], test[:, [d]], truth[:, k]) for k in range(table.num_factors)]
         for d in range(table.num_latents)

@@ -30,7 +30,7 @@ TOLERANCE = 0.02
 LOOSE: dict[tuple[str, str], float] = {
     # Nearest neighbours tell next to nothing of noise, so its shares of information are noise themselves: of one
     # latent InfoM has a standard deviation of .28 over draws.
-    ("perfect_and_noise", "info_modularity"): 0.15,
+    ("perfect_and_noise", "info_modularity"): 0.20,
     ("noise", "info_modularity"): 0.20,
     ("noise", "info_compactness"): 0.15,
     ("noise", "modularity"): 0.04,

@@ -36,8 +36,12 @@ def known(code: str, score: str) -> Any:
     return pytest.approx(KNOWN[code][SCORES.index(score)], abs=LOOSE.get((code, score), TOLERANCE))
 
 
+OFTEN = ("perfect", "positions_turned", "noise", "constant")
+codes = [pytest.param(code, marks=() if code in OFTEN else pytest.mark.slow) for code in KNOWN]
+
+
 @pytest.mark.parametrize("score", [score for score in SCORE if score != "explicitness"])
-@pytest.mark.parametrize("code", KNOWN)
+@pytest.mark.parametrize("code", codes)
 def test_a_score_of_a_known_code_is_the_known_one(code: str, score: str) -> None:
     assert SCORE[score](make_known_table(code), np.random.default_rng(0)) == known(code, score)
 

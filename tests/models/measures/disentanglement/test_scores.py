@@ -113,6 +113,17 @@ def test_images_are_drawn_among_those_that_share_the_factors_value() -> None:
     assert counts.max() < 60
 
 
+def test_sets_of_images_are_disjoint_and_keep_their_proportions_in_a_small_table() -> None:
+    table = CodeTable(np.arange(len(FACTORS))[:, None], FACTORS)
+    (train, y), (test, truth) = table.split(np.random.default_rng(0), 20, 10)
+    assert (len(train), len(test)) == (20, 10)
+    assert len(set(train[:, 0]) | set(test[:, 0])) == 30
+    np.testing.assert_array_equal(y, FACTORS[train[:, 0]])
+    np.testing.assert_array_equal(truth, FACTORS[test[:, 0]])
+    (train, _), (test, _) = table.split(np.random.default_rng(0), 1000, 500)
+    assert (len(train), len(test)) == (40, 20)
+
+
 def test_factors_that_do_not_vary_are_left_out_and_values_are_numbered_from_zero() -> None:
     factors = np.array([[7, 4, 1], [7, 2, 0], [7, 4, 1]])
     np.testing.assert_array_equal(make_table(np.zeros((3, 1)), factors).factors, [[1, 1], [0, 0], [1, 1]])
