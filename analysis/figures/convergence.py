@@ -24,6 +24,7 @@ from analysis.drawing.style import variant_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import decisive_length, longest_of_each
 from analysis.tables.plateau import plateau_epochs
+from analysis.tables.reported_numbers import OTHER_SETTINGS, are_as_reported, load_training_curves
 from analysis.tables.series import (
     SERIES_COLUMNS,
     NothingToDrawError,
@@ -39,6 +40,7 @@ LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
 LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
 MAX_LATENT_DIMS = 3
 EPOCHS_OF_MANY = 30
+REPORTED: dict[str, Any] = {"color": "#999999", "linewidth": 1.4, "zorder": 1}
 MANY_EPOCHS = 20  # from which on the axis is logarithmic
 
 
@@ -49,6 +51,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     model's panel: one per latent dimension, or one for all if trials are shown individually. Of trials that
     share a training, the longest is shown. plateau: the mean over seeds of the epoch from which on the loss stays
     within 1 nat of its plateau; NaN where none has come to one. all_dims: how many latent dimensions there are.
+    reported: the report's own loss, a column only where the study is that of its Figure 7.
     """
     trials, history = tables.trials, tables.history
     losses = history.reindex(columns=["trial_id", "epoch", *LOSSES.values()])
@@ -76,7 +79,18 @@ def compute(tables: Tables) -> pd.DataFrame:
         for split, loss in LOSSES.items()
         if epochs[loss].notna().any()
     ]
-    return pd.concat(means, ignore_index=True).merge(plateaus, how="left").assign(all_dims=all_dims)
+    frame = pd.concat(means, ignore_index=True).merge(plateaus, how="left").assign(all_dims=all_dims)
+    return _add_reported(frame, rows)
+
+
+def _add_reported(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the report's own losses where its Figure 7 shows them, and the trials are trained as its was."""
+    if rows["individual"].any() or not are_as_reported(rows, tuple(OTHER_SETTINGS), but_for=("epochs",)).all():
+        return frame
+    curves = load_training_curves(str(rows["dataset"].iloc[0]))
+    curves = curves.rename(columns={"train_loss": "train", "test_loss": "test"})
+    key = ["model", "alpha", "latent_dim", "epoch"]
+    return frame.merge(curves.melt(key, ["train", "test"], "split", "reported"), how="left", on=[*key, "split"])
 
 
 def _find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -126,6 +140,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         first.tick_params(labelleft=True)
     for split in frame["split"].unique():
         handles[f"{split} images"] = Line2D([], [], color="#444444", linestyle=LINE_STYLES[split])
+    if "reported" in frame:
+        handles["the report's own"] = Line2D([], [], **REPORTED)
     if frame["plateau"].notna().any() and not frame["individual"].any():
         handles["from here on within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
     axes[0, -1].legend(handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -152,6 +168,8 @@ def note(frame: pd.DataFrame) -> str:
         text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
         if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
             text += f" {dims} of {all_dims} latent dimensions are shown."
+    if "reported" in frame:
+        text += " Grey: the report's own losses, of one run, which its Figure 7 shows."
     if models := name_models(frame, with_alpha=True):
         text += (
             f" A {models} is trained on relaxed samples, unless its estimator is another. In them latents that should "
@@ -172,6 +190,8 @@ def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
         epoch = float(line["plateau"].iloc[0])
         if split != "train" and np.isfinite(epoch):
             ax.plot([epoch], [np.interp(epoch, x, mean)], color=look["color"], zorder=3, **STAR)
+        if "reported" in line:
+            ax.plot(x, line["reported"], **REPORTED | {"linestyle": LINE_STYLES[str(split)]})
         ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
 
 

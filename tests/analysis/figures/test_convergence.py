@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.figures.convergence import compute, note, plot, shape
+from analysis.figures.convergence import REPORTED, compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -189,3 +189,23 @@ def test_the_note_says_that_the_loss_is_no_bound_of_the_sparse_model(quickstart:
     assert "worse than minus this loss" in text
     vae = tables.trials[tables.trials["model"] == "vae"]
     assert "VSC" not in note(compute(replace(tables, trials=vae)))
+
+
+def test_on_celeba_the_reports_own_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy(dataset="celeba")
+    study.add("vae", 800, 0, epochs=3, hidden="[2000, 2000]")
+    study.add("vsc", 800, 0, alpha=0.01, epochs=3, hidden="[2000, 2000]")
+    frame, axes = draw(study, make_axes)
+    grey = [[line for line in ax.lines if line.get_color() == REPORTED["color"]] for ax in axes[0]]
+    assert [len([line for line in of_model if np.isfinite(line.get_ydata()).any()]) for of_model in grey] == [0, 2]
+    test, train = grey[1]
+    assert test.get_ydata().tolist() == pytest.approx([1755.2298, 1733.7883, 1718.8977])
+    assert (test.get_linestyle(), train.get_linestyle()) == ("-", "--")
+    assert train.get_ydata().tolist() == pytest.approx([1835.4737, 1740.8248, 1724.1958])
+    assert "the report's own" in [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert "Figure 7" in note(frame)
+
+    study.trials[1] |= {"hidden": "[400]"}
+    frame, axes = draw(study, make_axes)
+    assert "reported" not in frame
+    assert "Figure 7" not in note(frame)

@@ -37,23 +37,28 @@ def test_the_code_stands_above_the_picture_decoded_from_it(
 ) -> None:
     frame = compute(study.stored(tmp_path))
     axes = make_axes(*shape(frame))
-    assert axes.shape == (4, 3)
+    assert axes.shape == (4, 4)
     plot(frame, axes)
-    assert [heights_of(ax) for ax in axes[0]] == [
+    assert [heights_of(ax) for ax in axes[0, 1:]] == [
         {0: 1, 1: -2},
         {0: 1, 1: pytest.approx(-0.02)},
         {0: 1, 1: 1},
     ]
-    assert [grays_of(ax) for ax in axes[1]] == [[[20]], [[30]], [[31]]]
-    assert [ax.get_title() for ax in axes[0]] == ["latent 1 as encoded", "latent 1 times 0.01", "latent 1 times -0.5"]
-    assert len({ax.get_ylim() for ax in axes[0]}) == 1
+    assert [grays_of(ax) for ax in axes[1]] == [[[10]], [[20]], [[30]], [[31]]]
+    assert axes[1, 0].get_title() == "the image"
+    assert [ax.get_title() for ax in axes[0, 1:]] == [
+        "latent 1 as encoded",
+        "latent 1 times 0.01",
+        "latent 1 times −0.5",
+    ]
+    assert len({ax.get_ylim() for ax in axes[0, 1:]}) == 1
 
 
 def test_only_the_edited_entry_has_a_colour(study: StudyWithExhibits, tmp_path: Path, make_axes: MakeAxes) -> None:
     frame = compute(study.stored(tmp_path))
     axes = make_axes(*shape(frame))
     plot(frame, axes)
-    colours = [to_hex(colour).upper() for colour in axes[0, 0].collections[0].get_colors()]
+    colours = [to_hex(colour).upper() for colour in axes[0, 1].collections[0].get_colors()]
     assert colours == [QUIET.upper(), MODEL_COLOURS["vsc"]]
 
 
