@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field
 from typing import Any
 
-from models.settings import MODELS, NETWORKS, SETTING_TYPES, SETTINGS, Network, Parts
+from models.choices import MODELS, NETWORKS, Network, Parts
+from models.setting import SETTING_TYPES, SETTINGS
 
 
 @dataclass(frozen=True)

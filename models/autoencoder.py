@@ -5,11 +5,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from models.choices import PixelScaling
 from models.latents.latent import At, Latent
 from models.likelihoods import Likelihood
 from models.pixels import to_pixels
 from models.randomness import Noise
-from models.settings import PixelScaling
 
 
 class Elbo(NamedTuple):

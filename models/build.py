@@ -9,10 +9,11 @@ import torch
 
 from models import likelihoods
 from models.autoencoder import Autoencoder
+from models.choices import NETWORKS, ImageShape, Part
 from models.latents.latent import Latent
 from models.objectives.objective import Objective
 from models.randomness import make_key
-from models.settings import NETWORKS, ImageShape, Part, TrialSettings
+from models.settings import TrialSettings
 
 
 def build_model(settings: TrialSettings, image_shape: ImageShape, *, is_drawn: bool = True) -> Autoencoder:

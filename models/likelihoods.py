@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from models.settings import TrialSettings, Variance
+from models.choices import Variance
+from models.settings import TrialSettings
 
 MIN_VARIANCE = 1e-6
 """What is added to a learned variance, so that densities stay finite where a pixel never changes, as in the code of

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.choices import PixelScaling
 from models.randomness import IMAGES_SEED, draw_uniform, make_key, make_offsets, make_row_keys
-from models.settings import PixelScaling
 
 BATCH_SIZE = 1_000  # images that are binarised at once
 

@@ -3,140 +3,57 @@
 "The reproduction" is the paper "[Re] Variational Sparse Coding".
 """
 
-import math
-from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
+
+from models.choices import (
+    MODELS,
+    NETWORKS,
+    OF_CAPACITIES,
+    OF_DISCRIMINATORS,
+    OF_PSEUDO_INPUTS,
+    OF_SPIKES,
+    Activation,
+    ArchitectureName,
+    BatchOrder,
+    Binarisation,
+    DropMoments,
+    Estimator,
+    GammaLink,
+    Initialisation,
+    KlFrom,
+    LikelihoodName,
+    ModelName,
+    NetworkName,
+    Parts,
+    PixelScaling,
+    Precision,
+    PseudoGammas,
+    Randomness,
+    Selector,
+    SharpnessSchedule,
+    SparsityOf,
+    Variance,
+    WarmUp,
+)
+from models.conflicts import count_outputs, find_conflict
+from models.setting import (
+    MAX_FLOAT,
+    MIN_FLOAT,
+    MIN_PROB,
+    SETTING_TYPES,
+    SETTINGS,
+    applies,
+    belongs,
+    check_setting,
+    default_of,
+    refuse_setting,
+    setting,
+)
 
 SEMANTICS_VERSION = 3
 """Version of the training: raise it when the same settings train to other numbers, or old results are reused."""
-
-
-Part = str | Callable[..., Any]
-"""The name of a file in models/, whose function `build` builds the part; a plug-in's part is built by a function."""
-
-
-class Parts(NamedTuple):
-    """The parts that a model is put together from, besides its network."""
-
-    latent: Part  # a file in models/latents/
-    num_heads: int  # outputs of the encoder for each latent dimension
-    objective: Part = "elbo"  # a file in models/objectives/
-    plugin: str = ""  # SHA-256 of the plug-in that the model comes from, if any
-
-
-class Network(NamedTuple):
-    """A network: a pair of encoder and decoder."""
-
-    build: Part  # a file in models/networks/
-    plugin: str = ""  # SHA-256 of the plug-in that it comes from, if any
-
-
-MODELS: ChainMap[str, Parts] = ChainMap(
-    {},
-    {
-        "vae": Parts("gaussian", num_heads=2),
-        "vsc": Parts("spike_and_slab", num_heads=3),
-        "annealed_vae": Parts("gaussian", num_heads=2, objective="capacity"),
-        "annealed_vsc": Parts("spike_and_slab", num_heads=3, objective="capacity"),
-        "beta_tcvae": Parts("gaussian", num_heads=2, objective="total_correlation"),
-        "factor_vae": Parts("gaussian", num_heads=2, objective="factor"),
-        "factor_vsc": Parts("spike_and_slab", num_heads=3, objective="factor"),
-        "vsc_iclr": Parts("spike_and_slab", num_heads=3),
-        "vsc_uai_paper": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
-        "vsc_uai_code": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
-    },
-)
-"""The models and their parts. To add one: a file for each new part, a row here, and its settings below, with `of`.
-
-The first map, here and below, holds what plug-ins have added (`models.additions`)."""
-
-NETWORKS: ChainMap[str, Network] = ChainMap({}, {"mlp": Network("mlp"), "conv": Network("conv")})
-"""The networks that encode and decode."""
-
-if TYPE_CHECKING:
-    ModelName = str
-    NetworkName = str
-else:
-    ModelName, NetworkName = Literal[tuple(MODELS)], Literal[tuple(NETWORKS)]
-GammaLink = Literal["exp_relu", "sigmoid"]
-KlFrom = Literal["gamma", "logits"]
-Estimator = Literal["relaxed", "straight_through", "disarm"]
-SharpnessSchedule = Literal["per_step", "per_epoch", "ramp", "constant"]
-Selector = Literal["sharpened", "normalised", "soft"]
-PseudoGammas = Literal["encoded", "sharpened"]
-SparsityOf = Literal["each", "mixture"]
-WarmUp = Literal["variance", "log_variance"]
-BatchOrder = Literal["shuffled", "sequential"]
-DropMoments = Literal["kept", "fresh"]
-Precision = Literal["float32", "tf32", "bf16"]
-PixelScaling = Literal["minmax", "unit_norm"]
-Binarisation = Literal["none", "static", "dynamic"]
-Activation = Literal["relu", "tanh"]
-ArchitectureName = Literal["report", "locatello", "burgess"]
-LikelihoodName = Literal["bernoulli", "gaussian"]
-Variance = Literal["fixed", "shared", "per_pixel"]
-Initialisation = Literal["kaiming", "xavier"]
-Randomness = Literal["counter", "report"]
-ImageShape = tuple[int, int, int]  # channels, height, width
-
-OF_PSEUDO_INPUTS = ("vsc_uai_paper", "vsc_uai_code")
-"""Models whose prior is made of pseudo-inputs."""
-
-OF_SPIKES = ("vsc", "annealed_vsc", "factor_vsc", "vsc_iclr", *OF_PSEUDO_INPUTS)
-"""Models whose latents have a spike."""
-
-OF_CAPACITIES = ("annealed_vae", "annealed_vsc")
-"""Models whose rate is drawn to a capacity."""
-
-OF_DISCRIMINATORS = ("factor_vae", "factor_vsc")
-"""Models whose objective has a discriminator."""
-
-
-MIN_PROB = 1e-6
-"""Nearer to 0 or 1, the logarithms of a probability and of its complement are computed of a clamped one."""
-
-MIN_FLOAT, MAX_FLOAT = 1.2e-38, 3.4e38
-"""The positive numbers that float32 holds in full: beyond them training would compute with 0 or infinity."""
-
-
-def setting(
-    default: Any = MISSING,
-    *,
-    meaning: str,
-    of: tuple[str, ...] = (),
-    at_least: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    or_zero: bool = False,
-    example: Any = None,
-    only_with: tuple[str, ...] = (),
-    not_with: tuple[str, ...] = (),
-    defaults: Mapping[str, Any] | None = None,
-) -> Any:
-    """Make a field of the settings.
-
-    of: the models that have the setting, all if empty; in other models it is None. at_least, at_most, below: bounds of
-    the number; below is not itself legal. or_zero: 0 is legal, too. example: a legal value for messages, needed where
-    there is no default. only_with, not_with: another setting's name, then values of it with which alone, or without
-    which, the setting means something; elsewhere it stays at its default. defaults: of models, by name, whose default
-    is another.
-    """
-    metadata = {
-        "help": meaning,
-        "of": of,
-        "default": default,
-        "at_least": at_least,
-        "at_most": at_most,
-        "below": below,
-        "or_zero": or_zero,
-        "example": default if example is None else example,
-        "only_with": only_with,
-        "not_with": not_with,
-        "defaults": defaults or {},
-    }
-    return field(default=None if of else default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -460,8 +377,9 @@ class TrialSettings:
 FIELDS: Mapping[str, Field[Any]] = {f.name: f for f in fields(TrialSettings) if f.name != "own"}
 """Our own settings."""
 
-SETTINGS: ChainMap[str, Field[Any]] = ChainMap({}, dict(FIELDS))
-SETTING_TYPES: ChainMap[str, Any] = ChainMap({}, get_type_hints(TrialSettings))
+SETTINGS.maps[-1].update(FIELDS)
+SETTING_TYPES.maps[-1].update(get_type_hints(TrialSettings))
+
 DEFAULTS: Mapping[str, Any] = {
     name: list(value) if isinstance(value, tuple) else value
     for name, f in FIELDS.items()
@@ -469,173 +387,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """The default of each setting, as in `TrialSettings.to_dict`. To change one, raise SEMANTICS_VERSION."""
 
-
-def belongs(name: str, model: str) -> bool:
-    """Whether a model has a setting of this name."""
-    of = SETTINGS[name].metadata["of"]
-    return not of or model in of
-
-
-def default_of(name: str, model: str) -> Any:
-    """A model's value of a setting that is not given: None where it has no such setting, MISSING where it needs one."""
-    meta = SETTINGS[name].metadata
-    return meta["defaults"].get(model, meta["default"]) if belongs(name, model) else None
-
-
-def list_required(model: str) -> list[str]:
-    """List the settings that a user must give for a model: those without a default."""
-    return [name for name, f in SETTINGS.items() if belongs(name, model) and f.metadata["default"] is MISSING]
-
-
-def refuse_setting(name: str, model: str) -> str:
-    """Format the message for a user who gives a setting to a model that does not have it."""
-    return f"a {model} has none; remove it, or set model: {' or '.join(SETTINGS[name].metadata['of'])}"
-
-
 DECIDING = tuple(
     sorted({c[0] for f in FIELDS.values() for c in (f.metadata["only_with"], f.metadata["not_with"]) if c})
 )
 """The settings that decide whether others mean something."""
-
-
-def applies(name: str, values: Mapping[str, Any]) -> bool:
-    """Whether a setting means something beside the others, by name; one that is not given is at its default."""
-    only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
-    if not_with and _value_of(not_with[0], values) in not_with[1:]:
-        return False
-    # What it depends on may itself mean nothing here.
-    return not only_with or (_value_of(only_with[0], values) in only_with[1:] and applies(only_with[0], values))
-
-
-def _value_of(name: str, values: Mapping[str, Any]) -> Any:
-    return values.get(name, SETTINGS[name].metadata["default"])
-
-
-def refuse_beside(name: str, values: Mapping[str, Any]) -> str:
-    """Format the message for a user who gives a setting that means nothing beside the others."""
-    only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
-    other, *needed = only_with or (not_with[0], SETTINGS[not_with[0]].metadata["default"])
-    if not applies(other, values):
-        return refuse_beside(other, values)
-    return f"{other} {_value_of(other, values)} has none; remove it, or set {other}: {' or '.join(needed)}"
-
-
-UNLIKE_BINARY: Mapping[str, str] = {"pixel_scaling": "unit_norm", "randomness": "report"}
-"""What does not go with binary pixels: of unit norm, intensities are no probabilities; the reproduction drew none."""
-
-
-def refuse_binarisation(name: str) -> str:
-    """Format the message for a user who binarises pixels under a setting of UNLIKE_BINARY."""
-    fix = f"set {name}: {DEFAULTS[name]}, or binarisation: none"
-    return f"binarisation: pixels stay grey with {name}: {UNLIKE_BINARY[name]}; {fix}"
-
-
-UNLIKE_DISCRIMINATORS: Mapping[str, str] = {"randomness": "report", "estimator": "disarm"}
-"""What does not go with a discriminator: the reproduction drew no numbers for one, and DisARM estimates the gradient of
-the distortion alone."""
-
-
-def refuse_discriminator(name: str) -> str:
-    """Format the message for a user who trains a discriminator under a setting of UNLIKE_DISCRIMINATORS."""
-    value, fix = UNLIKE_DISCRIMINATORS[name], DEFAULTS[name]
-    return f"{name}: {value} does not go with a discriminator; set {name}: {fix}, or a model without one"
-
-
-def find_conflict(values: Mapping[str, Any]) -> str | None:
-    """Find two settings that do not go together; return the message for a user, None if there are none."""
-    return next(_list_conflicts(values), None)
-
-
-def _list_conflicts(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, f in SETTINGS.items():
-        if not applies(name, values) and values[name] != f.metadata["default"]:
-            yield f"{name}: {refuse_beside(name, values)}"
-    yield from _list_conflicts_of_likelihood(values)
-    if values["binarisation"] != "none":
-        yield from (refuse_binarisation(name) for name, value in UNLIKE_BINARY.items() if values[name] == value)
-    if 0 < values["images_per_epoch"] < values["batch_size"]:
-        yield f"images_per_epoch: fewer than a batch of {values['batch_size']}; give as many at least, or 0"
-    if values["images_per_epoch"] and values["randomness"] == "report":
-        yield "images_per_epoch: the reproduction trained on all images; set it to 0, or randomness: counter"
-    if values["model"] in OF_PSEUDO_INPUTS:
-        yield from _list_conflicts_of_pseudo_inputs(values)
-    if values["model"] in OF_DISCRIMINATORS:
-        unlike = UNLIKE_DISCRIMINATORS.items()
-        yield from (refuse_discriminator(name) for name, value in unlike if values[name] == value)
-
-
-def _list_conflicts_of_likelihood(values: Mapping[str, Any]) -> Iterator[str]:
-    if count_outputs(values) > 1 and values["network"] not in NETWORKS.maps[-1]:
-        network = values["network"]
-        yield f"variance: the network {network} of a plug-in has one output a pixel; set variance: fixed or shared"
-    if values["likelihood"] != "bernoulli" and values["randomness"] == "report":
-        yield "randomness: the reproduction's pixels are Bernoulli; set randomness: counter, or likelihood: bernoulli"
-
-
-def _list_conflicts_of_pseudo_inputs(values: Mapping[str, Any]) -> Iterator[str]:
-    if values["warm_up_from"] > values["warm_up_to"]:
-        yield f"warm_up_to: before warm_up_from, {values['warm_up_from']}; give as many steps at least"
-    if values["randomness"] == "report":
-        yield "randomness: the reproduction has no pseudo-inputs; set randomness: counter, or model: vsc"
-
-
-def count_outputs(values: Mapping[str, Any]) -> int:
-    """Count the decoder's outputs for each pixel, by the settings that it depends on."""
-    is_gaussian = _value_of("likelihood", values) == "gaussian"
-    return 2 if is_gaussian and _value_of("variance", values) == "per_pixel" else 1
-
-
-def check_setting(name: str, value: Any) -> Any:
-    """Return the value in the setting's type: 3 becomes 3.0 where a float is meant, a list becomes a tuple.
-
-    Raises:
-        ValueError: the value is not legal; the message names the setting, the value and the fix.
-    """
-    kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
-    if value is None and SETTINGS[name].default is None:
-        return None
-    if get_origin(SETTING_TYPES[name]) is tuple:
-        items = value if isinstance(value, list | tuple) else [value]
-        if not items:
-            raise ValueError(f"{name}: an empty list; give at least one width, such as [400]")
-        return tuple(_check_number(name, item, int) for item in items)
-    kind = kinds[0]
-    if kind in (int, float):
-        return _check_number(name, value, kind)
-    choices = list_choices(name)
-    if value not in choices:
-        raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(str, choices))}")
-    return value
-
-
-def list_choices(name: str) -> list[str]:
-    """List the texts that a setting can be."""
-    if name in ("model", "network"):
-        return list(MODELS if name == "model" else NETWORKS)
-    kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
-    return [choice for kind in kinds for choice in (get_args(kind) or (kind,))]
-
-
-def _check_number(name: str, value: Any, kind: type) -> int | float:
-    integral = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not integral):
-        raise ValueError(
-            f"{name}: {value!r} is not {'a whole number, such as 16' if kind is int else 'a number, such as 0.2'}"
-        )
-    try:
-        number: int | float = kind(value)
-    except OverflowError:  # a whole number larger than any float
-        number = math.inf
-    low, most, below, or_zero, example = (
-        SETTINGS[name].metadata[key] for key in ("at_least", "at_most", "below", "or_zero", "example")
-    )
-    if low is None or (or_zero and number == 0):
-        return number
-    zero = "0 or " if or_zero else ""
-    if most is not None and not low <= number <= most:
-        raise ValueError(f"{name}: {value} is not {zero}inside [{low}, {most}]; give a number such as {example}")
-    if below is not None and not low <= number < below:
-        raise ValueError(f"{name}: {value} is not {zero}inside [{low}, {below}); give a number such as {example}")
-    if not number >= low:
-        raise ValueError(f"{name}: {value} is too small; give at least {low}")
-    return number

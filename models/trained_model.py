@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from models.autoencoder import Autoencoder
+from models.choices import ImageShape
 from models.measures.bounds import compute_iw_bounds
 from models.numerics.computing import measuring
 from models.randomness import StreamNoise, make_stream
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 
 Images = Tensor | NDArray[np.uint8]
 """Images (N, C, H, W) of bytes, 0 is black and 255 white, as datasets hold them. A model of binary pixels was measured

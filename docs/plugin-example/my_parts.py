@@ -6,9 +6,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Laplace, kl_divergence
 
 from harness.plugins import Registry, setting
+from models.choices import ImageShape
 from models.latents.latent import At, Encode, Latent
 from models.randomness import Noise
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 
 
 class LaplaceSettings:

@@ -19,7 +19,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.study import Study
 from harness.study.yamlfile import format_yaml
-from models.settings import SETTING_TYPES, SETTINGS
+from models.setting import SETTING_TYPES, SETTINGS
 
 MAX_ROWS = 5
 

@@ -12,7 +12,8 @@ from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.storage.local import write_atomically
 from harness.study import Study
-from models.settings import FIELDS, SETTING_TYPES, SETTINGS
+from models.setting import SETTING_TYPES, SETTINGS
+from models.settings import FIELDS
 
 
 def _column_type(setting: str) -> str:

@@ -4,6 +4,6 @@ A plug-in is a module with a function `register(registry)`. docs/plugin-example 
 """
 
 from harness.plugins.registry import Registry
-from models.settings import setting
+from models.setting import setting
 
 __all__ = ["Registry", "setting"]

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from harness.columns import COLUMNS
 from harness.datasets import DATASET_NAMES, Dataset, make_dataset
 from models.additions import Additions
-from models.settings import FIELDS, MODELS, NETWORKS, ImageShape, Network, Parts, TrialSettings, setting
+from models.choices import MODELS, NETWORKS, ImageShape, Network, Parts
+from models.setting import setting
+from models.settings import FIELDS, TrialSettings
 
 if TYPE_CHECKING:
     import torch

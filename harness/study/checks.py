@@ -8,16 +8,9 @@ from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
-from models.settings import (
-    MODELS,
-    OF_DISCRIMINATORS,
-    SETTINGS,
-    UNLIKE_BINARY,
-    UNLIKE_DISCRIMINATORS,
-    belongs,
-    refuse_binarisation,
-    refuse_discriminator,
-)
+from models.choices import MODELS, OF_DISCRIMINATORS
+from models.conflicts import UNLIKE_BINARY, UNLIKE_DISCRIMINATORS, refuse_binarisation, refuse_discriminator
+from models.setting import SETTINGS, belongs
 
 OF_DISTORTION = ("/loss", "/elbo", "/distortion")
 OF_THE_LOSS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from harness.study.slips import mend_number
 from harness.study.yamlfile import format_inline
-from models.settings import SETTING_TYPES, SETTINGS, check_setting, list_choices
+from models.setting import SETTING_TYPES, SETTINGS, check_setting, list_choices
 
 if TYPE_CHECKING:
     import optuna

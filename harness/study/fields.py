@@ -34,7 +34,8 @@ from harness.study.sections import (
     Search,
     Whole,
 )
-from models.settings import DECIDING, DEFAULTS, FIELDS, SETTINGS, TrialSettings, applies, belongs, default_of
+from models.setting import SETTINGS, applies, belongs, default_of
+from models.settings import DECIDING, DEFAULTS, FIELDS, TrialSettings
 
 RESERVED_NAMES = ("mlartifacts", "report")
 """Folders in the results that do not belong to a study."""

@@ -18,7 +18,7 @@ from harness.study.fields import MAX_NAME, SLUG, extend_fields
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
 from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
-from models.settings import SETTINGS
+from models.setting import SETTINGS
 
 S = TypeVar("S", bound=Study)
 

@@ -5,17 +5,10 @@ from typing import Any
 
 from harness.study.domains import Domain, Finite, Interval
 from harness.study.fields import StudyFields, list_choices_of, list_models
-from models.settings import (
-    FIELDS,
-    MODELS,
-    OF_PSEUDO_INPUTS,
-    SETTING_TYPES,
-    SETTINGS,
-    TrialSettings,
-    belongs,
-    count_outputs,
-    list_required,
-)
+from models.choices import MODELS, OF_PSEUDO_INPUTS
+from models.conflicts import count_outputs
+from models.setting import SETTING_TYPES, SETTINGS, belongs, list_required
+from models.settings import FIELDS, TrialSettings
 
 SIZES = ("latent_dim", "hidden", "batch_size")
 """Our settings that memory depends on."""

@@ -8,7 +8,8 @@ from harness.study.checks import check_combination
 from harness.study.domains import Domain, Interval
 from harness.study.fields import MAX_TRIALS, StudyFields, list_choices_of, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, check_seeds
-from models.settings import MODELS, SETTINGS, applies, belongs, list_required, refuse_beside, refuse_setting
+from models.choices import MODELS
+from models.setting import SETTINGS, applies, belongs, list_required, refuse_beside, refuse_setting
 
 
 class Study(StudyFields):

@@ -9,7 +9,8 @@ from harness.plugins.use import use_plugins
 from harness.study import Study
 from harness.study.largest import list_largest
 from harness.study.sections import Resources
-from models.settings import ImageShape, TrialSettings
+from models.choices import ImageShape
+from models.settings import TrialSettings
 
 MAX_PACKED = 128
 """More trials than this gain nothing, as steps are then limited by the bandwidth of the memory."""

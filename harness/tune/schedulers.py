@@ -15,7 +15,7 @@ from harness.search.source import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
 from harness.study.sections import Resource
-from models.settings import SETTINGS
+from models.setting import SETTINGS
 
 TIME_ATTRIBUTES: Mapping[Resource, str] = {"epochs": "epoch", "steps": "step", "seconds": "train_seconds"}
 """What a trial reports of its spending, by the resource that a scheduler counts."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.datasets import Dataset
+from models.choices import ImageShape
 from models.pixels import binarise_once
 from models.randomness import IMAGES_SEED
-from models.settings import ImageShape
 
 
 @dataclass(frozen=True)

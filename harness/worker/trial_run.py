@@ -23,9 +23,9 @@ from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, M
 from harness.storage.local import write_atomically
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
+from models.choices import ImageShape
 from models.measures.bounds import compute_bound, compute_loss
 from models.numerics.machine import forget_peak_memory, read_peak_memory
-from models.settings import ImageShape
 from models.training.fit import fit
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics

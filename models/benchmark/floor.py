@@ -17,12 +17,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.choices import ImageShape, Precision
 from models.networks.architectures import list_shapes
 from models.networks.widths import list_widths_of
 from models.numerics.computing import computing
 from models.numerics.onednn import multiply
 from models.numerics.precision import multiplying
-from models.settings import ImageShape, Precision, TrialSettings
+from models.settings import TrialSettings
 
 BIG_COPY = 2**30  # bytes; far more than the cache of any device
 BIG_PRODUCT = 8192  # rows and columns

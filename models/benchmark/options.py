@@ -9,8 +9,8 @@ import torch
 
 from models.benchmark.subjects import MNIST
 from models.benchmark.timing import NUM_IMAGES
+from models.choices import Precision
 from models.numerics.precision import has_precision
-from models.settings import Precision
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("all", *get_args(Precision))

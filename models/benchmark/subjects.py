@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.settings import ImageShape, TrialSettings
+from models.choices import ImageShape
+from models.settings import TrialSettings
 
 ALPHA = 0.01  # at which most latents turn off, and denormal numbers occur
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from models.benchmark.floor import synchronize
 from models.benchmark.plain_loop import has_torchvision, train_plainly
 from models.benchmark.subjects import ALPHA, MNIST, SUBJECTS
+from models.choices import ImageShape, Precision
 from models.numerics.machine import read_peak_memory
-from models.settings import ImageShape, Precision, TrialSettings
+from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState, init_state

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from models.choices import ImageShape
 from models.randomness import Noise
-from models.settings import ImageShape
 
 Encode = Callable[[Tensor], Tensor]
 """The encoder: images (B, C, H, W) in [0, 1] -> heads (B, H, D), H numbers for each of D latent dimensions."""

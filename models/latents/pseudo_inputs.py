@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from torch.nn.functional import linear
 
+from models.choices import ImageShape, PseudoGammas, Selector, SparsityOf, WarmUp
 from models.latents.latent import At, Decode, Encode
 from models.latents.spike_and_slab import SpikeAndSlabLatent
 from models.latents.spike_and_slab import build_arguments as build_spike_and_slab_arguments
 from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab, compute_kl
 from models.randomness import Noise
-from models.settings import ImageShape, PseudoGammas, Selector, SparsityOf, TrialSettings, WarmUp
+from models.settings import TrialSettings
 
 SELECTOR_SHARPNESS = 60.0
 GAMMA_SHARPNESS = 10.0

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 
+from models.choices import Estimator, GammaLink, KlFrom
 from models.latents.latent import At, Decode, Encode, Latent
 from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab, compute_kl
 from models.randomness import Noise
-from models.settings import Estimator, GammaLink, KlFrom, TrialSettings
+from models.settings import TrialSettings
 
 LOG_2 = math.log(2)
 

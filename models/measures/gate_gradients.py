@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
+from models.choices import Estimator
 from models.latents.latent import At
 from models.latents.spike_and_slab import SpikeAndSlabLatent
 from models.numerics.computing import measuring
 from models.randomness import StreamNoise
-from models.settings import Estimator
 
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 NUM_IMAGES = 100

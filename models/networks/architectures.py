@@ -3,8 +3,9 @@
 from itertools import pairwise
 from typing import NamedTuple
 
+from models.choices import ArchitectureName, ImageShape
 from models.networks.widths import count_linear
-from models.settings import ArchitectureName, ImageShape, TrialSettings
+from models.settings import TrialSettings
 
 CHANNELS = {1: "grey", 3: "colour"}
 """Numbers of channels that convolutional models take."""

@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.choices import ImageShape, Initialisation
 from models.networks.architectures import ConvShapes, list_shapes
 from models.networks.mlp import MLP
-from models.settings import ImageShape, Initialisation, TrialSettings
+from models.settings import TrialSettings
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 

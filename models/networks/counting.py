@@ -6,8 +6,9 @@ Imports no torch, so that the driver can ask.
 from collections.abc import Callable, Mapping
 from math import prod
 
+from models.choices import ImageShape
 from models.networks import architectures, widths
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 
 COUNTS: Mapping[str, Callable[[TrialSettings, ImageShape], int]] = {
     "mlp": widths.count_parameters,

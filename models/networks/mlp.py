@@ -8,9 +8,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from models.choices import Activation, ImageShape, Initialisation
 from models.networks.widths import list_widths_of
 from models.numerics.onednn import multiply
-from models.settings import Activation, ImageShape, Initialisation, TrialSettings
+from models.settings import TrialSettings
 
 
 def make_linear(

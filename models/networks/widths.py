@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
-from models.settings import ImageShape, TrialSettings
+from models.choices import ImageShape
+from models.settings import TrialSettings
 
 
 def list_widths(

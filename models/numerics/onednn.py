@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from models.settings import Activation
+from models.choices import Activation
 
 HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()
 """Whether this build of torch has oneDNN."""

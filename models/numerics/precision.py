@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from models.choices import Precision
 from models.numerics.onednn import has_bf16
-from models.settings import Precision
 
 
 def has_precision(precision: Precision, device: torch.device) -> bool:

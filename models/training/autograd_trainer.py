@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from models.choices import ImageShape
 from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
 from models.pixels import binarise
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 from models.training.reproduction_stream import BatchNoise
 from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state

@@ -2,7 +2,8 @@
 
 import torch
 
-from models.settings import ImageShape, TrialSettings
+from models.choices import ImageShape
+from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.stacked.stack import Stack
 from models.training.trainer import Trainer

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.build import build_model, build_objective
+from models.choices import ImageShape
 from models.objectives.objective import Objective
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """Names of Adam's two moments, as torch has them."""

@@ -12,9 +12,9 @@ import torch
 from models.benchmark.comparison import Floor, choose_chunk, count_steps, measure_floor
 from models.benchmark.subjects import SUBJECTS
 from models.benchmark.timing import Task, make_images, time_task
+from models.choices import Precision
 from models.numerics.machine import forget_peak_memory
 from models.numerics.precision import has_precision
-from models.settings import Precision
 from models.training.make_trainer import make_trainer
 from models.training.state import init_state
 from tests.gpu.parts import SECONDS, Report

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from models.choices import ImageShape
 from models.latents.latent import At
 from models.randomness import StreamNoise
-from models.settings import SETTINGS, ImageShape, TrialSettings, belongs
+from models.setting import SETTINGS, belongs
+from models.settings import TrialSettings
 from models.training.fit import EpochMetrics, fit
 from models.training.state import TrainState, init_state
 

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from models.build import build_model
+from models.choices import ImageShape, Variance
 from models.likelihoods import MIN_VARIANCE, Gaussian, build
 from models.measures.bounds import compute_bound, compute_iw_bound, compute_reconstruction_error
 from models.networks.counting import count_parameters
-from models.settings import ImageShape, TrialSettings, Variance
+from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.make_trainer import make_trainer
 from models.training.state import init_state

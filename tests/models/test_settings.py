@@ -10,11 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.latents.spike_and_slab_distribution import MIN_PROB
-from models.settings import (
-    DEFAULTS,
+from models.choices import (
     NETWORKS,
-    SETTINGS,
     GammaLink,
     Initialisation,
     ModelName,
@@ -22,10 +19,10 @@ from models.settings import (
     PixelScaling,
     Randomness,
     SharpnessSchedule,
-    TrialSettings,
-    belongs,
-    check_setting,
 )
+from models.latents.spike_and_slab_distribution import MIN_PROB
+from models.setting import SETTINGS, belongs, check_setting
+from models.settings import DEFAULTS, TrialSettings
 from tests.models.cases import AS_FIRST_PUBLISHED, OTHER_OBJECTIVES, VSC_ONLY
 
 VAE: dict[str, Any] = {"model": "vae", "latent_dim": 8}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from models.choices import Activation, Estimator, GammaLink, KlFrom
 from models.latents.spike_and_slab import compute_log_probs
 from models.latents.spike_and_slab_distribution import MIN_PROB
-from models.settings import Activation, Estimator, GammaLink, KlFrom
 
 
 class Coefficients(NamedTuple):

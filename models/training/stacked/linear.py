@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from models.choices import Activation, Precision
 from models.numerics.adam import StepSizes, step_adam, step_models
 from models.numerics.onednn import activate_, multiply
-from models.settings import Activation, Precision
 from models.training.stacked.cuda_graph import compile_elementwise
 
 ALIGNMENT = 16  # alignment of rows in numbers of 4 bytes: that of torch's tensors

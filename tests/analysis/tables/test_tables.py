@@ -10,7 +10,7 @@ from analysis.tables.configurations import number_configurations
 from analysis.tables.series import varying_settings
 from analysis.tables.tables import NOT_SETTINGS, settings_of
 from harness.ledger.tables import TRIAL_COLUMNS as WRITTEN
-from models.settings import SETTINGS
+from models.setting import SETTINGS
 from tests.analysis.synthetic import SyntheticStudy
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from harness.commands.best import format_settings
 from harness.study.yamlfile import read_yaml_mapping
-from models.settings import SETTING_TYPES, SETTINGS, setting
+from models.setting import SETTING_TYPES, SETTINGS, setting
 
 
 def test_the_winners_settings_are_those_of_a_study_lists_of_a_plug_in_too(monkeypatch: pytest.MonkeyPatch) -> None:

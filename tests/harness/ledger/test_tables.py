@@ -11,7 +11,8 @@ from harness.ledger.result import Result, Row
 from harness.ledger.tables import TRIAL_COLUMNS, build_tables, write_tables
 from harness.ledger.trial import Phase, Trial
 from harness.study import Study
-from models.settings import SETTINGS, TrialSettings
+from models.setting import SETTINGS
+from models.settings import TrialSettings
 
 ROOT = Path(__file__).parents[3]
 TRIAL = Trial(TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1), "digits", "d" * 64)

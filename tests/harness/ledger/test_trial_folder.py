@@ -17,7 +17,9 @@ from harness.ledger.result import Result, Row, drop_nonfinite, needs_training
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
-from models.settings import NETWORKS, SEMANTICS_VERSION, SETTINGS, Network, TrialSettings, belongs
+from models.choices import NETWORKS, Network
+from models.setting import SETTINGS, belongs
+from models.settings import SEMANTICS_VERSION, TrialSettings
 
 SETTINGS_ = TrialSettings(model="vsc", latent_dim=4, alpha=0.2, hidden=(8,), epochs=3, seed=1)
 TRIAL = Trial(SETTINGS_, "digits", "d" * 64)

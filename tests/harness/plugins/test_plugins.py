@@ -28,7 +28,9 @@ from harness.study.file import dump_study, load_study
 from harness.study.largest import list_largest
 from harness.worker.trial_run import run_trial
 from models.build import build_model
-from models.settings import MODELS, NETWORKS, SETTINGS, TrialSettings
+from models.choices import MODELS, NETWORKS
+from models.setting import SETTINGS
+from models.settings import TrialSettings
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from tests.e2e.conftest import REPOSITORY

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from harness.study.domains import MAX_VALUES, MAX_WHOLE, Domain, Finite, Interval, build_json_schema, parse_domain
-from models.settings import SETTINGS
+from models.setting import SETTINGS
 
 
 def values(setting: str, raw: Any) -> tuple[Any, ...]:

@@ -10,7 +10,8 @@ from harness.study.largest import list_largest
 from harness.study.sections import Resources
 from harness.tune import packing
 from harness.tune.packing import choose_packing, settle_resources
-from models.settings import NETWORKS, TrialSettings
+from models.choices import NETWORKS
+from models.settings import TrialSettings
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
 from tests.models.cases import MNIST

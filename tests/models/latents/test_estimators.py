@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from models.choices import Estimator, GammaLink
 from models.latents.spike_and_slab import SpikeAndSlabLatent
-from models.settings import Estimator, GammaLink
 from models.training.reproduction_stream import BatchNoise
 from tests.models.cases import at, make_generator
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mpmath import mp, mpf  # type: ignore[import-untyped]
 
+from models.choices import GammaLink
 from models.latents.spike_and_slab import SpikeAndSlabLatent, compute_log_probs
-from models.settings import GammaLink
 from tests.models.cases import at
 
 HARD = [0.0, 1e-30, -1e-30, 1e-8, -1e-8, -0.1, -0.69314, -0.69316, 3.0, -3.0, 17.0, -17.0, 88.0, -88.0, 1e4, -1e4]

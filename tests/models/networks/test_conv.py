@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from models.build import build_model
+from models.choices import ImageShape
 from models.networks.architectures import ARCHITECTURES
 from models.networks.conv import ConvEncoder
 from models.networks.counting import count_parameters
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.make_trainer import make_trainer
 from models.training.state import init_state

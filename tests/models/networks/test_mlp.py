@@ -8,8 +8,8 @@ from scipy.stats import ks_2samp
 from torch import nn
 
 from models.build import build_model
+from models.choices import Initialisation
 from models.networks.mlp import MLP, make_linear
-from models.settings import Initialisation
 from tests.models.cases import DIGITS, KINDS, make_generator, make_settings
 
 

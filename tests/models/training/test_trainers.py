@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder
+from models.choices import MODELS
 from models.latents.latent import At
 from models.numerics.onednn import has_bf16
 from models.objectives.elbo import WeightedElbo
 from models.objectives.objective import Terms
 from models.pixels import binarise
 from models.randomness import Noise
-from models.settings import MODELS, TrialSettings
+from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack

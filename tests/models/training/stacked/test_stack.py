@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.choices import ImageShape
 from models.measures.bounds import compute_bound
 from models.measures.sparsity import compute_sparsity
 from models.randomness import make_stream
-from models.settings import ImageShape, TrialSettings
+from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import stack as fused
@@ -368,7 +369,8 @@ def test_a_member_takes_little_more_memory_than_it_would_alone() -> None:
 import re, sys, torch
 from pathlib import Path
 from models.training.stacked.stack import Stack
-from models.settings import ImageShape, TrialSettings
+from models.choices import ImageShape
+from models.settings import TrialSettings
 from models.training.state import init_state
 settings = TrialSettings(model="vsc", alpha=0.2, latent_dim=200)
 size = int(sys.argv[1])
