@@ -59,8 +59,8 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     last = int(frame["step"].max())
     return (
-        f"Mean and, of three seeds or more, 95% interval (Student t); training ended after {last:,} steps. Of a VSC "
-        "that is trained on relaxed samples this is no bound: that of samples that are exactly sparse is lower."
+        f"Mean and, of three seeds or more, 95% interval (Student t); training ended after {last:,} steps. Where "
+        "training takes relaxed samples this is no bound: that of samples that are exactly sparse is lower."
     )
 
 
