@@ -39,7 +39,8 @@ MODELS: ChainMap[str, Parts] = ChainMap(
         "vsc_uai_code": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
     },
 )
-"""The models and their parts. To add one: a file for each new part, a row here, and its settings in `models.settings`, with `of`.
+"""The models and their parts. To add one: a file for each new part, a row here, and its settings, with `of`, in
+`models.settings`.
 
 The first map, here and of networks, holds what plug-ins have added (`models.additions`)."""
 
