@@ -101,10 +101,15 @@ def _in_groups_of_their_own() -> Iterator[None]:
 
 @contextmanager
 def _on_loopback(address: str) -> Iterator[None]:
-    """Start Ray's services so that only this machine reaches them, where they are for a study of this machine."""
-    from ray._private import ray_constants
+    """Start Ray's services so that only this machine reaches them, where they are for a study of this machine.
 
-    if address != "local":
+    Who connects to such a Ray has to do likewise: Ray replaces 127.0.0.1 by the machine's public address.
+    """
+    from ray._private import ray_constants, services
+
+    host, _, port = address.rpartition(":")
+    is_loopback = host in ("127.0.0.1", "localhost") and not answers(f"{services.get_node_ip_address()}:{port}")
+    if address != "local" and not is_loopback:
         yield
         return
     name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER

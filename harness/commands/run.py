@@ -119,10 +119,10 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     for trial in run.source.trials:  # whose last state may have been stored after the trial was sent
         if (result := results.get(trial.trial_id)) is not None and result.status == "stopped":
             run.tracker.update(trial, result)
-    run.tracker.flush()
-    tables = run.write_tables()
+    unsent = run.tracker.send_rest()
+    tables = run.write_tables()  # with the ids of all runs that MLflow has by now
     figures = [] if run.is_stopping else _draw(run, draw)
-    unsent = run.tracker.close(
+    run.tracker.close(
         "KILLED" if run.is_stopping else "FINISHED",
         artifacts={
             None: [path for name in PARENT_FILES if (path := run.folder / name).exists()],

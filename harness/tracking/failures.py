@@ -22,6 +22,11 @@ LASTING = (
         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     ),
     (
+        r"No module named '?(psycopg|psycopg2|pymysql|MySQLdb|pyodbc)",
+        "{uri} needs its database's driver",
+        "install it, for PostgreSQL with `pip install 'spikeslab[postgres]'`",
+    ),
+    (
         r"nsupported|Could not parse|No connection adapters|Failed to parse|Invalid URL|No module named|"
         r"Failed to resolve|Name or service not known|Can't load plugin",
         "{uri} is no address of a store",

@@ -27,12 +27,14 @@ from harness.tracking.presentation import (
     name_configuration,
     tags_of_source,
 )
+from harness.tracking.sent_runs import SentRun, describe_run, list_sent_runs
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
+FINAL = ("finished", "diverged", "failed")  # a stopped trial may store its last state after it was sent
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 BUSY_SECONDS = 60.0  # how long a database that another program holds is waited for
 MAX_BATCH = 1000  # metrics that MLflow accepts in one call
@@ -53,6 +55,7 @@ class MlflowStore:
         self.study = study
         self.uri = tracking_uri(results)
         is_local = not os.environ.get("MLFLOW_TRACKING_URI")
+        self._database = results / "mlflow.db" if is_local else None
         if is_local and not create and not (results / "mlflow.db").exists():
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
@@ -73,7 +76,7 @@ class MlflowStore:
             self.experiment_id = experiment.experiment_id
             if experiment.lifecycle_stage == "deleted":
                 self.client.restore_experiment(self.experiment_id)
-        self._runs: dict[str, _TrialRun] = {}
+        self._runs: dict[str, SentRun] = {}
         self.parent_id: str | None = None
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
@@ -91,10 +94,16 @@ class MlflowStore:
             else:
                 self.client.update_run(self.parent_id, status="RUNNING")
             self._log(self.parent_id, tags=tags)
-        for run in self._search("tags.`spikeslab.kind` = 'trial'"):
-            self._runs.setdefault(run.data.tags["spikeslab.trial_id"], _TrialRun(run))
-            if tags is not None and run.data.tags.get("mlflow.parentRunId") != self.parent_id:  # it was deleted
-                self.client.set_tag(run.info.run_id, "mlflow.parentRunId", self.parent_id)
+        for sent in self._list_sent():
+            self._runs.setdefault(sent.trial_id, sent)
+            if tags is not None and sent.parent_id != self.parent_id:  # it was deleted
+                self.client.set_tag(sent.run_id, "mlflow.parentRunId", self.parent_id)
+
+    def _list_sent(self) -> list[SentRun]:
+        """List what MLflow has of the study's trials; of two runs of one trial, the older first."""
+        if self._database is not None:  # MLflow itself reads every metric of every run for this
+            return list_sent_runs(self._database, self.experiment_id)
+        return [describe_run(run) for run in self._search("tags.`spikeslab.kind` = 'trial'")]
 
     @property
     def run_ids(self) -> dict[str, str]:
@@ -104,6 +113,9 @@ class MlflowStore:
     def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
         """Send what MLflow lacks of a trial; returns whether it lacked anything. A second call sends nothing."""
         run = self._runs.get(trial.trial_id)
+        ended_as = f"{result.status}: {' '.join(result.evaluated)}"
+        if run is not None and result.status in FINAL and run.has_all_of(ended_as, RUN_STATUS[result.status]):
+            return False
         states = [path.name for path in folder.list_checkpoints()[:1]]  # of a stopped trial it may be stored late
         complete = f"{result.status}: {' '.join([*result.evaluated, *states])}"
         has_ended = result.status != "running"
@@ -126,15 +138,25 @@ class MlflowStore:
             final["peak_memory_mb"] = result.peak_memory_mb
         ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
         ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
-        self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
-        for path in (*folder.list_checkpoints()[:1], folder.log, *folder.arrays.values()):
-            if path.exists():
-                self.client.log_artifact(run.run_id, str(path))
-        # Set last, as it says that nothing is missing.
-        self.client.set_tag(run.run_id, "spikeslab.complete", complete)
+        artifacts = [
+            path for path in (*folder.list_checkpoints()[:1], folder.log, *folder.arrays.values()) if path.exists()
+        ]
+        if artifacts:
+            self._store_artifacts(run, artifacts)
         self.client.set_terminated(run.run_id, RUN_STATUS[result.status], _as_milliseconds(result.ended))
+        # MLflow stores the tags of a batch after all else of it: this one says that nothing is missing.
+        ended["spikeslab.complete"] = complete
+        self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
         run.complete, run.status = complete, RUN_STATUS[result.status]
         return True
+
+    def _store_artifacts(self, run: SentRun, paths: Iterable[Path]) -> None:
+        """Store files in a trial's run. MLflow's client would ask for the run before each, and keep threads for it."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        repository = get_artifact_repository(run.artifact_uri, tracking_uri=self.client.tracking_uri)
+        for path in paths:
+            repository.log_artifact(str(path))
 
     def attach(self, paths: Iterable[Path], folder: str | None = None) -> None:
         """Store files in the parent run."""
@@ -232,7 +254,7 @@ class MlflowStore:
             if not token:
                 return sorted(runs, key=lambda run: run.info.start_time)
 
-    def _create_run(self, trial: Trial, tags: Mapping[str, str], began: float | None) -> "_TrialRun":
+    def _create_run(self, trial: Trial, tags: Mapping[str, str], began: float | None) -> SentRun:
         names = {
             "mlflow.runName": trial.label,
             "mlflow.parentRunId": self.parent_id,
@@ -247,14 +269,14 @@ class MlflowStore:
             **tags_of_source(),
         }
         own = {name: value for name, value in tags.items() if not name.startswith("version.")}  # the parent has them
-        run = _TrialRun(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**own, **names}))
+        run = describe_run(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**own, **names}))
         self.client.log_inputs(run.run_id, datasets=[_as_input(trial)])
         self._runs[trial.trial_id] = run
         return run
 
     def _log_rows(
         self,
-        run: "_TrialRun",
+        run: SentRun,
         rows: list[Row],
         final: Iterable[tuple[str, float, int]] = (),
         params: Mapping[str, str] | None = None,
@@ -293,17 +315,6 @@ class MlflowStore:
             params=[Param(name, value) for name, value in (params or {}).items()],
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
-
-
-class _TrialRun:
-    """How much of one trial MLflow has."""
-
-    def __init__(self, run: "Run") -> None:
-        self.run_id: str = run.info.run_id
-        self.status: str = run.info.status
-        self.has_params = bool(run.data.params)
-        self.complete: str | None = run.data.tags.get("spikeslab.complete")
-        self.last_epoch = int(run.data.metrics.get("epoch", 0))
 
 
 def _as_input(trial: Trial) -> "DatasetInput":

@@ -65,18 +65,8 @@ class Tracker:
             self._sent_at.setdefault(trial.trial_id, time.monotonic())
             self._wake.notify()
 
-    def close(
-        self,
-        status: str,
-        *,
-        artifacts: Mapping[str | None, Iterable[Path]],
-        interrupted: Iterable[str] = (),
-        shown: Presentation | None = None,
-    ) -> int:
-        """Send what is left and end the parent run; returns how many trials could not be sent.
-
-        shown: what MLflow's pages of the study say, if that is known.
-        """
+    def send_rest(self) -> int:
+        """Send what is left, and nothing more from then on; returns how many trials could not be sent."""
         self.start()
         with self._wake:
             self._closing_at = time.monotonic()
@@ -88,6 +78,20 @@ class Tracker:
             self._thread.join(SILENCE_SECONDS)
         if self._thread.is_alive():
             self.problem = self.problem or Failure("it does not answer")
+        return self._num_unsent
+
+    def close(
+        self,
+        status: str,
+        *,
+        artifacts: Mapping[str | None, Iterable[Path]],
+        interrupted: Iterable[str] = (),
+        shown: Presentation | None = None,
+    ) -> None:
+        """Store files in the parent run, and end it, where all of the study was sent.
+
+        shown: what MLflow's pages of the study say, if that is known.
+        """
         if self._store is not None and not self._pending and not self._thread.is_alive():
             try:
                 for folder, paths in artifacts.items():
@@ -97,7 +101,6 @@ class Tracker:
                 self._store.close(status, interrupted)
             except Exception as error:
                 self.problem = self._explain(error)
-        return self._num_unsent
 
     def _explain(self, error: Exception) -> Failure:
         failure = explain(error, tracking_uri(self._results))

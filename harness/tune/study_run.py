@@ -27,6 +27,7 @@ from harness.tracking.failures import Failure
 from harness.tracking.tracker import Tracker
 
 TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
+TABLE_SHARE = 0.02  # of the driver's time, at most, that they may take: those of ten thousand trials take half a second
 
 
 @dataclass
@@ -54,12 +55,13 @@ class StudyRun:
         self.tags |= describe_plugins(study.loaded_plugins)
         self.started = time.monotonic()
         self._progress: dict[str, TrialProgress] = {}  # by trial_id, of trials that have a result or have begun to run
+        self._looked_for: set[str] = set()  # trial_ids
         self.num_trained = 0
         self.num_epochs = 0
         self.startup_seconds = 0.0  # until the first epoch was reported
         self.interrupted = 0  # the signal by which, if any; trials that are running then neither stopped nor failed
         self.problem: str | None = None  # why no more can be trained now
-        self._tables_at = self.started
+        self._tables_due = self.started + TABLE_SECONDS
         self.tracker = Tracker(study.name, folder.parent, self.tags, self._tell_of_mlflow)
         self.read_stored_results()
         self.display = Progress(
@@ -81,10 +83,14 @@ class StudyRun:
         results = self.results
         return [trial for trial in self.source.trials if is_open(self.study, trial, results.get(trial.trial_id))]
 
-    def read_stored_results(self) -> None:
-        """Read the results that earlier runs stored of trials that are new to this one."""
+    def read_stored_results(self, *, only_new: bool = False) -> None:
+        """Read the results that earlier runs stored of trials that are new to this one.
+
+        only_new: not of trials that were looked for before. Nobody else stores any while this run holds the study.
+        """
         for trial in self.source.trials:
-            if trial.trial_id not in self._progress:
+            if trial.trial_id not in self._progress and not (only_new and trial.trial_id in self._looked_for):
+                self._looked_for.add(trial.trial_id)
                 result = TrialFolder(self.folder, trial).read_result()
                 if result is not None:
                     self._progress[trial.trial_id] = TrialProgress(result)
@@ -157,7 +163,7 @@ class StudyRun:
         progress.result.history.append(event.metrics)
         self._count_epoch(trial, progress, event.metrics)
         self.tracker.update(trial, progress.result)
-        if time.monotonic() - self._tables_at > TABLE_SECONDS:
+        if time.monotonic() > self._tables_due:
             with self.noticing_problems():
                 self.write_tables()
 
@@ -231,9 +237,11 @@ class StudyRun:
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths."""
-        self.read_stored_results()
+        began = time.monotonic()
+        self.read_stored_results(only_new=True)
         known = [(trial, self._progress.get(trial.trial_id)) for trial in self.source.trials]
         ended = ((trial, progress.earlier or progress.result) for trial, progress in known if progress is not None)
         paths = write_tables(self.folder, build_tables(self.study, ended, self.tracker.run_ids))
-        self._tables_at = time.monotonic()
+        now = time.monotonic()
+        self._tables_due = now + max(TABLE_SECONDS, (now - began) / TABLE_SHARE)
         return paths

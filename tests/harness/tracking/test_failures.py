@@ -21,6 +21,7 @@ URI = "postgresql://alice:s3cret@host/db"
         ("(sqlite3.DatabaseError) file is not a database", "its database is damaged; move postgresql://***@host/db as"),
         ("(sqlite3.OperationalError) attempt to write a readonly database", "cannot be written to; see that you may"),
         ("(sqlite3.OperationalError) database or disk is full", "the disk is full; free some space"),
+        ("No module named 'psycopg'", "needs its database's driver; install it, for PostgreSQL with `pip install"),
         (
             "API request to endpoint failed with error code 401 != 200",
             "***@host/db refuses the user; set MLFLOW_TRACKI",

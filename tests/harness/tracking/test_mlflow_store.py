@@ -7,6 +7,7 @@ from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.mlflow_store import MlflowStore
+from harness.tracking.sent_runs import describe_run
 from models.settings import TrialSettings
 
 TRIAL = Trial(TrialSettings(model="vae", latent_dim=2, learning_rate=1e-3, batch_size=32, epochs=2), "digits", "hash")
@@ -49,6 +50,32 @@ def test_a_trial_that_runs_again_and_ends_as_it_had_ended_has_a_run_that_has_end
     assert status_of_the_run(tmp_path) == "RUNNING"
     send(tmp_path, STOPPED)
     assert status_of_the_run(tmp_path) == "FINISHED"
+
+
+def test_our_one_query_finds_what_mlflow_finds(tmp_path: Path) -> None:
+    send(tmp_path, RUNNING)
+    store = MlflowStore("small", tmp_path)
+    running = [describe_run(run) for run in store._search("tags.`spikeslab.kind` = 'trial'")]
+    assert store._list_sent() == running
+    assert (running[0].status, running[0].complete, running[0].last_epoch) == ("RUNNING", None, 2)
+    send(tmp_path, STOPPED)
+    ended = [describe_run(run) for run in store._search("tags.`spikeslab.kind` = 'trial'")]
+    assert store._list_sent() == ended
+    assert ended[0].complete == "stopped: "
+    assert ended[0].has_params
+    store.client.delete_run(ended[0].run_id)
+    assert store._list_sent() == []
+
+
+def test_what_ended_for_good_is_known_to_be_sent_without_a_look_at_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = replace(STOPPED, status="finished", evaluated=["elbo"])
+    send(tmp_path, finished)
+    monkeypatch.setattr(TrialFolder, "list_checkpoints", die)
+    assert not send(tmp_path, finished)
+    with pytest.raises(KeyboardInterrupt):
+        send(tmp_path, replace(finished, evaluated=["elbo", "sparsity"]))
 
 
 def test_a_run_lasts_as_long_as_its_trial_did_whenever_it_is_sent(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def tracker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_a_slow_store_is_waited_for_as_long_as_it_gets_on(tracker: Any) -> None:
-    assert tracker.close("FINISHED", artifacts={}) == 0
+    assert tracker.send_rest() == 0
+    tracker.close("FINISHED", artifacts={})
     assert tracker.problem is None
     assert tracker._store.ended == ["FINISHED"]
     assert len(tracker.run_ids) == len(TRIALS)
@@ -63,7 +64,8 @@ def test_a_slow_store_is_waited_for_as_long_as_it_gets_on(tracker: Any) -> None:
 def test_a_store_that_falls_silent_is_a_problem_that_is_reported(tracker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SlowStore, "seconds", 2.0)
     monkeypatch.setattr(SlowStore, "silence", threading.Event())
-    assert tracker.close("FINISHED", artifacts={}) == 1
+    assert tracker.send_rest() == 1
+    tracker.close("FINISHED", artifacts={})
     assert tracker.problem.reason == "it does not answer"
     assert tracker._store.ended == []
     SlowStore.silence.set()
@@ -83,7 +85,7 @@ def test_a_store_that_somebody_has_to_mend_is_told_of_once_and_not_waited_for(
     for trial in TRIALS:
         tracker.update(trial, Result(status="finished"))
     started = time.monotonic()
-    assert tracker.close("FINISHED", artifacts={}) == len(TRIALS)  # none is counted twice
+    assert tracker.send_rest() == len(TRIALS)  # none is counted twice
     assert time.monotonic() - started < tracking.GIVE_UP_SECONDS / 2
     assert told == [tracker.problem]
     assert tracker.problem is not None

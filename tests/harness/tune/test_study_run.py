@@ -17,7 +17,7 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import make_trial
-from harness.tune.study_run import StudyRun
+from harness.tune.study_run import TABLE_SHARE, StudyRun
 from tests.harness.search.test_grid_and_random import ONE_SPACE
 from tests.harness.small_studies import GOOD, load
 
@@ -199,3 +199,22 @@ def test_no_epoch_is_the_best_once_its_trial_of_the_search_breaks_a_constraint(
     for epoch in (1, 2, 3):
         run.record(trial, Epoch(make_row(epoch, **{"val/elbo": -2.5 + epoch / 2})))
     assert shown == counted
+
+
+def test_tables_of_a_running_study_open_no_result_twice(run: StudyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(TrialFolder, "read_result", lambda folder: opened.append(folder.path))
+    run.write_tables()
+    assert opened == []  # all were looked for when the run began
+    run.read_stored_results()
+    assert len(opened) == len(run.source.trials) >= 1
+
+
+def test_tables_take_a_small_part_of_the_drivers_time_however_large_they_are(
+    run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    clock = iter([now, now + 3.0])
+    monkeypatch.setattr("harness.tune.study_run.time.monotonic", lambda: next(clock))
+    run.write_tables()
+    assert run._tables_due == pytest.approx(now + 3.0 + 3.0 / TABLE_SHARE)
