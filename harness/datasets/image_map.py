@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from analysis.files import write_atomically
 from harness.datasets.dataset import FileCheck
 from harness.errors import InputError
+from models.numerics.machine import count_cores
 
 IMAGES, ATTRIBUTES, MANIFEST, PARTS = "images.npy", "attributes.npy", "manifest.json", "parts.json"
 
@@ -176,7 +177,7 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
     what = f"{spec.name}: images {spec.verb}"
     report(what, min(len(done) * painter.num_at_once, num_images), num_images)
     workers = joblib.Parallel(  # whose processes do not run the user's script again, as those of multiprocessing do
-        min(joblib.cpu_count(), len(parts)),
+        min(count_cores(), len(parts)),
         return_as="generator_unordered",
         max_nbytes=None,
         idle_worker_timeout=10,  # seconds: if this process is killed, they end, too
