@@ -52,7 +52,7 @@ class Stripes:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine of one core, so that the list of what was painted is ours."""
-    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    monkeypatch.setattr("harness.datasets.image_map.count_cores", lambda: 1)
 
 
 @pytest.fixture
@@ -248,9 +248,9 @@ def test_parts_are_made_by_as_many_processes_as_there_are_cores(
 ) -> None:
     from harness.datasets.dsprites import Sprites
 
-    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    monkeypatch.setattr("harness.datasets.image_map.count_cores", lambda: 2)
     spec = Sprites("few", 32, None, num_train=3_000, num_test=1_000, num_at_once=1_000)
     make_map(spec, spec, tmp_path / "two", lambda *_: None)
-    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    monkeypatch.setattr("harness.datasets.image_map.count_cores", lambda: 1)
     make_map(spec, spec, tmp_path / "one", lambda *_: None)
     assert (tmp_path / "two" / "images.npy").read_bytes() == (tmp_path / "one" / "images.npy").read_bytes()
