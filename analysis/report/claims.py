@@ -1,7 +1,7 @@
 """The claims of the report at a glance: primary endpoints first, then what is exploratory."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from analysis.claims import MIN_SEEDS, Verdict, claims_frame, claims_table
@@ -22,11 +22,6 @@ PROTOCOL = (
     "method for how many of these the protocol has, run or not: where there is nothing to find, any of them is decided "
     "in 5% of such pages at most. Exploratory verdicts are not corrected: of many, some are due to chance. Intervals "
     "are of one part each, and not corrected."
-)
-NOT_TESTED = (
-    "**Not tested:** nothing here is of CelebA, of which the report's Figures 5c and 7 are (curves of convergence on "
-    "MNIST and Fashion-MNIST below are not its Figure 7), of convolutional networks, of dSprites or other sprites, or "
-    "of disentanglement."
 )
 
 
@@ -64,7 +59,7 @@ def show_claims(
         ),
         Claims(verdicts, dict(datasets), "\n\n".join(part for part in tables if part)),
         f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
-        NOT_TESTED,
+        describe_untested(datasets.values()),
     ]
 
 
@@ -73,3 +68,19 @@ def _count(verdicts: Sequence[Verdict], *, corrected: bool = True) -> str:
     counts = Counter[str](one.outcome if corrected else one.before_correction for one in verdicts)
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
     return f"{plural(len(verdicts), 'verdict')}: {said}" if corrected else said
+
+
+def describe_untested(datasets: Iterable[str]) -> str:
+    """What the report shows or asks for and no study here is of. datasets: of the studies."""
+    there = {dataset.partition("-")[0] for dataset in datasets}
+    untested = []
+    if "celeba" not in there:
+        untested.append(
+            "of CelebA, of which the report's Figures 5c and 7 are (curves of convergence on other images are not its "
+            "Figure 7)"
+        )
+    if not there - {"digits", "mnist", "fashion"}:
+        untested.append("of convolutional networks")
+    if "dsprites" not in there:
+        untested.append("of dSprites, and so of disentanglement")
+    return f"**Not tested:** nothing here is {', '.join(untested)}." if untested else ""

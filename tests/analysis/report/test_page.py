@@ -14,6 +14,7 @@ from analysis.claims.optimum import Optimum
 from analysis.figures import draw
 from analysis.figures.draw import FIGURES
 from analysis.report import StudyReport, open_questions, page, write_report
+from analysis.report.claims import describe_untested
 from analysis.report.numbers import tabulate_numbers
 from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import SyntheticStudy
@@ -221,3 +222,11 @@ def test_it_tells_how_many_studies_are_drawn(quickstart: SyntheticStudy, tmp_pat
     tables = {name: quickstart.tables() for name in names}
     write_report(tables, dict.fromkeys(names, asks), tmp_path, on_progress=lambda *counts: told.append(counts))
     assert told == [(1, 2), (2, 2)]
+
+
+def test_what_no_study_is_of_is_said_and_nothing_else() -> None:
+    told = describe_untested(["mnist", "digits"])
+    assert told.startswith("**Not tested:** nothing here is of CelebA")
+    assert told.endswith("of convolutional networks, of dSprites, and so of disentanglement.")
+    assert "CelebA" not in describe_untested(["celeba-64", "mnist"])
+    assert describe_untested(["celeba", "dsprites-32"]) == ""
