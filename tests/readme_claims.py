@@ -123,8 +123,8 @@ def _count_outcomes(verdicts: Sequence[Verdict]) -> str:
     return (
         f"Of {plural(len(primary), 'primary endpoint')}, one for each claim and dataset, {after}; before Holm's "
         f"correction for their number {before}. Most have three seeds, which are too few; the study files ask "
-        "for ten by now, which come with the next publication. What follows is of single parts, with 95% intervals that "
-        "are not corrected."
+        "for ten by now, which come with the next publication. What follows is of single parts, with 95% intervals "
+        "that are not corrected."
     )
 
 

@@ -73,12 +73,14 @@ def clone(tmp_path: Path) -> Path:
     for name in ("harness", "models", "analysis"):
         shutil.copytree(REPOSITORY / name, tmp_path / "code" / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "code" / "models" / "latents" / "laplace.py").write_text(LATENT, encoding="utf-8")
-    settings = tmp_path / "code" / "models" / "settings.py"
-    text = settings.read_text(encoding="utf-8")
-    for addition, anchor in ((ROW, '    "vsc": Parts('), (SETTING, "    pixel_scaling: ")):
+    models = tmp_path / "code" / "models"
+    for file, addition, anchor in (
+        ("choices.py", ROW, '    "vsc": Parts('),
+        ("settings.py", SETTING, "    pixel_scaling: "),
+    ):
+        text = (models / file).read_text(encoding="utf-8")
         assert text.count(anchor) == 1
-        text = text.replace(anchor, addition + anchor)
-    settings.write_text(text, encoding="utf-8")
+        (models / file).write_text(text.replace(anchor, addition + anchor), encoding="utf-8")
     return tmp_path / "code"
 
 
