@@ -1,10 +1,39 @@
 """Contexts in which models train and are measured: one thread, no denormal numbers, evaluation mode."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+
+class _Convolutions:
+    """How convolutions compute on a GPU, a setting of the whole process, where several threads may compute at a time.
+
+    The first to begin sets it, and the last to end restores it: each by itself would restore what another had set.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._num_computing, self._before = threading.Lock(), 0, (False, True)
+
+    def begin(self) -> None:
+        cudnn = torch.backends.cudnn
+        with self._lock:
+            if not self._num_computing:
+                self._before = cudnn.deterministic, cudnn.allow_tf32
+                cudnn.deterministic, cudnn.allow_tf32 = True, False
+            self._num_computing += 1
+
+    def end(self) -> None:
+        cudnn = torch.backends.cudnn
+        with self._lock:
+            self._num_computing -= 1
+            if not self._num_computing:
+                cudnn.deterministic, cudnn.allow_tf32 = self._before
+
+
+_convolutions = _Convolutions()
 
 
 @contextmanager
@@ -18,16 +47,14 @@ def computing() -> Iterator[None]:
     On a GPU of NVIDIA's convolutions add in the same order each time and are of float32 in full: torch's defaults are
     not. `multiplying` lets them round.
     """
-    cudnn = torch.backends.cudnn
-    was_deterministic, was_rounding = cudnn.deterministic, cudnn.allow_tf32
     num_threads, flushed = torch.get_num_threads(), is_flushing_denormals()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    cudnn.deterministic, cudnn.allow_tf32 = True, False
+    _convolutions.begin()
     try:
         yield
     finally:
-        cudnn.deterministic, cudnn.allow_tf32 = was_deterministic, was_rounding
+        _convolutions.end()
         torch.set_flush_denormal(flushed)
         torch.set_num_threads(num_threads)
 

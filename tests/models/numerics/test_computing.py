@@ -1,5 +1,6 @@
 """What holds while a model trains or is measured, and only then."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,8 +37,30 @@ def test_denormals_are_zero_inside_and_as_before_outside() -> None:
 def test_convolutions_on_a_card_are_deterministic_and_of_full_precision_inside() -> None:
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.allow_tf32
+    assert before == (False, True), "torch's defaults are others"
     with computing():
         assert (cudnn.deterministic, cudnn.allow_tf32) == (True, False)
+    assert (cudnn.deterministic, cudnn.allow_tf32) == before
+
+
+def test_who_ends_first_leaves_convolutions_as_they_are_to_the_other() -> None:
+    """As an engine's thread does beside the thread that waits for it."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.allow_tf32
+    begun, may_end = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        with computing():
+            begun.set()
+            may_end.wait(30)
+
+    with computing():
+        thread = threading.Thread(target=compute)
+        thread.start()
+        assert begun.wait(30)
+    assert (cudnn.deterministic, cudnn.allow_tf32) == (True, False)
+    may_end.set()
+    thread.join(30)
     assert (cudnn.deterministic, cudnn.allow_tf32) == before
 
 
