@@ -35,6 +35,9 @@ class Result:
     host: str | None = None
     began: float | None = field(default=None, compare=False)  # seconds since 1970: when a process first took it up
     ended: float | None = field(default=None, compare=False)
+    spent: float | None = field(
+        default=None, compare=False
+    )  # seconds that processes had it
 
     @property
     def epochs_trained(self) -> int:
@@ -45,6 +48,13 @@ class Result:
     def train_seconds(self) -> float:
         """Time spent in training steps, without evaluation."""
         return sum(float(row["seconds"] or 0) for row in self.history)
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """When it ran, in seconds since 1970, as if without a pause before its end; None if it has not ended."""
+        if self.ended is None:
+            return None
+        return self.ended - (self.train_seconds if self.spent is None else self.spent), self.ended
 
     def last_value(self, metric: str) -> float | None:
         """The last value of a metric over the trial's epochs, or the time that it took; None if it has no value."""

@@ -29,7 +29,7 @@ class Stopping:
         running: of those that run, when they were handed out and now, in seconds since 1970.
         """
         if self._stop.hours is not None:
-            spans = [(r.began, r.ended) for _, r in ended if r.began is not None and r.ended is not None]
+            spans = [result.span for _, result in ended if result.span is not None]
             hours = measure_union([*spans, *running]) / HOUR
             if hours >= self._stop.hours:
                 return f"its trials ran for {hours:.3g} hours (search.stop.hours: {self._stop.hours:g})"

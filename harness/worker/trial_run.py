@@ -77,7 +77,8 @@ class TrialRun:
         self._taken_from: Path | None = None  # the folder of another study that has this trial's last state
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
-        self._began = self.folder.read_beginning() or time.time()
+        self._taken_up, self._spent_before = time.time(), 0.0  # by this process; seconds, in this study, by others
+        self._began = self.folder.read_beginning() or self._taken_up
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,8 @@ class TrialRun:
                 self.log.info("which another study trained: %s", path)
                 self._store(state)
                 self._taken_from = path.parent if len(history) == self._goal else None
+            else:
+                self._spent_before = sum(float(row["seconds"] or 0) for row in history)
             break
         return state
 
@@ -224,7 +227,8 @@ class TrialRun:
             device=describe_device(self.device),
             host=socket.gethostname(),
             began=self._began,
-            ended=time.time(),
+            ended=(now := time.time()),
+            spent=now - self._taken_up + self._spent_before,
         )
         self.folder.write_result(result)
         self.log.info("%s%s", status, f": {error}" if error else "")

@@ -35,8 +35,9 @@ class Timed(Searching):
             status="finished",
             history=history,  # type: ignore[arg-type]
             evaluated=self.study.measures.evaluated,
-            began=began,
+            began=began - 9 * 3600,  # last night: it was interrupted, and resumed this morning
             ended=self.clock,
+            spent=1800,
         )
         TrialFolder(self.folder, trial).write_result(result)
         return result

@@ -441,6 +441,9 @@ def test_a_trial_began_when_a_process_first_took_it_up_however_often_it_resumes_
     for now[0], measures in ((2000.0, NONE), (3000.0, dataclasses.replace(NONE, evaluate=("elbo",)))):
         run(trial, dataset, tmp_path, measures)
         assert (result_of(trial, tmp_path).began, result_of(trial, tmp_path).ended) == (1000.0, now[0])
+        result = result_of(trial, tmp_path)
+        assert result.span is not None
+        assert now[0] - result.span[0] < 60  # the pauses are no part of what it took
     next(tmp_path.glob("trials/*/began-2.json")).unlink()  # as of an earlier version, whose result alone says so
     assert TrialFolder(tmp_path, trial).read_beginning() == 1000.0
     longer = make_trial(dataset, "vae", epochs=3)  # goes on from the same state, and is another trial
