@@ -35,9 +35,7 @@ class Result:
     host: str | None = None
     began: float | None = field(default=None, compare=False)  # seconds since 1970: when a process first took it up
     ended: float | None = field(default=None, compare=False)
-    spent: float | None = field(
-        default=None, compare=False
-    )  # seconds that processes had it
+    spent: float | None = field(default=None, compare=False)  # seconds that processes had it
 
     @property
     def epochs_trained(self) -> int:

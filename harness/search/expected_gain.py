@@ -6,17 +6,25 @@ functions (1998), equation 15, under a Gaussian process with a Matérn kernel (5
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.study.domains import Domain, Finite
-from models.settings import TrialSettings
 
 NUM_CANDIDATES = 2000
 
 Spaces = Sequence[Mapping[str, Domain]]
+
+
+class Observed(NamedTuple):
+    """A trial of the search, and what it came to."""
+
+    sub_space: int
+    configuration: Mapping[str, Any]  # its values of that sub-space's settings
+    value: float  # the metric, where larger is better
+    is_allowed: bool  # by the search's constraints
 
 
 def count_needed(spaces: Spaces) -> int:
@@ -24,10 +32,9 @@ def count_needed(spaces: Spaces) -> int:
     return 10 + 3 * max(sum(domain.is_searched for domain in space.values()) for space in spaces)
 
 
-def expect_gain(spaces: Spaces, known: Sequence[tuple[TrialSettings, float, bool]], *, seed: int) -> float:
+def expect_gain(spaces: Spaces, known: Sequence[Observed], *, seed: int) -> float:
     """Find the largest expected improvement over random points of the space, in the metric's unit.
 
-    known: settings of trials, the metric, where larger is better, and whether the search's constraints allow them.
     That a candidate may break a constraint is left out, so that a search with constraints ends later, not sooner.
     """
     from scipy.stats import norm
@@ -35,9 +42,9 @@ def expect_gain(spaces: Spaces, known: Sequence[tuple[TrialSettings, float, bool
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    points = np.array([_encode(spaces, settings) for settings, *_ in known])
-    values = np.array([value for _, value, _ in known])
-    allowed = np.array([is_allowed for *_, is_allowed in known])
+    points = np.array([_encode(spaces, one.sub_space, one.configuration) for one in known])
+    values = np.array([one.value for one in known])
+    allowed = np.array([one.is_allowed for one in known])
     if np.ptp(values) == 0:
         return 0.0
     scale = Matern(np.ones(points.shape[1]), (0.05, 20.0), nu=2.5)
@@ -59,20 +66,11 @@ def _draw(spaces: Spaces, rng: np.random.Generator) -> NDArray[np.float64]:  # -
     drawn = []
     for i in rng.integers(len(spaces), size=NUM_CANDIDATES):
         values = {name: domain.at(float(rng.random())) for name, domain in spaces[i].items()}
-        drawn.append(_encode_values(spaces, int(i), values))
+        drawn.append(_encode(spaces, int(i), values))
     return np.array(drawn)
 
 
-def _encode(spaces: Spaces, settings: TrialSettings) -> list[float]:
-    """A trial as a point of the unit cube, in the first sub-space that holds it."""
-    for i, space in enumerate(spaces):
-        values = {name: getattr(settings, name) for name in space}
-        if all(domain.find_suggestion(name, values[name]) is not None for name, domain in space.items()):
-            return _encode_values(spaces, i, values)
-    raise AssertionError("a trial of the search lies in none of its sub-spaces")
-
-
-def _encode_values(spaces: Spaces, index: int, values: Mapping[str, Any]) -> list[float]:
+def _encode(spaces: Spaces, index: int, values: Mapping[str, Any]) -> list[float]:
     """One coordinate for a number, one for each of several choices; what another sub-space has stays in the middle."""
     point = [float(i == index) for i in range(len(spaces))] if len(spaces) > 1 else []
     for i, space in enumerate(spaces):

@@ -45,6 +45,16 @@ class SearchSpace:
         """
         return make_trial(self._study, self._dataset, configuration, self._study.seeds[0])
 
+    def locate(self, trial: Trial) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
+        """Find a trial in the space: its sub-space, its configuration there, and Optuna's parameters; None: outside.
+
+        Another sub-space may name fewer settings and hold the rest of them at other values: that is another trial.
+        """
+        for configuration, parameters in self.find_suggestions(trial.settings):
+            if self.make_trial(configuration).trial_id == trial.trial_id:
+                return int(parameters.get("space", 0)), configuration, parameters
+        return None
+
     def find_suggestions(self, settings: TrialSettings) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Find what a sampler would have suggested for a trial's settings: a configuration and Optuna's parameters.
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
-from harness.search.expected_gain import count_needed, expect_gain
+from harness.search.expected_gain import Observed, count_needed, expect_gain
 from harness.search.space import SearchSpace
 from harness.study import Study
 from harness.study.sections import Stop
@@ -50,12 +50,14 @@ class Stopping:
         """The gain expected of the best next trial; None where too few have a value that counts."""
         sign = 1 if self._study.mode == "max" else -1
         known = [
-            (trial.settings, sign * value, not list_violated(result, self._study.search.constraints))
+            Observed(*place[:2], sign * value, not list_violated(result, self._study.search.constraints))
             for trial, result in ended
-            if result.status == "finished" and (value := result.last_value(self._study.metric)) is not None
+            if result.status == "finished"
+            and (value := result.last_value(self._study.metric)) is not None
+            and (place := self._space.locate(trial)) is not None
         ]
         spaces = self._space.sub_spaces
-        if len(known) < count_needed(spaces) or not any(is_allowed for *_, is_allowed in known):
+        if len(known) < count_needed(spaces) or not any(one.is_allowed for one in known):
             return None
         return expect_gain(spaces, known, seed=self._study.search.seed)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import optuna
 
 SPACE = "space"
-"""The attribute of a history that holds its search's space. Histories of an earlier spikeslab have none."""
+"""The attribute of a history that holds its search's space. Without it (an earlier spikeslab, and the search was not
+run again) nobody can tell whether the space was another, and its trials are left out."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def find_stored_trials(
     """
     seen: set[str] = set()
     for other in others:
-        if other.user_attrs.get(SPACE) == str(space):
+        if other.user_attrs.get(SPACE) in (None, str(space)):
             continue
         for frozen in other.get_trials(deepcopy=False):
             if (configuration := frozen.user_attrs.get("configuration")) is None:
@@ -57,11 +58,10 @@ def _find(study: Study, space: SearchSpace, configuration: dict[str, Any], folde
         trial = space.make_trial(configuration)
     except InputError:  # what the older file allowed
         return None
-    for candidate, parameters in space.find_suggestions(trial.settings):
-        same = space.make_trial(candidate)
-        if same.trial_id != trial.trial_id:  # they differ in what the sub-space does not name
-            continue
-        result = TrialFolder(folder, trial).read_result()
-        if result is not None and not is_open(study, same, result):
-            return StoredTrial(same, result, candidate, parameters)
-    return None
+    if (place := space.locate(trial)) is None:
+        return None
+    result = TrialFolder(folder, trial).read_result()
+    if result is None or is_open(study, trial, result):
+        return None
+    _, candidate, parameters = place
+    return StoredTrial(trial, result, candidate, parameters)

@@ -11,8 +11,9 @@ from harness.datasets import load_dataset
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.expected_gain import expect_gain
+from harness.search.expected_gain import Observed, expect_gain
 from harness.search.source import make_trial
+from harness.search.space import SearchSpace
 from harness.search.stopping import measure_union
 from harness.study import Study
 from tests.harness.search.test_grid_and_random import ONE_SPACE, STUDIES, Searching, hasty_sqlite, ids
@@ -108,6 +109,24 @@ def test_a_search_ends_when_no_gain_is_expected_and_near_the_best(tmp_path: Path
     assert max(map(score, ran)) > -0.01
 
 
+def observe(trial: Trial, value: float) -> Observed:
+    names = ("hidden", "epochs", "model", "latent_dim", "alpha", "beta")
+    return Observed(0, {name: getattr(trial.settings, name) for name in names}, value, is_allowed=True)
+
+
+def test_a_trial_is_placed_in_the_sub_space_that_holds_all_of_its_settings(tmp_path: Path) -> None:
+    """The first names no beta, and holds it at its default."""
+    more = "  - {model: vsc, latent_dim: 4, alpha: 0.1, beta: {uniform: [1.5, 2]}}\n"
+    text = edit("    beta: {uniform: [0.5, 2]}\n", more, edit("int: [2, 9]", "int: [4, 5]", ONE_SPACE))
+    study = load(tmp_path, text + "search: {sampler: tpe, num_trials: 9}\n")
+    space = SearchSpace(study, load_dataset("digits"))
+    for index, configuration in enumerate(({"alpha": 0.1}, {"alpha": 0.1, "beta": 1.7})):
+        given = {"model": "vsc", "latent_dim": 4, "hidden": [8], "epochs": 2} | configuration
+        place = space.locate(space.make_trial(given))
+        assert place is not None
+        assert (place[0], place[1].get("beta")) == (index, configuration.get("beta"))
+
+
 def test_a_large_gain_is_expected_of_what_was_never_tried(tmp_path: Path) -> None:
     """The process is fitted to one half of an interval, along which the metric rises."""
     text = edit("{int: [2, 9]}", "4", edit("{loguniform: [0.01, 0.3]}", "0.1", ONE_SPACE))
@@ -121,11 +140,11 @@ def test_a_large_gain_is_expected_of_what_was_never_tried(tmp_path: Path) -> Non
         )
         for beta in np.linspace(0.5, 1.25, 15)
     ]
-    rising = [(trial.settings, 10 * trial.settings.beta, True) for trial in trials]
-    falling = [(trial.settings, -10 * trial.settings.beta, True) for trial in trials]
+    rising = [observe(trial, 10 * trial.settings.beta) for trial in trials]
+    falling = [observe(trial, -10 * trial.settings.beta) for trial in trials]
     assert expect_gain(study.sub_spaces(), rising, seed=0) > 1  # 7.5 more at the other end
     assert expect_gain(study.sub_spaces(), falling, seed=0) < 0.2
-    flat = [(trial.settings, 3.0, True) for trial in trials]
+    flat = [observe(trial, 3.0) for trial in trials]
     assert expect_gain(study.sub_spaces(), flat, seed=0) == 0
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 
+from harness.search.stored_trials import SPACE
 from tests.harness.search.test_grid_and_random import ONE_SPACE, STUDIES, Searching, hasty_sqlite, ids
 from tests.harness.search.test_notices import search, shown
 from tests.harness.small_studies import edit
@@ -107,3 +109,13 @@ def test_a_run_killed_while_it_takes_over_takes_over_the_rest(results: Path, mon
     source = wider.source()
     assert (ids(source.trials), source.num_trials) == (ids(first), 12)
     assert [t.value for t in wider.optuna_trials()] == [-abs(t.settings.latent_dim - 5.0) for t in first]
+
+
+def test_a_history_that_does_not_say_its_space_is_left_alone(results: Path) -> None:
+    """As an earlier version wrote it: perhaps only the seed is another, and the searches are to be independent."""
+    searching = search(results, SIX["tpe"])
+    searching.run()
+    storage = f"sqlite:///{searching.folder / 'optuna.db'}"
+    (name,) = optuna.get_all_study_names(storage)
+    optuna.load_study(study_name=name, storage=storage).set_user_attr(SPACE, None)
+    assert search(results, edit(*WIDER, SIX["tpe"])).source().trials == []
