@@ -72,10 +72,10 @@ def logs(job: JobArgument, address: Address = DASHBOARD, *, follow: Follow = Fal
     from harness.commands.jobs import open_jobs
 
     jobs = open_jobs(address)
+    found = jobs.find(job)  # following would wait for one that it does not find, as if the network were gone
     if follow:
         _follow(jobs, job)
         return
-    found = jobs.find(job)
     sys.stdout.write(jobs.read_log(job).rstrip("\n") + "\n")
     _exit_as(found)
 

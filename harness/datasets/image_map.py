@@ -144,7 +144,7 @@ def make_map(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> N
                 _make(spec, painter, folder, report)
     except OSError as error:
         raise InputError(
-            f"{error.filename or folder} cannot be written ({error.strerror}); choose another folder with --data"
+            f"{error.filename or folder} cannot be written ({error.strerror}); {_make_elsewhere(spec)}"
         ) from error
 
 
@@ -169,7 +169,7 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
     recipe = {"content_hash": spec.content_hash, "num_at_once": painter.num_at_once}
     done = set(begun["done"]) if begun is not None and recipe.items() <= begun.items() else set()
     if not done:
-        _check_room(folder, sum(int(np.prod(shape)) for shape in shapes.values()))
+        _check_room(spec, folder, sum(int(np.prod(shape)) for shape in shapes.values()))
         (folder / MANIFEST).unlink(missing_ok=True)
         for name, shape in shapes.items():
             np.lib.format.open_memmap(folder / name, "w+", np.uint8, shape)
@@ -215,12 +215,16 @@ def _describe_damage(spec: MapSpec, path: Path, flaw: str) -> str:
     return f"{path} is not as it was made: {flaw}; delete {folder} and run: spikeslab data fetch {spec.name}"
 
 
-def _check_room(folder: Path, num_bytes: int) -> None:
+def _make_elsewhere(spec: MapSpec) -> str:
+    return f"make it elsewhere: spikeslab data fetch {spec.name} --data DIR, and run with --data DIR"
+
+
+def _check_room(spec: MapSpec, folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         raise InputError(
             f"{folder}: the images take {num_bytes / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB free; "
-            "free some, or choose another folder with --data"
+            f"free some, or {_make_elsewhere(spec)}"
         )
 
 

@@ -23,6 +23,7 @@ class MappedDataset(Dataset):
 
     spec: MapSpec
     folder: Path
+    data_dir: Path | None = None  # that the user named, where another machine finds what its map is made of
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ class MappedDataset(Dataset):
         return slice(first), slice(first, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.spec, self.folder)
+        return _reopen, (self.spec, self.folder, self.data_dir)
 
 
 def find_map(spec: MapSpec, data_dir: Path | None) -> Path | None:
@@ -60,7 +61,7 @@ def load_map(spec: MapSpec, data_dir: Path | None, report: Report = lambda *_: N
         make_map(spec, spec.find_painter(data_dir), folder, report)
     else:
         _check(spec, folder)
-    return open_map(spec, folder)
+    return open_map(spec, folder, data_dir)
 
 
 def fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str], None], report: Report) -> Path:
@@ -79,8 +80,8 @@ def fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str],
     return folder
 
 
-def open_map(spec: MapSpec, folder: Path) -> MappedDataset:
-    """Open a map that has been made.
+def open_map(spec: MapSpec, folder: Path, data_dir: Path | None = None) -> MappedDataset:
+    """Open a map that has been made. data_dir: see MappedDataset.
 
     Raises:
         InputError: a file is missing, cut or of another shape.
@@ -89,12 +90,13 @@ def open_map(spec: MapSpec, folder: Path) -> MappedDataset:
     labels = np.ascontiguousarray(attributes[:, spec.attributes.index(spec.label)])
     labels.setflags(write=False)
     n = spec.num_train
-    return MappedDataset(spec.name, images[:n], labels[:n], images[n:], labels[n:], spec.content_hash, spec, folder)
+    arrays = images[:n], labels[:n], images[n:], labels[n:]
+    return MappedDataset(spec.name, *arrays, spec.content_hash, spec, folder, data_dir)
 
 
-def _reopen(spec: MapSpec, folder: Path) -> MappedDataset:
+def _reopen(spec: MapSpec, folder: Path, data_dir: Path | None) -> MappedDataset:
     """Open the map that another process has opened; on a machine that lacks its folder, find it or make it."""
-    return open_map(spec, folder) if is_made(spec, folder) else load_map(spec, None)
+    return open_map(spec, folder, data_dir) if is_made(spec, folder) else load_map(spec, data_dir)
 
 
 def _name_folder(spec: MapSpec, data_dir: Path | None) -> Path:

@@ -32,8 +32,9 @@ class Presentation:
 
 def make_view(shown: Presentation) -> str:
     """The state of MLflow's page of an experiment, as its Share button stores it: trials alone, the best first."""
-    columns = ["attributes.`Duration`", *(f"params.`{name}`" for name in ("model", *shown.settings)), "params.`seed`"]
-    columns += [f"metrics.`{name}`" for name in dict.fromkeys([shown.metric, *shown.metrics])]
+    first = ["attributes.`Duration`", f"metrics.`{shown.metric}`"]  # whatever has no room, what they are sorted by does
+    columns = [*first, *(f"params.`{name}`" for name in ("model", *shown.settings)), "params.`seed`"]
+    columns += [f"metrics.`{name}`" for name in shown.metrics if name != shown.metric]
     state = {
         "searchFilter": "tags.`spikeslab.kind` = 'trial'",
         "orderByKey": f"metrics.`{shown.metric}`",

@@ -156,7 +156,8 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/maps cannot be written \(Not a directory\); choose another folder"):
+    fix = "make it elsewhere: spikeslab data fetch stripes --data DIR, and run with --data DIR"
+    with pytest.raises(InputError, match=rf"file/maps cannot be written \(Not a directory\); {fix}"):
         make(Stripes(), tmp_path / "file" / "maps")
 
 
@@ -172,6 +173,8 @@ def test_another_process_gets_the_file_not_a_copy(tmp_path: Path, cache: Path, m
     # On a machine that has no such folder it is made there.
     (cache / "manifest.json").unlink()
     assert (pickle.loads(sent).test_images == here.test_images).all()
+    # What it is made of is looked for where the user said.
+    assert pickle.loads(pickle.dumps(load_dataset("stripes", tmp_path))).data_dir == tmp_path
 
 
 def test_held_out_images_of_a_map_are_no_copy(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def test_a_view_shows_trials_alone_the_best_first() -> None:
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`val/elbo`", False)
     assert {"params.`alpha`", "metrics.`val/elbo`", "metrics.`test/elbo`"} <= set(view["selectedColumns"])
     assert json.loads(make_view(replace(shown, is_maximised=False)))["orderByAsc"] is True
+    many = json.loads(make_view(replace(shown, settings=[f"setting_{i}" for i in range(20)])))["selectedColumns"]
+    assert "metrics.`val/elbo`" in many  # by which they are sorted
 
 
 def test_a_study_says_what_it_found_and_its_trials_what_they_are(tmp_path: Path) -> None:
