@@ -13,6 +13,8 @@ import pytest
 from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
 from harness.errors import InputError
 from harness.ledger.provenance import CODE_FOLDER, describe_machine, read_provenance, record_nodes
+from harness.storage.bucket import find_fault
+from harness.storage.place import HERE
 from tests.e2e.conftest import STUDY, command
 from tests.harness.cluster.heads import Head
 
@@ -32,28 +34,31 @@ FIT = Node("1", "worker", describe_machine())
         ),
         (replace(FIT, machine={"code.sha256": "older"}), r"worker would train other code"),
         (replace(FIT, machine=FIT.machine | {"version.torch": "1.0"}), r"worker has torch 1.0, and this machine "),
-        (replace(FIT, sees_results=False), r"worker does not see /results/tiny; give --results a folder that every"),
+        (
+            replace(FIT, unseen=find_fault("/no/such/mark")),
+            r"worker does not see /no/such; give --results a folder that",
+        ),
     ],
 )
 def test_a_machine_that_cannot_train_is_one_sentence(node: Node, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        check_nodes([FIT, node], Path("/results/tiny"))
+        check_nodes([FIT, node])
     assert "\n" not in str(caught.value)
-    assert check_nodes([FIT], Path("/results/tiny")) == [FIT]
+    assert check_nodes([FIT]) == [FIT]
 
 
 def test_another_build_of_the_same_torch_is_the_same_torch() -> None:
     torch = FIT.machine["version.torch"].partition("+")[0]
     other = replace(FIT, machine=FIT.machine | {"version.torch": f"{torch}+of-another-device"})
-    assert other.find_fault(Path()) is None
+    assert other.find_fault() is None
 
 
 def test_every_machine_is_asked(ray_cluster: str, tmp_path: Path) -> None:
     (tmp_path / ".seen-by-nodes-of-a-driver-that-was-killed").touch()
-    with marked(tmp_path) as mark:
-        assert [path.name for path in tmp_path.iterdir()] == [mark.name]
+    with marked(tmp_path, HERE) as mark:
+        assert [path.name for path in tmp_path.iterdir()] == [Path(mark).name]
         (node,) = ask_nodes(mark)
-        assert (node.machine, node.sees_results, node.problem) == (describe_machine(), True, "")
+        assert (node.machine, node.unseen, node.problem) == (describe_machine(), "", "")
         assert ask_nodes(mark, but=[node.node_id]) == []
     assert list(tmp_path.iterdir()) == []
 
