@@ -25,6 +25,8 @@ from harness.commands.run import Outcome
 from harness.storage.place import Folder
 from harness.study import Study
 
+pytest_plugins = ["tests.s3"]
+
 # How long an example takes on a busy machine is no property of the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

@@ -163,7 +163,7 @@ FAULTS: Mapping[str, str] = {
         "the credentials are wrong; see to AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or to AWS_PROFILE"
     ),
     r"ExpiredToken|TokenRefreshRequired": "the credentials have expired; log in again, and run it again",
-    r"169\.254\.|metadata\.google|credential": (
+    r"/latest/(api/token|meta-data)|/computeMetadata/|credential": (
         "no credentials are found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (for gs://, "
         "GOOGLE_APPLICATION_CREDENTIALS)"
     ),
@@ -173,6 +173,7 @@ FAULTS: Mapping[str, str] = {
     r"AccessDenied|403 Forbidden|PermissionDenied": (
         "these credentials may not use it; allow them to list, read, write and delete objects there"
     ),
+    r"parsing Path|invalid path": "it holds a key that is no path, with // or .. in it; delete that object",
     r"NoSuchKey": "",
     r"404 Not Found": "no bucket answers there; correct --results or AWS_ENDPOINT_URL",
 }
