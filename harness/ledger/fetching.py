@@ -73,19 +73,19 @@ def fetch_all_to_read(place: Place) -> None:
 def fetch_trials(place: Place, folder: Path, items: Iterable[Item], *, whole: bool) -> None:
     """Make the files of one trial, or of all, those that the place has. folder: of the one, or of all.
 
-    whole: with states and logs; else with the header of each state that no result tells of.
+    whole: with states and logs; else with the headers of states, which are empty where a result has the same epochs.
     """
     items = list(items)
-    paths = {item.path for item in items}
-    states = [item for item in items if CHECKPOINT.fullmatch(item.path.name)]
-    headers = [s for s in states if s.path.with_name(f"result-{epoch_of(s.path)}.json") not in paths]
-    if whole:
-        headers = []
-    else:
-        items = [item for item in items if item not in states and item.path.name != LOG]
-    _delete_others(folder, {item.path for item in items} | {item.path.with_suffix(HEADER) for item in headers})
+    states = [] if whole else [item.path for item in items if CHECKPOINT.fullmatch(item.path.name)]
+    if not whole:
+        items = [item for item in items if not CHECKPOINT.fullmatch(item.path.name) and item.path.name != LOG]
+    _delete_others(folder, {item.path for item in items} | {state.with_suffix(HEADER) for state in states})
     place.fetch(items)
-    in_parallel(lambda item: _fetch_header(place, item.path), headers)
+    paths = {item.path for item in items}
+    told = {state for state in states if state.with_name(f"result-{epoch_of(state)}.json") in paths}
+    for state in told:
+        state.with_suffix(HEADER).write_bytes(b"")
+    in_parallel(lambda state: _fetch_header(place, state), [state for state in states if state not in told])
 
 
 def _fetch_header(place: Place, state: Path) -> None:

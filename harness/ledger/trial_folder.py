@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.ledger.fetching import fetch_trials
-from harness.ledger.names import CHECKPOINT, EXHIBITS, LOG, STATE, TRIALS, epoch_of
+from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, STATE, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
@@ -246,6 +246,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
 
 def _read_history(checkpoint: Path) -> list[Row]:
     """Read the epochs that led to a stored state, from its header alone; none if the file is damaged."""
+    if checkpoint.suffix == HEADER and not checkpoint.stat().st_size:  # as the result has them
+        result = _read_result(checkpoint.with_name(f"result-{epoch_of(checkpoint)}.json"))
+        return [] if result is None or len(result.history) != epoch_of(checkpoint) else result.history
     try:
         with checkpoint.open("rb") as file:  # the header: its length, then JSON
             length = int.from_bytes(file.read(8), "little")
