@@ -81,7 +81,7 @@ def collect_study(study: Study, results: Place) -> Collected:
         with results.hold(study.name, refusal) as hold:
             with held_still(results, study.name):
                 fetch_study(results, study.name)
-            with Sharing(results, folder, hold, lambda _: None):
+            with Sharing(results, folder, hold):
                 results.remove(folder / PACK)
                 collected = _collect(study, dataset, folder, results)
                 if results.is_remote:

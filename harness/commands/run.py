@@ -84,16 +84,17 @@ def run_study(
     with results.hold(study.name, refusal) as hold:
         with held_still(results, study.name):
             fetch_study(results, study.name)
-        source = make_source(study, dataset, folder, place=results)
-        for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
-            console.print(notice, soft_wrap=True)
-        check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
-        write_text_atomically(folder / "study.yaml", study_text)
-        _write_resolved(folder, study, source)
-        run = StudyRun(study, source, folder, dataset, console, place=results)
-        with on_endings(run.request_stop), Sharing(results, folder, hold, run.end_with) as sharing:
-            run.on_news = sharing.soon
-            return _train_and_conclude(run, address, draw)
+        with Sharing(results, folder, hold) as sharing:
+            source = make_source(study, dataset, folder, place=results)
+            for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
+                console.print(notice, soft_wrap=True)
+            check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
+            write_text_atomically(folder / "study.yaml", study_text)
+            _write_resolved(folder, study, source)
+            run = StudyRun(study, source, folder, dataset, console, place=results)
+            run.on_news, sharing.on_problem = sharing.soon, run.end_with
+            with on_endings(run.request_stop):
+                return _train_and_conclude(run, address, draw)
 
 
 def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:

@@ -31,22 +31,23 @@ Stamp = tuple[tuple[int, int], ...]
 class Sharing:
     """Shares what changes, in a thread, and all of it at the end; does nothing where others see the folder itself."""
 
-    def __init__(self, place: Place, folder: Path, hold: Hold, on_problem: Callable[[str], None]) -> None:
-        """on_problem: is called, in the thread, with why nothing more can be shared."""
-        self._place, self._folder, self._hold, self._on_problem = place, folder, hold, on_problem
+    def __init__(self, place: Place, folder: Path, hold: Hold) -> None:
+        self._place, self._folder, self._hold = place, folder, hold
+        self.on_problem: Callable[[str], None] = lambda _: None  # is told, in the thread, why nothing more is shared
         self._shared: dict[Path, Stamp] = {}
         self._wake, self._ending = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="sharing", daemon=True)
 
     def __enter__(self) -> Self:
+        """Begin with all that is here counting as shared: it was fetched just now."""
         if self._place.is_remote:
-            for path in self._list_files(is_end=True):  # which were fetched
+            for path in self._list_files(is_end=True):
                 self._shared[path] = _stamp(path)
             self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Share the rest.
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Share the rest, unless somebody does not want to wait for it.
 
         Raises:
             PlaceError: that is not possible.
@@ -55,7 +56,8 @@ class Sharing:
             self._ending.set()
             self._wake.set()
             self._thread.join()
-            self._share(is_end=True)
+            if kind is None or issubclass(kind, Exception):
+                self._share(is_end=True)
 
     def soon(self) -> None:
         """Share what has changed at once, in the thread."""
@@ -73,7 +75,7 @@ class Sharing:
                     due = time.monotonic() + max(SHARE_SECONDS, took / SHARE)
                 self._check_hold()
             except PlaceError as problem:
-                self._on_problem(str(problem))
+                self.on_problem(str(problem))
                 return
             self._wake.wait(LOOK_SECONDS)
 

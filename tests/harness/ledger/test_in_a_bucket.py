@@ -242,7 +242,8 @@ def test_others_see_what_a_run_writes_while_it_runs_and_all_of_it_at_the_end(mac
     folder = driver.folder / "study"
     (folder / "figures").mkdir(parents=True)
     problems: list[str] = []
-    with Sharing(driver, folder, Held(), problems.append):
+    with Sharing(driver, folder, Held()) as running:
+        running.on_problem = problems.append
         for content in (b"first", b"later"):
             (folder / "trials.parquet").write_bytes(content)
             wait_for(reader, "study/trials.parquet", content)
@@ -258,7 +259,7 @@ def test_a_database_in_use_is_shared_as_a_whole(machines: Iterator[Machine]) -> 
     driver, reader = next(machines), next(machines)
     path = driver.folder / "study" / "optuna.db"
     path.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(path)) as writer, Sharing(driver, path.parent, Held(), lambda _: None):
+    with closing(sqlite3.connect(path)) as writer, Sharing(driver, path.parent, Held()):
         writer.execute("PRAGMA journal_mode = wal")
         writer.execute("CREATE TABLE t (i)")
         for i in range(50):
@@ -278,7 +279,8 @@ def test_a_run_that_has_lost_its_study_writes_no_more_of_it(machines: Iterator[M
     folder.mkdir(parents=True)
 
     def lose_it() -> None:
-        with Sharing(driver, folder, held, problems.append):
+        with Sharing(driver, folder, held) as running:
+            running.on_problem = problems.append
             held.problem = "another process has taken the study over"
             deadline = time.monotonic() + 10
             while not problems and time.monotonic() < deadline:
