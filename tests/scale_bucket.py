@@ -1,6 +1,6 @@
 """What a bucket costs, beside a folder: `python -m tests.scale_bucket --trials 10000 --pairs 3`.
 
-Moto's server stands in for S3, in a process of its own on this machine: it takes 2 ms of a core for each request. Prints
+Moto's server stands in for S3, in a process of its own on this machine: each request takes 2 ms of a core. Prints
 how long `status` and `plot` take of so many finished trials, from a machine that has nothing of them and again; and the
 quickstart in a bucket against the same in a folder, in pairs, one after the other, with the load of the machine.
 """
