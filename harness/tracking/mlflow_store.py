@@ -17,6 +17,7 @@ from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import CHECKPOINT, TrialFolder
 from harness.metrics import EVALUATION_METRICS
+from harness.tracking.experiments import settle_own_experiment, settle_shared_experiment
 from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
 from harness.tracking.mlflow_settings import quieten_mlflow, tracking_uri
 from harness.tracking.presentation import (
@@ -64,20 +65,12 @@ class MlflowStore:
             make_database(results / "mlflow.db")
         patient = f"{self.uri}?timeout={BUSY_SECONDS:.0f}" if is_local else self.uri
         self.client = MlflowClient(tracking_uri=patient)
-        experiment = self.client.get_experiment_by_name(study)
         if is_local:
+            location = locate_artifacts(results) + study
+            self.experiment_id = settle_own_experiment(self.client, study, location, create=create)
             relocate_artifacts(results)
-        if experiment is None and not create:
-            raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
-        if experiment is None:
-            location = locate_artifacts(results) + study if is_local else None
-            self.experiment_id = self.client.create_experiment(
-                study, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
-            )
         else:
-            self.experiment_id = experiment.experiment_id
-            if experiment.lifecycle_stage == "deleted":
-                self.client.restore_experiment(self.experiment_id)
+            self.experiment_id = settle_shared_experiment(self.client, study, results, create=create)
         self._runs: dict[str, SentRun] = {}
         self.run_ids: dict[str, str] = {}  # of MLflow's run of each trial, by trial_id; another thread may read it
         self.parent_id: str | None = None
