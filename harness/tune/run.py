@@ -18,6 +18,7 @@ from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
+from harness.tune.light_controller import light_controller
 from harness.tune.node_guard import NodeGuard
 from harness.tune.plan import Plan, make_plan
 from harness.tune.schedulers import make_scheduler
@@ -106,7 +107,8 @@ def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        with light_controller():
+            tuner.fit()
 
 
 def _name_trial(trial: Any) -> str:
