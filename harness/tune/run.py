@@ -77,9 +77,8 @@ def _connect(mark: Path, address: str | None) -> list[Node]:
 
 def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
     study = run.study
-    # With fewer pending trials, each trial that ends would give its process to the one pending trial, for which a new
-    # process is just starting, and the trials would run one after the other.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.num_slots)
+    # More than can ever be starting at once, where machines join: see FillsPlaces, which needs one that is not.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * plan.num_slots + 8)
     # Tune's own files are not needed: the trials' folders hold everything.
     with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:
         tuner = tune.Tuner(
