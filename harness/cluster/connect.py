@@ -18,7 +18,6 @@ from typing import Any
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
 from harness.ledger.provenance import CODE_FOLDER
-from harness.study.sections import Resources
 from models.numerics.machine import count_cores
 
 PROBE_SECONDS = 5.0
@@ -208,24 +207,3 @@ def redirect_log(path: Path) -> logging.Handler:
         logger.handlers = [handler]
         logger.propagate = False
     return handler
-
-
-def count_slots(resources: Resources) -> int:
-    """Count the trials that the cluster can run at once.
-
-    Raises:
-        InputError: it has no room for a single trial.
-    """
-    import ray
-
-    available = ray.cluster_resources()
-    assert resources.gpu != "auto"
-    wanted = {"CPU": resources.num_cpus, "GPU": resources.gpu}
-    slots = min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
-    if slots < 1:
-        has = ", ".join(f"{available.get(kind, 0):g} {kind}" for kind in wanted)
-        raise InputError(
-            f"resources: a trial asks for {wanted['CPU']:g} CPU and {wanted['GPU']:g} GPU, but "
-            f"this machine or cluster has {has}; ask for less with --set resources.gpu=0 or resources.cpu=1"
-        )
-    return slots
