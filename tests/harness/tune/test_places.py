@@ -103,7 +103,7 @@ def count_done(folder: Path) -> int:
     return len(list(folder.glob("results/short/trials/*/result-*.json")))
 
 
-def wait_until(holds: Callable[[], bool], seconds: float, process: subprocess.Popen[str]) -> float:
+def wait_until(holds: Callable[[], bool], seconds: float, process: subprocess.Popen[Any]) -> float:
     """Wait until something holds; returns how long that took."""
     began = time.monotonic()
     while not holds():
