@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 
 from analysis.files import write_atomically
-from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, TRIALS, epoch_of
+from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, RESULTS_ID, TRIALS, epoch_of
 from harness.storage.local import is_locked, locked, write_copy
 from harness.storage.objects import in_parallel
 from harness.storage.place import LOCK, Item, Place
@@ -37,7 +37,7 @@ def fetch_study(place: Place, study: str, *, but: Collection[str] = ()) -> None:
     if not place.is_remote:
         return
     folder = place.folder / study
-    top = [item for item in place.list(folder, deep=False) if not _is_private(item.path)]
+    top = [item for item in place.list(folder, deep=False) if not is_private(item.path)]
     _delete_others(folder, {item.path for item in top} | {folder / name for name in but}, deep=False)
     arrays = place.list(folder / EXHIBITS)
     _delete_others(folder / EXHIBITS, {item.path for item in arrays})
@@ -130,13 +130,13 @@ def _unpack(folder: Path, pack: Item) -> None:
 
 def _delete_others(folder: Path, kept: Collection[Path], *, deep: bool = True) -> None:
     for path in list(_walk(folder, deep=deep)):
-        if path not in kept and not _is_private(path):
+        if path not in kept and not is_private(path):
             path.unlink(missing_ok=True)
 
 
-def _is_private(path: Path) -> bool:
+def is_private(path: Path) -> bool:
     """Whether a file is this machine's alone, or the place's: locks, marks, and what is not yet whole."""
-    return path.name.startswith(".")
+    return path.name.startswith(".") and path.name != RESULTS_ID
 
 
 def _walk(folder: Path, *, deep: bool = True) -> Iterator[Path]:

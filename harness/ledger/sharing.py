@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from harness.ledger.fetching import MLFLOW, PACK
+from harness.ledger.fetching import MLFLOW, PACK, is_private
 from harness.storage import sqlite
 from harness.storage.objects import PlaceError
 from harness.storage.place import Hold, Place
@@ -97,7 +97,7 @@ class Sharing:
     def _list_files(self, *, is_end: bool) -> Iterator[Path]:
         for path in sorted(self._folder.iterdir(), key=lambda path: path.name == PACK):
             is_due = is_end or path.name not in AT_THE_END
-            if path.is_file() and is_due and not path.name.startswith(".") and not path.name.endswith(OF_SQLITE):
+            if path.is_file() and is_due and not is_private(path) and not path.name.endswith(OF_SQLITE):
                 yield path
         for name in FOLDERS if is_end else ():
             yield from (path for path in (self._folder / name).rglob("*") if path.is_file())
