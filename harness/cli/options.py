@@ -75,14 +75,22 @@ CLAIMS = Path("studies/claims.yaml")
 
 
 def load_named_study(
-    named: str, results: Place, overrides: Iterable[str] | None = None, *, stored_first: bool = False
+    named: str,
+    results: Place,
+    overrides: Iterable[str] | None = None,
+    *,
+    stored_first: bool = False,
+    trials: bool = True,
 ) -> "Study":
-    """Load the study that the user named, by its file or by its name, and bring its results here to be read."""
+    """Load the study that the user named, by its file or by its name, and bring its results here to be read.
+
+    trials: also what is stored of each; else its tables alone.
+    """
     from harness.ledger.fetching import fetch_to_read
     from harness.study.file import load_study
 
     study = load_study(find_named_study(named, results, stored_first=stored_first), overrides or ())
-    fetch_to_read(results, study.name)
+    fetch_to_read(results, study.name, trials=trials)
     return study
 
 

@@ -175,7 +175,7 @@ def plot(
     is_wrong = False
     for study in studies:
         try:
-            loaded = load_named_study(study, results, stored_first=True)
+            loaded = load_named_study(study, results, stored_first=True, trials=False)
             folder = results.folder / loaded.name
             place = folder / "figures" if out is None else out / loaded.name
             console.print(f"{place}:", soft_wrap=True)
@@ -216,7 +216,7 @@ def compare(
     from analysis.tables import load_tables
     from harness.commands.compare import check_same_space
 
-    loaded = [load_named_study(study, results, stored_first=True) for study in studies]
+    loaded = [load_named_study(study, results, stored_first=True, trials=False) for study in studies]
     check_same_space(loaded)
     tables = {study.name: load_tables(results.folder / study.name) for study in loaded}
     draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
@@ -246,7 +246,7 @@ def export(
     from harness.commands.export import export_study
     from harness.storage.local import check_writable, write_atomically
 
-    loaded = load_named_study(study, results, stored_first=True)
+    loaded = load_named_study(study, results, stored_first=True, trials=False)
     if out is None and file_format == "parquet" and sys.stdout.isatty():
         raise InputError("--format parquet: no text for a terminal; give a file with --out")
     content = export_study(results.folder / loaded.name, file_format, metrics or ())
@@ -289,9 +289,9 @@ def report(
     place, tell = out or results.folder / "report", partial(errors.print, soft_wrap=True)
     with errors.status("Reading tables ...") as shown:  # seen in a terminal alone
         for study in (studies or ()) if results.is_remote else ():
-            load_named_study(study, results, stored_first=True)
+            load_named_study(study, results, stored_first=True, trials=False)
         if not studies:
-            fetch_all_to_read(results)
+            fetch_all_to_read(results, trials=False)
 
         def progress(num_drawn: int, num_studies: int) -> None:
             shown.update(f"Drawing figures: {num_drawn} of {plural(num_studies, 'study')} ...")

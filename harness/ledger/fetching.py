@@ -29,19 +29,22 @@ MLFLOW = ("mlflow.db",)
 """What only those need who send or show runs."""
 
 
-def fetch_study(place: Place, study: str, *, but: Collection[str] = ()) -> None:
+def fetch_study(place: Place, study: str, *, but: Collection[str] = (), trials: bool = True) -> None:
     """Bring the files of a study here: those beside its trials, their results and arrays, headers instead of states.
 
-    but: names of files to leave. What is here and not there is deleted.
+    but: names of files to leave. trials: also those of single trials. What is here and not there is deleted.
     """
     if not place.is_remote:
         return
+    but = but if trials else (*but, PACK)
     folder = place.folder / study
     top = [item for item in place.list(folder, deep=False) if not is_private(item.path)]
     _delete_others(folder, {item.path for item in top} | {folder / name for name in but}, deep=False)
     arrays = place.list(folder / EXHIBITS)
     _delete_others(folder / EXHIBITS, {item.path for item in arrays})
     place.fetch([item for item in (*top, *arrays) if item.path.name not in but])
+    if not trials:
+        return
     pack = next((item for item in top if item.path.name == PACK), None)
     if pack is not None:
         _unpack(folder, pack)
@@ -55,19 +58,22 @@ def held_still(place: Place, study: str) -> AbstractContextManager[None]:
     return locked(place.folder / study / ".fetching") if place.is_remote else nullcontext()
 
 
-def fetch_to_read(place: Place, study: str) -> None:
-    """Bring the files of a study here to be read. Where a run of this machine writes them, they are here."""
+def fetch_to_read(place: Place, study: str, *, trials: bool = True) -> None:
+    """Bring the files of a study here to be read. Where a run of this machine writes them, they are here.
+
+    trials: also what says how each trial stands; else tables and arrays.
+    """
     if place.is_remote and study in place.list_folders(place.folder):
         with held_still(place, study):
             if not is_locked(place.folder / study / LOCK):
-                fetch_study(place, study, but=MLFLOW)
+                fetch_study(place, study, but=MLFLOW, trials=trials)
 
 
-def fetch_all_to_read(place: Place) -> None:
-    """Bring the files of all studies here to be read."""
+def fetch_all_to_read(place: Place, *, trials: bool = True) -> None:
+    """Bring the files of all studies here to be read; see `fetch_to_read`."""
     if place.is_remote:
         for study in place.list_folders(place.folder):
-            fetch_to_read(place, study)
+            fetch_to_read(place, study, trials=trials)
 
 
 def fetch_trials(place: Place, folder: Path, items: Iterable[Item], *, whole: bool) -> None:
@@ -106,7 +112,8 @@ def pack_trials(folder: Path) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as pack:
             for file in sorted(_walk(folder / TRIALS)):
                 name = file.relative_to(folder).as_posix()
-                if PACKED.fullmatch(name):
+                is_told = file.with_name(file.name.replace("began-", "result-")).exists()  # the result says it, too
+                if PACKED.fullmatch(name) and not (file.name.startswith("began-") and is_told):
                     pack.writestr(zipfile.ZipInfo(name), file.read_bytes(), zipfile.ZIP_DEFLATED)
 
     write_atomically(folder / PACK, write, is_durable=False)
@@ -122,9 +129,9 @@ def _unpack(folder: Path, pack: Item) -> None:
         names = [name for name in packed.namelist() if PACKED.fullmatch(name)]
         _delete_others(folder / TRIALS, {folder.joinpath(*PurePosixPath(name).parts) for name in names})
         for name in names:
-            path, content = folder / name, packed.read(name)
-            if not (path.exists() and path.read_bytes() == content):
-                write_copy(path, content)
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(packed.read(name))  # whoever else reads them waits for the mark
     mark.write_text(pack.tag, encoding="utf-8")
 
 

@@ -27,7 +27,7 @@ def load_tables(study: StudyOrName, results: str | os.PathLike[str] = RESULTS) -
     from harness.ledger.fetching import fetch_to_read
 
     place, name = open_place(results), study if isinstance(study, str) else study.name
-    fetch_to_read(place, name)
+    fetch_to_read(place, name, trials=False)
     tables = read(place.folder / name)
     return tables.trials, tables.history
 
