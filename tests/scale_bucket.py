@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10_000, help="a multiple of 5; 0: none")
     parser.add_argument("--pairs", type=int, default=3, help="of quickstarts; 0: none")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="spikeslab-scale-") as folder, serving():
+    with tempfile.TemporaryDirectory(prefix="spikeslab-bucket-") as folder, serving():
         if given.trials:
             print(json.dumps(measure_reading(given.trials, Path(folder)), indent=1))
         if given.pairs:

@@ -134,7 +134,7 @@ def test_a_machine_that_lacks_our_code_is_given_it(tmp_path: Path, has: str) -> 
 @needs_root
 def test_machines_that_share_nothing_but_a_bucket_train_as_one(address: str, tmp_path: Path) -> None:
     nodes = [tmp_path / f"node-{i}" for i in range(2)]
-    for folder in nodes:
+    for folder in (*nodes, tmp_path / "cache"):
         folder.mkdir()
     with Head(num_cpus=0) as head:
         for folder in nodes:  # of its own are a node's temporary folder and its cache
