@@ -59,12 +59,13 @@ def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetric
     if isinstance(means, DivergedError):
         return means
     metrics = dict(zip(names, means, strict=True))
+    learned = {name: float(number) for name, number in state.model.latent.list_learned().items()}
     return EpochMetrics(
         epoch=member.epoch,
         loss=metrics.pop("loss"),
         rate=metrics.pop("rate"),
         distortion=metrics.pop("distortion"),
-        added=metrics,  # what is left
+        added=metrics | learned,  # what is left of the means, and numbers as they are now
         sharpness=None if settings.sharpness is None else float(sharpness[-1]),
         seconds=time.perf_counter() - started,
     )

@@ -33,7 +33,7 @@ class EpochMetrics:
     loss: float  # of the training objective
     rate: float
     distortion: float
-    added: Mapping[str, float] = field(default_factory=dict)  # the objective's other terms, by name
+    added: Mapping[str, float] = field(default_factory=dict)  # the objective's other terms, and what the prior learned
     sharpness: float | None  # at the epoch's last step; None where there is no spike
     seconds: float  # where several members train together, an equal share
 
