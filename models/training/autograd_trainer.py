@@ -7,6 +7,7 @@ are the same within rounding: a test trains both on the same noise.
 
 import time
 from collections.abc import Iterator, Mapping
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
-from models.pixels import binarise
+from models.pixels import ImageBytes, binarise
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
 from models.training.reproduction_stream import BatchNoise
@@ -28,11 +29,11 @@ DROP = 0.1
 """Factor of the learning rate where it drops: `drop_after`."""
 
 
-def _fit_epoch(member: Member, state: TrainState, images: Tensor) -> EpochMetrics | DivergedError:
+def _fit_epoch(member: Member, state: TrainState, images: ImageBytes) -> EpochMetrics | DivergedError:
     """Train for one epoch on images (N, C, H, W) uint8."""
     started = time.perf_counter()
     settings, device = member.settings, images.device
-    order = member.shuffle(len(images), images[0].numel()).to(device)
+    order = member.shuffle(len(images), prod(images.shape[1:])).to(device)
     batches, num_images = order.split(settings.batch_size), len(order)
     noises = _list_noises(member, num_images, device)
     (pixel_keys,) = make_row_keys([member.pixel_key], len(images)).to(device)  # (N,)
@@ -211,7 +212,7 @@ class AutogradTrainer:
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
 
-    def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
+    def fit_epoch(self, images: ImageBytes) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
             outcomes = []
