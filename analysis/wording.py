@@ -19,6 +19,8 @@ MODEL_LABELS = {
     "vsc_iclr": "VSC (ICLR)",
     "vsc_uai_paper": "VSC (UAI, paper)",
     "vsc_uai_code": "VSC (UAI, code)",
+    "vsc_learned_alpha": "VSC (learns α)",  # noqa: RUF001
+    "thresholded_vae": "thresholded VAE",
 }
 """Others are written by their name."""
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims

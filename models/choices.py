@@ -37,6 +37,8 @@ MODELS: ChainMap[str, Parts] = ChainMap(
         "vsc_iclr": Parts("spike_and_slab", num_heads=3),
         "vsc_uai_paper": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
         "vsc_uai_code": Parts("pseudo_inputs", num_heads=3, objective="sparse_elbo"),
+        "vsc_learned_alpha": Parts("learned_alpha", num_heads=3),
+        "thresholded_vae": Parts("thresholded", num_heads=2, objective="base_elbo"),
     },
 )
 """The models and their parts. To add one: a file for each new part, a row here, and its settings, with `of`, in
@@ -76,8 +78,14 @@ ImageShape = tuple[int, int, int]  # channels, height, width
 OF_PSEUDO_INPUTS = ("vsc_uai_paper", "vsc_uai_code")
 """Models whose prior is made of pseudo-inputs."""
 
-OF_SPIKES = ("vsc", "annealed_vsc", "factor_vsc", "vsc_iclr", *OF_PSEUDO_INPUTS)
+OF_LEARNED_ALPHA = ("vsc_learned_alpha",)
+"""Models whose alpha is trained."""
+
+OF_SPIKES = ("vsc", "annealed_vsc", "factor_vsc", "vsc_iclr", *OF_PSEUDO_INPUTS, *OF_LEARNED_ALPHA)
 """Models whose latents have a spike."""
+
+OF_ALPHA = (*OF_SPIKES, "thresholded_vae")
+"""Models whose codes have exact zeros."""
 
 OF_CAPACITIES = ("annealed_vae", "annealed_vsc")
 """Models whose rate is drawn to a capacity."""

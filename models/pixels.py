@@ -1,5 +1,7 @@
 """Conversion of an image's bytes to the pixels that a model sees."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,58 @@ from models.choices import PixelScaling
 from models.randomness import IMAGES_SEED, draw_uniform, make_key, make_offsets, make_row_keys
 
 BATCH_SIZE = 1_000  # images that are binarised at once
+
+
+class PackedImages:
+    """Black and white images (N, C, H, W), 0 and 255, held as eight pixels a byte: bits (N, C, H, W / 8) uint8.
+
+    They stand where a tensor of training images does; what an index tensor takes of them is a tensor, unpacked.
+    """
+
+    def __init__(self, bits: Tensor) -> None:
+        self.bits = bits
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the images."""
+        *shape, width = self.bits.shape
+        return torch.Size((*shape, 8 * width))
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are held."""
+        return self.bits.device
+
+    def to(self, device: torch.device | str) -> "PackedImages":
+        """Move them to a device, packed."""
+        return PackedImages(self.bits.to(device))
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return unpack(self.bits[index])
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Yield the images in batches, unpacked."""
+        return map(unpack, self.bits.split(size))
+
+
+ImageBytes = Tensor | PackedImages
+"""Images (N, C, H, W), bytes of 0 to 255."""
+
+
+def unpack(bits: Tensor) -> Tensor:  # (..., W / 8) uint8 -> (..., W) uint8, 0 or 255
+    """Unpack eight pixels a byte, the first of which is its highest bit."""
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
+    return (bits.unsqueeze(-1) >> shifts).bitwise_and_(1).mul_(255).flatten(-2)
+
+
+def to_rows(images: ImageBytes) -> Tensor:  # -> (N, P) uint8, or (N, P / 8) of packed images
+    """View each image as a row of the bytes that hold it."""
+    held = images if isinstance(images, Tensor) else images.bits
+    assert held.is_contiguous(), "as rows they are to be the same memory: a graph of steps reads them there"
+    return held.flatten(1)
 
 
 def to_pixels(images: Tensor, scaling: PixelScaling = "minmax") -> Tensor:  # (..., pixels) uint8 -> float32

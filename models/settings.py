@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, get_type_hints
 from models.choices import (
     MODELS,
     NETWORKS,
+    OF_ALPHA,
     OF_CAPACITIES,
     OF_DISCRIMINATORS,
     OF_PSEUDO_INPUTS,
@@ -67,12 +68,14 @@ class TrialSettings:
     model: ModelName = setting(
         meaning="vae (Gaussian prior) or vsc (spike-and-slab prior); with another training objective annealed_vae, "
         "annealed_vsc (a capacity for the rate), beta_tcvae, factor_vae, factor_vsc (a weight on the total "
-        "correlation); as first published vsc_iclr, vsc_uai_paper, vsc_uai_code"
+        "correlation); as first published vsc_iclr, vsc_uai_paper, vsc_uai_code; with a learned alpha "
+        "vsc_learned_alpha; sparse by a threshold in place of gates thresholded_vae"
     )
     latent_dim: int = setting(meaning="number of latent dimensions", at_least=1, example=16)
     alpha: float | None = setting(
-        meaning="VSC: prior probability that a latent is not zero",
-        of=OF_SPIKES,
+        meaning="VSC, thresholded_vae: prior probability that a latent is not zero; of a "
+        "vsc_learned_alpha at its start",
+        of=OF_ALPHA,
         at_least=MIN_PROB,
         at_most=1 - MIN_PROB,
         example=0.2,

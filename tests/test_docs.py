@@ -28,7 +28,7 @@ def test_readme_has_fifteen_hundred_words_at_most() -> None:
 
 def test_the_reference_of_study_files_is_as_their_schema_says() -> None:
     assert (FOLDER / "docs" / "study-file.md").read_text() == make_study_file(), "run `make docs`"
-    assert "| `alpha` | VSC: prior probability that a latent is not zero | number, ≥ 1e-06 and ≤ 0.999999 or " in (
+    assert " of a vsc_learned_alpha at its start | number, ≥ 1e-06 and ≤ 0.999999 or `{grid: ...}`" in (
         make_study_file()
     )
     assert "| `learning_rate` |" in make_study_file()

@@ -47,6 +47,7 @@ class Figure:
     shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda _: (1, 1)
     panel_size: tuple[float, float] = (6.0, 4.6)  # inches
     shares: str = "xy"  # axes that the panels of a row have in common
+    stretch: Callable[[pd.DataFrame], float] = lambda _: 1.0  # how much taller than panel_size its panels are
     heights: Sequence[float] = ()  # of the rows, as parts of the panel's; all alike if none are given
     shows: Sequence[str] = ("finished",)
     note: Callable[[pd.DataFrame], str] | None = None
@@ -117,7 +118,7 @@ def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure
     be read on a phone.
     """
     rows, columns = figure.shape(frame)
-    width, height = figure.panel_size
+    width, height = figure.panel_size[0], figure.panel_size[1] * figure.stretch(frame)
     heights = figure.heights[:rows] or [1.0] * rows
     size = (columns * width, sum(heights) * height)
     if notes:

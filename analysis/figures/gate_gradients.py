@@ -24,31 +24,37 @@ PANELS = {
     "bias": "bias of the gates' gradient\n(share of its length; 0 for DisARM)",
     "noise": "noise of the gates' gradient\n(one draw, in its lengths)",
 }
-COMPARED = ("alpha", "latent_dim", "gamma_link", "kl_from", "sharpness_schedule", "estimator")
+SCHEDULES = {"per_epoch": "per epoch", "per_step": "per step", "ramp": "to 200", "constant": "constant"}
+GROUPED_BY = ("alpha", "latent_dim", "gamma_link", "kl_from")
+COMPARED = ("estimator", "sharpness_schedule")
 OWN = ("bias", "noise")  # of the estimator that trained a model, of `gradient/<estimator>_...`
 PANEL_COLUMNS = 3
+MOST_ROWS = 24  # that a panel has room for, before it grows
 
 
 def compute(tables: Tables) -> pd.DataFrame:
     """Of each panel's measure a row per trial, with mean and 95% interval over the seeds of its configuration.
 
-    `group` names the settings in which configurations differ, but for the estimator.
+    `group` names the settings in which configurations differ, but for those of `label`: the estimator and, where it
+    has several, the schedule of its sharpness.
     """
     trials = longest_of_each(finished_with(tables.trials, ["estimator"]))
     if trials["estimator"].nunique() < 2:
         raise NothingToDrawError("all trials have the same estimator")
     varying = varying_settings(trials)
-    others = [name for name in varying if name not in (*COMPARED, "model")]
+    others = [name for name in varying if name not in (*GROUPED_BY, *COMPARED, "model")]
     if others:
         raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
-    groups = [name for name in COMPARED if name in varying and name != "estimator"]
+    groups = [name for name in GROUPED_BY if name in varying]
     own = trials["estimator"].astype(str)
+    schedules = list(SCHEDULES)
+    trials = trials.assign(group=[_name_group(row, groups) for row in trials.to_dict("records")])
     trials = trials.assign(
-        group=[_name_group(row, groups) for row in trials.to_dict("records")],
-        rank=own.map(list(LABELS).index),
+        label=_label_rows(trials),
+        rank=own.map(list(LABELS).index) * len(schedules) + trials["sharpness_schedule"].map(schedules.index),
         **{name: _take_own(trials, own, name) for name in OWN},
     ).sort_values([*groups, "rank", "seed"], kind="stable")
-    keys = ["group", "estimator"]
+    keys = ["group", "label", "estimator"]
     frames = []
     for panel in PANELS:
         if panel in trials and trials[panel].notna().any():
@@ -64,6 +70,14 @@ def _name_group(row: dict[Hashable, Any], groups: list[str]) -> str:
     numbers = [name for name in groups if isinstance(row[name], int | float)]
     words = [str(row[name]) for name in groups if name not in numbers and name != "model"]
     return "\n".join([configuration_label(row, numbers), *words])
+
+
+def _label_rows(trials: pd.DataFrame) -> list[str]:
+    """Name the estimator of each trial, with its schedule where the estimator has several in this group."""
+    num_schedules = trials.groupby(["group", "estimator"])["sharpness_schedule"].transform("nunique")
+    estimators, schedules = trials["estimator"].map(LABELS), trials["sharpness_schedule"].map(SCHEDULES)
+    labels = zip(estimators, schedules, num_schedules, strict=True)
+    return [f"{estimator}, {schedule}" if num > 1 else estimator for estimator, schedule, num in labels]
 
 
 def _take_own(trials: pd.DataFrame, own: pd.Series, name: str) -> pd.Series:
@@ -82,20 +96,27 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
     return -(-num // PANEL_COLUMNS), min(num, PANEL_COLUMNS)
 
 
+def stretch(frame: pd.DataFrame) -> float:
+    """How much taller panels are, so that rows stand apart."""
+    return max(1.0, len(frame[["group", "label"]].drop_duplicates()) / MOST_ROWS)
+
+
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     seeds = plural(int(frame["n"].max()), "seed")
+    has_schedules = frame["label"].str.contains(",").any()
+    schedules = " Behind a comma: how the sharpness of the gates rises from 50." if has_schedules else ""
     return (
         f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t), which "
         "can be wider than the panel. The ELBO is "
         "that of hard gates, for every estimator. The gradient is that of the distortion by the gates' "
-        "pre-activations, at the trained model; DisARM's has no bias."
+        "pre-activations, at the trained model; DisARM's has no bias." + schedules
     )
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Draw a row for each group and estimator, a panel for each measure."""
-    places = list(frame[["group", "estimator"]].drop_duplicates().itertuples(index=False, name=None))
+    """Draw a row for each group and label, a panel for each measure."""
+    places = list(frame[["group", "label"]].drop_duplicates().itertuples(index=False, name=None))
     gaps = np.cumsum([k > 0 and places[k][0] != places[k - 1][0] for k in range(len(places))])
     y_of = {place: k + 0.6 * gap for k, (place, gap) in enumerate(zip(places, gaps, strict=True))}
     panels = list(dict.fromkeys(frame["panel"]))
@@ -103,8 +124,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_visible(False)
     for ax, panel in zip(axes.flat, panels, strict=False):
         values = frame.loc[frame["panel"] == panel, "value"]
-        for place, rows in frame[frame["panel"] == panel].groupby(["group", "estimator"], sort=False):
-            y, colour = y_of[place], COLOURS[str(place[1])]
+        for place, rows in frame[frame["panel"] == panel].groupby(["group", "label"], sort=False):
+            y, colour = y_of[place], COLOURS[rows["estimator"].iloc[0]]
             ax.plot(rows["value"], np.full(len(rows), y), "o", color=colour, alpha=0.55, markeredgewidth=0)
             first = rows.iloc[0]
             ax.vlines(first["mean"], y - 0.32, y + 0.32, color=colour, linewidth=2)
@@ -118,12 +139,13 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         ax.set_ylim(max(y_of.values()) + 0.7, -0.7)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", visible=False)
+    longest = max(len(label) for _, label in places)
     for ax in axes[:, 0]:
-        ax.set_yticks(list(y_of.values()), [LABELS[estimator] for _, estimator in places])
+        ax.set_yticks(list(y_of.values()), [label for _, label in places])
         for group in dict.fromkeys(group for group, _ in places):
             middle = np.mean([y for (one, _), y in y_of.items() if one == group])
             ax.annotate(
-                group, (0, middle), xycoords=ax.get_yaxis_transform(), xytext=(-105, 0),
+                group, (0, middle), xycoords=ax.get_yaxis_transform(), xytext=(-13 - 6.6 * longest, 0),
                 textcoords="offset points", ha="right", va="center", fontsize=10,
             )  # fmt: skip
 
@@ -134,6 +156,7 @@ FIGURE = Figure(
     plot=plot,
     shape=shape,
     panel_size=(3.3, 4.4),
+    stretch=stretch,
     shares="y",
     note=note,
     needs=("estimator",),

@@ -16,5 +16,5 @@ def write_images(folder: Path, data_dir: Path | None) -> Path | None:
     if locate_dataset("mnist", data_dir).folder is None:
         return None
     path = folder / "mnist.npy"
-    np.save(path, load_dataset("mnist", data_dir).train_images.squeeze(1), allow_pickle=False)
+    np.save(path, np.asarray(load_dataset("mnist", data_dir).train_images).squeeze(1), allow_pickle=False)
     return path

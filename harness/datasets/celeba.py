@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.datasets.locations import ENVIRONMENT_VARIABLE, search_roots
+from harness.datasets.packed import ImageArray
 from harness.errors import InputError, first_line
 
 IMAGES_FOLDER, ATTRIBUTES_FILE, PARTITION_FILE = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -52,6 +53,7 @@ class CelebA:
     attributes: tuple[str, ...] = ATTRIBUTES
     factors: tuple[str, ...] = ()
     label: str = "Smiling"  # 48% of the faces do
+    is_packed: bool = False
     verb: str = "read"
     sha256: None = None  # not known: decoders of JPEG may round differently
 
@@ -99,7 +101,7 @@ class PhotographPainter:
     attributes: NDArray[np.uint8]  # (N, 40)
     num_at_once: int = 1_000
 
-    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+    def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """See Painter."""
         for number in numbers:
             images[number] = read_photograph(self.folder / self.names[number], self.side)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.datasets.packed import ImageArray
 from harness.datasets.split import Indices, split_stratified
 from harness.errors import InputError
 
@@ -44,6 +45,7 @@ class Dataset:
     """Images and labels, in memory or in memory maps.
 
     train_images, test_images: (N, C, H, W) uint8, 0 is black and 255 white.
+    Training images can be packed, as those of `PackedArray` are.
     train_labels, test_labels: (N,) uint8.
     content_hash: SHA-256 of the arrays' content in hex, which does not depend on how the files are compressed.
 
@@ -51,7 +53,7 @@ class Dataset:
     """
 
     name: str
-    train_images: NDArray[np.uint8]
+    train_images: ImageArray
     train_labels: NDArray[np.uint8]
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.uint8]

@@ -6,7 +6,7 @@ was read off 160 of its frames, of which it misses at most 4 pixels each.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.datasets.factors import Classes, Factors, Indices
+from harness.datasets.packed import ImageArray
 
 Side = Literal[32, 64]
 
@@ -55,35 +56,47 @@ def list_images() -> Indices:  # -> (737280,)
 
 
 @dataclass(frozen=True)
-class Sprites:
-    """The dataset at one size. The published one has no split: ten thousand images are held out for the test."""
+class SpriteMap:
+    """What the sprites at one size are, whoever draws them: see MapSpec.
+
+    The published ones have no split: ten thousand images are held out for the test.
+    """
 
     name: str
     side: Side
-    sha256: str | None
-    num_train: int = FACTORS.num_images - NUM_TEST
-    num_test: int = NUM_TEST
-    attributes: tuple[str, ...] = FACTORS.names
-    factors: tuple[str, ...] = FACTORS.names
-    label: str = "shape"
-    verb: str = "drawn"
-    num_at_once: int = CHUNK
+    num_train: int = field(default=FACTORS.num_images - NUM_TEST, kw_only=True)
+    num_test: int = field(default=NUM_TEST, kw_only=True)
 
-    @property
-    def content_hash(self) -> str:
-        """See Dataset.content_hash."""
-        return self.sha256 or f"{self.num_train} sprites of side {self.side}"
+    is_packed = True
+    attributes = FACTORS.names
+    factors = FACTORS.names
+    label = "shape"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         return 1, self.side, self.side
 
+
+@dataclass(frozen=True)
+class Sprites(SpriteMap):
+    """The dataset as it is drawn here."""
+
+    sha256: str | None
+
+    verb = "drawn"
+    num_at_once = CHUNK
+
+    @property
+    def content_hash(self) -> str:
+        """See Dataset.content_hash."""
+        return self.sha256 or f"{self.num_train} sprites of side {self.side}"
+
     def find_painter(self, data_dir: Path | None) -> "Sprites":  # noqa: ARG002
         """See MapSpec: these images are drawn of nothing."""
         return self
 
-    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+    def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """See Painter."""
         rows = slice(numbers.start, numbers.stop)
         classes = FACTORS.to_classes(list_images()[rows])

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.datasets.dsprites import FACTORS, FULL_SIDE, NUM_TEST, Side, halve, list_images
+from harness.datasets.dsprites import FACTORS, FULL_SIDE, Side, SpriteMap, halve, list_images
 from harness.datasets.locations import ENVIRONMENT_VARIABLE, search_roots
+from harness.datasets.packed import ImageArray
 from harness.errors import InputError
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -21,28 +22,16 @@ FRAMES_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
-class PublishedSprites:
+class PublishedSprites(SpriteMap):
     """The published sprites at one size, in the same order and split as those drawn here."""
 
-    name: str
-    side: Side
-    num_train: int = FACTORS.num_images - NUM_TEST
-    num_test: int = NUM_TEST
-    attributes: tuple[str, ...] = FACTORS.names
-    factors: tuple[str, ...] = FACTORS.names
-    label: str = "shape"
-    verb: str = "read"
-    sha256: None = None
+    verb = "read"
+    sha256 = None
 
     @property
     def content_hash(self) -> str:
         """See Dataset.content_hash."""
         return hashlib.sha256(f"{GIT_BLOB} {self.side}".encode()).hexdigest()
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return 1, self.side, self.side
 
     def find_painter(self, data_dir: Path | None) -> "FramePainter":
         """See MapSpec."""
@@ -69,7 +58,7 @@ class FramePainter:
     side: Side
     num_at_once: int = FACTORS.num_images
 
-    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+    def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """See Painter."""
         order = list_images()[numbers.start : numbers.stop]
         attributes[:] = FACTORS.to_classes(order)
@@ -77,7 +66,7 @@ class FramePainter:
         first = 0
         for frames in stream_frames(self.path):
             drawn = frames if self.side == FULL_SIDE else halve(frames)
-            images[places[first : first + len(frames)], 0] = drawn * np.uint8(255)
+            images[places[first : first + len(frames)]] = drawn[:, None] * np.uint8(255)
             first += len(frames)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.datasets.packed import ImageArray
 from harness.errors import InputError
 
 STYLE = "pixel-art"
@@ -45,6 +46,7 @@ class Faces:
     attributes: tuple[str, ...] = ATTRIBUTES
     factors: tuple[str, ...] = ()
     label: str = "skinColor"  # 8 classes, each of an eighth of the faces
+    is_packed: bool = False
     verb: str = "drawn"
     num_at_once: int = 1_000
 
@@ -72,7 +74,7 @@ class Faces:
                 )
         return self
 
-    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+    def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """See Painter."""
         drawer = FaceDrawer(self.side)
         for number in numbers:

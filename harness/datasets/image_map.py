@@ -2,7 +2,8 @@
 
 All processes of a machine share the pages of a memory map, so that a dataset takes its memory once, whoever trains.
 
-    images.npy      (N, C, H, W)  uint8  the training images, then the test images
+    images.npy      (N, C, H, W)  uint8  the training images, then the test images; black and white ones are packed,
+                                         eight pixels a byte, and take an eighth
     attributes.npy  (N, A)        uint8  what each image shows
     manifest.json                        of what they were made, and their SHA-256; there once all is made
 """
@@ -11,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from analysis.files import write_atomically
 from harness.datasets.dataset import FileCheck
+from harness.datasets.packed import ImageArray, PackedArray
 from harness.errors import InputError
 from models.numerics.machine import count_cores
 
@@ -40,7 +43,7 @@ class Painter(Protocol):
     def num_at_once(self) -> int:
         """Images in a part."""
 
-    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+    def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """Fill in images and attributes, both of all N images, at the numbers of one part.
 
         Raises InputError if an image that the user gave is wrong.
@@ -75,6 +78,10 @@ class MapSpec(Protocol):
         """Channels, height and width of an image."""
 
     @property
+    def is_packed(self) -> bool:
+        """Whether they are black and white, and held as bits; their width is then a multiple of 8."""
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """The names of what is known of each image."""
 
@@ -97,26 +104,27 @@ class MapSpec(Protocol):
 def is_made(spec: MapSpec, folder: Path) -> bool:
     """Whether a folder holds the whole map of this dataset."""
     manifest = _read_json(folder / MANIFEST)
-    return manifest is not None and manifest.get("content_hash") == spec.content_hash
+    layout = {"content_hash": spec.content_hash, "is_packed": spec.is_packed}
+    return manifest is not None and layout.items() <= ({"is_packed": False} | manifest).items()
 
 
-def open_arrays(spec: MapSpec, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def open_arrays(spec: MapSpec, folder: Path) -> tuple[ImageArray, NDArray[np.uint8]]:
     """Open the images (N, C, H, W) and the attributes (N, A) of a map that has been made.
 
     Raises:
         InputError: a file is missing, cut or of another shape.
     """
-    num_images = spec.num_train + spec.num_test
     arrays = []
-    for name, shape in ((IMAGES, spec.image_shape), (ATTRIBUTES, (len(spec.attributes),))):
+    for name, shape in _list_shapes(spec).items():
         try:
             array = np.load(folder / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(_describe_damage(spec, folder / name, "it is missing or cut")) from error
-        if array.shape != (num_images, *shape) or array.dtype != np.uint8:
+        if array.shape != shape or array.dtype != np.uint8:
             raise InputError(_describe_damage(spec, folder / name, f"it has the shape {array.shape}"))
         arrays.append(array)
-    return arrays[0], arrays[1]
+    images, attributes = arrays
+    return PackedArray(images) if spec.is_packed else images, attributes
 
 
 def verify_map(spec: MapSpec, folder: Path) -> list[FileCheck]:
@@ -148,25 +156,33 @@ def make_map(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> N
         ) from error
 
 
-def hash_arrays(*arrays: NDArray[np.uint8]) -> str:
-    """SHA-256 in hex of the shapes and bytes of arrays, which are read in pieces."""
+def hash_arrays(*arrays: ImageArray) -> str:
+    """SHA-256 in hex of the shapes and bytes of arrays, unpacked, which are read in pieces."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr(array.shape).encode())
-        flat = array.reshape(-1)
-        for first in range(0, flat.size, HASHED_AT_ONCE):
-            digest.update(flat[first : first + HASHED_AT_ONCE].data)
+        num_rows = max(1, HASHED_AT_ONCE // math.prod(array.shape[1:]))
+        for first in range(0, len(array), num_rows):
+            digest.update(np.ascontiguousarray(array[first : first + num_rows]).data)
     return digest.hexdigest()
+
+
+def _list_shapes(spec: MapSpec) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays as they are stored, by the names of their files."""
+    num_images, (*shape, width) = spec.num_train + spec.num_test, spec.image_shape
+    stored_width = width // 8 if spec.is_packed else width
+    return {IMAGES: (num_images, *shape, stored_width), ATTRIBUTES: (num_images, len(spec.attributes))}
 
 
 def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None:
     import joblib
 
     num_images = spec.num_train + spec.num_test
-    shapes = {IMAGES: (num_images, *spec.image_shape), ATTRIBUTES: (num_images, len(spec.attributes))}
+    shapes = _list_shapes(spec)
     parts = [range(k, min(k + painter.num_at_once, num_images)) for k in range(0, num_images, painter.num_at_once)]
     begun = _read_json(folder / PARTS)
-    recipe = {"content_hash": spec.content_hash, "num_at_once": painter.num_at_once}
+    layout = {"content_hash": spec.content_hash, "is_packed": spec.is_packed}
+    recipe = layout | {"num_at_once": painter.num_at_once}
     done = set(begun["done"]) if begun is not None and recipe.items() <= begun.items() else set()
     if not done:
         _check_room(spec, folder, sum(int(np.prod(shape)) for shape in shapes.values()))
@@ -183,12 +199,12 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
         idle_worker_timeout=10,  # seconds: if this process is killed, they end, too
     )
     left = [part for part in parts if part.start not in done]
-    for first in workers(joblib.delayed(_paint_part)(painter, part, folder) for part in left):
+    for first in workers(joblib.delayed(_paint_part)(painter, part, folder, is_packed=spec.is_packed) for part in left):
         done.add(first)
         _write_json(folder / PARTS, recipe | {"done": sorted(done)})
         report(what, min(len(done) * painter.num_at_once, num_images), num_images)
 
-    found = hash_arrays(*(np.load(folder / name, mmap_mode="r") for name in shapes))
+    found = hash_arrays(*open_arrays(spec, folder))
     if spec.sha256 not in (None, found):
         for name in (*shapes, PARTS):
             (folder / name).unlink(missing_ok=True)
@@ -196,15 +212,15 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
             f"{spec.name}: its images came out with the SHA-256 {found[:12]}..., not {spec.sha256[:12]}..., so results "
             "on them could not be compared; run it with the versions that constraints.txt of spikeslab names"
         )
-    manifest = {"dataset": spec.name, "content_hash": spec.content_hash, "sha256": found}
+    manifest = {"dataset": spec.name, "sha256": found} | layout
     _write_json(folder / MANIFEST, manifest | {"attributes": spec.attributes, "num_train": spec.num_train})
     (folder / PARTS).unlink(missing_ok=True)
 
 
-def _paint_part(painter: Painter, numbers: range, folder: Path) -> int:
+def _paint_part(painter: Painter, numbers: range, folder: Path, *, is_packed: bool) -> int:
     """Make the images of one part; returns the first number of it. To be run in a process of its own."""
     images, attributes = (np.load(folder / name, mmap_mode="r+") for name in (IMAGES, ATTRIBUTES))
-    painter.paint(numbers, images, attributes)
+    painter.paint(numbers, PackedArray(images) if is_packed else images, attributes)
     images.flush()
     attributes.flush()
     return numbers.start

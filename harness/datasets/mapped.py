@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.datasets import locations
 from harness.datasets.dataset import Dataset, Rows
 from harness.datasets.image_map import MapSpec, Report, is_made, make_map, open_arrays, verify_map
+from harness.datasets.packed import PackedArray
 from harness.errors import InputError
 
 MAPS_FOLDER = "maps"
@@ -90,7 +91,11 @@ def open_map(spec: MapSpec, folder: Path, data_dir: Path | None = None) -> Mappe
     labels = np.ascontiguousarray(attributes[:, spec.attributes.index(spec.label)])
     labels.setflags(write=False)
     n = spec.num_train
-    arrays = images[:n], labels[:n], images[n:], labels[n:]
+    test_images = images[n:]
+    if isinstance(test_images, PackedArray):  # few enough
+        test_images = np.asarray(test_images)
+        test_images.setflags(write=False)
+    arrays = images[:n], labels[:n], test_images, labels[n:]
     return MappedDataset(spec.name, *arrays, spec.content_hash, spec, folder, data_dir)
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.datasets import Dataset
+from harness.datasets.packed import PackedArray
 from models.choices import ImageShape
-from models.pixels import binarise_once
+from models.pixels import ImageBytes, PackedImages, binarise_once
 from models.randomness import IMAGES_SEED
 
 
@@ -20,10 +21,10 @@ class Images:
     """What one trial trains and is measured on, each (N, C, H, W) uint8, on the device that trains.
 
     Where pixels are binary, the images that it is measured on are black and white, drawn once, the same for all trials;
-    those that it trains on are grey still, as the trainer draws theirs.
+    those that it trains on are grey still, as the trainer draws theirs. Those that the dataset holds packed stay so.
     """
 
-    train: Tensor
+    train: ImageBytes
     validation: Tensor | None
     test: Tensor
     train_labels: Tensor  # (N,) of the images trained on
@@ -39,7 +40,7 @@ class Images:
         factors = dataset.train_factors
         if num_validation:
             kept, held_out = dataset.hold_out(num_validation, IMAGES_SEED)
-            validation = _as_tensor(train[held_out]).to(device)
+            validation = _as_tensor(np.asarray(train[held_out])).to(device)
             train, labels = train[kept], labels[kept]
             factors = None if factors is None else factors[kept]
         _, channels, height, width = dataset.test_images.shape
@@ -48,7 +49,7 @@ class Images:
             test = binarise_once(test, "test")
             validation = None if validation is None else binarise_once(validation, "validation")
         return cls(
-            _as_tensor(train).to(device),
+            (PackedImages(_as_tensor(train.bits)) if isinstance(train, PackedArray) else _as_tensor(train)).to(device),
             validation,
             test,
             _as_labels(labels),
@@ -59,9 +60,11 @@ class Images:
         )
 
     @property
-    def labelled(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def labelled(self) -> tuple[ImageBytes, Tensor, Tensor, Tensor]:
         """Training images and labels, test images and labels."""
-        train = binarise_once(self.train, "train") if self.is_binary else self.train
+        train = self.train
+        if self.is_binary and isinstance(train, Tensor):  # packed ones are black and white
+            train = binarise_once(train, "train")
         return train, self.train_labels, self.test, self.test_labels
 
 

@@ -87,6 +87,10 @@ class Latent(nn.Module, ABC):
         """Compute log p(z) - log q(z|x) of hard samples z, in nats."""
         return (self.prior(encode).log_prob(z) - q.log_prob(z)).sum(-1)
 
+    def list_learned(self) -> dict[str, Tensor]:
+        """Return the numbers of its own that training has learned so far, each (), by name; logged as train/<name>."""
+        return {}
+
     def slab_prob(self, q: Distribution) -> Tensor:
         """Return P(z != 0 | x), of q's batch shape: one where there is no spike."""
         return torch.ones_like(q.mean)

@@ -12,6 +12,7 @@ from models.autoencoder import Autoencoder
 from models.latents.latent import At
 from models.numerics.computing import measuring
 from models.objectives.objective import Objective
+from models.pixels import ImageBytes
 from models.randomness import Noise, StreamNoise
 
 RELAXED_SHARPNESS = 200.0
@@ -156,6 +157,6 @@ def compute_entropy_floor(model: Autoencoder, images: Tensor) -> float:  # (N, C
     return total / len(images)
 
 
-def split_batches(model: Autoencoder, images: Tensor, size: int) -> Iterator[Tensor]:  # -> (B, C, H, W)
+def split_batches(model: Autoencoder, images: ImageBytes, size: int) -> Iterator[Tensor]:  # -> (B, C, H, W)
     """Yield the images in batches, as the model sees them."""
     return (model.to_pixels(batch) for batch in images.split(size))

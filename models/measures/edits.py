@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from models.autoencoder import Autoencoder
 from models.numerics.computing import measuring
-from models.pixels import to_pixels
+from models.pixels import ImageBytes, to_pixels
 from models.randomness import IMAGES_SEED, StreamNoise, make_stream
 
 FACTOR = -0.5
@@ -28,7 +28,7 @@ PROBE_LEARNING_RATE = 0.1
 @torch.no_grad()
 def measure_edits(
     model: Autoencoder,
-    train_images: Tensor,  # (N, C, H, W) uint8
+    train_images: ImageBytes,  # (N, C, H, W) uint8
     train_labels: Tensor,  # (N,) integers from 0
     test_images: Tensor,  # (N, C, H, W) uint8
     test_labels: Tensor,  # (N,) integers from 0

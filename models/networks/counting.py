@@ -6,7 +6,7 @@ Imports no torch, so that the driver can ask.
 from collections.abc import Callable, Mapping
 from math import prod
 
-from models.choices import ImageShape
+from models.choices import OF_LEARNED_ALPHA, ImageShape
 from models.networks import architectures, widths
 from models.settings import TrialSettings
 
@@ -27,5 +27,6 @@ def count_parameters(settings: TrialSettings, image_shape: ImageShape) -> int | 
 
 
 def _count_of_latents(settings: TrialSettings, image_shape: ImageShape) -> int:
-    """Count the pseudo-inputs and their selector's parameters."""
-    return (settings.num_pseudo_inputs or 0) * (2 * prod(image_shape) + 1)
+    """Count the pseudo-inputs and their selector's parameters, and a learned alpha."""
+    of_pseudo_inputs = (settings.num_pseudo_inputs or 0) * (2 * prod(image_shape) + 1)
+    return of_pseudo_inputs + (settings.model in OF_LEARNED_ALPHA)

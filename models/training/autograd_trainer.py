@@ -18,7 +18,7 @@ from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
-from models.pixels import binarise
+from models.pixels import ImageBytes, binarise, to_rows
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
 from models.training.graphed_step import GraphedStep, Inputs
@@ -35,12 +35,12 @@ DROP = 0.1
 
 
 def _fit_epoch(
-    member: Member, state: TrainState, images: Tensor, graphed: GraphedStep | None
+    member: Member, state: TrainState, images: ImageBytes, graphed: GraphedStep | None
 ) -> EpochMetrics | DivergedError:
     """Train for one epoch on images (N, C, H, W) uint8. graphed: takes the steps of whole batches, on a GPU."""
     started = time.perf_counter()
     settings, device = member.settings, images.device
-    order = member.shuffle(len(images), images[0].numel()).to(device)
+    order = member.shuffle(len(images), math.prod(images.shape[1:])).to(device)
     second = order
     if state.objective.has_adversary:
         second = member.shuffle_second_batches(len(images)).to(device)
@@ -69,12 +69,13 @@ def _fit_epoch(
     if isinstance(means, DivergedError):
         return means
     metrics = dict(zip(names, means, strict=True))
+    learned = {name: float(number) for name, number in state.model.latent.list_learned().items()}
     return EpochMetrics(
         epoch=member.epoch,
         loss=metrics.pop("loss"),
         rate=metrics.pop("rate"),
         distortion=metrics.pop("distortion"),
-        added=metrics,  # what is left
+        added=metrics | learned,  # what is left of the means, and numbers as they are now
         sharpness=None if settings.sharpness is None else float(sharpness[-1]),
         seconds=time.perf_counter() - started,
     )
@@ -94,7 +95,13 @@ def _schedule_adam(state: TrainState, settings: TrialSettings) -> tuple[float, i
 
 
 def _step(
-    state: TrainState, settings: TrialSettings, images: Tensor, inputs: Inputs, *, num_done: int, noise: Noise | None
+    state: TrainState,
+    settings: TrialSettings,
+    images: ImageBytes,
+    inputs: Inputs,
+    *,
+    num_done: int,
+    noise: Noise | None,
 ) -> dict[str, Tensor]:
     """Take one step on images (N, C, H, W) uint8; return means over the batch, by name.
 
@@ -229,7 +236,7 @@ class AutogradTrainer:
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
 
-    def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
+    def fit_epoch(self, images: ImageBytes) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
             outcomes = []
@@ -238,11 +245,11 @@ class AutogradTrainer:
                     outcomes.append(_fit_epoch(member, state, images, self._find_graphed(k, images)))
             return outcomes
 
-    def _find_graphed(self, k: int, images: Tensor) -> GraphedStep | None:
+    def _find_graphed(self, k: int, images: ImageBytes) -> GraphedStep | None:
         """What takes a member's steps on a GPU, where its step is the same each time."""
         if self.device.type not in GRAPHED or self._states[k].has_schedule:
             return None
         graphed = self._graphed[k]
-        if graphed is None or graphed.images.data_ptr() != images.data_ptr():
+        if graphed is None or to_rows(graphed.images).data_ptr() != to_rows(images).data_ptr():
             graphed = self._graphed[k] = GraphedStep(images, self.members[k].settings.batch_size)
         return graphed

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 
-from torch import Tensor
-
+from models.pixels import ImageBytes
 from models.settings import TrialSettings
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState
 from models.training.trainer import DivergedError, EpochMetrics
 
 
-def fit(state: TrainState, settings: TrialSettings, images: Tensor) -> Iterator[EpochMetrics]:
+def fit(state: TrainState, settings: TrialSettings, images: ImageBytes) -> Iterator[EpochMetrics]:
     """Train up to settings.epochs, yielding after every epoch; the state between yields can be stored and restored.
 
     images: (N, C, H, W) uint8, on the device that trains.

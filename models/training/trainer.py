@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from models.pixels import ImageBytes
 from models.randomness import make_key, make_stream
 from models.settings import TrialSettings
 from models.training.reproduction_stream import ReproductionStream
@@ -33,7 +34,7 @@ class EpochMetrics:
     loss: float  # of the training objective
     rate: float
     distortion: float
-    added: Mapping[str, float] = field(default_factory=dict)  # the objective's other terms, by name
+    added: Mapping[str, float] = field(default_factory=dict)  # the objective's other terms, and what the prior learned
     sharpness: float | None  # at the epoch's last step; None where there is no spike
     seconds: float  # where several members train together, an equal share
 
@@ -129,7 +130,7 @@ class Trainer(Protocol):
             ValueError: there are more members than the new capacity.
         """
 
-    def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
+    def fit_epoch(self, images: ImageBytes) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. A member that diverged is useless from then on, and changes no other.
 
         images: (N, C, H, W) uint8, on the device that trains.

@@ -49,6 +49,12 @@ AS_FIRST_PUBLISHED: dict[str, dict[str, Any]] = {
 }
 """See tests/models/test_as_first_published.py."""
 
+OTHER_SPARSE: dict[str, dict[str, Any]] = {
+    "vsc_learned_alpha": {"model": "vsc_learned_alpha", "alpha": 0.3, "gamma_link": "sigmoid", "kl_from": "logits"},
+    "thresholded_vae": {"model": "thresholded_vae", "alpha": 0.3},
+}
+"""Models whose sparsity is learned, or made otherwise: see tests/models/latents."""
+
 MIXED: list[dict[str, Any]] = [
     {"model": "vsc", "alpha": 0.5, "latent_dim": 6, "learning_rate": 1e-3, "seed": 1},
     {"model": "vae", "latent_dim": 3, "learning_rate": 3e-3, "seed": 2, "beta": 2.0},
@@ -63,7 +69,7 @@ MIXED: list[dict[str, Any]] = [
 def make_settings(kind: str, **changes: Any) -> TrialSettings:
     """Settings of a small model of this kind."""
     small = {"latent_dim": 3, "hidden": (16,), "batch_size": 32, "epochs": 3}
-    return TrialSettings(**(small | (KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED)[kind] | changes))
+    return TrialSettings(**(small | (KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED | OTHER_SPARSE)[kind] | changes))
 
 
 def make_images(count: int, shape: ImageShape, seed: int = 0) -> Tensor:  # -> (count, C, H, W) uint8

@@ -23,12 +23,12 @@ from models.choices import (
 from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.setting import SETTINGS, belongs, check_setting
 from models.settings import DEFAULTS, TrialSettings
-from tests.models.cases import AS_FIRST_PUBLISHED, OTHER_OBJECTIVES, VSC_ONLY
+from tests.models.cases import AS_FIRST_PUBLISHED, OTHER_OBJECTIVES, OTHER_SPARSE, VSC_ONLY
 
 VAE: dict[str, Any] = {"model": "vae", "latent_dim": 8}
 VSC: dict[str, Any] = {"model": "vsc", "latent_dim": 8, "alpha": 0.2}
 MODELS_WITH_MORE: list[dict[str, Any]] = [
-    {"latent_dim": 8} | kind for kind in (OTHER_OBJECTIVES | AS_FIRST_PUBLISHED).values()
+    {"latent_dim": 8} | kind for kind in (OTHER_OBJECTIVES | AS_FIRST_PUBLISHED | OTHER_SPARSE).values()
 ]
 
 positive = st.floats(1.2e-38, 3.4e38)

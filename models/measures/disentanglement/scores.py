@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.measures.bounds import BATCH_SIZE
@@ -28,6 +27,7 @@ from models.measures.disentanglement.mutual_information import measure_informati
 from models.measures.disentanglement.sap import score_sap
 from models.measures.metric_names import DCI_SCORES, REFERENCES
 from models.numerics.computing import measuring
+from models.pixels import ImageBytes
 from models.randomness import make_key
 
 MAX_IMAGES = 100_000
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 @torch.no_grad()
-def make_code_table(model: Autoencoder, images: Tensor, factors: Ints) -> CodeTable:
+def make_code_table(model: Autoencoder, images: ImageBytes, factors: Ints) -> CodeTable:
     """Encode images (N, C, H, W) uint8 to the means of their posteriors, beside their factors (N, K).
 
     Of more than MAX_IMAGES as many are encoded, evenly spaced, the same for every model.

@@ -14,6 +14,7 @@ from models.measures.probes.linear import classify_linearly
 from models.measures.probes.mlp import classify_by_mlp
 from models.measures.probes.reproduction import classify_as_in_reproduction
 from models.numerics.computing import computing
+from models.pixels import ImageBytes
 from models.randomness import StreamNoise, make_stream
 
 __all__ = ["INPUTS", "LABEL_SETS", "PROBES", "PROBE_METRICS", "run_control_probes", "run_probes"]
@@ -29,7 +30,7 @@ other probes together."""
 class Labelled(NamedTuple):
     """Images (., C, H, W) uint8 and their labels (.,), integers from 0."""
 
-    train_images: Tensor
+    train_images: ImageBytes
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
@@ -38,7 +39,7 @@ class Labelled(NamedTuple):
 @torch.inference_mode()
 def run_probes(
     model: Autoencoder,
-    train_images: Tensor,  # (N, C, H, W) uint8
+    train_images: ImageBytes,  # (N, C, H, W) uint8
     train_labels: Tensor,  # (N,) integers from 0
     test_images: Tensor,  # (M, C, H, W) uint8
     test_labels: Tensor,  # (M,) integers from 0
@@ -73,7 +74,7 @@ def run_probes(
 @torch.inference_mode()
 def run_control_probes(
     model: Autoencoder,
-    train_images: Tensor,  # (N, C, H, W) uint8
+    train_images: ImageBytes,  # (N, C, H, W) uint8
     train_labels: Tensor,  # (N,) integers from 0
     test_images: Tensor,  # (M, C, H, W) uint8
     test_labels: Tensor,  # (M,) integers from 0

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.numerics.computing import measuring
+from models.pixels import ImageBytes
 
 BATCH_SIZE = 500  # images
 
@@ -19,7 +20,7 @@ MakeInputs = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 def encode(
-    model: Autoencoder, images: Tensor, order: Tensor, make_inputs: MakeInputs
+    model: Autoencoder, images: ImageBytes, order: Tensor, make_inputs: MakeInputs
 ) -> tuple[tuple[str, ...], Tensor]:
     """Encode images (N, C, H, W) uint8 in an order (N,); return K names and codes (N, K, latent_dim + 1) on the CPU.
 

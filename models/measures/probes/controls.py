@@ -24,6 +24,7 @@ from models.measures.probes.codes import BATCH_SIZE, MakeInputs
 from models.networks.conv import ConvEncoder
 from models.networks.mlp import MLPEncoder
 from models.numerics.computing import measuring
+from models.pixels import ImageBytes
 from models.randomness import make_stream
 
 OURS = (MLPEncoder, ConvEncoder)
@@ -33,7 +34,7 @@ ON = 0.5
 """Least gamma with which a latent is on for an image: more likely than not it is in the code."""
 
 
-def find_latents_on(model: Autoencoder, images: Tensor) -> Tensor:  # (N, C, H, W) uint8 -> (D,) bool
+def find_latents_on(model: Autoencoder, images: ImageBytes) -> Tensor:  # (N, C, H, W) uint8 -> (D,) bool
     """Find the latents that are on for at least one image."""
     largest = torch.zeros(model.latent_dim, device=images.device)
     with measuring(model):

@@ -20,7 +20,7 @@ from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.numerics.adam import StepSizes, count_step
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
-from models.pixels import binarise, to_pixels
+from models.pixels import ImageBytes, binarise, to_pixels, to_rows, unpack
 from models.randomness import ROW_STEP, draw_noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
 from models.training.sharpness import compute_sharpness
@@ -44,14 +44,17 @@ STACKABLE = (Parts("gaussian", 2, "elbo"), Parts("spike_and_slab", 3, "elbo"))
 
 
 def gather_pixels(
-    images: Tensor,  # (N, P) uint8
+    images: Tensor,  # (N, P) uint8, or (N, P / 8), packed
     order: Tensor,  # (K, B) int64, indices of images
     keys: Tensor | None,  # (K, 1) int64, that binarise each model's images; None: they stay grey
     offsets: Tensor,  # (P,) int64, of the pixels; made outside, as a compiler chooses how to count in a range
     scaling: PixelScaling,
 ) -> Tensor:  # (K, B, P)
     """The pixels of some images for each model."""
-    pixels = to_pixels(images.index_select(0, order.flatten()).view(*order.shape, images.shape[1]), scaling)
+    rows = images.index_select(0, order.flatten())
+    if images.shape[1] < len(offsets):
+        rows = unpack(rows)
+    pixels = to_pixels(rows.view(*order.shape, len(offsets)), scaling)
     if keys is None:
         return pixels
     # Rows as in make_row_keys: products of int64 that are read from memory wrap around when compiled, too.
@@ -211,10 +214,9 @@ class Stack:
 
     # Training
 
-    def fit_epoch(self, images: Tensor) -> list[EpochMetrics | DivergedError]:
+    def fit_epoch(self, images: ImageBytes) -> list[EpochMetrics | DivergedError]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the device of the stack."""
-        assert images.is_contiguous(), "flattened, they are to be the same memory: a graph of steps reads them there"
-        started = time.perf_counter()
+        started, rows = time.perf_counter(), to_rows(images)
         order = torch.stack([member.shuffle(len(images), self._num_pixels) for member in self.members])
         num_images = order.shape[1]
         num_steps = -(-num_images // self.shared.batch_size)
@@ -236,7 +238,7 @@ class Stack:
             for slots, members in groups:
                 plan = Plan(order[members], row_keys[members], sharpness[members].float(), pixel_keys[members])
                 plan = plan.to(self.device)
-                self._run_epoch(images.flatten(1), slots, plan, totals[:, slots.start : slots.stop])
+                self._run_epoch(rows, slots, plan, totals[:, slots.start : slots.stop])
         totals = totals.cpu().double()  # this waits until the GPU is done
         seconds = (time.perf_counter() - started) / len(self.members)
         return [
@@ -271,7 +273,7 @@ class Stack:
         return pad(normal, (0, num_padding))[None], pad(uniform, (0, num_padding))[None]
 
     def _run_epoch(self, images: Tensor, slots: range, plan: Plan, totals: Tensor) -> None:
-        """Train for an epoch on images (N, P). totals: (steps, members, 2), filled with rates and distortions."""
+        """Train for an epoch on rows of images. totals: (steps, members, 2), filled with rates and distortions."""
         train = partial(self._train, images, slots, self._view_coefficients(slots))
         size, done = self.shared.batch_size, 0
         if self.device.type == "cuda":

@@ -64,6 +64,31 @@ def test_every_seed_is_a_dot_and_rows_are_named_once(make_axes: MakeAxes) -> Non
     assert "3 seeds" in gate_gradients.note(frame)
 
 
+def test_schedules_of_the_sharpness_stand_beside_their_estimator(make_axes: MakeAxes) -> None:
+    study = make_study(alphas=(0.01,))
+    for row in [dict(row) for row in study.trials if row["estimator"] == "relaxed"]:
+        shifted = {"trial_id": row["trial_id"] + "r", "sharpness_schedule": "ramp", "test/elbo": row["test/elbo"] + 3}
+        study.trials.append(row | shifted)
+    frame = gate_gradients.compute(study.tables())
+    elbo = frame[frame["panel"] == "test/elbo"].groupby("label", sort=False)["mean"].first()
+    assert elbo.to_dict() == {
+        "relaxed, per epoch": -149, "relaxed, to 200": -146, "straight-through": -139, "DisARM": -129,
+    }  # fmt: skip
+    assert set(frame["group"]) == {"VSC"}, "the schedule is no group of its own"
+    axes = make_axes(*gate_gradients.shape(frame))
+    gate_gradients.plot(frame, axes)
+    assert [label.get_text() for label in axes[0, 0].get_yticklabels()] == list(elbo.index)
+    assert "how the sharpness of the gates rises" in gate_gradients.note(frame)
+    assert "sharpness" not in gate_gradients.note(gate_gradients.compute(make_study().tables()))
+
+
+def test_panels_grow_with_their_rows() -> None:
+    frame = gate_gradients.compute(make_study().tables())
+    assert gate_gradients.stretch(frame) == 1
+    many = pd.concat([frame.assign(group=f"{k}") for k in range(16)])
+    assert gate_gradients.stretch(many) == 2
+
+
 def test_measures_that_a_table_lacks_have_no_panel() -> None:
     tables = make_study().tables()
     trials = tables.trials.drop(columns=[name for name in tables.trials if name.startswith("gradient/")])

@@ -33,6 +33,7 @@ class Stripes:
     attributes: tuple[str, ...] = ("shade", "tens")
     factors: tuple[str, ...] = ()
     label: str = "tens"
+    is_packed: bool = False
     verb: str = "striped"
     num_at_once: int = 40
     painted: list[int] = field(default_factory=list, compare=False)

@@ -27,6 +27,7 @@ from tests.models.cases import (
     DIGITS,
     KINDS,
     OTHER_OBJECTIVES,
+    OTHER_SPARSE,
     SMALL,
     assert_same_tensors,
     copy_tensors,
@@ -84,7 +85,9 @@ def with_changes(settings: TrialSettings, **changes: Any) -> TrialSettings:
 
 
 def test_every_model_that_is_registered_is_among_the_kinds_under_test() -> None:
-    assert {kind["model"] for kind in (KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED).values()} == set(MODELS)
+    assert {kind["model"] for kind in (KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED | OTHER_SPARSE).values()} == set(
+        MODELS
+    )
 
 
 class TestEveryTrainer:
