@@ -58,8 +58,8 @@ def marked(folder: Path, place: Place) -> Iterator[str]:
     Yields what it is called on every machine.
     """
     mark = folder / f"{MARK}{uuid.uuid4().hex}"
-    for old in folder.glob(f"{MARK}*"):  # of a driver that was killed
-        old.unlink(missing_ok=True)
+    there = [*folder.iterdir(), *(item.path for item in place.list(folder, deep=False))]
+    place.remove(*{path for path in there if path.name.startswith(MARK)})  # of a driver that was killed
     mark.touch()
     place.share(mark)
     try:

@@ -64,20 +64,24 @@ class Sharing:
         self._wake.set()
 
     def _work(self) -> None:
-        due = 0.0
+        due = woken = 0.0
         while not self._ending.is_set():
             try:
-                if self._wake.is_set() or time.monotonic() > due:
+                began = time.monotonic()
+                if began > due or (self._wake.is_set() and began > woken):
                     self._wake.clear()
-                    began = time.monotonic()
                     self._share(is_end=False)
-                    took = time.monotonic() - began
-                    due = time.monotonic() + max(SHARE_SECONDS, took / SHARE)
+                    now = time.monotonic()
+                    # Woken, it takes half of the time at most: a large history is not copied at each proposal.
+                    due, woken = now + max(SHARE_SECONDS, (now - began) / SHARE), now + (now - began)
                 self._check_hold()
             except PlaceError as problem:
                 self.on_problem(str(problem))
                 return
-            self._wake.wait(LOOK_SECONDS)
+            if time.monotonic() > woken:
+                self._wake.wait(LOOK_SECONDS)
+            else:
+                self._ending.wait(woken - time.monotonic())
 
     def _check_hold(self) -> None:
         if self._hold.problem is not None:

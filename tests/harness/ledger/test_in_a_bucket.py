@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,16 @@ import pytest
 from harness.datasets import Dataset
 from harness.ledger import sharing
 from harness.ledger.fetching import PACK, fetch_study, fetch_to_read, pack_trials
-from harness.ledger.result import Result
+from harness.ledger.result import Ended, Result
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures, evaluation_of
+from harness.search.make_source import make_source
 from harness.storage.bucket import Bucket
 from harness.storage.objects import Objects, PlaceError
+from harness.storage.place import Folder, Place
 from harness.worker.trial_run import run_trial
+from tests.harness.small_studies import load
 from tests.harness.worker.test_trial_run import (
     ALL,
     EPOCHS,
@@ -36,6 +39,16 @@ from tests.harness.worker.test_trial_run import (
 )
 
 __all__ = ["dataset", "fits"]  # fixtures
+
+POPULATION = """\
+name: demo
+dataset: digits
+defaults: {epochs: 3, hidden: [8], batch_size: 100}
+space: [{model: vae, latent_dim: 3, learning_rate: {loguniform: [1.0e-4, 3.0e-2]}}]
+search: {sampler: random, num_trials: 4}
+scheduler: {name: pbt, interval: 1, perturb: [learning_rate]}
+evaluate: [elbo]
+"""
 
 WITH_ARRAYS = Measures(("elbo", "exhibits"), iw_samples=3, checkpoint_every=1)
 
@@ -306,3 +319,30 @@ def test_a_result_has_the_same_bytes_wherever_it_is_noted(machines: Iterator[Mac
     folders[0].write_result(dataclasses.replace(result))
     folders[1].take_in(result)
     assert len({next(folder.path.glob("result-*")).read_bytes() for folder in folders}) == 1
+
+
+def train_population(folder: Path, dataset: Dataset, driver: Place, next_worker: Callable[[], Place]) -> list[Result]:
+    """Train a population to its end, each leg on whatever machine."""
+    (folder / "study").mkdir(parents=True)
+    study = load(folder / "study", POPULATION)
+    source = make_source(study, dataset, driver.folder / "demo", place=driver)
+    while (trial := source.next()) is not None:
+        worker = next_worker()
+        *_, last = run_trial(trial, study.measures, dataset, worker.folder / "demo", place=worker)
+        if isinstance(last, Ended):
+            TrialFolder(driver.folder / "demo", trial, driver).take_in(last.result)
+        source.tell(trial, last.result if isinstance(last, Ended) else Result(status="running"))
+    found = [TrialFolder(driver.folder / "demo", trial).read_result() for trial in source.trials]
+    return [result for result in found if result is not None]
+
+
+def test_a_population_takes_over_states_of_other_machines(
+    machines: Iterator[Machine], dataset: Dataset, tmp_path: Path
+) -> None:
+    alone = Folder(tmp_path / "alone-in-a-folder")
+    expected = train_population(tmp_path / "a", dataset, alone, lambda: alone)
+    found = train_population(tmp_path / "b", dataset, next(machines), lambda: next(machines))
+    assert [untimed(result.history) for result in found] == [untimed(result.history) for result in expected]
+    assert [result.metrics for result in found] == [result.metrics for result in expected]
+    changed = {row["pbt/learning_rate"] for result in expected for row in result.history}
+    assert len(changed) > 4, "some have taken over from others"
