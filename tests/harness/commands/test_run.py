@@ -276,6 +276,7 @@ def test_a_study_finishes_without_mlflow_and_sends_everything_later(
     outcome, output = run(study)
     assert outcome.num_done == 3
     assert "Nothing is lost" in output
+    assert read(tmp_path / "results" / "small")[0].mlflow_run_id.isna().all()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     outcome, output = run(study)
     assert outcome.num_trained == 0
@@ -283,6 +284,7 @@ def test_a_study_finishes_without_mlflow_and_sends_everything_later(
     runs = runs_of(tmp_path / "results")
     assert len(runs) == 3
     assert all(r.data.metrics["epoch"] == 3 and r.info.status == "FINISHED" for r in runs)
+    assert {r.info.run_id for r in runs} == set(read(tmp_path / "results" / "small")[0].mlflow_run_id)
 
 
 def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, results: Path) -> None:
