@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -101,6 +102,10 @@ def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Ou
     assert store.parent_id is not None
     names = {item.path for item in store.client.list_artifacts(store.parent_id)}
     assert {"study.yaml", "resolved.json", "tables"} <= names
+    resolved = json.loads((results / "small" / "resolved.json").read_text())
+    assert [trial["trial_id"] for trial in resolved["trials"]] == list(read(results / "small")[0].trial_id)
+    assert all(trial["settings"]["learning_rate"] == 1e-3 for trial in resolved["trials"])  # a default
+    assert resolved["study"]["name"] == "small"
     assert store.client.get_run(store.parent_id).info.status == "FINISHED"
     children = runs_of(results)
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
