@@ -108,7 +108,7 @@ class Progress:
         self._is_stopping = False
         self._trained = 0
         self._marks: deque[tuple[float, int]] = deque()
-        self._stage = "starting"
+        self._stage, self._awaited = "starting", "starting Ray"
         self._first_epoch_at = 0.0
         self._lock = threading.Lock()
         self._last_line = 0.0
@@ -130,6 +130,13 @@ class Progress:
         if self._live is not None:
             self._live.stop()
         if self._stage == "training" and not isinstance(self._live, NotebookLine):
+            self._print()
+
+    def say_waiting(self, awaited: str) -> None:
+        """Say what the first trial waits for, instead of that it starts."""
+        with self._lock:
+            self._awaited = awaited
+        if self._live is None:
             self._print()
 
     def set_epochs_left(self, epochs: int) -> None:
@@ -214,7 +221,7 @@ class Progress:
     def _render(self) -> Text:
         with self._lock:
             if self._stage == "starting":
-                return Text(f"{self._done}/{self._num_trials} trials done, starting Ray ...", no_wrap=True)
+                return Text(f"{self._done}/{self._num_trials} trials done, {self._awaited} ...", no_wrap=True)
             return Text(", ").join(self._list_parts())
 
     def _draw(self) -> RenderableType:
@@ -224,7 +231,7 @@ class Progress:
             if self._is_stopping:
                 return Text(STOPPING, style="yellow", no_wrap=True, overflow="ellipsis")
             if self._stage == "starting":
-                line = f"{self._done}/{self._num_trials} trials done, starting Ray ..."
+                line = f"{self._done}/{self._num_trials} trials done, {self._awaited} ..."
                 return draw_starting(self._spinner, line, elapsed)
             parts = [*self._list_parts(), Text(f"{elapsed} so far")]
             if len(self._course) > 1:

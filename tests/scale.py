@@ -1,9 +1,10 @@
 """What a trial costs the driver: a study of trials that train nothing, `python -m tests.scale --trials 1000`.
 
 Prints, for each tenth of the study and over all, milliseconds a trial on the clock and of processor time of the driver,
-its memory, its open files, and how many files it opened and MLflow's database was changed for a trial; then how long
-MLflow is waited for at the end, and what running the study again costs. `--profile` names the functions that take
-longest in the main thread. `--bare` measures MLflow's client alone, without anything of ours.
+its memory, its open files, how many files it opened and MLflow's database was changed for a trial (where it is not
+written ahead), and how far MLflow is behind; then how long MLflow is waited for at the end, and what running the study
+again costs. `--profile` names the functions that take longest in the main thread. `--bare` measures MLflow's client
+alone, without anything of ours.
 """
 
 import argparse
@@ -105,6 +106,7 @@ class Mark:
     kilobytes: float
     opened: int  # files, or folders listed
     changes: int  # of MLflow's database
+    behind: int  # trials that MLflow still lacks
 
 
 class Meter:
@@ -120,14 +122,14 @@ class Meter:
     def _count(self, event: str, _: object) -> None:
         self._opened += event in ("open", "os.listdir", "os.scandir")
 
-    def note(self, num_trials: int) -> None:
+    def note(self, num_trials: int, behind: int = 0) -> None:
         if num_trials % self._every and self.marks:
             return
         used, now = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
         memory = self._process.memory_info().rss / 1e3
         self.most_open = max(self.most_open, self._process.num_fds())
         changes = count_changes(self._database)
-        self.marks.append(Mark(num_trials, now, used.ru_utime + used.ru_stime, memory, self._opened, changes))
+        self.marks.append(Mark(num_trials, now, used.ru_utime + used.ru_stime, memory, self._opened, changes, behind))
 
     def report(self) -> list[dict[str, float]]:
         return [describe(a, b) for a, b in zip(self.marks, self.marks[1:], strict=False)]
@@ -135,7 +137,7 @@ class Meter:
 
 def describe(a: Mark, b: Mark) -> dict[str, float]:
     """What a trial cost between two marks."""
-    seconds, processor_seconds, kilobytes, opened, changes = (
+    seconds, processor_seconds, kilobytes, opened, changes, _ = (
         (y - x) / (b.trials - a.trials) for x, y in zip(astuple(a)[1:], astuple(b)[1:], strict=True)
     )
     return {
@@ -145,6 +147,7 @@ def describe(a: Mark, b: Mark) -> dict[str, float]:
         "KB": round(kilobytes, 1),
         "files opened": round(opened, 1),
         "changes of MLflow's database": round(changes, 1),
+        "trials that MLflow lacks": b.behind,
     }
 
 
@@ -174,7 +177,7 @@ def measure(num_trials: int, epochs: int, num_metrics: int, *, profile: bool = F
 
         def end_and_note(run: StudyRun, trial: Trial, error: str | None = None) -> None:
             end(run, trial, error)
-            meter.note(run.num_trained)
+            meter.note(run.num_trained, run.tracker._num_unsent)
 
         patch.setattr(plan, "StudyTrainable", TrainsNothing)
         patch.setattr(StudyRun, "end", end_and_note)

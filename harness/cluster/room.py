@@ -67,6 +67,16 @@ def count_on_machine(has: Mapping[str, float], resources: Resources) -> int:
     return min(by_kind)
 
 
+def describe_wait(resources: Resources) -> str | None:
+    """Say what a trial would wait for now because others use it; None if there is enough for one."""
+    total, free = ray.cluster_resources(), ray.available_resources()
+    for kind, wanted in (("CPU", resources.num_cpus), ("GPU", float(resources.gpu))):
+        if free.get(kind, 0) < wanted - 1e-6:
+            used = total.get(kind, 0) - free.get(kind, 0)
+            return f"waiting for {wanted:g} {kind}, as others use {used:g} of {total.get(kind, 0):g}"
+    return None
+
+
 @contextmanager
 def _asking(resources: Resources, count: int) -> Iterator[None]:
     """Let the autoscaler see the places that are lacking, meanwhile; they are given back even where we are killed.

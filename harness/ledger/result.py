@@ -1,7 +1,7 @@
 """The result of a trial, and the events that report its epochs and its end while it runs."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ class Result:
     """How a trial ended, or how far it is."""
 
     status: Status
-    history: list[Row] = field(default_factory=list)
+    history: Sequence[Row] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)  # of the final evaluation
     evaluated: list[str] = field(default_factory=list)  # which evaluations `metrics` holds
     error: str | None = None

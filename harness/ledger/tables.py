@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def build_tables(
     }
     rows: list[dict[str, Any]] = []
     history: list[dict[str, Any]] = []
-    for trial, result in trials:
+    for trial, ended in trials:
+        result = replace(ended, history=list(ended.history))  # which may be packed
         settings = {k: json.dumps(v) if isinstance(v, list) else v for k, v in trial.settings.to_dict().items()}
         rows.append(
             settings

@@ -249,7 +249,7 @@ def _read_history(checkpoint: Path) -> list[Row]:
     try:
         if checkpoint.suffix == HEADER and not checkpoint.stat().st_size:  # as the result has them
             result = _read_result(checkpoint.with_name(f"result-{epoch_of(checkpoint)}.json"))
-            return [] if result is None or len(result.history) != epoch_of(checkpoint) else result.history
+            return [] if result is None or len(result.history) != epoch_of(checkpoint) else list(result.history)
         with checkpoint.open("rb") as file:  # the header: its length, then JSON
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))

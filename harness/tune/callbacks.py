@@ -1,14 +1,19 @@
 """What Ray Tune calls to get trials, to report their events, and to know when to stop."""
 
+import time
 from typing import Any
 
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
+from harness.cluster.room import describe_wait
 from harness.ledger.trial import Trial
+from harness.study.sections import Resources
 from harness.tune.driver import UnfitError
 from harness.tune.study_run import StudyRun
+
+PATIENCE_SECONDS = 5.0  # for a trial to begin, before it is said what is waited for
 
 
 class TrialSearch(Searcher):  # type: ignore[misc]
@@ -69,12 +74,26 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
     It takes the place of Tune's own report of progress, which would keep each trial for good.
     """
 
-    def __init__(self, run: StudyRun) -> None:
+    def __init__(self, run: StudyRun, resources: Resources) -> None:
+        """resources: of a trial."""
         super().__init__()
-        self._run = run
+        self._run, self._resources = run, resources
+        self._began = 0.0
+        self._wait: str | None = None  # what the first trial waits for, while that is to be said
+
+    def setup(self, **_: Any) -> None:
+        """Note what a trial has to wait for, before any has taken its place."""
+        self._began, self._wait = time.monotonic(), describe_wait(self._resources)
+
+    def on_step_end(self, **_: Any) -> None:
+        """Say what is waited for, where no trial has begun for a while."""
+        if self._wait is not None and time.monotonic() - self._began > PATIENCE_SECONDS:
+            self._run.display.say_waiting(self._wait)
+            self._wait = None
 
     def on_trial_start(self, **info: Any) -> None:
         """Note that a process starts on a trial."""
+        self._wait = None
         self._run.begin(info["trial"].config["trial"])
 
     def on_trial_result(self, **info: Any) -> None:

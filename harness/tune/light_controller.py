@@ -13,7 +13,7 @@ NO_TRIALS = '{"trial_data": []}'
 class LightController(TuneController):  # type: ignore[misc]
     """Lets go of trials that have ended, and stores no snapshots of the experiment.
 
-    Tune itself keeps some 70 KB of each trial for good, most of it twice as JSON for its snapshots, and looks through
+    Tune itself keeps some 60 KB of each trial for good, a third of it as JSON for its snapshots, and looks through
     all trials that there ever were at each step.
     """
 

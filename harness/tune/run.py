@@ -101,7 +101,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
             run_config=tune.RunConfig(
                 name=study.name,
                 storage_path=scratch,
-                callbacks=[Watcher(run)],
+                callbacks=[Watcher(run, plan.resources)],
                 stop=StopOnRequest(run),
                 # Trials store their own checkpoints.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),

@@ -6,13 +6,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.datasets import Dataset
 from harness.errors import InputError
+from harness.ledger.packed_history import PackedHistory
 from harness.ledger.provenance import adopt_provenance
 from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, list_violated
 from harness.ledger.tables import build_tables, write_tables
@@ -37,6 +38,7 @@ class TrialProgress:
     """Where one trial stands in a running study."""
 
     result: Result  # how it ended, or what it has trained so far in this run
+    rows: list[Row] = field(default_factory=list)  # its epochs so far in this run
     earlier: Result | None = None  # of a trial that runs again: how it had ended
     num_stored: int = 0  # epochs that its checkpoint held when it began to run
     is_running: bool = False  # a process is at work on it
@@ -45,6 +47,10 @@ class TrialProgress:
     def end(self, result: Result) -> None:
         """Note how the trial ended."""
         self.result, self.earlier = result, None
+
+    def pack(self) -> None:
+        """Keep what will hardly be read again in less memory."""
+        self.result, self.rows = replace(self.result, history=PackedHistory(self.result.history)), []
 
 
 class StudyRun:
@@ -108,8 +114,9 @@ class StudyRun:
                 self._looked_for.add(trial.trial_id)
                 result = TrialFolder(self.folder, trial).read_result()
                 if result is not None:
-                    self._progress[trial.trial_id] = TrialProgress(result)
+                    progress = self._progress[trial.trial_id] = TrialProgress(result)
                     self.tracker.update(trial, result)
+                    progress.pack()
 
     def count_epochs_left(self, first: Trial) -> int:
         """Estimate how many epochs are still to be trained. first: the first trial to run."""
@@ -151,8 +158,9 @@ class StudyRun:
         if not trial.population:  # whose source has fetched it
             with self.noticing_problems():
                 trial_folder.fetch(whole=False)
-        running = Result(status="running", began=trial_folder.read_beginning() or time.time())
-        progress = self._progress[trial.trial_id] = TrialProgress(running, is_running=True)
+        rows: list[Row] = []
+        running = Result(status="running", history=rows, began=trial_folder.read_beginning() or time.time())
+        progress = self._progress[trial.trial_id] = TrialProgress(running, rows, is_running=True)
         if before is not None:
             progress.earlier = before.earlier if before.result.status == "running" else before.result
         state, epochs = trial_folder.find_state()
@@ -185,7 +193,7 @@ class StudyRun:
         progress.is_paused = isinstance(event, Paused)
         # Appended, as a copy at each epoch would make long trials slow. The tracker's thread may read the list at the
         # same time, and sees it with or without this epoch.
-        progress.result.history.append(event.metrics)
+        progress.rows.append(event.metrics)
         self._count_epoch(trial, progress, event.metrics)
         self.tracker.update(trial, progress.result)
         if time.monotonic() > self._tables_due:
@@ -224,7 +232,7 @@ class StudyRun:
             before = progress.earlier or progress.result  # earlier measurements stay
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
-            progress.end(replace(before, status=status, history=history, error=error, ended=time.time()))
+            progress.end(replace(before, status=status, history=list(history), error=error, ended=time.time()))
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result
@@ -234,6 +242,7 @@ class StudyRun:
         with self.noticing_problems():
             self.source.tell(trial, result)
         self.tracker.update(trial, result)
+        progress.pack()
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
             failed=result.status in ("failed", "diverged"),

@@ -86,6 +86,16 @@ def test_it_begins_with_a_plain_line_that_says_what_is_done(clock: Clock) -> Non
     assert written(console).count("\n") == 1  # nothing ran, so there is nothing to add
 
 
+def test_it_says_what_the_first_trial_waits_for(clock: Clock) -> None:
+    console = make_console()
+    with make_progress(console) as progress:
+        progress.say_waiting("waiting for 1 CPU, as others use 2 of 2")
+        assert written(console).endswith("\n3/10 trials done, waiting for 1 CPU, as others use 2 of 2 ...\n")
+        progress.start_trial()
+        progress.add_epoch(None, is_new=True)
+    assert "waiting" not in written(console).splitlines()[-1]
+
+
 def test_every_number_of_the_line_is_right(clock: Clock) -> None:
     console = make_console()
     with make_progress(console) as progress:

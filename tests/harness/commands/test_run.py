@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -101,6 +102,10 @@ def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Ou
     assert store.parent_id is not None
     names = {item.path for item in store.client.list_artifacts(store.parent_id)}
     assert {"study.yaml", "resolved.json", "tables"} <= names
+    resolved = json.loads((results / "small" / "resolved.json").read_text())
+    assert [trial["trial_id"] for trial in resolved["trials"]] == list(read(results / "small")[0].trial_id)
+    assert all(trial["settings"]["learning_rate"] == 1e-3 for trial in resolved["trials"])  # a default
+    assert resolved["study"]["name"] == "small"
     assert store.client.get_run(store.parent_id).info.status == "FINISHED"
     children = runs_of(results)
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
@@ -276,6 +281,7 @@ def test_a_study_finishes_without_mlflow_and_sends_everything_later(
     outcome, output = run(study)
     assert outcome.num_done == 3
     assert "Nothing is lost" in output
+    assert read(tmp_path / "results" / "small")[0].mlflow_run_id.isna().all()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     outcome, output = run(study)
     assert outcome.num_trained == 0
@@ -283,6 +289,7 @@ def test_a_study_finishes_without_mlflow_and_sends_everything_later(
     runs = runs_of(tmp_path / "results")
     assert len(runs) == 3
     assert all(r.data.metrics["epoch"] == 3 and r.info.status == "FINISHED" for r in runs)
+    assert {r.info.run_id for r in runs} == set(read(tmp_path / "results" / "small")[0].mlflow_run_id)
 
 
 def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, results: Path) -> None:

@@ -12,6 +12,7 @@ from ray.tune.experiment import Trial
 from ray.tune.utils.callback import _create_default_callbacks
 
 from harness.cluster.connect import quieten_ray
+from harness.study.sections import Resources
 from harness.tune.callbacks import Watcher
 from harness.tune.light_controller import LightController, light_controller
 
@@ -67,5 +68,5 @@ def test_tune_adds_no_callback_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     """Its report of progress would keep each trial for good, even where it prints nothing."""
     monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
     quieten_ray()
-    watcher = Watcher(None)  # type: ignore[arg-type]
+    watcher = Watcher(None, Resources())  # type: ignore[arg-type]
     assert _create_default_callbacks([watcher], air_verbosity=None) == [watcher]

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from harness.datasets import load_dataset
+from harness.ledger.packed_history import PackedHistory
 from harness.ledger.result import Ended, Epoch, Paused, Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -64,6 +65,7 @@ def test_a_trial_ends_with_the_result_that_its_end_carries_whatever_lies_on_the_
     run.end(trial)
     assert not TrialFolder(run.folder, trial).path.exists()
     assert run.results == {trial.trial_id: end.result}
+    assert isinstance(run.results[trial.trial_id].history, PackedHistory)  # there may be thousands
     assert (run.num_trained, run.num_epochs) == (1, 2)
 
 
