@@ -52,15 +52,17 @@ def save_lightest(sheet: MplFigure, stem: Path, about: About) -> Path:
     return file
 
 
-def read_caption(picture: Path) -> str:
-    """What stands under a figure, from the PNG or SVG file that holds it."""
+def read_about(picture: Path) -> About:
+    """What a figure shows and what stands under it, from the PNG or SVG file that holds it."""
     if picture.suffix == ".svg":
-        found = re.search(r"<desc>(.*?)</desc>", picture.read_text(encoding="utf-8"), re.DOTALL)
-        return html.unescape(found[1]) if found else ""
+        text = picture.read_text(encoding="utf-8")
+        found = (re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("title", "desc"))
+        title, caption = (html.unescape(match[1]) if match else "" for match in found)
+        return About(title, caption)
     from PIL import Image
 
     with Image.open(picture) as image:
-        return str(image.info.get(ABOUT["png"], ""))
+        return About(str(image.info.get("Title", "")), str(image.info.get(ABOUT["png"], "")))
 
 
 def _as_svg(sheet: MplFigure, about: About) -> str:

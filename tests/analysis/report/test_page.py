@@ -190,7 +190,7 @@ def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
     assert text.read_text().count("![") == 1
 
     monkeypatch.setattr("analysis.report.claims.claims_table", fail)
-    monkeypatch.setattr(page, "read_caption", fail)
+    monkeypatch.setattr(page, "read_about", fail)
     text = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=claims)[0]
     assert "**Missing:** the report's claims, an error in making it" in text.read_text()
     assert f"**Missing:** the figures of {name}, an error in making it" in text.read_text()
