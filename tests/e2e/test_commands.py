@@ -174,7 +174,7 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     markdown = (folder / "results/report/report.md").read_text()
     assert "Which latent dimension is best? (a study for tests)" in markdown
     assert "winner, chosen on validation images" in markdown
-    assert "<img src=" in (folder / "results/report/report.html").read_text()
+    assert '<svg role="img"' in (folder / "results/report/report.html").read_text()
 
     # Edited since, it asks for other trials, and that is said.
     (folder / "second.yaml").write_text(text.replace("[2, 9]", "[20, 29]"))
