@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
 
 from analysis.tables import Tables, load_tables
 from analysis.tables.configuration_table import list_metrics
@@ -17,6 +19,7 @@ from harness.metrics import mode_of
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import read_question
+from harness.study.sections import FigureName
 from harness.tracking.presentation import Presentation
 from harness.tracking.winner import Winner
 from models.choices import ImageShape
@@ -42,8 +45,22 @@ def present_study(study: Study, results: Place, trials: Iterable[Trial], image_s
         is_maximised=mode_of(metric) == "max",
         settings=[name for name in varying_settings(tables.trials) if name != "model"],
         metrics=_list_shown(tables),
+        figure=_find_figure(study, folder / "figures"),
+        about={
+            "sampler": study.search.sampler,
+            "scheduler": study.scheduler.name,
+            "metric": ", ".join(name for name, _ in goals(tables.trials)),
+            "seeds": " ".join(map(str, study.seeds)),
+            "evaluate": " ".join(study.evaluate),
+        },
         winner=_find_winner(study, results, trials, image_shape),
     )
+
+
+def _find_figure(study: Study, folder: Path) -> str:
+    """The first of the figures that were drawn, in the order of the study or else of all figures."""
+    names = (f"{name}.png" for name in study.figures or get_args(FigureName))
+    return next((name for name in names if (folder / name).exists()), "")
 
 
 def _find_winner(study: Study, results: Place, trials: Iterable[Trial], image_shape: ImageShape) -> Winner | None:

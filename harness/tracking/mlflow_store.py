@@ -28,6 +28,7 @@ from harness.tracking.presentation import (
     describe_winner,
     make_view,
     name_configuration,
+    show_figure,
     tags_of_source,
 )
 from harness.tracking.sent_runs import SentRun, describe_run, list_sent_runs
@@ -173,6 +174,11 @@ class MlflowStore:
         """
         assert self.parent_id is not None
         description = shown.description
+        stored = (
+            {item.path for item in self.client.list_artifacts(self.parent_id, "figures")} if shown.figure else set()
+        )
+        if f"figures/{shown.figure}" in stored:
+            description += f"\n\n{show_figure(shown.figure, self.parent_id)}"
         if shown.winner is not None:
             run_id = self.run_ids.get(shown.winner.trial.trial_id)
             address = log_winner(self.client, self.experiment_id, self.parent_id, run_id, shown.winner)
@@ -180,7 +186,8 @@ class MlflowStore:
         for name, value in ((OF_EXPERIMENT, description), (VIEW_TAG, make_view(shown))):
             self.client.set_experiment_tag(self.experiment_id, name, value)
         best = [(name, value, 0) for name, value in shown.best.items()]
-        self._log(self.parent_id, metrics=best, tags={OF_EXPERIMENT: description, **tags_of_source()})
+        about = {f"study.{name}": value for name, value in shown.about.items()}  # tags, as a study may change
+        self._log(self.parent_id, metrics=best, tags={OF_EXPERIMENT: description, **about, **tags_of_source()})
 
     def close(self, status: str, interrupted: Iterable[str] = ()) -> None:
         """End the parent run, and mark the runs of interrupted trials as killed."""

@@ -22,7 +22,8 @@ class Presentation:
 
     description: in Markdown. best: metrics of the parent run, such as best/test/elbo, and its interval's ends. metric,
     is_maximised: what trials are sorted by. settings, metrics: those that the table of trials shows. winner: the trial
-    that the study chose on images held out.
+    that the study chose on images held out. figure: the file name of the main figure, as PNG; may be empty. about: what
+    the study is made of, by field.
     """
 
     description: str = ""
@@ -32,6 +33,8 @@ class Presentation:
     settings: Sequence[str] = ()
     metrics: Sequence[str] = ()
     winner: Winner | None = None
+    figure: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_view(shown: Presentation) -> str:
@@ -57,6 +60,11 @@ def _as_sent(metric: str) -> str:
 def describe_winner(address: str) -> str:
     """How to open the winner's model, in Markdown."""
     return f'The winner\'s model: `mlflow.pyfunc.load_model("{address}")`.'
+
+
+def show_figure(name: str, run_id: str) -> str:
+    """A figure among the artifacts of a run, in Markdown: on MLflow's pages it is fetched from its server."""
+    return f"![{name.removesuffix('.png').replace('_', ' ')}](/get-artifact?path=figures/{name}&run_uuid={run_id})"
 
 
 def page_of_trials(address: str, experiment_id: str) -> str:
