@@ -42,8 +42,8 @@ def summarise_best(study: Study, results: Place) -> RenderableType:
         *_list_ranks(study, ranked.head(MAX_ROWS)),
         Text(_compare(ranked)),
         Text("The winner's settings, ready for a study file:"),
-        Text(format_settings(best), style="bold"),
-        *map(Text, checkpoints),
+        Text(format_settings(best), style="bold", no_wrap=True, overflow="ignore"),
+        *(Text(line, no_wrap=True, overflow="ignore") for line in checkpoints),  # paths are never broken
     )
 
 
