@@ -55,6 +55,11 @@ def decimal(value: float, decimals: int = 1) -> str:
     return f"{rounded:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def with_sign(value: float, decimals: int) -> str:
+    """The number with its sign, also of what is positive."""
+    return ("+" if value > 0 else "") + decimal(value, decimals)
+
+
 def with_interval(mean: float, low: float, high: float) -> str:
     """The mean and, where there is one, its interval, such as "38.3 (30.1 to 46.6)": everywhere in one way.
 
@@ -65,6 +70,11 @@ def with_interval(mean: float, low: float, high: float) -> str:
         return decimal(mean, count_decimals(mean, most=MOST_DECIMALS) if 0 < abs(mean) < 1 else 1)
     decimals = 2 if high == low else count_decimals((high - low) / 2, most=MOST_DECIMALS)
     return f"{decimal(mean, decimals)} ({decimal(low, decimals)} to {decimal(high, decimals)})"
+
+
+def signed(mean: float, low: float, high: float) -> str:
+    """A difference with its interval, with a plus where it is positive."""
+    return ("+" if mean > 0 else "") + with_interval(mean, low, high)
 
 
 def count_decimals(size: float, *, most: int) -> int:
@@ -162,12 +172,16 @@ def configuration_label(
 ) -> str:
     """The model with some of its settings, such as "VSC, alpha = 0.01", with the Greek letter.
 
-    settings: by name, the model among them; one that the model does not have is None or NaN, and left out.
+    settings: by name, the model among them; one that the model does not have is None or NaN, and left out. A value that
+    has words of its own, such as DisARM, is told by these.
     """
+
+    def tell(name: str) -> str:
+        value = settings[name]
+        return VALUE_LABELS.get((name, str(value)), f"{setting_label(name)} = {write(value)}")
+
     given = [name for name in names if name != "model" and not _is_missing(settings[name])]
-    return ", ".join(
-        [model_label(str(settings["model"])), *(f"{setting_label(n)} = {write(settings[n])}" for n in given)]
-    )
+    return ", ".join([model_label(str(settings["model"])), *map(tell, given)])
 
 
 def _is_missing(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF; or bare, for a page."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from analysis.tables.series import NothingToDrawError, finished_with
 FORMATS = ("png", "pdf")
 PICTURES = (".png", ".svg")  # what `draw` writes for a page
 CHARACTERS_PER_INCH = 14  # of the caption
+TITLE_PER_INCH = 8.5  # characters
 WENT_WRONG = "an error in drawing it"
 LEGEND_WIDTH = 3.0  # inches that every figure leaves for it beside the panels
 LEGEND_SIZE = 9.5  # points, of one above the panels
@@ -34,6 +36,7 @@ LEGEND_SIZE = 9.5  # points, of one above the panels
 class Figure:
     """What is drawn into the files of one figure, which are named after its module in analysis/figures.
 
+    title: what is shown. finding: what is seen, from the frame, to stand behind it; may be empty.
     compute: the frame from the tables of a study; raises NothingToDrawError where they cannot support the figure.
     plot: draws the frame. shape: the rows and columns of panels that it takes. note: how to read the figure; without
     one, the caption says how means over seeds are read. shows: the statuses of the trials that are drawn. needs:
@@ -51,8 +54,14 @@ class Figure:
     heights: Sequence[float] = ()  # of the rows, as parts of the panel's; all alike if none are given
     shows: Sequence[str] = ("finished",)
     note: Callable[[pd.DataFrame], str] | None = None
+    finding: Callable[[pd.DataFrame], str] = lambda _: ""
     needs: Sequence[str] = ()
     all_phases: bool = False
+
+    def headline(self, frame: pd.DataFrame) -> str:
+        """The title, with what is seen where that can be said."""
+        found = self.finding(frame)
+        return f"{self.title}: {found}" if found else self.title
 
 
 def on_one_axes(plot: Callable[[pd.DataFrame, Axes], None]) -> Callable[[pd.DataFrame, np.ndarray], None]:
@@ -83,15 +92,15 @@ def draw(
     numbers = folder / f"{name}.csv"
     try:
         frame = figure.compute(tables)
-        notes = _notes(figure, frame, tables.trials)
+        notes, headline = _notes(figure, frame, tables.trials), figure.headline(frame)
         with drawing_style():
-            sheet = _compose(figure, frame, [] if for_page else notes)
+            sheet = _compose(figure, frame, headline, [] if for_page else notes)
     except Exception as error:  # whatever it is, the other figures are drawn
         for file in (*files, *(pictures if for_page else ()), numbers):
             file.unlink(missing_ok=True)
         notify(f"{name}: not drawn, {_explain(error)}")
         return []
-    about = About(figure.title, " ".join(notes))
+    about = About(headline, " ".join(notes))
     with drawing_style():
         if for_page:
             files = [save_lightest(sheet, folder / name, about)]
@@ -111,7 +120,7 @@ def _explain(error: Exception) -> str:
     return f"{WENT_WRONG} ({describe_error(error)})"
 
 
-def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure:
+def _compose(figure: Figure, frame: pd.DataFrame, headline: str, notes: list[str]) -> MplFigure:
     """Lay the figure out: title above, panels with legends beside them, caption below.
 
     Without notes it is for a page: nothing but the panels, and the legends above them, so that it is narrow enough to
@@ -131,7 +140,8 @@ def _compose(figure: Figure, frame: pd.DataFrame, notes: list[str]) -> MplFigure
     if notes:
         # A wide legend makes the figure wider, so that it takes no room from the panels.
         sheet.set_figwidth(size[0] + max(0.0, _measure_legend(sheet) - LEGEND_WIDTH))
-        sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        text = textwrap.fill(headline, int(TITLE_PER_INCH * sheet.get_figwidth()))
+        sheet.suptitle(text, x=0.01, ha="left", fontsize=13, fontweight="bold")
         text = caption(notes, width=int(CHARACTERS_PER_INCH * sheet.get_figwidth()))
         sheet.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=QUIET)
     else:

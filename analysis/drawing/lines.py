@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.drawing.style import FILLS, LINE_STYLES, MARKERS, QUIET, model_colour, series_colour, series_marker
 from analysis.tables.searched_settings import is_geometric
-from analysis.wording import model_label, plural
+from analysis.wording import plural
 
 Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
 
@@ -102,34 +102,10 @@ def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
         draw_line(ax, x, rows, look)
 
 
-def draw_searched(ax: Axes, x: str, y: str, rows: pd.DataFrame) -> None:
-    """Draw one point per trial of a search in its model's colour: filled if finished, hollow if stopped early.
+def fit_to_data(ax: Axes, frame: pd.DataFrame, *, room: float = 0.2, axis: str = "y") -> None:
+    """Take the range of an axis from means and seeds: an interval of three seeds reaches several times as far.
 
-    Those that break a constraint of the search, where the rows say so in `is_allowed`, are crosses.
-    """
-    for model, of_model in rows.groupby("model"):
-        colour, name = model_colour(str(model)), model_label(str(model))
-        breaks = ~of_model["is_allowed"] if "is_allowed" in rows else pd.Series(False, index=of_model.index)
-        stopped = (of_model["status"] == "stopped") & ~breaks
-        finished_look: Look = {"color": colour, "linewidths": 0, "alpha": 0.7, "zorder": 2}
-        stopped_look: Look = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.8}
-        stopped_look |= {"alpha": 0.45, "zorder": 1.5}
-        broken_look: Look = {"color": colour, "marker": "x", "linewidths": 0.9, "alpha": 0.6}
-        for points, look, words in (
-            (of_model[~stopped & ~breaks], finished_look, "finished"),
-            (of_model[stopped], stopped_look, "stopped early"),
-            (of_model[breaks], broken_look, "breaks a constraint"),
-        ):
-            if points.empty:
-                continue
-            look |= {"label": f"{name}, {words}", "rasterized": len(points) > MAX_VECTOR_POINTS}
-            ax.scatter(points[x], points[y], s=26 if len(rows) <= MAX_VECTOR_POINTS else 14, **look)
-
-
-def fit_to_data(ax: Axes, frame: pd.DataFrame, *, room: float = 0.2) -> None:
-    """Take the y range from means and seeds: an interval of three seeds reaches several times as far, and is cut.
-
-    room: how far beyond the data, in parts of their range, intervals are still shown.
+    room: how far beyond the data, in parts of their range, intervals are still shown; the rest is cut.
     """
     values = frame["mean"].to_numpy(float).tolist()
     if "by_seed" in frame:
@@ -142,7 +118,7 @@ def fit_to_data(ax: Axes, frame: pd.DataFrame, *, room: float = 0.2) -> None:
     span = high - low
     bottom = min([low, *(end for end in ends if end >= low - room * span)]) - 0.04 * span
     top = max([high, *(end for end in ends if end <= high + room * span)]) + 0.04 * span
-    ax.set_ylim(max(bottom, low - room * span), min(top, high + room * span))
+    ax.set(**{f"{axis}lim": (max(bottom, low - room * span), min(top, high + room * span))})
 
 
 def scale_x(ax: Axes, values: pd.Series) -> None:
@@ -171,13 +147,14 @@ def scale_lengths(ax: Axes, epochs: pd.Series) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def leave_out_the_far(ax: Axes, axis: str, values: pd.Series) -> None:
+def leave_out_the_far(ax: Axes, axis: str, values: pd.Series, *, of_interest: pd.Series | None = None) -> None:
     """Scale the axis ("x" or "y") to the bulk of the values, and say how many lie beyond it.
 
-    One trial of a search that nearly diverged would otherwise press all others into a line.
+    One trial of a search that nearly diverged would otherwise press all others into a line. of_interest: those of the
+    values that the axis has to show; None for all.
     """
-    near = near_values(values)
-    num_far = int(values.notna().sum()) - len(near)
+    near = near_values(values if of_interest is None else of_interest)
+    num_far = int((values.notna() & ~values.between(near.min(), near.max())).sum())
     if num_far == 0:
         return
     margin = 0.08 * (near.max() - near.min())

@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MplFigure
 
+from analysis.drawing.marks import name_marks, tell_marks
 from analysis.files import write_atomically
 
 ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
@@ -40,34 +41,41 @@ def save(sheet: MplFigure, file: Path, about: About) -> None:
 
 
 def save_lightest(sheet: MplFigure, stem: Path, about: About) -> Path:
-    """Write lines and points as SVG; pictures, or what has too many points for that, as PNG. Returns the file."""
+    """Write lines and points as SVG; pictures, or what has too many points for that, as PNG. Returns the file.
+
+    Each mark of an SVG says its values when it is pointed at. Names in it are made from those of the file and of its
+    folder, so that a page can hold several.
+    """
     if not any(own.images for ax in sheet.axes for own in (ax, *ax.child_axes)):
-        text = _as_svg(sheet, about)
+        told = name_marks(sheet)
+        text = _as_svg(sheet, about, salt=f"{stem.parent.name}/{stem.name}")
         if len(text) < HEAVY and "<image" not in text:
             file = stem.with_name(f"{stem.name}.svg")
-            write_atomically(file, partial(Path.write_text, data=text, encoding="utf-8"))
+            write_atomically(file, partial(Path.write_text, data=tell_marks(text, told), encoding="utf-8"))
             return file
     file = stem.with_name(f"{stem.name}.png")
     save(sheet, file, about)
     return file
 
 
-def read_caption(picture: Path) -> str:
-    """What stands under a figure, from the PNG or SVG file that holds it."""
+def read_about(picture: Path) -> About:
+    """What a figure shows and what stands under it, from the PNG or SVG file that holds it."""
     if picture.suffix == ".svg":
-        found = re.search(r"<desc>(.*?)</desc>", picture.read_text(encoding="utf-8"), re.DOTALL)
-        return html.unescape(found[1]) if found else ""
+        text = picture.read_text(encoding="utf-8")
+        found = (re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("title", "desc"))
+        title, caption = (html.unescape(match[1]) if match else "" for match in found)
+        return About(title, caption)
     from PIL import Image
 
     with Image.open(picture) as image:
-        return str(image.info.get(ABOUT["png"], ""))
+        return About(str(image.info.get("Title", "")), str(image.info.get(ABOUT["png"], "")))
 
 
-def _as_svg(sheet: MplFigure, about: About) -> str:
+def _as_svg(sheet: MplFigure, about: About, *, salt: str) -> str:
     """The figure with text as text, lengths to a hundredth of a point, and what it shows in front."""
     import matplotlib as mpl
 
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": about.title}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         buffer = StringIO()
         sheet.savefig(buffer, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()

@@ -4,14 +4,18 @@ Two classifiers are the report's, as its code has it and as its text has it, on 
 sound ones: on mu, and on the sparse code as gamma * mu and as hard samples z.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_reported, draw_series, each_series, legend_beside, scale_x
+from analysis.drawing.panels import each_panel, grid_shape
 from analysis.tables import Tables
 from analysis.tables.accuracies import accuracy_note, mean_accuracy
 from analysis.tables.configurations import longest_of_each
@@ -33,7 +37,6 @@ PANELS = {
     "probe/knn_gamma_mu_all_accuracy": "nearest neighbours on γμ,\nall labels",
     "probe/knn_z_all_accuracy": "nearest neighbours on z,\nall labels",
 }
-MAX_COLUMNS = 3
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -43,26 +46,37 @@ def compute(tables: Tables) -> pd.DataFrame:
     `reported`: the report's own value where trials are trained as its were.
     """
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
-    is_dead = rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
     is_beside = bool(are_as_reported(rows).all()) and rows["dataset"].nunique() == 1
     curves = load_curves("accuracy", rows["dataset"].iloc[0] if is_beside else "").rename(columns={"value": "reported"})
     frames = []
-    for panel, (column, title) in enumerate(PANELS.items()):
-        if column not in rows or rows[column].isna().all():
-            continue
-        shown = rows[~is_dead] if column == AS_CODED else rows
+    for panel, column, title, shown in each_classifier(rows):
         means = mean_accuracy(shown, column, by=["latent_dim"]).assign(panel=panel, title=title)
         means = means.merge(curves, on=["model", "alpha", "latent_dim"], how="left")
         if column != AS_CODED:
             means["reported"] = np.nan
         frames.append(means)
-    return pd.concat(frames, ignore_index=True).assign(num_dead=int(is_dead.sum()), num_runs=len(rows))
+    return pd.concat(frames, ignore_index=True).assign(**count_dead(rows))
+
+
+def each_classifier(rows: pd.DataFrame) -> Iterator[tuple[int, str, str, pd.DataFrame]]:
+    """Each panel with its column, title and rows that count: of the report's own, those without a dead logit."""
+    for panel, (column, title) in enumerate(PANELS.items()):
+        if column in rows and rows[column].notna().any():
+            yield panel, column, title, rows[~_is_dead(rows)] if column == AS_CODED else rows
+
+
+def count_dead(rows: pd.DataFrame) -> dict[str, int]:
+    """Columns num_dead, the runs of the report's own classifier in which a logit died, and num_runs, all of them."""
+    return {"num_dead": int(_is_dead(rows).sum()), "num_runs": len(rows)}
+
+
+def _is_dead(rows: pd.DataFrame) -> pd.Series:
+    return rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: three to a row."""
-    num = frame["panel"].nunique()
-    return -(-num // MAX_COLUMNS), min(num, MAX_COLUMNS)
+    return grid_shape(frame["panel"].nunique())
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -87,17 +101,8 @@ def note(frame: pd.DataFrame) -> str:
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw one panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
-    panels = list(frame.groupby("panel"))
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, (_, panel) in zip(axes.flat, panels, strict=False):
-        for rows, look in each_series(panel):
-            draw_series(ax, "latent_dim", rows, look)
+    for ax, panel in draw_classifiers(frame, axes):
         draw_reported(ax, "latent_dim", panel)
-        scale_x(ax, panel["latent_dim"])
-        ax.set_title(panel["title"].iloc[0], fontsize=10)
-        ax.set_xlabel("latent dimensions")
-        ax.tick_params(labelleft=True)
     for ax in axes.flat:  # after all are drawn, since the panels of a row share it
         ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
     for ax in axes[:, 0]:
@@ -106,6 +111,18 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     if frame["reported"].notna().any():
         entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
     legend_beside(axes[0, -1], entries)
+
+
+def draw_classifiers(frame: pd.DataFrame, axes: np.ndarray) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Draw a line for each series into the panel of each classifier; yields each panel with its rows, for more."""
+    for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
+        for rows, look in each_series(panel):
+            draw_series(ax, "latent_dim", rows, look)
+        yield ax, panel
+        scale_x(ax, panel["latent_dim"])
+        ax.set_title(panel["title"].iloc[0], fontsize=10)
+        ax.set_xlabel("latent dimensions")
+        ax.tick_params(labelleft=True)
 
 
 FIGURE = Figure(

@@ -1,15 +1,16 @@
 """By how many points do classifiers do better on a model's codes than on the baseline's, by latent dimensions?
 
-Differences are paired: of one seed and one latent dimension. What each model reaches is in accuracy_by_latent_dim.
+Differences are paired: of one seed and one latent dimension. What each model reaches is in accuracy_by_latent_dim,
+which shares its classifiers.
 """
 
 import numpy as np
 import pandas as pd
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_series, each_series, fit_to_data, legend_beside, scale_x
+from analysis.drawing.lines import fit_to_data, legend_beside
 from analysis.drawing.style import QUIET
-from analysis.figures.accuracy_by_latent_dim import AS_CODED, DEAD, PANELS, shape
+from analysis.figures.accuracy_by_latent_dim import AS_CODED, count_dead, draw_classifiers, each_classifier, shape
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
@@ -28,22 +29,17 @@ def compute(tables: Tables) -> pd.DataFrame:
     baseline, others = rows[rows["model"] == BASELINE], rows[rows["model"] != BASELINE]
     if baseline.empty or others.empty or rows["individual"].any() or baseline["series"].nunique() > 1:
         raise NothingToDrawError(f"there is no one {model_label(BASELINE)} to compare others with, seed by seed")
-    is_dead = rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
     frames = []
-    for panel, (column, title) in enumerate(PANELS.items()):
-        if column not in rows or rows[column].isna().all():
-            continue
-        dead = is_dead if column == AS_CODED else pd.Series(False, index=rows.index)
-        paired = others[~dead[others.index]].merge(
-            baseline[~dead[baseline.index]][[*PAIR, column]], on=PAIR, suffixes=("", "_of_baseline")
-        )
+    for panel, column, title, counted in each_classifier(rows):
+        other, own = (counted[counted["model"] != BASELINE], counted[counted["model"] == BASELINE])
+        paired = other.merge(own[[*PAIR, column]], on=PAIR, suffixes=("", "_of_baseline"))
         gains = paired.assign(points=100 * (paired[column] - paired[f"{column}_of_baseline"])).dropna(subset=["points"])
         if not gains.empty:
             means = mean_over_seeds(gains, "points", by=["latent_dim"])
             frames.append(means.assign(panel=panel, title=title))
     if not frames:
         raise NothingToDrawError(f"no trial has the seed and the latent dimension of a {model_label(BASELINE)}")
-    return pd.concat(frames, ignore_index=True).assign(num_dead=int(is_dead.sum()), num_runs=len(rows))
+    return pd.concat(frames, ignore_index=True).assign(**count_dead(rows))
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -62,18 +58,9 @@ def note(frame: pd.DataFrame) -> str:
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw one panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
-    panels = list(frame.groupby("panel"))
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, (_, panel) in zip(axes.flat, panels, strict=False):
+    for ax, _ in draw_classifiers(frame, axes):
         ax.axhline(0, color=QUIET, linewidth=1)
-        for rows, look in each_series(panel):
-            draw_series(ax, "latent_dim", rows, look)
-        scale_x(ax, panel["latent_dim"])
         fit_to_data(ax, frame)  # of all panels, so that one scale is for all
-        ax.set_title(panel["title"].iloc[0], fontsize=10)
-        ax.set_xlabel("latent dimensions")
-        ax.tick_params(labelleft=True)
     for ax in axes[:, 0]:
         ax.set_ylabel(f"accuracy less the {model_label(BASELINE)}'s\n({POINTS})")
     legend_beside(axes[0, -1])

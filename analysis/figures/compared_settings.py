@@ -1,21 +1,33 @@
 """What is a choice of network, link, clamp, schedule, scaling or initialisation worth? (the report's sections 4, 7)"""
 
+import textwrap
 from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_seeds
-from analysis.drawing.style import series_colour
+from analysis.drawing.lines import draw_seeds, fit_to_data
+from analysis.drawing.style import QUIET, series_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
+from analysis.tables.defaults import is_default
 from analysis.tables.entropy_floor import have_comparable_bounds
-from analysis.tables.intervals import limits_of, mean_interval
+from analysis.tables.intervals import ANYWHERE, limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
-from analysis.wording import NATS, configuration_label, plural, setting_label, value_label
+from analysis.wording import (
+    NATS,
+    configuration_label,
+    count_decimals,
+    decimal,
+    plural,
+    setting_label,
+    signed,
+    value_label,
+)
 
 COMPARED = (
     "network",
@@ -38,14 +50,21 @@ MOST_LONG = 8  # rows whose labels have room for two lines
 BELOW = 0.18  # of a row, where the dots of seeds lie; as far above it what diverged is told
 LOST = "#B3261E"
 PANELS = {
-    "test/elbo": f"test ELBO\n({NATS},\nhigher is better)",
-    "test/elbo_relaxed": f"relaxed test ELBO\n({NATS},\nhigher is better)",
-    "test/reconstruction_error": "relative reconstruction\nerror (0 perfect, 1 as\ngood as black)",
+    "test/elbo": ("test ELBO", f"{NATS}, higher is better"),
+    "test/elbo_relaxed": ("relaxed test ELBO", f"{NATS}, higher is better"),
+    "test/reconstruction_error": ("relative reconstruction error", "0 perfect, 1 as good as black; lower is better"),
 }
+LABEL_WIDTH = 24  # characters of the text below a panel
+GAIN = {"gain": "mean", "gain_low": "low", "gain_high": "high", "gain_by_seed": "by_seed"}
 
 
 def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's metric, by configuration, with how many trials diverged.
+
+    gain, gain_low, gain_high, gain_n, gain_by_seed: the same of its difference from the default, paired by seed.
+    is_default: whether the row is that default, of its model and alpha: the configuration with all settings at their
+    defaults or, without one, the first that did not always diverge. Where each model and alpha has one configuration,
+    there are no differences.
 
     A configuration that always diverged has no mean. Bounds are left out where pixels are scaled in several ways, since
     bounds of different images cannot be compared, and likewise with likelihoods. A setting that differs between models
@@ -73,12 +92,33 @@ def compute(tables: Tables) -> pd.DataFrame:
             continue
         means = mean_interval(ended, panel, by=keys, limits=limits_of(panel))
         means = means.merge(values_by_seed(ended, panel, by=keys), on=keys)
-        frames.append(counts.merge(means, how="left").assign(panel=panel))
+        rows = counts.merge(means, how="left").assign(panel=panel)
+        frames.append(_compare_with_default(rows, ended, panel, keys, varying))
     if not frames:
         raise NothingToDrawError("no finished trial has a bound or a reconstruction error")
     frame = pd.concat(frames, ignore_index=True)
     frame["label"] = [_label(row, varying) for row in frame.to_dict("records")]
     return frame
+
+
+def _compare_with_default(
+    rows: pd.DataFrame, ended: pd.DataFrame, panel: str, keys: list[str], varying: list[str]
+) -> pd.DataFrame:
+    """Add the columns of differences from the default (see `compute`) to the rows of a panel."""
+    by = ["model", "alpha"]
+    preferred = rows[rows["mean"].notna()].assign(is_other=~is_default(rows, varying))
+    chosen = preferred.sort_values("is_other", kind="stable").groupby(by, dropna=False).head(1)
+    rows = rows.assign(is_default=rows.index.isin(chosen.index))
+    if len(rows) == len(rows.drop_duplicates(by)):
+        return rows
+    own = ended[[*keys, "seed", panel]]
+    base = own.merge(rows.loc[rows["is_default"], keys])[[*by, "seed", panel]]
+    paired = own.merge(base, on=[*by, "seed"], suffixes=("", "_of_default"))
+    paired["gain"] = paired[panel] - paired[f"{panel}_of_default"]
+    gains = mean_interval(paired, "gain", by=keys, limits=ANYWHERE)
+    gains = gains.merge(values_by_seed(paired, "gain", by=keys), on=keys)
+    names = {new: old for old, new in GAIN.items()} | {"n": "gain_n"}
+    return rows.merge(gains.rename(columns=names), on=keys, how="left")
 
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
@@ -100,11 +140,28 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    num = int(frame["num_trials"].max())
+    seeds = plural(int(frame["num_trials"].max()), "seed")
+    lost = "A red cross: trials whose loss was no longer finite; nothing else is averaged."
+    if "gain" not in frame:
+        return f"Mean and 95% interval (Student t) over {seeds} of each configuration, below it a dot for each. {lost}"
     return (
-        f"Mean and 95% interval (Student t) over {plural(num, 'seed')} of each configuration, below it a dot for each; "
-        "a red cross: trials whose loss was no longer finite; nothing else is averaged."
+        "Each configuration less the default one of the same model and prior (hollow, with what it reached), paired by "
+        f"seed: mean and 95% interval (Student t) over {seeds}, below it a dot for each. {lost}"
     )
+
+
+def find(frame: pd.DataFrame) -> str:
+    """The choice that changes most for the better or worse in the first panel, if any interval leaves zero."""
+    if "gain" not in frame:
+        return ""
+    rows = frame[(frame["panel"] == frame["panel"].iloc[0]) & ~frame["is_default"]]
+    sure = rows[(rows["gain_low"] > 0) | (rows["gain_high"] < 0)]
+    if sure.empty:
+        return "no difference from the default is sure"
+    row = sure.loc[sure["gain"].abs().idxmax()]
+    name, _ = PANELS[str(row["panel"])]
+    words = str(row["label"]).replace("\n", ", ")
+    return f"{words}: {name} {signed(row['gain'], row['gain_low'], row['gain_high'])}"
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
@@ -112,27 +169,43 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     labels = list(dict.fromkeys(frame["label"]))
     written = labels if len(labels) <= MOST_LONG else [label.replace("\n", ", ") for label in labels]
     for ax, (panel, rows) in zip(axes[0], frame.groupby("panel", sort=False), strict=True):
-        for row in rows.to_dict("records"):
-            y = labels.index(row["label"])
-            if pd.notna(row["mean"]):
-                colour = series_colour(row["model"], float(row["alpha"]))
-                ax.plot(row["mean"], y, "o", color=colour)
-                ax.hlines(y, row["low"], row["high"], color=colour)
-                draw_seeds(ax, np.array([y + BELOW]), pd.DataFrame([row]), colour, horizontal=True)
-            if row["num_diverged"] and ax is axes[0, 0]:
-                text = f"{row['num_diverged']} of {row['num_trials']} diverged"
-                at, place = ax.get_yaxis_transform(), 0.04
-                ax.plot([place], [y - BELOW], "x", color=LOST, markersize=7, markeredgewidth=2, transform=at)
-                ax.text(place + 0.05, y - BELOW, text, color=LOST, fontsize=9, va="center", transform=at)
-        ax.set_xlabel(PANELS[str(panel)])
+        name, unit = PANELS[str(panel)]
+        if "gain" in frame:
+            drawn = rows.drop(columns=list(GAIN.values())).rename(columns=GAIN)
+            ax.axvline(0, color=QUIET, linewidth=1)
+            name = f"{name} less the default's"
+        else:
+            drawn = rows
+        for row, reached in zip(drawn.to_dict("records"), rows["mean"], strict=True):
+            _plot_row(ax, labels.index(row["label"]), row, reached, is_first=ax is axes[0, 0])
+        fit_to_data(ax, drawn, axis="x")
+        ax.set_xlabel(f"{textwrap.fill(name, LABEL_WIDTH)}\n{textwrap.fill(f'({unit})', LABEL_WIDTH)}")
         ax.set_yticks(range(len(labels)), written)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.grid(axis="y", color="#eeeeee")
 
 
+def _plot_row(ax: Axes, y: int, row: dict[Hashable, Any], reached: float, *, is_first: bool) -> None:
+    colour = series_colour(row["model"], float(row["alpha"]))
+    if "gain_n" in row and row["is_default"]:
+        ax.plot(0, y, "o", color=colour, markerfacecolor="white")
+        text = decimal(reached, count_decimals(reached, most=2) if abs(reached) < 1 else 1)
+        ax.annotate(text, (0, y), (5, 4), textcoords="offset points", fontsize=9, color=QUIET)
+    elif pd.notna(row["mean"]):
+        ax.plot(row["mean"], y, "o", color=colour)
+        ax.hlines(y, row["low"], row["high"], color=colour)
+        draw_seeds(ax, np.array([y + BELOW]), pd.DataFrame([row]), colour, horizontal=True)
+    if row["num_diverged"] and is_first:
+        text = f"{row['num_diverged']} of {row['num_trials']} diverged"
+        at, place = ax.get_yaxis_transform(), 0.04
+        ax.plot([place], [y - BELOW], "x", color=LOST, markersize=7, markeredgewidth=2, transform=at)
+        ax.text(place + 0.05, y - BELOW, text, color=LOST, fontsize=9, va="center", transform=at)
+
+
 FIGURE = Figure(
-    title="What each choice of setting reached",
+    title="What each choice of setting is worth",
+    finding=find,
     compute=compute,
     plot=plot,
     shape=shape,

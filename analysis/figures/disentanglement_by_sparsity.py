@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import PLAIN_NUMBER, Look
+from analysis.drawing.panels import each_panel, grid_shape
 from analysis.drawing.style import MARKERS, QUIET, series_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -15,7 +16,6 @@ from analysis.tables.series import NothingToDrawError, finished_with
 
 SPARSITY = "code/nonzero_fraction"
 SHOWN = ("factor_vae", "mig", "dci_disentanglement", "info_modularity", "info_compactness", "info_explicitness")
-PANEL_COLUMNS = 3
 WIDE_RANGE = 5.0
 
 
@@ -42,8 +42,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per score, three in a row."""
-    num = frame["score"].nunique()
-    return -(-num // PANEL_COLUMNS), min(num, PANEL_COLUMNS)
+    return grid_shape(frame["score"].nunique())
 
 
 def note(frame: pd.DataFrame) -> str:  # noqa: ARG001
@@ -60,9 +59,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     fractions = frame["nonzero_fraction"]
     is_log = fractions.min() > 0 and fractions.max() > WIDE_RANGE * fractions.min()
     looks = _list_looks(frame)
-    for ax in axes.flat[len(scores) :]:
-        ax.set_visible(False)
-    for i, (ax, score) in enumerate(zip(axes.flat, scores, strict=False)):
+    for i, (ax, score) in enumerate(each_panel(axes, scores)):
         for name, rows in frame[frame["score"] == score].groupby("configuration", observed=True):
             ax.plot(rows["nonzero_fraction"], rows["value"], linestyle="", alpha=0.7, **looks[str(name)])
         for end in (0.0, 1.0):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.figure import Figure
+from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
 from analysis.drawing.style import QUIET, series_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -13,7 +14,6 @@ from analysis.tables.named_configurations import name_configurations
 from analysis.tables.series import NothingToDrawError, finished_with
 from analysis.wording import plural
 
-PANEL_COLUMNS = 3
 MARGIN = 0.03
 
 
@@ -41,8 +41,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per score, three in a row."""
-    num = frame["score"].nunique()
-    return -(-num // PANEL_COLUMNS), min(num, PANEL_COLUMNS)
+    return grid_shape(frame["score"].nunique())
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -58,20 +57,14 @@ def note(frame: pd.DataFrame) -> str:
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw a row for each configuration, a panel for each score."""
     names = list(dict.fromkeys(frame.sort_values("configuration", kind="stable")["configuration"]))
-    scores = list(dict.fromkeys(frame["score"]))
-    for ax in axes.flat[len(scores) :]:
-        ax.set_visible(False)
-    for ax, score in zip(axes.flat, scores, strict=False):
+    for ax, score in each_panel(axes, dict.fromkeys(frame["score"])):
         for name, rows in frame[frame["score"] == score].groupby("configuration", observed=True):
             y, first = names.index(name), rows.iloc[0]
             colour = series_colour(str(first["model"]), float(first["alpha"]))
             ends = first["floor"], first["ceiling"]
             ax.barh(y, ends[1] - ends[0], left=ends[0], height=0.8, color="#f2f2f2", zorder=0.5)
             ax.vlines(ends, y - 0.4, y + 0.4, color=QUIET, linestyle=":", linewidth=1)
-            ax.plot(rows["value"], np.full(len(rows), y), "o", color=colour, alpha=0.55, markeredgewidth=0)
-            ax.vlines(first["mean"], y - 0.32, y + 0.32, color=colour, linewidth=2)
-            if np.isfinite(first["low"]):
-                ax.hlines(y, first["low"], first["high"], color=colour, linewidth=1.2)
+            draw_seeds_in_row(ax, y, rows, colour)
         ax.set_xlabel(SCORES[str(score)])
         ax.set_xlim(-MARGIN, 1 + MARGIN)
         ax.grid(axis="y", visible=False)

@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure, on_one_axes
+from analysis.drawing.labels import name_lines
 from analysis.drawing.lines import (
     add_floor_axis,
     draw_series,
     each_series,
     fit_to_data,
     leave_out_the_far,
-    legend_beside,
     scale_x,
 )
 from analysis.tables import Tables
@@ -33,7 +33,13 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """Draw one line with its band per series, or one point per trial."""
+    """Draw one line with its band per series, or one point per trial, and their names."""
+    draw_curves(frame, ax)
+    name_lines(ax)
+
+
+def draw_curves(frame: pd.DataFrame, ax: Axes) -> None:
+    """Draw the lines or points."""
     only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
     shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
     for shift, (rows, look) in zip(shifts, each_series(frame), strict=True):
@@ -47,7 +53,6 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
     ax.set_xlabel("latent dimensions")
     ax.set_ylabel(goal_label("test/elbo", is_maximised=True))
     add_floor_axis(ax, frame["floor"].max())
-    legend_beside(ax)
 
 
 FIGURE = Figure(

@@ -12,22 +12,33 @@ from analysis.drawing.lines import (
     STAR,
     Look,
     add_floor_axis,
-    draw_line,
+    draw_seeds,
     each_series,
     fit_to_data,
     leave_out_the_far,
     legend_beside,
     scale_lengths,
 )
+from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations
 from analysis.tables.entropy_floor import find_floor
+from analysis.tables.intervals import ANYWHERE, mean_interval
 from analysis.tables.plateau import plateau_epochs
-from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, spread
-from analysis.wording import NATS, plural
+from analysis.tables.series import (
+    NothingToDrawError,
+    assign_series,
+    finished_with,
+    mean_over_seeds,
+    spread,
+    values_by_seed,
+)
+from analysis.wording import NATS, decimal, plural
 
 NEEDS = ("test/elbo",)
 MAX_LATENT_DIMS = 3
+SIDE_BY_SIDE = 1.035  # the ratio of the places of neighbours that trained for the same length
+GAIN = {"gain": "mean", "gain_low": "low", "gain_high": "high", "gain_by_seed": "by_seed"}
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -37,6 +48,9 @@ def compute(tables: Tables) -> pd.DataFrame:
     smallest, median and largest, in a panel each (`row`). plateau: the mean over `plateau_n` of `num_seeds`
     seeds of the epoch from which on the longest training stays within 1 nat of its plateau. all_dims: how many
     latent dimensions there are. floor: the entropy of the pixels (nats per image), NaN if it is not known.
+
+    Where there are means: gain, gain_low, gain_high, gain_n, gain_by_seed are the same of what was gained since the
+    shortest length of the series, `first_epochs`, paired by seed.
     """
     trials, history = tables.trials, tables.history
     rows = read_at_lengths(finished_with(trials, NEEDS))
@@ -50,8 +64,23 @@ def compute(tables: Tables) -> pd.DataFrame:
     rows["configuration"] = number_configurations(trials.loc[rows.index], apart_from=["epochs"])
     if is_series:
         places = rows[["configuration", "series", "latent_dim"]].drop_duplicates()
+        frame = frame.merge(_measure_gains(rows), how="left")
         return frame.merge(places).merge(find_plateaus(rows, history)).assign(all_dims=all_dims)
     return frame.merge(rows[["trial_id", "configuration", "seed"]])
+
+
+def _measure_gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Columns series, latent_dim, epochs and those of the gain over the shortest length (see `compute`)."""
+    of_line = ["series", "latent_dim"]
+    first = rows["epochs"] == rows.groupby(of_line, observed=True)["epochs"].transform("min")
+    begun = rows[first][[*of_line, "seed", "epochs", "test/elbo"]]
+    paired = rows.merge(begun, on=[*of_line, "seed"], suffixes=("", "_of_first"))
+    paired = paired.assign(
+        gain=paired["test/elbo"] - paired["test/elbo_of_first"], first_epochs=paired["epochs_of_first"]
+    )
+    by = [*of_line, "epochs", "first_epochs"]
+    means = mean_interval(paired, "gain", by=by, limits=ANYWHERE).merge(values_by_seed(paired, "gain", by=by), on=by)
+    return means.rename(columns={old: new for new, old in GAIN.items()} | {"n": "gain_n"})
 
 
 def read_at_lengths(trials: pd.DataFrame) -> pd.DataFrame:
@@ -82,27 +111,23 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Draw one line with its band per series, and a star at the first length on its plateau.
+    """Draw what each series gained at each length, with its interval, and a star at the first length on its plateau.
 
     axes: rows and columns as `shape` has them.
     """
     for row, ax in enumerate(axes[:, 0]):
         panel = frame[frame["row"] == row]
-        for rows, look in each_series(panel):
-            if rows["individual"].any():
-                _draw_each_training(ax, rows, look)
-            else:
-                draw_line(ax, "epochs", rows, look | {"label": f"{look['label']}\n{plateau_note(rows.iloc[0])}"})
-                _draw_star(ax, rows, look)
         if panel["individual"].any():
+            for rows, look in each_series(panel):
+                _draw_each_training(ax, rows, look)
             leave_out_the_far(ax, "y", panel["mean"])
+            ax.set_ylabel(f"test ELBO ({NATS},\nhigher is better)")
+            add_floor_axis(ax, panel["floor"].max())
         else:
-            fit_to_data(ax, panel)
+            _draw_gains(ax, panel)
         dims = panel["latent_dim"]
         ax.set_title(f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else "all latent dimensions")
         scale_lengths(ax, panel["epochs"])
-        ax.set_ylabel(f"test ELBO ({NATS},\nhigher is better)")
-        add_floor_axis(ax, panel["floor"].max())
         entries: dict[str, Artist] = {str(line.get_label()): line for line in ax.get_legend_handles_labels()[0]}
         if any(line.get_marker() == STAR["marker"] for line in ax.lines):
             entries["the first length within 1 nat of its plateau"] = Line2D([], [], color="white", **STAR)
@@ -110,11 +135,31 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     axes[-1, 0].set_xlabel("epochs of training")
 
 
+def _draw_gains(ax: Axes, panel: pd.DataFrame) -> None:
+    """Draw a dot with its interval for each series and length, side by side, and a thin line from dot to dot."""
+    drawn = panel.drop(columns=list(GAIN.values())).rename(columns=GAIN).dropna(subset=["mean"])
+    num = drawn["series"].nunique()
+    for place, (rows, look) in enumerate(each_series(drawn.sort_values("epochs"))):
+        at = rows["epochs"].to_numpy(float) * SIDE_BY_SIDE ** (place - (num - 1) / 2)
+        first = panel[(panel["series"] == rows["series"].iloc[0])].sort_values("epochs").iloc[0]
+        begun = f"{decimal(first['mean'])} after {plural(int(first['epochs']), 'epoch')}"
+        ax.plot(
+            at, rows["mean"], **look | {"label": f"{look['label']}, {begun}\n{plateau_note(first)}", "linewidth": 0.9}
+        )
+        ax.vlines(at, rows["low"], rows["high"], color=look["color"], linewidth=1.6)
+        draw_seeds(ax, at * SIDE_BY_SIDE**0.3, rows, look["color"])
+        _draw_star(ax, rows.assign(at=at), look)
+    since = " and ".join(map(str, sorted(panel["first_epochs"].dropna().astype(int).unique())))
+    ax.axhline(0, color=QUIET, linewidth=1, zorder=1)
+    fit_to_data(ax, drawn)
+    ax.set_ylabel(f"test ELBO gained since\nepoch {since} ({NATS})")
+
+
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     if frame["individual"].any():
         return "Each configuration and seed on its own, no means: one line is one training, read off at each length."
-    means = MEANS if (frame["n"] > 1).any() else "One seed: no interval."
+    means = f"{MEANS} Paired by seed." if (frame["n"] > 1).any() else "One seed: no interval."
     dims, all_dims = frame["latent_dim"].nunique(), frame["all_dims"].iloc[0]
     some = f" {dims} of {all_dims} latent dimensions are shown." if dims < all_dims else ""
     return (
@@ -136,7 +181,7 @@ def _draw_star(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     """Draw a star at the first of the lengths at which the training was on its plateau: nothing else was measured."""
     there = rows[rows["epochs"] >= rows["plateau"]].sort_values("epochs")
     if not there.empty:
-        ax.plot(there["epochs"].iloc[:1], there["mean"].iloc[:1], color=look["color"], zorder=3, **STAR)
+        ax.plot(there["at"].iloc[:1], there["mean"].iloc[:1], color=look["color"], zorder=3, **STAR)
 
 
 def _draw_each_training(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
@@ -146,7 +191,7 @@ def _draw_each_training(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
 
 
 FIGURE = Figure(
-    title="Test ELBO by number of training epochs",
+    title="What longer training gains in test ELBO",
     compute=compute,
     plot=plot,
     shape=shape,

@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
+from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
-from analysis.wording import NATS, configuration_label, plural, setting_label
+from analysis.wording import NATS, configuration_label, plural, setting_label, value_label
 
 COLOURS = {"relaxed": "#D55E00", "straight_through": "#56B4E9", "disarm": "#009E73"}
-LABELS = {"relaxed": "relaxed", "straight_through": "straight-through", "disarm": "DisARM"}
 PANELS = {
     "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
     "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",
@@ -28,7 +28,6 @@ SCHEDULES = {"per_epoch": "per epoch", "per_step": "per step", "ramp": "to 200",
 GROUPED_BY = ("alpha", "latent_dim", "gamma_link", "kl_from")
 COMPARED = ("estimator", "sharpness_schedule")
 OWN = ("bias", "noise")  # of the estimator that trained a model, of `gradient/<estimator>_...`
-PANEL_COLUMNS = 3
 MOST_ROWS = 24  # that a panel has room for, before it grows
 
 
@@ -51,7 +50,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     trials = trials.assign(group=[_name_group(row, groups) for row in trials.to_dict("records")])
     trials = trials.assign(
         label=_label_rows(trials),
-        rank=own.map(list(LABELS).index) * len(schedules) + trials["sharpness_schedule"].map(schedules.index),
+        rank=own.map(list(COLOURS).index) * len(schedules) + trials["sharpness_schedule"].map(schedules.index),
         **{name: _take_own(trials, own, name) for name in OWN},
     ).sort_values([*groups, "rank", "seed"], kind="stable")
     keys = ["group", "label", "estimator"]
@@ -68,14 +67,15 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def _name_group(row: dict[Hashable, Any], groups: list[str]) -> str:
     numbers = [name for name in groups if isinstance(row[name], int | float)]
-    words = [str(row[name]) for name in groups if name not in numbers and name != "model"]
+    words = [value_label(name, row[name]) for name in groups if name not in numbers and name != "model"]
     return "\n".join([configuration_label(row, numbers), *words])
 
 
 def _label_rows(trials: pd.DataFrame) -> list[str]:
     """Name the estimator of each trial, with its schedule where the estimator has several in this group."""
     num_schedules = trials.groupby(["group", "estimator"])["sharpness_schedule"].transform("nunique")
-    estimators, schedules = trials["estimator"].map(LABELS), trials["sharpness_schedule"].map(SCHEDULES)
+    estimators = [value_label("estimator", name) for name in trials["estimator"]]
+    schedules = trials["sharpness_schedule"].map(SCHEDULES)
     labels = zip(estimators, schedules, num_schedules, strict=True)
     return [f"{estimator}, {schedule}" if num > 1 else estimator for estimator, schedule, num in labels]
 
@@ -92,8 +92,7 @@ def _take_own(trials: pd.DataFrame, own: pd.Series, name: str) -> pd.Series:
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: one per measure, three in a row."""
-    num = frame["panel"].nunique()
-    return -(-num // PANEL_COLUMNS), min(num, PANEL_COLUMNS)
+    return grid_shape(frame["panel"].nunique())
 
 
 def stretch(frame: pd.DataFrame) -> float:
@@ -119,18 +118,10 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     places = list(frame[["group", "label"]].drop_duplicates().itertuples(index=False, name=None))
     gaps = np.cumsum([k > 0 and places[k][0] != places[k - 1][0] for k in range(len(places))])
     y_of = {place: k + 0.6 * gap for k, (place, gap) in enumerate(zip(places, gaps, strict=True))}
-    panels = list(dict.fromkeys(frame["panel"]))
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, panel in zip(axes.flat, panels, strict=False):
+    for ax, panel in each_panel(axes, dict.fromkeys(frame["panel"])):
         values = frame.loc[frame["panel"] == panel, "value"]
         for place, rows in frame[frame["panel"] == panel].groupby(["group", "label"], sort=False):
-            y, colour = y_of[place], COLOURS[rows["estimator"].iloc[0]]
-            ax.plot(rows["value"], np.full(len(rows), y), "o", color=colour, alpha=0.55, markeredgewidth=0)
-            first = rows.iloc[0]
-            ax.vlines(first["mean"], y - 0.32, y + 0.32, color=colour, linewidth=2)
-            if np.isfinite(first["low"]):
-                ax.hlines(y, first["low"], first["high"], color=colour, linewidth=1.2)
+            draw_seeds_in_row(ax, y_of[place], rows, COLOURS[rows["estimator"].iloc[0]])
         ax.set_xlabel(PANELS[panel])
         # From the trials: an interval of three seeds can be far wider than they are, and then ends at the axis.
         low, high = values.min(), values.max()

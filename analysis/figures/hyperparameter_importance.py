@@ -124,6 +124,14 @@ def note(frame: pd.DataFrame) -> str:
     )
 
 
+def find(frame: pd.DataFrame) -> str:
+    """The setting that makes the most difference for the first objective, of the model with the most trials."""
+    first = frame[frame["objective"] == frame["objective"].iloc[0]]
+    row = first.sort_values(["num_trials", "share"], ascending=False, kind="stable").iloc[0]
+    several = f" for the {short_label(str(row['objective']))}" if frame["objective"].nunique() > 1 else ""
+    return f"most of all {setting_label(row['setting'])}{several}, with {row['share']:.0%}"
+
+
 def _plot_bars(ax: Axes, panel: pd.DataFrame) -> None:
     places = np.arange(len(panel))
     ax.barh(places, panel["share"], color=model_colour(str(panel["model"].iloc[0])), height=0.7)
@@ -158,4 +166,5 @@ FIGURE = Figure(
     panel_size=(4.5, 3.2),
     shares="",
     note=note,
+    finding=find,
 )

@@ -18,6 +18,7 @@ from analysis.tables.series import NothingToDrawError, spread, varying_settings
 from analysis.wording import plural, short_value
 
 MAX_PANELS = 6
+MOST_FOUND = 2  # panels whose best is told above the figure
 MAX_UPRIGHT_TICKS = 5
 PANEL_SIZE = (4.2, 3.5)  # inches
 COLOURS = mpl.colormaps["cividis"]  # as readers without red or green see it too; light is better
@@ -108,6 +109,16 @@ def note(frame: pd.DataFrame) -> str:
     )
 
 
+def find(frame: pd.DataFrame) -> str:
+    """The best learning rate and batch size of each panel, of two at most."""
+    panels = [cells for _, cells in frame[frame["is_shown"] & frame["value"].notna()].groupby("panel")]
+    if len(panels) > MOST_FOUND:
+        return ""
+    found = [(str(cells["label"].iloc[0]), best_cell(cells)) for cells in panels]
+    words = (f"{label}, {best['learning_rate']:g} with {best['batch_size']:g} images" for label, best in found)
+    return f"best of {'; '.join(words)}"
+
+
 def _number_grids(trials: pd.DataFrame) -> pd.Series:
     """A number from 0 for each configuration of which a grid of 2 x 2 or more was planned; -1 for other trials."""
     columns = ["learning_rate", "batch_size"]
@@ -196,4 +207,5 @@ FIGURE = Figure(
     shares="y",
     shows=COUNTED,
     note=note,
+    finding=find,
 )

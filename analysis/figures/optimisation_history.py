@@ -6,9 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_searched, leave_out_the_far, legend_beside
+from analysis.drawing.lines import leave_out_the_far, legend_beside
+from analysis.drawing.searched import draw_searched
 from analysis.tables import Tables
-from analysis.tables.objectives import COUNTED, goal_label, goals, running_best, searched_values
+from analysis.tables.objectives import COUNTED, goal_label, goals, running_best, searched_values, short_label
+from analysis.wording import count_decimals, decimal
 
 BEST_COLOUR = "#333333"
 
@@ -16,13 +18,16 @@ BEST_COLOUR = "#333333"
 def compute(tables: Tables) -> pd.DataFrame:
     """The value of each objective by trial number, and the best until then: of the finished trials, if any are.
 
-    Columns: objective, is_maximised, number, trial_id, model, status, is_allowed, value, best.
+    Columns: objective, is_maximised, number, trial_id, model, status, epochs_trained, is_allowed, value,
+    best.
     """
     trials, history = tables.trials, tables.history
     values = searched_values(trials, history).merge(trials[["trial_id", "model"]], on="trial_id")
     frames = []
     for name, is_maximised in goals(trials):
-        frame = values[["number", "trial_id", "model", "status", "is_allowed"]].assign(value=values[name])
+        frame = values[["number", "trial_id", "model", "status", "epochs_trained", "is_allowed"]].assign(
+            value=values[name]
+        )
         frame["best"] = running_best(frame, "value", is_maximised=is_maximised)
         frames.append(frame.assign(objective=name, is_maximised=is_maximised))
     return pd.concat(frames, ignore_index=True)
@@ -52,6 +57,18 @@ def note(frame: pd.DataFrame) -> str:
     return f"Each point is a trial at the last value it reached. {line}{crosses}"
 
 
+def find(frame: pd.DataFrame) -> str:
+    """The best value and when it was found, where there is one objective."""
+    known = frame.dropna(subset=["best"])
+    if frame["objective"].nunique() > 1 or known.empty:
+        return ""
+    best = known["best"].iloc[-1]
+    number = int(known.loc[known["best"] == best, "number"].iloc[0])
+    name = str(known["objective"].iloc[0])
+    words = f"{short_label(name)} {decimal(best, count_decimals(best, most=3) if abs(best) < 1 else 1)}"
+    return f"the best, {words}, is trial {number} of {int(frame['number'].max())}"
+
+
 def _plot_objective(ax: Axes, name: str, rows: pd.DataFrame) -> None:
     draw_searched(ax, "number", "value", rows)
     known = rows.dropna(subset=["best"])
@@ -74,4 +91,5 @@ FIGURE = Figure(
     panel_size=(6.5, 4.0),
     shows=COUNTED,
     note=note,
+    finding=find,
 )

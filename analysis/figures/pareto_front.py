@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_searched, leave_out_the_far, legend_beside
+from analysis.drawing.lines import leave_out_the_far, legend_beside
+from analysis.drawing.searched import draw_searched
 from analysis.figures.rate_distortion import draw_equal_elbo_lines
 from analysis.tables import Tables
 from analysis.tables.objectives import final_values, goal_label, goals, short_label

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.caption import MEANS
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import DIAMONDS, each_series, legend_beside, scale_x
+from analysis.drawing.labels import name_lines
+from analysis.drawing.lines import DIAMONDS, each_series, scale_x
 from analysis.drawing.style import QUIET
 from analysis.figures import elbo_by_latent_dim
 from analysis.tables import Tables
@@ -55,7 +56,7 @@ def note(frame: pd.DataFrame) -> str:
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw one line with its band per series, the report's values as hollow diamonds, and the differences below."""
     ax = axes[0, 0]
-    elbo_by_latent_dim.plot(frame, ax)
+    elbo_by_latent_dim.draw_curves(frame, ax)
     ax.set_ylabel(f"relaxed test ELBO\n({NATS}, higher is better)")
     reported = frame.dropna(subset=["reported"])
     if not reported.empty:
@@ -63,7 +64,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         _draw_differences(axes[1, 0], reported)
         ax.set_xlabel("")
         ax.tick_params(labelbottom=False)
-    legend_beside(ax)
+    name_lines(ax)
 
 
 def _draw_differences(ax: Axes, reported: pd.DataFrame) -> None:

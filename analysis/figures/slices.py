@@ -1,5 +1,7 @@
 """At which values of each setting do the good trials of a search lie?"""
 
+import math
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -8,13 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import PLAIN_NUMBER, draw_searched, leave_out_the_far, legend_beside, scale_x
+from analysis.drawing.lines import PLAIN_NUMBER, leave_out_the_far, legend_beside, scale_x
+from analysis.drawing.searched import BEST_LABEL, draw_searched, mark_best
 from analysis.tables import Tables
 from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values
 from analysis.tables.searched_settings import list_searched_settings, prefers_log
-from analysis.wording import setting_label
+from analysis.wording import setting_label, short_value
 
 MAX_COLUMNS = 4
+GOOD_SHARE, MIN_GOOD = 0.1, 5  # of the trials, those that are shaded
+SHADE = "#f0f0f0"
 MAX_LEVELS = 6  # of a number, with a tick at each
 MAX_LEVEL_LENGTH = 16
 GOLDEN = 0.618  # its multiples are spread evenly between whole numbers, however many there are
@@ -24,7 +29,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     """The value of each objective by each setting in which trials differ, one row per trial, setting and objective.
 
     Columns: row and column of the panel, objective, is_maximised, setting, at, level (see `list_searched_settings`),
-    number, trial_id, model, status, value.
+    number, trial_id, model, status, epochs_trained, value; is_best and is_good: whether it is the best trial by the
+    objective, of those that finished if any did, or among the best tenth of all, at least five.
     """
     trials, history = tables.trials, tables.history
     values = searched_values(trials, history)
@@ -36,9 +42,14 @@ def compute(tables: Tables) -> pd.DataFrame:
     place = settings["setting"].map({name: i for i, name in enumerate(names)})
     frames = []
     for i, (objective, is_maximised) in enumerate(goals(trials)):
-        reached = values[["number", "trial_id", "status", "is_allowed"]].assign(
+        reached = values[["number", "trial_id", "status", "epochs_trained", "is_allowed"]].assign(
             objective=objective, is_maximised=is_maximised, value=values[objective]
         )
+        losses = (-1 if is_maximised else 1) * reached["value"].where(reached["is_allowed"])
+        is_done = reached["status"] == "finished"
+        best = (losses.where(is_done) if (is_done & losses.notna()).any() else losses).rank(method="first")
+        num_good = min(max(math.ceil(GOOD_SHARE * len(losses)), MIN_GOOD), max(len(losses) // 2, 1))
+        reached = reached.assign(is_best=best == 1, is_good=losses.rank(method="first") <= num_good)
         panels = settings.assign(row=i * num_rows + place // num_columns, column=place % num_columns)
         frames.append(panels.merge(reached, on="trial_id"))
     return pd.concat(frames, ignore_index=True).merge(trials[["trial_id", "model"]], on="trial_id")
@@ -62,7 +73,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         _plot_setting(ax, panel.dropna(subset=["at"]))
     for of_row, (_, rows) in zip(axes, frame.groupby("row"), strict=True):
         first = rows.iloc[0]
-        leave_out_the_far(of_row[0], "y", rows[rows["column"] == rows["column"].min()]["value"])
+        values = rows[rows["column"] == rows["column"].min()]
+        leave_out_the_far(of_row[0], "y", values["value"], of_interest=_take_better(values))
         label = goal_label(str(first["objective"]), is_maximised=bool(first["is_maximised"]), lines=2)
         of_row[0].set_ylabel(label)
     _legend(axes)
@@ -70,22 +82,57 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
+    num_good = int(frame.drop_duplicates(["objective", "trial_id"]).groupby("objective")["is_good"].sum().iloc[0])
     apart = " Text settings: points are spread sideways." if frame["level"].notna().any() else ""
-    return f"Each point is a trial at the last value it reached, at its value of one setting; others vary too.{apart}"
+    better = " The axis shows what finished and the better half." if (frame["status"] == "stopped").any() else ""
+    return (
+        "Each point is a trial at the last value it reached, at its value of one setting; others vary too. Star: the "
+        f"best, with its value. Shaded: from the least to the greatest value of the best {num_good}, where each is a "
+        f"number.{better}{apart}"
+    )
+
+
+def find(frame: pd.DataFrame) -> str:
+    """The settings of the best trial, where there is one objective."""
+    best = frame[frame["is_best"]].dropna(subset=["at"])
+    if frame["objective"].nunique() > 1 or best.empty:
+        return ""
+    named = (f"{setting_label(row['setting'])} {_write(row)}" for row in best.to_dict("records"))
+    return f"best with {', '.join(named)}"
+
+
+def _write(row: dict[Hashable, Any]) -> str:
+    """The value of a setting in a trial."""
+    return short_value(float(row["at"])) if pd.isna(row["level"]) else str(row["level"])
+
+
+def _take_better(values: pd.DataFrame) -> pd.Series:
+    """What the axis has to show: the better half, and what has finished: what was stopped early is no rival."""
+    middle = values["value"].median()
+    is_better = values["value"] >= middle if values["is_maximised"].iloc[0] else values["value"] <= middle
+    return values.loc[is_better | (values["status"] == "finished"), "value"]
 
 
 def _plot_setting(ax: Axes, panel: pd.DataFrame) -> None:
     name = str(panel["setting"].iloc[0])
+    panel = panel.assign(place=panel["at"])
     levels = panel.dropna(subset=["level"]).drop_duplicates("level").sort_values("at")
     if levels.empty:
-        draw_searched(ax, "at", "value", panel)
+        good = panel.loc[panel["is_good"], "at"]
+        if len(good) > 1:
+            ax.axvspan(good.min(), good.max(), color=SHADE, zorder=0)
+        draw_searched(ax, "place", "value", panel)
         _scale_numbers(ax, panel["at"])
     else:
-        draw_searched(ax, "at", "value", panel.assign(at=panel["at"] + 0.5 * ((panel["number"] * GOLDEN) % 1 - 0.5)))
+        panel["place"] += 0.5 * ((panel["number"] * GOLDEN) % 1 - 0.5)
+        draw_searched(ax, "place", "value", panel)
         texts = [str(level)[:MAX_LEVEL_LENGTH] for level in levels["level"]]
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if sum(map(len, texts)) > 2 * MAX_LEVEL_LENGTH else {}
         ax.set_xticks(levels["at"], texts, **turned)
         ax.set_xlim(-0.5, levels["at"].max() + 0.5)
+    for row in panel[panel["is_best"]].to_dict("records"):
+        mark_best(ax, row["place"], row["value"], str(row["model"]))
+        ax.set_title(f"best: {_write(row)}", fontsize=10)
     ax.tick_params(axis="x", labelsize=9)
     ax.set_xlabel(setting_label(name))
 
@@ -106,11 +153,12 @@ def _scale_numbers(ax: Axes, values: pd.Series) -> None:
 def _legend(axes: np.ndarray) -> None:
     """One legend for all panels, since a panel lacks the models without its setting."""
     handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    legend_beside(axes[0, -1], dict(sorted(handles.items())))
+    best = {BEST_LABEL: handles.pop(BEST_LABEL)} if BEST_LABEL in handles else {}
+    legend_beside(axes[0, -1], dict(sorted(handles.items())) | best)
 
 
 FIGURE = Figure(
-    title="What the trials of the search reached, by each setting",
+    title="Where the good trials of the search lie",
     compute=compute,
     plot=plot,
     shape=shape,
@@ -118,4 +166,5 @@ FIGURE = Figure(
     shares="y",
     shows=COUNTED,
     note=note,
+    finding=find,
 )

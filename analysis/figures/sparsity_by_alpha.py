@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from analysis.drawing.figure import Figure, on_one_axes
-from analysis.drawing.lines import PLAIN_NUMBER, count_label, draw_line, draw_trials, each_series, legend_beside
+from analysis.drawing.labels import name_lines
+from analysis.drawing.lines import PLAIN_NUMBER, count_label, draw_line, draw_trials, each_series
 from analysis.drawing.style import MARKERS, QUIET, tint
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -51,7 +52,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
     _draw_prior(ax)
     ax.set_xlabel(f"{ALPHA} (prior probability that a code entry is not zero)")
     ax.set_ylabel("fraction of non-zero code entries")
-    legend_beside(ax)
+    name_lines(ax)
 
 
 def _scale(ax: Axes, alpha: pd.Series, log_floor: float | None) -> None:

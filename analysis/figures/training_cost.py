@@ -60,10 +60,12 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def _draw_reported(ax: Axes) -> None:
+    top = max(float(np.max(line.get_ydata())) for line in ax.lines)
     for device, seconds in SECONDS_PER_EPOCH.items():
         ax.axhline(seconds, color=QUIET, linestyle=":", linewidth=1)
         ax.annotate(
-            f"the report, on {device}", (1, seconds), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+            f"the report, on {device}", (1, seconds), xycoords=("axes fraction", "data"), ha="right",
+            va="bottom" if seconds > top else "top",  # away from our lines
             fontsize=8, color=QUIET,
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
 from analysis.tables.exhibits import NAMED_BY, RULE, Shown, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
+from analysis.wording import with_sign
 
 MAX_LATENT_DIMS = 3
 
@@ -66,8 +67,14 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     changes = of_trial["change"].unique()
     pictures = np.stack(list(of_trial["picture"]))
     draw_pictures(ax, pictures.reshape(len(latents), len(changes), *pictures.shape[1:]))
-    name_rows(ax, [f"{row.latent}: {row.encoded:+.2f}" for row in latents.itertuples()])
-    name_columns(ax, [f"{change:+.3g}" if change else "code" for change in changes])
+    name_rows(
+        ax,
+        [
+            f"{latent}: {with_sign(encoded, 2)}"
+            for latent, encoded in zip(latents["latent"], latents["encoded"], strict=True)
+        ],
+    )
+    name_columns(ax, [f"{change:+.3g}".replace("-", "\N{MINUS SIGN}") if change else "code" for change in changes])
     mark_column(ax, int(np.argmin(np.abs(changes))), len(latents), model_colour(of_trial["model"].iloc[0]))
     ax.set_anchor("N")  # panels of a row may have fewer latents than their neighbours
 

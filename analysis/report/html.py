@@ -139,10 +139,16 @@ def _render_finding(finding: Finding) -> str:
 
 def _render_picture(picture: Picture, folder: Path) -> str:
     width, height = _measure(picture.file)
-    image = (
-        f'<img src="{_embed(picture.file)}" alt="{html.escape(picture.alt, quote=True)}" width="{width}" '
-        f'height="{height}"{" class=wide" if width > 700 else ""} loading="lazy" decoding="async">'
-    )
+    alt, is_wide = html.escape(picture.alt, quote=True), ' class="wide"' if width > 700 else ""
+    if picture.file.suffix == ".svg":  # in the page itself, where marks say their values when they are pointed at
+        text = picture.file.read_text(encoding="utf-8")
+        drawn = re.sub(r"<title>.*?</title><desc>.*?</desc>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+        image = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}"{is_wide} ', 1)
+    else:
+        image = (
+            f'<img src="{_embed(picture.file)}" alt="{alt}" width="{width}" height="{height}"{is_wide} '
+            'loading="lazy" decoding="async">'
+        )
     found = "".join(f"<p>{MarkdownIt('commonmark').renderInline(line)}</p>" for line in picture.found)
     numbers = f'<a download="{picture.numbers.name}" href="{_embed(picture.numbers)}">{picture.numbers.name}</a>'
     more = _render_markdown(picture.table, folder) if picture.table else ""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.claims import MISMEASURED, Claim, Verdict, judge_claims
 from analysis.drawing.figure import PICTURES, WENT_WRONG
-from analysis.drawing.save import read_caption
+from analysis.drawing.save import read_about
 from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
 from analysis.report.blocks import Block, Folded, Heading, Picture, say_finding
@@ -205,8 +205,9 @@ def _show_figures(
         numbers, table = file.with_suffix(".csv"), [""]
         with guard.part(f"the numbers of {file.stem}", table):
             table.append(tabulate_numbers(pd.read_csv(numbers)))
-        title = FIGURES[file.stem].title
-        parts.append(Picture(study, file.stem, title, read_caption(file), file, numbers, table[-1]))
+        about = read_about(file)
+        title = about.title or FIGURES[file.stem].title
+        parts.append(Picture(study, file.stem, title, about.caption, file, numbers, table[-1]))
     parts += [
         f"**Missing:** {line}"
         for line in messages

@@ -200,7 +200,8 @@ def best(study: StudyArgument, results: Results = RESULTS) -> None:
     from harness.commands.best import summarise_best
 
     loaded = load_named_study(study, results, stored_first=True)
-    console.print(summarise_best(loaded, results), soft_wrap=True)
+    # Left to itself a terminal breaks lines within words; paths, which have to stay whole, are left to it.
+    console.print(summarise_best(loaded, results), soft_wrap=not console.is_terminal, crop=False)
 
 
 @app.command(epilog="Example: `spikeslab compare my-search other-search --out comparison`")

@@ -31,30 +31,7 @@ def summarise_best(study: Study, results: Place) -> RenderableType:
         InputError: nothing can be chosen, or not yet; the message says what to do.
         TableError: the study was not run.
     """
-    folder = results.folder / study.name
-    if len(study.objectives) > 1:
-        raise InputError(
-            f"{study.name}: several metrics have no single best; see {folder / 'figures/pareto_front.png'}"
-        )
-    if study.scheduler.name == "pbt":
-        raise InputError(
-            f"{study.name}: pbt does not end with one configuration, as settings change during training; "
-            f"see the metrics pbt/... of its trials: spikeslab ui --results {results.address}"
-        )
-    if not study.metric.startswith("val/"):
-        raise InputError(
-            f"{study.name}: its trials are compared by {study.metric}, but settings are chosen on images held out; "
-            "add confirm: {top: 5} to its file, or num_validation under defaults"
-        )
-    tables = load_tables(folder)
-    trials = tables.trials
-    is_confirmed = bool((trials["phase"] == "confirm").any())
-    if not is_confirmed:  # the trials of the search stand in for those that confirm
-        trials = pd.concat([trials, trials.assign(phase="confirm")], ignore_index=True)
-    try:
-        ranked = compute_confirmed(trials, tables.history)
-    except NothingToDrawError as reason:
-        raise InputError(f"{study.name}: {reason}; run the study to its end") from None
+    ranked, is_confirmed = rank_candidates(study, results)
     best = ranked.iloc[0].to_dict()
     num_seeds = plural(int(best["test_n"]), "seed")
     head = f"confirmed over {num_seeds}, on all training images" if is_confirmed else "not confirmed: see `confirm`"
@@ -65,9 +42,40 @@ def summarise_best(study: Study, results: Place) -> RenderableType:
         *_list_ranks(study, ranked.head(MAX_ROWS)),
         Text(_compare(ranked)),
         Text("The winner's settings, ready for a study file:"),
-        Text(format_settings(best), style="bold"),
-        *map(Text, checkpoints),
+        Text(format_settings(best), style="bold", no_wrap=True, overflow="ignore"),
+        *(Text(line, no_wrap=True, overflow="ignore") for line in checkpoints),  # paths are never broken
     )
+
+
+def rank_candidates(study: Study, results: Place) -> tuple[pd.DataFrame, bool]:
+    """Rank the configurations by images held out, as `compute_confirmed` does; also whether they were confirmed.
+
+    Raises:
+        InputError: nothing can be chosen, or not yet; the message says what to do.
+        TableError: the study was not run.
+    """
+    if len(study.objectives) > 1:
+        figure = results.folder / study.name / "figures/pareto_front.png"
+        raise InputError(f"{study.name}: several metrics have no single best; see {figure}")
+    if study.scheduler.name == "pbt":
+        raise InputError(
+            f"{study.name}: pbt does not end with one configuration, as settings change during training; "
+            f"see the metrics pbt/... of its trials: spikeslab ui --results {results.address}"
+        )
+    if not study.metric.startswith("val/"):
+        raise InputError(
+            f"{study.name}: its trials are compared by {study.metric}, but settings are chosen on images held out; "
+            "add confirm: {top: 5} to its file, or num_validation under defaults"
+        )
+    tables = load_tables(results.folder / study.name)
+    trials = tables.trials
+    is_confirmed = bool((trials["phase"] == "confirm").any())
+    if not is_confirmed:  # the trials of the search stand in for those that confirm
+        trials = pd.concat([trials, trials.assign(phase="confirm")], ignore_index=True)
+    try:
+        return compute_confirmed(trials, tables.history), is_confirmed
+    except NothingToDrawError as reason:
+        raise InputError(f"{study.name}: {reason}; run the study to its end") from None
 
 
 def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:

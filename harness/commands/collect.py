@@ -140,6 +140,6 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
     tables = write_tables(folder, build_tables(study, kept, store.run_ids))
     store.attach(tables, "tables")
     with suppress(Exception):  # a page without its text is no reason to stop
-        store.present(present_study(study, folder))
+        store.present(present_study(study, place, [trial for trial, _ in kept], dataset.image_shape))
     store.close("FINISHED")
     return Collected(len(kept), num_sent, num_restored)

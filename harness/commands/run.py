@@ -190,7 +190,7 @@ def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:
 def _present(run: StudyRun) -> Presentation | None:
     """What MLflow is to show of the study; nothing where that goes wrong, which costs a page its text alone."""
     try:
-        return present_study(run.study, run.folder)
+        return present_study(run.study, run.place, run.source.trials, run.dataset.image_shape)
     except Exception as error:
         logging.getLogger(__name__).warning("MLflow's pages have no description (%s)", first_line(error))
         return None

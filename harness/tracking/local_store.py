@@ -11,6 +11,7 @@ from harness.storage.local import database_uri, locked
 from harness.storage.place import Place
 
 DATABASE = "mlflow.db"
+PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
 ARTIFACTS = "/mlartifacts/"  # in the results folder; in it, a folder for each study
 
 
@@ -67,7 +68,7 @@ def relocate_artifacts(results: Path) -> None:
 
     with closing(sqlite3.connect(results / "mlflow.db", timeout=30)) as connection, connection:
         connection.create_function("relocate", 1, relocate, deterministic=True)
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+        for table, column in PLACES:
             strayed = f"FROM {table} WHERE {column} != relocate({column})"
             if connection.execute(f"SELECT 1 {strayed} LIMIT 1").fetchone():  # else it need not be writable
                 connection.execute(f"UPDATE {table} SET {column} = relocate({column})")  # noqa: S608

@@ -47,6 +47,7 @@ def quieten_mlflow() -> None:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_UV_AUTO_DETECT": "false",  # a model would take along the uv.lock of the current folder
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -17,26 +17,28 @@ from harness.ledger.names import CHECKPOINT
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.metrics import EVALUATION_METRICS
 from harness.tracking.experiments import settle_own_experiment, settle_shared_experiment
 from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
+from harness.tracking.metric_names import FINAL_METRICS, MARK, name_in_mlflow, name_in_tables
 from harness.tracking.mlflow_settings import quieten_mlflow, tracking_uri
 from harness.tracking.presentation import (
     OF_EXPERIMENT,
     VIEW_TAG,
     Presentation,
+    describe_winner,
     make_view,
     name_configuration,
+    show_figure,
     tags_of_source,
 )
 from harness.tracking.sent_runs import SentRun, describe_run, list_sent_runs
+from harness.tracking.winner import log_winner
 from harness.tracking.write_ahead import WriteAhead
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
-FINAL_METRICS = frozenset(name for names in EVALUATION_METRICS.values() for name in names)
 FINAL = ("finished", "diverged", "failed")  # a stopped trial may store its last state after it was sent
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 BUSY_SECONDS = 60.0  # how long a database that another program holds is waited for
@@ -166,12 +168,26 @@ class MlflowStore:
             self.client.log_artifact(self.parent_id, str(path), folder)
 
     def present(self, shown: Presentation) -> None:
-        """Say on the pages of the experiment and of the parent run what the study found; set the view of its trials."""
+        """Say on the pages of the experiment and of the parent run what the study found; set the view of its trials.
+
+        The winner, where there is one, is logged as a model.
+        """
         assert self.parent_id is not None
-        for name, value in ((OF_EXPERIMENT, shown.description), (VIEW_TAG, make_view(shown))):
+        description = shown.description
+        stored = (
+            {item.path for item in self.client.list_artifacts(self.parent_id, "figures")} if shown.figure else set()
+        )
+        if f"figures/{shown.figure}" in stored:
+            description += f"\n\n{show_figure(shown.figure, self.parent_id)}"
+        if shown.winner is not None:
+            run_id = self.run_ids.get(shown.winner.trial.trial_id)
+            address = log_winner(self.client, self.experiment_id, self.parent_id, run_id, shown.winner)
+            description += f"\n\n{describe_winner(address)}"
+        for name, value in ((OF_EXPERIMENT, description), (VIEW_TAG, make_view(shown))):
             self.client.set_experiment_tag(self.experiment_id, name, value)
         best = [(name, value, 0) for name, value in shown.best.items()]
-        self._log(self.parent_id, metrics=best, tags={OF_EXPERIMENT: shown.description, **tags_of_source()})
+        about = {f"study.{name}": value for name, value in shown.about.items()}  # tags, as a study may change
+        self._log(self.parent_id, metrics=best, tags={OF_EXPERIMENT: description, **about, **tags_of_source()})
 
     def close(self, status: str, interrupted: Iterable[str] = ()) -> None:
         """End the parent run, and mark the runs of interrupted trials as killed."""
@@ -205,14 +221,15 @@ class MlflowStore:
             )
             if trial.trial_id != tags["spikeslab.trial_id"]:  # of another version of the training semantics
                 continue
-            metrics = run.data.metrics
+            named = ((name_in_tables(sent), value) for sent, value in run.data.metrics.items())
+            at_end = {name: value for (name, is_final), value in named if is_final}
             result = Result(
                 status=tags["status"],
                 history=self._read_history(run),
-                metrics={name: metrics[name] for name in sorted(FINAL_METRICS & set(metrics))},
+                metrics={name: at_end[name] for name in sorted(FINAL_METRICS & set(at_end))},
                 evaluated=tags["evaluated"].split(),
                 error=tags.get("error"),
-                peak_memory_mb=metrics.get("peak_memory_mb"),
+                peak_memory_mb=at_end.get("peak_memory_mb"),
                 device=tags.get("device"),
                 host=tags.get("host"),
                 began=run.info.start_time / 1000,
@@ -245,8 +262,11 @@ class MlflowStore:
 
     def _read_history(self, run: "Run") -> list[Row]:
         rows: dict[int, Row] = {}
-        for name in set(run.data.metrics) - FINAL_METRICS - {"epoch", "train_seconds", "peak_memory_mb"}:
-            for point in self.client.get_metric_history(run.info.run_id, name):
+        for sent in run.data.metrics:
+            name, is_final = name_in_tables(sent)
+            if is_final or name == MARK:
+                continue
+            for point in self.client.get_metric_history(run.info.run_id, sent):
                 rows.setdefault(point.step, {"epoch": point.step})[name] = point.value
         return [rows[epoch] for epoch in sorted(rows)]
 
@@ -292,13 +312,14 @@ class MlflowStore:
 
         Uses as few calls as MLflow's limits allow: each takes several milliseconds.
         """
-        batch = list(final)
+        batch = [(name_in_mlflow(name, at_end=True), value, step) for name, value, step in final]
         for row in rows:
             epoch = int(row["epoch"] or 0)
             if len(batch) + len(row) > MAX_BATCH:
                 self._log(run.run_id, metrics=batch)
                 batch = []
-            batch += [(name, float(value), epoch) for name, value in row.items() if value is not None]
+            named = ((name_in_mlflow(name, at_end=False), value) for name, value in row.items())
+            batch += [(name, float(value), epoch) for name, value in named if value is not None]
         self._log(run.run_id, metrics=batch, params=params, tags=tags)
         run.has_params = run.has_params or bool(params)
         if rows:

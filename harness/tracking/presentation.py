@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.ledger.trial import Trial
+from harness.tracking.metric_names import name_in_mlflow
+from harness.tracking.winner import Winner
 
 VIEW = "spikeslab"  # the key of the view, which the address of the study's page names
 OF_EXPERIMENT = "mlflow.note.content"
@@ -19,7 +21,9 @@ class Presentation:
     """What MLflow shows of a study.
 
     description: in Markdown. best: metrics of the parent run, such as best/test/elbo, and its interval's ends. metric,
-    is_maximised: what trials are sorted by. columns: the settings and metrics that the table of trials shows.
+    is_maximised: what trials are sorted by. settings, metrics: those that the table of trials shows. winner: the trial
+    that the study chose on images held out. figure: the file name of the main figure, as PNG; may be empty. about: what
+    the study is made of, by field.
     """
 
     description: str = ""
@@ -28,20 +32,39 @@ class Presentation:
     is_maximised: bool = False
     settings: Sequence[str] = ()
     metrics: Sequence[str] = ()
+    winner: Winner | None = None
+    figure: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_view(shown: Presentation) -> str:
     """The state of MLflow's page of an experiment, as its Share button stores it: trials alone, the best first."""
-    first = ["attributes.`Duration`", f"metrics.`{shown.metric}`"]  # whatever has no room, what they are sorted by does
+    by = _as_sent(shown.metric)
+    first = ["attributes.`Duration`", f"metrics.`{by}`"]  # whatever has no room, what they are sorted by does
     columns = [*first, *(f"params.`{name}`" for name in ("model", *shown.settings)), "params.`seed`"]
-    columns += [f"metrics.`{name}`" for name in shown.metrics if name != shown.metric]
+    columns += [f"metrics.`{_as_sent(name)}`" for name in shown.metrics if name != shown.metric]
     state = {
         "searchFilter": "tags.`spikeslab.kind` = 'trial'",
-        "orderByKey": f"metrics.`{shown.metric}`",
+        "orderByKey": f"metrics.`{by}`",
         "orderByAsc": not shown.is_maximised,
         "selectedColumns": columns[:MOST_COLUMNS],
     }
     return json.dumps(state)
+
+
+def _as_sent(metric: str) -> str:
+    """MLflow's name of a metric that trials are compared by: of a split, or else measured at the end."""
+    return name_in_mlflow(metric, at_end=True)
+
+
+def describe_winner(address: str) -> str:
+    """How to open the winner's model, in Markdown."""
+    return f'The winner\'s model: `mlflow.pyfunc.load_model("{address}")`.'
+
+
+def show_figure(name: str, run_id: str) -> str:
+    """A figure among the artifacts of a run, in Markdown: on MLflow's pages it is fetched from its server."""
+    return f"![{name.removesuffix('.png').replace('_', ' ')}](/get-artifact?path=figures/{name}&run_uuid={run_id})"
 
 
 def page_of_trials(address: str, experiment_id: str) -> str:

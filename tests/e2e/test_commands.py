@@ -12,8 +12,10 @@ import typer.main
 from typer.testing import CliRunner
 
 from analysis.figures.draw import FIGURES
+from analysis.tables.confirmed import compute_confirmed
 from harness.cli.main import app
 from harness.study.file import load_study
+from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import REPOSITORY, STUDY, Spikeslab
 from tests.harness.training import train_here
 
@@ -133,6 +135,12 @@ resources: {cpu: 2}
 """
 
 
+def list_winners(folder: Path, study: str) -> list[str]:
+    """The trials whose models MLflow has as winners."""
+    store = MlflowStore(study, folder / "results", create=False)
+    return [model.tags["spikeslab.trial_id"] for model in store.client.search_logged_models([store.experiment_id])]
+
+
 def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
     for name, sampler in (("first", "random"), ("second", "quasirandom")):
         text = SEARCH.replace("NAME", name).replace("SAMPLER", sampler)
@@ -153,6 +161,9 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     checkpoints = re.findall(r"Checkpoint, seed \d: (.*)", found.stdout)
     assert len(checkpoints) == 2
     assert all((folder / path).is_file() for path in checkpoints)
+    winner = compute_confirmed(trials, pd.read_parquet(folder / "results/first/history.parquet")).iloc[0]
+    of_first_seed = winner["trial_by_seed"][min(winner["trial_by_seed"])]
+    assert list_winners(folder, "first") == [of_first_seed]
     compared = spikeslab("compare", "first", "second")
     assert compared.returncode == 0, compared.stderr
     assert (folder / "comparison" / "best_so_far.png").is_file()
@@ -163,7 +174,7 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     markdown = (folder / "results/report/report.md").read_text()
     assert "Which latent dimension is best? (a study for tests)" in markdown
     assert "winner, chosen on validation images" in markdown
-    assert "<img src=" in (folder / "results/report/report.html").read_text()
+    assert '<svg role="img"' in (folder / "results/report/report.html").read_text()
 
     # Edited since, it asks for other trials, and that is said.
     (folder / "second.yaml").write_text(text.replace("[2, 9]", "[20, 29]"))

@@ -64,8 +64,10 @@ def test_the_page_is_whole_and_light(report: Path) -> None:
     for study in PUBLISHED.glob("*/study.yaml"):
         assert f'<h3 id="{study.parent.name}">' in page
         assert f'href="#{study.parent.name}"' in page
-    pictures = re.findall(r"<img [^>]*?alt=\"([^\"]*)\"", page)
-    assert len(pictures) == page.count("<img ")
+    pictures = re.findall(r"<img [^>]*?alt=\"([^\"]*)\"|<svg role=\"img\" aria-label=\"([^\"]*)\"", page)
+    pictures = ["".join(one) for one in pictures]
+    assert len(pictures) == page.count("<img ") + page.count('<svg role="img"')
+    assert page.count("<use ") > page.count("<title>") > 1000  # marks say their values when they are pointed at
     assert all(len(alt) > 20 for alt in pictures)
     assert any("Supported: " in alt for alt in pictures)
     assert 1 <= page.partition("</ol>")[0].count("<li>") <= 8  # of findings

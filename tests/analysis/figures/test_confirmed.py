@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.confirmed import note, plot
+from analysis.figures import confirmed as figure
+from analysis.figures.confirmed import note
 from analysis.tables.confirmed import Comparison, compare_best, compute_confirmed
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -58,9 +59,14 @@ def compute(study: SyntheticStudy) -> pd.DataFrame:
 
 
 def draw(study: SyntheticStudy, make_axes: MakeAxes) -> Any:
-    ax = make_axes()[0, 0]
-    plot(compute(study), ax)
-    return ax
+    return draw_all(study, make_axes)[0, 0]
+
+
+def draw_all(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
+    frame = figure.compute(study.tables())
+    axes = make_axes(*figure.shape(frame))
+    figure.plot(frame, axes)
+    return axes
 
 
 def test_configurations_are_ranked_by_the_mean_on_validation_images_never_by_the_test(study: SyntheticStudy) -> None:
@@ -278,6 +284,21 @@ def test_both_means_have_their_bars_and_seeds_in_the_models_colour(study: Synthe
     assert dots[:2] == [[-101, -102, -103], [-99, -100, -101]]
     (bar,) = ax.containers[1].lines[2]
     assert bar.get_segments()[0][:, 0] == pytest.approx([-100 - T_2 / np.sqrt(3), -100 + T_2 / np.sqrt(3)], abs=1e-5)
+
+
+def test_a_row_below_has_each_less_the_winner_paired_by_seed(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+    frame = figure.compute(study.tables())
+    assert frame["gain"].tolist() == pytest.approx([np.nan, 8, 4], nan_ok=True)
+    assert frame["gain_low"][1] == pytest.approx(8 - T_2 / np.sqrt(3), abs=1e-5)  # differences 9, 8 and 7
+    ax = draw_all(study, make_axes)[1, 0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["2, less the winner", "3, less the winner"]
+    dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]
+    assert dots == [[9, 8, 7], [4, 4, 4]]
+    assert ax.get_xlabel() == "test ELBO less the winner's, paired by seed (nats per image)"
+    assert figure.find(frame) == "VSC, α = 0.2, latent dimension = 8 wins; the first two differ"
+    alone = frame.head(1)
+    assert figure.shape(alone) == (1, 1)
+    assert figure.find(alone) == "VSC, α = 0.2, latent dimension = 8 wins"
 
 
 def test_axes_and_legend_name_what_is_drawn(study: SyntheticStudy, make_axes: MakeAxes) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from analysis.drawing.caption import reading_note, trials_note
 from analysis.drawing.figure import Figure
-from analysis.drawing.save import read_caption
+from analysis.drawing.save import read_about
 from analysis.figures import draw as figures
 from analysis.figures import elbo_by_latent_dim
 from analysis.figures.draw import FIGURES, draw_comparison, draw_figures
@@ -190,7 +190,7 @@ def test_the_numbers_of_a_figure_stand_beside_it_with_the_band_computed_by_hand(
 
 def test_a_picture_carries_its_caption(quickstart: SyntheticStudy, tmp_path: Path) -> None:
     draw_figures(quickstart.tables(), tmp_path, only=["elbo_by_latent_dim"])
-    text = read_caption(tmp_path / "elbo_by_latent_dim.png")
+    text = read_about(tmp_path / "elbo_by_latent_dim.png").caption
     assert text.startswith("Mean and 95% interval (Student t) over seeds; dots: each seed.")
     assert "60 finished trials" in text
 

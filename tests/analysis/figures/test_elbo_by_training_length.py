@@ -55,7 +55,11 @@ def labels(ax) -> list[str]:
 
 
 def stars(ax) -> list[tuple[float, float]]:
-    return [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() == "*"]
+    return [
+        (pytest.approx(line.get_xdata()[0], rel=0.02), line.get_ydata()[0])
+        for line in ax.lines
+        if line.get_marker() == "*"
+    ]
 
 
 def of(frame: pd.DataFrame, series: str, latent_dim: int = 8) -> pd.DataFrame:
@@ -67,6 +71,15 @@ def test_mean_and_interval_at_each_length_are_those_computed_by_hand(study: Synt
     assert list(vae["epochs"]) == [10, 20, 40]
     assert list(vae["mean"]) == [-189, -179, -159]
     assert list(vae["high"] - vae["mean"]) == pytest.approx(3 * [12.7062], abs=1e-3)  # t(0.975, 1), s / sqrt(2) = 1
+
+
+def test_what_was_gained_is_paired_by_seed(study: SyntheticStudy) -> None:
+    study.trials[0]["test/elbo"] += 1  # of the first seed after 40 epochs
+    vae = of(compute_of(study), "VAE")
+    assert vae["gain"].tolist() == pytest.approx([0, 10, 30.5])
+    assert (vae["gain_high"] - vae["gain"]).tolist() == pytest.approx([0, 0, 12.7062 / 2], abs=1e-3)
+    assert vae["gain_by_seed"].tolist() == ["0 0", "10 10", "31 30"]
+    assert set(vae["first_epochs"]) == {10}
 
 
 def test_the_plateau_is_the_mean_over_seeds_of_the_longest_trainings(study: SyntheticStudy) -> None:
@@ -97,7 +110,9 @@ def test_one_panel_per_latent_dimension_and_one_line_per_series(study: Synthetic
     assert axes.shape == (2, 1)
     assert [ax.get_title() for ax in axes[:, 0]] == ["latent dimension 8", "latent dimension 16"]
     lines = [line for line in axes[0, 0].lines if line.get_marker() != "*"]
-    assert lines[0].get_xydata().tolist() == [[10, -189], [20, -179], [40, -159]]
+    lines = [line for line in lines if line.get_label()[0] != "_"]
+    assert lines[0].get_ydata().tolist() == [0, 10, 30]
+    assert lines[0].get_xdata() == pytest.approx([10, 20, 40], rel=0.02)  # beside the other's
     assert [line.get_color() for line in lines] == [series_colour("vae", np.nan), series_colour("vsc", 0.2)]
 
 
@@ -108,10 +123,10 @@ def test_a_star_marks_the_plateau_on_the_line_and_the_legend_tells_the_epoch(
         if trial["model"] == "vae" and trial["epochs"] == 40:
             history["test/loss"] = falling(20, 40)
     ax = draw(study, make_axes)[0, 0]
-    assert stars(ax) == [(20, -179)]
+    assert stars(ax) == [(20, 10)]
     assert labels(ax) == [
-        "VAE (2 seeds)\nwithin 1 nat of its plateau from epoch 20",
-        "VSC, α = 0.2 (2 seeds)\nnot yet within 1 nat of a plateau",
+        "VAE (2 seeds), −189.0 after 10 epochs\nwithin 1 nat of its plateau from epoch 20",
+        "VSC, α = 0.2 (2 seeds), −289.0 after 10 epochs\nnot yet within 1 nat of a plateau",
         "the first length within 1 nat of its plateau",
     ]
 
@@ -122,20 +137,23 @@ def test_a_star_stands_where_something_was_measured_not_between_two_lengths(
     ax = draw(study, make_axes)[0, 0]
     study.history[0]["test/loss"] = falling(15, 40)
     study.history[6]["test/loss"] = falling(15, 40)
-    assert stars(draw(study, make_axes)[0, 0]) == [(20, -179)]
-    assert stars(ax) == [(10, -189)]
+    assert stars(draw(study, make_axes)[0, 0]) == [(20, 10)]
+    assert stars(ax) == [(10, 0)]
 
 
 def test_seeds_without_a_plateau_are_told(study: SyntheticStudy, make_axes: MakeAxes) -> None:
     study.history[0]["test/loss"] = falling(40, 40)
     ax = draw(study, make_axes)[0, 0]
-    assert labels(ax)[0] == "VAE (2 seeds)\nwithin 1 nat of its plateau from epoch 12 (1 of 2 seeds)"
+    assert (
+        labels(ax)[0]
+        == "VAE (2 seeds), −189.0 after 10 epochs\nwithin 1 nat of its plateau from epoch 12 (1 of 2 seeds)"
+    )
 
 
 def test_axes_have_names_and_units_and_a_tick_at_each_length(study: SyntheticStudy, make_axes: MakeAxes) -> None:
     axes = draw(study, make_axes)
     assert axes[-1, 0].get_xlabel() == "epochs of training"
-    assert {ax.get_ylabel() for ax in axes[:, 0]} == {"test ELBO (nats per image,\nhigher is better)"}
+    assert {ax.get_ylabel() for ax in axes[:, 0]} == {"test ELBO gained since\nepoch 10 (nats per image)"}
     assert {ax.get_xscale() for ax in axes[:, 0]} == {"log"}
     assert [tick.get_text() for tick in axes[0, 0].get_xticklabels()] == ["10", "20", "40"]
 
@@ -157,8 +175,7 @@ def test_of_many_latent_dimensions_three_are_shown_and_the_caption_says_so() -> 
     frame = compute_of(study)
     assert sorted(frame["latent_dim"].unique()) == [2, 8, 32]
     assert shape(frame) == (3, 1)
-    start = "Mean and 95% interval (Student t) over seeds; dots: each seed. 3 of 5 latent dimensions are shown."
-    assert note(frame).startswith(start)
+    assert "dots: each seed. Paired by seed. 3 of 5 latent dimensions are shown." in note(frame)
 
 
 def test_too_many_configurations_are_drawn_one_training_each(make_axes: MakeAxes) -> None:

@@ -1,5 +1,6 @@
 """The figures that stand beside the report's own numbers, and those of what it observed in passing."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,10 @@ from analysis.figures import (
     training_cost,
 )
 from analysis.tables import Tables
+from analysis.tables.defaults import DEFAULTS
 from analysis.tables.reported_numbers import SECONDS_PER_EPOCH, are_as_reported, load_curves, load_training_curves
 from analysis.tables.series import NothingToDrawError
+from models import settings
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
@@ -256,9 +259,39 @@ def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAx
     assert rows.loc[1e-6, "num_diverged"] == 0
     axes = make_axes(*compared_settings.shape(frame))
     compared_settings.plot(frame, axes)
-    assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged"]
+    assert axes[0, 0].texts[0].get_text() == "3 of 3 diverged"
     assert axes[0, 0].get_yticklabels()[-1].get_text().endswith("clamp 1e-06")
     assert any(line.get_marker() == "x" for line in axes[0, 0].lines)
+
+
+def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for initialisation, shift in (("xavier", 1.0), ("kaiming", 0.0)):
+        for seed in range(3):
+            study.add("vae", 8, seed, initialisation=initialisation)
+            study.trials[-1]["test/elbo"] = -100.0 - 10 * seed + shift * (1 + 0.1 * seed)
+    frame = compared_settings.compute(study.tables())
+    rows = frame[frame["panel"] == "test/elbo"].set_index("initialisation")
+    assert rows["is_default"].to_dict() == {"kaiming": True, "xavier": False}
+    assert rows.loc["xavier", "gain"] == pytest.approx(1.1)
+    assert rows.loc["xavier", "gain_high"] == pytest.approx(1.1 + 4.302653 * 0.1 / 3**0.5)
+    assert rows.loc["xavier", "gain_by_seed"] == "1 1.1 1.2"
+    axes = make_axes(*compared_settings.shape(frame))
+    compared_settings.plot(frame, axes)
+    ax = axes[0, 0]
+    dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]
+    assert dots == [pytest.approx([1, 1.1, 1.2])]
+    assert [text.get_text() for text in ax.texts] == ["\N{MINUS SIGN}110.0"]  # what the default reached
+    assert " ".join(ax.get_xlabel().split()) == "test ELBO less the default's (nats per image, higher is better)"
+    assert compared_settings.find(frame).startswith("VAE, Xavier: test ELBO +1.10 (")
+
+
+def test_the_defaults_are_those_of_the_settings() -> None:
+    assert {name: DEFAULTS[name] for name in compared_settings.COMPARED} == {
+        name: json.dumps(value) if isinstance(value, list) else value
+        for name, value in settings.DEFAULTS.items()
+        if name in compared_settings.COMPARED
+    }
 
 
 def test_bounds_of_pixels_scaled_in_two_ways_are_not_compared() -> None:

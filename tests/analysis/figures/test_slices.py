@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.figures.slices import compute, note, plot, shape
+from analysis.figures.slices import compute, find, note, plot, shape
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
@@ -62,7 +62,7 @@ def test_a_setting_of_one_model_shows_that_model_alone_and_the_legend_all(
     _, axes = draw(random_search, make_axes)
     assert [item.get_label() for item in by_label(axes)["α"].collections] == ["VSC, finished"]
     legend = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
-    assert legend == ["VAE, finished", "VSC, finished"]
+    assert legend == ["VAE, finished", "VSC, finished", "the best trial"]
 
 
 def test_many_settings_and_objectives_take_several_rows(make_axes: MakeAxes) -> None:
@@ -80,3 +80,27 @@ def test_a_trial_far_off_does_not_set_the_scale(random_search: SyntheticStudy, m
     _, axes = draw(random_search, make_axes)
     assert all(ax.get_ylim()[0] > -1000 for ax in axes[:, 0])
     assert "off the y axis" in axes[0, 0].texts[0].get_text()
+
+
+def test_the_best_trial_has_a_star_and_the_title_its_settings(make_axes: MakeAxes) -> None:
+    frame, axes = draw(three_trials(), make_axes)
+    ax = by_label(axes)["learning rate"]
+    [star] = [line for line in ax.lines if line.get_marker() == "*"]
+    assert star.get_xydata().tolist() == [[0.001, -20]]  # of those that finished
+    assert ax.get_title() == "best: 0.001"
+    assert find(frame) == "best with hidden [200], learning rate 0.001"
+
+
+def test_what_was_stopped_early_is_lighter_the_fewer_epochs_it_trained_for(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for trial, epochs in enumerate((3, 1, 2, 3)):
+        study.add_searched(-10.0 - trial, learning_rate=0.001 * (trial + 1))
+        if trial:
+            study.trials[-1] |= {"status": "stopped", "epochs_trained": epochs}
+    _, axes = draw(study, make_axes)
+    points = {item.get_label(): item for item in by_label(axes)["learning rate"].collections}
+    levels = [points[f"VAE, stopped after {words}"] for words in ("1 epoch", "2 epochs", "3 epochs")]
+    shades = [float(sum(level.get_edgecolor()[0][:3])) for level in levels]
+    assert shades == sorted(shades, reverse=True)
+    assert len(set(shades)) == 3
+    assert [level.get_offsets()[0][1] for level in levels] == [-11, -12, -13]

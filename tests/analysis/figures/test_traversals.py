@@ -23,8 +23,8 @@ def test_a_row_of_pictures_per_active_latent_the_code_itself_marked(tmp_path: Pa
     plot(frame, axes)
     ax = axes[0, 0]
     assert grays_of(ax) == [[40, 41, 42], [43, 44, 45]]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["-1", "code", "+1"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["1: -2.00", "0: +1.00"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["\N{MINUS SIGN}1", "code", "+1"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1: \N{MINUS SIGN}2.00", "0: +1.00"]
     (frame_of_column,) = (patch for patch in ax.patches if isinstance(patch, Rectangle))
     assert frame_of_column.get_bbox().extents.tolist() == [0.5, -0.5, 1.5, 1.5]
     assert note(frame).startswith("As Figure 5 of the report")

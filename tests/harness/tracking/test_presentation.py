@@ -36,13 +36,23 @@ def test_a_study_says_what_it_found_and_its_trials_what_they_are(tmp_path: Path)
     store.open({})
     store.sync(TRIAL, STOPPED, TrialFolder(tmp_path / "small", TRIAL), {"version.torch": "2", "host": "here"})
     assert list_pages(store.uri, "http://127.0.0.1:5000") == []
-    store.present(Presentation(description="**Which?**", best={"best/test/elbo": -3.0}))
-
+    (tmp_path / "elbo.png").write_bytes(b"picture")
+    store.attach([tmp_path / "elbo.png"], "figures")
+    shown = Presentation(
+        description="**Which?**", best={"best/test/elbo": -3.0}, figure="elbo.png", about={"sampler": "tpe"}
+    )
+    store.present(replace(shown, figure="lost.png"))
     experiment = store.client.get_experiment(store.experiment_id)
     assert experiment.tags["mlflow.note.content"] == "**Which?**"
+    store.present(shown)
+
+    experiment = store.client.get_experiment(store.experiment_id)
     assert store.parent_id is not None
+    picture = f"![elbo](/get-artifact?path=figures/elbo.png&run_uuid={store.parent_id})"
+    assert experiment.tags["mlflow.note.content"] == f"**Which?**\n\n{picture}"
     parent = store.client.get_run(store.parent_id)
-    assert parent.data.tags["mlflow.note.content"] == "**Which?**"
+    assert parent.data.tags["mlflow.note.content"] == experiment.tags["mlflow.note.content"]
+    assert parent.data.tags["study.sampler"] == "tpe"
     assert parent.data.metrics == {"best/test/elbo": -3.0}
     [page] = list_pages(store.uri, "http://127.0.0.1:5000")
     assert page[0] == "small"

@@ -1,0 +1,60 @@
+"""Lines that are named at their ends, where there is room."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from analysis.drawing.labels import SIZE, name_lines
+
+MakeAxes = Callable[..., np.ndarray]
+
+
+def draw(make_axes: MakeAxes, ends: dict[str, float]) -> Axes:
+    ax: Axes = make_axes()[0, 0]
+    for name, end in ends.items():
+        ax.plot([1, 2, 3], [0, 5, end], label=name)
+    ax.set_ylim(0, 10)
+    name_lines(ax)
+    return ax
+
+
+def heights(ax: Axes) -> dict[str, float]:
+    """Where labels stand, in points from the bottom of a panel of known height."""
+    height = ax.get_position().height * ax.figure.get_figheight() * 72
+    return {text.get_text(): text.xy[1] / 10 * height + text.get_position()[1] for text in ax.texts}
+
+
+def test_each_name_stands_at_the_end_of_its_line_without_the_number_of_seeds(make_axes: MakeAxes) -> None:
+    ax = draw(make_axes, {"low (3 seeds)": 1, "high (3 seeds)": 9})
+    assert ax.get_legend() is None
+    assert {text.get_text(): (text.xy, text.get_position()) for text in ax.texts} == {
+        "low": ((1.0, 1), (6, pytest.approx(0))),
+        "high": ((1.0, 9), (6, pytest.approx(0))),
+    }
+
+
+def test_numbers_of_seeds_that_differ_are_told(make_axes: MakeAxes) -> None:
+    ax = draw(make_axes, {"low (2 seeds)": 1, "high (3 seeds)": 9})
+    assert [text.get_text() for text in ax.texts] == ["low (2 seeds)", "high (3 seeds)"]
+
+
+def test_names_of_lines_that_end_close_to_each_other_part(make_axes: MakeAxes) -> None:
+    at = sorted(heights(draw(make_axes, {"a": 5.0, "b": 5.1, "c": 5.05})).values())
+    assert np.diff(at).min() >= SIZE
+
+
+def test_where_too_many_end_together_there_is_a_legend(make_axes: MakeAxes) -> None:
+    ax = draw(make_axes, {str(i): 5 + 0.01 * i for i in range(12)})
+    assert not ax.texts
+    assert len(ax.get_legend().get_texts()) == 12
+
+
+def test_points_without_a_line_keep_a_legend_of_their_own(make_axes: MakeAxes) -> None:
+    ax: Axes = make_axes()[0, 0]
+    ax.plot([1, 2], [1, 2], label="line")
+    ax.plot([1, 2], [1, 2], "D", label="points")
+    name_lines(ax)
+    assert [text.get_text() for text in ax.texts] == ["line"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["points"]
