@@ -1,5 +1,6 @@
 """The images of one trial, as tensors on the device that trains it."""
 
+import mmap
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.datasets import Dataset
-from harness.datasets.packed import PackedArray
+from harness.datasets.packed import ImageArray, PackedArray
 from models.choices import ImageShape
-from models.pixels import ImageBytes, PackedImages, binarise_once
+from models.pixels import HeldImages, ImageBytes, PackedImages, binarise_once
 from models.randomness import IMAGES_SEED
+
+MAPPED_AT_ONCE = 1 << 16
+"""Bytes of a map that Linux gives a process where it reads one."""
+
+KEPT_MAPPED = 1 << 26
+"""Bytes of a map that a process keeps, about."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Images:
             test = binarise_once(test, "test")
             validation = None if validation is None else binarise_once(validation, "validation")
         return cls(
-            (PackedImages(_as_tensor(train.bits)) if isinstance(train, PackedArray) else _as_tensor(train)).to(device),
+            _hold(train, device),
             validation,
             test,
             _as_labels(labels),
@@ -63,9 +70,51 @@ class Images:
     def labelled(self) -> tuple[ImageBytes, Tensor, Tensor, Tensor]:
         """Training images and labels, test images and labels."""
         train = self.train
+        if isinstance(train, MappedImages):
+            train = train.whole
         if self.is_binary and isinstance(train, Tensor):  # packed ones are black and white
             train = binarise_once(train, "train")
         return train, self.train_labels, self.test, self.test_labels
+
+
+class MappedImages(HeldImages):
+    """Images in a memory map, whose pages are given back after some have been read.
+
+    They stay in the machine's cache of files, which all trials share; but what a process has read of a map is counted
+    as its own memory, until it is all of the map.
+    """
+
+    def __init__(self, images: np.memmap[Any, Any]) -> None:
+        self.whole = _as_tensor(images)
+        self._map = images._mmap  # type: ignore[attr-defined]
+        self._num_left = self._num_between = max(1, KEPT_MAPPED // max(MAPPED_AT_ONCE, images[0].nbytes))
+
+    @property
+    def shape(self) -> torch.Size:
+        """See HeldImages."""
+        return self.whole.shape
+
+    @property
+    def device(self) -> torch.device:
+        """See HeldImages."""
+        return self.whole.device
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        read = self.whole[index]
+        self._num_left -= len(index)
+        if self._num_left <= 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._num_left = self._num_between
+        return read
+
+
+def _hold(images: ImageArray, device: str) -> ImageBytes:
+    """Hold training images on the device: packed, in their map, or as a tensor."""
+    if isinstance(images, PackedArray):
+        return PackedImages(_as_tensor(images.bits)).to(device)
+    if isinstance(images, np.memmap) and device == "cpu":
+        return MappedImages(images)
+    return _as_tensor(images).to(device)
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
