@@ -3,6 +3,7 @@
 PYTHON ?= python3
 GPU ?= check,bench,study
 OUT ?= gpu-results
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
@@ -11,7 +12,7 @@ ALL := .[dev,faces]
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help study test slow gpu lint docs constraints clean
+.PHONY: help study test slow gpu publish lint docs constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -28,6 +29,11 @@ slow: $(DEV)  ## the slow tests: minutes of training, benchmarks
 
 gpu: $(DEV)  ## what takes a graphics card, at most 8 minutes: GPU=check,bench,study chooses, OUT=gpu-results takes the figures
 	$(BIN)/python -m tests.gpu --parts '$(GPU)' --out '$(OUT)'
+
+publish: $(DEV)  ## train what studies/published.yaml lacks, then write the page and README's numbers: ARGS=--plan says what is left
+	$(BIN)/spikeslab publish $(ARGS)
+	case '$(ARGS)' in *--plan*) ;; *) $(BIN)/spikeslab report --results studies/published && \
+		$(BIN)/python -m tests.readme_claims ;; esac
 
 lint: $(DEV)  ## style, types and import directions
 	$(BIN)/ruff check .

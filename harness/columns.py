@@ -22,6 +22,7 @@ AFTER_SETTINGS: Mapping[str, str] = {
     "peak_memory_mb": "float64",
     "violates": "string",  # the constraints of the search that it breaks, if any
     "device": "string",  # cpu, or the card's name
+    "evaluated": "string",  # what its metrics and arrays are of, with what they depend on: elbo@v3; iw_bound@50v3
     "error": "string",
 }
 """How the trial went."""

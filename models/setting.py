@@ -81,7 +81,8 @@ def refuse_setting(name: str, model: str) -> str:
 
 def applies(name: str, values: Mapping[str, Any]) -> bool:
     """Whether a setting means something beside the others, by name; one that is not given is at its default."""
-    only_with, not_with = (SETTINGS[name].metadata[key] for key in ("only_with", "not_with"))
+    metadata = SETTINGS[name].metadata
+    only_with, not_with = metadata["only_with"], metadata["not_with"]
     if not_with and value_of(not_with[0], values) in not_with[1:]:
         return False
     # What it depends on may itself mean nothing here.

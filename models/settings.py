@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 from models.choices import (
@@ -372,8 +372,8 @@ class TrialSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without the settings that mean nothing in this model, with this network."""
-        values = asdict(self)
-        plain = {name: v for name, v in values.items() if v is not None and name != "own" and applies(name, values)}
+        values = {name: getattr(self, name) for name in FIELDS}
+        plain = {name: v for name, v in values.items() if v is not None and applies(name, values)}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in (plain | dict(self.own)).items()}
 
 

@@ -42,6 +42,8 @@ def known() -> np.ndarray:
     """Every number of the tables that README may tell, and those in the words of the claims and of what is measured."""
     claims = pd.read_csv(PUBLISHED / "report" / "claims.csv")
     numbers = claims[["effect", "low", "high", "p", "p_holm", "threshold", "seeds"]].to_numpy(float).ravel().tolist()
+    shares = claims.loc[claims["unit"] == "of the trials", ["effect", "low", "high"]]
+    numbers += (100 * shares).to_numpy(float).ravel().tolist()
     words = yaml.safe_load((FOLDER / "studies" / "claims.yaml").read_text())
     texts = [f"{entry['claim']} {entry.get('variant', '')}" for entry in words]
     texts += [*claims["part"].dropna(), *claims["reason"].dropna()]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.claims.quantity import Criterion
+from analysis.claims.rates import OF_TRIALS
 from analysis.claims.verdict import Part, Verdict
 from analysis.wording import decimal, format_p, markdown_table, short_value, with_interval
 
@@ -93,9 +94,12 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def format_part(part: Part) -> str:
-    """The effect with its interval and unit, such as "3.2 (1.1 to 5.4) nats per image"."""
+    """The effect with its interval and unit: "3.2 (1.1 to 5.4) nats per image", "70% (35% to 93%) of the trials"."""
     if math.isnan(part.mean):
         return "no number"
+    if part.unit == OF_TRIALS:
+        shares = [f"{100 * share:.0f}%" for share in (part.mean, part.low, part.high)]
+        return f"{shares[0]} ({shares[1]} to {shares[2]}) {part.unit}"
     return f"{with_interval(part.mean, part.low, part.high)} {part.unit}".strip()
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from analysis.errors import AnalysisError
-from harness.cli import cluster, data, jobs, studies, tools
+from harness.cli import cluster, data, jobs, publishing, studies, tools
 from harness.cli.options import BAD_INPUT, console, print_error
 from harness.cli.output import is_disk_or_device, make_output_safe, take_loss
 from harness.errors import InputError
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 
 app.add_typer(studies.app)
+app.add_typer(publishing.app)
 app.add_typer(jobs.app)
 app.add_typer(tools.app)
 app.add_typer(data.app, name="data")

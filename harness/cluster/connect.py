@@ -18,7 +18,6 @@ from typing import Any
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
 from harness.ledger.provenance import CODE_FOLDER
-from harness.study.sections import Resources
 from models.numerics.machine import count_cores
 
 PROBE_SECONDS = 5.0
@@ -135,18 +134,30 @@ def check_address(address: str | None) -> None:
     """Check that a cluster answers at the address, or at $RAY_ADDRESS if none is given. Call `quieten_ray` before.
 
     Raises:
-        InputError: nothing answers there.
+        InputError: nothing answers there, no Ray does, or one that wants a token or is of another version.
     """
     wanted = address or os.environ.get("RAY_ADDRESS")
-    if wanted and not answers(wanted):
+    if not wanted:
+        return
+    if not answers(wanted):
         raise _refuse(address, "no Ray cluster answers there")
+    place = _locate(wanted)
+    if place is not None and "://" not in wanted:  # ray:// is another protocol
+        from harness.cluster.greeting import find_refusal
+
+        if (reason := find_refusal(place)) is not None:
+            raise InputError(f"{_name_origin(address)}: {reason}")
 
 
 def _refuse(address: str | None, reason: str) -> InputError:
     """Make the error about a wrong --address or $RAY_ADDRESS."""
-    origin = f"--address {address}" if address else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
     way_out = "leave --address out" if address else "unset RAY_ADDRESS"
-    return InputError(f"{origin}: {reason}; start one with `ray start --head`, or {way_out} to use this machine")
+    start = f"start one with `ray start --head`, or {way_out} to use this machine"
+    return InputError(f"{_name_origin(address)}: {reason}; {start}")
+
+
+def _name_origin(address: str | None) -> str:
+    return f"--address {address}" if address else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
 
 
 def is_local(address: str | None) -> bool:
@@ -161,21 +172,29 @@ def is_job() -> bool:
 
 def answers(address: str) -> bool:
     """Whether anything listens at the address; Ray itself would try for minutes, and then end the process."""
-    if address == "auto":  # the one that Ray remembers, which may be long gone
-        from ray._private.services import canonicalize_bootstrap_address
-
-        try:
-            address = str(canonicalize_bootstrap_address(address))
-        except ConnectionError:
-            return False
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdecimal():
-        return True  # "local", or none that Ray understands, as it says at once
+    place = _locate(address)
+    if place is None:
+        return address != "auto"  # "local", or none that Ray understands, as it says at once
+    host, _, port = place.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_SECONDS):
             return True
     except (OSError, ValueError, OverflowError):  # nothing listens, or it is not an address
         return False
+
+
+def _locate(address: str) -> str | None:
+    """HOST:PORT of an address; None where it is none, as of a cluster that Ray remembers and that is not there."""
+    if address == "auto":
+        from ray._private.services import canonicalize_bootstrap_address
+
+        try:
+            address = str(canonicalize_bootstrap_address(address))
+        except ConnectionError:
+            return None
+    place = address.rpartition("://")[2]
+    _, colon, port = place.rpartition(":")
+    return place if colon and port.isdecimal() else None
 
 
 def quieten_ray() -> None:
@@ -208,24 +227,3 @@ def redirect_log(path: Path) -> logging.Handler:
         logger.handlers = [handler]
         logger.propagate = False
     return handler
-
-
-def count_slots(resources: Resources) -> int:
-    """Count the trials that the cluster can run at once.
-
-    Raises:
-        InputError: it has no room for a single trial.
-    """
-    import ray
-
-    available = ray.cluster_resources()
-    assert resources.gpu != "auto"
-    wanted = {"CPU": resources.num_cpus, "GPU": resources.gpu}
-    slots = min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
-    if slots < 1:
-        has = ", ".join(f"{available.get(kind, 0):g} {kind}" for kind in wanted)
-        raise InputError(
-            f"resources: a trial asks for {wanted['CPU']:g} CPU and {wanted['GPU']:g} GPU, but "
-            f"this machine or cluster has {has}; ask for less with --set resources.gpu=0 or resources.cpu=1"
-        )
-    return slots

@@ -1,7 +1,6 @@
 """Studies as jobs of a Ray cluster, submitted over HTTP. Imports Ray, so import it after calling `quieten_ray`."""
 
 import logging
-import os
 import re
 import shlex
 import time
@@ -18,6 +17,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 
 from harness.cluster import DASHBOARD
 from harness.cluster.connect import answers
+from harness.cluster.greeting import ANSWER_SECONDS, describe_token, keep_token
 from harness.errors import InputError, first_line, hide_secrets
 
 REQUEST_SECONDS = 60.0  # the package is uploaded in one request
@@ -76,8 +76,9 @@ class Job:
 class _Client(JobSubmissionClient):  # type: ignore[misc]
     """Ray's client, which would wait for ever for an answer."""
 
-    def _do_request(self, *args: Any, **options: Any) -> requests.Response:
-        response: requests.Response = super()._do_request(*args, timeout=REQUEST_SECONDS, **options)
+    def _do_request(self, method: str, path: str, **options: Any) -> requests.Response:
+        seconds = ANSWER_SECONDS if path == "/api/version" else REQUEST_SECONDS
+        response: requests.Response = super()._do_request(method, path, timeout=seconds, **options)
         return response
 
     def read_version(self) -> str:
@@ -102,9 +103,13 @@ class Jobs:
             raise self._refuse("no Ray dashboard answers there")
         for module in ("dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):
             logging.getLogger(f"ray.{module}").setLevel(logging.ERROR)  # of packages that it makes and uploads
+        keep_token()
         with self._telling():
-            self._client = _Client(self.address)
-            theirs = self._client.read_version()
+            try:
+                self._client = _Client(self.address)
+                theirs = self._client.read_version()
+            except (requests.JSONDecodeError, KeyError):
+                raise self._refuse("what answers there is no Ray dashboard") from None
         if theirs.split(".")[:2] != ray.__version__.split(".")[:2]:
             raise InputError(
                 f"--address {self.address}: the cluster runs Ray {theirs}, and this machine Ray {ray.__version__}; "
@@ -123,11 +128,7 @@ class Jobs:
         try:
             yield
         except AuthenticationError:
-            has = "wants another token" if os.environ.get("RAY_AUTH_MODE") == "token" else "wants a token"
-            raise InputError(
-                f"--address {self.address}: the cluster {has}; set RAY_AUTH_MODE=token, and copy ~/.ray/auth_token "
-                "from its head"
-            ) from None
+            raise InputError(f"--address {self.address}: {describe_token()}") from None
         except (ConnectionError, requests.RequestException):
             raise self._refuse("the dashboard does not answer any more") from None
         except RuntimeError as error:

@@ -62,6 +62,7 @@ def build_tables(
                 "peak_memory_mb": result.peak_memory_mb,
                 "violates": "; ".join(map(str, list_violated(result, study.constraints_of(trial.phase)))) or None,
                 "device": result.device,
+                "evaluated": "; ".join(result.evaluated) or None,
                 "error": result.error,
             }
             | result.metrics

@@ -49,6 +49,10 @@ class Trial:
         content |= {"plugins": self.plugins} if self.plugins else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
+    def __deepcopy__(self, _: object) -> "Trial":
+        """Itself, as it never changes: Tune copies what it is given several times."""
+        return self
+
     @property
     def label(self) -> str:
         """A short name of the trial for logs, messages and MLflow: what sets it apart from others of its study."""

@@ -94,6 +94,9 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
                     sub.pop(key, None)
     target: Any = content
     for part in parts[:-1]:
+        if isinstance(target, list):  # space.0.latent_dim
+            target = target[int(part)] if part.isdecimal() and int(part) < len(target) else None
+            continue
         if isinstance(target, dict) and target.get(part) is None:
             target[part] = {}
         target = target[part] if isinstance(target, dict) else None
@@ -103,7 +106,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     if len(parsed) > 1:
         raise InputError(f"--set {override}: more than one value; give each its own --set")
     target[parts[-1]] = parsed["value"]
-    return tuple(parts)
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def _describe(

@@ -17,6 +17,7 @@ from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import CHECKPOINT, TrialFolder
 from harness.metrics import EVALUATION_METRICS
+from harness.tracking.experiments import settle_own_experiment, settle_shared_experiment
 from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
 from harness.tracking.mlflow_settings import quieten_mlflow, tracking_uri
 from harness.tracking.presentation import (
@@ -28,6 +29,7 @@ from harness.tracking.presentation import (
     tags_of_source,
 )
 from harness.tracking.sent_runs import SentRun, describe_run, list_sent_runs
+from harness.tracking.write_ahead import WriteAhead
 from models.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -56,31 +58,30 @@ class MlflowStore:
         self.uri = tracking_uri(results)
         is_local = not os.environ.get("MLFLOW_TRACKING_URI")
         self._database = results / "mlflow.db" if is_local else None
+        self._write_ahead = WriteAhead(results / "mlflow.db") if is_local else None
         if is_local and not create and not (results / "mlflow.db").exists():
             raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
         if is_local:
             make_database(results / "mlflow.db")
         patient = f"{self.uri}?timeout={BUSY_SECONDS:.0f}" if is_local else self.uri
         self.client = MlflowClient(tracking_uri=patient)
-        experiment = self.client.get_experiment_by_name(study)
         if is_local:
+            location = locate_artifacts(results) + study
+            self.experiment_id = settle_own_experiment(self.client, study, location, create=create)
             relocate_artifacts(results)
-        if experiment is None and not create:
-            raise InputError(f"{self.uri}: MLflow has no experiment named {study}; run the study first")
-        if experiment is None:
-            location = locate_artifacts(results) + study if is_local else None
-            self.experiment_id = self.client.create_experiment(
-                study, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
-            )
         else:
-            self.experiment_id = experiment.experiment_id
-            if experiment.lifecycle_stage == "deleted":
-                self.client.restore_experiment(self.experiment_id)
+            self.experiment_id = settle_shared_experiment(self.client, study, results, create=create)
         self._runs: dict[str, SentRun] = {}
+        self.run_ids: dict[str, str] = {}  # of MLflow's run of each trial, by trial_id; another thread may read it
         self.parent_id: str | None = None
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
-        """Find the parent run and its children. With tags, make the parent if it is missing, and mark it as running."""
+        """Find the parent run and its children. With tags, make the parent if it is missing, and mark it as running.
+
+        Whoever gives tags ends with `close`.
+        """
+        if tags is not None and self._write_ahead is not None:
+            self._write_ahead.begin()
         found = self._search("tags.`spikeslab.kind` = 'study'")
         self.parent_id = found[0].info.run_id if found else None
         if tags is not None:
@@ -95,7 +96,7 @@ class MlflowStore:
                 self.client.update_run(self.parent_id, status="RUNNING")
             self._log(self.parent_id, tags=tags)
         for sent in self._list_sent():
-            self._runs.setdefault(sent.trial_id, sent)
+            self._note(sent)
             if tags is not None and sent.parent_id != self.parent_id:  # it was deleted
                 self.client.set_tag(sent.run_id, "mlflow.parentRunId", self.parent_id)
 
@@ -105,10 +106,9 @@ class MlflowStore:
             return list_sent_runs(self._database, self.experiment_id)
         return [describe_run(run) for run in self._search("tags.`spikeslab.kind` = 'trial'")]
 
-    @property
-    def run_ids(self) -> dict[str, str]:
-        """The id of MLflow's run of each trial, by trial_id."""
-        return {trial_id: run.run_id for trial_id, run in self._runs.items()}
+    def _note(self, run: SentRun) -> None:
+        self._runs.setdefault(run.trial_id, run)
+        self.run_ids.setdefault(run.trial_id, run.run_id)
 
     def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
         """Send what MLflow lacks of a trial; returns whether it lacked anything. A second call sends nothing."""
@@ -179,6 +179,8 @@ class MlflowStore:
                 self.client.set_terminated(run.run_id, "KILLED")
         assert self.parent_id is not None
         self.client.set_terminated(self.parent_id, status)
+        if self._write_ahead is not None:
+            self._write_ahead.end()
 
     def read_trials(self) -> list[tuple[Trial, Result]]:
         """Read every trial of the study that has ended from MLflow."""
@@ -271,7 +273,7 @@ class MlflowStore:
         own = {name: value for name, value in tags.items() if not name.startswith("version.")}  # the parent has them
         run = describe_run(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**own, **names}))
         self.client.log_inputs(run.run_id, datasets=[_as_input(trial)])
-        self._runs[trial.trial_id] = run
+        self._note(run)
         return run
 
     def _log_rows(

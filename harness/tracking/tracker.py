@@ -138,7 +138,6 @@ class Tracker:
             try:
                 store = self._open()
                 store.sync(trial, result, TrialFolder(self._folder, trial), self._tags)
-                self.run_ids = store.run_ids
             except Exception as error:
                 self.problem = self._explain(error)
                 with self._wake:  # newer news of the trial, if any, stays
@@ -160,7 +159,7 @@ class Tracker:
             store = MlflowStore(self._study, self._results)
             self._tags = {**describe_provenance(), **self._tags}
             store.open(self._tags)
-            self._store = store
+            self._store, self.run_ids = store, store.run_ids
         return self._store
 
     def _take(self) -> tuple[Trial, Result] | None:

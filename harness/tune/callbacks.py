@@ -3,6 +3,7 @@
 from typing import Any
 
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
 from harness.ledger.trial import Trial
@@ -62,10 +63,14 @@ class StopOnRequest(tune.Stopper):  # type: ignore[misc]
         return {}
 
 
-class Watcher(tune.Callback):  # type: ignore[misc]
-    """Notifies the study's run of what happens to Tune's trials."""
+class Watcher(TrialProgressCallback):  # type: ignore[misc]
+    """Notifies the study's run of what happens to Tune's trials.
+
+    It takes the place of Tune's own report of progress, which would keep each trial for good.
+    """
 
     def __init__(self, run: StudyRun) -> None:
+        super().__init__()
         self._run = run
 
     def on_trial_start(self, **info: Any) -> None:
@@ -73,9 +78,11 @@ class Watcher(tune.Callback):  # type: ignore[misc]
         self._run.begin(info["trial"].config["trial"])
 
     def on_trial_result(self, **info: Any) -> None:
-        """Record the events of a trial."""
-        for event in info["result"]["events"]:
+        """Record the events of a trial; Tune, which keeps its results, need not keep these."""
+        events = info["result"]["events"]
+        for event in events:
             self._run.record(info["trial"].config["trial"], event)
+        events.clear()
 
     def on_trial_complete(self, **info: Any) -> None:
         """Note that a trial has ended or was stopped by the scheduler."""

@@ -23,6 +23,9 @@ from harness.tune.driver import Driver
 IDLE_SECONDS = 60.0
 """An engine without trials ends itself after this long: the run that made it may be gone."""
 
+LEASE_SECONDS = 3.0
+"""How often an engine asks whether the driver lives: one whose driver was killed would go on, with all its memory."""
+
 FLUSH_SECONDS = 60.0
 """How long a run that ends waits for an engine to finish an epoch and store its trials."""
 
@@ -109,6 +112,14 @@ def end_engines(spec: EngineSpec) -> None:
             ray.kill(engine)
 
 
+def is_alive(job: str) -> bool:
+    """Whether a driver lives, as far as the cluster's head knows. job: its id, as Ray has it."""
+    try:
+        return not any(known["JobID"] == job and known["IsDead"] for known in ray._private.state.jobs())
+    except Exception:  # the head does not answer now; if it is gone for good, so is this machine's Ray soon
+        return True
+
+
 @ray.remote
 class EngineActor:
     """Trains in its own thread; trials' processes call the methods, which may wait."""
@@ -128,6 +139,7 @@ class EngineActor:
             is_in_step=spec.is_in_step,
         )
         threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=self._watch, args=(ray.get_runtime_context().get_job_id(),), daemon=True).start()
 
     def _work(self) -> None:
         try:
@@ -135,6 +147,14 @@ class EngineActor:
         finally:
             # The trials have been notified by now, and only a new process is sure to find the device in order.
             threading.Timer(1.0, os._exit, [0]).start()
+
+    def _watch(self, job: str) -> None:
+        """End once the driver has, after what its trials have trained is stored."""
+        while is_alive(job):
+            time.sleep(LEASE_SECONDS)
+        self._engine.slots.release_all()
+        self._engine.slots.flush(FLUSH_SECONDS)
+        os._exit(0)
 
     def submit(self, trial: Trial) -> int:
         """See Slots.submit."""

@@ -1,7 +1,7 @@
 """Machines that join the cluster while a study runs: one that cannot train it gets none of its trials."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ class NodeGuard:
         self._known = {node.node_id for node in nodes}
         self._resources = resources
         self._plugs: list[Any] = []
+        self.on_join: Callable[[], None] = lambda: None  # called once a machine has joined that can train the study
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="nodes", daemon=True)
 
@@ -53,6 +54,7 @@ class NodeGuard:
             self._known.add(node.node_id)
             if (fault := node.find_fault(self._mark.parent)) is None:
                 record_nodes(self._mark.parent, [node.machine])
+                self.on_join()
                 continue
             self._console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)
             self._plug(node.node_id, alive[node.node_id]["Resources"])

@@ -2,13 +2,15 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
-from harness.cluster.connect import count_slots
+from harness.cluster.room import check_room, make_room
+from harness.interruption import Interrupted
 from harness.study.largest import list_largest
 from harness.study.sections import Resources
 from harness.tune.driver import Driver
@@ -35,11 +37,18 @@ def make_plan(run: StudyRun, mark: Path) -> Plan:
     """Plan a run of a study on the cluster that Ray is connected to. mark: a file in the study's folder.
 
     Raises:
-        InputError: the cluster has no room for a single trial.
+        InputError: the cluster has no room for a single trial, nor starts a machine that has.
+        Interrupted: the run was asked to end while the cluster started its machines.
     """
     study = run.study
+    asked = study.resources if study.resources.gpu != "auto" else study.resources.model_copy(update={"gpu": 1.0})
+    num_left = run.source.num_trials - len(run.source.trials) + len(run.list_open())
+    say = partial(run.console.print, soft_wrap=True)
+    make_room(asked, num_left, say=say, is_stopping=lambda: run.is_stopping)
+    if run.is_stopping:
+        raise Interrupted(run.interrupted)
     resources = settle_resources(study, run.source.num_trials, run.dataset)
-    num_slots = count_slots(resources)
+    num_slots = check_room(resources)
     stops_trials = study.scheduler.name not in ("fifo", "pbt")
     driver = Driver.here(study.loaded_plugins, mark)
     engines = None

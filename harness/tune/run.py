@@ -8,9 +8,11 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.search import ConcurrencyLimiter
 
 from harness.cluster.connect import connect, is_job, is_local, redirect_log
 from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
+from harness.cluster.room import count_slots
 from harness.cluster.shipping import pack_code
 from harness.interruption import Interrupted
 from harness.ledger.provenance import record_nodes
@@ -18,6 +20,7 @@ from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
+from harness.tune.light_controller import light_controller
 from harness.tune.node_guard import NodeGuard
 from harness.tune.plan import Plan, make_plan
 from harness.tune.schedulers import make_scheduler
@@ -43,8 +46,8 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
             run.tracker.look_at_old_store()
             if not run.is_stopping:
                 plan = make_plan(run, mark)
-                with NodeGuard(mark, nodes, plan.resources, run.console):
-                    _fit(run, first, plan)
+                with NodeGuard(mark, nodes, plan.resources, run.console) as guard:
+                    _fit(run, first, plan, guard)
     except SystemExit as ended:  # by a second signal, or by Ray's own handler while it starts
         run.request_stop(ended.signum if isinstance(ended, Interrupted) else signal.SIGTERM)
     finally:
@@ -75,21 +78,22 @@ def _connect(mark: Path, address: str | None) -> list[Node]:
     return check_nodes(ask_nodes(mark), mark.parent)
 
 
-def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
-    study = run.study
-    # With fewer pending trials, each trial that ends would give its process to the one pending trial, for which a new
-    # process is just starting, and the trials would run one after the other.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.num_slots)
+def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
+    study, search = run.study, TrialSearch(run, first)
+    if study.search.sampler in ADAPTIVE_SAMPLERS:
+        # It should propose as late as possible, with all results that there are.
+        search = limiter = ConcurrencyLimiter(search, max_concurrent=plan.num_slots)
+        guard.on_join = lambda: limiter.set_max_concurrency(count_slots(plan.resources))
+    # More than can ever be starting at once, where machines join: see FillsPlaces, which needs one that is not.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * plan.num_slots + 8)
     # Tune's own files are not needed: the trials' folders hold everything.
     with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(plan.trainable, {"cpu": plan.resources.num_cpus, "gpu": plan.resources.gpu}),
             tune_config=tune.TuneConfig(
-                search_alg=TrialSearch(run, first),
+                search_alg=search,
                 scheduler=make_scheduler(study, run.source.trials, run.results),
                 num_samples=-1,  # until the source has no more trials
-                # An adaptive sampler should propose as late as possible, with all results that there are.
-                max_concurrent_trials=plan.num_slots if study.search.sampler in ADAPTIVE_SAMPLERS else None,
                 reuse_actors=True,
                 trial_name_creator=_name_trial,
                 trial_dirname_creator=_name_trial,
@@ -106,7 +110,8 @@ def _fit(run: StudyRun, first: Trial, plan: Plan) -> None:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        with light_controller():
+            tuner.fit()
 
 
 def _name_trial(trial: Any) -> str:

@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from harness.datasets import identify_dataset
 from harness.ledger.result import Result, measure_spending
@@ -15,6 +15,7 @@ from harness.search.source import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
 from harness.study.sections import Resource
+from harness.tune.places import FillsPlaces
 from models.setting import SETTINGS
 
 TIME_ATTRIBUTES: Mapping[Resource, str] = {"epochs": "epoch", "steps": "step", "seconds": "train_seconds"}
@@ -37,7 +38,7 @@ def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, 
 def _new_scheduler(study: Study) -> TrialScheduler:
     given = study.scheduler
     if given.name in ("fifo", "pbt"):  # PopulationSource does what pbt asks for
-        return FIFOScheduler()
+        return FillsPlaces()
     longest = _count_longest(study)
     grace = min(given.grace_epochs if given.resource == "epochs" else given.grace, longest)
     by: dict[str, Any] = {"metric": "objective", "mode": study.mode, "grace_period": grace}
@@ -67,7 +68,7 @@ def _count_longest(study: Study) -> int:
             return MAX_SECONDS
 
 
-class MedianStopping(MedianStoppingRule):  # type: ignore[misc]
+class MedianStopping(FillsPlaces, MedianStoppingRule):  # type: ignore[misc]
     """Tune's rule, which notes epochs that an earlier run has judged (`is_judged`), but does not judge them again.
 
     Compared with trials that have got ahead meanwhile, a trial that the earlier run kept would be stopped at an epoch
@@ -83,7 +84,7 @@ class MedianStopping(MedianStoppingRule):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE)
 
 
-class ASHA(AsyncHyperBandScheduler):  # type: ignore[misc]
+class ASHA(FillsPlaces, AsyncHyperBandScheduler):  # type: ignore[misc]
     """Tune's rule, which does not judge epochs again, as in `MedianStopping`."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -113,6 +114,9 @@ class _PastTrial:
 
     def __init__(self, trial_id: str) -> None:
         self.trial_id, self.config, self.status = trial_id, {"trial_id": trial_id}, "TERMINATED"
+
+    def is_finished(self) -> bool:
+        return True
 
 
 def _replay(scheduler: TrialScheduler, trial_id: str, result: Result, metric: str) -> None:

@@ -1,7 +1,9 @@
 """The images of one trial, as tensors on the device that trains it."""
 
 import mmap
+import os
 import warnings
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +17,6 @@ from harness.datasets.packed import ImageArray, PackedArray
 from models.choices import ImageShape
 from models.pixels import HeldImages, ImageBytes, PackedImages, binarise_once
 from models.randomness import IMAGES_SEED
-
-MAPPED_AT_ONCE = 1 << 16
-"""Bytes of a map that Linux gives a process where it reads one."""
-
-KEPT_MAPPED = 1 << 26
-"""Bytes of a map that a process keeps, about."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +66,27 @@ class Images:
     def labelled(self) -> tuple[ImageBytes, Tensor, Tensor, Tensor]:
         """Training images and labels, test images and labels."""
         train = self.train
-        if isinstance(train, MappedImages):
+        if isinstance(train, StoredImages):
             train = train.whole
         if self.is_binary and isinstance(train, Tensor):  # packed ones are black and white
             train = binarise_once(train, "train")
         return train, self.train_labels, self.test, self.test_labels
 
 
-class MappedImages(HeldImages):
-    """Images in a memory map, whose pages are given back after some have been read.
+class StoredImages(HeldImages):
+    """Images of a memory map, read from its file, of which nothing is mapped then.
 
-    They stay in the machine's cache of files, which all trials share; but what a process has read of a map is counted
-    as its own memory, until it is all of the map.
+    They stay in the machine's cache of files, which all trials share; but what a process has touched of a map is counted
+    as its own memory, in the end all of the map.
     """
 
     def __init__(self, images: np.memmap[Any, Any]) -> None:
         self.whole = _as_tensor(images)
-        self._map = images._mmap  # type: ignore[attr-defined]
-        self._num_left = self._num_between = max(1, KEPT_MAPPED // max(MAPPED_AT_ONCE, images[0].nbytes))
+        self._file = os.open(str(images.filename), os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        first_mapped = np.frombuffer(images._mmap, np.uint8).ctypes.data  # type: ignore[attr-defined]
+        mapped_from = images.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        self._start, self._size = images.ctypes.data - first_mapped + mapped_from, images[0].nbytes
 
     @property
     def shape(self) -> torch.Size:
@@ -100,20 +99,23 @@ class MappedImages(HeldImages):
         return self.whole.device
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        read = self.whole[index]
-        self._num_left -= len(index)
-        if self._num_left <= 0 and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._num_left = self._num_between
-        return read
+        read = np.empty((len(index), self._size), np.uint8)
+        for row, number in zip(read, index.tolist(), strict=True):
+            content = os.pread(self._file, self._size, self._start + number * self._size)
+            if len(content) < self._size:
+                raise OSError(
+                    f"the file of the images ends before image {number}: it has been cut since training began"
+                )
+            row[:] = np.frombuffer(content, np.uint8)
+        return torch.from_numpy(read).view(-1, *self.shape[1:])
 
 
 def _hold(images: ImageArray, device: str) -> ImageBytes:
-    """Hold training images on the device: packed, in their map, or as a tensor."""
+    """Hold training images on the device: packed, in their file, or as a tensor."""
     if isinstance(images, PackedArray):
         return PackedImages(_as_tensor(images.bits)).to(device)
-    if isinstance(images, np.memmap) and device == "cpu":
-        return MappedImages(images)
+    if isinstance(images, np.memmap) and device == "cpu" and hasattr(os, "pread"):  # not on Windows
+        return StoredImages(images)
     return _as_tensor(images).to(device)
 
 

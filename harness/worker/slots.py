@@ -152,6 +152,13 @@ class Slots:
                 if not slot.is_asking and slot.asked_at < limit:
                     self._release(slot)
 
+    def release_all(self) -> None:
+        """Release all trials, and accept no more: nobody is there any more to whom their events are of use."""
+        with self._changed:
+            self._is_closed = True
+            for slot in list(self._slots.values()):
+                self._release(slot)
+
     def wait_for_members(self, timeout: float) -> None:
         """Wait until every member's process has asked for events, or until the timeout, in seconds."""
         with self._changed:

@@ -29,9 +29,11 @@ class Latent(nn.Module, ABC):
     """One kind of latent variables, `latent_dim` of them side by side.
 
     has_gates: whether an entry of a code can be exactly zero, with the probability 1 - `slab_prob`.
+    has_schedule: whether what it computes depends on `At.step`.
     """
 
     has_gates = False
+    has_schedule = False
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

@@ -34,6 +34,8 @@ class PseudoInputLatent(SpikeAndSlabLatent):
     between Gaussian Mixture Models (ICASSP 2007), equation 20.
     """
 
+    has_schedule = True  # the warm-up of its spikes
+
     def __init__(
         self,
         latent_dim: int,

@@ -15,6 +15,8 @@ class CapacityElbo(Objective):
     Source: Burgess et al., Understanding disentangling in beta-VAE (2018), equation 8, whose gamma is our beta.
     """
 
+    has_schedule = True
+
     def __init__(self, beta: float, capacity: float, num_steps: int) -> None:
         """capacity: nats per image."""
         super().__init__()

@@ -30,6 +30,7 @@ class Objective(nn.Module, ABC):
     An objective may have parameters, such as a discriminator's. A second Adam trains them on `adversary_loss`.
     """
 
+    has_schedule = False  # whether its terms depend on `At.step`
     adversary_learning_rate = 1e-4
     adversary_betas = (0.5, 0.9)
 

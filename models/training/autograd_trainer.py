@@ -5,9 +5,10 @@ Any model can train here, on any objective. The common ones have a faster traine
 are the same within rounding: a test trains both on the same noise.
 """
 
+import math
 import time
-from collections.abc import Iterator, Mapping
-from math import prod
+from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,46 +18,54 @@ from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
-from models.pixels import ImageBytes, binarise
+from models.pixels import ImageBytes, binarise, to_rows
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
+from models.training.graphed_step import GraphedStep, Inputs
 from models.training.reproduction_stream import BatchNoise
 from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state
 from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
 
+GRAPHED = ("cuda",)
+"""The kinds of device on which steps are recorded and replayed."""
+
 DROP = 0.1
 """Factor of the learning rate where it drops: `drop_after`."""
 
 
-def _fit_epoch(member: Member, state: TrainState, images: ImageBytes) -> EpochMetrics | DivergedError:
-    """Train for one epoch on images (N, C, H, W) uint8."""
+def _fit_epoch(
+    member: Member, state: TrainState, images: ImageBytes, graphed: GraphedStep | None
+) -> EpochMetrics | DivergedError:
+    """Train for one epoch on images (N, C, H, W) uint8. graphed: takes the steps of whole batches, on a GPU."""
     started = time.perf_counter()
     settings, device = member.settings, images.device
-    order = member.shuffle(len(images), prod(images.shape[1:])).to(device)
-    batches, num_images = order.split(settings.batch_size), len(order)
-    noises = _list_noises(member, num_images, device)
-    (pixel_keys,) = make_row_keys([member.pixel_key], len(images)).to(device)  # (N,)
-    sharpness = compute_sharpness(settings, member.step + torch.arange(len(batches)), len(batches))
-
-    def read(batch: Tensor) -> Tensor:  # (B,) -> (B, C, H, W)
-        x = state.model.to_pixels(images[batch])
-        if settings.binarisation == "none":
-            return x
-        return binarise(x.flatten(1), pixel_keys[batch, None] + make_offsets(x[0].numel(), device)).view_as(x)
-
-    second_batches = batches
+    order = member.shuffle(len(images), math.prod(images.shape[1:])).to(device)
+    second = order
     if state.objective.has_adversary:
-        second_batches = member.shuffle_second_batches(len(images)).to(device).split(settings.batch_size)
+        second = member.shuffle_second_batches(len(images)).to(device)
+    (row_keys,) = make_row_keys([make_key(settings.seed, "noise", member.epoch + 1)], len(order)).to(device)
+    (pixel_keys,) = make_row_keys([member.pixel_key], len(images)).to(device)  # (N,)
+    num_steps = math.ceil(len(order) / settings.batch_size)
+    sharpness = compute_sharpness(settings, member.step + torch.arange(num_steps), num_steps)
+    on_device = sharpness.float().to(device)
+
     steps = []
-    for i, (batch, second, noise) in enumerate(zip(batches, second_batches, noises, strict=True)):
-        others = read(second) if state.objective.has_adversary else None
-        at = At(sharpness[i].float().to(device), member.step + i)
-        steps.append(_step(state, settings, read(batch), noise, at, others=others))
+    of_images = (order, second, row_keys, pixel_keys[order], pixel_keys[second])
+    for i, parts in enumerate(zip(*(part.split(settings.batch_size) for part in of_images), strict=True)):
+        learning_rate, count = _schedule_adam(state, settings)
+        numbers = (torch.full((), float(value), device=device) for value in (learning_rate, count, state.step))
+        inputs = Inputs._make([*parts, on_device[i], *numbers])
+        noise = None
+        if member.stream is not None:  # made by member.shuffle, with randomness: report
+            noise = BatchNoise(*member.stream.draw_noise(len(inputs.batch)))
+        step = partial(_step, state, settings, images, num_done=member.step + i, noise=noise)
+        is_whole = len(inputs.batch) == settings.batch_size
+        steps.append(graphed.run(step, inputs) if graphed is not None and is_whole else step(inputs))
 
     names = list(steps[0])
     values = torch.stack([torch.stack(list(step.values())) for step in steps])  # (num_steps, names)
-    means = member.finish_epoch(values.cpu(), num_images)
+    means = member.finish_epoch(values.cpu(), len(order))
     if isinstance(means, DivergedError):
         return means
     metrics = dict(zip(names, means, strict=True))
@@ -72,20 +81,9 @@ def _fit_epoch(member: Member, state: TrainState, images: ImageBytes) -> EpochMe
     )
 
 
-def _step(
-    state: TrainState, settings: TrialSettings, x: Tensor, noise: Noise, at: At, *, others: Tensor | None
-) -> dict[str, Tensor]:
-    """Take one step on images x (B, C, H, W) in [0, 1]; return means over the batch, by name.
-
-    others: a second batch, for an objective with parameters of its own.
-    """
-    model, objective = state.model, state.objective
+def _schedule_adam(state: TrainState, settings: TrialSettings) -> tuple[float, int]:
+    """Count a step; return its learning rate, and the number of steps since Adam's moments were zero."""
     state.step += 1
-    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-        terms = objective.terms(model, x, noise, at)
-        loss = objective.loss(terms)
-        adversary_loss = None if others is None else objective.adversary_loss(model, x, others, noise, at)
-
     learning_rate, count = settings.learning_rate, state.step
     if settings.drop_after is not None and count > settings.drop_after:
         learning_rate *= DROP
@@ -93,15 +91,42 @@ def _step(
             count -= settings.drop_after
             if count == 1:
                 state.clear_moments()
-    _step_adam(state, model, "", loss, learning_rate=learning_rate, count=count)
+    return learning_rate, count
+
+
+def _step(
+    state: TrainState,
+    settings: TrialSettings,
+    images: ImageBytes,
+    inputs: Inputs,
+    *,
+    num_done: int,
+    noise: Noise | None,
+) -> dict[str, Tensor]:
+    """Take one step on images (N, C, H, W) uint8; return means over the batch, by name.
+
+    num_done: steps done before, over the run. noise: other than that of the images' keys.
+    """
+    model, objective = state.model, state.objective
+    noise = noise or CounterNoise(inputs.row_keys)
+    at = At(inputs.sharpness, num_done)
+    x = _read_images(state, settings, images[inputs.batch], inputs.pixel_keys)
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+        terms = objective.terms(model, x, noise, at)
+        loss = objective.loss(terms)
+        adversary_loss = None
+        if objective.has_adversary:
+            others = _read_images(state, settings, images[inputs.second], inputs.second_pixel_keys)
+            adversary_loss = objective.adversary_loss(model, x, others, noise, at)
+    _step_adam(state, model, "", loss, learning_rate=inputs.learning_rate, count=inputs.adam_step)
     if adversary_loss is not None:
         _step_adam(
             state,
             objective,
             "objective.",
             adversary_loss,
-            learning_rate=objective.adversary_learning_rate,
-            count=state.step,
+            learning_rate=torch.full_like(inputs.learning_rate, objective.adversary_learning_rate),
+            count=inputs.adversary_step,
             betas=objective.adversary_betas,
         )
 
@@ -110,14 +135,22 @@ def _step(
     return {name: mean.detach() for name, mean in means.items()}
 
 
+def _read_images(state: TrainState, settings: TrialSettings, images: Tensor, keys: Tensor) -> Tensor:
+    """Convert a batch (B, C, H, W) of uint8 to the pixels that the model trains on. keys: (B,), to binarise it by."""
+    x = state.model.to_pixels(images)
+    if settings.binarisation == "none":
+        return x
+    return binarise(x.flatten(1), keys[:, None] + make_offsets(x[0].numel(), x.device)).view_as(x)
+
+
 def _step_adam(
     state: TrainState,
     module: nn.Module,
     prefix: str,
     loss: Tensor,
     *,
-    learning_rate: float,
-    count: int,
+    learning_rate: Tensor,
+    count: Tensor,
     betas: tuple[float, float] = BETAS,
 ) -> None:
     """Take a step of Adam on a module's parameters, the count-th of theirs.
@@ -132,22 +165,10 @@ def _step_adam(
         gradients,
         exp_avgs,
         exp_avg_sqs,
-        count=torch.tensor(float(count), device=loss.device),
-        learning_rate=torch.tensor(learning_rate, device=loss.device),
+        count=count,
+        learning_rate=learning_rate,
         betas=betas,
     )
-
-
-def _list_noises(member: Member, num_images: int, device: torch.device) -> Iterator[Noise]:
-    """Yield the noise of each batch of the member's next epoch."""
-    batch_size = member.settings.batch_size
-    if member.stream is not None:  # made by member.shuffle, with randomness: report
-        for first in range(0, num_images, batch_size):
-            yield BatchNoise(*member.stream.draw_noise(min(batch_size, num_images - first)))
-        return
-    key = make_key(member.settings.seed, "noise", member.epoch + 1)
-    (row_keys,) = make_row_keys([key], num_images).to(device)  # (num_images,)
-    yield from map(CounterNoise, row_keys.split(batch_size))
 
 
 class AutogradTrainer:
@@ -166,6 +187,7 @@ class AutogradTrainer:
         self.capacity, self.device = capacity, torch.device(device)
         self.members: list[Member] = []
         self._states: list[TrainState] = []
+        self._graphed: list[GraphedStep | None] = []
 
     def admits(self, settings: TrialSettings) -> bool:
         """Whether a trial has the same model. Its other settings are free, as members share nothing but the images."""
@@ -190,6 +212,7 @@ class AutogradTrainer:
         state.model.train()
         self.members.append(Member(settings, epoch, step))
         self._states.append(state)
+        self._graphed.append(None)
 
     def store(self, index: int, tensors: Mapping[str, Tensor]) -> None:
         """Copy a member's state into tensors that have the names and shapes of `TrainState.tensors`."""
@@ -198,9 +221,10 @@ class AutogradTrainer:
 
     def remove(self, index: int) -> None:
         """Release a member; the last member takes its number."""
-        self.members[index], self._states[index] = self.members[-1], self._states[-1]
-        self.members.pop()
-        self._states.pop()
+        last = len(self.members) - 1
+        self.members[index], self._states[index] = self.members[last], self._states[last]
+        self._graphed[index] = self._graphed[last]
+        del self.members[last], self._states[last], self._graphed[last]
 
     def resize(self, capacity: int) -> None:
         """Change the number of members that there is room for.
@@ -216,7 +240,17 @@ class AutogradTrainer:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
             outcomes = []
-            for member, state in zip(self.members, self._states, strict=True):
+            for k, (member, state) in enumerate(zip(self.members, self._states, strict=True)):
                 with multiplying(member.settings.precision):
-                    outcomes.append(_fit_epoch(member, state, images))
+                    outcomes.append(_fit_epoch(member, state, images, self._find_graphed(k, images)))
             return outcomes
+
+    def _find_graphed(self, k: int, images: ImageBytes) -> GraphedStep | None:
+        """What takes a member's steps on a GPU, where its step is the same each time."""
+        if self.device.type not in GRAPHED or self._states[k].has_schedule:
+            return None
+        graphed, rows = self._graphed[k], to_rows(images)
+        assert isinstance(rows, Tensor), "a card holds all images"
+        if graphed is None or graphed.images.data_ptr() != rows.data_ptr():
+            graphed = self._graphed[k] = GraphedStep(rows, self.members[k].settings.batch_size)
+        return graphed

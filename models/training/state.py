@@ -35,6 +35,11 @@ class TrainState:
             for moment in MOMENTS
         }
 
+    @property
+    def has_schedule(self) -> bool:
+        """Whether a step depends on how many went before, by more than its sharpness and learning rate."""
+        return self.objective.has_schedule or self.model.latent.has_schedule
+
     def clear_moments(self) -> None:
         """Set Adam's moments to zero, as a new Adam has them."""
         for moment in self.moments.values():

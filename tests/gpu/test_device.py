@@ -14,9 +14,12 @@ from torch import Tensor
 
 from models.latents.latent import At
 from models.numerics.precision import has_precision
+from models.numerics.recording import Recording
 from models.pixels import to_pixels
 from models.randomness import CounterNoise, make_key, make_row_keys
 from models.settings import TrialSettings
+from models.training import autograd_trainer
+from models.training.autograd_trainer import AutogradTrainer
 from models.training.fit import fit
 from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import GRAPH_STEPS
@@ -198,6 +201,24 @@ def test_memory_returns_when_a_stack_ends() -> None:
     assert [ref for ref in held if ref() is not None] == []
     if DEVICE.type == "cuda":
         assert torch.cuda.memory_allocated() <= before
+
+
+@pytest.mark.parametrize("kind", ["vae", "vsc_disarm", "factor_vae"])
+def test_steps_of_other_models_are_replayed_and_train_alike(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, where nothing is recorded, replaying is doing it again."""
+    if DEVICE.type == "cpu":
+        monkeypatch.setattr(Recording, "run", lambda _, work: work())
+    settings = make_settings(kind, network="conv", hidden=(400,), batch_size=8)  # as a conv has no other
+    shape, losses = (1, 32, 32), []
+    images = make_images(43, shape).to(DEVICE)  # five whole batches and a smaller one
+    for graphed in ((DEVICE.type,), ()):
+        monkeypatch.setattr(autograd_trainer, "GRAPHED", graphed)
+        trainer = AutogradTrainer(settings, shape, device=DEVICE)
+        trainer.add(settings, init_state(settings, shape, DEVICE).tensors(), epoch=0, step=0)
+        losses.append([get_loss(trainer.fit_epoch(images)[0]) for _ in range(3)])
+        recorded = [step is not None and step.is_recorded for step in trainer._graphed]
+        assert recorded == [bool(graphed) and DEVICE.type == "cuda"]
+    assert losses[0] == pytest.approx(losses[1], rel=0 if DEVICE.type == "cpu" else 1e-4)
 
 
 @pytest.mark.skipif(DEVICE.type != "cuda" or shutil.which("compute-sanitizer") is None, reason="no compute-sanitizer")

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+from models.numerics.recording import Recording
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,12 +58,6 @@ def compile_elementwise(function: Function, device: torch.device) -> Function:
     return cast("Function", torch.compile(function))
 
 
-@cache
-def _make_stream() -> torch.cuda.Stream:
-    """Make the one stream of all warm-ups, as libraries keep some memory for each stream."""
-    return torch.cuda.Stream()
-
-
 class StepGraph:
     """GRAPH_STEPS steps as one CUDA graph, which reads buffers that are filled before each replay."""
 
@@ -74,14 +70,12 @@ class StepGraph:
         pixel_keys = torch.zeros_like(sharpness, dtype=torch.int64)
         self._plan = Plan(order, torch.zeros_like(order), sharpness, pixel_keys)
         self._totals = torch.zeros(GRAPH_STEPS, num_models, 2, device=images.device)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._is_warm = False
+        self._recording = Recording()
 
     def run(self, train: Callable[[Plan, Tensor], None], plan: Plan, totals: Tensor) -> int:
         """Run as many steps as fill whole graphs; return their number. totals: (steps, members, 2), filled here.
 
-        train: trains all models for the steps of a plan and fills (steps, K, 2). It must be the same at each call. It
-        is not stored, as it refers to the stack that holds this graph: the cycle would delay the release of memory.
+        train: trains all models for the steps of a plan and fills (steps, K, 2). It must be the same at each call.
         """
         chunk = GRAPH_STEPS * self._batch_size
         num_chunks = plan.order.shape[1] // chunk
@@ -89,22 +83,6 @@ class StepGraph:
             for part, buffer in zip(plan, self._plan, strict=True):
                 width = buffer.shape[1]
                 buffer.copy_(part[:, c * width : (c + 1) * width])
-            self._replay(train)
+            self._recording.run(partial(train, self._plan, self._totals))
             totals[c * GRAPH_STEPS : (c + 1) * GRAPH_STEPS] = self._totals[:, : totals.shape[1]]
         return num_chunks * GRAPH_STEPS
-
-    def _replay(self, train: Callable[[Plan, Tensor], None]) -> None:
-        if not self._is_warm:
-            # The first run is not captured: in it libraries are initialised and kernels compiled. It trains as well.
-            stream = _make_stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                train(self._plan, self._totals)
-            torch.cuda.current_stream().wait_stream(stream)
-            self._is_warm = True
-            return
-        if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # this records the steps without running them
-                train(self._plan, self._totals)
-        self._graph.replay()

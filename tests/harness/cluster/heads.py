@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -30,7 +31,8 @@ def free_port() -> int:
 class Head:
     """Started with `with`; ended by process id, as `ray stop` would end every Ray of the machine."""
 
-    def __init__(self, num_cpus: int = 2) -> None:
+    def __init__(self, num_cpus: int = 2, *, starts: Mapping[str, float] | None = None, max_workers: int = 2) -> None:
+        """num_cpus: of the head. starts: what each machine has that its autoscaler starts; None: it has none."""
         self._folder = tempfile.TemporaryDirectory(prefix="h", dir="/tmp", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self._nodes: list[subprocess.Popen[bytes]] = []
@@ -49,6 +51,37 @@ class Head:
         command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--num-cpus={num_cpus}"]
         command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
         self.command = [*command, f"--temp-dir={self.folder / 'ray'}"]
+        if starts is not None:
+            self._make_autoscaler(starts, max_workers)
+
+    def _make_autoscaler(self, starts: Mapping[str, float], max_workers: int) -> None:
+        """Let it start processes on this machine as further machines of the cluster, as Ray's own tests do."""
+        module = "ray.autoscaler._private.fake_multi_node.node_provider"
+        own_id = f"{0:0>56}".replace("0", "f", 51)
+        provider = {"type": "external", "module": f"{module}.FakeMultiNodeProvider", "gcs_address": self.address}
+        worker = {"resources": dict(starts), "node_config": {}, "min_workers": 0, "max_workers": max_workers}
+        config: dict[str, object] = {
+            "cluster_name": "fake",
+            "max_workers": max_workers,
+            "idle_timeout_minutes": 0.1,
+            "provider": provider | {"launch_multiple": True, "head_node_id": own_id},
+            "available_node_types": {
+                "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+                "worker": worker,
+            },
+            "head_node_type": "ray.head.default",
+        }
+        for name in ("setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray", "initialization"):
+            config[f"{name}_commands"] = []
+        config |= {"file_mounts": {}, "file_mounts_sync_continuously": False, "auth": {}}
+        config |= {"cluster_synced_files": [], "rsync_exclude": [], "rsync_filter": []}
+        path = self.folder / "autoscaler.json"
+        path.write_text(json.dumps(config))
+        self.command.append(f"--autoscaling-config={path}")
+        ids = dict.fromkeys(("RAY_CLOUD_INSTANCE_ID", "RAY_OVERRIDE_NODE_ID_FOR_TESTING"), own_id)
+        # The second is the autoscaler that `ray up` and KubeRay start.
+        self.environment |= ids | {"RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "1"}
+        self.environment["AUTOSCALER_UPDATE_INTERVAL_S"] = "1"
 
     def __enter__(self) -> Self:
         with (self.folder / "head.log").open("w") as log:

@@ -10,9 +10,7 @@ from harness.ledger.result import Result, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.source import Source
-from tests.harness.search.test_grid_and_random import ONE_SPACE, Searching, hasty_sqlite, ids
-
-__all__ = ["hasty_sqlite"]
+from tests.harness.search.searching import ONE_SPACE, Searching, ids
 
 NUM_TRIALS = 16
 TEXTS = {

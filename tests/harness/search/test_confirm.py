@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.datasets import Dataset, load_dataset
+from harness.datasets import Dataset
 from harness.ledger.result import Result, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -28,11 +28,6 @@ seeds: [0]
 confirm: {top: 2, seeds: [0, 1, 2]}
 """
 TPE = STUDY + "search: {sampler: tpe, num_trials: 4}\nscheduler: {name: asha}\n"
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return load_dataset("digits")
 
 
 class Confirming:

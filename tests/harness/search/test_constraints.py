@@ -17,7 +17,7 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.confirm import rank_configurations
 from harness.study.constraints import Constraint, parse_constraint
-from tests.harness.search.test_grid_and_random import ONE_SPACE, Searching
+from tests.harness.search.searching import ONE_SPACE, Searching
 
 CONSTRAINED = ONE_SPACE + "search: {sampler: SAMPLER, num_trials: 18, METRIC, constraints: [val/rate >= 3]}\n"
 

@@ -12,7 +12,7 @@ from harness.datasets import load_dataset
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from tests.harness.search.test_grid_and_random import Searching
+from tests.harness.search.searching import Searching
 
 ZDT1 = """\
 name: demo

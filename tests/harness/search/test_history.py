@@ -15,7 +15,7 @@ from harness.search.make_source import make_source
 from harness.search.optuna_source import OptunaSource
 from harness.search.source import Source
 from harness.storage import sqlite
-from tests.harness.search.test_grid_and_random import STUDIES, Searching
+from tests.harness.search.searching import STUDIES, Searching
 
 
 @pytest.fixture

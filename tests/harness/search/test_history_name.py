@@ -9,7 +9,7 @@ import pytest
 from harness.datasets import identify_dataset, load_dataset
 from harness.search.history_name import name_former_history, name_history
 from harness.study.file import load_study
-from tests.harness.search.test_grid_and_random import ONE_SPACE, Searching
+from tests.harness.search.searching import ONE_SPACE, Searching
 from tests.harness.small_studies import load
 
 TPE = ONE_SPACE + "search: {sampler: tpe, num_trials: 4, metric: val/elbo}\n"

@@ -7,7 +7,7 @@ import pytest
 from harness.commands.overview import summarise_plan, summarise_status
 from harness.datasets import load_dataset
 from tests.harness.commands.test_overview import lines
-from tests.harness.search.test_grid_and_random import ONE_SPACE, Searching
+from tests.harness.search.searching import ONE_SPACE, Searching
 from tests.harness.small_studies import GOOD, SEEDS, edit
 
 TPE = ONE_SPACE + "search: {sampler: tpe, num_trials: 3}\n"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.datasets import Dataset, load_dataset
+from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
@@ -33,11 +33,6 @@ scheduler: {name: pbt, interval: 2, perturb: [learning_rate, beta, sharpness]}
 evaluate: [elbo]
 """
 TIMES = ("seconds",)
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return load_dataset("digits")
 
 
 class Living:

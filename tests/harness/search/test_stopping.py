@@ -16,10 +16,8 @@ from harness.search.source import make_trial
 from harness.search.space import SearchSpace
 from harness.search.stopping import measure_union
 from harness.study import Study
-from tests.harness.search.test_grid_and_random import ONE_SPACE, STUDIES, Searching, hasty_sqlite, ids
+from tests.harness.search.searching import ONE_SPACE, STUDIES, Searching, ids
 from tests.harness.small_studies import edit, load
-
-__all__ = ["hasty_sqlite"]
 
 SPAN = st.tuples(st.floats(0, 100), st.floats(0, 100)).map(lambda pair: (min(pair), max(pair)))
 

@@ -6,11 +6,9 @@ import optuna
 import pytest
 
 from harness.search.stored_trials import SPACE
-from tests.harness.search.test_grid_and_random import ONE_SPACE, STUDIES, Searching, hasty_sqlite, ids
+from tests.harness.search.searching import ONE_SPACE, STUDIES, Searching, ids
 from tests.harness.search.test_notices import search, shown
 from tests.harness.small_studies import edit
-
-__all__ = ["hasty_sqlite"]
 
 SIX = {name: ONE_SPACE + f"search: {{sampler: {name}, num_trials: 6}}\n" for name in ("tpe", "gp")}
 WIDER = ("uniform: [0.5, 2]", "uniform: [0.1, 4]")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -21,9 +22,13 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
 from harness.study import Study
+from harness.study.file import dump_study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune.study_run import StudyRun
+from tests.e2e.conftest import command
+from tests.harness.cluster.heads import Head
 from tests.harness.training import train_here
+from tests.harness.tune.test_places import wait_until
 
 Run = Callable[..., tuple[Outcome, str]]
 
@@ -49,10 +54,10 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
 
 
-def list_engines() -> list[psutil.Process]:
-    """Those of this process's cluster: other tests may run beside."""
+def list_engines(parent: int | None = None) -> list[psutil.Process]:
+    """Those of this process's cluster, or of the one that another process started: other tests may run beside."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(parent).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if any("EngineActor" in part for part in process.cmdline()):
                 found.append(process)
@@ -163,3 +168,21 @@ def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path
     expected, _ = read(tmp_path / "uninterrupted" / "small")
     numbers = [name for name in trials if "/" in name]
     pd.testing.assert_frame_equal(trials[numbers], expected[numbers], check_exact=True)
+
+
+@pytest.mark.slow
+def test_an_engine_of_a_driver_that_was_killed_stores_its_trials_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text(dump_study(make_study(name="long", defaults={"epochs": 5000}, evaluate=[])))
+    with Head() as head:
+        words = command("run", "long.yaml", "--address", head.address)
+        with subprocess.Popen(words, cwd=tmp_path, env=head.client, stdout=subprocess.PIPE) as driver:
+            wait_until(lambda: bool(list_engines(head.process.pid)), 90, driver)
+            time.sleep(10)
+            driver.kill()
+        began = time.monotonic()
+        while list_engines(head.process.pid):
+            assert time.monotonic() - began < 20
+            time.sleep(0.1)
+    print(f"an engine ended {time.monotonic() - began:.1f} s after its driver was killed")
+    states = list(tmp_path.glob("results/long/trials/*/*.safetensors"))
+    assert states

@@ -18,7 +18,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import make_trial
 from harness.tune.study_run import TABLE_SHARE, StudyRun
-from tests.harness.search.test_grid_and_random import ONE_SPACE
+from tests.harness.search.searching import ONE_SPACE
 from tests.harness.small_studies import GOOD, load
 
 

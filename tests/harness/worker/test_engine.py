@@ -299,6 +299,21 @@ def test_a_trial_released_before_it_was_admitted_is_never_trained(
     assert not engine.step()
 
 
+def test_what_was_trained_for_a_driver_that_is_gone_is_stored(
+    dataset: Dataset, make_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    engine, trial = make_engine(checkpoint_every=100), make_trial(dataset)
+    engine.slots.submit(trial)
+    engine.step()
+    engine.slots.release_all()
+    engine.step()
+    _, epochs = TrialFolder(tmp_path / "fused", trial).find_state()
+    assert len(epochs) == 1
+    assert engine.slots.is_idle
+    with pytest.raises(RuntimeError, match="another one will take the trial"):
+        engine.slots.submit(trial)
+
+
 def test_when_the_device_fails_every_trial_is_notified(
     dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

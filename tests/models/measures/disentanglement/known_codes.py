@@ -37,8 +37,8 @@ DRAWS: dict[tuple[str, str], tuple[float, float]] = {
     ("noise", "info_compactness"): (0.387, 0.061),
 }
 """Where a score of one draw can be no nearer than chance lets it: its mean and standard deviation over ten draws of the
-codes. What 10,000 images seem to tell of noise is noise, and these scores are shares of it. The draws of KNOWN are not ours
-and lie within two standard deviations of the mean."""
+codes. What 10,000 images seem to tell of noise is noise, and these scores are shares of it. Those of KNOWN, of other
+draws, lie within two standard deviations of the mean."""
 
 LOOSE = {place: max(TOLERANCE, 3 * spread) for place, (_, spread) in DRAWS.items()}
 """How far from KNOWN a score may lie there."""

@@ -13,12 +13,13 @@ from torch import Tensor
 from models.choices import ImageShape
 from models.measures.bounds import compute_bound
 from models.measures.sparsity import compute_sparsity
+from models.numerics.recording import Recording
 from models.randomness import make_stream
 from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import stack as fused
-from models.training.stacked.cuda_graph import Plan, StepGraph
+from models.training.stacked.cuda_graph import Plan
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics
@@ -243,7 +244,7 @@ class TestGraph:
         expected = make_stack(trials, SMALL, is_batched=True)
         stack = make_stack(trials, SMALL, is_batched=True, capacity=8)
         monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
-        monkeypatch.setattr(StepGraph, "_replay", lambda graph, train: train(graph._plan, graph._totals), raising=True)
+        monkeypatch.setattr(Recording, "run", lambda _, work: work())
         for _ in range(2):
             outcomes = expected.fit_epoch(images)
             stack.device = torch.device("cuda")  # for the branch alone: the tensors stay where they are
@@ -252,7 +253,7 @@ class TestGraph:
             given = stack.fit_epoch(images)
             monkeypatch.undo()
             monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
-            monkeypatch.setattr(StepGraph, "_replay", lambda graph, train: train(graph._plan, graph._totals))
+            monkeypatch.setattr(Recording, "run", lambda _, work: work())
             assert [get_loss(o) for o in given] == pytest.approx([get_loss(o) for o in outcomes], rel=1e-5)
         assert stack.parameters.rows["count"][: len(trials)].tolist() == [6.0] * len(trials)
 

@@ -1,0 +1,46 @@
+"""Tune's controller without its memory: what has ended is in our ledger, and Tune need not keep it or store it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray.tune.tune
+from ray.tune.execution.tune_controller import TuneController
+
+NO_TRIALS = '{"trial_data": []}'
+
+
+class LightController(TuneController):  # type: ignore[misc]
+    """Lets go of trials that have ended, and stores no snapshots of the experiment.
+
+    Tune itself keeps some 70 KB of each trial for good, most of it twice as JSON for its snapshots, and looks through
+    all trials that there ever were at each step.
+    """
+
+    def on_step_end(self) -> None:
+        """Let go of the trials that have ended."""
+        super().on_step_end()
+        ended = self._stopped_trials | self._failed_trials
+        if ended:
+            # In place, as callbacks and schedulers hold these lists.
+            self._trials[:] = [trial for trial in self._trials if trial not in ended]
+            for trials in (self._stopped_trials, self._failed_trials, self._live_trials, self._trials_to_cache):
+                trials.difference_update(ended)
+
+    def checkpoint(self, force: bool = False, wait: bool = False) -> None:  # noqa: ARG002 (as Tune calls it)
+        """Store nothing; Tune looks for the file of a snapshot at the end."""
+        if force:
+            folder = Path(self.experiment_path)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / self.experiment_state_file_name).write_text(NO_TRIALS, encoding="utf-8")
+
+
+@contextmanager
+def light_controller() -> Iterator[None]:
+    """Let Tune run with `LightController`, for which it has no option."""
+    heavy = ray.tune.tune.TuneController
+    ray.tune.tune.TuneController = LightController
+    try:
+        yield
+    finally:
+        ray.tune.tune.TuneController = heavy

@@ -1,0 +1,71 @@
+"""Tune's controller that keeps nothing of trials that have ended; without a cluster."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+import ray.tune.tune
+from ray.train._internal.storage import StorageContext
+from ray.tune.analysis import ExperimentAnalysis
+from ray.tune.experiment import Trial
+from ray.tune.utils.callback import _create_default_callbacks
+
+from harness.cluster.connect import quieten_ray
+from harness.tune.callbacks import Watcher
+from harness.tune.light_controller import LightController, light_controller
+
+
+@pytest.fixture
+def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LightController:
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "2")  # else it asks a cluster
+    return LightController(storage=StorageContext(storage_path=str(tmp_path), experiment_dir_name="study"))
+
+
+def add_trial(controller: LightController, name: str) -> Trial:
+    trial = Trial("nothing", trial_id=name, stub=True, storage=controller._storage)
+    controller.add_trial(trial)
+    controller._pending_trials_list.clear()  # as Tune does when it gives the trial a process
+    controller._set_trial_status(trial, Trial.RUNNING)
+    return trial
+
+
+@pytest.mark.parametrize("status", [Trial.TERMINATED, Trial.ERROR])
+def test_nothing_is_left_of_a_trial_that_has_ended(controller: LightController, status: str) -> None:
+    ended, running = add_trial(controller, "ended"), add_trial(controller, "running")
+    seen = controller.get_trials()  # as callbacks and schedulers hold them
+    controller._set_trial_status(ended, status)
+    controller.on_step_end()
+    assert seen == [running]
+    assert controller.get_live_trials() == {running}
+    last = weakref.ref(ended)
+    del ended
+    gc.collect()
+    assert last() is None
+    assert not controller.is_finished()  # the other runs
+
+
+def test_no_snapshot_is_written_but_the_one_that_tune_looks_for_at_the_end(controller: LightController) -> None:
+    add_trial(controller, "running")
+    folder = Path(controller.experiment_path)
+    controller.checkpoint()
+    assert list(folder.glob("experiment_state*")) == []
+    controller.checkpoint(force=True, wait=True)
+    (path,) = folder.glob("experiment_state*")
+    assert path.stat().st_size < 100
+    assert ExperimentAnalysis(str(folder)).trials == []
+
+
+def test_tune_runs_with_the_light_controller_and_gets_its_own_back() -> None:
+    heavy = ray.tune.tune.TuneController
+    with light_controller():
+        assert ray.tune.tune.TuneController is LightController
+    assert ray.tune.tune.TuneController is heavy
+
+
+def test_tune_adds_no_callback_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its report of progress would keep each trial for good, even where it prints nothing."""
+    monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
+    quieten_ray()
+    watcher = Watcher(None)  # type: ignore[arg-type]
+    assert _create_default_callbacks([watcher], air_verbosity=None) == [watcher]

@@ -1,0 +1,146 @@
+"""Places for trials that fall free, or that a machine brings when it joins, are used again."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.tune.schedulers import make_scheduler
+from tests.e2e.conftest import command
+from tests.harness.cluster.heads import Head
+from tests.harness.tune.test_schedulers import make_earlier
+
+
+@dataclass(eq=False)
+class Pending:
+    """As Tune's trial, where its scheduler looks."""
+
+    trial_id: str
+    status: str = "PENDING"
+    config: dict[str, str] = field(default_factory=lambda: {"trial_id": "0" * 16})
+
+    def is_finished(self) -> bool:
+        return self.status in ("TERMINATED", "ERROR")
+
+
+def make_controller(trials: list[Pending], starting: set[str]) -> Any:
+    """As Tune's: each pending trial has asked for a process; starting: those whose process has got its place."""
+    return SimpleNamespace(
+        _trial_to_actor={trial: trial.trial_id for trial in trials if trial.status == "PENDING"},
+        _actor_manager=SimpleNamespace(is_actor_started=lambda process: process in starting),
+    )
+
+
+@pytest.mark.parametrize("name", ["fifo", "asha", "median", "hyperband"])
+@pytest.mark.parametrize(
+    ("starting", "chosen"),
+    [(set(), "b"), ({"b"}, "c"), ({"c"}, "b"), ({"b", "c"}, "d"), ({"b", "c", "d"}, "d")],
+    ids=str,
+)
+def test_a_process_that_falls_free_goes_to_the_oldest_trial_that_has_no_place(
+    name: str, starting: set[str], chosen: str
+) -> None:
+    scheduler: Any = make_scheduler(make_earlier(name, [-1.0])[0], [], {})
+    trials = [Pending("a", "RUNNING"), Pending("b"), Pending("c"), Pending("d")]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(make_controller(trials, starting)).trial_id == chosen
+
+
+def test_trials_that_have_ended_are_forgotten_and_one_that_runs_again_keeps_its_turn() -> None:
+    scheduler: Any = make_scheduler(make_earlier("fifo", [-1.0])[0], [], {})
+    trials = [Pending(name, "RUNNING") for name in "abc"]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is None
+    trials[0].status, trials[1].status, trials[2].status = "TERMINATED", "PENDING", "PENDING"
+    scheduler.on_trial_add(None, trials[1])  # as Tune does after its process has died
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is trials[1]
+    assert len(scheduler._unfinished) == 2
+
+
+STEADY_SECONDS = 8.0
+
+SHORT = f"""\
+name: short
+dataset: digits
+defaults: {{hidden: [16], batch_size: 128, epochs: 60}}
+space:
+  - {{model: vae, latent_dim: 2}}
+seeds: {list(range(900))}
+evaluate: [elbo]
+figures: []
+"""
+
+
+def start(head: Head, folder: Path) -> subprocess.Popen[str]:
+    (folder / "short.yaml").write_text(SHORT)
+    words = command("run", "short.yaml", "--address", head.address)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=folder, env=head.client, stdout=pipe, stderr=pipe, text=True)
+
+
+def list_processes(node: int) -> set[int]:
+    """The processes of a machine that are at work on a trial just now. node: the process that started the machine."""
+    found = set()
+    for process in psutil.Process(node).children(recursive=True):
+        try:
+            if "StudyTrainable" in " ".join(process.cmdline()):
+                found.add(process.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def count_done(folder: Path) -> int:
+    return len(list(folder.glob("results/short/trials/*/result-*.json")))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, process: subprocess.Popen[Any]) -> float:
+    """Wait until something holds; returns how long that took."""
+    began = time.monotonic()
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        if time.monotonic() - began > seconds:
+            process.kill()
+            pytest.fail(f"not within {seconds:.0f} s: {process.communicate()}")
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+class Trains:
+    """Whether a machine trains: the process of a trial lives on only if it is given others."""
+
+    def __init__(self, node: int, but: int = 0) -> None:
+        self._node, self._but = node, but
+        self._seen: dict[int, float] = {}
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        busy = list_processes(self._node) - {self._but}
+        return any(now - self._seen.setdefault(pid, now) > STEADY_SECONDS for pid in busy)
+
+
+@pytest.mark.slow
+def test_places_that_fall_free_or_join_are_used_within_half_a_minute(tmp_path: Path) -> None:
+    with Head(num_cpus=1) as head:
+        process = start(head, tmp_path)
+        wait_until(lambda: count_done(tmp_path) >= 3, 120, process)
+        node = head.join(num_cpus=1)
+        head.wait_for_nodes(2)
+        joined = wait_until(Trains(node.pid), 30 + STEADY_SECONDS, process) - STEADY_SECONDS
+        wait_until(lambda: bool(list_processes(node.pid)), 30, process)
+        victim = list_processes(node.pid).pop()
+        psutil.Process(victim).kill()
+        again = wait_until(Trains(node.pid, but=victim), 30 + STEADY_SECONDS, process) - STEADY_SECONDS
+        process.send_signal(signal.SIGINT)
+        told, said = process.communicate(timeout=60)
+    print(f"a place was used {joined:.0f} s after its machine had joined, and {again:.0f} s after its process died")
+    assert (process.returncode, said) == (130, ""), told
