@@ -76,8 +76,8 @@ class Images:
 class StoredImages(HeldImages):
     """Images of a memory map, read from its file, of which nothing is mapped then.
 
-    They stay in the machine's cache of files, which all trials share; but what a process has touched of a map is counted
-    as its own memory, in the end all of the map.
+    They stay in the machine's cache of files, which all trials share. Of a map, what a process has touched is counted as
+    its own memory, in the end all of it.
     """
 
     def __init__(self, images: np.memmap[Any, Any]) -> None:
@@ -103,9 +103,7 @@ class StoredImages(HeldImages):
         for row, number in zip(read, index.tolist(), strict=True):
             content = os.pread(self._file, self._size, self._start + number * self._size)
             if len(content) < self._size:
-                raise OSError(
-                    f"the file of the images ends before image {number}: it has been cut since training began"
-                )
+                raise OSError(f"the file of the images ends before image {number}: it was cut after training began")
             row[:] = np.frombuffer(content, np.uint8)
         return torch.from_numpy(read).view(-1, *self.shape[1:])
 

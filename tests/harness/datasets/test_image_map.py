@@ -211,7 +211,7 @@ def test_images_of_a_map_are_read_from_its_file_and_nothing_is_mapped_for_good(t
     with path.open("r+b") as file:
         file.truncate(128 + 300 * 3_072)
     assert torch.equal(images[torch.tensor([199])], whole[299:300])
-    with pytest.raises(OSError, match=r"ends before image 200: it has been cut since training began"):
+    with pytest.raises(OSError, match=r"ends before image 200: it was cut after training began"):
         images[torch.tensor([200])]
 
 

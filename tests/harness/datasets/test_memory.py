@@ -1,7 +1,7 @@
 """What a trial on 120,000 images in colour takes: its images are in memory once, however many trials there are.
 
 Of the peak, importing torch takes 540 MB where it is built for CUDA, and Ray and pandas 150; most of the rest is the
-model, its optimiser, the batches and the test images. Training images are read from the file, of which nothing is mapped.
+model, its optimiser, the batches and the test images. Training images are read from their file, and none is mapped.
 """
 
 import json
