@@ -76,7 +76,7 @@ class Images:
 class StoredImages(HeldImages):
     """Images of a memory map, read from its file, of which nothing is mapped then.
 
-    They stay in the machine's cache of files, which all trials share. Of a map, what a process has touched is counted as
+    They stay in the machine's cache of files, which all trials share. What a process has touched of a map counts as
     its own memory, in the end all of it.
     """
 
