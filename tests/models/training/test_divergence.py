@@ -1,14 +1,18 @@
 """Where the loss stops being finite: training ends there, and says so."""
 
 import math
+import os
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from harness.datasets import load_dataset
 from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.stacked import stack as fused
@@ -70,6 +74,20 @@ class TestDivergence:
         with pytest.raises(DivergedError) as caught:
             train(settings, images)
         assert (caught.value.epoch, caught.value.step) == (1, 1)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif("SPIKESLAB_DATA" not in os.environ, reason="SPIKESLAB_DATA names no folder with real data")
+    @pytest.mark.parametrize("gamma_link", ["sigmoid", "exp_relu"])
+    @pytest.mark.parametrize("seed", range(8))
+    def test_on_mnist_a_kl_from_logits_stays_finite_without_a_clamp(self, gamma_link: str, seed: int) -> None:
+        mnist = torch.tensor(np.asarray(load_dataset("mnist", Path(os.environ["SPIKESLAB_DATA"])).train_images))
+        settings = TrialSettings(
+            **{"model": "vsc", "alpha": 0.01, "latent_dim": 200, "gamma_link": gamma_link, "seed": seed},
+            **{"kl_from": "logits", "gamma_clamp": 0.0, "epochs": 3, "hidden": (400,)},
+        )
+        _, epochs = train(settings, mnist)
+        assert len(epochs) == 3
+        assert all(math.isfinite(epoch.loss) for epoch in epochs)
 
     @pytest.mark.parametrize("poison", [math.nan, math.inf])
     def test_a_later_step_is_counted_over_the_run(
