@@ -6,15 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: readers see the old file or the new one."""
+def write_atomically(path: Path, write: Callable[[Path], object], *, is_durable: bool = True) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: readers see the old file or the new one.
+
+    is_durable: also after a power cut; a copy of what is kept elsewhere need not be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
     temporary.touch(exist_ok=False)  # with the rights that the user's umask leaves; a file of tempfile's is private
     try:
         write(temporary)
-        with temporary.open("rb") as file:  # on the disk before it takes the name: a power cut leaves it whole too
-            os.fsync(file.fileno())
+        if is_durable:
+            with temporary.open("rb") as file:  # on the disk before it takes the name
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

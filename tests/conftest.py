@@ -22,7 +22,10 @@ from hypothesis import settings
 from rich.console import Console
 
 from harness.commands.run import Outcome
+from harness.storage.place import Folder
 from harness.study import Study
+
+pytest_plugins = ["tests.s3"]
 
 # How long an example takes on a busy machine is no property of the code.
 settings.register_profile("no deadline", deadline=None)
@@ -75,7 +78,9 @@ def run_in(ray_cluster: str, copy_database: Callable[[Path], None]) -> Run:
             # Ray and MLflow warn of their own affairs; ours are errors in the tests of our own code.
             warnings.simplefilter("ignore")
             patch.setattr("harness.tracking.mlflow_store.make_database", copy_database)
-            outcome = run_study(study, dump_study(study), results=results, console=Console(file=output, width=200))
+            outcome = run_study(
+                study, dump_study(study), results=Folder(results), console=Console(file=output, width=200)
+            )
         return outcome, output.getvalue()
 
     return run

@@ -29,6 +29,7 @@ import pytest
 from rich.console import Console
 
 from harness.cluster.connect import quieten_ray
+from harness.storage.place import Folder
 
 quieten_ray()
 from harness.commands.run import Outcome, run_study  # noqa: E402
@@ -157,7 +158,7 @@ def run_once(study: Study, results: Path) -> tuple[Outcome, dict[str, float]]:
     before, wall = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        outcome = run_study(study, dump_study(study), results=results, console=Console(file=io.StringIO()))
+        outcome = run_study(study, dump_study(study), results=Folder(results), console=Console(file=io.StringIO()))
     after = resource.getrusage(resource.RUSAGE_SELF)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return outcome, {"seconds": time.monotonic() - wall, "processor_seconds": used}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import FAILED, RESULTS, Overrides, StudyArgument, as_path, console, format_option
+from harness.cli.options import FAILED, RESULTS, Overrides, StudyArgument, as_path, as_place, console, format_option
 from harness.cluster import DASHBOARD
 from harness.interruption import Interrupted
+from harness.storage.place import Place
 
 if TYPE_CHECKING:
     from harness.cluster.jobs import Job, Jobs
@@ -25,8 +26,12 @@ Follow = Annotated[bool, typer.Option("--follow", help="Print what comes until i
 def submit(
     study: StudyArgument,
     results: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder of results, an absolute path that every node sees.", parser=as_path),
+        Place,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of results, an absolute path that every node sees, or s3://bucket/path, or gs://bucket/path.",
+            parser=as_place,
+        ),
     ],
     address: Address = DASHBOARD,
     data: Annotated[
@@ -48,7 +53,7 @@ def submit(
     from harness.commands.jobs import open_jobs, submit_study
     from harness.study.file import find_study, format_study_file, load_study
 
-    path = find_study(study, RESULTS)
+    path = find_study(study, RESULTS.folder)
     loaded = load_study(path, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
     job = submit_study(loaded, text, address=address, results=results, data=data, env_file=env_file)

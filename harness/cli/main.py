@@ -100,7 +100,7 @@ def _describe_usage(error: typer.TyperException) -> str:
 
 
 def _describe(error: InputError | AnalysisError | OSError) -> str:
-    if not isinstance(error, OSError):
+    if isinstance(error, InputError) or not isinstance(error, OSError):
         return str(error)
     reason = f"{error.filename or 'input or output'}: {(error.strerror or str(error)).lower()}"
     return f"{reason}; {FIXES[error.errno]}" if error.errno in FIXES else reason

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from harness.errors import InputError, hide_secrets
 from harness.paths import parse_path
+from harness.storage.bucket import open_place
+from harness.storage.place import Folder, Place
 
 if TYPE_CHECKING:
     from harness.study import Study
@@ -31,9 +33,24 @@ def as_path(text: str | Path) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
+def as_place(text: str | Place) -> Place:
+    """Parse the place of results that an option gives."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return open_place(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Results = Annotated[
-    Path,
-    typer.Option("--results", metavar="DIR", help="Folder of results, one folder a study.", parser=as_path),
+    Place,
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="Folder of results, one folder a study, or such a part of a bucket: s3://bucket/path, gs://bucket/path.",
+        parser=as_place,
+    ),
 ]
 Data = Annotated[
     Path | None,
@@ -52,18 +69,39 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change the study: `epochs=3`, `search.num_trials=20`."),
 ]
 
-RESULTS = Path("results")
-PUBLISHED = Path("studies/published")
+RESULTS: Place = Folder(Path("results"))
+PUBLISHED: Place = Folder(Path("studies/published"))
 CLAIMS = Path("studies/claims.yaml")
 
 
 def load_named_study(
-    named: str, results: Path, overrides: Iterable[str] | None = None, *, stored_first: bool = False
+    named: str,
+    results: Place,
+    overrides: Iterable[str] | None = None,
+    *,
+    stored_first: bool = False,
+    trials: bool = True,
 ) -> "Study":
-    """Load the study that the user named, by its file or by its name."""
-    from harness.study.file import find_study, load_study
+    """Load the study that the user named, by its file or by its name, and bring its results here to be read.
 
-    return load_study(find_study(named, results, stored_first=stored_first), overrides or ())
+    trials: also what is stored of each; else its tables alone.
+    """
+    from harness.ledger.fetching import fetch_to_read
+    from harness.study.file import load_study
+
+    study = load_study(find_named_study(named, results, stored_first=stored_first), overrides or ())
+    fetch_to_read(results, study.name, trials=trials)
+    return study
+
+
+def find_named_study(named: str, results: Place, *, stored_first: bool = False) -> Path:
+    """Find the file of the study that the user named; see `find_study`."""
+    from harness.study.fields import SLUG
+    from harness.study.file import find_study
+
+    if results.is_remote and SLUG.fullmatch(named):
+        results.fetch_file(results.folder / named / "study.yaml")
+    return find_study(named, results.folder, stored_first=stored_first)
 
 
 def print_error(message: str) -> None:

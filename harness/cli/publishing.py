@@ -20,7 +20,7 @@ def publish(
     ),
     into: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the tables that are kept.", parser=as_path)
-    ] = PUBLISHED,
+    ] = PUBLISHED.folder,
     results: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of results, where the studies are trained.", parser=as_path)
     ] = RESULTS,

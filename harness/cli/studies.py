@@ -27,6 +27,7 @@ from harness.cli.options import (
     as_path,
     console,
     errors,
+    find_named_study,
     format_option,
     load_named_study,
     print_error,
@@ -59,13 +60,13 @@ def run(
     from harness.commands.plot import draw_quietly
     from harness.commands.run import run_study
     from harness.progress import format_duration
-    from harness.study.file import find_study, format_study_file, load_study
+    from harness.study.file import format_study_file, load_study
 
     if env_file is not None:
         os.environ.update(read_variables(env_file))
     # Without this, Python's garbage collector visits every object of pandas, MLflow and Ray at exit, for a second.
     atexit.register(gc.freeze)
-    path = find_study(study, results)
+    path = find_named_study(study, results)
     loaded = load_study(path, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
     again = "".join(format_option("--set", override) for override in overrides or ())
@@ -93,7 +94,7 @@ def run(
     if outcome.interrupted:
         console.print(f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. {resumes}", soft_wrap=True)
         raise typer.Exit(128 + outcome.interrupted)
-    folder, here = results / loaded.name, format_option("--results", results, RESULTS)
+    folder, here = results.folder / loaded.name, format_option("--results", results, RESULTS)
     trained = f"{outcome.num_trained} trained or measured now" if outcome.num_trained else "nothing to train"
     startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
     console.print(
@@ -102,12 +103,15 @@ def run(
         soft_wrap=True,
     )
     print_answer(loaded, folder, console)
-    for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": f"spikeslab ui{here}"}.items():
+    if results.is_remote:
+        console.print(f"Results: {results.address}/{loaded.name}", soft_wrap=True)
+    runs = f"spikeslab ui --results {results.address}/{loaded.name}" if results.is_remote else f"spikeslab ui{here}"
+    for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
         console.print(f"{what}: {where}", soft_wrap=True)
     if outcome.num_failed:
         console.print(
             f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {loaded.name}{here}` and the logs "
-            f"in {folder / 'trials'}",
+            f"in {results.name(folder / 'trials')}",
             soft_wrap=True,
         )
         raise typer.Exit(FAILED)
@@ -131,8 +135,10 @@ def status(
 ) -> None:
     """Show how far a study is, and which of its trials failed and why; without a study, how far each is."""
     from harness.commands.overview import summarise_status, summarise_studies
+    from harness.ledger.fetching import fetch_all_to_read
 
     if study is None:
+        fetch_all_to_read(results)
         console.print(summarise_studies(results), soft_wrap=True)
         return
     loaded = load_named_study(study, results, stored_first=True)
@@ -169,12 +175,14 @@ def plot(
     is_wrong = False
     for study in studies:
         try:
-            loaded = load_named_study(study, results, stored_first=True)
-            folder = results / loaded.name
+            loaded = load_named_study(study, results, stored_first=True, trials=False)
+            folder = results.folder / loaded.name
             place = folder / "figures" if out is None else out / loaded.name
             console.print(f"{place}:", soft_wrap=True)
             asked, hidden = set(loaded.figures or ()), list[str]()
-            draw_study(loaded, folder, tell, out=place)
+            drawn = draw_study(loaded, folder, tell, out=place)
+            if out is None:
+                results.share(*drawn)
             if hidden:
                 print_indented(
                     f"{plural(len(hidden), 'other figure')} cannot be drawn from these tables: see --verbose"
@@ -208,9 +216,9 @@ def compare(
     from analysis.tables import load_tables
     from harness.commands.compare import check_same_space
 
-    loaded = [load_named_study(study, results, stored_first=True) for study in studies]
+    loaded = [load_named_study(study, results, stored_first=True, trials=False) for study in studies]
     check_same_space(loaded)
-    tables = {study.name: load_tables(results / study.name) for study in loaded}
+    tables = {study.name: load_tables(results.folder / study.name) for study in loaded}
     draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
 
 
@@ -238,10 +246,10 @@ def export(
     from harness.commands.export import export_study
     from harness.storage.local import check_writable, write_atomically
 
-    loaded = load_named_study(study, results, stored_first=True)
+    loaded = load_named_study(study, results, stored_first=True, trials=False)
     if out is None and file_format == "parquet" and sys.stdout.isatty():
         raise InputError("--format parquet: no text for a terminal; give a file with --out")
-    content = export_study(results / loaded.name, file_format, metrics or ())
+    content = export_study(results.folder / loaded.name, file_format, metrics or ())
     if out is None:
         sys.stdout.buffer.write(content)
         return
@@ -270,22 +278,29 @@ def report(
     Without results of your own, it is of those that were published with spikeslab, in studies/published.
     """
     from harness.commands.report import report_studies
+    from harness.ledger.fetching import fetch_all_to_read
     from harness.study.file import list_stored
 
-    if not studies and results == RESULTS and not list_stored(results):
+    if not studies and results == RESULTS and not list_stored(results.folder):
         results = PUBLISHED
     # Commands on the page never name the published results: running a study there would start over and overwrite them.
     options = format_option("--results", results, RESULTS) if results != PUBLISHED else ""
     judged = claims if claims.exists() or claims != CLAIMS else None
-    place, tell = out or results / "report", partial(errors.print, soft_wrap=True)
+    place, tell = out or results.folder / "report", partial(errors.print, soft_wrap=True)
     with errors.status("Reading tables ...") as shown:  # seen in a terminal alone
+        for study in (studies or ()) if results.is_remote else ():
+            load_named_study(study, results, stored_first=True, trials=False)
+        if not studies:
+            fetch_all_to_read(results, trials=False)
 
         def progress(num_drawn: int, num_studies: int) -> None:
             shown.update(f"Drawing figures: {num_drawn} of {plural(num_studies, 'study')} ...")
 
         paths = report_studies(
-            studies or (), results, place, claims=judged, options=options, on_problem=tell, on_progress=progress
+            studies or (), results.folder, place, claims=judged, options=options, on_problem=tell, on_progress=progress
         )
+    if out is None:
+        results.share(*paths)
     for path in paths:
         console.print(str(path), soft_wrap=True)
 
@@ -299,6 +314,6 @@ def collect(study: StudyArgument, results: Results = RESULTS) -> None:
     collected = collect_study(loaded, results)
     console.print(
         f"{loaded.name}: {collected.num_sent} trials sent to MLflow, {collected.num_restored} restored from it; "
-        f"tables of {collected.num_trials} trials are in {results / loaded.name}",
+        f"tables of {collected.num_trials} trials are in {results.name(results.folder / loaded.name)}",
         soft_wrap=True,
     )

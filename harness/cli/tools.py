@@ -31,19 +31,23 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
-    from harness.tracking.local_store import relocate_artifacts
+    from harness.tracking.local_store import fetch_runs, relocate_artifacts
     from harness.tracking.mlflow_settings import check_store, quieten_mlflow, tracking_uri
     from harness.tracking.presentation import list_pages
 
-    uri = tracking_uri(results)
+    fetch_runs(results)
+    folder = results.folder
+    uri = tracking_uri(folder)
     if uri.startswith("http"):
         console.print(f"Runs are logged to an MLflow server: open {hide_secrets(uri)} in a browser.", soft_wrap=True)
         return
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        if not (results / "mlflow.db").exists():
-            raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
+        if not (folder / "mlflow.db").exists():
+            fix = "give --results the address of one study" if results.is_remote else "or give --results"
+            where = results.name(folder / "mlflow.db")
+            raise InputError(f"{where}: no such database; run a study first, {fix}")
         with suppress(sqlite3.Error):  # another's folder, that may be read alone
-            relocate_artifacts(results)
+            relocate_artifacts(folder)
     check_port(port)
     check_store(uri)
     quieten_mlflow()
@@ -84,7 +88,7 @@ def dashboard(
     from harness.storage.local import database_uri
 
     name = load_named_study(study, results, stored_first=True).name
-    history = results / name / HISTORY_FILE
+    history = results.folder / name / HISTORY_FILE
     if not history.exists():
         raise InputError(f"{history}: no such file; {name} has no sampler that learns, or has not been run")
     if find_spec("optuna_dashboard") is None:

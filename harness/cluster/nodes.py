@@ -3,13 +3,15 @@
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, first_line
 from harness.ledger.provenance import CODE_FOLDER, describe_machine, hash_code
+from harness.storage.objects import PlaceError
+from harness.storage.place import Place
 
 ANSWER_SECONDS = 60.0  # a machine that was just started has packages to load
 MARK = ".seen-by-nodes-"
@@ -22,7 +24,7 @@ class Node:
     node_id: str  # as Ray has it
     name: str
     machine: dict[str, str] = field(default_factory=dict)  # as provenance has it; empty: it has no code of ours
-    sees_results: bool = True
+    unseen: str = ""  # why the results of the study are out of its reach
     problem: str = ""  # why it does not answer
 
     @property
@@ -30,8 +32,8 @@ class Node:
         """Whether its code is that of this process."""
         return self.machine.get("code.sha256") == hash_code()
 
-    def find_fault(self, folder: Path) -> str | None:
-        """Why it cannot train the study whose results are in a folder, and the fix; None where it can."""
+    def find_fault(self) -> str | None:
+        """Why it cannot train the study, and the fix; None where it can."""
         ours = describe_machine()
         if self.problem or not self.machine:
             return (
@@ -46,29 +48,29 @@ class Node:
         theirs, torch = (machine["version.torch"].partition("+")[0] for machine in (self.machine, ours))
         if theirs != torch:
             return f"{self.name} has torch {theirs}, and this machine {torch}; install the same on every machine"
-        if not self.sees_results:
-            return (
-                f"{self.name} does not see {folder}; give --results a folder that every machine of the cluster shares, "
-                "such as one on NFS"
-            )
-        return None
+        return f"{self.name} {self.unseen}" if self.unseen else None
 
 
 @contextmanager
-def marked(folder: Path) -> Iterator[Path]:
-    """Put a file into the folder of a study, meanwhile: a machine that does not see it would write elsewhere."""
+def marked(folder: Path, place: Place) -> Iterator[str]:
+    """Put a file into the folder of a study, meanwhile: a machine that does not see it would write elsewhere.
+
+    Yields what it is called on every machine.
+    """
     mark = folder / f"{MARK}{uuid.uuid4().hex}"
     for old in folder.glob(f"{MARK}*"):  # of a driver that was killed
         old.unlink(missing_ok=True)
     mark.touch()
+    place.share(mark)
     try:
-        yield mark
+        yield place.name(mark)
     finally:
-        mark.unlink(missing_ok=True)
+        with suppress(PlaceError):
+            place.remove(mark)
 
 
-def ask_nodes(mark: Path, *, but: Sequence[str] = ()) -> list[Node]:
-    """Ask every machine of the cluster for itself. but: those not to ask, by their ids."""
+def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
+    """Ask every machine of the cluster for itself. mark: see `marked`. but: those not to ask, by their ids."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -77,7 +79,7 @@ def ask_nodes(mark: Path, *, but: Sequence[str] = ()) -> list[Node]:
     asked = []
     for node in nodes:
         place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(look.options(scheduling_strategy=place).remote(str(mark)))
+        asked.append(look.options(scheduling_strategy=place).remote(mark))
     found = []
     for node, answer in zip(nodes, asked, strict=True):
         name = str(node["NodeManagerHostname"])
@@ -85,7 +87,7 @@ def ask_nodes(mark: Path, *, but: Sequence[str] = ()) -> list[Node]:
             name = f"{name} ({node['NodeManagerAddress']})"  # several on one machine
         try:
             said = ray.get(answer, timeout=ANSWER_SECONDS)
-            found.append(Node(node["NodeID"], name, said["machine"], said["sees"], said["problem"]))
+            found.append(Node(node["NodeID"], name, said["machine"], said["unseen"], said["problem"]))
         except ray.exceptions.GetTimeoutError:
             found.append(Node(node["NodeID"], name, problem=f"it has not answered for {ANSWER_SECONDS:.0f} s"))
         except ray.exceptions.RayError as error:  # it is gone, or cannot even start a process
@@ -101,29 +103,31 @@ def _make_look() -> Any:
         import time
 
         deadline = time.monotonic() + 3  # what NFS remembers of a folder may be some seconds old
-        while not (sees := os.path.exists(mark)) and time.monotonic() < deadline:  # noqa: PTH110
+        is_path = "://" not in mark
+        while is_path and not os.path.exists(mark) and time.monotonic() < deadline:  # noqa: PTH110
             time.sleep(0.2)
-        said: dict[str, Any] = {"machine": {}, "sees": sees, "problem": ""}
+        said: dict[str, Any] = {"machine": {}, "unseen": "", "problem": ""}
         try:
             from harness.ledger.provenance import describe_machine
+            from harness.storage.bucket import find_fault
         except ModuleNotFoundError as error:
             said["problem"] = str(error)
         except ImportError:  # of a version that cannot say
             said["machine"] = {"code.sha256": "older"}
         else:
-            said["machine"] = describe_machine()
+            said["machine"], said["unseen"] = describe_machine(), find_fault(mark)
         return said
 
     return look
 
 
-def check_nodes(nodes: list[Node], folder: Path) -> list[Node]:
-    """Check that every machine of a cluster can train the study of a folder; returns them.
+def check_nodes(nodes: list[Node]) -> list[Node]:
+    """Check that every machine of a cluster can train the study; returns them.
 
     Raises:
         InputError: one cannot.
     """
     for node in nodes:
-        if (fault := node.find_fault(folder)) is not None:
+        if (fault := node.find_fault()) is not None:
             raise InputError(fault)
     return nodes

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pandas as pd
@@ -17,6 +16,7 @@ from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
+from harness.storage.place import Place
 from harness.study import Study
 from harness.study.yamlfile import format_yaml
 from models.setting import SETTING_TYPES, SETTINGS
@@ -24,14 +24,14 @@ from models.setting import SETTING_TYPES, SETTINGS
 MAX_ROWS = 5
 
 
-def summarise_best(study: Study, results: Path) -> RenderableType:
+def summarise_best(study: Study, results: Place) -> RenderableType:
     """Describe the winner with its interval, the runner-up and whether they differ, settings as YAML, checkpoints.
 
     Raises:
         InputError: nothing can be chosen, or not yet; the message says what to do.
         TableError: the study was not run.
     """
-    folder = results / study.name
+    folder = results.folder / study.name
     if len(study.objectives) > 1:
         raise InputError(
             f"{study.name}: several metrics have no single best; see {folder / 'figures/pareto_front.png'}"
@@ -39,7 +39,7 @@ def summarise_best(study: Study, results: Path) -> RenderableType:
     if study.scheduler.name == "pbt":
         raise InputError(
             f"{study.name}: pbt does not end with one configuration, as settings change during training; "
-            f"see the metrics pbt/... of its trials: spikeslab ui --results {results}"
+            f"see the metrics pbt/... of its trials: spikeslab ui --results {results.address}"
         )
     if not study.metric.startswith("val/"):
         raise InputError(
@@ -58,7 +58,7 @@ def summarise_best(study: Study, results: Path) -> RenderableType:
     best = ranked.iloc[0].to_dict()
     num_seeds = plural(int(best["test_n"]), "seed")
     head = f"confirmed over {num_seeds}, on all training images" if is_confirmed else "not confirmed: see `confirm`"
-    notices, checkpoints = _look_at_trials(study, folder, best["trial_by_seed"])
+    notices, checkpoints = _look_at_trials(study, results, best["trial_by_seed"])
     return Group(
         *map(Text, notices),
         Text(f"{study.name} on {study.dataset}, {head}. Ranked by {study.metric}, mean over seeds."),
@@ -108,8 +108,9 @@ def _restore(name: str, value: Any) -> Any:
     return int(value) if int in (kind, *get_args(kind)) else value
 
 
-def _look_at_trials(study: Study, folder: Path, trial_by_seed: Mapping[int, str]) -> tuple[Sequence[str], list[str]]:
+def _look_at_trials(study: Study, results: Place, trial_by_seed: Mapping[int, str]) -> tuple[Sequence[str], list[str]]:
     """What the study's file as it is now does not count, and where the winner's checkpoints are."""
+    folder = results.folder / study.name
     if not (folder / "trials").exists():
         return [], ["Checkpoints: none here, as tables alone were published."]
     study.use_plugins()
@@ -123,7 +124,9 @@ def _look_at_trials(study: Study, folder: Path, trial_by_seed: Mapping[int, str]
         if trial_id not in by_id:
             where = "not known, as the study's file asks for other trials now"
         else:
-            stored = TrialFolder(folder, by_id[trial_id]).list_checkpoints()
+            trial_folder = TrialFolder(folder, by_id[trial_id], results)
+            trial_folder.fetch()
+            stored = trial_folder.list_checkpoints()
             where = str(stored[0]) if stored else "gone; run the study again"
         lines.append(f"Checkpoint, seed {seed}: {where}")
     return source.notices, lines

@@ -8,18 +8,21 @@ from pathlib import Path
 from harness.commands.present import present_study
 from harness.datasets import DatasetIdentity, identify_dataset
 from harness.errors import InputError
+from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.provenance import describe_provenance
+from harness.ledger.sharing import Sharing
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, has_history
 from harness.storage import sqlite
-from harness.storage.local import locked
+from harness.storage.place import Place
 from harness.study import Study
 from harness.study.fields import SLUG
 from harness.study.file import find_study, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tracking.failures import explain
+from harness.tracking.local_store import locate_runs
 from harness.tracking.mlflow_settings import tracking_uri
 from harness.tracking.mlflow_store import MlflowStore
 
@@ -33,44 +36,57 @@ class Collected:
     num_restored: int  # from MLflow
 
 
-def find_or_download_study(text: str, results: Path) -> Study:
+def find_or_download_study(text: str, results: Place) -> Study:
     """Load a study by file or name; if its file is lost, download it from its parent run in MLflow.
 
     Raises:
         InputError: it is in neither place.
     """
+    if results.is_remote and SLUG.fullmatch(text):
+        results.fetch_file(results.folder / text / "study.yaml")
     try:
-        path = find_study(text, results, stored_first=True)
+        path = find_study(text, results.folder, stored_first=True)
     except InputError:
         if not SLUG.fullmatch(text):
             raise
     else:
         return load_study(path)
-    with _mlflow_errors_in_words(results):
-        store = MlflowStore(text, results, create=False)
+    runs, folder = locate_runs(results, text), results.folder / text
+    with _mlflow_errors_in_words(runs):
+        store = MlflowStore(text, runs, create=False)
         store.open()
-        store.download_parent_file("study.yaml", results / text)
-    path = results / text / "study.yaml"
+        store.download_parent_file("study.yaml", folder)
+    path = folder / "study.yaml"
     if not path.exists():
         raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
     return load_study(path)
 
 
-def collect_study(study: Study, results: Path) -> Collected:
+def collect_study(study: Study, results: Place) -> Collected:
     """Send MLflow what it lacks, restore what the study's folder lacks, and write the tables from MLflow.
 
     Raises:
         InputError: MLflow has nothing of this study.
     """
-    folder = results.absolute() / study.name
+    folder = results.folder.absolute() / study.name
+    runs = locate_runs(results, study.name)
     study.use_plugins()
     dataset = identify_dataset(study.dataset)
-    refusal = f"{folder}: study {study.name} is being run by another process; it sends its trials itself"
-    with _mlflow_errors_in_words(folder.parent):
-        if not folder.exists():  # raises an error if MLflow lacks the study, too, before anything is made
-            MlflowStore(study.name, folder.parent, create=False)
-        with locked(folder / ".lock", refusal=refusal):
-            return _collect(study, dataset, folder)
+    refusal = f"{results.name(folder)}: study {study.name} is being run by another process; it sends its trials itself"
+    if results.is_remote:
+        results.check()
+    with _mlflow_errors_in_words(runs):
+        if not (folder.exists() or results.is_remote):  # an error if MLflow lacks it, too, before anything is made
+            MlflowStore(study.name, runs, create=False)
+        with results.hold(study.name, refusal) as hold:
+            with held_still(results, study.name):
+                fetch_study(results, study.name)
+            with Sharing(results, folder, hold):
+                results.remove(folder / PACK)
+                collected = _collect(study, dataset, folder, results)
+                if results.is_remote:
+                    pack_trials(folder)
+                return collected
 
 
 @contextmanager
@@ -91,7 +107,8 @@ def _mlflow_errors_in_words(results: Path) -> Iterator[None]:
         ) from error
 
 
-def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
+def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place) -> Collected:
+    runs = locate_runs(place, study.name)
     if sqlite.is_damaged(folder / HISTORY_FILE):
         sqlite.log.warning(
             "%s is damaged, and is kept as %s", folder / HISTORY_FILE, sqlite.move_aside(folder / HISTORY_FILE)
@@ -99,7 +116,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
     planned = make_source(study, dataset, folder, read_only=True).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
     ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]
-    store = MlflowStore(study.name, folder.parent, create=bool(ended))
+    store = MlflowStore(study.name, runs, create=bool(ended))
     tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
     store.open(tags)
     num_sent = sum(store.sync(trial, result, trial_folder, tags) for trial, result, trial_folder in ended)
@@ -107,9 +124,9 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path) -> Collected:
     trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
     num_restored = 0
     for trial_id, (trial, result) in trials.items():
-        trial_folder = TrialFolder(folder, trial)
+        trial_folder = TrialFolder(folder, trial, place)
         if trial_folder.read_result() is None:
-            store.download_checkpoint(trial_id, trial_folder)
+            place.share(*store.download_checkpoint(trial_id, trial_folder))
             trial_folder.write_result(result)
             num_restored += 1
     if study.search.sampler in ADAPTIVE_SAMPLERS and not has_history(folder):

@@ -12,6 +12,7 @@ from harness.cluster.connect import quieten_ray
 from harness.cluster.shipping import pack
 from harness.errors import InputError, hide_secrets
 from harness.progress import format_duration
+from harness.storage.place import Place
 from harness.study import Study
 
 if TYPE_CHECKING:
@@ -35,25 +36,26 @@ def submit_study(
     study_text: str,
     *,
     address: str,
-    results: Path,
+    results: Place,
     data: Path | None = None,
     env_file: Path | None = None,
 ) -> str:
     """Submit a study to a cluster; returns the name of its job.
 
-    results: the folder of results, as every node of the cluster sees it. data, env_file: paths on the cluster's head.
+    results: as every node of the cluster sees them. data, env_file: paths on the cluster's head.
 
     Raises:
         InputError: the cluster does not answer, the results would not outlive the job, or it runs already.
     """
-    for option, path in (("--results", results), ("--data", data), ("--env-file", env_file)):
+    folder = None if results.is_remote else results.folder
+    for option, path in (("--results", folder), ("--data", data), ("--env-file", env_file)):
         if path is not None and not path.is_absolute():
             raise InputError(
                 f"{option} {path}: a job runs in a folder that ends with it; give an absolute path, as "
                 f"{'every node of' if option == '--results' else 'the head of'} the cluster sees it"
             )
     jobs = open_jobs(address)
-    place = os.path.normpath(results)
+    place = os.path.normpath(folder) if folder else results.address
     arguments = ["run", f"{study.name}.yaml", "--results", place]
     arguments += ["--data", str(data)] if data else []
     arguments += ["--env-file", str(env_file)] if env_file else []

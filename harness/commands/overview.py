@@ -22,7 +22,7 @@ from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import make_source
 from harness.search.source import is_open
-from harness.storage.local import is_locked
+from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
@@ -33,9 +33,9 @@ MAX_ALIKE = 3  # trials that are named of those that failed alike
 PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 
-def summarise_plan(study: Study, results: Path) -> RenderableType:
+def summarise_plan(study: Study, results: Place) -> RenderableType:
     """Describe the plan of a study: trials, done, left, by model and alpha, and the estimated time."""
-    states, unknown, notices = read_states(study, results)
+    states, unknown, notices = read_states(study, results.folder)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
     groups: dict[tuple[str, float | None], list[TrialState]] = {}
     for state in states:
@@ -73,10 +73,10 @@ def summarise_plan(study: Study, results: Path) -> RenderableType:
     return Group(*lines)
 
 
-def summarise_status(study: Study, results: Path) -> RenderableType:
+def summarise_status(study: Study, results: Place) -> RenderableType:
     """Describe the status of a study: trials by state, whether it is running now, what failed."""
-    folder = results / study.name
-    states, unknown, notices = read_states(study, results)
+    folder = results.folder / study.name
+    states, unknown, notices = read_states(study, results.folder)
     counts = Counter(state.status for state in states)
     counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
@@ -84,7 +84,7 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
         if counts[name]:
             table.add_row(name, str(counts[name]))
     lines: list[RenderableType] = [
-        f"{study.name}: {'running now' if is_locked(folder / '.lock') else 'not running'}",
+        f"{study.name}: {'running now' if results.is_held(study.name) else 'not running'}",
         *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
         *_describe_constraints(study, states),
@@ -93,7 +93,7 @@ def summarise_status(study: Study, results: Path) -> RenderableType:
         if state.status == "begun":
             s = state.trial.settings
             lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
-    lines += _group_failures(states)
+    lines += _group_failures(states, results)
     if _is_published(folder):
         lines.append(
             "Its tables are here, as published, and can be drawn; its trials are not, and a run would train them again."
@@ -112,24 +112,24 @@ def _describe_constraints(study: Study, states: Sequence["TrialState"]) -> list[
     return [Text(f"The best are to keep to {kept_to}: {num_broken} of {len(known)} trials that ended do not.")]
 
 
-def summarise_studies(results: Path) -> RenderableType:
+def summarise_studies(results: Place) -> RenderableType:
     """Describe every study of a results folder in a row: how many of its trials are done, failed and left.
 
     Raises:
         InputError: there are none.
     """
-    names = list_stored(results)
+    names = list_stored(results.folder)
     if not names:
-        raise InputError(f"{results}: no study has results there; run one first, or give --results")
+        raise InputError(f"{results.address}: no study has results there; run one first, or give --results")
     table = _new_table("study", "trials", "done", "failed", "left", "")
     for name in names:
-        folder = results / name
-        note = "running now" if is_locked(folder / ".lock") else "tables alone" if _is_published(folder) else ""
+        folder = results.folder / name
+        note = "running now" if results.is_held(name) else "tables alone" if _is_published(folder) else ""
         try:
             if _is_published(folder):
                 counts = Counter(map(str, load_tables(folder).trials["status"]))
             else:
-                states, unknown, _ = read_states(load_study(folder / "study.yaml"), results)
+                states, unknown, _ = read_states(load_study(folder / "study.yaml"), results.folder)
                 counts = Counter(state.status for state in states) + Counter(unknown)
         except (InputError, TableError) as problem:  # the others are listed
             table.add_row(name, "", "", "", "", Text(str(problem)))
@@ -144,8 +144,13 @@ def _is_published(folder: Path) -> bool:
     return (folder / "trials.parquet").exists() and not (folder / "trials").exists()
 
 
-def _group_failures(states: Sequence["TrialState"]) -> list[Text]:
+def _group_failures(states: Sequence["TrialState"], results: Place) -> list[Text]:
     """Why trials failed or diverged: the reason once, with its trials; epochs and other numbers make no difference."""
+
+    def find_log(state: TrialState) -> Path:
+        results.fetch_file(state.folder.log)
+        return state.folder.log
+
     groups: dict[tuple[str, str], list[TrialState]] = {}
     for state in states:
         if state.result is not None and state.status in FAILED:
@@ -155,10 +160,10 @@ def _group_failures(states: Sequence["TrialState"]) -> list[Text]:
         first = alike[0]
         assert first.result is not None
         if len(alike) == 1:
-            lines.append(Text(f"{status}: {first.trial.label}: {first.result.error} ({first.folder.log})"))
+            lines.append(Text(f"{status}: {first.trial.label}: {first.result.error} ({find_log(first)})"))
             continue
         lines.append(Text(f"{status}, {len(alike)} trials, such as: {first.result.error}"))
-        lines += [Text(f"  {state.trial.label} ({state.folder.log})") for state in alike[:MAX_ALIKE]]
+        lines += [Text(f"  {state.trial.label} ({find_log(state)})") for state in alike[:MAX_ALIKE]]
         if len(alike) > MAX_ALIKE:
             lines.append(Text(f"  and {len(alike) - MAX_ALIKE} more"))
     return lines

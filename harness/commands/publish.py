@@ -28,6 +28,7 @@ from harness.progress import format_duration
 from harness.search.make_source import make_source
 from harness.search.source import Source, is_open
 from harness.storage.local import check_writable, locked
+from harness.storage.place import Folder
 from harness.study import Study
 from harness.study.file import dump_study, find_study, format_study_file, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
@@ -230,7 +231,9 @@ def publish_studies(
 def _train(one: Publication, console: Console, data_dir: Path | None, address: str | None) -> None:
     with locked(one.folder / ".lock", refusal=f"{one.folder}: study {one.study.name} is being run; wait for it"):
         take_published(one.published, one.source.trials, one.study.measures.evaluated, one.folder)
-    outcome = run_study(one.study, one.text, results=one.results, console=console, data_dir=data_dir, address=address)
+    outcome = run_study(
+        one.study, one.text, results=Folder(one.results), console=console, data_dir=data_dir, address=address
+    )
     console.print(
         f"{one.study.name}: {outcome.num_done} of {plural(outcome.num_trials, 'trial')} done, "
         f"{outcome.num_trained} trained or measured now, in {format_duration(outcome.seconds)}.",

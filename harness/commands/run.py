@@ -15,13 +15,17 @@ from harness.commands.present import present_study
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
+from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
+from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import counting
 from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, Source
-from harness.storage.local import check_writable, locked, write_text_atomically
+from harness.storage.local import check_writable, write_text_atomically
+from harness.storage.objects import in_parallel
+from harness.storage.place import Place
 from harness.study import Study
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
@@ -49,7 +53,7 @@ def run_study(
     study: Study,
     study_text: str,
     *,
-    results: Path,
+    results: Place,
     console: Console,
     data_dir: Path | None = None,
     address: str | None = None,
@@ -57,32 +61,40 @@ def run_study(
 ) -> Outcome:
     """Train what is missing of a study, then write its tables and draw its figures.
 
-    results: the folder that holds a folder for each study. draw: draws figures from the tables in a study's folder,
+    results: has a folder for each study. draw: draws figures from the tables in a study's folder,
     and returns their paths; they are stored in the parent run.
 
     Raises:
-        InputError: a dataset is missing, the results folder cannot be written to, the study is running already, or
-            Ray cannot be used.
+        InputError: a dataset is missing, the results cannot be written to, the study is running already, or Ray cannot
+            be used.
     """
-    folder = results.absolute() / study.name
+    folder = results.folder.absolute() / study.name
     study.use_plugins()
     quieten_ray()
     check_interpreter()
     check_address(address)
+    if results.is_remote:  # before much is read: it may be out of reach
+        results.check(study.name)
     with counting(console) as report:
         dataset = load_dataset(study.dataset, data_dir, report)
-    check_writable(folder, 0)
-    refusal = f"{folder}: study {study.name} is being run by another process; wait for it, or stop it"
-    with locked(folder / ".lock", refusal=refusal):
-        source = make_source(study, dataset, folder)
-        for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
-            console.print(notice, soft_wrap=True)
-        check_writable(folder, _estimate_bytes(source, folder, dataset))
-        write_text_atomically(folder / "study.yaml", study_text)
-        _write_resolved(folder, study, source)
-        run = StudyRun(study, source, folder, dataset, console)
-        with on_endings(run.request_stop):
-            return _train_and_conclude(run, address, draw)
+    if not results.is_remote:
+        results.check(study.name)
+    where = f"{results.address}/{study.name}" if results.is_remote else folder
+    refusal = f"{where}: study {study.name} is being run by another process; wait for it, or stop it"
+    with results.hold(study.name, refusal) as hold:
+        with held_still(results, study.name):
+            fetch_study(results, study.name)
+        with Sharing(results, folder, hold) as sharing:
+            source = make_source(study, dataset, folder, place=results)
+            for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
+                console.print(notice, soft_wrap=True)
+            check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
+            write_text_atomically(folder / "study.yaml", study_text)
+            _write_resolved(folder, study, source)
+            run = StudyRun(study, source, folder, dataset, console, place=results)
+            run.on_news, sharing.on_problem = sharing.soon, run.end_with
+            with on_endings(run.request_stop):
+                return _train_and_conclude(run, address, draw)
 
 
 def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
@@ -90,6 +102,7 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
     num_notices = len(run.source.notices)  # which are on the screen; more may come
     first = run.source.next()
     if first is not None:
+        run.place.remove(run.folder / PACK)
         record_provenance(run.folder, run.tags)
         run.display.set_epochs_left(run.count_epochs_left(first))
         with run.display:
@@ -140,6 +153,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
             f"`spikeslab collect {run.study.name}`, to send the rest.",
             soft_wrap=True,
         )
+    _pack(run)
     known = [results.get(trial.trial_id) for trial in run.source.trials]
     return Outcome(
         num_trials=run.source.num_trials,
@@ -151,6 +165,14 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
         seconds=time.monotonic() - run.started,
         startup_seconds=run.startup_seconds,
     )
+
+
+def _pack(run: StudyRun) -> None:
+    """Put the small files of all trials together, where that makes reading them faster, if they have changed."""
+    if run.place.is_remote and not (run.folder / PACK).exists():
+        begun = [trial for trial in run.list_open() if trial.trial_id in run.results]
+        in_parallel(lambda trial: TrialFolder(run.folder, trial, run.place).fetch(whole=False), begun)
+        pack_trials(run.folder)
 
 
 def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:

@@ -17,11 +17,12 @@ import pandas as pd
 
 from analysis.tables import TableError, Tables, load_tables
 from harness.columns import AFTER_SETTINGS
+from harness.ledger.names import EXHIBITS
 from harness.ledger.provenance import PROVENANCE_FILE, adopt_provenance
 from harness.ledger.result import Result, Row
 from harness.ledger.tables import TRIAL_COLUMNS, write_tables
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import EXHIBITS, TrialFolder
+from harness.ledger.trial_folder import TrialFolder
 from models.setting import SETTINGS
 
 UNFINISHED = "unfinished"

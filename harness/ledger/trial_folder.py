@@ -1,6 +1,7 @@
 """The folder of a trial, named by the hash of what was trained: its states, its result and its log.
 
 results/<study>/trials/<training_id>/epoch-20.safetensors   parameters, Adam's moments; the epochs so far in its header
+                                     epoch-20.header        that header alone, where the results are kept elsewhere
                                      result-25.json         written once, when the trial of 25 epochs has ended
                                      began-25.json          written once, when a process first took up that trial
                                      log.txt
@@ -12,32 +13,33 @@ trained or measured of the same trial.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.ledger.fetching import fetch_trials
+from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, STATE, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
-from harness.storage.local import write_atomically, write_text_atomically
+from harness.storage.local import write_atomically, write_copy, write_text_atomically
+from harness.storage.objects import in_parallel
+from harness.storage.place import HERE, Place
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
-EXHIBITS = "exhibits"
-"""The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of
-another in <trial_id>-<evaluation>.npz."""
-
-
 class TrialFolder:
     """Reads and writes the states, the result and the log of one trial."""
 
-    def __init__(self, study_folder: Path, trial: Trial) -> None:
-        self.path = study_folder / "trials" / trial.training_id
-        self.log = self.path / "log.txt"
+    def __init__(self, study_folder: Path, trial: Trial, place: Place = HERE) -> None:
+        """place: keeps what is written, where the folder is only this machine's."""
+        self._place = place
+        self.path = study_folder / TRIALS / trial.training_id
+        self.log = self.path / LOG
         self.arrays: Mapping[Evaluation, Path] = {
             name: study_folder / EXHIBITS / f"{trial.trial_id}{'' if name == EXHIBITS else f'-{name}'}.npz"
             for name in ARRAY_EVALUATIONS
@@ -50,6 +52,33 @@ class TrialFolder:
     def write_result(self, result: Result) -> None:
         """Record how the trial ended."""
         write_text_atomically(self._result, json.dumps(asdict(result), allow_nan=False))
+        self._place.share(self._result)
+
+    def take_in(self, result: Result) -> None:
+        """Note here the end that another process reported, which has stored it; nothing is to be done if we see that.
+
+        Its arrays come along.
+        """
+        if not self._place.is_remote:
+            return
+        write_copy(self._result, json.dumps(asdict(result), allow_nan=False).encode())
+        for name, path in self.arrays.items():
+            if name in map(evaluation_of, result.evaluated):
+                self._place.fetch_file(path)
+
+    def store_arrays(self, name: Evaluation, write: Callable[[Path], object]) -> None:
+        """Store the arrays of an evaluation, which `write` writes to a file."""
+        write_atomically(self.arrays[name], write)
+        self._place.share(self.arrays[name])
+
+    def share_state(self, epoch: int) -> None:
+        """Let others see the state after an epoch."""
+        self._place.share(self.path / f"epoch-{epoch}.safetensors")
+
+    def share_log(self) -> None:
+        """Let others see the log as far as it is."""
+        if self.log.exists():
+            self._place.share(self.log)
 
     def read_result(self) -> Result | None:
         """Read how the trial ended; None if it has not, or if the file cannot be read (the trial is then resumed).
@@ -66,6 +95,7 @@ class TrialFolder:
         """Note when a process took the trial up, in seconds since 1970, unless an earlier one is noted."""
         if not self._beginning.exists():
             write_text_atomically(self._beginning, json.dumps(began))
+            self._place.share(self._beginning)
 
     def read_beginning(self) -> float | None:
         """When a process first took the trial up, in seconds since 1970; None if none has."""
@@ -86,13 +116,11 @@ class TrialFolder:
 
     def forget_result(self) -> None:
         """Delete the result, so that the trial runs again; its states stay."""
-        self._result.unlink(missing_ok=True)
+        self._place.remove(self._result)
 
     def discard(self) -> None:
         """Delete all files of the trial but its log."""
-        for path in _list_files(self.path):
-            if path != self.log:
-                path.unlink(missing_ok=True)
+        self._place.remove(*(path for path in _list_files(self.path) if path != self.log))
 
     def list_checkpoints(self) -> list[Path]:
         """List the stored states that this trial can resume from, the latest epoch first."""
@@ -102,9 +130,9 @@ class TrialFolder:
         """List these states and those in other studies of the same results; of one epoch, this study's first."""
         return self._pick_states([self.path, *self._list_twins()])
 
-    def _pick_states(self, folders: Iterable[Path]) -> list[Path]:
-        paths = [path for folder in folders for path in _list_files(folder) if CHECKPOINT.fullmatch(path.name)]
-        return sorted((path for path in paths if _epoch_of(path) <= self._epochs), key=_epoch_of, reverse=True)
+    def _pick_states(self, folders: Iterable[Path], pattern: re.Pattern[str] = CHECKPOINT) -> list[Path]:
+        paths = [path for folder in folders for path in _list_files(folder) if pattern.fullmatch(path.name)]
+        return sorted((path for path in paths if epoch_of(path) <= self._epochs), key=epoch_of, reverse=True)
 
     def _list_twins(self) -> list[Path]:
         """The folders of this training in other studies of the same results; none for a member of a population."""
@@ -130,10 +158,14 @@ class TrialFolder:
         newest = self.path / f"epoch-{len(history)}.safetensors"
         # safetensors' own writing to a file would leave a file of unknown name behind if the process is killed.
         write_atomically(newest, lambda path: path.write_bytes(save(contiguous, metadata=header)))
-        for path in self.list_checkpoints():
-            epoch = _epoch_of(path)
-            if epoch < len(history) and not (self.path / f"result-{epoch}.json").exists():
-                path.unlink(missing_ok=True)
+        self._place.share(newest)
+        self._place.remove(
+            *(
+                path
+                for path in self.list_checkpoints()
+                if epoch_of(path) < len(history) and not (self.path / f"result-{epoch_of(path)}.json").exists()
+            )
+        )
 
     def count_stored_epochs(self) -> int:
         """How many epochs a later run need not train again."""
@@ -150,7 +182,35 @@ class TrialFolder:
 
     def find_state(self) -> tuple[Path | None, list[Row]]:
         """Find the stored state that this trial resumes from, in whichever study, and the epochs that led to it."""
-        return next(((path, rows) for path in self.list_states() if (rows := _read_history(path))), (None, []))
+        paths = self._pick_states([self.path, *self._list_twins()], STATE)
+        return next(((path, rows) for path in paths if (rows := _read_history(path))), (None, []))
+
+    def fetch(self, *, whole: bool = True) -> None:
+        """Bring here what others have stored of this training, in this study and, of later epochs, in others.
+
+        whole: with the states; else with their headers alone, which say the epochs.
+        """
+        if not self._place.is_remote:
+            return
+        own = self._place.list(self.path)
+        fetch_trials(self._place, self.path, own, whole=whole)
+        if self._is_of_population:
+            return
+        newest = max((epoch_of(item.path) for item in own if CHECKPOINT.fullmatch(item.path.name)), default=0)
+        this, results = self.path.parents[1], self.path.parents[2]
+        twins = [results / study / TRIALS / self.path.name for study in self._place.list_folders(results)]
+        for twin, items in zip(twins, in_parallel(self._place.list, twins), strict=True):
+            epochs = [epoch_of(item.path) for item in items if CHECKPOINT.fullmatch(item.path.name)]
+            if twin.parents[1] != this and any(newest < epoch <= self._epochs for epoch in epochs):
+                fetch_trials(self._place, twin, items, whole=whole)
+                self._place.fetch_file(twin.parents[1] / "provenance.json")
+
+    def clear(self) -> None:
+        """Delete here what is kept elsewhere: the next trial may need the room."""
+        if self._place.is_remote:
+            shutil.rmtree(self.path, ignore_errors=True)
+            for path in self.arrays.values():
+                path.unlink(missing_ok=True)
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -184,18 +244,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
         raise ValueError(f"{path}: cannot be read ({error})") from None
 
 
-def _epoch_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.removeprefix("epoch-"))
-
-
 def _read_history(checkpoint: Path) -> list[Row]:
     """Read the epochs that led to a stored state, from its header alone; none if the file is damaged."""
+    if checkpoint.suffix == HEADER and not checkpoint.stat().st_size:  # as the result has them
+        result = _read_result(checkpoint.with_name(f"result-{epoch_of(checkpoint)}.json"))
+        return [] if result is None or len(result.history) != epoch_of(checkpoint) else result.history
     try:
         with checkpoint.open("rb") as file:  # the header: its length, then JSON
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if checkpoint.stat().st_size != 8 + length + max(ends, default=0):
+        whole = 8 + length + (max(ends, default=0) if CHECKPOINT.fullmatch(checkpoint.name) else 0)
+        if checkpoint.stat().st_size != whole:
             return []  # cut short
         return list(json.loads(header["__metadata__"]["history"]))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError):
@@ -215,3 +275,4 @@ def take_over(donor: TrialFolder, loser: TrialFolder, epoch: int) -> None:
     with safe_open(donor.path / name, framework="np") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     write_atomically(loser.path / name, lambda path: path.write_bytes(save(tensors, metadata={"history": history})))
+    loser.share_state(epoch)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.paths import parse_path
 from harness.python.study import RESULTS, StudyOrName, as_study
+from harness.storage.bucket import open_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,11 @@ def load_tables(study: StudyOrName, results: str | os.PathLike[str] = RESULTS) -
         TableError: the study was not run.
     """
     from analysis.tables import load_tables as read
+    from harness.ledger.fetching import fetch_to_read
 
-    folder = parse_path(results)
-    tables = read(folder / (study if isinstance(study, str) else study.name))
+    place, name = open_place(results), study if isinstance(study, str) else study.name
+    fetch_to_read(place, name, trials=False)
+    tables = read(place.folder / name)
     return tables.trials, tables.history
 
 
@@ -43,15 +45,19 @@ def load_model(
         InputError: the study has no such trial, or no state of it is stored.
     """
     from harness.datasets import identify_dataset
+    from harness.ledger.fetching import fetch_to_read
     from harness.ledger.trial_folder import TrialFolder, read_checkpoint
     from harness.search.make_source import make_source
     from models.trained_model import TrainedModel
     from models.training.state import init_state
 
-    where = parse_path(results)
-    study = as_study(study, where)
+    place = open_place(results)
+    if isinstance(study, str):
+        fetch_to_read(place, study)
+    study = as_study(study, place.folder)
+    fetch_to_read(place, study.name)
     study.use_plugins()
-    dataset, folder = identify_dataset(study.dataset), where / study.name
+    dataset, folder = identify_dataset(study.dataset), place.folder / study.name
     trial_id = trial if isinstance(trial, str) else str(trial["trial_id"])
     planned = {known.trial_id: known for known in make_source(study, dataset, folder, read_only=True).trials}
     if trial_id not in planned:
@@ -59,7 +65,9 @@ def load_model(
         asks = f"its file and {plugins} as they are now ask" if plugins else "its file as it is now asks"
         raise InputError(f"{study.name}: {asks} for no trial {trial_id}; take a trial_id of study.plan()")
     found = planned[trial_id]
-    path, _ = TrialFolder(folder, found).find_state()
+    trial_folder = TrialFolder(folder, found, place)
+    trial_folder.fetch()
+    path, _ = trial_folder.find_state()
     if path is None:
         raise InputError(
             f"{folder}: no state of trial {trial_id} is stored; train it with `spikeslab run {study.name}`"

@@ -10,6 +10,7 @@ from harness.commands.run import Outcome, run_study
 from harness.interruption import Interrupted
 from harness.paths import parse_path
 from harness.python.study import RESULTS, Study
+from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
 from harness.study.file import dump_study
 
@@ -23,9 +24,9 @@ def run(
 ) -> Outcome:
     """Train what is missing of a study, with live progress, then draw its figures: the same as `spikeslab run`.
 
-    results: the folder that has a folder for each study. data: a folder to look for datasets in first. address: of a
-    running Ray cluster; by default Ray runs on this machine, until the study has ended. Returns how many trials are
-    done, failed, and were trained or measured now.
+    results: the folder that has a folder for each study, or s3://bucket/path. data: a folder to look for datasets in
+    first. address: of a running Ray cluster; by default Ray runs on this machine, until the study has ended. Returns
+    how many trials are done, failed, and were trained or measured now.
 
     Interrupted, by Ctrl-C or by the stop button of a notebook, it stores what is training, and goes on from there when
     it is called again.
@@ -40,7 +41,7 @@ def run(
         outcome = run_study(
             study,
             study.to_yaml() if isinstance(study, Study) else dump_study(study),
-            results=parse_path(results),
+            results=open_place(results),
             console=console,
             data_dir=None if data is None else parse_path(data),
             address=address,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import PrivateAttr
 
 from harness.paths import parse_path
+from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
 from harness.study.file import dump_study, find_study, format_study_file, load_study
 
@@ -53,8 +54,11 @@ class Study(StudyOfFile):
         import pandas as pd
 
         from harness.commands.overview import read_states
+        from harness.ledger.fetching import fetch_to_read
 
-        states, _, _ = read_states(self, parse_path(results))
+        place = open_place(results)
+        fetch_to_read(place, self.name)
+        states, _, _ = read_states(self, place.folder)
         return pd.DataFrame(
             {
                 "trial_id": state.trial.trial_id,

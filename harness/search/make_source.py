@@ -7,14 +7,17 @@ from harness.errors import InputError
 from harness.metrics import FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
+from harness.storage.place import HERE, Place
 from harness.study import Study
 from harness.study.largest import list_largest
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from models.networks.counting import count_parameters
 
 
-def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False) -> Source:
-    """Make the source of a study's trials.
+def make_source(
+    study: Study, dataset: DatasetIdentity, study_folder: Path, *, read_only: bool = False, place: Place = HERE
+) -> Source:
+    """Make the source of a study's trials. place: keeps their states, where the folder is only this machine's.
 
     Raises:
         InputError: a configuration is not legal for this dataset, or may be drawn that is not.
@@ -30,7 +33,7 @@ def make_source(study: Study, dataset: DatasetIdentity, study_folder: Path, *, r
     elif study.scheduler.name == "pbt":
         from harness.search.population import PopulationSource
 
-        source = PopulationSource(study, plan_trials(study, dataset), study_folder, read_only=read_only)
+        source = PopulationSource(study, plan_trials(study, dataset), study_folder, read_only=read_only, place=place)
     else:
         source = ListSource(study, plan_trials(study, dataset), study_folder)
     if study.confirm is None:

@@ -22,6 +22,7 @@ from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, take_over
 from harness.search.source import describe_forgotten, is_open
+from harness.storage.place import HERE, Place
 from harness.study import Study
 from harness.study.sections import MIN_POPULATION
 
@@ -41,13 +42,24 @@ class Exploit:
 class PopulationSource:
     """The trials of a study under population-based training, a generation at a time."""
 
-    def __init__(self, study: Study, trials: Iterable[Trial], study_folder: Path, *, read_only: bool = False) -> None:
-        """read_only: only list the trials; another process may be running the study."""
+    def __init__(
+        self,
+        study: Study,
+        trials: Iterable[Trial],
+        study_folder: Path,
+        *,
+        read_only: bool = False,
+        place: Place = HERE,
+    ) -> None:
+        """read_only: only list the trials; another process may be running the study.
+
+        place: keeps the states, where the folder is only this machine's.
+        """
         populations: dict[str, list[Trial]] = {}
         for trial in trials:
             shared = {k: v for k, v in trial.settings.to_dict().items() if k not in study.scheduler.perturb}
             populations.setdefault(json.dumps(shared), []).append(trial)
-        self._populations = [_Population(study, members, study_folder) for members in populations.values()]
+        self._populations = [_Population(study, members, study_folder, place) for members in populations.values()]
         self.trials: Sequence[Trial] = [trial for p in self._populations for trial in p.members]
         self.num_trials = len(self.trials)
         self._of = {trial.trial_id: p for p in self._populations for trial in p.members}
@@ -78,11 +90,11 @@ class PopulationSource:
 class _Population:
     """Trials that differ only in the settings that are perturbed."""
 
-    def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
+    def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path, place: Place) -> None:
         self._study = study
         name = _name_population(study, trials)
         self.members = [replace(trial, population=name) for trial in trials]
-        self._folders = {trial.trial_id: TrialFolder(study_folder, trial) for trial in self.members}
+        self._folders = {trial.trial_id: TrialFolder(study_folder, trial, place) for trial in self.members}
         if len(trials) < MIN_POPULATION:
             raise InputError(
                 f"study {study.name}: pbt needs a population of at least {MIN_POPULATION}, but one has {len(trials)} "
@@ -133,6 +145,8 @@ class _Population:
 
     def begin_generation(self) -> None:
         """Begin the next generation from the states that the members have stored; do nothing if all have ended."""
+        for folder in self._folders.values():
+            folder.fetch()
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         histories = {
             name: self._folders[name].read_history() if result is None else result.history

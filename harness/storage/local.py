@@ -11,7 +11,15 @@ from pathlib import Path
 from analysis.files import write_atomically
 from harness.errors import InputError
 
-__all__ = ["check_writable", "database_uri", "is_locked", "locked", "write_atomically", "write_text_atomically"]
+__all__ = [
+    "check_writable",
+    "database_uri",
+    "is_locked",
+    "locked",
+    "write_atomically",
+    "write_copy",
+    "write_text_atomically",
+]
 
 
 def database_uri(path: Path) -> str:
@@ -27,6 +35,11 @@ def database_uri(path: Path) -> str:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a short text as `write_atomically` does."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_copy(path: Path, content: bytes) -> None:
+    """Write a copy of what is kept elsewhere, whole or not at all; it need not outlive a power cut."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content), is_durable=False)
 
 
 def check_writable(folder: Path, num_bytes: int, *, option: str = "--results") -> None:

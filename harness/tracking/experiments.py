@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import InputError, hide_secrets
+from harness.ledger.names import RESULTS_ID
 from harness.storage.local import locked, write_text_atomically
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 OWNER_TAG = "spikeslab.results"
 """The tag of an experiment that says which results folder it belongs to."""
-
-OWNER_FILE = ".results-id"
-"""Holds what names a results folder, in it; a copy of the folder has the same."""
 
 
 def settle_own_experiment(client: "MlflowClient", study: str, location: str, *, create: bool) -> str:
@@ -93,7 +91,7 @@ def _second_name(study: str, owner: str) -> str:
 def _read_owner(results: Path) -> str | None:
     """Read what names a results folder; None if it has no name yet."""
     try:
-        return (results / OWNER_FILE).read_text(encoding="utf-8").strip() or None
+        return (results / RESULTS_ID).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
 
@@ -104,5 +102,5 @@ def _name_results(results: Path, name: str | None = None) -> str:
         owner = _read_owner(results)
         if owner is None:
             owner = name or secrets.token_hex(8)
-            write_text_atomically(results / OWNER_FILE, f"{owner}\n")
+            write_text_atomically(results / RESULTS_ID, f"{owner}\n")
     return owner

@@ -1,5 +1,6 @@
 """MLflow's store in a results folder: the database `mlflow.db`, and the artifacts in `mlartifacts`."""
 
+import os
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -7,8 +8,26 @@ from pathlib import Path
 
 from harness.storage import sqlite
 from harness.storage.local import database_uri, locked
+from harness.storage.place import Place
 
+DATABASE = "mlflow.db"
 ARTIFACTS = "/mlartifacts/"  # in the results folder; in it, a folder for each study
+
+
+def locate_runs(place: Place, study: str) -> Path:
+    """The folder of MLflow's own store: of all studies that share a folder of results, or of a study in a bucket.
+
+    There each is written by one machine at a time.
+    """
+    return (place.folder / study if place.is_remote else place.folder).absolute()
+
+
+def fetch_runs(place: Place) -> None:
+    """Bring MLflow's own store of a study here, where it is kept in a bucket. place: of that study alone."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        database, artifacts = DATABASE, ARTIFACTS.strip("/")
+        place.fetch([item for item in place.list(place.folder, deep=False) if item.path.name == database])
+        place.fetch(place.list(place.folder / artifacts))
 
 
 def make_database(path: Path) -> None:

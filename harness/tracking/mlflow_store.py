@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
+from harness.ledger.names import CHECKPOINT
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import CHECKPOINT, TrialFolder
+from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import EVALUATION_METRICS
 from harness.tracking.experiments import settle_own_experiment, settle_shared_experiment
 from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
@@ -220,17 +221,20 @@ class MlflowStore:
             trials.append((trial, result))
         return trials
 
-    def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> None:
-        """Restore a trial's checkpoint and arrays to its folder, if MLflow has them."""
+    def download_checkpoint(self, trial_id: str, folder: TrialFolder) -> list[Path]:
+        """Restore a trial's checkpoint and arrays to its folder, if MLflow has them; returns their paths."""
         from mlflow.artifacts import download_artifacts
 
         run_id = self._runs[trial_id].run_id
         places = {file.name: file.parent for file in folder.arrays.values()}
+        restored = []
         for item in self.client.list_artifacts(run_id):
             place = places.get(item.path, folder.path)
             if place != folder.path or CHECKPOINT.fullmatch(item.path):
                 place.mkdir(parents=True, exist_ok=True)
                 download_artifacts(run_id=run_id, artifact_path=item.path, dst_path=str(place), tracking_uri=self.uri)
+                restored.append(place / item.path)
+        return restored
 
     def download_parent_file(self, name: str, folder: Path) -> None:
         """Download a file of the parent run to a folder, if the run has it."""

@@ -5,13 +5,13 @@ import signal
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from harness.errors import InputError
 from harness.ledger.provenance import CODE_FOLDER, hash_code
 from harness.plugins.source import Plugin
+from harness.storage.bucket import find_fault
 
 
 class UnfitError(InputError):
@@ -26,10 +26,10 @@ class Driver:
     plugins: tuple[Plugin, ...]  # of the study: their source, as the driver has read it
     host: str
     pid: int
-    mark: Path | None = None  # a file in the study's folder, which whoever trains must see
+    mark: str = ""  # a file in the study's folder, which whoever trains must see
 
     @classmethod
-    def here(cls, plugins: tuple[Plugin, ...] = (), mark: Path | None = None) -> "Driver":
+    def here(cls, plugins: tuple[Plugin, ...] = (), mark: str = "") -> "Driver":
         """This process."""
         return cls(hash_code(), plugins, socket.gethostname(), os.getpid(), mark)
 
@@ -41,8 +41,8 @@ class Driver:
         """
         if hash_code() != self.code:
             raise UnfitError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
-        if self.mark is not None and not self.mark.exists():
-            raise UnfitError(f"{socket.gethostname()} does not see {self.mark.parent}; share it with every machine")
+        if self.mark and (fault := find_fault(self.mark)):
+            raise UnfitError(f"{socket.gethostname()} {fault}")
         is_ours = self.host == socket.gethostname() and self.pid in [p.pid for p in psutil.Process().parents()]
         if is_ours:  # a cluster that was there before has limits of its own
             signal.signal(signal.SIGXCPU, self._pass_on)

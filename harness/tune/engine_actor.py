@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,6 +17,7 @@ from harness.ledger.result import Epoch, Event
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
 from harness.plugins.use import use_plugins
+from harness.storage.place import Place
 from harness.tune.driver import Driver
 
 IDLE_SECONDS = 60.0
@@ -37,7 +37,8 @@ class EngineSpec:
     namespace: str  # unique to this run
     dataset: list[Any]  # a list of one reference, which Ray would replace by the dataset itself outside a list
     measures: Measures
-    study_folder: Path
+    place: Place
+    study: str
     is_per_gpu: bool  # one engine for each GPU that Ray hands out; else one for each machine
     device: str
     capacity: int  # trials at once in each engine
@@ -132,7 +133,8 @@ class EngineActor:
         self._engine = Engine(
             ray.get(spec.dataset[0]),
             spec.measures,
-            spec.study_folder,
+            spec.place.folder / spec.study,
+            place=spec.place,
             device=spec.device,
             capacity=spec.capacity,
             latent_dim=spec.latent_dim,

@@ -18,9 +18,9 @@ LOOK_SECONDS = 3.0
 class NodeGuard:
     """Looks for new machines in a thread, meanwhile."""
 
-    def __init__(self, mark: Path, nodes: Iterable[Node], resources: Resources, console: Console) -> None:
-        """mark: in the study's folder. nodes: those that were asked before. resources: of a trial."""
-        self._mark, self._console = mark, console
+    def __init__(self, mark: str, folder: Path, nodes: Iterable[Node], resources: Resources, console: Console) -> None:
+        """mark: which whoever trains must see. folder: of the study. nodes: asked before. resources: of a trial."""
+        self._mark, self._folder, self._console = mark, folder, console
         self._known = {node.node_id for node in nodes}
         self._resources = resources
         self._plugs: list[Any] = []
@@ -52,8 +52,8 @@ class NodeGuard:
             return
         for node in ask_nodes(self._mark, but=sorted(self._known)):
             self._known.add(node.node_id)
-            if (fault := node.find_fault(self._mark.parent)) is None:
-                record_nodes(self._mark.parent, [node.machine])
+            if (fault := node.find_fault()) is None:
+                record_nodes(self._folder, [node.machine])
                 self.on_join()
                 continue
             self._console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)

@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -33,8 +32,8 @@ class Plan:
     engines: EngineSpec | None  # what trains trials that share a device together; None: each trial trains by itself
 
 
-def make_plan(run: StudyRun, mark: Path) -> Plan:
-    """Plan a run of a study on the cluster that Ray is connected to. mark: a file in the study's folder.
+def make_plan(run: StudyRun, mark: str) -> Plan:
+    """Plan a run of a study on the cluster that Ray is connected to. mark: which whoever trains must see.
 
     Raises:
         InputError: the cluster has no room for a single trial, nor starts a machine that has.
@@ -58,7 +57,8 @@ def make_plan(run: StudyRun, mark: Path) -> Plan:
         StudyTrainable,
         dataset=run.dataset,
         measures=study.measures,
-        study_folder=run.folder,
+        place=run.place.for_trials(),
+        study=study.name,
         metric=study.metric,
         report_seconds=0.0 if stops_trials else REPORT_SECONDS,
         engines=engines,
@@ -74,7 +74,8 @@ def _specify_engines(
         namespace=f"spikeslab-{uuid.uuid4().hex}",
         dataset=[ray.put(run.dataset)],
         measures=run.study.measures,
-        study_folder=run.folder,
+        place=run.place.for_trials(),
+        study=run.study.name,
         is_per_gpu=resources.gpu != 0,
         device="cuda" if resources.gpu else "cpu",
         capacity=resources.trials_per_gpu or num_slots,

@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +22,10 @@ from harness.plugins.use import describe_plugins
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.source import Source, is_open
+from harness.storage.place import Folder, Place
 from harness.study import Study
 from harness.tracking.failures import Failure
+from harness.tracking.local_store import locate_runs
 from harness.tracking.tracker import Tracker
 
 TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
@@ -48,8 +50,19 @@ class TrialProgress:
 class StudyRun:
     """Records what happens to the trials of a running study, and tells the source, the tables and MLflow."""
 
-    def __init__(self, study: Study, source: Source, folder: Path, dataset: Dataset, console: Console) -> None:
+    def __init__(
+        self,
+        study: Study,
+        source: Source,
+        folder: Path,
+        dataset: Dataset,
+        console: Console,
+        *,
+        place: Place | None = None,
+    ) -> None:
+        """place: keeps the results; by default the folder's parent does."""
         self.study, self.source, self.folder = study, source, folder
+        self.place: Place = place or Folder(folder.parent)
         self.dataset, self.console = dataset, console
         self.tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
         self.tags |= describe_plugins(study.loaded_plugins)
@@ -62,7 +75,9 @@ class StudyRun:
         self.interrupted = 0  # the signal by which, if any; trials that are running then neither stopped nor failed
         self.problem: str | None = None  # why no more can be trained now
         self._tables_due = self.started + TABLE_SECONDS
-        self.tracker = Tracker(study.name, folder.parent, self.tags, self._tell_of_mlflow)
+        self.on_news: Callable[[], None] = lambda: None  # is called once the source has stored what it proposed
+        runs = locate_runs(self.place, study.name)
+        self.tracker = Tracker(study.name, runs, self.tags, self._tell_of_mlflow, folder=folder)
         self.read_stored_results()
         self.display = Progress(
             console,
@@ -112,6 +127,10 @@ class StudyRun:
         self.interrupted = signum
         self.display.say_stopping()
 
+    def end_with(self, problem: str) -> None:
+        """End the run, as nothing more can be stored."""
+        self.problem = self.problem or problem
+
     # Tune's callback calls the methods below, in the main thread.
 
     def _tell_of_mlflow(self, failure: Failure) -> None:
@@ -122,12 +141,16 @@ class StudyRun:
         trial = None
         with self.noticing_problems():
             trial = self.source.next()
-        return trial  # noqa: RET504 (None where the source has a problem)
+        self.on_news()
+        return trial
 
     def begin(self, trial: Trial) -> None:
         """Note that a process starts on a trial, for the first time or again after a crash."""
         before = self._progress.get(trial.trial_id)
-        trial_folder = TrialFolder(self.folder, trial)
+        trial_folder = TrialFolder(self.folder, trial, self.place)
+        if not trial.population:  # whose source has fetched it
+            with self.noticing_problems():
+                trial_folder.fetch(whole=False)
         running = Result(status="running", began=trial_folder.read_beginning() or time.time())
         progress = self._progress[trial.trial_id] = TrialProgress(running, is_running=True)
         if before is not None:
@@ -154,6 +177,8 @@ class StudyRun:
         progress = self._progress[trial.trial_id]
         if isinstance(event, Ended):
             progress.end(event.result)
+            with self.noticing_problems():
+                TrialFolder(self.folder, trial, self.place).take_in(event.result)
             if event.metrics:
                 self._count_epoch(trial, progress, event.metrics)
             return
@@ -201,7 +226,7 @@ class StudyRun:
             status: Status = "stopped" if error is None else "failed"
             progress.end(replace(before, status=status, history=history, error=error, ended=time.time()))
             with self.noticing_problems():
-                TrialFolder(self.folder, trial).write_result(progress.result)
+                TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result
         if result.error and os.strerror(errno.ENOSPC) in result.error:
             self._note_full_disk()

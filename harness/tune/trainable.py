@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -12,6 +11,7 @@ from harness.ledger.result import Epoch, Event, measure_spending
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.plugins.use import use_plugins
+from harness.storage.place import Place
 from harness.tune.driver import Driver, UnfitError
 from harness.tune.engine_actor import EngineSpec, train_fused
 
@@ -29,7 +29,8 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         *,
         dataset: Dataset,
         measures: Measures,
-        study_folder: Path,
+        place: Place,
+        study: str,
         metric: str,
         report_seconds: float,
         engines: EngineSpec | None,
@@ -51,21 +52,26 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
             return
         if engines is None:
             use_plugins(driver.plugins)
-        self._dataset, self._measures, self._study_folder = dataset, measures, study_folder
+        self._dataset, self._measures = dataset, measures
+        self._place, self._study_folder = place, place.folder / study
         self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
         self._events = self._start(config)
 
     def _start(self, config: dict[str, Any]) -> Generator[Event]:
         self._is_searching = config["trial"].phase == "search"
         self._train_seconds = 0.0
-        self._num_judged = TrialFolder(self._study_folder, config["trial"]).count_own_epochs()
+        folder = TrialFolder(self._study_folder, config["trial"], self._place)
+        folder.fetch(whole=False)
+        self._num_judged = folder.count_own_epochs()
         if self._engines is not None:
             return train_fused(self._engines, config["trial"])
         # Imported here, as the driver imports this file, too, and does not need torch.
         from harness.worker.trial_run import run_trial
 
         device = "cuda" if config["gpu"] else "cpu"
-        return run_trial(config["trial"], self._measures, self._dataset, self._study_folder, device=device)
+        return run_trial(
+            config["trial"], self._measures, self._dataset, self._study_folder, device=device, place=self._place
+        )
 
     def step(self) -> dict[str, Any]:
         """Train the next epochs; returns their `events`, and what schedulers read: spending, `objective`, `is_judged`.

@@ -14,6 +14,7 @@ import torch
 
 from harness.datasets import Dataset
 from harness.metrics import Measures
+from harness.storage.place import HERE, Place
 from harness.worker.images import Images
 from harness.worker.slots import Slot, Slots
 from harness.worker.trial_run import TrialRun
@@ -74,6 +75,7 @@ class Engine:
         latent_dim: int,
         is_in_step: bool = False,
         is_batched: bool | None = None,
+        place: Place = HERE,
     ) -> None:
         """capacity: trials at once. latent_dim: the most that one can have.
 
@@ -82,11 +84,13 @@ class Engine:
 
         is_batched: whether trials of different widths are mixed, padded, as pays where their steps are taken together;
         by default on a GPU. Otherwise the trials of a cohort are alike, and each has the bits that it has alone.
+
+        place: keeps the results, where the folder is only this machine's.
         """
         self._is_batched = device != "cpu" if is_batched is None else is_batched
         self._dataset, self._device, self._is_in_step = dataset, device, is_in_step
         self._capacity, self._latent_dim = capacity, latent_dim
-        self.slots = Slots(lambda trial: TrialRun(trial, measures, study_folder, device))
+        self.slots = Slots(lambda trial: TrialRun(trial, measures, study_folder, device, place))
         self._cohorts: list[Cohort] = []
         self._images: dict[tuple[int, bool], Images] = {}  # by number of images held out, and whether they are binary
         self._trained_at = 0.0

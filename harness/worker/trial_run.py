@@ -6,7 +6,7 @@ import socket
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Stat
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures, evaluation_of
-from harness.storage.local import write_atomically
+from harness.storage.objects import PlaceError
+from harness.storage.place import HERE, Place
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
 from models.choices import ImageShape
@@ -32,15 +33,23 @@ from models.training.trainer import DivergedError, EpochMetrics
 
 
 def run_trial(
-    trial: Trial, measures: Measures, dataset: Dataset, study_folder: Path, *, device: str = "cpu"
+    trial: Trial,
+    measures: Measures,
+    dataset: Dataset,
+    study_folder: Path,
+    *,
+    device: str = "cpu",
+    place: Place = HERE,
 ) -> Generator[Event]:
     """Train what is missing of a trial and measure it, yielding an event for every epoch, stored ones first.
+
+    place: keeps the results, where the folder is only this machine's.
 
     The last event is the trial's end, whose result has been stored by then, or its pause, which has no result. Errors
     in training end the trial and are not raised; their traceback is in the trial's log.
     """
     forget_peak_memory(device)
-    with TrialRun(trial, measures, study_folder, device) as run:
+    with TrialRun(trial, measures, study_folder, device, place) as run:
         try:
             is_binary = trial.settings.binarisation != "none"
             images = Images.of(dataset, trial.settings.num_validation, device, is_binary=is_binary)
@@ -65,11 +74,11 @@ def run_trial(
 class TrialRun:
     """The history, measurements and files of a trial while it trains."""
 
-    def __init__(self, trial: Trial, measures: Measures, study_folder: Path, device: str) -> None:
+    def __init__(self, trial: Trial, measures: Measures, study_folder: Path, device: str, place: Place = HERE) -> None:
         self.trial, self.measures, self.device = trial, measures, device
         self.settings = replace(trial.settings, **dict[str, Any](trial.current))
         self._goal = trial.until or trial.settings.epochs
-        self.folder = TrialFolder(study_folder, trial)
+        self.folder = TrialFolder(study_folder, trial, place)
         self.history: list[Row] = []
         self.metrics: dict[str, float] = {}
         self._evaluated: list[str] = []  # the evaluations that `metrics` holds, even if a later one fails
@@ -78,10 +87,12 @@ class TrialRun:
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
         self._taken_up, self._spent_before = time.time(), 0.0  # by this process; seconds, in this study, by others
-        self._began = self.folder.read_beginning() or self._taken_up
+        self._began = self._taken_up
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
+        self.folder.fetch()
+        self._began = self.folder.read_beginning() or self._taken_up
         for torn in self.folder.path.glob(".*.safetensors"):  # left by a process that was killed while writing a state
             torn.unlink(missing_ok=True)
         self.log = self._until_end.enter_context(_trial_log(self.folder.log))
@@ -89,6 +100,9 @@ class TrialRun:
 
     def __exit__(self, *_: object) -> None:
         self._until_end.close()
+        with suppress(PlaceError):  # its log is the least of what it left
+            self.folder.share_log()
+        self.folder.clear()
 
     def restore(self, images: Images) -> TrainState:
         """Restore the newest stored state; without one, initialise the model."""
@@ -135,9 +149,16 @@ class TrialRun:
     def _store(self, state: TrainState) -> None:
         self.folder.write_checkpoint(state.tensors(), self.history)
         self._num_stored = len(self.history)
+        self.folder.share_log()
 
     def fail(self, error: Exception) -> Ended:
-        """End the trial because of an error in training."""
+        """End the trial because of an error in training.
+
+        Raises:
+            PlaceError: the place of the results does not answer, which says nothing of the trial: it can run again.
+        """
+        if isinstance(error, PlaceError):
+            raise error
         if isinstance(error, DivergedError):
             return self._end("diverged", error=str(error))
         self.log.error("failed\n%s", "".join(traceback.format_exception(error)))
@@ -213,8 +234,7 @@ class TrialRun:
 
     def _store_arrays(self, evaluation: Evaluation, evaluator: Evaluator) -> None:
         arrays = evaluator.make_arrays(evaluation)
-        file = self.folder.arrays[evaluation]
-        write_atomically(file, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
+        self.folder.store_arrays(evaluation, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
     def _end(self, status: Status, error: str | None = None) -> Ended:
         result = Result(

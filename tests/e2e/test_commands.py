@@ -386,10 +386,10 @@ BAD_INPUT = {
     "bad override": ("run tiny.yaml --set epochs", "", "", "--set epochs: not key=value"),
     "empty path": ("plan tiny.yaml --results=", "", "", "error: --results: an empty path; name a file or a folder"),
     "address": (
-        "run tiny.yaml --results s3://b/x",
+        "run tiny.yaml --results http://b/x",
         "",
         "",
-        "--results: s3://b/x: an address, not a path; give a folder",
+        "--results: http://b/x: an address, not a path; give a folder",
     ),
     "bad port": ("ui --port 0", "", "", "--port: should be greater than or equal to 1; see `spikeslab ui --help`"),
     "no number": ("bench --seconds x", "", "", "--seconds: should be a valid number; see `spikeslab bench --help`"),

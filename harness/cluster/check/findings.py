@@ -13,6 +13,7 @@ NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/scratch/local", "/local", "/mnt/
 SHARED = re.compile(r"\b(mount(point)?|nfs4?(?!-)|efs|mount-s3|s3fs|gcsfuse|goofys|rclone|lustre|sshfs)\b")
 SECRET = re.compile(r"(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY)\w*$", re.IGNORECASE)
 ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|SECRET|_TOKEN|ACCESS_KEY|API_KEY)\w*)=(?![$\s\"']|\"?\$)(\S+)", re.IGNORECASE)
+IN_BUCKET = r"(s3|gs)://"
 PIP = re.compile(r"pip3? install[^;&|]*")
 
 
@@ -54,6 +55,8 @@ class Findings:
         """Note a folder of results that other nodes would not see."""
         for given in re.findall(r"--results[= ]+(\"[^\"]+\"|\S+)", commands):
             results = given.strip("\"'")
+            if re.match(IN_BUCKET, results):
+                continue
             if not results.startswith(("/", "$", "~")):
                 self.add(
                     where, f"--results {results} is relative, and lost with the node; name a folder that is shared"

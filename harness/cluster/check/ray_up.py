@@ -142,7 +142,8 @@ def _check_setup(content: dict[str, Any], full: dict[str, Any], findings: Findin
     if not SHARED.search(given):
         findings.add(
             ("setup_commands",),
-            "mount no folder that every node sees, but results must lie on one; add it for all nodes",
+            "mount no folder that every node sees, for results; add it for all nodes, unless studies run with "
+            "--results s3://bucket/path",
         )
     if "." in map(str, (full.get("file_mounts") or {}).values()):
         excluded = " ".join(map(str, full.get("rsync_exclude") or []))

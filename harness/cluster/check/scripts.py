@@ -4,7 +4,7 @@ import re
 import subprocess
 from typing import Any
 
-from harness.cluster.check.findings import SECRET, Findings
+from harness.cluster.check.findings import IN_BUCKET, SECRET, Findings
 
 TASK_KEYS = (
     *(
@@ -94,8 +94,12 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
                if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
     mounted |= set(map(str, content.get("volumes") or {}))
     found = re.search(r"--results[= ]+(/\S+)", run)
+    if re.search(rf"--results[= ]+{IN_BUCKET}", run):
+        return
     if found is None:
-        findings.add(("run",), "has no --results with an absolute path; name a folder of a bucket or a volume")
+        findings.add(
+            ("run",), "has no --results with an absolute path; name a bucket (s3://bucket/path) or a volume's folder"
+        )
     elif not any(f"{found[1]}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
         findings.add(("run",), f"--results {found[1]} ends with the nodes; mount a bucket or a volume there")
 

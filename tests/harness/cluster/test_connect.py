@@ -136,11 +136,11 @@ def test_a_cluster_can_be_joined_after_a_ray_was_started_here(
 
 def test_a_process_with_other_code_or_other_files_trains_no_trial(tmp_path: Path) -> None:
     nothing: Any = None
-    given = dict.fromkeys(("dataset", "measures", "study_folder", "metric", "report_seconds", "engines"), nothing)
+    given = dict.fromkeys(("dataset", "measures", "place", "study", "metric", "report_seconds", "engines"), nothing)
     engine = EngineActor.__ray_metadata__.modified_class  # type: ignore[attr-defined]
     for driver, said in (
         (replace(Driver.here(), code="of other code"), "other code than was started"),
-        (Driver.here(mark=tmp_path / "study" / "mark"), f"does not see {tmp_path / 'study'}"),
+        (Driver.here(mark=str(tmp_path / "study" / "mark")), f"does not see {tmp_path / 'study'}"),
     ):
         trainable = object.__new__(StudyTrainable)
         trainable.setup({}, **given, driver=driver)

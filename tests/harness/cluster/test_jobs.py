@@ -22,6 +22,7 @@ from harness.ledger.provenance import CODE_FOLDER, SHIPPED_FROM, describe_checko
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.source import Plugin
 from harness.search.grid_and_random import plan_trials
+from harness.storage.place import Folder
 from harness.study.file import load_study
 from tests.e2e.conftest import STUDY, command
 from tests.harness.cluster.heads import Head
@@ -57,19 +58,19 @@ def test_shipped_code_knows_the_commit_that_it_comes_from(tmp_path: Path, monkey
     ("options", "said"),
     [
         (
-            {"results": Path("results")},
+            {"results": Folder(Path("results"))},
             r"--results results: .*give an absolute path, as every node of the cluster sees it",
         ),
         (
-            {"results": Path("/r"), "data": Path("data")},
+            {"results": Folder(Path("/r")), "data": Path("data")},
             r"--data data: .*give an absolute path, as the head of the cluster",
         ),
         (
-            {"results": Path("/r"), "address": "head:8265"},
+            {"results": Folder(Path("/r")), "address": "head:8265"},
             r"--address head:8265: no address of a dashboard; write it as http",
         ),
         (
-            {"results": Path("/r"), "address": "http://127.0.0.1:1"},
+            {"results": Folder(Path("/r")), "address": "http://127.0.0.1:1"},
             r"--address http://127.0.0.1:1: no Ray dashboard answers",
         ),
     ],

@@ -11,10 +11,17 @@ from pathlib import Path
 import pytest
 
 from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
+from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.ledger.provenance import CODE_FOLDER, describe_machine, read_provenance, record_nodes
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import plan_trials
+from harness.storage.bucket import find_fault, open_place
+from harness.storage.place import HERE
+from harness.study.file import load_study
 from tests.e2e.conftest import STUDY, command
 from tests.harness.cluster.heads import Head
+from tests.harness.training import train_here
 
 FIT = Node("1", "worker", describe_machine())
 
@@ -32,28 +39,31 @@ FIT = Node("1", "worker", describe_machine())
         ),
         (replace(FIT, machine={"code.sha256": "older"}), r"worker would train other code"),
         (replace(FIT, machine=FIT.machine | {"version.torch": "1.0"}), r"worker has torch 1.0, and this machine "),
-        (replace(FIT, sees_results=False), r"worker does not see /results/tiny; give --results a folder that every"),
+        (
+            replace(FIT, unseen=find_fault("/no/such/mark")),
+            r"worker does not see /no/such; give --results a folder that",
+        ),
     ],
 )
 def test_a_machine_that_cannot_train_is_one_sentence(node: Node, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        check_nodes([FIT, node], Path("/results/tiny"))
+        check_nodes([FIT, node])
     assert "\n" not in str(caught.value)
-    assert check_nodes([FIT], Path("/results/tiny")) == [FIT]
+    assert check_nodes([FIT]) == [FIT]
 
 
 def test_another_build_of_the_same_torch_is_the_same_torch() -> None:
     torch = FIT.machine["version.torch"].partition("+")[0]
     other = replace(FIT, machine=FIT.machine | {"version.torch": f"{torch}+of-another-device"})
-    assert other.find_fault(Path()) is None
+    assert other.find_fault() is None
 
 
 def test_every_machine_is_asked(ray_cluster: str, tmp_path: Path) -> None:
     (tmp_path / ".seen-by-nodes-of-a-driver-that-was-killed").touch()
-    with marked(tmp_path) as mark:
-        assert [path.name for path in tmp_path.iterdir()] == [mark.name]
+    with marked(tmp_path, HERE) as mark:
+        assert [path.name for path in tmp_path.iterdir()] == [Path(mark).name]
         (node,) = ask_nodes(mark)
-        assert (node.machine, node.sees_results, node.problem) == (describe_machine(), True, "")
+        assert (node.machine, node.unseen, node.problem) == (describe_machine(), "", "")
         assert ask_nodes(mark, but=[node.node_id]) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -118,6 +128,56 @@ def test_a_machine_that_lacks_our_code_is_given_it(tmp_path: Path, has: str) -> 
     assert (process.returncode, said) == (0, ""), told
     assert "8 of 8 trials done" in told
     assert not (tmp_path / "results/tiny/ray.log").exists(), "no process of a trial died"
+
+
+@pytest.mark.slow
+@needs_root
+def test_machines_that_share_nothing_but_a_bucket_train_as_one(address: str, tmp_path: Path) -> None:
+    nodes = [tmp_path / f"node-{i}" for i in range(2)]
+    for folder in nodes:
+        folder.mkdir()
+    with Head(num_cpus=0) as head:
+        for folder in nodes:  # of its own are a node's temporary folder and its cache
+            head.join(*hide(tmp_path / "cache"), f"export TMPDIR={shlex.quote(str(folder))}")
+        head.wait_for_nodes(3)
+        process = start(head, tmp_path, "--results", address, "--set", "checkpoint_every=1")
+        told, said = process.communicate(timeout=300)
+    assert (process.returncode, said) == (0, ""), told
+    assert "8 of 8 trials done (8 trained or measured now)" in told
+    study = load_study(tmp_path / "tiny.yaml", ["figures=[]", "checkpoint_every=1"])
+    train_here(study, tmp_path / "local")
+    place = open_place(address).for_trials()
+    hosts = []
+    for trial in plan_trials(study, load_dataset("digits")):
+        here, there = (
+            TrialFolder(folder / "tiny", trial, where)
+            for folder, where in ((tmp_path / "local", HERE), (place.folder, place))
+        )
+        there.fetch()
+        alone, found = here.read_result(), there.read_result()
+        assert alone is not None
+        assert found is not None
+        assert (found.metrics, found.evaluated) == (alone.metrics, alone.evaluated)
+        assert [row["test/loss"] for row in found.history] == [row["test/loss"] for row in alone.history]
+        hosts.append(there.log.read_text())
+    assert len(hosts) == 8
+    assert not [path for folder in nodes for path in folder.rglob("*.safetensors")], "nodes keep nothing"
+
+
+@pytest.mark.slow
+@needs_root
+def test_a_machine_that_cannot_use_the_bucket_is_said_before_anything_is_trained(address: str, tmp_path: Path) -> None:
+    with Head() as head:
+        head.join("export AWS_ENDPOINT_URL=http://127.0.0.1:1")
+        head.wait_for_nodes(2)
+        process = start(head, tmp_path, "--results", address)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert (
+        f" cannot use {address}/tiny: the bucket does not answer; see to AWS_ENDPOINT_URL (http://127.0.0.1:1)" in said
+    )
+    assert not [item for item in open_place(address).list(open_place(address).folder) if "trials" in item.path.parts]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from harness.commands.overview import summarise_plan
 from harness.errors import InputError
+from harness.storage.place import Folder
 from harness.study.file import load_study
 from harness.study.yamlfile import read_yaml_mapping
 from tests.harness.small_studies import GOOD, TPE, write
@@ -90,7 +91,7 @@ def plan(path: Path, overrides: Iterable[str], results: Path) -> str:
     try:
         study = load_study(path, overrides)
         if study.count_configurations() * len(study.seeds) < 200:
-            Console(quiet=True).print(summarise_plan(study, results))
+            Console(quiet=True).print(summarise_plan(study, Folder(results)))
     except InputError as error:
         return str(error)
     return ""

@@ -16,6 +16,7 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
 from harness.storage.local import locked
+from harness.storage.place import Folder
 from harness.study import Study
 from tests.harness.small_studies import ALPHA, GOOD, SEEDS, TPE, edit, load
 
@@ -52,10 +53,10 @@ class Results:
         TrialFolder(self.folder, trial).write_checkpoint({}, history)
 
     def plan(self) -> list[str]:
-        return lines(summarise_plan(self.study, self.path))
+        return lines(summarise_plan(self.study, Folder(self.path)))
 
     def status(self) -> list[str]:
-        return lines(summarise_status(self.study, self.path))
+        return lines(summarise_status(self.study, Folder(self.path)))
 
 
 @pytest.fixture
@@ -197,21 +198,21 @@ def test_failures_are_grouped_by_their_reason_whatever_its_numbers(results: Resu
 
 def test_without_a_study_each_has_a_row(results: Results, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no study has results there; run one first"):
-        summarise_studies(results.path)
+        summarise_studies(Folder(results.path))
     results.end(results.trials[0])
     results.end(results.trials[1], "diverged", error="nan")
     for name, text in {"demo": STUDY, "broken": STUDY.replace("seeds:", "sedes:")}.items():
         (results.path / name).mkdir(exist_ok=True)
         (results.path / name / "study.yaml").write_text(text)
     shutil.copytree(PUBLISHED / "traversals", results.path / "traversals")
-    head, broken, demo, published = lines(summarise_studies(results.path))
+    head, broken, demo, published = lines(summarise_studies(Folder(results.path)))
     assert head == "study trials done failed left"
     assert broken.startswith("broken ")
     assert "sedes: unknown key" in broken
     assert demo == "demo 10 1 1 8"
     assert published == "traversals 6 6 0 0 tables alone"
     with locked(results.folder / ".lock", refusal="held"):
-        assert lines(summarise_studies(results.path))[2] == "demo 10 1 1 8 running now"
+        assert lines(summarise_studies(Folder(results.path)))[2] == "demo 10 1 1 8 running now"
 
 
 def test_what_another_study_has_stored_is_no_beginning_of_this_one(results: Results, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from harness.search.grid_and_random import plan_trials
 from harness.storage.local import locked
+from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
@@ -262,7 +263,7 @@ def test_tpe_runs_the_number_of_trials_asked_for_and_continues_when_it_grows(run
     (tmp_path / "results" / "tpe" / "optuna.db").write_bytes(b"")  # as a full disk leaves it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own
-        collect_study(study(6), tmp_path / "results")
+        collect_study(study(6), Folder(tmp_path / "results"))
     assert run(study(6))[0].num_trained == 0
 
 
@@ -289,7 +290,7 @@ def test_collect_rebuilds_tables_results_and_checkpoints_from_mlflow(run: Run, r
     before = read(results / "small")
     checkpoints = {p.relative_to(results): p.read_bytes() for p in results.glob("small/trials/*/epoch-*.safetensors")}
     shutil.rmtree(results / "small")
-    collected = collect_study(study, results)
+    collected = collect_study(study, Folder(results))
     assert (collected.num_trials, collected.num_sent, collected.num_restored) == (3, 0, 3)
     for table, expected in zip(read(results / "small"), before, strict=True):
         pd.testing.assert_frame_equal(table, expected)
@@ -301,12 +302,12 @@ def test_collect_leaves_tables_alone_that_it_could_only_empty_or_disturb(results
     before = (results / "small/trials.parquet").read_bytes()
     other = make_study(defaults={"hidden": [16], "batch_size": 128, "epochs": 5})
     with pytest.raises(ValueError, match="file asks for; run it first"):
-        collect_study(other, results)
+        collect_study(other, Folder(results))
     with (
         locked(results / "small/.lock", refusal="held"),
         pytest.raises(ValueError, match="is being run by another process"),
     ):
-        collect_study(make_study(), results)
+        collect_study(make_study(), Folder(results))
     assert (results / "small/trials.parquet").read_bytes() == before
 
 

@@ -12,6 +12,7 @@ import pytest
 from harness.commands.overview import summarise_status
 from harness.commands.run import Outcome
 from harness.plugins.use import use_plugins
+from harness.storage.place import Folder
 from harness.study.file import load_study
 from tests.e2e.conftest import REPOSITORY
 
@@ -61,7 +62,7 @@ def test_the_example_runs_and_a_change_of_its_code_trains_anew_what_it_makes(
     before, after = (table.sort_values(["model", "seed", *kept])[kept] for table in (trials, again))
     assert before.to_numpy().tolist() == after.to_numpy().tolist()
     assert run(changed)[0].num_trained == 0
-    assert summarise_status(changed, tmp_path / "results")
+    assert summarise_status(changed, Folder(tmp_path / "results"))
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from harness.ledger.tables import build_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.confirm import rank_configurations
+from harness.storage.place import Folder
 from harness.study.constraints import Constraint, parse_constraint
 from tests.harness.search.searching import ONE_SPACE, Searching
 
@@ -104,7 +105,7 @@ def test_plan_and_status_say_how_many_trials_break_a_constraint(tmp_path: Path) 
     assert num_broken
     for describe in (summarise_plan, summarise_status):
         output = io.StringIO()
-        Console(file=output, width=200).print(describe(searching.study, tmp_path / "results"))
+        Console(file=output, width=200).print(describe(searching.study, Folder(tmp_path / "results")))
         said = f"The best are to keep to val/rate >= 3: {num_broken} of {len(ran)} trials that ended do not."
         assert said in output.getvalue()
 

@@ -6,6 +6,7 @@ import pytest
 
 from harness.commands.overview import summarise_plan, summarise_status
 from harness.datasets import load_dataset
+from harness.storage.place import Folder
 from tests.harness.commands.test_overview import lines
 from tests.harness.search.searching import ONE_SPACE, Searching
 from tests.harness.small_studies import GOOD, SEEDS, edit
@@ -28,7 +29,8 @@ def search(results: Path, text: str) -> Searching:
 def shown(searching: Searching) -> list[str]:
     """The lines of `plan` and of `status` that are neither table nor heading."""
     both = [
-        lines(describe(searching.study, searching.folder.parent))[1] for describe in (summarise_plan, summarise_status)
+        lines(describe(searching.study, Folder(searching.folder.parent)))[1]
+        for describe in (summarise_plan, summarise_status)
     ]
     return sorted(set(both))
 

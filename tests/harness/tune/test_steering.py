@@ -17,6 +17,7 @@ from harness.commands.run import Outcome
 from harness.datasets import Dataset, load_dataset
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
+from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune import trainable
@@ -230,7 +231,7 @@ def test_what_confirms_is_trained_on_all_images_and_is_not_stopped(run: Run, tmp
     for path in (tmp_path / "results" / "confirm").glob("*.parquet"):
         path.unlink()
     shutil.rmtree(tmp_path / "results" / "confirm" / "trials")
-    assert collect_study(study, tmp_path / "results").num_restored == 12
+    assert collect_study(study, Folder(tmp_path / "results")).num_restored == 12
     again, history_again = read(tmp_path / "results" / "confirm")
     pd.testing.assert_frame_equal(again, trials)
     assert len(history_again) == len(history)
@@ -242,7 +243,7 @@ def test_a_search_whose_folder_is_lost_is_restored_with_all_that_its_sampler_lea
     run(study)
     trials, _ = read(tmp_path / "results" / "lost")
     shutil.rmtree(tmp_path / "results" / "lost")
-    assert collect_study(study, tmp_path / "results").num_restored == 4
+    assert collect_study(study, Folder(tmp_path / "results")).num_restored == 4
     outcome, _ = run(study)
     assert (outcome.num_trained, outcome.num_done) == (0, 4)
     assert read(tmp_path / "results" / "lost")[0].trial_id.tolist() == trials.trial_id.tolist()

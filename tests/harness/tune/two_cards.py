@@ -23,6 +23,7 @@ from harness.commands.run import run_study
 from harness.datasets import load_dataset
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
+from harness.storage.place import Folder
 from harness.study import Study
 from harness.study.file import dump_study
 from harness.tune import plan
@@ -80,7 +81,7 @@ def main(results: Path) -> None:
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    outcome = run_study(STUDY, dump_study(STUDY), results=results, console=Console(file=io.StringIO()))
+    outcome = run_study(STUDY, dump_study(STUDY), results=Folder(results), console=Console(file=io.StringIO()))
     thread.join()
     resumed = [name for name, folder in folders.items() if "resumed from its checkpoint" in folder.log.read_text()]
     ended = {"num_done": outcome.num_done, "num_failed": outcome.num_failed}

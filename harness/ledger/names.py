@@ -1,0 +1,22 @@
+"""What the files of a study are called."""
+
+import re
+from pathlib import Path
+
+TRIALS = "trials"
+EXHIBITS = "exhibits"
+"""The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of
+another in <trial_id>-<evaluation>.npz."""
+
+RESULTS_ID = ".results-id"
+"""Holds what names a results folder to others, in it; a copy of the folder has the same."""
+
+CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
+STATE = re.compile(r"epoch-(\d+)\.(safetensors|header)")
+HEADER = ".header"
+LOG = "log.txt"
+
+
+def epoch_of(checkpoint: Path) -> int:
+    """The epoch after which a state was stored."""
+    return int(checkpoint.stem.removeprefix("epoch-"))

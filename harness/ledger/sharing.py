@@ -1,0 +1,115 @@
+"""Lets others see the files of a study beside its trials, as the run that trains it writes them.
+
+Trials share their own. SQLite's files are only ever used on this machine's disk; others get copies.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Self
+
+from harness.ledger.fetching import MLFLOW, PACK, is_private
+from harness.storage import sqlite
+from harness.storage.objects import PlaceError
+from harness.storage.place import Hold, Place
+
+SHARE_SECONDS = 5.0  # between two looks at what has changed
+SHARE = 0.1  # of the time, at most, that a look takes: large tables are looked at less often
+LOOK_SECONDS = 0.5
+
+AT_THE_END = ("ray.log", PACK, *MLFLOW)
+"""What changes all the time, or is not whole before; the pack comes last."""
+
+FOLDERS = ("figures", "mlartifacts")
+OF_SQLITE = ("-wal", "-shm", "-journal")
+
+Stamp = tuple[tuple[int, int], ...]
+
+
+class Sharing:
+    """Shares what changes, in a thread, and all of it at the end; does nothing where others see the folder itself."""
+
+    def __init__(self, place: Place, folder: Path, hold: Hold) -> None:
+        self._place, self._folder, self._hold = place, folder, hold
+        self.on_problem: Callable[[str], None] = lambda _: None  # is told, in the thread, why nothing more is shared
+        self._shared: dict[Path, Stamp] = {}
+        self._wake, self._ending = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="sharing", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin with all that is here counting as shared: it was fetched just now."""
+        if self._place.is_remote:
+            for path in self._list_files(is_end=True):
+                self._shared[path] = _stamp(path)
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Share the rest, unless somebody does not want to wait for it.
+
+        Raises:
+            PlaceError: that is not possible.
+        """
+        if self._place.is_remote:
+            self._ending.set()
+            self._wake.set()
+            self._thread.join()
+            if kind is None or issubclass(kind, Exception):
+                self._share(is_end=True)
+
+    def soon(self) -> None:
+        """Share what has changed at once, in the thread."""
+        self._wake.set()
+
+    def _work(self) -> None:
+        due = 0.0
+        while not self._ending.is_set():
+            try:
+                if self._wake.is_set() or time.monotonic() > due:
+                    self._wake.clear()
+                    began = time.monotonic()
+                    self._share(is_end=False)
+                    took = time.monotonic() - began
+                    due = time.monotonic() + max(SHARE_SECONDS, took / SHARE)
+                self._check_hold()
+            except PlaceError as problem:
+                self.on_problem(str(problem))
+                return
+            self._wake.wait(LOOK_SECONDS)
+
+    def _check_hold(self) -> None:
+        if self._hold.problem is not None:
+            raise PlaceError(f"{self._place.address}/{self._folder.name}: {self._hold.problem}; see to the other one")
+
+    def _share(self, *, is_end: bool) -> None:
+        self._check_hold()
+        for path in self._list_files(is_end=is_end):
+            stamp = _stamp(path)
+            if self._shared.get(path) != stamp:
+                if path.suffix == ".db":
+                    self._place.write(path, _copy_database(path))
+                else:
+                    self._place.share(path)
+                self._shared[path] = stamp
+
+    def _list_files(self, *, is_end: bool) -> Iterator[Path]:
+        for path in sorted(self._folder.iterdir(), key=lambda path: path.name == PACK):
+            is_due = is_end or path.name not in AT_THE_END
+            if path.is_file() and is_due and not is_private(path) and not path.name.endswith(OF_SQLITE):
+                yield path
+        for name in FOLDERS if is_end else ():
+            yield from (path for path in (self._folder / name).rglob("*") if path.is_file())
+
+
+def _stamp(path: Path) -> Stamp:
+    """Changes with a file; with a database, also as long as its changes are in a file of their own."""
+    files = (path, *(path.with_name(path.name + end) for end in OF_SQLITE if path.suffix == ".db"))
+    return tuple((s.st_mtime_ns, s.st_size) for file in files if file.exists() and (s := file.stat()))
+
+
+def _copy_database(path: Path) -> bytes:
+    with closing(sqlite.connect(path, read_only=True)) as connection, connection:
+        connection.execute("BEGIN")
+        return connection.serialize()

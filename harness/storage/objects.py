@@ -1,0 +1,234 @@
+"""The objects of a bucket, through obstore: each is whole or not there, and what goes wrong is said in one sentence."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.errors import InputError
+from harness.storage.aws_profile import read_profile
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+PATIENCE_SECONDS = 300.0
+"""How long a bucket that does not answer is waited for, once it has answered; training waits meanwhile."""
+
+REQUEST_SECONDS, SHORT_REQUEST_SECONDS, CONNECT_SECONDS = 60.0, 5.0, 3.0  # a large state takes its time
+MAX_PAUSE = 5.0  # seconds between two tries
+AT_ONCE = 16  # requests
+
+Version = dict[str, str]
+"""Which of the contents that an object has had, as the bucket names it."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class PlaceError(InputError, OSError):
+    """A bucket that cannot be used: why, and what helps."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object of a bucket."""
+
+    key: str
+    size: int  # bytes
+    tag: str  # of S3, the MD5 of its content, unless the bucket encrypts it by a key of the user's
+    modified: datetime  # by the bucket's clock
+
+
+class Objects:
+    """The objects of a bucket below an address such as s3://bucket/path; keys are relative to it.
+
+    A method that gets no answer tries again. Each may raise PlaceError: the bucket does not answer for too long, or
+    refuses.
+    """
+
+    def __init__(self, address: str, patience: float, seconds: float) -> None:
+        """patience: seconds for which a bucket that does not answer is tried again. seconds: of one request."""
+        self.address, self._patience = address, patience
+        self._store = _open_store(address, seconds)
+
+    def list(self, folder: str = "") -> list[Listed]:
+        """List the objects of a folder and of all below it."""
+        import obstore
+
+        def act() -> list[Listed]:
+            return [_describe(meta) for part in obstore.list(self._store, folder or None) for meta in part]
+
+        return self._call(act)
+
+    def list_level(self, folder: str = "") -> tuple[Sequence[str], Sequence[Listed]]:
+        """List the names of a folder's folders, and the objects in it."""
+        import obstore
+
+        found = self._call(lambda: obstore.list_with_delimiter(self._store, folder or None))
+        names = [prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
+        return names, [_describe(meta) for meta in found["objects"]]
+
+    def read(self, key: str, length: int | None = None) -> bytes:
+        """Read an object, or its first bytes.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        import obstore
+
+        if length is not None:
+            return self._call(lambda: bytes(obstore.get_range(self._store, key, start=0, length=length)))
+        return self._call(lambda: bytes(obstore.get(self._store, key).bytes()))
+
+    def read_version(self, key: str) -> tuple[bytes, Version, datetime]:
+        """Read an object with its version, and when it was written, by the bucket's clock.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        import obstore
+
+        def act() -> tuple[bytes, Version, datetime]:
+            found = obstore.get(self._store, key)
+            return bytes(found.bytes()), _name_version(found.meta), found.meta["last_modified"]
+
+        return self._call(act)
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object."""
+        import obstore
+
+        # In one part: the tag of an object of several is not the MD5 of its content.
+        self._call(lambda: obstore.put(self._store, key, content, use_multipart=False))
+
+    def write_if(self, key: str, content: bytes, version: Version | None) -> Version | None:
+        """Write an object that still has a version, or, with None, that is not there yet; returns its new version.
+
+        None: it has another version by now, which may be ours, by a write whose answer was lost.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        mode: Any = "create" if version is None else version
+        try:
+            put = self._call(lambda: obstore.put(self._store, key, content, mode=mode, use_multipart=False))
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            return None
+        return _name_version(put)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those that are not there are passed over."""
+        import obstore
+
+        if keys:
+            self._call(lambda: obstore.delete(self._store, list(keys)))
+
+    def _call(self, act: Callable[[], T]) -> T:
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        deadline, pause = time.monotonic() + self._patience, 0.1
+        while True:
+            try:
+                return act()
+            except (AlreadyExistsError, PreconditionError):
+                raise
+            except (BaseError, OSError) as error:
+                fault = _explain(error)
+                if fault is None and isinstance(error, FileNotFoundError):
+                    raise FileNotFoundError(f"{self.address}: no such object") from None
+                if fault is not None or time.monotonic() > deadline:
+                    # Not chained: the library's own words hold the name of the key.
+                    raise PlaceError(f"{self.address}: {fault or _describe_silence()}") from None
+            time.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)
+
+
+def in_parallel(work: Callable[[U], T], items: Iterable[U]) -> list[T]:
+    """Do something for many items, as most of the time is spent waiting for the bucket."""
+    items = list(items)
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(work, items))
+
+
+FAULTS: Mapping[str, str] = {
+    r"NoSuchBucket": "there is no such bucket; make it, or correct --results",
+    r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|AuthorizationHeaderMalformed|Unauthenticated|401 Unauth": (
+        "the credentials are wrong; see to AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or to AWS_PROFILE"
+    ),
+    r"ExpiredToken|TokenRefreshRequired": "the credentials have expired; log in again, and run it again",
+    r"/latest/(api/token|meta-data)|/computeMetadata/|credential": (
+        "no credentials are found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (for gs://, "
+        "GOOGLE_APPLICATION_CREDENTIALS)"
+    ),
+    r"PermanentRedirect|IllegalLocationConstraint|301 Moved|incorrect region": (
+        "the bucket is in another region; set AWS_REGION to it"
+    ),
+    r"AccessDenied|403 Forbidden|PermissionDenied": (
+        "these credentials may not use it; allow them to list, read, write and delete objects there"
+    ),
+    r"parsing Path|invalid path": "it holds a key that is no path, with // or .. in it; delete that object",
+    r"NoSuchKey": "",
+    r"404 Not Found": "no bucket answers there; correct --results or AWS_ENDPOINT_URL",
+}
+"""Patterns in what a bucket says, and what it means; what is none of these may pass."""
+
+
+def _explain(error: Exception) -> str | None:
+    """What is wrong with a bucket and what helps; None where it may pass, or where the object is missing."""
+    said = str(error)
+    return next((meaning or None for pattern, meaning in FAULTS.items() if re.search(pattern, said)), None)
+
+
+def _describe_silence() -> str:
+    endpoint = find_endpoint()
+    where = f"AWS_ENDPOINT_URL ({endpoint})" if endpoint else "the network"
+    return f"the bucket does not answer; see to {where}, and run it again"
+
+
+def _describe(meta: Any) -> Listed:
+    return Listed(meta["path"], meta["size"], str(meta["e_tag"] or "").strip('"'), meta["last_modified"])
+
+
+def _name_version(meta: Any) -> Version:
+    return {name: meta[name] for name in ("e_tag", "version") if meta[name]}
+
+
+@lru_cache(maxsize=8)
+def _open_store(address: str, seconds: float) -> "ObjectStore":
+    """Open a bucket; nothing is asked of it yet. seconds: of one request."""
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+
+        make: Any = from_url
+    except ModuleNotFoundError:
+        raise PlaceError(f"{address}: a bucket needs the package obstore; run `pip install obstore`") from None
+    settings: dict[str, Any] = {}
+    if address.startswith("s3://"):
+        settings |= read_profile()
+        if endpoint := find_endpoint():
+            settings["endpoint"] = endpoint
+    options: dict[str, Any] = {
+        "timeout": timedelta(seconds=seconds),
+        "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+        "allow_http": settings.get("endpoint", "").startswith("http://"),
+    }
+    try:
+        # What may pass is tried again here, and not in the library as well.
+        store: ObjectStore = make(address, client_options=options, retry_config={"max_retries": 0}, **settings)
+    except (BaseError, ValueError, OSError):
+        fix = "see to AWS_ENDPOINT_URL, AWS_REGION and the credentials"
+        raise PlaceError(f"{address}: it cannot be opened; {fix}") from None
+    return store
+
+
+def find_endpoint() -> str | None:
+    """The address of a service like S3, where the user names one."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
