@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.numerics.recording import Recording
+from models.pixels import PackedImages
 from models.settings import TrialSettings
 from models.training import autograd_trainer
 from models.training.autograd_trainer import AutogradTrainer
@@ -112,3 +113,13 @@ def test_a_member_that_leaves_takes_its_recording_along(monkeypatch: pytest.Monk
     for _ in range(2):
         alone.fit_epoch(images)
     assert_same_tensors(take(trainer, second, 8), take(alone, second, 8))
+
+
+def test_images_held_as_bits_are_found_again_at_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autograd_trainer, "GRAPHED", ("cpu",))
+    trainer, images = begin(make_trial("vsc_sigmoid"), 8)
+    bits = images[..., :1].contiguous()
+    one = trainer._find_graphed(0, PackedImages(bits))
+    assert one is not None
+    assert trainer._find_graphed(0, PackedImages(bits)) is one
+    assert trainer._find_graphed(0, PackedImages(bits.clone())) is not one
