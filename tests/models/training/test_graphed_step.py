@@ -13,7 +13,14 @@ from models.settings import TrialSettings
 from models.training import autograd_trainer
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.state import init_state
-from tests.models.cases import AS_FIRST_PUBLISHED, KINDS, OTHER_OBJECTIVES, assert_same_tensors, make_settings
+from tests.models.cases import (
+    AS_FIRST_PUBLISHED,
+    KINDS,
+    OTHER_OBJECTIVES,
+    OTHER_SPARSE,
+    assert_same_tensors,
+    make_settings,
+)
 
 SQUARE = (1, 8, 8)
 WAITS = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.lift_fresh", "aten.is_nonzero"}
@@ -21,7 +28,11 @@ WAITS = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten
 
 SCHEDULED = ("annealed_vae", "annealed_vsc", "vsc_uai_paper", "vsc_uai_code")
 GRAPHED = {
-    **{name: {} for name in KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED if name not in (*SCHEDULED, "vsc_report")},
+    **{
+        name: {}
+        for name in KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED | OTHER_SPARSE
+        if name not in (*SCHEDULED, "vsc_report")
+    },
     "vae": {"network": "conv", "hidden": (400,), "likelihood": "gaussian", "variance": "per_pixel"},
     "vsc_disarm": {"network": "conv", "hidden": (400,), "binarisation": "dynamic"},
     "factor_vae": {"binarisation": "dynamic"},
