@@ -1,5 +1,6 @@
 """Conversion of an image's bytes to the pixels that a model sees."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
@@ -11,42 +12,60 @@ from models.randomness import IMAGES_SEED, draw_uniform, make_key, make_offsets,
 BATCH_SIZE = 1_000  # images that are binarised at once
 
 
-class PackedImages:
-    """Black and white images (N, C, H, W), 0 and 255, held as eight pixels a byte: bits (N, C, H, W / 8) uint8.
+class HeldImages(ABC):
+    """Images (N, C, H, W) uint8 that are held otherwise than as a tensor, and read from there by index.
 
-    They stand where a tensor of training images does; what an index tensor takes of them is a tensor, unpacked.
+    They stand where a tensor of training images does.
     """
+
+    @property
+    @abstractmethod
+    def shape(self) -> torch.Size:
+        """That of the images, (N, C, H, W)."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where what is read of them is."""
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Read the images with these numbers, (B,) -> (B, C, H, W)."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Read all images in batches."""
+        return (self[batch] for batch in torch.arange(len(self), device=self.device).split(size))
+
+
+class PackedImages(HeldImages):
+    """Black and white images, 0 and 255, held as eight pixels a byte: bits (N, C, H, W / 8) uint8."""
 
     def __init__(self, bits: Tensor) -> None:
         self.bits = bits
 
     @property
     def shape(self) -> torch.Size:
-        """That of the images."""
+        """See HeldImages."""
         *shape, width = self.bits.shape
         return torch.Size((*shape, 8 * width))
 
     @property
     def device(self) -> torch.device:
-        """Where they are held."""
+        """See HeldImages."""
         return self.bits.device
 
     def to(self, device: torch.device | str) -> "PackedImages":
         """Move them to a device, packed."""
         return PackedImages(self.bits.to(device))
 
-    def __len__(self) -> int:
-        return len(self.bits)
-
     def __getitem__(self, index: Tensor) -> Tensor:
         return unpack(self.bits[index])
 
-    def split(self, size: int) -> Iterator[Tensor]:
-        """Yield the images in batches, unpacked."""
-        return map(unpack, self.bits.split(size))
 
-
-ImageBytes = Tensor | PackedImages
+ImageBytes = Tensor | HeldImages
 """Images (N, C, H, W), bytes of 0 to 255."""
 
 
@@ -56,9 +75,11 @@ def unpack(bits: Tensor) -> Tensor:  # (..., W / 8) uint8 -> (..., W) uint8, 0 o
     return (bits.unsqueeze(-1) >> shifts).bitwise_and_(1).mul_(255).flatten(-2)
 
 
-def to_rows(images: ImageBytes) -> Tensor:  # -> (N, P) uint8, or (N, P / 8) of packed images
-    """View each image as a row of the bytes that hold it."""
-    held = images if isinstance(images, Tensor) else images.bits
+def to_rows(images: ImageBytes) -> ImageBytes:  # -> (N, P) uint8, or (N, P / 8) of packed images
+    """View each image as a row of the bytes that hold it; what no tensor holds stays as it is."""
+    held = images.bits if isinstance(images, PackedImages) else images
+    if not isinstance(held, Tensor):
+        return held
     assert held.is_contiguous(), "as rows they are to be the same memory: a graph of steps reads them there"
     return held.flatten(1)
 

@@ -20,6 +20,8 @@ MODEL_COLOURS = {
     "beta_tcvae": "#117733",
     "factor_vae": "#999933",
     "factor_vsc": "#661100",
+    "vsc_learned_alpha": "#44AA99",
+    "thresholded_vae": "#CC6677",
 }
 SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "<", "^", "D", "v", "P", "X", ">")

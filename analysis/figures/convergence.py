@@ -36,6 +36,7 @@ from analysis.tables.series import (
 from analysis.wording import NATS, model_label
 
 # Where images are held out, each epoch is measured on them, and on the test images only the end of training.
+MIN_SEEDS = 3  # with fewer, an interval is so wide that its band covers everything
 LOSSES = {"test": "test/loss", "validation": "val/loss", "train": "train/loss"}
 LINE_STYLES: dict[str, Any] = {"test": "-", "validation": ":", "train": "--"}
 MAX_LATENT_DIMS = 3
@@ -165,7 +166,13 @@ def note(frame: pd.DataFrame) -> str:
     if frame["individual"].any():
         text = "Each trial on its own, no means."
     else:
-        text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
+        has_bands = (frame["n"] >= MIN_SEEDS).any()
+        text = (
+            "Mean and 95% interval (Student t) over seeds."
+            if has_bands
+            else "Mean over seeds, too few for an interval."
+        )
+        text = text if (frame["n"] > 1).any() else "One seed: no interval."
         if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
             text += f" {dims} of {all_dims} latent dimensions are shown."
     if "reported" in frame:
@@ -192,7 +199,8 @@ def _draw_mean(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
             ax.plot([epoch], [np.interp(epoch, x, mean)], color=look["color"], zorder=3, **STAR)
         if "reported" in line:
             ax.plot(x, line["reported"], **REPORTED | {"linestyle": LINE_STYLES[str(split)]})
-        ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+        if line["n"].min() >= MIN_SEEDS:
+            ax.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
 
 
 def _places_of_markers(epochs: np.ndarray) -> list[int]:

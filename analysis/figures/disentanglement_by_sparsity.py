@@ -49,7 +49,8 @@ def note(frame: pd.DataFrame) -> str:  # noqa: ARG001
     """How to read the figure."""
     return (
         "Dots are trials. Each score goes from 0, that of noise with as many latents, to 1, that of the factors "
-        "themselves. To the left codes are sparser; a model without a spike is at 1."
+        "themselves; where both are nearly the same, as they can be of one latent, there is no dot. To the left codes "
+        "are sparser; a model without a spike is at 1."
     )
 
 

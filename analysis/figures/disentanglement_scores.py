@@ -20,7 +20,7 @@ MARGIN = 0.03
 def compute(tables: Tables) -> pd.DataFrame:
     """Of each score a row per trial, with mean and 95% interval over the seeds of its configuration.
 
-    floor, ceiling: means over the same trials of the score of noise with as many latents, and of the factors.
+    noise, ceiling: means over the same trials of the score of noise with as many latents, and of the factors.
     """
     trials = name_configurations(longest_of_each(finished_with(tables.trials, ["disentanglement/num_active"])))
     frames = []
@@ -30,7 +30,7 @@ def compute(tables: Tables) -> pd.DataFrame:
             continue
         rows = trials.dropna(subset=[columns[""]]).rename(columns={columns[""]: "value"})
         by = rows.groupby("configuration", observed=True)
-        ends = {name: by[columns[name]].transform("mean") for name in ("floor", "ceiling")}
+        ends = {name: by[columns[end]].transform("mean") for name, end in (("noise", "floor"), ("ceiling", "ceiling"))}
         rows = rows[["configuration", "model", "alpha", "seed", "value"]].assign(score=score, **ends)
         means = mean_interval(rows, "value", by=["configuration"], limits=limits_of(columns[""]))
         frames.append(rows.merge(means, on="configuration"))
@@ -61,7 +61,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         for name, rows in frame[frame["score"] == score].groupby("configuration", observed=True):
             y, first = names.index(name), rows.iloc[0]
             colour = series_colour(str(first["model"]), float(first["alpha"]))
-            ends = first["floor"], first["ceiling"]
+            ends = first["noise"], first["ceiling"]
             ax.barh(y, ends[1] - ends[0], left=ends[0], height=0.8, color="#f2f2f2", zorder=0.5)
             ax.vlines(ends, y - 0.4, y + 0.4, color=QUIET, linestyle=":", linewidth=1)
             draw_seeds_in_row(ax, y, rows, colour)

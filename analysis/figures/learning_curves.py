@@ -20,7 +20,7 @@ PANELS = {
 }
 OF_EVERY_OBJECTIVE = ("train/loss", "train/rate", "train/distortion")
 MAX_CONFIGURATIONS = 20
-MIN_SEEDS = 3  # with fewer, an interval is so wide that its band covers everything
+MIN_SEEDS = 5  # with fewer, an interval is so wide that its band covers everything
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     last = int(frame["step"].max())
     return (
-        f"Mean and, of three seeds or more, 95% interval (Student t); training ended after {last:,} steps. Where "
+        f"Mean and, of {MIN_SEEDS} seeds or more, 95% interval (Student t); training ended after {last:,} steps. Where "
         "training takes relaxed samples this is no bound: that of samples that are exactly sparse is lower."
     )
 

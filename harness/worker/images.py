@@ -1,6 +1,9 @@
 """The images of one trial, as tensors on the device that trains it."""
 
+import mmap
+import os
 import warnings
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.datasets import Dataset
-from harness.datasets.packed import PackedArray
+from harness.datasets.packed import ImageArray, PackedArray
 from models.choices import ImageShape
-from models.pixels import ImageBytes, PackedImages, binarise_once
+from models.pixels import HeldImages, ImageBytes, PackedImages, binarise_once
 from models.randomness import IMAGES_SEED
 
 
@@ -49,7 +52,7 @@ class Images:
             test = binarise_once(test, "test")
             validation = None if validation is None else binarise_once(validation, "validation")
         return cls(
-            (PackedImages(_as_tensor(train.bits)) if isinstance(train, PackedArray) else _as_tensor(train)).to(device),
+            _hold(train, device),
             validation,
             test,
             _as_labels(labels),
@@ -63,9 +66,55 @@ class Images:
     def labelled(self) -> tuple[ImageBytes, Tensor, Tensor, Tensor]:
         """Training images and labels, test images and labels."""
         train = self.train
+        if isinstance(train, StoredImages):
+            train = train.whole
         if self.is_binary and isinstance(train, Tensor):  # packed ones are black and white
             train = binarise_once(train, "train")
         return train, self.train_labels, self.test, self.test_labels
+
+
+class StoredImages(HeldImages):
+    """Images of a memory map, read from its file, of which nothing is mapped then.
+
+    They stay in the machine's cache of files, which all trials share. What a process has touched of a map counts as
+    its own memory, in the end all of it.
+    """
+
+    def __init__(self, images: np.memmap[Any, Any]) -> None:
+        self.whole = _as_tensor(images)
+        self._file = os.open(str(images.filename), os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        first_mapped = np.frombuffer(images._mmap, np.uint8).ctypes.data  # type: ignore[attr-defined]
+        mapped_from = images.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        self._start, self._size = images.ctypes.data - first_mapped + mapped_from, images[0].nbytes
+
+    @property
+    def shape(self) -> torch.Size:
+        """See HeldImages."""
+        return self.whole.shape
+
+    @property
+    def device(self) -> torch.device:
+        """See HeldImages."""
+        return self.whole.device
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        read = np.empty((len(index), self._size), np.uint8)
+        for row, number in zip(read, index.tolist(), strict=True):
+            content = os.pread(self._file, self._size, self._start + number * self._size)
+            if len(content) < self._size:
+                raise OSError(f"the file of the images ends before image {number}: it was cut after training began")
+            row[:] = np.frombuffer(content, np.uint8)
+        return torch.from_numpy(read).view(-1, *self.shape[1:])
+
+
+def _hold(images: ImageArray, device: str) -> ImageBytes:
+    """Hold training images on the device: packed, in their file, or as a tensor."""
+    if isinstance(images, PackedArray):
+        return PackedImages(_as_tensor(images.bits)).to(device)
+    if isinstance(images, np.memmap) and device == "cpu" and hasattr(os, "pread"):  # not on Windows
+        return StoredImages(images)
+    return _as_tensor(images).to(device)
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)

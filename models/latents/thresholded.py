@@ -67,7 +67,8 @@ class ThresholdedLatent(Latent):
         t = lambda / sigma, so the difference is at most mu^2 phi(t) / sigma, and 2 t phi(t) <= 1 - gamma.
         """
         assert isinstance(q, ThresholdedGaussian)
-        base, prior = Normal(q.loc, q.scale, validate_args=False), Normal(torch.zeros_like(q.loc), 1.0)
+        zero = torch.zeros_like(q.loc)
+        base, prior = (Normal(*at, validate_args=False) for at in ((q.loc, q.scale), (zero, zero + 1)))
         return kl_divergence(base, prior).sum(-1)
 
     def slab_prob(self, q: Distribution) -> Tensor:

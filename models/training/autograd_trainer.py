@@ -249,7 +249,8 @@ class AutogradTrainer:
         """What takes a member's steps on a GPU, where its step is the same each time."""
         if self.device.type not in GRAPHED or self._states[k].has_schedule:
             return None
-        graphed = self._graphed[k]
-        if graphed is None or to_rows(graphed.images).data_ptr() != to_rows(images).data_ptr():
-            graphed = self._graphed[k] = GraphedStep(images, self.members[k].settings.batch_size)
+        graphed, rows = self._graphed[k], to_rows(images)
+        assert isinstance(rows, Tensor), "a card holds all images"
+        if graphed is None or graphed.images.data_ptr() != rows.data_ptr():
+            graphed = self._graphed[k] = GraphedStep(rows, self.members[k].settings.batch_size)
         return graphed

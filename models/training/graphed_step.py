@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from models.numerics.recording import Recording
-from models.pixels import ImageBytes
 
 
 class Inputs(NamedTuple):
@@ -31,8 +30,8 @@ Step = Callable[[Inputs], Mapping[str, Tensor]]
 class GraphedStep:
     """A step that reads its inputs from buffers at fixed addresses, so that a GPU can replay it."""
 
-    def __init__(self, images: ImageBytes, batch_size: int) -> None:
-        """images: those that the step reads, at a fixed address. batch_size: of the steps that can be replayed."""
+    def __init__(self, images: Tensor, batch_size: int) -> None:
+        """images: bytes of those that the step reads, at a fixed address. batch_size: of steps that can be replayed."""
         self.images, self.batch_size = images, batch_size
         self._recording = Recording()
         self._inputs: Inputs | None = None

@@ -46,13 +46,23 @@ STACKABLE = (Parts("gaussian", 2, "elbo"), Parts("spike_and_slab", 3, "elbo"))
 def gather_pixels(
     images: Tensor,  # (N, P) uint8, or (N, P / 8), packed
     order: Tensor,  # (K, B) int64, indices of images
+    keys: Tensor | None,
+    offsets: Tensor,
+    scaling: PixelScaling,
+) -> Tensor:  # (K, B, P)
+    """The pixels of some images for each model. keys, offsets: see `prepare_pixels`."""
+    return prepare_pixels(images.index_select(0, order.flatten()), order, keys, offsets, scaling)
+
+
+def prepare_pixels(
+    rows: Tensor,  # (K B, P) uint8, or (K B, P / 8), packed
+    order: Tensor,  # (K, B) int64, indices of images
     keys: Tensor | None,  # (K, 1) int64, that binarise each model's images; None: they stay grey
     offsets: Tensor,  # (P,) int64, of the pixels; made outside, as a compiler chooses how to count in a range
     scaling: PixelScaling,
 ) -> Tensor:  # (K, B, P)
-    """The pixels of some images for each model."""
-    rows = images.index_select(0, order.flatten())
-    if images.shape[1] < len(offsets):
+    """The pixels of images that have been read."""
+    if rows.shape[1] < len(offsets):
         rows = unpack(rows)
     pixels = to_pixels(rows.view(*order.shape, len(offsets)), scaling)
     if keys is None:
@@ -272,11 +282,12 @@ class Stack:
         num_padding = self.latent_dim - normal.shape[1]
         return pad(normal, (0, num_padding))[None], pad(uniform, (0, num_padding))[None]
 
-    def _run_epoch(self, images: Tensor, slots: range, plan: Plan, totals: Tensor) -> None:
+    def _run_epoch(self, images: ImageBytes, slots: range, plan: Plan, totals: Tensor) -> None:
         """Train for an epoch on rows of images. totals: (steps, members, 2), filled with rates and distortions."""
         train = partial(self._train, images, slots, self._view_coefficients(slots))
         size, done = self.shared.batch_size, 0
         if self.device.type == "cuda":
+            assert isinstance(images, Tensor), "a card holds all images"
             if self._graph is None or self._graph.images.data_ptr() != images.data_ptr():
                 self._graph = StepGraph(images, len(slots), size)
             done = self._graph.run(train, plan, totals)
@@ -287,7 +298,7 @@ class Stack:
         train(plan.after(done, size), buffer)
         totals[done:] = buffer[:, :num_members]
 
-    def _train(self, images: Tensor, slots: range, coefficients: Coefficients, plan: Plan, totals: Tensor) -> None:
+    def _train(self, images: ImageBytes, slots: range, coefficients: Coefficients, plan: Plan, totals: Tensor) -> None:
         """Train the members in some slots by a plan. totals: (steps, K, 2), filled here.
 
         Pixels and noise, which depend on no parameter, are made for several steps at once if they fit into a cache.
@@ -295,7 +306,11 @@ class Stack:
         size, step = self.shared.batch_size, 0
         for part in plan.split(size, 1 if self.is_batched else PREPARED_STEPS):
             keys = part.pixel_keys[:, :1] if self.shared.is_binary else None
-            pixels = self._to_pixels(images, part.order, keys, self._pixel_offsets, self.shared.pixel_scaling)
+            how = part.order, keys, self._pixel_offsets, self.shared.pixel_scaling
+            if isinstance(images, Tensor):
+                pixels = self._to_pixels(images, *how)
+            else:
+                pixels = prepare_pixels(images[part.order.flatten()].flatten(1), *how)
             noise = self._draw_noise(slots, part)
             inputs = (tensor.split(size, 1) for tensor in (pixels, *noise))
             for x, eps, eta, sharpness in zip(*inputs, part.sharpness.split(1, 1), strict=True):

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.drawing.caption import floor_note
 from analysis.figures import disentanglement_by_sparsity, disentanglement_scores, learning_curves
 from analysis.tables import Tables
-from analysis.tables.disentanglement import SCORES
+from analysis.tables.disentanglement import SCORES, scale_score
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.disentangled_study import CEILING, FLOOR, make_study
 
@@ -45,7 +46,8 @@ def test_scores_stand_with_mean_interval_floor_and_ceiling_and_every_seed_is_a_d
     first = vsc.iloc[0]
     assert first["mean"] == pytest.approx(0.42)
     assert first["high"] - first["mean"] == pytest.approx(4.303 * 0.02 / 3**0.5, rel=1e-3)
-    assert (first["floor"], first["ceiling"]) == pytest.approx((FLOOR, CEILING))
+    assert floor_note(frame) == "", "the score of noise is no entropy of pixels"
+    assert (first["noise"], first["ceiling"]) == pytest.approx((FLOOR, CEILING))
     axes = make_axes(*disentanglement_scores.shape(frame))
     disentanglement_scores.plot(frame, axes)
     (bar, *others) = axes[0, 0].patches
@@ -102,8 +104,24 @@ def test_tables_that_cannot_support_a_figure_are_refused() -> None:
         learning_curves.compute(make_study((), seeds=1).tables())
 
 
-@pytest.mark.parametrize(("seeds", "num_bands"), [(2, 0), (3, len(NAMES))])
-def test_a_band_needs_three_seeds(make_axes: MakeAxes, seeds: int, num_bands: int) -> None:
+def test_a_score_whose_floor_is_as_high_as_its_ceiling_is_not_scaled() -> None:
+    """As InfoM's is with one active latent: noise there scores as perfect codes do."""
+    trials = pd.DataFrame(
+        {
+            "status": "finished",
+            "disentanglement/info_modularity": [0.9, 0.9],
+            "disentanglement/info_modularity_floor": [0.6, 0.999],
+            "disentanglement/info_modularity_ceiling": [1.0, 1.0],
+        }
+    )
+    scaled = scale_score(trials, "info_modularity")
+    assert scaled is not None
+    assert scaled[0] == pytest.approx(0.75)
+    assert np.isnan(scaled[1])
+
+
+@pytest.mark.parametrize(("seeds", "num_bands"), [(4, 0), (5, len(NAMES))])
+def test_a_band_needs_five_seeds(make_axes: MakeAxes, seeds: int, num_bands: int) -> None:
     frame = learning_curves.compute(make_study((), seeds=seeds).tables())
     axes = make_axes(*learning_curves.shape(frame))
     learning_curves.plot(frame, axes)

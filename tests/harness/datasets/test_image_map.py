@@ -2,12 +2,15 @@
 
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from harness import datasets
@@ -15,7 +18,10 @@ from harness.datasets import identify_dataset, load_dataset, locate_dataset, loc
 from harness.datasets.image_map import hash_arrays, is_made, make_map, verify_map
 from harness.datasets.mapped import MappedDataset, open_map
 from harness.errors import InputError
-from harness.worker.images import Images
+from harness.worker.images import Images, StoredImages
+from models.training.fit import fit
+from models.training.state import init_state
+from tests.models.cases import assert_same_tensors, make_settings
 
 NUM_TRAIN, NUM_TEST = 70, 30
 
@@ -182,11 +188,43 @@ def test_held_out_images_of_a_map_are_no_copy(tmp_path: Path) -> None:
     make(Stripes(), tmp_path)
     images = Images.of(open_map(Stripes(), tmp_path), 20, "cpu")
     assert images.validation is not None
-    assert images.train.flatten(1)[:, 0].tolist() == list(range(50))
+    assert isinstance(images.train, StoredImages)
+    assert images.train.whole.flatten(1)[:, 0].tolist() == list(range(50))
     assert images.validation.flatten(1)[:, 0].tolist() == list(range(50, 70))
     assert images.train_labels.tolist() == [k // 10 for k in range(50)]
     assert images.train_factors is None
-    assert images.validation.data_ptr() - images.train.data_ptr() == 50 * 18
+    assert images.validation.data_ptr() - images.train.whole.data_ptr() == 50 * 18
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of mapped pages on Linux alone")
+def test_images_of_a_map_are_read_from_its_file_and_nothing_is_mapped_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "some.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (400, 3, 32, 32), np.uint8))
+    whole = torch.from_numpy(np.load(path))
+    images = StoredImages(np.load(path, mmap_mode="r")[100:])
+    assert (images.shape, images.device, len(images)) == (whole[100:].shape, whole.device, 300)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(images[order], whole[100:][order])
+    assert torch.equal(torch.cat(list(images.split(70))), whole[100:])
+    of_map = Path("/proc/self/smaps").read_text().split(str(path))[1]
+    assert int(of_map.split("Rss:")[1].split()[0]) < 100, "kB, of 1,200"
+    with path.open("r+b") as file:
+        file.truncate(128 + 300 * 3_072)
+    assert torch.equal(images[torch.tensor([199])], whole[299:300])
+    with pytest.raises(OSError, match=r"ends before image 200: it was cut after training began"):
+        images[torch.tensor([200])]
+
+
+@pytest.mark.parametrize("kind", [{"binarisation": "dynamic"}, {"likelihood": "gaussian"}], ids=["stack", "autograd"])
+def test_training_on_a_map_gives_the_same_bits_as_on_a_tensor(kind: dict[str, Any], tmp_path: Path) -> None:
+    make(Stripes(), tmp_path)
+    mapped = Images.of(open_map(Stripes(), tmp_path), 0, "cpu").train
+    settings = make_settings("vsc_sigmoid", epochs=2, batch_size=20, **kind)
+    assert isinstance(mapped, StoredImages)
+    states = [init_state(settings, (3, 2, 3)) for _ in range(2)]
+    for state, images in zip(states, (mapped, mapped.whole.clone()), strict=True):
+        list(fit(state, settings, images))
+    assert_same_tensors(states[0].tensors(), states[1].tensors())
 
 
 def test_factors_are_the_attributes_of_images_that_show_every_combination(tmp_path: Path) -> None:

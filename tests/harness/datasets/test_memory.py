@@ -1,4 +1,8 @@
-"""What a trial on 120,000 images in colour takes: its images are in memory once, however many trials there are."""
+"""What a trial on 120,000 images in colour takes: its images are in memory once, however many trials there are.
+
+Of the peak, importing torch takes 540 MB where it is built for CUDA, and Ray and pandas 150; most of the rest is the
+model, its optimiser, the batches and the test images. Training images are read from their file, and none is mapped.
+"""
 
 import json
 import re
@@ -18,6 +22,8 @@ TRIAL = """
 import re, sys
 from dataclasses import replace
 from pathlib import Path
+
+import ray.tune  # as the processes of trials do
 
 from harness.datasets.faces import Faces
 from harness.datasets.mapped import open_map
@@ -58,6 +64,6 @@ def test_two_trials_on_120_000_images_share_them(tmp_path: Path) -> None:
         trial.stdin.flush()
     held = [dict(re.findall(r"'(\w+)': (\d+)", trial.communicate()[0])) for trial in trials]
     for megabytes in held:
-        print(f"\nMB, of which torch takes 550 (RssAnon is a process's own): {megabytes}")
-        assert int(megabytes["Pss"]) < 1_200
+        print(f"\nMB (VmHWM is the peak, RssAnon a process's own, Pss with its share of what is shared): {megabytes}")
+        assert int(megabytes["VmHWM"]) < 1_200
         assert int(megabytes["RssAnon"]) < 750  # a copy of the images would be 369 more

@@ -1,9 +1,8 @@
-"""fit(): the right objective, the same bits however it is interrupted, and an end where the loss is lost."""
+"""fit(): the right objective, and the same bits however it is interrupted."""
 
 import dataclasses
 import math
-import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -21,11 +20,10 @@ from models.randomness import draw_noise, make_key, make_offsets, make_row_keys,
 from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.reproduction_stream import ReproductionStream
-from models.training.sharpness import compute_sharpness
 from models.training.stacked import stack as fused
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
-from models.training.trainer import DivergedError, EpochMetrics
+from models.training.trainer import EpochMetrics
 from tests.models.cases import (
     DIGITS,
     KINDS,
@@ -354,113 +352,3 @@ class TestObjective:
         ]
         assert rates == sorted(rates, reverse=True)
         assert rates[0] > 2 * rates[-1]
-
-
-class TestSharpness:
-    @pytest.mark.parametrize(
-        ("schedule", "step", "sharpness"),
-        [
-            ("per_step", 0, 50.0),
-            ("per_step", 1, 50.001),
-            ("per_step", 20_625, 70.625),
-            ("per_epoch", 0, 50.0),
-            ("per_epoch", 99, 50.0),
-            ("per_epoch", 100, 50.001),
-            ("per_epoch", 999, 50.009),
-            ("ramp", 0, 50.0),
-            ("ramp", 333, 100.0),
-            ("ramp", 999, 200.0),
-        ],
-    )
-    def test_it_rises_as_the_schedule_says(self, schedule: str, step: int, sharpness: float) -> None:
-        settings = make_settings("vsc_sigmoid", sharpness_schedule=schedule, epochs=10)
-        assert compute_sharpness(settings, torch.tensor([step]), 100).item() == pytest.approx(sharpness, rel=1e-12)
-
-    @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(1, 2), (3, 7), (47, 30), (1875, 11)])
-    def test_a_ramp_ends_at_exactly_200_and_not_before(self, steps_per_epoch: int, epochs: int) -> None:
-        settings = make_settings("vsc_sigmoid", sharpness_schedule="ramp", epochs=epochs)
-        values = compute_sharpness(settings, torch.arange(steps_per_epoch * epochs), steps_per_epoch).tolist()
-        assert (values[0], values[-1]) == (50.0, 200.0)
-        assert values[:-1] == sorted(values[:-1])
-        assert all(value < 200 for value in values[:-1])
-
-    def test_a_ramp_of_one_step_has_a_value(self) -> None:
-        settings = make_settings("vsc_sigmoid", sharpness_schedule="ramp", epochs=1)
-        assert compute_sharpness(settings, torch.tensor([0]), 1).item() == 50.0
-
-    def test_a_model_without_a_spike_has_none(self, images: Tensor) -> None:
-        assert [epoch.sharpness for epoch in train(make_settings("vae"), images)[1]] == [None] * 3
-
-    @pytest.mark.parametrize(
-        ("schedule", "expected"), [("per_step", [50.002, 50.005]), ("per_epoch", [50.0, 50.001]), ("ramp", [110, 200])]
-    )
-    def test_an_epoch_reports_the_sharpness_of_its_last_step(
-        self, schedule: str, expected: list[float], images: Tensor
-    ) -> None:
-        settings = make_settings("vsc_sigmoid", epochs=2, sharpness_schedule=schedule)
-        assert [epoch.sharpness for epoch in train(settings, images)[1]] == pytest.approx(expected, rel=1e-12)
-
-
-class TestDivergence:
-    @pytest.mark.parametrize(("batch_size", "epoch", "step"), [(32, 1, 2), (100, 2, 2)])
-    def test_it_raises_with_the_epoch_and_the_step(
-        self, settings: TrialSettings, batch_size: int, epoch: int, step: int, images: Tensor
-    ) -> None:
-        """The first step throws the parameters away; the loss of the second one shows it."""
-        diverging = TrialSettings(**(settings.to_dict() | {"learning_rate": 1e30, "batch_size": batch_size}))
-        state = init_state(diverging, SMALL)
-        seen = []
-        with num_threads(2):
-            with pytest.raises(DivergedError, match=f"epoch {epoch}, at step {step}") as caught:
-                seen.extend(fit(state, diverging, images))
-            assert torch.get_num_threads() == 2
-        assert (caught.value.epoch, caught.value.step) == (epoch, step)
-        assert len(seen) == epoch - 1
-
-    @pytest.mark.parametrize(
-        ("changes", "diverges"),
-        [
-            ({"gamma_clamp": 0.0}, True),
-            ({"gamma_clamp": 1e-6}, False),
-            ({"gamma_clamp": 0.0, "gamma_link": "sigmoid"}, False),
-            ({"kl_from": "logits"}, False),
-        ],
-    )
-    def test_without_a_clamp_a_gamma_of_one_is_lost_at_the_first_step(
-        self, changes: dict[str, Any], diverges: bool, images: Tensor
-    ) -> None:
-        """What the report says of its first attempts (section 4.2): exp(-relu(-v)) is 1 for every v above 0."""
-        settings = make_settings("vsc_exp_relu", **changes)
-        if not diverges:
-            assert all(math.isfinite(epoch.loss) for epoch in train(settings, images)[1])
-            return
-        with pytest.raises(DivergedError) as caught:
-            train(settings, images)
-        assert (caught.value.epoch, caught.value.step) == (1, 1)
-
-    @pytest.mark.parametrize("poison", [math.nan, math.inf])
-    def test_a_later_step_is_counted_over_the_run(
-        self, poison: float, images: Tensor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        settings = make_settings("vae", epochs=4)
-        monkeypatch.setattr(fused, "compare_pixels", poisoned(fused.compare_pixels, 8, poison))
-        with pytest.raises(DivergedError) as caught:
-            train(settings, images)
-        assert (caught.value.epoch, caught.value.step) == (3, 8)
-
-    def test_the_error_survives_the_way_to_another_process(self) -> None:
-        error = pickle.loads(pickle.dumps(DivergedError(3, 8)))
-        assert (error.epoch, error.step, str(error)) == (3, 8, str(DivergedError(3, 8)))
-
-
-def poisoned(compare_pixels: Callable[..., tuple[Tensor, Tensor]], at: int, poison: float) -> Callable[..., object]:
-    """The same, but the distortion of call number `at` (from 1) is not finite."""
-    calls = 0
-
-    def wrapped(*args: Tensor) -> object:
-        nonlocal calls
-        calls += 1
-        distortion, grad = compare_pixels(*args)
-        return (distortion + poison if calls == at else distortion), grad
-
-    return wrapped

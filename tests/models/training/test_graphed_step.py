@@ -8,11 +8,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.numerics.recording import Recording
+from models.pixels import PackedImages
 from models.settings import TrialSettings
 from models.training import autograd_trainer
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.state import init_state
-from tests.models.cases import AS_FIRST_PUBLISHED, KINDS, OTHER_OBJECTIVES, assert_same_tensors, make_settings
+from tests.models.cases import (
+    AS_FIRST_PUBLISHED,
+    KINDS,
+    OTHER_OBJECTIVES,
+    OTHER_SPARSE,
+    assert_same_tensors,
+    make_settings,
+)
 
 SQUARE = (1, 8, 8)
 WAITS = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.lift_fresh", "aten.is_nonzero"}
@@ -20,7 +28,11 @@ WAITS = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten
 
 SCHEDULED = ("annealed_vae", "annealed_vsc", "vsc_uai_paper", "vsc_uai_code")
 GRAPHED = {
-    **{name: {} for name in KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED if name not in (*SCHEDULED, "vsc_report")},
+    **{
+        name: {}
+        for name in KINDS | OTHER_OBJECTIVES | AS_FIRST_PUBLISHED | OTHER_SPARSE
+        if name not in (*SCHEDULED, "vsc_report")
+    },
     "vae": {"network": "conv", "hidden": (400,), "likelihood": "gaussian", "variance": "per_pixel"},
     "vsc_disarm": {"network": "conv", "hidden": (400,), "binarisation": "dynamic"},
     "factor_vae": {"binarisation": "dynamic"},
@@ -112,3 +124,13 @@ def test_a_member_that_leaves_takes_its_recording_along(monkeypatch: pytest.Monk
     for _ in range(2):
         alone.fit_epoch(images)
     assert_same_tensors(take(trainer, second, 8), take(alone, second, 8))
+
+
+def test_images_held_as_bits_are_found_again_at_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autograd_trainer, "GRAPHED", ("cpu",))
+    trainer, images = begin(make_trial("vsc_sigmoid"), 8)
+    bits = images[..., :1].contiguous()
+    one = trainer._find_graphed(0, PackedImages(bits))
+    assert one is not None
+    assert trainer._find_graphed(0, PackedImages(bits)) is one
+    assert trainer._find_graphed(0, PackedImages(bits.clone())) is not one

@@ -12,12 +12,20 @@ from models.measures.disentanglement.code_table import CodeTable, Floats
 from models.measures.disentanglement.dci import compute_completeness, compute_disentanglement, score_dci
 from models.measures.disentanglement.explicitness import score_explicitness
 from models.measures.disentanglement.factor_vae import score_factor_vae
-from models.measures.disentanglement.infomec import compute_concentration, score_infomec
+from models.measures.disentanglement.fitting import standardise
+from models.measures.disentanglement.infomec import _measure_information, compute_concentration, score_infomec
 from models.measures.disentanglement.mig import compute_mig
 from models.measures.disentanglement.modularity import compute_modularity
 from models.measures.disentanglement.mutual_information import measure_information
 from models.measures.disentanglement.sap import compute_gap, score_sap
-from tests.models.measures.disentanglement.known_codes import KNOWN, LOOSE, SCORES, TOLERANCE, make_known_table
+from tests.models.measures.disentanglement.known_codes import (
+    DRAWS,
+    KNOWN,
+    LOOSE,
+    SCORES,
+    TOLERANCE,
+    make_known_table,
+)
 
 Score = Callable[[CodeTable, np.random.Generator], float]
 SCORE: dict[str, Score] = {
@@ -61,6 +69,34 @@ def test_explicitness_and_infomec_of_a_code_are_the_known_ones(code: str) -> Non
 @pytest.mark.parametrize("code", [code for code in KNOWN if code not in AT_ONCE])
 def test_explicitness_and_infomec_of_every_known_code_are_the_known_ones(code: str) -> None:
     check_slower_scores(code)
+
+
+@pytest.mark.parametrize("place", DRAWS)
+def test_where_chance_decides_the_known_score_is_one_of_what_it_gives(place: tuple[str, str]) -> None:
+    mean, spread = DRAWS[place]
+    assert abs(KNOWN[place[0]][SCORES.index(place[1])] - mean) < 2 * spread
+    assert 2 * spread > TOLERANCE / 2, "elsewhere the tolerance of the others holds"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", DRAWS)
+def test_scores_that_chance_decides_spread_as_they_are_said_to(place: tuple[str, str]) -> None:
+    code, score = place
+    found = []
+    for seed in range(10):
+        table, rng = make_known_table.__wrapped__(code, seed), np.random.default_rng(seed)
+        if score == "modularity":
+            found.append(SCORE[score](table, rng))
+        else:
+            ((codes, factors),) = table.split(rng, 10_000)
+            (codes,) = standardise(codes)
+            information = _measure_information(codes, factors, seed=seed)
+            found.append(compute_concentration(information.T if score == "info_modularity" else information))
+    mean, spread = DRAWS[place]
+    assert abs(np.mean(found) - mean) < 3 * spread / math.sqrt(5), "of a mean of ten less another of ten"
+    assert 1 / 3 < np.std(found, ddof=1) / spread < 3, (
+        "one of ten draws each, beyond which chance lies once in 300 times"
+    )
 
 
 @pytest.mark.slow
