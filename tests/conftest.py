@@ -21,7 +21,7 @@ import pytest
 from hypothesis import settings
 from rich.console import Console
 
-from harness.commands.run import Outcome
+from harness.commands.outcome import Outcome
 from harness.study import Study
 
 # How long an example takes on a busy machine is no property of the code.

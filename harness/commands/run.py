@@ -4,18 +4,21 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from analysis.wording import plural
 from harness.cluster.connect import check_address, check_interpreter, quieten_ray
+from harness.commands.notify import telling
+from harness.commands.outcome import Outcome
 from harness.commands.present import present_study
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
+from harness.ledger.result import list_violated
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import counting
@@ -23,26 +26,13 @@ from harness.search.make_source import make_source
 from harness.search.source import HISTORY_FILE, Source
 from harness.storage.local import check_writable, locked, write_text_atomically
 from harness.study import Study
+from harness.study.notify import Target, hide_in_text
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
 PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a study ended."""
-
-    num_trials: int
-    num_done: int
-    num_failed: int  # diverged, or ended by an error
-    num_trained: int  # in this run, or only measured in it
-    num_epochs: int  # trained in this run
-    interrupted: int  # by which signal; 0: by none
-    seconds: float
-    startup_seconds: float
 
 
 def run_study(
@@ -53,18 +43,38 @@ def run_study(
     console: Console,
     data_dir: Path | None = None,
     address: str | None = None,
+    notify: Target | None = None,
     draw: Callable[[Path], list[Path]] = lambda _: [],
 ) -> Outcome:
     """Train what is missing of a study, then write its tables and draw its figures.
 
-    results: the folder that holds a folder for each study. draw: draws figures from the tables in a study's folder,
-    and returns their paths; they are stored in the parent run.
+    results: the folder that holds a folder for each study. notify: whom to tell of the end; by default whom the study
+    names. draw: draws figures from the tables in a study's folder, and returns their paths; they are stored in the
+    parent run.
 
     Raises:
         InputError: a dataset is missing, the results folder cannot be written to, the study is running already, or
             Ray cannot be used.
     """
+    study_text = hide_in_text(study_text, study.notify)
+    say = partial(console.print, soft_wrap=True)
     folder = results.absolute() / study.name
+    with telling(study, notify or study.notify, say) as tell:
+        outcome = _run_study(study, study_text, folder, console=console, data_dir=data_dir, address=address, draw=draw)
+        tell(outcome)
+    return outcome
+
+
+def _run_study(
+    study: Study,
+    study_text: str,
+    folder: Path,
+    *,
+    console: Console,
+    data_dir: Path | None,
+    address: str | None,
+    draw: Callable[[Path], list[Path]],
+) -> Outcome:
     study.use_plugins()
     quieten_ray()
     check_interpreter()
@@ -147,10 +157,23 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
         num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
+        best=_find_best(run),
         interrupted=run.interrupted,
         seconds=time.monotonic() - run.started,
         startup_seconds=run.startup_seconds,
     )
+
+
+def _find_best(run: StudyRun) -> float | None:
+    """The best value of the study's metric among trials of the search that keep its constraints."""
+    values = [
+        value
+        for trial in run.source.trials
+        if trial.phase == "search" and (result := run.results.get(trial.trial_id)) is not None
+        if result.status in ("finished", "stopped") and not list_violated(result, run.study.search.constraints)
+        if (value := result.last_value(run.study.metric)) is not None
+    ]
+    return (max if run.study.mode == "max" else min)(values, default=None)
 
 
 def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:
