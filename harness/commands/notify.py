@@ -45,8 +45,7 @@ def telling(study: Study, target: Target | None, say: Callable[[str], None]) -> 
         error = str(raised) if isinstance(raised, InputError) else type(raised).__name__
         raise
     finally:
-        if target is not None:
-            tell(target, describe(study, ending, outcomes[-1] if outcomes else None, error), say)
+        tell(target, describe(study, ending, outcomes[-1] if outcomes else None, error), say)
 
 
 def describe_ending(outcome: Outcome) -> Ending:
@@ -71,8 +70,10 @@ def describe(study: Study, ending: Ending, outcome: Outcome | None, error: str =
     return facts | {"text": text}
 
 
-def tell(target: Target, said: Said, say: Callable[[str], None]) -> None:
-    """Tell a target, and try once more where that goes wrong."""
+def tell(target: Target | None, said: Said, say: Callable[[str], None]) -> None:
+    """Tell a target, if there is one, and try once more where that goes wrong."""
+    if target is None:
+        return
     problem = ""
     for pause in (0.0, PAUSE_SECONDS):
         time.sleep(pause)

@@ -2,16 +2,19 @@
 
 import json
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
 from analysis.wording import plural
 from harness.cluster.connect import check_address, check_interpreter, quieten_ray
-from harness.commands.notify import telling
+from harness.commands.notify import describe, tell, telling
 from harness.commands.outcome import Outcome
 from harness.commands.present import present_study
 from harness.datasets import Dataset, load_dataset
@@ -59,9 +62,16 @@ def run_study(
     study_text = hide_in_text(study_text, study.notify)
     say = partial(console.print, soft_wrap=True)
     folder = results.absolute() / study.name
-    with telling(study, notify or study.notify, say) as tell:
-        outcome = _run_study(study, study_text, folder, console=console, data_dir=data_dir, address=address, draw=draw)
-        tell(outcome)
+    whom = notify or study.notify
+
+    def lose(run: StudyRun) -> NoReturn:
+        _end_without_head(run, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say))
+
+    with telling(study, whom, say) as note:
+        outcome = _run_study(
+            study, study_text, folder, console=console, data_dir=data_dir, address=address, draw=draw, lose=lose
+        )
+        note(outcome)
     return outcome
 
 
@@ -74,6 +84,7 @@ def _run_study(
     data_dir: Path | None,
     address: str | None,
     draw: Callable[[Path], list[Path]],
+    lose: Callable[[StudyRun], NoReturn],
 ) -> Outcome:
     study.use_plugins()
     quieten_ray()
@@ -92,11 +103,16 @@ def _run_study(
         _write_resolved(folder, study, source)
         run = StudyRun(study, source, folder, dataset, console)
         with on_endings(run.request_stop):
-            return _train_and_conclude(run, address, draw)
+            return _train_and_conclude(run, address, draw, lose)
 
 
-def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
-    """Train the open trials, then write the tables, draw the figures and end the parent run."""
+def _train_and_conclude(
+    run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]], lose: Callable[[StudyRun], NoReturn]
+) -> Outcome:
+    """Train the open trials, then write the tables, draw the figures and end the parent run.
+
+    lose: is called in another thread where the head of the cluster is gone.
+    """
     num_notices = len(run.source.notices)  # which are on the screen; more may come
     first = run.source.next()
     if first is not None:
@@ -105,7 +121,7 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
         with run.display:
             from harness.tune.run import run_tune
 
-            run_tune(run, first, address)
+            run_tune(run, first, address, on_lost=partial(lose, run))
     try:
         outcome = _conclude(run, draw)
         for notice in run.source.notices[num_notices:]:
@@ -116,6 +132,23 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
     if run.problem is not None:
         raise InputError(run.problem)
     return outcome
+
+
+def _end_without_head(run: StudyRun, tell: Callable[[], None]) -> NoReturn:
+    """Conclude a run whose main thread waits within Ray for ever; Ray would end the process without a word.
+
+    tell: tells somebody of the end.
+    """
+    try:
+        _conclude(run, lambda _: [])
+    except Exception as error:
+        logging.getLogger(__name__).warning("not all could be stored (%s)", first_line(error))
+    run.display.__exit__(None, None, None)
+    sys.stderr.write(f"error: {run.problem}\n")
+    tell()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
