@@ -276,7 +276,8 @@ def hit(name: str, seed: int, expected: tuple[pd.DataFrame, pd.DataFrame]) -> st
     for got, wanted in ((trials, expected[0]), (history, expected[1])):
         columns = [column for column in wanted if column in got]
         pd.testing.assert_frame_equal(got[columns], wanted[columns], check_exact=True)
-    sentence = attempt.said[0] if attempt.said else "nothing: the run went on"
+    silence = "nothing: the run goes on" if len(attempt.runs) == 1 else "nothing, but that the command is gone"
+    sentence = attempt.said[0] if attempt.said else silence
     seconds = time.monotonic() - began
     return f"| {name} | {attempt.struck_at:.0f} | {len(attempt.runs)} | {seconds:.0f} | {sentence[:150]} |"
 

@@ -10,6 +10,12 @@ from harness.ledger.trial import Trial
 from harness.tune.driver import UnfitError
 from harness.tune.study_run import StudyRun
 
+FORGIVABLE = (UnfitError.__name__, "its node has died")
+"""What an error says, in our words and Ray's, that is none of the trial's own making."""
+
+MAX_FORGIVEN = 20
+"""A trial whose machines go away more often than this may be why."""
+
 
 class TrialSearch(Searcher):  # type: ignore[misc]
     """Gives Tune the trials of a study's source, one by one. The watcher tells the source how they ended."""
@@ -72,6 +78,7 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
     def __init__(self, run: StudyRun) -> None:
         super().__init__()
         self._run = run
+        self._num_forgiven: dict[str, int] = {}  # by Tune's id of a trial
 
     def on_trial_start(self, **info: Any) -> None:
         """Note that a process starts on a trial."""
@@ -94,9 +101,12 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
 
     def on_trial_recover(self, **info: Any) -> None:
-        """Forgive a trial that the process was not fit for it."""
+        """Forgive a trial that its process was not fit for it, or that its machine is gone; not without end."""
         trial = info["trial"]
-        if UnfitError.__name__ in str(trial.get_error() or ""):
+        error = str(trial.get_error() or "")
+        forgiven = self._num_forgiven.get(trial.trial_id, 0)
+        if forgiven < MAX_FORGIVEN and any(words in error for words in FORGIVABLE):
+            self._num_forgiven[trial.trial_id] = forgiven + 1
             trial.run_metadata.num_failures -= 1
 
     def __getstate__(self) -> dict[str, Any]:
