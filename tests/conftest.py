@@ -21,7 +21,7 @@ import pytest
 from hypothesis import settings
 from rich.console import Console
 
-from harness.commands.run import Outcome
+from harness.commands.outcome import Outcome
 from harness.storage.place import Folder
 from harness.study import Study
 

@@ -33,7 +33,8 @@ from harness.cluster.connect import quieten_ray
 from harness.storage.place import Folder
 
 quieten_ray()
-from harness.commands.run import Outcome, run_study  # noqa: E402
+from harness.commands.outcome import Outcome  # noqa: E402
+from harness.commands.run import run_study  # noqa: E402
 from harness.ledger.result import Ended, Epoch, Event, Result, Row  # noqa: E402
 from harness.ledger.trial import Trial  # noqa: E402
 from harness.ledger.trial_folder import TrialFolder  # noqa: E402

@@ -51,12 +51,19 @@ def run(
     ] = None,
     env_file: EnvFile = None,
     *,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHOM", help="Tell of the end: $VARIABLE that has a webhook's address, an address, or a command."
+        ),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Train what is missing of a study, with live progress, then draw its figures."""
     from harness.cluster.connect import is_job
     from harness.cluster.variables import read_variables
     from harness.commands.answer import print_answer
+    from harness.commands.notify import parse_target
     from harness.commands.plot import draw_quietly
     from harness.commands.run import run_study
     from harness.progress import format_duration
@@ -66,10 +73,11 @@ def run(
         os.environ.update(read_variables(env_file))
     # Without this, Python's garbage collector visits every object of pandas, MLflow and Ray at exit, for a second.
     atexit.register(gc.freeze)
+    told = None if notify is None else parse_target(notify)
     path = find_named_study(study, results)
     loaded = load_study(path, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
-    again = "".join(format_option("--set", override) for override in overrides or ())
+    again = "".join(format_option("--set", given) for given in overrides or () if not given.startswith("notify="))
     again += (
         format_option("--results", results, RESULTS)
         + format_option("--data", data)
@@ -81,7 +89,9 @@ def run(
     resumes = "Submitting it again resumes from there." if is_job() else f"`{command}` resumes from there."
     draw = partial(draw_quietly, loaded, console=errors)
     try:
-        outcome = run_study(loaded, text, results=results, console=console, data_dir=data, address=address, draw=draw)
+        outcome = run_study(
+            loaded, text, results=results, console=console, data_dir=data, address=address, notify=told, draw=draw
+        )
     except Interrupted:
         console.print(f"Stopped. {resumes}", soft_wrap=True)
         raise

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import FAILED, RESULTS, Data, Results, StudyArgument, console, load_named_study
+from harness.cli.options import FAILED, RESULTS, Data, EnvFile, Results, StudyArgument, console, load_named_study
 from harness.cli.serving import check_port, serve
 from harness.errors import InputError, hide_secrets
 
@@ -29,8 +29,31 @@ app = typer.Typer()
 def ui(
     results: Results = RESULTS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    env_file: EnvFile = None,
+    *,
+    server: Annotated[
+        bool,
+        typer.Option(
+            "--server", help="Be the server to which a team logs; MLFLOW_BACKEND_STORE_URI names its database."
+        ),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --server: a name by which a proxy passes requests on."),
+    ] = None,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
+    from harness.cluster.variables import read_variables
+
+    if env_file is not None:
+        os.environ.update(read_variables(env_file))
+    if server:
+        from harness.cli.mlflow_server import serve_team
+
+        if results.is_remote:
+            raise InputError(f"--results {results.address}: a server keeps its database on this machine; give a folder")
+        serve_team(results.folder, port, allow_host or ())
+        return
     from harness.tracking.local_store import fetch_runs, relocate_artifacts
     from harness.tracking.mlflow_settings import check_store, quieten_mlflow, tracking_uri
     from harness.tracking.presentation import list_pages

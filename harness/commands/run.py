@@ -2,21 +2,27 @@
 
 import json
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
 from analysis.wording import plural
 from harness.cluster.connect import check_address, check_interpreter, quieten_ray
+from harness.commands.notify import describe, tell, telling
+from harness.commands.outcome import Outcome
 from harness.commands.present import present_study
 from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
+from harness.ledger.result import list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
@@ -27,26 +33,13 @@ from harness.storage.local import check_writable, write_text_atomically
 from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
+from harness.study.notify import Target, hide_in_text
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
 PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a study ended."""
-
-    num_trials: int
-    num_done: int
-    num_failed: int  # diverged, or ended by an error
-    num_trained: int  # in this run, or only measured in it
-    num_epochs: int  # trained in this run
-    interrupted: int  # by which signal; 0: by none
-    seconds: float
-    startup_seconds: float
 
 
 def run_study(
@@ -57,17 +50,45 @@ def run_study(
     console: Console,
     data_dir: Path | None = None,
     address: str | None = None,
+    notify: Target | None = None,
     draw: Callable[[Path], list[Path]] = lambda _: [],
 ) -> Outcome:
     """Train what is missing of a study, then write its tables and draw its figures.
 
-    results: has a folder for each study. draw: draws figures from the tables in a study's folder,
-    and returns their paths; they are stored in the parent run.
+    results: has a folder for each study. notify: whom to tell of the end; by default whom the study
+    names. draw: draws figures from the tables in a study's folder, and returns their paths; they are stored in the
+    parent run.
 
     Raises:
         InputError: a dataset is missing, the results cannot be written to, the study is running already, or Ray cannot
             be used.
     """
+    study_text = hide_in_text(study_text, study.notify)
+    say = partial(console.print, soft_wrap=True)
+    whom = notify or study.notify
+
+    def lose(run: StudyRun) -> NoReturn:
+        _end_without_head(run, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say))
+
+    with telling(study, whom, say) as note:
+        outcome = _run_study(
+            study, study_text, results, console=console, data_dir=data_dir, address=address, draw=draw, lose=lose
+        )
+        note(outcome)
+    return outcome
+
+
+def _run_study(
+    study: Study,
+    study_text: str,
+    results: Place,
+    *,
+    console: Console,
+    data_dir: Path | None,
+    address: str | None,
+    draw: Callable[[Path], list[Path]],
+    lose: Callable[[StudyRun], NoReturn],
+) -> Outcome:
     folder = results.folder.absolute() / study.name
     study.use_plugins()
     quieten_ray()
@@ -94,11 +115,16 @@ def run_study(
             run = StudyRun(study, source, folder, dataset, console, place=results)
             run.on_news, sharing.on_problem = sharing.soon, run.end_with
             with on_endings(run.request_stop):
-                return _train_and_conclude(run, address, draw)
+                return _train_and_conclude(run, address, draw, lose)
 
 
-def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]]) -> Outcome:
-    """Train the open trials, then write the tables, draw the figures and end the parent run."""
+def _train_and_conclude(
+    run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]], lose: Callable[[StudyRun], NoReturn]
+) -> Outcome:
+    """Train the open trials, then write the tables, draw the figures and end the parent run.
+
+    lose: is called in another thread where the head of the cluster is gone.
+    """
     num_notices = len(run.source.notices)  # which are on the screen; more may come
     first = run.source.next()
     if first is not None:
@@ -108,7 +134,7 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
         with run.display:
             from harness.tune.run import run_tune
 
-            run_tune(run, first, address)
+            run_tune(run, first, address, on_lost=partial(lose, run))
     try:
         outcome = _conclude(run, draw)
         for notice in run.source.notices[num_notices:]:
@@ -119,6 +145,23 @@ def _train_and_conclude(run: StudyRun, address: str | None, draw: Callable[[Path
     if run.problem is not None:
         raise InputError(run.problem)
     return outcome
+
+
+def _end_without_head(run: StudyRun, tell: Callable[[], None]) -> NoReturn:
+    """Conclude a run whose main thread waits within Ray for ever; Ray would end the process without a word.
+
+    tell: tells somebody of the end.
+    """
+    try:
+        _conclude(run, lambda _: [])
+    except Exception as error:
+        logging.getLogger(__name__).warning("not all could be stored (%s)", first_line(error))
+    run.display.__exit__(None, None, None)
+    sys.stderr.write(f"error: {run.problem}\n")
+    tell()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
@@ -161,6 +204,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
         num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
+        best=_find_best(run),
         interrupted=run.interrupted,
         seconds=time.monotonic() - run.started,
         startup_seconds=run.startup_seconds,
@@ -173,6 +217,18 @@ def _pack(run: StudyRun) -> None:
         begun = [trial for trial in run.list_open() if trial.trial_id in run.results]
         in_parallel(lambda trial: TrialFolder(run.folder, trial, run.place).fetch(whole=False), begun)
         pack_trials(run.folder)
+
+
+def _find_best(run: StudyRun) -> float | None:
+    """The best value of the study's metric among trials of the search that keep its constraints."""
+    values = [
+        value
+        for trial in run.source.trials
+        if trial.phase == "search" and (result := run.results.get(trial.trial_id)) is not None
+        if result.status in ("finished", "stopped") and not list_violated(result, run.study.search.constraints)
+        if (value := result.last_value(run.study.metric)) is not None
+    ]
+    return (max if run.study.mode == "max" else min)(values, default=None)
 
 
 def _draw(run: StudyRun, draw: Callable[[Path], list[Path]]) -> list[Path]:

@@ -5,8 +5,9 @@ from functools import partial
 
 from rich.console import Console
 
+from harness.commands.outcome import Outcome
 from harness.commands.plot import draw_quietly
-from harness.commands.run import Outcome, run_study
+from harness.commands.run import run_study
 from harness.interruption import Interrupted
 from harness.paths import parse_path
 from harness.python.study import RESULTS, Study

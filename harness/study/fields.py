@@ -23,6 +23,7 @@ from harness.plugins.source import Plugin
 from harness.plugins.use import use_plugins
 from harness.study.constraints import Constraint
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
+from harness.study.notify import Notify
 from harness.study.sections import (
     ADAPTIVE_SAMPLERS,
     Confirm,
@@ -148,6 +149,11 @@ class StudyFields(Frozen):
     )
     checkpoint_every: Count = Field(default=10, description="epochs between checkpoints")
     resources: Resources = Field(default=Resources(), description="what one trial takes")
+    notify: Notify | None = Field(
+        default=None,
+        description="whom to tell, as JSON, that a run is done, has failed or was stopped: a webhook's address, the "
+        "variable that has it, such as $SPIKESLAB_NOTIFY, or the words of a command; an address is not stored",
+    )
 
     @classmethod
     def use_plugins(cls) -> None:

@@ -15,6 +15,12 @@ from harness.tune.study_run import StudyRun
 
 PATIENCE_SECONDS = 5.0  # for a trial to begin, before it is said what is waited for
 
+FORGIVABLE = (UnfitError.__name__, "its node has died")
+"""What an error says, in our words and Ray's, that is none of the trial's own making."""
+
+MAX_FORGIVEN = 20
+"""A trial whose machines go away more often than this may be why."""
+
 
 class TrialSearch(Searcher):  # type: ignore[misc]
     """Gives Tune the trials of a study's source, one by one. The watcher tells the source how they ended."""
@@ -78,6 +84,7 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         """resources: of a trial."""
         super().__init__()
         self._run, self._resources = run, resources
+        self._num_forgiven: dict[str, int] = {}  # by Tune's id of a trial
         self._began = 0.0
         self._wait: str | None = None  # what the first trial waits for, while that is to be said
 
@@ -113,9 +120,12 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
 
     def on_trial_recover(self, **info: Any) -> None:
-        """Forgive a trial that the process was not fit for it."""
+        """Forgive a trial that its process was not fit for it, or that its machine is gone; not without end."""
         trial = info["trial"]
-        if UnfitError.__name__ in str(trial.get_error() or ""):
+        error = str(trial.get_error() or "")
+        forgiven = self._num_forgiven.get(trial.trial_id, 0)
+        if forgiven < MAX_FORGIVEN and any(words in error for words in FORGIVABLE):
+            self._num_forgiven[trial.trial_id] = forgiven + 1
             trial.run_metadata.num_failures -= 1
 
     def __getstate__(self) -> dict[str, Any]:

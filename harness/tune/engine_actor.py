@@ -4,6 +4,7 @@ Only the actor's process imports torch; the trials' processes stay light.
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Generator
@@ -140,6 +141,9 @@ class EngineActor:
             latent_dim=spec.latent_dim,
             is_in_step=spec.is_in_step,
         )
+        if threading.current_thread() is threading.main_thread():
+            # A machine that is taken away is told so; a handler must not wait for a lock that it interrupts.
+            signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=self._leave).start())
         threading.Thread(target=self._work, daemon=True).start()
         threading.Thread(target=self._watch, args=(ray.get_runtime_context().get_job_id(),), daemon=True).start()
 
@@ -154,6 +158,10 @@ class EngineActor:
         """End once the driver has, after what its trials have trained is stored."""
         while is_alive(job):
             time.sleep(LEASE_SECONDS)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Store what the trials have trained, and end the process."""
         self._engine.slots.release_all()
         self._engine.slots.flush(FLUSH_SECONDS)
         os._exit(0)

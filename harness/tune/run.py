@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
+from harness.tune.head_guard import HeadGuard
 from harness.tune.light_controller import light_controller
 from harness.tune.node_guard import NodeGuard
 from harness.tune.plan import Plan, make_plan
@@ -30,8 +32,10 @@ MAX_CRASHES = 3
 """A trial counts as failed once its process has died more often than this (killed, out of memory, machine lost)."""
 
 
-def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
+def run_tune(run: StudyRun, first: Trial, address: str | None, on_lost: Callable[[], None]) -> None:
     """Run the open trials of a study. first: the first of them, already taken from the study's source.
+
+    on_lost: called in another thread where the head of the cluster is gone; it ends the process.
 
     Raises:
         InputError: no cluster answers at the address, a machine of it cannot train the study, or it has no room for a
@@ -44,10 +48,11 @@ def run_tune(run: StudyRun, first: Trial, address: str | None) -> None:
             nodes = _connect(mark, address) if is_ours else check_nodes(ask_nodes(mark))
             record_nodes(run.folder, [node.machine for node in nodes])
             run.tracker.look_at_old_store()
-            if not run.is_stopping:
-                plan = make_plan(run, mark)
-                with NodeGuard(mark, run.folder, nodes, plan.resources, run.console) as guard:
-                    _fit(run, first, plan, guard)
+            with HeadGuard(run, on_lost):
+                if not run.is_stopping:
+                    plan = make_plan(run, mark)
+                    with NodeGuard(mark, run.folder, nodes, plan.resources, run.console) as guard:
+                        _fit(run, first, plan, guard)
     except SystemExit as ended:  # by a second signal, or by Ray's own handler while it starts
         run.request_stop(ended.signum if isinstance(ended, Interrupted) else signal.SIGTERM)
     finally:

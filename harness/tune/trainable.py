@@ -1,5 +1,7 @@
 """One trial as a Ray Tune trainable: a thin shell around `run_trial`."""
 
+import signal
+import socket
 import time
 from collections.abc import Generator
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from ray import tune
 
 from harness.datasets import Dataset
-from harness.ledger.result import Epoch, Event, measure_spending
+from harness.ledger.result import Ended, Epoch, Event, measure_spending
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.plugins.use import use_plugins
@@ -45,17 +47,25 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         """
         self._events: Generator[Event] | None = None
         self._unfit: UnfitError | None = None
+        self._is_stepping = False
         try:
             driver.join()
         except UnfitError as error:
             self._unfit = error
             return
+        signal.signal(signal.SIGTERM, self._note_ending)
         if engines is None:
             use_plugins(driver.plugins)
         self._dataset, self._measures = dataset, measures
         self._place, self._study_folder = place, place.folder / study
         self._metric, self._report_seconds, self._engines = metric, report_seconds, engines
         self._events = self._start(config)
+
+    def _note_ending(self, *_: object) -> None:
+        """Store what is trained, and train no more: so a machine that is taken away is told, some seconds before."""
+        self._unfit = UnfitError(f"{socket.gethostname()} was asked to end")
+        if not self._is_stepping:
+            self.cleanup()
 
     def _start(self, config: dict[str, Any]) -> Generator[Event]:
         self._is_searching = config["trial"].phase == "search"
@@ -79,15 +89,15 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         is_judged: an earlier run of the study has trained the trial this far and did not stop it.
 
         Raises:
-            UnfitError: this process runs other code, or does not see the study's folder.
+            UnfitError: this process runs other code, does not see the study's folder, or was asked to end.
         """
         if self._unfit is not None:
             raise self._unfit
-        assert self._events is not None
-        deadline = time.monotonic() + self._report_seconds
-        events = [next(self._events)]
-        while isinstance(events[-1], Epoch) and time.monotonic() < deadline:
-            events.append(next(self._events))
+        self._is_stepping = True
+        try:
+            events = self._train()
+        finally:
+            self._is_stepping = False
         metrics, is_done = events[-1].metrics, not isinstance(events[-1], Epoch)
         self._train_seconds += sum(event.metrics.get("seconds") or 0 for event in events)
         spent = measure_spending(metrics, self._train_seconds)
@@ -96,6 +106,18 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         # schedulers are not to stop those.
         objective = metrics.get(self._metric) if self._is_searching else None
         return report if objective is None else report | {"objective": objective}
+
+    def _train(self) -> list[Event]:
+        """Train for as long as a report holds, or until the process is asked to end."""
+        deadline = time.monotonic() + self._report_seconds
+        events: list[Event] = []
+        while self._unfit is None and (not events or (time.monotonic() < deadline and isinstance(events[-1], Epoch))):
+            assert self._events is not None
+            events.append(next(self._events))
+        if self._unfit is not None and not (events and isinstance(events[-1], Ended)):
+            self.cleanup()
+            raise self._unfit
+        return events
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Continue with another trial."""

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from harness.commands.run import Outcome
+from harness.commands.outcome import Outcome
 from harness.study.file import load_study
 from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.conftest import Spikeslab, command

@@ -17,7 +17,7 @@ import torch
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from harness.commands.collect import collect_study
-from harness.commands.run import Outcome
+from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures

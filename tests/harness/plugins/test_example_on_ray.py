@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.commands.outcome import Outcome
 from harness.commands.overview import summarise_status
-from harness.commands.run import Outcome
 from harness.plugins.use import use_plugins
 from harness.storage.place import Folder
 from harness.study.file import load_study

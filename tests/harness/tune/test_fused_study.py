@@ -15,7 +15,7 @@ import psutil
 import pytest
 import ray
 
-from harness.commands.run import Outcome
+from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
 from harness.ledger.result import Event
 from harness.ledger.trial import Trial

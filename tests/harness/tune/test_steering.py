@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from harness.commands.collect import collect_study
-from harness.commands.run import Outcome
+from harness.commands.outcome import Outcome
 from harness.datasets import Dataset, load_dataset
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source

@@ -1,0 +1,57 @@
+"""Whom a study tells of its end: a webhook's address, the variable that has it, or a command."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+
+VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
+ADDRESS = re.compile(r"https?://[^\s/]+\S*")
+
+STORED = "$SPIKESLAB_NOTIFY"
+"""Stands for an address, which often is the secret by which its owner is reached, in all that is stored of a study."""
+
+Target = str | tuple[str, ...]
+
+
+def check_target(target: Target) -> Target:
+    """Check whom a study is to tell.
+
+    Raises:
+        ValueError: it is neither an address, nor a variable, nor the words of a command.
+    """
+    if isinstance(target, tuple):
+        if target and all(target):
+            return target
+    elif VARIABLE.fullmatch(target) or ADDRESS.fullmatch(target):
+        return target
+    raise ValueError(
+        "tells nobody; give an address such as https://example.com/hook, the variable that has it, such as "
+        "$SPIKESLAB_NOTIFY, or the words of a command, such as [notify-send, spikeslab]"
+    )
+
+
+def hide_target(target: Any) -> Any:
+    """The target as it is stored: no address."""
+    return STORED if isinstance(target, str) and not VARIABLE.fullmatch(target) else target
+
+
+def hide_in_text(text: str, target: Target | None) -> str:
+    """The text of a study's file as it is stored."""
+    return text.replace(target, hide_target(target)) if isinstance(target, str) else text
+
+
+Notify = Annotated[
+    Target,
+    AfterValidator(check_target),
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    PlainSerializer(hide_target),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^({VARIABLE.pattern}|{ADDRESS.pattern})$"},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
