@@ -131,8 +131,8 @@ def test_the_ui_shows_parent_children_params_curves_and_figures_on_this_machine_
     assert f"test/elbo {child.data.metrics['test/elbo']}" in overview
 
     curves = browse(f"experiments/{store.experiment_id}/runs/{child.info.run_id}/model-metrics")
-    sections = Counter(name.partition("/")[0] for name in child.data.metrics if "/" in name)
-    assert {"code", "train", "test"} <= sections.keys()
+    sections = Counter(name.rpartition("/")[0] for name in child.data.metrics if "/" in name)
+    assert {"train", "test", "final"} <= sections.keys()
     assert all(f"{section} ({num})" in curves for section, num in sections.items())
 
     figures = browse(f"experiments/{store.experiment_id}/runs/{store.parent_id}/artifacts/figures/convergence.png")

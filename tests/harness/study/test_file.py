@@ -359,7 +359,7 @@ def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:
         ("epochs=1_000", "--set epochs=1_000: defaults.epochs: '1_000' is not a whole number, such as 16; write 1000"),
         ("name=a/b", "--set name=a/b: name: 'a/b' is not a slug"),
         ("name.x=1", "--set name.x=1: study.yaml has no field name.x; write it as section.key=value"),
-        ("space.0.alpha=1", "--set space.0.alpha=1: study.yaml has no field space.0.alpha"),
+        ("space.7.alpha=1", "--set space.7.alpha=1: study.yaml has no field space.7.alpha"),
         ("hidden=[8", "--set hidden=[8:1: not valid YAML: expected"),
         ("hidden=a: b", "--set hidden=a: b:1: not valid YAML: mapping values are not allowed"),
         ("hidden=8\nepochs: 3", "--set hidden=8 epochs: 3: more than one value; give each its own --set"),
