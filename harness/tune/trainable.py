@@ -62,7 +62,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         self._events = self._start(config)
 
     def _note_ending(self, *_: object) -> None:
-        """Store what is trained, and train no more: so a machine that is taken away is told, some seconds before."""
+        """Store what is trained, and train no more: the machine is taken away, and Ray on it may live for a moment."""
         self._unfit = UnfitError(f"{socket.gethostname()} was asked to end")
         if not self._is_stepping:
             self.cleanup()

@@ -1,12 +1,20 @@
-"""A machine that is taken away costs a trial nothing: neither what it has trained nor one of its crashes."""
+"""A machine that is taken away costs a trial no crash, nor what it has trained where its process is told first.
+
+Ray ends the process itself in the moment that its own service on the machine, the raylet, is gone: what the trial has
+trained since its last checkpoint is then lost, whether somebody told the process or not.
+"""
 
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.datasets import Dataset
@@ -17,6 +25,9 @@ from harness.tune import callbacks
 from harness.tune.callbacks import Watcher
 from harness.tune.driver import Driver, UnfitError
 from harness.tune.trainable import StudyTrainable
+from tests.e2e.conftest import STUDY, command
+from tests.harness.cluster.heads import Head
+from tests.harness.tune.test_places import wait_until
 from tests.harness.worker.test_trial_run import dataset, make_trial
 
 __all__ = ["dataset"]
@@ -91,3 +102,43 @@ def test_a_trial_is_forgiven_what_its_machine_did(
         trial.run_metadata.num_failures += 1
         watcher.on_trial_recover(trial=trial)
     assert trial.run_metadata.num_failures == (1 if is_forgiven else 3)  # the third time, it may be the trial
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_fused", [False, True])
+def test_what_was_trained_goes_on_once_its_processes_are_asked_to_end(tmp_path: Path, is_fused: bool) -> None:
+    (tmp_path / "tiny.yaml").write_text(STUDY)
+    words = ["run", "tiny.yaml", "--set", "epochs=100000", "--set", "evaluate=[]", "--set", "seeds=[0]"]
+    words += ["--set", "space=[{model: vae, latent_dim: 2}]"]
+    words += ["--set", "checkpoint_every=100000", *(("--set", "resources.cpu=0.5") if is_fused else ())]
+    with Head(num_cpus=0) as head:
+        node = head.join()
+        head.wait_for_nodes(2)
+        pipe = subprocess.PIPE
+        run = subprocess.Popen(
+            command(*words, "--address", head.address),
+            cwd=tmp_path,
+            env=head.client,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
+        wait_until(lambda: bool(list(tmp_path.glob("results/tiny/trials/*/log.txt"))), 120, run)
+        time.sleep(8)
+        assert not list(tmp_path.glob("results/tiny/trials/*/*.safetensors"))
+        for process in psutil.Process(node.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if any(name in " ".join(process.cmdline()) for name in ("Trainable", "EngineActor")):
+                    process.terminate()
+        wait_until(lambda: bool(list(tmp_path.glob("results/tiny/trials/*/*.safetensors"))), 20, run)
+        (log,) = tmp_path.glob("results/tiny/trials/*/log.txt")
+        wait_until(lambda: has_gone_on(log), 90, run)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    assert run.returncode == 130
+
+
+def has_gone_on(log: Path) -> bool:
+    """Whether a trial has begun again, and not at its first epoch."""
+    begun = [line for line in log.read_text().splitlines() if ", from epoch " in line]
+    return bool(begun) and not begun[-1].endswith(", from epoch 0")
