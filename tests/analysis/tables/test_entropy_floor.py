@@ -8,13 +8,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.drawing.caption import floor_note
-from analysis.figures import elbo_by_latent_dim, elbo_by_training_length, relaxed_elbo_by_latent_dim
+from analysis.figures import elbo_by_latent_dim, relaxed_elbo_by_latent_dim
 from analysis.report.numbers import tabulate_numbers
 from analysis.tables.entropy_floor import find_floor
 from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
-FIGURES = [elbo_by_latent_dim, elbo_by_training_length, relaxed_elbo_by_latent_dim]
+FIGURES = [elbo_by_latent_dim, relaxed_elbo_by_latent_dim]
 
 
 def with_floors(*floors: float, **changes: str) -> SyntheticStudy:

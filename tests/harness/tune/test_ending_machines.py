@@ -21,6 +21,7 @@ from harness.datasets import Dataset
 from harness.ledger.result import Epoch
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
+from harness.storage.place import Folder
 from harness.tune import callbacks
 from harness.tune.callbacks import Watcher
 from harness.tune.driver import Driver, UnfitError
@@ -43,7 +44,8 @@ def start(dataset: Dataset, tmp_path: Path) -> Iterator[Callable[..., StudyTrain
     def start() -> StudyTrainable:
         trainable: StudyTrainable = object.__new__(StudyTrainable)
         config = {"trial": make_trial(dataset, epochs=50), "gpu": False}
-        options: dict[str, Any] = {"measures": RARELY, "study_folder": tmp_path, "metric": "train/loss"}
+        options: dict[str, Any] = {"measures": RARELY, "metric": "train/loss"}
+        options |= {"place": Folder(tmp_path.parent), "study": tmp_path.name}
         trainable.setup(config, dataset=dataset, report_seconds=0.0, engines=None, driver=Driver.here(), **options)
         return trainable
 
@@ -95,8 +97,8 @@ def test_a_trial_is_forgiven_what_its_machine_did(
     error: str, is_forgiven: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callbacks, "MAX_FORGIVEN", 2)
-    run: Any = None
-    watcher = Watcher(run)
+    nothing: Any = None
+    watcher = Watcher(nothing, nothing)
     trial = SimpleNamespace(trial_id="a", get_error=lambda: error, run_metadata=SimpleNamespace(num_failures=0))
     for _ in range(3):
         trial.run_metadata.num_failures += 1

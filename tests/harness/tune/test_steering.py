@@ -157,7 +157,7 @@ def test_the_perturbed_settings_of_a_population_are_metrics_over_time(steered: t
     store = MlflowStore(study.name, results, create=False)
     changed = 0
     for found in runs_of(results, study.name):
-        points = store.client.get_metric_history(found.info.run_id, "pbt/learning_rate")
+        points = store.client.get_metric_history(found.info.run_id, "train/pbt/learning_rate")
         assert [p.step for p in points] == list(range(1, 10))
         assert points[0].value == float(found.data.params["learning_rate"])
         changed += points[-1].value != points[0].value
