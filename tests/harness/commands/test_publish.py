@@ -47,6 +47,7 @@ def show(publications: list[publish.Publication]) -> list[str]:
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()[1:]]  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_two_machines_publish_a_list_between_them(folder: Path, ray_cluster: str) -> None:
     console = Console(file=io.StringIO())
     assert show(plan(folder, "one"))[:2] == ["first 2 2 unknown", "second 1 0 nothing to train"]

@@ -336,6 +336,7 @@ def train_population(folder: Path, dataset: Dataset, driver: Place, next_worker:
     return [result for result in found if result is not None]
 
 
+@pytest.mark.slow
 def test_a_population_takes_over_states_of_other_machines(
     machines: Iterator[Machine], dataset: Dataset, tmp_path: Path
 ) -> None:
