@@ -132,6 +132,7 @@ VALUE_LABELS = {
     ("sharpness_schedule", "per_step"): "sharpness rises per step",
     ("sharpness_schedule", "per_epoch"): "sharpness rises per epoch",
     ("sharpness_schedule", "ramp"): "sharpness rises to 200",
+    ("estimator", "relaxed"): "relaxed",
     ("estimator", "straight_through"): "straight-through",
     ("estimator", "disarm"): "DisARM",
     ("pixel_scaling", "minmax"): "pixels from 0 to 1",

@@ -16,10 +16,12 @@ from analysis.tables.reported_numbers import (
     load_curves,
     load_training_curves,
 )
+from harness.commands.publish import read_list
 from harness.datasets import identify_dataset
 from harness.ledger.provenance import read_provenance
 from harness.search.grid_and_random import plan_trials
 from harness.study.file import load_study
+from harness.study.yamlfile import format_inline
 from tests.readme_claims import FINDINGS, FOLDER, README, judge_published, load_published, make_findings, make_section
 
 PUBLISHED = FOLDER / "studies" / "published"
@@ -102,6 +104,16 @@ def test_a_published_grid_is_what_its_study_plans(folder: Path, monkeypatch: pyt
     tables = load_tables(folder)
     assert list(tables.trials["trial_id"]) == planned
     assert set(tables.history["trial_id"]) == set(tables.trials.query("epochs_trained > 0")["trial_id"])
+
+
+def test_the_list_of_what_is_published_has_all_that_is_and_each_study_of_it_loads() -> None:
+    studies = FOLDER / "studies"
+    listed = set()
+    for entry in read_list(studies / "published.yaml"):
+        changes = {**entry.set, **entry.without_gpu}
+        given = [f"{key}={format_inline(value)}" for key, value in changes.items()]
+        listed.add(load_study(studies / f"{entry.study}.yaml", given).name)
+    assert {path.parent.name for path in PUBLISHED.glob("**/study.yaml")} <= listed
 
 
 def test_the_published_report_shows_the_claims_as_they_are_judged() -> None:

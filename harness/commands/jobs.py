@@ -14,7 +14,7 @@ from harness.errors import InputError, hide_secrets
 from harness.progress import format_duration
 from harness.storage.place import Place
 from harness.study import Study
-from harness.study.notify import hide_in_text
+from harness.study.file import hide_address
 
 if TYPE_CHECKING:
     from harness.cluster.jobs import Job, Jobs
@@ -61,7 +61,7 @@ def submit_study(
     arguments += ["--data", str(data)] if data else []
     arguments += ["--env-file", str(env_file)] if env_file else []
     with tempfile.TemporaryDirectory(prefix="spikeslab-job-") as package:
-        pack(Path(package), study.name, hide_in_text(study_text, study.notify), study.loaded_plugins)
+        pack(Path(package), study.name, hide_address(study_text, study), study.loaded_plugins)
         return jobs.submit(study.name, place, Path(package), arguments)
 
 

@@ -21,7 +21,7 @@ from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.ledger.provenance import describe_checkout, read_provenance
-from harness.ledger.published import PublishedTrials, publish_tables, take_published
+from harness.ledger.published import PublishedTrials, is_measured, publish_tables, take_published
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.progress import format_duration
@@ -80,12 +80,13 @@ class Publication:
             trials = load_tables(place).trials
         except (InputError, TableError):
             return False
-        if dump_study(stored) != dump_study(self.study) or "evaluated" not in trials:
-            return False
-        if read_provenance(place)[-1:] and not _is_current(read_provenance(place)[-1]):
+        if dump_study(stored) != dump_study(self.study) or not is_measured(trials, self.study.measures.evaluated):
             return False
         if self.study.search.sampler in ADAPTIVE_SAMPLERS or self.study.confirm is not None:
-            return len(trials) >= (self.study.search.num_trials or 0)  # what it proposes is known to its sampler alone
+            # What it proposes is known to its sampler alone.
+            record = read_provenance(place)
+            is_current = bool(record) and record[-1].get("version.semantics") == str(SEMANTICS_VERSION)
+            return is_current and len(trials) >= (self.study.search.num_trials or 0)
         return list(trials["trial_id"]) == [trial.trial_id for trial in self.source.trials]
 
     @cached_property
@@ -117,10 +118,6 @@ class Publication:
                 slots = max(int(count_cores() // self.study.resources.num_cpus), 1)
                 return float(epochs * trials["train_seconds"].sum() / trained / slots)
         return None if epochs else 0.0
-
-
-def _is_current(entry: Mapping[str, str]) -> bool:
-    return entry.get("version.semantics") == str(SEMANTICS_VERSION)
 
 
 def read_list(path: Path) -> list[Entry]:

@@ -33,7 +33,8 @@ from harness.storage.local import check_writable, write_text_atomically
 from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
-from harness.study.notify import Target, hide_in_text
+from harness.study.file import hide_address
+from harness.study.notify import Target
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
@@ -63,12 +64,12 @@ def run_study(
         InputError: a dataset is missing, the results cannot be written to, the study is running already, or Ray cannot
             be used.
     """
-    study_text = hide_in_text(study_text, study.notify)
+    study_text = hide_address(study_text, study)
     say = partial(console.print, soft_wrap=True)
     whom = notify or study.notify
 
-    def lose(run: StudyRun) -> NoReturn:
-        _end_without_head(run, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say))
+    def lose(run: StudyRun, sharing: Sharing) -> NoReturn:
+        _end_without_head(run, sharing, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say))
 
     with telling(study, whom, say) as note:
         outcome = _run_study(
@@ -87,7 +88,7 @@ def _run_study(
     data_dir: Path | None,
     address: str | None,
     draw: Callable[[Path], list[Path]],
-    lose: Callable[[StudyRun], NoReturn],
+    lose: Callable[[StudyRun, Sharing], NoReturn],
 ) -> Outcome:
     folder = results.folder.absolute() / study.name
     study.use_plugins()
@@ -115,15 +116,15 @@ def _run_study(
             run = StudyRun(study, source, folder, dataset, console, place=results)
             run.on_news, sharing.on_problem = sharing.soon, run.end_with
             with on_endings(run.request_stop):
-                return _train_and_conclude(run, address, draw, lose)
+                return _train_and_conclude(run, address, draw, partial(lose, run, sharing))
 
 
 def _train_and_conclude(
-    run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]], lose: Callable[[StudyRun], NoReturn]
+    run: StudyRun, address: str | None, draw: Callable[[Path], list[Path]], on_lost: Callable[[], NoReturn]
 ) -> Outcome:
     """Train the open trials, then write the tables, draw the figures and end the parent run.
 
-    lose: is called in another thread where the head of the cluster is gone.
+    on_lost: called in another thread where the head of the cluster is gone.
     """
     num_notices = len(run.source.notices)  # which are on the screen; more may come
     first = run.source.next()
@@ -134,7 +135,7 @@ def _train_and_conclude(
         with run.display:
             from harness.tune.run import run_tune
 
-            run_tune(run, first, address, on_lost=partial(lose, run))
+            run_tune(run, first, address, on_lost=on_lost)
     try:
         outcome = _conclude(run, draw)
         for notice in run.source.notices[num_notices:]:
@@ -147,13 +148,14 @@ def _train_and_conclude(
     return outcome
 
 
-def _end_without_head(run: StudyRun, tell: Callable[[], None]) -> NoReturn:
+def _end_without_head(run: StudyRun, sharing: Sharing, tell: Callable[[], None]) -> NoReturn:
     """Conclude a run whose main thread waits within Ray for ever; Ray would end the process without a word.
 
     tell: tells somebody of the end.
     """
     try:
         _conclude(run, lambda _: [])
+        sharing.__exit__(None, None, None)  # which the main thread will not come to
     except Exception as error:
         logging.getLogger(__name__).warning("not all could be stored (%s)", first_line(error))
     run.display.__exit__(None, None, None)

@@ -20,7 +20,7 @@ from harness.columns import AFTER_SETTINGS
 from harness.ledger.names import EXHIBITS
 from harness.ledger.provenance import PROVENANCE_FILE, adopt_provenance
 from harness.ledger.result import Result, Row
-from harness.ledger.tables import TRIAL_COLUMNS, write_tables
+from harness.ledger.tables import SEPARATOR, TRIAL_COLUMNS, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from models.setting import SETTINGS
@@ -29,7 +29,6 @@ UNFINISHED = "unfinished"
 """The folder of studies that are not published whole, among those that are."""
 
 ENDED = ("finished", "stopped", "diverged")
-SEPARATOR = "; "  # between the evaluations of a row
 
 
 class PublishedTrials:
@@ -61,6 +60,14 @@ class PublishedTrials:
         (row,) = trials[trials["trial_id"] == trial_id].to_dict("records")
         epochs = history[history["trial_id"] == trial_id].drop(columns="trial_id").sort_values("epoch")
         return read_row({str(name): value for name, value in row.items()}, epochs)
+
+
+def is_measured(trials: pd.DataFrame, evaluated: Iterable[str]) -> bool:
+    """Whether every trial of a table that finished was measured in all these ways; older tables do not say it."""
+    if "evaluated" not in trials:
+        return False
+    found = trials.loc[trials["status"] == "finished", "evaluated"].fillna("")
+    return all(set(evaluated) <= set(text.split(SEPARATOR)) for text in found.unique())
 
 
 def read_row(row: Mapping[str, Any], epochs: pd.DataFrame) -> Result:

@@ -32,6 +32,10 @@ TRIAL_COLUMNS: Mapping[str, str] = {
 """The columns that every table of trials has; those of plug-ins' settings and the final metrics, as float64, follow."""
 
 
+SEPARATOR = "; "
+"""Between the evaluations of a row."""
+
+
 def build_tables(
     study: Study,
     trials: Iterable[tuple[Trial, Result]],
@@ -64,7 +68,7 @@ def build_tables(
                 "peak_memory_mb": result.peak_memory_mb,
                 "violates": "; ".join(map(str, list_violated(result, study.constraints_of(trial.phase)))) or None,
                 "device": result.device,
-                "evaluated": "; ".join(result.evaluated) or None,
+                "evaluated": SEPARATOR.join(result.evaluated) or None,
                 "error": result.error,
             }
             | result.metrics

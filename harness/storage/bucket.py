@@ -24,7 +24,8 @@ from harness.storage.local import is_locked, locked, write_copy
 from harness.storage.objects import Listed, Objects, PlaceError, in_parallel
 from harness.storage.place import LOCK, Folder, Hold, Item, Place
 
-ADDRESS = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]+(/[\w.=+-]+)*", re.ASCII)
+SCHEME = r"(s3|gs)://"
+ADDRESS = re.compile(rf"{SCHEME}[a-z0-9][a-z0-9._-]+(/[\w.=+-]+)*", re.ASCII)
 
 LEASE = ".lease"
 """In the folder of a study in the bucket: who works on it."""
@@ -173,7 +174,7 @@ def open_place(text: str | os.PathLike[str]) -> Place:
         InputError: it is none.
     """
     address = os.fspath(text)
-    if re.match(r"(s3|gs)://", address):
+    if re.match(SCHEME, address):
         return Bucket(address.rstrip("/"))
     return Folder(parse_path(text))
 

@@ -15,6 +15,7 @@ from harness.paths import parse_path
 from harness.plugins.source import Plugin, find_plugin
 from harness.plugins.use import list_datasets_in_use, use_plugins
 from harness.study.fields import MAX_NAME, SLUG, extend_fields
+from harness.study.notify import hide_target
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
 from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
@@ -226,6 +227,16 @@ def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
         return text
     question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
     return "".join(question) + dump_study(study)
+
+
+def hide_address(text: str, study: Study) -> str:
+    """The text of a study's file as it is stored: without the address that it tells of its end, if it has one."""
+    hidden = hide_target(study.notify)
+    if not isinstance(study.notify, str) or hidden == study.notify:
+        return text
+    stored = text.replace(study.notify, hidden)
+    content, _ = read_yaml_mapping(stored, Path(f"{study.name}.yaml"))
+    return stored if content.get("notify") == hidden else dump_study(study)  # it stood there in other characters
 
 
 def dump_study(study: Study) -> str:

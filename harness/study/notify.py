@@ -36,11 +36,6 @@ def hide_target(target: Any) -> Any:
     return STORED if isinstance(target, str) and not VARIABLE.fullmatch(target) else target
 
 
-def hide_in_text(text: str, target: Target | None) -> str:
-    """The text of a study's file as it is stored."""
-    return text.replace(target, hide_target(target)) if isinstance(target, str) else text
-
-
 Notify = Annotated[
     Target,
     AfterValidator(check_target),

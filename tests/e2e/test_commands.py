@@ -313,6 +313,17 @@ def test_data_commands(spikeslab: Spikeslab, folder: Path) -> None:
     assert wrong.stderr.startswith("error: ")
 
 
+def test_publish_plans_what_a_list_lacks(spikeslab: Spikeslab, folder: Path) -> None:
+    (folder / "list.yaml").write_text("studies:\n  - study: tiny.yaml\n    set: {epochs: 7}\n")
+    (folder / "tiny.yaml").write_text(STUDY)
+    done = spikeslab("publish", "list.yaml", "--into", "kept", "--plan")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^tiny +(\d+) +\1 +unknown", done.stdout, re.MULTILINE)
+    assert not (folder / "kept").exists()
+    wrong = spikeslab("publish", "nowhere.yaml")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+
+
 def test_version_and_help(spikeslab: Spikeslab) -> None:
     assert re.fullmatch(r"spikeslab \d+\.\d+\.\d+\n", spikeslab("--version").stdout)
     assert "studies/quickstart.yaml" in spikeslab("--help").stdout

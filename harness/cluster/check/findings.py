@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.storage.bucket import SCHEME
 from harness.study.yamlfile import FieldPath, format_path
 
 NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/scratch/local", "/local", "/mnt/local", "$TMPDIR", "~", "$HOME")  # noqa: S108 (looked for, not used)
 SHARED = re.compile(r"\b(mount(point)?|nfs4?(?!-)|efs|mount-s3|s3fs|gcsfuse|goofys|rclone|lustre|sshfs)\b")
 SECRET = re.compile(r"(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY)\w*$", re.IGNORECASE)
 ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|SECRET|_TOKEN|ACCESS_KEY|API_KEY)\w*)=(?![$\s\"']|\"?\$)(\S+)", re.IGNORECASE)
-IN_BUCKET = r"(s3|gs)://"
 PIP = re.compile(r"pip3? install[^;&|]*")
 
 
@@ -55,7 +55,7 @@ class Findings:
         """Note a folder of results that other nodes would not see."""
         for given in re.findall(r"--results[= ]+(\"[^\"]+\"|\S+)", commands):
             results = given.strip("\"'")
-            if re.match(IN_BUCKET, results):
+            if re.match(SCHEME, results):
                 continue
             if not results.startswith(("/", "$", "~")):
                 self.add(

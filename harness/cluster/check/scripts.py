@@ -4,7 +4,8 @@ import re
 import subprocess
 from typing import Any
 
-from harness.cluster.check.findings import IN_BUCKET, SECRET, Findings
+from harness.cluster.check.findings import SECRET, Findings
+from harness.storage.bucket import SCHEME
 
 TASK_KEYS = (
     *(
@@ -94,7 +95,7 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
                if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
     mounted |= set(map(str, content.get("volumes") or {}))
     found = re.search(r"--results[= ]+(/\S+)", run)
-    if re.search(rf"--results[= ]+{IN_BUCKET}", run):
+    if re.search(rf"--results[= ]+{SCHEME}", run):
         return
     if found is None:
         findings.add(

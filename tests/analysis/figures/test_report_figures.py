@@ -22,6 +22,7 @@ from analysis.tables import Tables
 from analysis.tables.defaults import DEFAULTS
 from analysis.tables.reported_numbers import SECONDS_PER_EPOCH, are_as_reported, load_curves, load_training_curves
 from analysis.tables.series import NothingToDrawError
+from analysis.wording import decimal
 from models import settings
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -259,7 +260,7 @@ def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAx
     assert rows.loc[1e-6, "num_diverged"] == 0
     axes = make_axes(*compared_settings.shape(frame))
     compared_settings.plot(frame, axes)
-    assert axes[0, 0].texts[0].get_text() == "3 of 3 diverged"
+    assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged", decimal(rows.loc[1e-6, "mean"])]
     assert axes[0, 0].get_yticklabels()[-1].get_text().endswith("clamp 1e-06")
     assert any(line.get_marker() == "x" for line in axes[0, 0].lines)
 

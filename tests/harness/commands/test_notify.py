@@ -161,11 +161,12 @@ def test_the_option_takes_an_address_a_variable_or_a_command() -> None:
             parse_target(wrong)
 
 
+@pytest.mark.parametrize("slash", ["/", "\\u002f"])
 def test_no_address_is_stored_with_a_study(
-    tmp_path: Path, receive: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+    slash: str, tmp_path: Path, receive: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = receive(200)
-    (tmp_path / "tiny.yaml").write_text(f"{TEXT}notify: {server.address}\n")
+    (tmp_path / "tiny.yaml").write_text(f'{TEXT}notify: "{server.address.replace("/", slash)}"\n')
     study = load_study(tmp_path / "tiny.yaml")
     assert study.notify == server.address
     assert "notify: $SPIKESLAB_NOTIFY" in dump_study(study).replace("'", "").replace('"', "")

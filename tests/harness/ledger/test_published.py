@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 
 from harness.ledger.provenance import read_provenance
-from harness.ledger.published import ENDED, UNFINISHED, PublishedTrials, publish_tables, read_row, take_published
+from harness.ledger.published import (
+    ENDED,
+    UNFINISHED,
+    PublishedTrials,
+    is_measured,
+    publish_tables,
+    read_row,
+    take_published,
+)
 from harness.ledger.result import Result
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
@@ -72,6 +80,14 @@ def test_tables_that_do_not_say_what_was_measured_give_nothing(tmp_path: Path) -
     folder = store(tmp_path / "kept" / "demo", {TRIAL: MEASURED})
     pd.read_parquet(folder / "trials.parquet").drop(columns="evaluated").to_parquet(folder / "trials.parquet")
     assert PublishedTrials(tmp_path / "kept").find(TRIAL, []) is None
+
+
+def test_a_table_says_whether_all_that_finished_was_measured_so(tmp_path: Path) -> None:
+    folder = store(tmp_path / "kept" / "demo", {TRIAL: MEASURED, VAE: DIVERGED})
+    table = pd.read_parquet(folder / "trials.parquet")
+    assert is_measured(table, ["elbo@v3", "latents"])
+    assert not is_measured(table, ["elbo@v4"])
+    assert not is_measured(table.drop(columns="evaluated"), [])
 
 
 def test_what_is_not_whole_waits_apart_until_it_is(tmp_path: Path) -> None:
