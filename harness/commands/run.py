@@ -173,7 +173,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     run.tracker.flush()
     _write_resolved(run.folder, run.study, run.source)
     run.read_stored_results()
-    results = run.results
+    results = run.collect_results()
     for trial in run.source.trials:  # whose last state may have been stored after the trial was sent
         if (result := results.get(trial.trial_id)) is not None and result.status == "stopped":
             run.tracker.update(trial, result)
@@ -216,17 +216,19 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
 def _pack(run: StudyRun) -> None:
     """Put the small files of all trials together, where that makes reading them faster, if they have changed."""
     if run.place.is_remote and not (run.folder / PACK).exists():
-        begun = [trial for trial in run.list_open() if trial.trial_id in run.results]
+        results = run.collect_results()
+        begun = [trial for trial in run.list_open() if trial.trial_id in results]
         in_parallel(lambda trial: TrialFolder(run.folder, trial, run.place).fetch(whole=False), begun)
         pack_trials(run.folder)
 
 
 def _find_best(run: StudyRun) -> float | None:
     """The best value of the study's metric among trials of the search that keep its constraints."""
+    results = run.collect_results()
     values = [
         value
         for trial in run.source.trials
-        if trial.phase == "search" and (result := run.results.get(trial.trial_id)) is not None
+        if trial.phase == "search" and (result := results.get(trial.trial_id)) is not None
         if result.status in ("finished", "stopped") and not list_violated(result, run.study.search.constraints)
         if (value := result.last_value(run.study.metric)) is not None
     ]

@@ -97,7 +97,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
             tune.with_resources(plan.trainable, {"cpu": plan.resources.num_cpus, "gpu": plan.resources.gpu}),
             tune_config=tune.TuneConfig(
                 search_alg=search,
-                scheduler=make_scheduler(study, run.source.trials, run.results),
+                scheduler=make_scheduler(study, run.source.trials, run.collect_results()),
                 num_samples=-1,  # until the source has no more trials
                 reuse_actors=True,
                 trial_name_creator=_name_trial,

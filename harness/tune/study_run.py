@@ -94,14 +94,13 @@ class StudyRun:
             mode=study.mode,
         )
 
-    @property
-    def results(self) -> dict[str, Result]:
+    def collect_results(self) -> dict[str, Result]:
         """How trials ended or how far they are, by trial_id."""
         return {trial_id: progress.result for trial_id, progress in self._progress.items()}
 
     def list_open(self) -> list[Trial]:
         """List the trials known so far that still have to run."""
-        results = self.results
+        results = self.collect_results()
         return [trial for trial in self.source.trials if is_open(self.study, trial, results.get(trial.trial_id))]
 
     def read_stored_results(self, *, only_new: bool = False) -> None:

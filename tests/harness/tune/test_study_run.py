@@ -60,12 +60,12 @@ def make_end(epochs: int, **changes: Any) -> Ended:
 def test_a_trial_ends_with_the_result_that_its_end_carries_whatever_lies_on_the_drivers_disk(run: StudyRun) -> None:
     trial, end = start(run), make_end(2)
     run.record(trial, Epoch(make_row(1)))
-    assert run.results[trial.trial_id] == Result(status="running", history=[make_row(1)])
+    assert run.collect_results()[trial.trial_id] == Result(status="running", history=[make_row(1)])
     run.record(trial, end)
     run.end(trial)
     assert not TrialFolder(run.folder, trial).path.exists()
-    assert run.results == {trial.trial_id: end.result}
-    assert isinstance(run.results[trial.trial_id].history, PackedHistory)  # there may be thousands
+    assert run.collect_results() == {trial.trial_id: end.result}
+    assert isinstance(run.collect_results()[trial.trial_id].history, PackedHistory)  # there may be thousands
     assert (run.num_trained, run.num_epochs) == (1, 2)
 
 
@@ -83,7 +83,7 @@ def test_a_trial_stopped_by_the_scheduler_keeps_its_epochs(run: StudyRun) -> Non
     run.record(trial, Epoch(make_row(1)))
     run.end(trial)
     expected = Result(status="stopped", history=[make_row(1)])
-    assert run.results[trial.trial_id] == TrialFolder(run.folder, trial).read_result() == expected
+    assert run.collect_results()[trial.trial_id] == TrialFolder(run.folder, trial).read_result() == expected
 
 
 def test_a_trial_that_resumes_and_is_stopped_began_when_it_was_first_taken_up(run: StudyRun) -> None:
@@ -94,7 +94,7 @@ def test_a_trial_that_resumes_and_is_stopped_began_when_it_was_first_taken_up(ru
     start(run)
     run.record(trial, Epoch(make_row(1)))
     run.end(trial)
-    result = run.results[trial.trial_id]
+    result = run.collect_results()[trial.trial_id]
     assert (result.status, result.began) == ("stopped", 1000.5)
 
 
@@ -102,7 +102,7 @@ def test_a_trial_that_pauses_is_neither_ended_nor_stored(run: StudyRun) -> None:
     trial = start(run)
     run.record(trial, Paused(make_row(1)))
     run.end(trial)
-    assert run.results[trial.trial_id] == Result(status="running", history=[make_row(1)])
+    assert run.collect_results()[trial.trial_id] == Result(status="running", history=[make_row(1)])
     assert (run.num_trained, run.num_epochs) == (0, 1)
     assert TrialFolder(run.folder, trial).read_result() is None
 
@@ -115,7 +115,7 @@ def test_what_was_measured_before_stays_if_the_process_of_a_trial_that_runs_agai
     run.record(trial, Epoch(make_row(1)))
     run.begin(trial)  # its process died, and was started again
     run.end(trial, error="its process died: killed")
-    result = run.results[trial.trial_id]
+    result = run.collect_results()[trial.trial_id]
     assert (result.status, result.error) == ("failed", "its process died: killed")
     assert (result.history, result.metrics) == (before.result.history, before.result.metrics)
 
@@ -125,7 +125,7 @@ def test_what_was_running_when_the_user_stopped_has_no_result(run: StudyRun) -> 
     run.record(trial, Epoch(make_row(1)))
     run.request_stop()
     run.end(trial)
-    assert run.results[trial.trial_id].status == "running"
+    assert run.collect_results()[trial.trial_id].status == "running"
     assert TrialFolder(run.folder, trial).read_result() is None
     paths = run.write_tables()
     assert pd.read_parquet(paths[1]).epoch.tolist() == [1]
