@@ -1,4 +1,4 @@
-"""The answer of the page: the few findings that are most certain."""
+"""The answer of the page: the few findings that are most certain, the weightiest first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,17 +10,17 @@ UNDECIDED = 4
 
 
 def pick_findings(verdicts: Sequence[Verdict], pictures: Mapping[tuple[str, str], Picture]) -> Findings:
-    """At most MOST claims that were decided, each once: corrected verdicts, then those before the correction.
+    """At most MOST claims that were decided, each once, in the order of the claims, which is one of weight.
 
-    What is exploratory comes last, and of it what is mixed. Among equals the smallest p is first; the order of the
-    claims breaks ties. pictures: by study and figure.
+    Chosen are corrected verdicts first, then those before the correction, then what is exploratory, and of it what is
+    mixed last; among equals the smallest p. verdicts: in the order of the claims. pictures: by study and figure.
     """
     said: dict[str, Verdict] = {}
     for verdict in sorted(
         (one for one in verdicts if _rank(one) < UNDECIDED and one.shown), key=lambda v: (_rank(v), v.p)
     ):
         said.setdefault(verdict.claim.claim, verdict)
-    chosen = list(said.values())[:MOST]
+    chosen = sorted(list(said.values())[:MOST], key=verdicts.index)
     return Findings([Finding(one, pictures.get((one.study, one.claim.figure))) for one in chosen])
 
 

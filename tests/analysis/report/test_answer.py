@@ -37,8 +37,8 @@ def test_every_claim_names_a_figure_that_there_is() -> None:
     assert {claim.figure for claim in CLAIMS} <= set(FIGURES)
 
 
-def test_what_is_surest_is_found_first_and_each_claim_once() -> None:
-    undecided, before, mixed, explored, corrected, likelier = of_distinct_claims(6)
+def test_what_is_surest_is_found_in_the_order_of_the_claims_and_each_once() -> None:
+    undecided, before, mixed, explored, corrected, likelier, *others = of_distinct_claims(6 + MOST)
     verdicts = [
         judged(undecided, "undecided"),
         judged(mixed, "mixed", role="exploratory", p=0.0001),
@@ -49,7 +49,12 @@ def test_what_is_surest_is_found_first_and_each_claim_once() -> None:
         judged(likelier, "supported", p=0.001),
     ]
     found = [finding.verdict.claim for finding in pick_findings(verdicts, {}).findings]
-    assert found == [likelier, corrected, before, explored, mixed]
+    assert found == [mixed, explored, before, corrected, likelier]
+    for num, left in enumerate(([], [mixed], [mixed, explored], [mixed, explored, before]), start=MOST - 5):
+        surer = [judged(claim, "supported", p=0.0001) for claim in others[:num]]
+        found = [finding.verdict.claim for finding in pick_findings([*verdicts, *surer], {}).findings]
+        kept = [claim for claim in (mixed, explored, before, corrected, likelier) if claim not in left]
+        assert found == kept + others[:num]
 
 
 def test_there_are_eight_findings_at_most() -> None:
