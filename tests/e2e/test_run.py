@@ -97,7 +97,8 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
     folder: Path, environment: dict[str, str], spikeslab: Spikeslab
 ) -> None:
     (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 40"))
-    process = start(folder, environment, "--set", "figures=[]")
+    options = ("--set", "figures=[]", "--set", "evaluate=[elbo]")
+    process = start(folder, environment, *options)
     wait_for_results(folder, 2, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -105,7 +106,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
     ended = {p: p.stat().st_mtime_ns for p in folder.glob("results/tiny/trials/*/result-*.json")}
     assert 2 <= len(ended) < 8
 
-    done = spikeslab("run", "tiny.yaml", "--set", "figures=[]")
+    done = spikeslab("run", "tiny.yaml", *options)
     assert done.returncode == 0, done.stderr
     assert f"({8 - len(ended)} trained or measured now)" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in ended} == ended
@@ -140,7 +141,7 @@ def test_a_process_that_passes_its_limit_of_cpu_time_ends_the_run(
     assert list(folder.glob("results/tiny/trials/*/epoch-*.safetensors"))
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
     folder: Path, environment: dict[str, str], ending: signal.Signals
 ) -> None:

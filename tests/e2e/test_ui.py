@@ -25,7 +25,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @pytest.fixture
 def server(folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_cluster: str) -> Iterator[str]:
     """`spikeslab ui` on a study of two trials; its address."""
-    done = spikeslab("run", "tiny.yaml", "--set", "seeds=[0]", "--address", ray_cluster)
+    less = ("seeds=[0]", "figures=[convergence]", "resources.cpu=2")
+    words = [word for change in less for word in ("--set", change)]
+    done = spikeslab("run", "tiny.yaml", *words, "--address", ray_cluster)
     assert done.returncode == 0, done.stderr
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

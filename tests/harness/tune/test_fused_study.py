@@ -33,6 +33,7 @@ from tests.harness.tune.test_places import wait_until
 Run = Callable[..., tuple[Outcome, str]]
 
 EIGHT_AT_ONCE = {"cpu": 0.25}  # on the two cores of the tests' cluster
+A_PAIR = [{"model": "vae", "latent_dim": 2}, {"model": "vsc", "latent_dim": 3, "alpha": 0.1}]
 
 
 def make_study(**changes: Any) -> Study:
@@ -99,6 +100,7 @@ def test_asha_stops_single_members(run: Run, tmp_path: Path) -> None:
         defaults={"hidden": [16], "batch_size": 128, "epochs": 9, "learning_rate": {"grid": [1e-5, 1e-4, 1e-3, 1e-2]}},
         space=[{"model": "vae", "latent_dim": {"grid": [2, 4]}}],
         scheduler={"name": "asha", "grace_epochs": 1, "reduction_factor": 3},
+        resources={"cpu": 0.5},
     )
     outcome, _ = run(study)
     trials, history = read(tmp_path / "results" / "small")
@@ -118,12 +120,12 @@ def test_what_was_trained_when_the_user_stopped_is_stored(
 
     def stop_once_all_have_reported(self: StudyRun, trial: Trial, event: Event) -> None:
         record(self, trial, event)
-        if len(self.results) == 6 and all(result.history for result in self.results.values()):
+        if len(results := self.collect_results()) == len(A_PAIR) and all(result.history for result in results.values()):
             self.request_stop()
 
     monkeypatch.setattr(StudyRun, "record", stop_once_all_have_reported)
     defaults = {"hidden": [64], "batch_size": 16, "epochs": 4000, "learning_rate": 1e-3}
-    study = make_study(defaults=defaults, checkpoint_every=4000)  # none of the checkpoints is due
+    study = make_study(space=A_PAIR, defaults=defaults, checkpoint_every=4000)  # none of the checkpoints is due
     outcome, _ = run(study)
     assert outcome.interrupted
     trials, _ = read(tmp_path / "results" / "small")
@@ -135,15 +137,14 @@ def test_what_was_trained_when_the_user_stopped_is_stored(
 
 @pytest.mark.timeout(120)
 def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path: Path) -> None:
-    study = make_study(
-        defaults={"hidden": [64], "batch_size": 16, "epochs": 40, "learning_rate": 1e-3}, checkpoint_every=1
-    )
+    defaults = {"hidden": [64], "batch_size": 16, "epochs": 40, "learning_rate": 1e-3}
+    study = make_study(space=A_PAIR, defaults=defaults, checkpoint_every=1)
     folder = tmp_path / "results" / "small"
     planned = plan_trials(study, load_dataset("digits"))
     stored: dict[str, int] = {}
 
     def kill() -> None:
-        while len(stored) < 6:
+        while len(stored) < len(A_PAIR):
             time.sleep(0.05)
             for trial in planned:
                 if (count := TrialFolder(folder, trial).count_stored_epochs()) > 2:
@@ -155,9 +156,9 @@ def test_a_killed_engine_loses_nothing_that_a_checkpoint_held(run: Run, tmp_path
     thread.start()
     outcome, _ = run(study)
     thread.join()
-    assert (outcome.num_done, outcome.num_failed) == (6, 0)
+    assert (outcome.num_done, outcome.num_failed) == (len(A_PAIR), 0)
     trials, history = read(folder)
-    assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * 6
+    assert history.groupby("trial_id").epoch.apply(list).tolist() == [list(range(1, 41))] * len(A_PAIR)
     for trial in planned:
         log = TrialFolder(folder, trial).log.read_text()
         resumed = [int(line.rpartition(" ")[2]) for line in log.splitlines() if "resumed from its checkpoint" in line]

@@ -25,7 +25,7 @@ def test_trials_spread_evenly_over_two_cards_and_an_engine_that_dies_takes_nobod
     killed, other = seen["engines"]
     assert [engine["card"] for engine in (killed, other)] == ["0", "1"]
     assert killed["pid"] != other["pid"]
-    assert [len(engine["trials"]) for engine in (killed, other)] == [4, 4]
+    assert [len(engine["trials"]) for engine in (killed, other)] == [2, 2]
     assert set(killed["trials"]).isdisjoint(other["trials"])
-    assert (seen["num_done"], seen["num_failed"]) == (8, 0)
+    assert (seen["num_done"], seen["num_failed"]) == (4, 0)
     assert sorted(seen["resumed"]) == sorted(killed["trials"])

@@ -34,10 +34,10 @@ STUDY = Study.model_validate(
         "name": "small",
         "dataset": "digits",
         "defaults": {"hidden": [64], "batch_size": 16, "epochs": 40},
-        "space": [{"model": "vae", "latent_dim": {"grid": [2, 3, 4, 5]}, "learning_rate": {"grid": [1e-3, 2e-3]}}],
-        "iw_samples": 5,
+        "space": [{"model": "vae", "latent_dim": {"grid": [2, 3, 4, 5]}}],
+        "evaluate": ["elbo"],
         "checkpoint_every": 1,
-        "resources": {"gpu": 0.25},
+        "resources": {"gpu": 0.5},
     }
 )
 
