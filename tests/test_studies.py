@@ -11,7 +11,8 @@ import pytest
 from harness.search.make_source import make_source
 from harness.study.file import build_study_schema, dump_study, load_study
 from harness.study.yamlfile import read_yaml_mapping
-from tests.harness.small_studies import GOOD, WRONG_FIELDS, Wrong
+from tests.harness.small_studies import GOOD
+from tests.harness.wrong_studies import WRONG_FIELDS, Wrong
 
 FOLDER = Path(__file__).parents[1] / "studies"
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name not in ("claims.yaml", "published.yaml"))
