@@ -1,6 +1,7 @@
 """The history of an Optuna sampler, opened in one place: what is wrong with the file is said as it is."""
 
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -43,6 +44,15 @@ def open_history(
         return optuna.load_study(study_name=name, storage=storage) if name in names else None, others
     history = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
     return history, others
+
+
+def name_metrics(history: "optuna.Study", names: Sequence[str]) -> None:
+    """Let Optuna's dashboard call the values of trials by their names."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        history.set_metric_names(list(names))
 
 
 def _has_tables(path: Path) -> bool:

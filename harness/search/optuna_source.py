@@ -12,7 +12,7 @@ from harness.datasets import DatasetIdentity
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.history import history_errors, open_history
+from harness.search.history import history_errors, name_metrics, open_history
 from harness.search.history_name import name_former_history, name_history
 from harness.search.memory import name_parameters, recall, store
 from harness.search.samplers import make_sampler
@@ -75,6 +75,7 @@ class OptunaSource:
                 self._list_stored(stored)
             else:
                 self._optuna.set_user_attr(SPACE, str(self._space))
+                name_metrics(self._optuna, study.objectives)
                 self._take_over(stored)
         self.num_trials = self._count_points(at_most=(study.search.num_trials or 0) + len(self._stored))
         self.num_trials = max(self.num_trials, len(self.trials))  # a longer search may have proposed more

@@ -69,11 +69,14 @@ class Searching:
             ran.append(trial)
         return ran
 
-    def optuna_trials(self) -> list[optuna.trial.FrozenTrial]:
+    def history(self) -> optuna.Study:
         """Optuna's newest history."""
         storage = f"sqlite:///{self.folder / 'optuna.db'}"
-        name = optuna.get_all_study_names(storage)[-1]
-        return optuna.load_study(study_name=name, storage=storage).get_trials()
+        return optuna.load_study(study_name=optuna.get_all_study_names(storage)[-1], storage=storage)
+
+    def optuna_trials(self) -> list[optuna.trial.FrozenTrial]:
+        """The trials of Optuna's newest history."""
+        return self.history().get_trials()
 
 
 def ids(trials: Sequence[Trial]) -> list[str]:

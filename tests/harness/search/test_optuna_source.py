@@ -27,6 +27,13 @@ def with_text(tpe: Searching, change: Callable[[str], str]) -> Searching:
     return Searching(tpe.folder.parent, tpe.dataset, change(STUDIES["tpe"]))
 
 
+@pytest.mark.parametrize("kind", ["tpe", "nsga2"])
+def test_a_history_names_the_metrics_of_its_values(tmp_path: Path, dataset: Dataset, kind: str) -> None:
+    search = Searching(tmp_path, dataset, STUDIES[kind])
+    search.source()
+    assert search.history().metric_names == list(search.study.objectives)
+
+
 def test_each_trial_is_told_once_with_its_last_value(tpe: Searching) -> None:
     source = tpe.source()
     ran = tpe.run(source)
