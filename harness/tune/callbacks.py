@@ -1,6 +1,7 @@
 """What Ray Tune calls to get trials, to report their events, and to know when to stop."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
@@ -10,13 +11,10 @@ from ray.tune.search import Searcher
 from harness.cluster.room import describe_wait
 from harness.ledger.trial import Trial
 from harness.study.sections import Resources
-from harness.tune.driver import UnfitError
+from harness.tune.failures import FORGIVABLE, read_failure
 from harness.tune.study_run import StudyRun
 
 PATIENCE_SECONDS = 5.0  # for a trial to begin, before it is said what is waited for
-
-FORGIVABLE = (UnfitError.__name__, "its node has died")
-"""What an error says, in our words and Ray's, that is none of the trial's own making."""
 
 MAX_FORGIVEN = 20
 """A trial whose machines go away more often than this may be why."""
@@ -25,15 +23,18 @@ MAX_FORGIVEN = 20
 class TrialSearch(Searcher):  # type: ignore[misc]
     """Gives Tune the trials of a study's source, one by one. The watcher tells the source how they ended."""
 
-    def __init__(self, run: StudyRun, first: Trial) -> None:
+    def __init__(self, run: StudyRun, first: Trial, is_full: Callable[[], bool] = lambda: False) -> None:
+        """is_full: whether nothing may run beside what runs."""
         super().__init__()
-        self._run = run
+        self._run, self._is_full = run, is_full
         self._first: Trial | None = first
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 (Tune's own id, which we do not use)
         """Return the next trial as Tune's config, None if there is none now, or Searcher.FINISHED."""
         if self._run.is_stopping:
             return Searcher.FINISHED
+        if self._is_full():
+            return None
         trial, self._first = self._first or self._run.next(), None
         if trial is None:
             return None if self._run.source.is_waiting and not self._run.is_stopping else Searcher.FINISHED
@@ -85,6 +86,7 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         super().__init__()
         self._run, self._resources = run, resources
         self._num_forgiven: dict[str, int] = {}  # by Tune's id of a trial
+        self._said: set[str] = set()
         self._began = 0.0
         self._wait: str | None = None  # what the first trial waits for, while that is to be said
 
@@ -109,6 +111,10 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         for event in events:
             self._run.record(info["trial"].config["trial"], event)
         events.clear()
+        for notice in info["result"]["notices"]:
+            if notice not in self._said:  # each trial of an engine has it
+                self._said.add(notice)
+                self._run.console.print(notice, soft_wrap=True, markup=False)
 
     def on_trial_complete(self, **info: Any) -> None:
         """Note that a trial has ended or was stopped by the scheduler."""
@@ -122,9 +128,8 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
     def on_trial_recover(self, **info: Any) -> None:
         """Forgive a trial that its process was not fit for it, or that its machine is gone; not without end."""
         trial = info["trial"]
-        error = str(trial.get_error() or "")
         forgiven = self._num_forgiven.get(trial.trial_id, 0)
-        if forgiven < MAX_FORGIVEN and any(words in error for words in FORGIVABLE):
+        if forgiven < MAX_FORGIVEN and FORGIVABLE.search(read_failure(trial)):
             self._num_forgiven[trial.trial_id] = forgiven + 1
             trial.run_metadata.num_failures -= 1
 
@@ -133,6 +138,5 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
 
 
 def _last_line(trial: Any) -> str:
-    error = trial.get_error()
-    lines = str(error).strip().splitlines() if error else []
+    lines = read_failure(trial).strip().splitlines()
     return lines[-1][:300] if lines else "no reason given"

@@ -5,10 +5,12 @@ Only the actor's process imports torch; the trials' processes stay light.
 
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -20,6 +22,7 @@ from harness.metrics import Measures
 from harness.plugins.use import use_plugins
 from harness.storage.place import Place
 from harness.tune.driver import Driver
+from harness.worker.memory import MemoryShortageError
 
 IDLE_SECONDS = 60.0
 """An engine without trials ends itself after this long: the run that made it may be gone."""
@@ -48,12 +51,40 @@ class EngineSpec:
     driver: Driver
 
 
-def train_fused(spec: EngineSpec, trial: Trial) -> Generator[Event]:
+def train_fused(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> Generator[Event]:
     """Train a trial in the engine of the GPU that Ray gave this process, yielding the events that `run_trial` yields.
 
+    One that runs out of memory is followed by one that trains half as many at once, and so on; `say` is told.
+
     Raises:
+        MemoryShortageError: the engine lacked memory for this trial alone.
         ray.exceptions.RayError: the engine died. Its trials can be started again, and resume from their checkpoints.
     """
+    capacity, num_seen = spec.capacity, 0
+    while True:
+        try:
+            with closing(_train_in_one(replace(spec, capacity=capacity), trial)) as events:
+                for event in events:
+                    if isinstance(event, Epoch):
+                        epoch = int(event.metrics["epoch"] or 0)
+                        if epoch <= num_seen:  # an engine before has told it
+                            continue
+                        num_seen = epoch
+                    yield event
+        except (MemoryShortageError, ray.exceptions.OutOfMemoryError) as error:
+            at_once = error.num_trials if isinstance(error, MemoryShortageError) else capacity
+            if at_once == 1:
+                raise MemoryShortageError(1) from error
+            capacity = at_once // 2
+            say(
+                f"{socket.gethostname()} has no memory for {at_once} trials at once; it goes on with {capacity}, "
+                "each from its checkpoint."
+            )
+        else:
+            return
+
+
+def _train_in_one(spec: EngineSpec, trial: Trial) -> Generator[Event]:
     engine, slot = _submit(spec, trial)
     is_over = False
     try:

@@ -1,13 +1,13 @@
 """Tune's controller without its memory: what has ended is in our ledger, and Tune need not keep it or store it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import ray.tune.tune
 from ray.tune.execution.tune_controller import TuneController
 
 NO_TRIALS = '{"trial_data": []}'
+
+ATTRIBUTES = ("_trials", "_stopped_trials", "_failed_trials", "_live_trials", "_trials_to_cache")
+"""Of Tune's own controller, which makes them as it begins; private, so that another version of Ray may lack one."""
 
 
 class LightController(TuneController):  # type: ignore[misc]
@@ -35,12 +35,7 @@ class LightController(TuneController):  # type: ignore[misc]
             (folder / self.experiment_state_file_name).write_text(NO_TRIALS, encoding="utf-8")
 
 
-@contextmanager
-def light_controller() -> Iterator[None]:
-    """Let Tune run with `LightController`, for which it has no option."""
-    heavy = ray.tune.tune.TuneController
-    ray.tune.tune.TuneController = LightController
-    try:
-        yield
-    finally:
-        ray.tune.tune.TuneController = heavy
+def is_known() -> bool:
+    """Whether this version of Ray has the controller that ours is made from."""
+    made = TuneController.__init__.__code__.co_names
+    return {*ATTRIBUTES} <= {*made} and hasattr(TuneController, "experiment_state_file_name")

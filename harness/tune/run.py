@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
+from harness.tune.failures import Judge
 from harness.tune.head_guard import HeadGuard
-from harness.tune.light_controller import light_controller
 from harness.tune.node_guard import NodeGuard
+from harness.tune.own_parts import own_parts
 from harness.tune.plan import Plan, make_plan
 from harness.tune.schedulers import make_scheduler
 from harness.tune.study_run import StudyRun
@@ -84,11 +86,15 @@ def _connect(mark: str, address: str | None) -> list[Node]:
 
 
 def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
-    study, search = run.study, TrialSearch(run, first)
+    study, scheduler = run.study, make_scheduler(run.study, run.source.trials, run.collect_results())
+    scheduler.judge = Judge(run)
+    search = TrialSearch(run, first, lambda: scheduler.is_full)
     if study.search.sampler in ADAPTIVE_SAMPLERS:
         # It should propose as late as possible, with all results that there are.
         search = limiter = ConcurrencyLimiter(search, max_concurrent=plan.num_slots)
-        guard.on_join = lambda: limiter.set_max_concurrency(count_slots(plan.resources))
+        guard.on_join = scheduler.on_wait = lambda: limiter.set_max_concurrency(
+            count_slots(plan.resources) + scheduler.num_waiting  # it counts these, too
+        )
     # More than can ever be starting at once, where machines join: see FillsPlaces, which needs one that is not.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * plan.num_slots + 8)
     # Tune's own files are not needed: the trials' folders hold everything.
@@ -97,7 +103,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
             tune.with_resources(plan.trainable, {"cpu": plan.resources.num_cpus, "gpu": plan.resources.gpu}),
             tune_config=tune.TuneConfig(
                 search_alg=search,
-                scheduler=make_scheduler(study, run.source.trials, run.collect_results()),
+                scheduler=scheduler,
                 num_samples=-1,  # until the source has no more trials
                 reuse_actors=True,
                 trial_name_creator=_name_trial,
@@ -115,7 +121,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
                 verbose=0,
             ),
         )
-        with light_controller():
+        with own_parts(partial(run.console.print, soft_wrap=True)):
             tuner.fit()
 
 

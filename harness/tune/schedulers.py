@@ -25,7 +25,7 @@ MAX_SECONDS = 10**8
 """More than any trial trains."""
 
 
-def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, Result]) -> TrialScheduler:
+def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, Result]) -> FillsPlaces:
     """Make Tune's scheduler for a study; it learns of the trials that ended in earlier runs. results: by trial_id."""
     scheduler = _new_scheduler(study)
     for trial in trials:
@@ -35,7 +35,7 @@ def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, 
     return scheduler
 
 
-def _new_scheduler(study: Study) -> TrialScheduler:
+def _new_scheduler(study: Study) -> FillsPlaces:
     given = study.scheduler
     if given.name in ("fifo", "pbt"):  # PopulationSource does what pbt asks for
         return FillsPlaces()

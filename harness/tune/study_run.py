@@ -229,6 +229,8 @@ class StudyRun:
             return
         if progress.result.status == "running":
             before = progress.earlier or progress.result  # earlier measurements stay
+            if error is not None:
+                before = self._read_result(trial) or before
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
             progress.end(replace(before, status=status, history=list(history), error=error, ended=time.time()))
@@ -248,6 +250,19 @@ class StudyRun:
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
             trial_id=trial.trial_id,
         )
+
+    def _read_result(self, trial: Trial) -> Result | None:
+        """Read what a trial's process had stored of its end before it died."""
+        folder = TrialFolder(self.folder, trial, self.place)
+        with self.noticing_problems():
+            folder.fetch(whole=False)
+        return folder.read_result()
+
+    def put_off(self, trial: Trial) -> None:
+        """Note that a trial's process has died, and that it runs again only after others."""
+        if self._is_running(trial):
+            self._progress[trial.trial_id].is_running = False
+            self.display.pause_trial(trial.trial_id)
 
     def _is_running(self, trial: Trial) -> bool:
         progress = self._progress.get(trial.trial_id)

@@ -48,6 +48,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         self._events: Generator[Event] | None = None
         self._unfit: UnfitError | None = None
         self._is_stepping = False
+        self._notices: list[str] = []
         try:
             driver.join()
         except UnfitError as error:
@@ -74,7 +75,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         folder.fetch(whole=False)
         self._num_judged = folder.count_own_epochs()
         if self._engines is not None:
-            return train_fused(self._engines, config["trial"])
+            return train_fused(self._engines, config["trial"], self._notices.append)
         # Imported here, as the driver imports this file, too, and does not need torch.
         from harness.worker.trial_run import run_trial
 
@@ -86,10 +87,12 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Train the next epochs; returns their `events`, and what schedulers read: spending, `objective`, `is_judged`.
 
-        is_judged: an earlier run of the study has trained the trial this far and did not stop it.
+        notices: sentences for the user. is_judged: an earlier run of the study has trained the trial this far and did
+        not stop it.
 
         Raises:
             UnfitError: this process runs other code, does not see the study's folder, or was asked to end.
+            MemoryShortageError: the trial needs more memory than there is now.
         """
         if self._unfit is not None:
             raise self._unfit
@@ -102,6 +105,8 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
         self._train_seconds += sum(event.metrics.get("seconds") or 0 for event in events)
         spent = measure_spending(metrics, self._train_seconds)
         report = {"events": events, **spent, "is_judged": spent["epoch"] <= self._num_judged, "done": is_done}
+        report["notices"] = list(self._notices)
+        self._notices.clear()  # in place, as others hold it
         # No objective where there is no value, as Tune computes with what it finds; nor in trials that confirm, as
         # schedulers are not to stop those.
         objective = metrics.get(self._metric) if self._is_searching else None

@@ -16,14 +16,12 @@ from harness.datasets import Dataset
 from harness.metrics import Measures
 from harness.storage.place import HERE, Place
 from harness.worker.images import Images
+from harness.worker.memory import MemoryShortageError, is_out_of_memory
 from harness.worker.slots import Slot, Slots
 from harness.worker.trial_run import TrialRun
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics, Trainer
-
-DEVICE_ERRORS = (torch.AcceleratorError, torch.OutOfMemoryError)
-"""After these a device's process is of no further use."""
 
 PATIENCE_SECONDS = 2.0
 """In step with a scheduler, an epoch waits so long at most for trials that have not asked for it."""
@@ -99,15 +97,20 @@ class Engine:
         """Train all trials that come, until none has come for so long.
 
         Raises:
-            Exception: the device failed. It has been raised in every trial's process, too.
+            MemoryShortageError: there is not enough for all members. It has been raised in every trial's process, too.
+            Exception: the device failed; raised there, too.
         """
         idle_since = time.monotonic()
         while not (time.monotonic() - idle_since > idle_seconds and self.slots.close_if_idle()):
             try:
                 is_busy = self.step()
             except Exception as error:
-                self.slots.fail_all(error)
-                raise
+                if not is_out_of_memory(error):
+                    self.slots.fail_all(error)
+                    raise
+                lacking = MemoryShortageError(max(self.slots.num_members, 1))
+                self.slots.fail_all(lacking)
+                raise lacking from error
             if is_busy or not self.slots.is_idle or self._trained_at > idle_since:
                 idle_since = time.monotonic()
             if not is_busy:
@@ -191,9 +194,9 @@ class Engine:
         """Do something for a trial; an error ends the trial and no other."""
         try:
             work(slot)
-        except DEVICE_ERRORS:
-            raise  # nothing works any more here; a new process can train on from the checkpoints
         except Exception as error:
+            if isinstance(error, torch.AcceleratorError) or is_out_of_memory(error):
+                raise  # nothing works any more here; a new process can train on from the checkpoints
             try:
                 self.slots.add_events(slot, [slot.run.fail(error)], is_last=True)
             except Exception as unwritten:  # the disk is full: the trial's process learns of it

@@ -107,6 +107,12 @@ class Slots:
 
     # Called by the thread that trains
 
+    @property
+    def num_members(self) -> int:
+        """How many trials are being trained."""
+        with self._changed:
+            return len(self._members)
+
     def admit(self, capacity: int) -> list[Slot]:
         """Make waiting trials members, up to the capacity; returns the new members."""
         with self._changed:

@@ -24,6 +24,7 @@ from harness.storage.objects import PlaceError
 from harness.storage.place import HERE, Place
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
+from harness.worker.memory import MemoryShortageError, is_out_of_memory
 from models.choices import ImageShape
 from models.measures.bounds import compute_bound, compute_loss
 from models.numerics.machine import forget_peak_memory, read_peak_memory
@@ -46,7 +47,8 @@ def run_trial(
     place: keeps the results, where the folder is only this machine's.
 
     The last event is the trial's end, whose result has been stored by then, or its pause, which has no result. Errors
-    in training end the trial and are not raised; their traceback is in the trial's log.
+    in training end the trial and are not raised, but for those of which `TrialRun.fail` tells; their traceback is in
+    the trial's log.
     """
     forget_peak_memory(device)
     with TrialRun(trial, measures, study_folder, device, place) as run:
@@ -156,13 +158,17 @@ class TrialRun:
 
         Raises:
             PlaceError: the place of the results does not answer, which says nothing of the trial: it can run again.
+            MemoryShortageError: so it can where there is more memory. What was measured before is stored.
         """
         if isinstance(error, PlaceError):
             raise error
         if isinstance(error, DivergedError):
             return self._end("diverged", error=str(error))
         self.log.error("failed\n%s", "".join(traceback.format_exception(error)))
-        return self._end("failed", error=f"{type(error).__name__}: {error}")
+        ended = self._end("failed", error=f"{type(error).__name__}: {error}")
+        if is_out_of_memory(error):
+            raise MemoryShortageError(1) from error
+        return ended
 
     def _read_checkpoint(self, image_shape: ImageShape) -> TrainState:
         state = init_state(self.settings, image_shape, self.device)

@@ -94,12 +94,14 @@ def test_a_process_that_is_asked_to_end_stores_what_it_has_trained(
     ],
 )
 def test_a_trial_is_forgiven_what_its_machine_did(
-    error: str, is_forgiven: bool, monkeypatch: pytest.MonkeyPatch
+    error: str, is_forgiven: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(callbacks, "MAX_FORGIVEN", 2)
     nothing: Any = None
     watcher = Watcher(nothing, nothing)
-    trial = SimpleNamespace(trial_id="a", get_error=lambda: error, run_metadata=SimpleNamespace(num_failures=0))
+    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at x)\n{error}\n")
+    metadata = SimpleNamespace(num_failures=0)
+    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"), run_metadata=metadata)
     for _ in range(3):
         trial.run_metadata.num_failures += 1
         watcher.on_trial_recover(trial=trial)

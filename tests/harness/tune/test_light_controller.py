@@ -1,20 +1,32 @@
 """Tune's controller that keeps nothing of trials that have ended; without a cluster."""
 
 import gc
+import sys
 import weakref
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import ray.tune.execution.tune_controller
 import ray.tune.tune
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train._internal.storage import StorageContext
 from ray.tune.analysis import ExperimentAnalysis
 from ray.tune.experiment import Trial
 from ray.tune.utils.callback import _create_default_callbacks
 
 from harness.cluster.connect import quieten_ray
+from harness.commands.outcome import Outcome
+from harness.study import Study
 from harness.study.sections import Resources
+from harness.tune import light_controller
 from harness.tune.callbacks import Watcher
-from harness.tune.light_controller import LightController, light_controller
+from harness.tune.light_controller import LightController
+from harness.tune.own_parts import own_parts
+from harness.tune.processes import Processes
 
 
 @pytest.fixture
@@ -57,11 +69,65 @@ def test_no_snapshot_is_written_but_the_one_that_tune_looks_for_at_the_end(contr
     assert ExperimentAnalysis(str(folder)).trials == []
 
 
-def test_tune_runs_with_the_light_controller_and_gets_its_own_back() -> None:
-    heavy = ray.tune.tune.TuneController
-    with light_controller():
-        assert ray.tune.tune.TuneController is LightController
-    assert ray.tune.tune.TuneController is heavy
+def list_parts() -> list[object]:
+    return [
+        getattr(ray.tune.tune, "TuneController", None),
+        getattr(ray.tune.execution.tune_controller, "RayActorManager", None),
+    ]
+
+
+def test_tune_runs_with_our_parts_and_gets_its_own_back() -> None:
+    before = list_parts()
+    with own_parts(pytest.fail):
+        assert list_parts() == [LightController, Processes]
+    assert list_parts() == before
+    assert LightController not in before
+
+
+@pytest.mark.parametrize("lacks", ["attribute", "name", "module"])
+def test_where_ray_has_changed_tune_runs_as_it_is_and_that_is_said_once(
+    lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lacks == "attribute":
+        monkeypatch.setattr(light_controller, "ATTRIBUTES", (*light_controller.ATTRIBUTES, "_of_another_version"))
+    elif lacks == "name":
+        monkeypatch.delattr(ray.tune.execution.tune_controller, "RayActorManager")
+    else:
+        monkeypatch.setitem(sys.modules, "harness.tune.processes", None)  # as if its own imports failed
+    before = list_parts()
+    said: list[str] = []
+    with own_parts(said.append):
+        assert list_parts() == before
+    assert list_parts() == before
+    (words,) = said
+    assert "Ray 2.60 is known" in words
+
+
+@pytest.mark.slow
+def test_a_study_runs_with_tunes_own_parts(
+    run: Callable[..., tuple[Outcome, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(light_controller, "ATTRIBUTES", (*light_controller.ATTRIBUTES, "_of_another_version"))
+    settings: dict[str, Any] = {"defaults": {"hidden": [8], "batch_size": 128, "epochs": 1}, "evaluate": []}
+    space = [{"model": "vae", "latent_dim": {"grid": [2, 3]}}]
+    outcome, output = run(
+        Study.model_validate(settings | {"name": "heavy", "dataset": "digits", "space": space, "figures": []})
+    )
+    assert outcome.num_done == 2
+    assert output.count("is not as spikeslab knows it") == 1
+
+
+def test_a_process_that_ray_ended_for_lack_of_memory_has_died_and_says_who_it_was() -> None:
+    """Tune itself takes the error for one that cannot be, and ends the study."""
+    manager, deaths = Processes.__new__(Processes), []
+    process: Any = Mock(_on_error=lambda _, error: deaths.append(error))
+    ray_process = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: "aa11"))
+    manager._failed_actor_ids, manager._cleanup_actor = set(), lambda **_: None
+    manager._live_actors_to_ray_actors_resources = {process: (ray_process, None)}
+    manager._actor_task_failed(SimpleNamespace(_tracked_actor=process, _on_error=None), OutOfMemoryError("low"))
+    (death,) = deaths
+    assert isinstance(death, RayActorError)
+    assert str(death) == "actor aa11: low"
 
 
 def test_tune_adds_no_callback_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

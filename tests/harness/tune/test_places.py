@@ -24,6 +24,7 @@ class Pending:
 
     trial_id: str
     status: str = "PENDING"
+    num_failures: int = 0
     config: dict[str, str] = field(default_factory=lambda: {"trial_id": "0" * 16})
 
     def is_finished(self) -> bool:
@@ -63,6 +64,60 @@ def test_trials_that_have_ended_are_forgotten_and_one_that_runs_again_keeps_its_
     scheduler.on_trial_add(None, trials[1])  # as Tune does after its process has died
     assert scheduler.choose_trial_to_run(make_controller(trials, set())) is trials[1]
     assert len(scheduler._unfinished) == 2
+
+
+class Controller(SimpleNamespace):
+    """As Tune's, where a scheduler sends trials."""
+
+    def _set_trial_status(self, trial: Pending, status: str) -> None:
+        trial.status = status
+
+    def stop_trial(self, trial: Pending) -> None:
+        trial.status = "TERMINATED"
+
+
+@pytest.mark.parametrize("name", ["fifo", "asha", "median", "hyperband"])
+def test_a_trial_that_waits_runs_once_nothing_else_does_and_nothing_beside_it(name: str) -> None:
+    scheduler: Any = make_scheduler(make_earlier(name, [-1.0])[0], [], {})
+    verdicts = iter(["go on", "wait", "wait", "give up"])
+    alone: list[bool] = []
+
+    def judge(trial: Pending, *, is_alone: bool, num_others: int) -> str:
+        alone.append(is_alone)
+        return next(verdicts)
+
+    scheduler.judge = SimpleNamespace(judge=judge)
+    told: list[int] = []
+    scheduler.on_wait = lambda: told.append(scheduler.num_waiting)
+    trials = [Pending(letter, "RUNNING") for letter in "abcd"]
+    for trial in trials:
+        scheduler.on_trial_add(Controller(), trial)  # new ones are not judged
+    for trial in trials[:3]:  # as Tune does after their processes have died
+        trial.status, trial.num_failures = "PENDING", 1
+        scheduler.on_trial_add(Controller(), trial)
+    assert [trial.status for trial in trials] == ["PENDING", "PAUSED", "PAUSED", "RUNNING"]
+    assert told == [1, 2]
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is trials[0]
+    trials[0].status = "TERMINATED"
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is None, "the last one runs"
+    assert not scheduler.is_full
+    trials[3].status = "TERMINATED"
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is trials[1]
+    assert scheduler.is_full
+    trials[1].status = "RUNNING"
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is None, "one at a time"
+    trials[1].status = "PENDING"
+    scheduler.on_trial_add(Controller(), trials[1])
+    assert (trials[1].status, alone) == ("TERMINATED", [False, False, False, True])
+    assert scheduler.choose_trial_to_run(make_controller(trials, set())) is trials[2]
+
+
+def test_with_another_version_of_ray_the_oldest_runs_first() -> None:
+    scheduler: Any = make_scheduler(make_earlier("fifo", [-1.0])[0], [], {})
+    trials = [Pending("a"), Pending("b")]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(SimpleNamespace()) is trials[0]
 
 
 STEADY_SECONDS = 8.0

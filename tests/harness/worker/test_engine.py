@@ -1,6 +1,7 @@
 """The engine: every trial has the events that it has alone, whichever others come and go beside it."""
 
 import dataclasses
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from harness.worker import slots as slots_module
 from harness.worker.engine import Engine
+from harness.worker.memory import MemoryShortageError
 from harness.worker.trial_run import TrialRun, run_trial
 from models.settings import TrialSettings
 from models.training.stacked.stack import Stack
@@ -312,6 +314,25 @@ def test_what_was_trained_for_a_driver_that_is_gone_is_stored(
     assert engine.slots.is_idle
     with pytest.raises(RuntimeError, match="another one will take the trial"):
         engine.slots.submit(trial)
+
+
+@pytest.mark.parametrize("where", ["in a step", "as one joins"])
+def test_an_engine_without_memory_says_with_how_many_trials_and_ends(
+    where: str, dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    engine = make_engine()
+    slots = [engine.slots.submit(make_trial(dataset, seed=seed)) for seed in range(3)]
+    monkeypatch.setattr(*((Stack, "fit_epoch") if where == "in a step" else (TrialRun, "restore")), fail)
+    with pytest.raises(MemoryShortageError):
+        engine.run(idle_seconds=1)
+    for slot in slots:
+        with pytest.raises(MemoryShortageError) as raised:
+            engine.slots.fetch(slot)
+        again = pickle.loads(pickle.dumps(raised.value))  # as it goes from process to process
+        assert str(again) == "out of memory with 3 trials in the process"
 
 
 def test_when_the_device_fails_every_trial_is_notified(

@@ -21,7 +21,8 @@ from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VAL
 from harness.worker import evaluator as evaluations
 from harness.worker import trial_run as trial_module
 from harness.worker.images import Images
-from harness.worker.trial_run import run_trial
+from harness.worker.memory import MemoryShortageError
+from harness.worker.trial_run import TrialRun, run_trial
 from models.settings import TrialSettings
 
 NUM_TRAIN, NUM_TEST, BATCH, EPOCHS = 300, 90, 100, 4
@@ -208,6 +209,31 @@ def test_the_same_trial_gives_the_same_numbers_in_another_folder(whole: Any, dat
 
 
 # A trial that is cut short
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out"), RuntimeError("[enforce] DefaultCPUAllocator: can't allocate")],
+)
+def test_a_trial_without_memory_raises_and_goes_on_as_if_nothing_had_been(
+    whole: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    trial, measure = make_trial(dataset), TrialRun._measure_epoch
+
+    def run_out(self: TrialRun, state: Any, epoch: Any, images: Any) -> Row:
+        if epoch.epoch == 3:
+            raise error
+        return measure(self, state, epoch, images)
+
+    monkeypatch.setattr(TrialRun, "_measure_epoch", run_out)
+    with pytest.raises(MemoryShortageError):
+        run(trial, dataset, tmp_path)
+    monkeypatch.undo()
+    assert result_of(trial, tmp_path).status == "failed"
+    assert type(error).__name__ in log_of(trial, tmp_path)
+    folder, rows = whole["vsc"]
+    assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
+    assert_same_tensors(tensors_of(trial, tmp_path), tensors_of(trial, folder))
 
 
 @both
@@ -563,7 +589,8 @@ def test_a_measure_that_fails_loses_none_of_the_others_and_is_the_only_one_made_
         return compute(*arguments, **options)
 
     monkeypatch.setattr(evaluations, "compute_iw_bound", fail_at_first)
-    run(trial, dataset, tmp_path)
+    with pytest.raises(MemoryShortageError):
+        run(trial, dataset, tmp_path)
     result = result_of(trial, tmp_path)
     assert (result.status, result.evaluated) == ("failed", ["sparsity@v2", "elbo@v2"])
     assert before.items() <= result.metrics.items()

@@ -1,0 +1,92 @@
+"""Why a trial's process has failed, as Ray and Tune say it, and what is to be done with the trial."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from analysis.wording import plural
+from harness.tune.driver import UnfitError
+from harness.tune.study_run import StudyRun
+from harness.worker.memory import MemoryShortageError
+
+FORGIVABLE = re.compile(rf"{UnfitError.__name__}|its node has died")
+"""In our words and Ray's: none of the trial's own making."""
+
+SHORTAGE = re.compile(r"\bMemoryError\b|MemoryShortageError|OutOfMemoryError|low on memory")
+"""In Python's words, torch's and ours, and Ray's, which ends processes before the kernel does."""
+
+OWN_NAME = re.compile(r"^actor (\w+):", re.MULTILINE)  # see Processes
+ENDED = re.compile(r"Selected to kill: \(Actor\((\w+)\).*?actual memory used=([\d.]+)GB")
+"""Ray ends many processes of a machine at once, and says what each has used."""
+
+Verdict = Literal["go on", "wait", "give up"]
+"""What is to be done with a trial: run it beside others; run it once nothing else runs; neither."""
+
+
+def read_failure(trial: Any) -> str:
+    """What Tune was told of a trial's last failure; empty where it has none.
+
+    Tune's own `get_error` looks where a snapshot of the study would have put it.
+    """
+    path = Path(trial.error_file or "")
+    return path.read_text(encoding="utf-8").rpartition("Failure # ")[2] if path.is_file() else ""
+
+
+class Judge:
+    """Says what becomes of a trial whose process has failed, and may fail again.
+
+    One that lacked memory beside others is tried once more while nothing else runs. So is one whose process keeps dying
+    without a reason, as the kernel, which ends what has taken too much memory, gives none.
+    """
+
+    def __init__(self, run: StudyRun) -> None:
+        self._run = run
+        self._spared: set[str] = set()  # Tune's ids of trials
+
+    def judge(self, trial: Any, *, is_alone: bool, num_others: int) -> Verdict:
+        """Judge one of Tune's trials. is_alone: nothing else ran, on purpose. num_others: that run now."""
+        failure = read_failure(trial)
+        if SHORTAGE.search(failure):
+            trial.run_metadata.num_failures -= 1
+            return self._judge_shortage(trial, failure, is_alone=is_alone, num_others=num_others)
+        if is_alone or trial.num_failures < trial.max_failures or FORGIVABLE.search(failure):
+            return "go on"
+        return self._put_off(trial, "keeps dying, perhaps for lack of memory", num_others)
+
+    def _judge_shortage(self, trial: Any, failure: str, *, is_alone: bool, num_others: int) -> Verdict:
+        if took_less_than_others(failure) and trial.trial_id not in self._spared:
+            self._spared.add(trial.trial_id)
+            return "go on"
+        is_fused = (
+            self._run.study.resources.is_fused
+            and f"{MemoryShortageError.__name__}: {MemoryShortageError(1)}" in failure
+        )
+        if not is_alone and not is_fused:
+            return self._put_off(trial, "ran out of memory", num_others)
+        which = "graphics card" if self._run.study.resources.gpu else "machine"
+        self._run.end(
+            trial.config["trial"],
+            error=f"out of memory, though nothing was trained beside it; take a smaller batch_size, narrower layers or "
+            f"a {which} with more memory",
+        )
+        return "give up"
+
+    def _put_off(self, trial: Any, reason: str, num_others: int) -> Verdict:
+        ours = trial.config["trial"]
+        self._run.put_off(ours)
+        beside = f" beside {plural(num_others, 'other')}" if num_others else ""
+        self._run.console.print(
+            f"{ours.label} {reason}{beside}; it is tried again alone, once nothing else is left to train. "
+            "Fewer run at once where each takes more, as with --set resources.cpu=2.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return "wait"
+
+
+def took_less_than_others(failure: str) -> bool:
+    """Whether Ray ended the process together with one that had taken more memory."""
+    used = {process: float(amount) for process, amount in ENDED.findall(failure)}
+    own = OWN_NAME.search(failure)
+    return own is not None and used.get(own[1], math.inf) < max(used.values(), default=0)
