@@ -81,4 +81,4 @@ def tabulate_jobs(jobs: "Jobs") -> Table:
 
 
 def _time(job: "Job") -> str:
-    return "" if job.began is None else format_duration((job.ended or time.time()) - job.began)
+    return "" if job.began is None else format_duration(max((job.ended or time.time()) - job.began, 0))

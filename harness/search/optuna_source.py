@@ -53,7 +53,7 @@ class OptunaSource:
         self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
         self._stored: set[str] = set()  # trial_ids of those that an earlier search trained
         self._ended: dict[str, Result] = {}
-        self._begun: dict[str, float] = {}  # when those that run were handed out, in seconds since 1970
+        self._begun: dict[str, float] = {}  # when those that run were handed out, by a clock that none sets
         self._told: set[str] = set()
         self._failed: set[str] = set()
         self._unfinished: list[Trial] = []
@@ -189,11 +189,11 @@ class OptunaSource:
         if self._stopping is None or len(self.trials) >= self.num_trials:
             return
         ended = [(trial, self._ended[trial.trial_id]) for trial in self.trials if trial.trial_id in self._ended]
-        now = time.time()
+        now, steady = time.time(), time.monotonic()
         reason = self._stopping.find_reason(
             [(trial, result) for trial, result in ended if trial.trial_id not in self._stored],
             [(trial, result) for trial, result in ended if trial.trial_id in self._stored],
-            [(began, now) for began in self._begun.values()],
+            [(now - (steady - began), now) for began in self._begun.values()],
         )
         if reason:
             self.notices.append(f"The search ends after {len(self.trials)} of {self.num_trials} trials: {reason}.")
@@ -223,7 +223,7 @@ class OptunaSource:
             with self._history():
                 trial = self._propose()
         if trial is not None:
-            self._begun[trial.trial_id] = time.time()
+            self._begun[trial.trial_id] = time.monotonic()
         return trial
 
     def _propose(self) -> Trial | None:

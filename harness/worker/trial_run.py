@@ -88,13 +88,13 @@ class TrialRun:
         self._taken_from: Path | None = None  # the folder of another study that has this trial's last state
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
-        self._taken_up, self._spent_before = time.time(), 0.0  # by this process; seconds, in this study, by others
-        self._began = self._taken_up
+        self._taken_up, self._spent_before = time.monotonic(), 0.0  # by this process; seconds, in this study, by others
+        self._began = time.time()
 
     def __enter__(self) -> Self:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.folder.fetch()
-        self._began = self.folder.read_beginning() or self._taken_up
+        self._began = self.folder.read_beginning() or self._began
         for torn in self.folder.path.glob(".*.safetensors"):  # left by a process that was killed while writing a state
             torn.unlink(missing_ok=True)
         self.log = self._until_end.enter_context(_trial_log(self.folder.log))
@@ -253,8 +253,8 @@ class TrialRun:
             device=describe_device(self.device),
             host=socket.gethostname(),
             began=self._began,
-            ended=(now := time.time()),
-            spent=now - self._taken_up + self._spent_before,
+            ended=max(time.time(), self._began),  # the clock may have been set back
+            spent=time.monotonic() - self._taken_up + self._spent_before,
         )
         self.folder.write_result(result)
         self.log.info("%s%s", status, f": {error}" if error else "")

@@ -477,6 +477,21 @@ def test_a_trial_began_when_a_process_first_took_it_up_however_often_it_resumes_
     assert result_of(longer, tmp_path).began == 3000.0
 
 
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_meanwhile_changes_nothing_of_what_a_trial_took(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    now = [50_000.0]
+    monkeypatch.setattr(trial_module.time, "time", lambda: now[0])
+    trial = make_trial(dataset, "vae", epochs=2)
+    for _ in run_trial(trial, NONE, dataset, tmp_path):
+        now[0] = 50_000.0 + step
+    result = result_of(trial, tmp_path)
+    assert result.span is not None
+    assert 0 < result.span[1] - result.span[0] < 60
+    assert result.began == 50_000.0 <= result.span[1]
+
+
 def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
     whole: Any, dataset: Dataset, tmp_path: Path
 ) -> None:
