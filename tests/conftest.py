@@ -25,7 +25,7 @@ from harness.commands.outcome import Outcome
 from harness.storage.place import Folder
 from harness.study import Study
 
-pytest_plugins = ["tests.s3"]
+pytest_plugins = ["tests.s3", "tests.gcs"]
 
 # How long an example takes on a busy machine is no property of the code.
 settings.register_profile("no deadline", deadline=None)

@@ -193,7 +193,8 @@ def find_fault(mark: str) -> str:
         bucket.check()
         _open(place, 0.0, objects.SHORT_REQUEST_SECONDS).read(name)
     except FileNotFoundError:
-        return f"sees another {place}; set AWS_ENDPOINT_URL as on the machine that starts the study"
+        endpoint = objects.SERVICES[place.partition("://")[0]].endpoints[-1]
+        return f"sees another {place}; set {endpoint} as on the machine that starts the study"
     except InputError as error:
         return f"cannot use {error}"
     return ""

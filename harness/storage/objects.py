@@ -1,10 +1,12 @@
 """The objects of a bucket, through obstore: each is whole or not there, and what goes wrong is said in one sentence."""
 
+import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -125,8 +127,14 @@ class Objects:
         """Delete objects; those that are not there are passed over."""
         import obstore
 
-        if keys:
-            self._call(lambda: obstore.delete(self._store, list(keys)))
+        def act(keys: Sequence[str]) -> None:
+            with suppress(FileNotFoundError):
+                self._call(lambda: obstore.delete(self._store, list(keys)))
+
+        if self.address.startswith("gs://"):  # which stops at the first that is not there
+            in_parallel(lambda key: act([key]), keys)
+        elif keys:
+            act(keys)
 
     def _call(self, act: Callable[[], T]) -> T:
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -138,12 +146,12 @@ class Objects:
             except (AlreadyExistsError, PreconditionError):
                 raise
             except (BaseError, OSError) as error:
-                fault = _explain(error)
+                fault = _explain(error, self.address)
                 if fault is None and isinstance(error, FileNotFoundError):
                     raise FileNotFoundError(f"{self.address}: no such object") from None
-                if fault is not None or time.monotonic() > deadline:
+                if fault not in (None, WRONG_CLOCK) or time.monotonic() > deadline:
                     # Not chained: the library's own words hold the name of the key.
-                    raise PlaceError(f"{self.address}: {fault or _describe_silence()}") from None
+                    raise PlaceError(f"{self.address}: {fault or _describe_silence(self.address)}") from None
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
 
@@ -157,16 +165,36 @@ def in_parallel(work: Callable[[U], T], items: Iterable[U]) -> list[T]:
         return list(pool.map(work, items))
 
 
+@dataclass(frozen=True)
+class Service:
+    """What the user sets for a kind of bucket."""
+
+    keys: str  # the variables that have the credentials, or name their file
+    endpoints: tuple[str, ...]  # those that name another service like it; the first that is set counts
+    opening: str  # those that count as a bucket is opened
+
+
+SERVICES: Mapping[str, Service] = {
+    "s3": Service(
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or {to}AWS_PROFILE",
+        ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "AWS_ENDPOINT_URL, AWS_REGION and the credentials",
+    ),
+    "gs": Service("GOOGLE_APPLICATION_CREDENTIALS", ("STORAGE_EMULATOR_HOST",), "GOOGLE_APPLICATION_CREDENTIALS"),
+}
+"""By the scheme of an address."""
+
+WRONG_CLOCK = "the clock of this machine is wrong; set it, and run it again"
+"""Waited for: clocks that jump are set right in a while."""
+
 FAULTS: Mapping[str, str] = {
     r"NoSuchBucket": "there is no such bucket; make it, or correct --results",
+    r"RequestTimeTooSkewed": WRONG_CLOCK,
     r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|AuthorizationHeaderMalformed|Unauthenticated|401 Unauth": (
-        "the credentials are wrong; see to AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or to AWS_PROFILE"
+        "the credentials are wrong; see to {keys}"
     ),
     r"ExpiredToken|TokenRefreshRequired": "the credentials have expired; log in again, and run it again",
-    r"/latest/(api/token|meta-data)|/computeMetadata/|credential": (
-        "no credentials are found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (for gs://, "
-        "GOOGLE_APPLICATION_CREDENTIALS)"
-    ),
+    r"/latest/(api/token|meta-data)|/computeMetadata/|credential": ("no credentials are found; set {keys}"),
     r"PermanentRedirect|IllegalLocationConstraint|301 Moved|incorrect region": (
         "the bucket is in another region; set AWS_REGION to it"
     ),
@@ -175,20 +203,27 @@ FAULTS: Mapping[str, str] = {
     ),
     r"parsing Path|invalid path": "it holds a key that is no path, with // or .. in it; delete that object",
     r"NoSuchKey": "",
-    r"404 Not Found": "no bucket answers there; correct --results or AWS_ENDPOINT_URL",
+    r"404 Not Found": "no bucket answers there; correct --results or {endpoint}",
 }
 """Patterns in what a bucket says, and what it means; what is none of these may pass."""
 
 
-def _explain(error: Exception) -> str | None:
+def _explain(error: Exception, address: str) -> str | None:
     """What is wrong with a bucket and what helps; None where it may pass, or where the object is missing."""
     said = str(error)
-    return next((meaning or None for pattern, meaning in FAULTS.items() if re.search(pattern, said)), None)
+    meaning = next((meaning for pattern, meaning in FAULTS.items() if re.search(pattern, said)), "")
+    service = _serve(address)
+    keys = service.keys.format(to="to " if "see to" in meaning else "")
+    return meaning.format(keys=keys, endpoint=service.endpoints[-1]) or None
 
 
-def _describe_silence() -> str:
-    endpoint = find_endpoint()
-    where = f"AWS_ENDPOINT_URL ({endpoint})" if endpoint else "the network"
+def _serve(address: str) -> Service:
+    return SERVICES[address.partition("://")[0]]
+
+
+def _describe_silence(address: str) -> str:
+    endpoint = find_endpoint(address)
+    where = f"{_serve(address).endpoints[-1]} ({endpoint})" if endpoint else "the network"
     return f"the bucket does not answer; see to {where}, and run it again"
 
 
@@ -211,24 +246,28 @@ def _open_store(address: str, seconds: float) -> "ObjectStore":
     except ModuleNotFoundError:
         raise PlaceError(f"{address}: a bucket needs the package obstore; run `pip install obstore`") from None
     settings: dict[str, Any] = {}
+    endpoint = find_endpoint(address)
     if address.startswith("s3://"):
         settings |= read_profile()
-        if endpoint := find_endpoint():
+        if endpoint:
             settings["endpoint"] = endpoint
+    elif endpoint:  # without credentials, as Google's own libraries take it
+        nobody = dict.fromkeys(("private_key", "private_key_id", "client_email"), "")
+        settings["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
     options: dict[str, Any] = {
         "timeout": timedelta(seconds=seconds),
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-        "allow_http": settings.get("endpoint", "").startswith("http://"),
+        "allow_http": (endpoint or "").startswith("http://"),
     }
     try:
         # What may pass is tried again here, and not in the library as well.
         store: ObjectStore = make(address, client_options=options, retry_config={"max_retries": 0}, **settings)
     except (BaseError, ValueError, OSError):
-        fix = "see to AWS_ENDPOINT_URL, AWS_REGION and the credentials"
-        raise PlaceError(f"{address}: it cannot be opened; {fix}") from None
+        raise PlaceError(f"{address}: it cannot be opened; see to {_serve(address).opening}") from None
     return store
 
 
-def find_endpoint() -> str | None:
-    """The address of a service like S3, where the user names one."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+def find_endpoint(address: str) -> str | None:
+    """The address of another service like that of a bucket, where the user names one."""
+    named = next(filter(None, map(os.environ.get, _serve(address).endpoints)), None)
+    return named if named is None or "://" in named else f"http://{named}"

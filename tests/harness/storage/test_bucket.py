@@ -102,6 +102,48 @@ def test_a_missing_package_is_one_sentence(place: Bucket, monkeypatch: pytest.Mo
     assert refuse(Bucket(f"{place}/x")) == f"{place}/x: a bucket needs the package obstore; run `pip install obstore`"
 
 
+@pytest.mark.parametrize("key", [None, "{broken", "none"])
+def test_what_is_wrong_with_googles_credentials_is_one_sentence(
+    key: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where the keys of `gcloud auth` would lie
+    if key is not None:
+        (tmp_path / "{broken").write_text("{broken")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / key))
+    said = refuse(Bucket(f"gs://no-such/{tmp_path.parent.name.lower()}"))
+    wrong = "no credentials are found; set" if key is None else "it cannot be opened; see to"
+    assert said.endswith(f": {wrong} GOOGLE_APPLICATION_CREDENTIALS")
+
+
+def test_a_bucket_of_google_that_is_not_there_is_one_sentence(gcs: str) -> None:
+    assert (
+        refuse(Bucket("gs://not-there/x")) == "gs://not-there/x: there is no such bucket; make it, or correct --results"
+    )
+    assert find_fault(f"{gcs}/study/.none").startswith(f"sees another {gcs}/study; set STORAGE_EMULATOR_HOST as on")
+
+
+def test_a_clock_that_is_wrong_is_waited_for_and_is_one_sentence(
+    place: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from obstore.exceptions import PermissionDeniedError
+
+    skewed = PermissionDeniedError("403 Forbidden: <Code>RequestTimeTooSkewed</Code>")
+    answers: list[Exception | bytes] = [skewed, skewed, b"then"]
+
+    def act() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert Objects(place.address, 5.0, 5.0)._call(act) == b"then"
+    answers.append(skewed)
+    with pytest.raises(PlaceError, match=r": the clock of this machine is wrong; set it, and run it again$"):
+        Objects(place.address, -1.0, 5.0)._call(act)
+
+
 def test_a_machine_says_why_it_cannot_store(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = share(place, "study/.mark")
     assert find_fault(place.name(mark)) == ""

@@ -14,10 +14,10 @@ from harness.storage.place import Place
 Machines = tuple[Place, Place]
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "address", "gcs"])
 def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Machines:
     """The same place, as two machines use it."""
-    named = tmp_path / "results" if request.param == "folder" else request.getfixturevalue("address")
+    named = tmp_path / "results" if request.param == "folder" else request.getfixturevalue(request.param)
     here = open_place(named)
     there = here.for_trials()
     assert here.is_remote == (here.folder != there.folder)
