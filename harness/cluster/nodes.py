@@ -70,12 +70,15 @@ def marked(folder: Path, place: Place) -> Iterator[str]:
 
 
 def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
-    """Ask every machine of the cluster for itself. mark: see `marked`. but: those not to ask, by their ids."""
+    """Ask every machine that stays in the cluster. mark: see `marked`. but: those not to ask, by their ids."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    from harness.cluster.draining import list_draining
+
     look = ray.remote(num_cpus=0, max_retries=0)(_make_look())
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in but]
+    passed_over = {*but, *list_draining()}
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in passed_over]
     asked = []
     for node in nodes:
         place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

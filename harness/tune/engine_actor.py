@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from harness.cluster.draining import is_draining
 from harness.ledger.result import Epoch, Event
 from harness.ledger.trial import Trial
 from harness.metrics import Measures
@@ -186,8 +187,8 @@ class EngineActor:
             threading.Timer(1.0, os._exit, [0]).start()
 
     def _watch(self, job: str) -> None:
-        """End once the driver has, after what its trials have trained is stored."""
-        while is_alive(job):
+        """End once the driver has, or the machine is to go, after what its trials have trained is stored."""
+        while is_alive(job) and not is_draining():
             time.sleep(LEASE_SECONDS)
         self._leave()
 

@@ -1,13 +1,17 @@
 """One trial as a Ray Tune trainable: a thin shell around `run_trial`."""
 
+import os
 import signal
 import socket
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
+import ray
 from ray import tune
 
+from harness.cluster.draining import watch_draining
 from harness.datasets import Dataset
 from harness.ledger.result import Ended, Epoch, Event, measure_spending
 from harness.ledger.trial_folder import TrialFolder
@@ -55,6 +59,8 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
             self._unfit = error
             return
         signal.signal(signal.SIGTERM, self._note_ending)
+        if ray.is_initialized():
+            watch_draining(partial(os.kill, os.getpid(), signal.SIGTERM))
         if engines is None:
             use_plugins(driver.plugins)
         self._dataset, self._measures = dataset, measures

@@ -108,9 +108,21 @@ def test_a_trial_is_forgiven_what_its_machine_did(
     assert trial.run_metadata.num_failures == (1 if is_forgiven else 3)  # the third time, it may be the trial
 
 
+def ask_processes(node: subprocess.Popen[bytes]) -> None:
+    """Ask those that train."""
+    for process in psutil.Process(node.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any(name in " ".join(process.cmdline()) for name in ("Trainable", "EngineActor")):
+                process.terminate()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("is_fused", [False, True])
-def test_what_was_trained_goes_on_once_its_processes_are_asked_to_end(tmp_path: Path, is_fused: bool) -> None:
+@pytest.mark.parametrize("ask", [ask_processes, subprocess.Popen.terminate], ids=["processes", "node"])
+def test_what_was_trained_goes_on_once_its_machine_is_asked_to_end(
+    tmp_path: Path, is_fused: bool, ask: Callable[[subprocess.Popen[bytes]], None]
+) -> None:
+    """A node is its `ray start --block`, which Kubernetes tells, and which then lets the node end by itself."""
     (tmp_path / "tiny.yaml").write_text(STUDY)
     words = ["run", "tiny.yaml", "--set", "epochs=100000", "--set", "evaluate=[]", "--set", "seeds=[0]"]
     words += ["--set", "space=[{model: vae, latent_dim: 2}]"]
@@ -130,11 +142,11 @@ def test_what_was_trained_goes_on_once_its_processes_are_asked_to_end(tmp_path: 
         wait_until(lambda: bool(list(tmp_path.glob("results/tiny/trials/*/log.txt"))), 120, run)
         time.sleep(8)
         assert not list(tmp_path.glob("results/tiny/trials/*/*.safetensors"))
-        for process in psutil.Process(node.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if any(name in " ".join(process.cmdline()) for name in ("Trainable", "EngineActor")):
-                    process.terminate()
+        began = time.monotonic()
+        ask(node)
         wait_until(lambda: bool(list(tmp_path.glob("results/tiny/trials/*/*.safetensors"))), 20, run)
+        print(f"stored {time.monotonic() - began:.1f} s after its machine was asked to end")
+        head.join()  # where it goes on, if the first one ends
         (log,) = tmp_path.glob("results/tiny/trials/*/log.txt")
         wait_until(lambda: has_gone_on(log), 90, run)
         run.send_signal(signal.SIGINT)
