@@ -107,8 +107,8 @@ def _check_exposure(full: dict[str, Any], findings: Findings) -> None:
 def _check_start(full: dict[str, Any], findings: Findings) -> None:
     for role in ("head", "worker"):
         field = f"{role}_start_ray_commands"
-        commands = _join(full, field)
-        if "ray start" in commands and "RAY_AUTH_MODE=token" not in commands:
+        commands = map(str, full.get(field) or ())  # each in a shell of its own
+        if any("ray start" in command and "RAY_AUTH_MODE=token" not in command for command in commands):
             findings.add((field,), "starts Ray without its token, so that whoever reaches it runs code; "
                          "write RAY_AUTH_MODE=token ray start")  # fmt: skip
     if not any(str(target).endswith(".ray/auth_token") for target in full.get("file_mounts") or {}):
