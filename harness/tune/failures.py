@@ -75,10 +75,11 @@ class Judge:
     def _put_off(self, trial: Any, reason: str, num_others: int) -> Verdict:
         ours = trial.config["trial"]
         self._run.put_off(ours)
+        share = "resources.gpu=1" if self._run.study.resources.gpu else "resources.cpu=2"
         beside = f" beside {plural(num_others, 'other')}" if num_others else ""
         self._run.console.print(
             f"{ours.label} {reason}{beside}; it is tried again alone, once nothing else is left to train. "
-            "Fewer run at once where each takes more, as with --set resources.cpu=2.",
+            f"Fewer run at once where each takes more, as with --set {share}.",
             soft_wrap=True,
             markup=False,
         )

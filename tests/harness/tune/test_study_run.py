@@ -120,6 +120,19 @@ def test_what_was_measured_before_stays_if_the_process_of_a_trial_that_runs_agai
     assert (result.history, result.metrics) == (before.result.history, before.result.metrics)
 
 
+def test_what_a_process_had_measured_before_it_died_stays_with_the_reason(run: StudyRun) -> None:
+    trial, measured = start(run), make_end(2, status="failed", error="MemoryError: ", evaluated=["elbo"]).result
+    run.record(trial, Epoch(make_row(1)))
+    folder = TrialFolder(run.folder, trial, run.place)
+    folder.path.mkdir(parents=True)
+    folder.write_result(measured)  # as the process does, which then raises
+    run.end(trial, error="out of memory, though nothing was trained beside it")
+    result = folder.read_result()
+    assert result is not None
+    assert (result.metrics, result.history, result.evaluated) == (measured.metrics, measured.history, ["elbo"])
+    assert (result.status, result.error) == ("failed", "out of memory, though nothing was trained beside it")
+
+
 def test_what_was_running_when_the_user_stopped_has_no_result(run: StudyRun) -> None:
     trial = start(run)
     run.record(trial, Epoch(make_row(1)))
