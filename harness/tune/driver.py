@@ -18,6 +18,10 @@ class UnfitError(InputError):
     """This process cannot train the study, though another may; which costs the trial nothing."""
 
 
+class OtherCodeError(UnfitError):
+    """The code was changed under a study that runs: no process started from now on can train it."""
+
+
 @dataclass(frozen=True)
 class Driver:
     """The process that was started by the user, and the code that it runs."""
@@ -37,10 +41,11 @@ class Driver:
         """Work for the driver from this process, whose limit of CPU time then ends the whole run, as the user's.
 
         Raises:
-            UnfitError: this process runs other code, or does not see the study's folder.
+            OtherCodeError: this process runs other code.
+            UnfitError: it does not see the study's folder.
         """
         if hash_code() != self.code:
-            raise UnfitError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
+            raise OtherCodeError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
         if self.mark and (fault := find_fault(self.mark)):
             raise UnfitError(f"{socket.gethostname()} {fault}")
         is_ours = self.host == socket.gethostname() and self.pid in [p.pid for p in psutil.Process().parents()]

@@ -88,6 +88,7 @@ def test_a_process_that_is_asked_to_end_stores_what_it_has_trained(
     ("error", "is_forgiven"),
     [
         ("ray.exceptions.RayTaskError(UnfitError): worker-3 was asked to end", True),
+        ("ray.exceptions.RayTaskError(OtherCodeError): /code holds other code than was started", False),
         ("The actor died because its node has died. Node Id: 12ab", True),
         ("The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR", False),
         ("Task was killed due to the node running low on memory.", False),
