@@ -45,7 +45,9 @@ class Driver:
             UnfitError: it does not see the study's folder.
         """
         if hash_code() != self.code:
-            raise OtherCodeError(f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again")
+            raise OtherCodeError(
+                f"{CODE_FOLDER} holds other code than was started, or was edited since; start it again"
+            )
         if self.mark and (fault := find_fault(self.mark)):
             raise UnfitError(f"{socket.gethostname()} {fault}")
         is_ours = self.host == socket.gethostname() and self.pid in [p.pid for p in psutil.Process().parents()]
