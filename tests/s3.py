@@ -13,6 +13,16 @@ from harness.storage import objects
 
 _numbers = itertools.count()
 
+SERVER = """
+import sys, time
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address=sys.argv[1], port=0, verbose=False)
+server.start()
+print("listens on", *server.get_host_and_port(), flush=True)
+time.sleep(100_000)
+"""
+"""Of a process of its own, which can be frozen: its argument is the address to listen on."""
+
 
 def request(endpoint: str, path: str, method: str, data: bytes | None = None) -> None:
     headers = {"Content-Type": "text/plain"}

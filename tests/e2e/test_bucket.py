@@ -14,28 +14,20 @@ import pytest
 
 from harness.storage.objects import Objects
 from tests.e2e.conftest import Spikeslab, command
-from tests.s3 import request
+from tests.s3 import SERVER, request
 
 NOT_NUMBERS = ["mlflow_run_id", "train_seconds", "peak_memory_mb"]
-
-SERVER = """
-import sys, time
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(*server.get_host_and_port(), flush=True)
-time.sleep(10_000)
-"""
 
 
 @pytest.fixture
 def server(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
     """A server in a process of its own, which can be frozen."""
     quiet = subprocess.DEVNULL
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
+    words = [sys.executable, "-c", SERVER, "127.0.0.1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
         assert process.stdout is not None
-        line = next(line for line in process.stdout if line.startswith("127.0.0.1 "))
-        endpoint = "http://{}:{}".format(*line.split())
+        line = next(line for line in process.stdout if line.startswith("listens on"))
+        endpoint = "http://{}:{}".format(*line.split()[2:])
         request(endpoint, address.split("/")[2], "PUT")
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         yield process

@@ -28,6 +28,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def make_token(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Make the token of a cluster; returns the environments of those who talk to it, and of its machines."""
+    path = folder / "token"
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(32))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "PYTEST_"))}
+    client = kept | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+    own = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_USAGE_STATS_ENABLED": "0"}
+    return client, client | own
+
+
 class Head:
     """Started with `with`; ended by process id, as `ray stop` would end every Ray of the machine."""
 
@@ -36,17 +47,9 @@ class Head:
         self._folder = tempfile.TemporaryDirectory(prefix="h", dir="/tmp", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self._nodes: list[subprocess.Popen[bytes]] = []
-        self.token = self.folder / "token"
-        self.token.touch(mode=0o600)
-        self.token.write_text(secrets.token_hex(32))
+        self.client, self.environment = make_token(self.folder)
         self.port, dashboard, agent, client = (free_port() for _ in range(4))
         self.address, self.dashboard = f"{IP}.2:{self.port}", f"http://127.0.0.1:{dashboard}"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "PYTEST_"))}
-        self.client = kept | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token)}
-        self.environment = self.client | {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }
         command = [str(BIN / "ray"), "start", "--head", "--block", f"--node-ip-address={IP}.2", f"--port={self.port}"]
         command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--num-cpus={num_cpus}"]
         command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
