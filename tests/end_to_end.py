@@ -189,6 +189,7 @@ def look_for_secrets(watch: Watch, network: Network, cluster: Cluster) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended, it takes its machines along
     if (reason := why_not() or (None if find_postgres() else "it needs PostgreSQL")) is not None:
         raise SystemExit(f"Skipped: {reason}.")
     with tempfile.TemporaryDirectory(prefix="spikeslab-e2e-", ignore_cleanup_errors=True) as name:

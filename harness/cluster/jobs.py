@@ -195,9 +195,10 @@ class Jobs:
             try:
                 has_ended = self.find(name).has_ended  # asked before its log is read, whose end would else be missing
                 log = self.read_log(name)
-            except InputError:
+            except InputError as error:
                 if time.monotonic() - heard > PATIENCE_SECONDS:
-                    raise
+                    again = f"if {name} has ended with its head, submit the study again: what was trained is stored"
+                    raise InputError(f"{error}; {again}") from None
             else:
                 heard = time.monotonic()
                 if len(log) > shown:

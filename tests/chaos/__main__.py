@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import signal
 import subprocess
 import tempfile
 import time
@@ -76,6 +77,7 @@ def strike(name: str, seed: int, expected: Tables, *, in_bucket: bool) -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended, it takes its machines along
     parser = argparse.ArgumentParser(prog="tests.chaos", description=tests.chaos.__doc__)
     parser.add_argument("--rounds", type=int, default=1, help="studies per fault")
     parser.add_argument("--only", choices=FAULTS, action="append")

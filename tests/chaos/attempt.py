@@ -110,6 +110,7 @@ class Attempt:
     def finish(self, run: Run) -> int:
         """Wait for the end of a run; keeps the last sentence that it said about the fault."""
         told, error = run.communicate(timeout=500)
+        assert "Traceback" not in told + error, told + error
         self.said += [line for line in (*told.splitlines(), *error.splitlines()) if NOTICE.search(line)][-1:]
         return run.returncode
 

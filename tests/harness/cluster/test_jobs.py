@@ -110,7 +110,7 @@ def test_following_outlasts_a_short_loss_of_the_network(monkeypatch: pytest.Monk
     assert list(jobs.follow("tiny-1")) == ["ab", "cdef"]
     asked = 1
     monkeypatch.setattr(module, "PATIENCE_SECONDS", -1.0)
-    with pytest.raises(InputError, match="a blip"):
+    with pytest.raises(InputError, match="a blip; if tiny-1 has ended with its head, submit the study again"):
         list(jobs.follow("tiny-1"))
 
 

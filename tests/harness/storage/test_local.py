@@ -81,6 +81,13 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_other(
     assert content is None or path.read_text() == content
 
 
+def test_a_disk_that_is_full_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_atomically(path, lambda _: Path("/dev/full").write_bytes(b"half"))
+    assert caught.value.filename == str(path)
+
+
 def test_a_writer_may_replace_its_temporary_file(tmp_path: Path) -> None:
     def write(temporary: Path) -> None:
         other = temporary.with_name("other")
