@@ -36,8 +36,10 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
         InputError: no cluster answers there, Ray cannot start, or other code than ours would train.
     """
     import ray
+    from ray._private import worker
     from ray.job_config import JobConfig
 
+    worker.print_to_stdstream = _log_notice
     # Without `local` Ray joins any cluster it remembers.
     wanted = "local" if is_local(address) else str(address or os.environ["RAY_ADDRESS"])
     options: dict[str, Any] = {}
@@ -64,6 +66,11 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
             raise InputError(
                 f"Ray cannot start on this machine ({reason}); {fix}, or use a running cluster with --address"
             ) from None
+
+
+def _log_notice(notice: dict[str, Any], **_: object) -> None:
+    """Log what Ray would print of the cluster, in several lines and colours; what matters of it, we say ourselves."""
+    logging.getLogger("ray").warning("%s", "\n".join(notice["lines"]))
 
 
 class _OwnCode(list[str]):

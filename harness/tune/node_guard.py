@@ -1,4 +1,4 @@
-"""Machines that join the cluster while a study runs: one that cannot train it gets none of its trials."""
+"""Machines that join or leave the cluster while a study runs: one that cannot train it gets none of its trials."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import ray
+from ray.core.generated.common_pb2 import NodeDeathInfo
 from rich.console import Console
 
 from harness.cluster.nodes import Node, ask_nodes
@@ -13,15 +14,18 @@ from harness.ledger.provenance import record_nodes
 from harness.study.sections import Resources
 
 LOOK_SECONDS = 3.0
+IDLE = NodeDeathInfo.Reason.Value("AUTOSCALER_DRAIN_IDLE")
+"""Why a machine is gone that nothing ran on."""
 
 
 class NodeGuard:
-    """Looks for new machines in a thread, meanwhile."""
+    """Looks for machines that are new or gone in a thread, meanwhile."""
 
     def __init__(self, mark: str, folder: Path, nodes: Iterable[Node], resources: Resources, console: Console) -> None:
         """mark: which whoever trains must see. folder: of the study. nodes: asked before. resources: of a trial."""
         self._mark, self._folder, self._console = mark, folder, console
-        self._known = {node.node_id for node in nodes}
+        self._training = {node.node_id: node.name for node in nodes}
+        self._known = set(self._training)
         self._resources = resources
         self._plugs: list[Any] = []
         self.on_join: Callable[[], None] = lambda: None  # called once a machine has joined that can train the study
@@ -46,18 +50,29 @@ class NodeGuard:
                 continue
 
     def look(self) -> None:
-        """Ask machines that are new, and keep trials from those that cannot train them."""
-        alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        """Ask machines that are new, keep trials from those that cannot train them, and say which are gone."""
+        nodes = ray.nodes()
+        alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
+        self._tell_of_lost({node["NodeID"] for node in nodes if not node["Alive"] and node["DeathReason"] != IDLE})
         if alive.keys() <= self._known:
             return
         for node in ask_nodes(self._mark, but=sorted(self._known)):
             self._known.add(node.node_id)
             if (fault := node.find_fault()) is None:
+                self._training[node.node_id] = node.name
                 record_nodes(self._folder, [node.machine])
                 self.on_join()
                 continue
             self._console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)
             self._plug(node.node_id, alive[node.node_id]["Resources"])
+
+    def _tell_of_lost(self, lost: set[str]) -> None:
+        for node_id in lost & self._training.keys():
+            name = self._training.pop(node_id)
+            self._console.print(
+                f"A machine is gone, {name}: trials that it had go on elsewhere, from their checkpoints.",
+                soft_wrap=True,
+            )
 
     def _plug(self, node_id: str, has: dict[str, float]) -> None:
         """Take what the machine has, in pieces as large as a trial, as trials may hold some of it now."""

@@ -140,13 +140,15 @@ class Attempt:
         """How many epochs the trials' logs have again, and how often a trial was taken up again."""
         num_again = num_taken_up = 0
         for log in self.read("log.txt").values():
-            reached = 0
+            reached = furthest = 0
             for line in log.decode().splitlines():
                 if taken := TAKEN_UP.search(line):
                     num_again += max(0, reached - int(taken[1]))
                     num_taken_up += 1
                 elif epoch := EPOCH.search(line):
                     reached = int(epoch[1])
+                    furthest = max(furthest, reached)
+            assert furthest == NUM_EPOCHS
         return num_again, num_taken_up - NUM_TRIALS
 
     def end(self) -> None:

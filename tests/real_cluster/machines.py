@@ -46,6 +46,8 @@ class Machine:
         self._holder = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n"
+        self._sees = _files_of(self._holder.pid)  # nobody else does: no other process is ended
+        assert self._sees not in (None, _files_of(os.getpid()))
         _ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
         _ip("link", "set", self._link, "master", bridge, "up")
         self._within("ip", "addr", "add", f"{address}/24", "dev", "eth0")
@@ -77,7 +79,15 @@ class Machine:
         places = {"HOME": self.disk / "home", "TMPDIR": self.disk / "tmp", "XDG_CACHE_HOME": self.disk / "cache"}
         own = {name: str(path) for name, path in places.items()} | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         network = [] if through is None else ["nsenter", "-t", str(through._holder.pid), "--net"]
-        command = [*self._enter, *network, "env", "-C", str(folder or self.disk / "home"), *words]
+        command = [
+            *self._enter,
+            *network,
+            "env",
+            "--default-signal=INT",
+            "-C",
+            str(folder or self.disk / "home"),
+            *words,
+        ]
         return subprocess.Popen(command, env=dict(environment) | own, start_new_session=True, **options)
 
     def run(self, words: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> str:
@@ -90,9 +100,8 @@ class Machine:
 
     def list_processes(self) -> list[psutil.Process]:
         """List what runs on it."""
-        files = _files_of(self._holder.pid)
         found = (process for process in psutil.process_iter() if process.pid != self._holder.pid)
-        return [process for process in found if files is not None and _files_of(process.pid) == files]
+        return [process for process in found if _files_of(process.pid) == self._sees]
 
     def send(self, signum: int) -> None:
         """Send a signal to all that runs on it."""
