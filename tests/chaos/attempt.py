@@ -29,7 +29,7 @@ checkpoint_every: {CHECKPOINT_EVERY}
 figures: []
 """
 STATE = ".safetensors"
-NOTICE = re.compile(r"^(error:|Stopped|MLflow|A machine joined|Nobody)|goes on from epoch|begins again", re.MULTILINE)
+NOTICE = re.compile(r"^(error:|Stopped|MLflow|A machine|Nobody)|goes on from epoch|begins again", re.MULTILINE)
 TAKEN_UP = re.compile(r" epochs, from epoch (\d+)$")
 EPOCH = re.compile(r" INFO epoch (\d+) ")
 
