@@ -13,7 +13,7 @@ from tests.harness.cluster.heads import BIN
 from tests.real_cluster.cluster import Cluster
 from tests.real_cluster.machines import Machine, Network
 from tests.real_cluster.outcome import read_files
-from tests.real_cluster.services import Storage
+from tests.real_cluster.services import BUCKET, Storage
 
 NAME, NUM_TRIALS, NUM_EPOCHS, CHECKPOINT_EVERY = "chaos", 6, 300, 20
 STUDY = f"""\
@@ -50,7 +50,7 @@ class Attempt:
     struck_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.results = str(self.folder / "results") if self.storage is None else "s3://results/chaos"
+        self.results = str(self.folder / "results") if self.storage is None else f"s3://{BUCKET}/{self.folder.name}"
         self.place = f"{self.results}/{NAME}"
         self.start_cluster("first")
 
