@@ -58,7 +58,7 @@ class Attempt:
         """Start a cluster, in place of the one before."""
         self.cluster = Cluster(self.network, self.storage.variables if self.storage else {}, name=name)
         self.nodes = [self.cluster.join(), self.cluster.join()]
-        self.cluster.wait_for_nodes(3)
+        self.cluster.wait_for_nodes()
 
     @property
     def node(self) -> Machine:

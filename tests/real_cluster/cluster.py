@@ -1,6 +1,5 @@
 """A Ray cluster on machines of their own: a head that trains nothing, nodes of a core each, a token."""
 
-import json
 import time
 from collections.abc import Mapping
 
@@ -15,7 +14,7 @@ class Cluster:
 
     def __init__(self, network: Network, environment: Mapping[str, str], *, name: str = "head") -> None:
         """environment: of all that runs on its machines, besides what Ray needs."""
-        self._network, self._name, self._num_nodes = network, name, 0
+        self._network, self._name = network, name
         self.client, node = make_token(network.folder)  # of those who talk to it
         self.environment = node | dict(environment)
         self.head = network.add(name)
@@ -23,15 +22,13 @@ class Cluster:
         words = ["--head", f"--port={PORT}", "--num-cpus=0", f"--temp-dir={self.head.disk / 'ray'}"]
         words += ["--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
         self._start_ray(self.head, words)
-        deadline = time.monotonic() + 120
-        while "Ray runtime started" not in (log := self.head.files / "ray.log").read_text():
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+        self._started = [self.head]
+        self.wait_for_nodes()
 
     def join(self, *mounts: str) -> Machine:
         """Start a further node, which sees other files where `mounts`, commands, say so."""
-        self._num_nodes += 1
-        node = self._network.add(f"{self._name}-node{self._num_nodes}", *mounts)
+        node = self._network.add(f"{self._name}-node{len(self._started)}", *mounts)
+        self._started.append(node)
         self._start_ray(node, [f"--address={self.address}", "--num-cpus=1"])
         return node
 
@@ -40,18 +37,10 @@ class Cluster:
         with (machine.files / "ray.log").open("w") as log:
             machine.start(command, self.environment, stdout=log, stderr=log)
 
-    def count_nodes(self) -> int:
-        """How many machines are in the cluster, the head among them."""
-        words = ["list", "nodes", f"--address=http://127.0.0.1:{DASHBOARD}", "--filter=state=ALIVE", "--format=json"]
-        try:
-            told = self.head.run([str(BIN / "ray"), *words], self.environment)
-        except AssertionError:  # it has only just begun to answer
-            return 0
-        return len(json.loads(told))
-
-    def wait_for_nodes(self, count: int) -> None:
-        """Wait until so many machines are there, the head among them."""
-        deadline = time.monotonic() + 120
-        while self.count_nodes() != count:
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+    def wait_for_nodes(self) -> None:
+        """Wait until all that were started are in the cluster."""
+        deadline = time.monotonic() + 240
+        for machine in self._started:
+            while "Ray runtime started" not in (log := machine.files / "ray.log").read_text():
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
