@@ -61,7 +61,7 @@ def strike(name: str, seed: int, expected: Tables, *, in_bucket: bool) -> str:
         attempt = Attempt(folder, network, storage, random.Random(seed))
         try:
             status = fault.happen(attempt)
-            assert status == 0, (name, status, attempt.said)
+            assert status == 0, (name, status, *attempt.told)
             found = read_results(attempt.place)
             assert len(found[0]) == NUM_TRIALS
             check_equal(found, expected)

@@ -46,7 +46,8 @@ class Attempt:
     moment: random.Random
     environment: dict[str, str] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # all that each run has printed
+    said: list[str] = field(default_factory=list)  # of it, what tells of the fault
     struck_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -110,6 +111,7 @@ class Attempt:
     def finish(self, run: Run) -> int:
         """Wait for the end of a run; keeps the last sentence that it said about the fault."""
         told, error = run.communicate(timeout=500)
+        self.told.append(told + error)
         assert "Traceback" not in told + error, told + error
         self.said += [line for line in (*told.splitlines(), *error.splitlines()) if NOTICE.search(line)][-1:]
         return run.returncode
