@@ -4,13 +4,15 @@ from pathlib import Path
 
 from ray.tune.execution.tune_controller import TuneController
 
+from harness.tune.patient_controller import PatientController
+
 NO_TRIALS = '{"trial_data": []}'
 
-ATTRIBUTES = ("_trials", "_stopped_trials", "_failed_trials", "_live_trials", "_trials_to_cache")
+ATTRIBUTES = ("_trials", "_stopped_trials", "_failed_trials", "_live_trials", "_trials_to_cache", "_resetting_trials")
 """Of Tune's own controller, which makes them as it begins; private, so that another version of Ray may lack one."""
 
 
-class LightController(TuneController):  # type: ignore[misc]
+class LightController(PatientController):
     """Lets go of trials that have ended, and stores no snapshots of the experiment.
 
     Tune itself keeps some 60 KB of each trial for good, a third of it as JSON for its snapshots, and looks through

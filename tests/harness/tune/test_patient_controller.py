@@ -1,0 +1,57 @@
+"""A trial whose process dies, or fails, while it is handed over runs again; without a cluster."""
+
+from pathlib import Path
+
+import pytest
+from ray.air.execution._internal import RayActorManager, TrackedActor
+from ray.exceptions import ActorDiedError
+from ray.train._internal import storage
+from ray.train._internal.storage import StorageContext
+from ray.tune.experiment import Trial
+
+from harness.cluster.connect import quieten_ray
+from harness.tune.light_controller import LightController
+
+quieten_ray()
+
+
+@pytest.fixture
+def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LightController:
+    monkeypatch.setattr(storage, "_get_ray_train_session_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "2")  # else it asks a cluster
+    for owner, name in ((LightController, "_remove_actor"), (RayActorManager, "remove_actor")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: None)  # there is no process to end
+    return LightController(storage=StorageContext(storage_path=str(tmp_path), experiment_dir_name="study"))
+
+
+def hand_over(controller: LightController, max_failures: int) -> tuple[Trial, TrackedActor]:
+    """A trial that is just being handed the process of another."""
+    trial = Trial("nothing", trial_id="next", stub=True, storage=controller._storage, max_failures=max_failures)
+    trial.init_local_path()
+    controller.add_trial(trial)
+    controller._staged_trials.add(trial)
+    controller._actor_cache.increase_max(trial.placement_group_factory)
+    process = TrackedActor(1)
+    controller._trial_to_actor[trial], controller._actor_to_trial[process] = process, trial
+    controller._resetting_trials.add(trial)
+    return trial, process
+
+
+@pytest.mark.parametrize("max_failures", [0, 3])
+def test_a_process_that_dies_as_it_is_handed_over_costs_its_trial_one_crash(
+    controller: LightController, max_failures: int
+) -> None:
+    trial, process = hand_over(controller, max_failures)
+    died = ActorDiedError()
+    controller._actor_failed(process, died)  # as Tune does in turn for each task of a process that died
+    controller._trial_task_failure(trial, died)
+    assert trial.num_failures == 1
+    assert trial.status == (Trial.PENDING if max_failures else Trial.ERROR)
+    assert trial not in controller._resetting_trials
+
+
+def test_a_trial_that_fails_as_it_is_handed_a_process_runs_again(controller: LightController) -> None:
+    trial, _ = hand_over(controller, max_failures=1)
+    controller._trial_task_failure(trial, RuntimeError("the bucket does not answer"))
+    assert (trial.status, trial.num_failures) == (Trial.PENDING, 1)
+    assert trial not in controller._resetting_trials
