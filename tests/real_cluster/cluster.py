@@ -1,5 +1,6 @@
 """A Ray cluster on machines of their own: a head that trains nothing, nodes of a core each, a token."""
 
+import subprocess
 import time
 from collections.abc import Mapping
 
@@ -20,27 +21,27 @@ class Cluster:
         self.head = network.add(name)
         self.address = f"{self.head.address}:{PORT}"
         words = ["--head", f"--port={PORT}", "--num-cpus=0", f"--temp-dir={self.head.disk / 'ray'}"]
-        words += ["--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
+        words += ["--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}", "--ray-client-server-port=0"]
+        self._started: list[tuple[Machine, subprocess.Popen[bytes]]] = []
         self._start_ray(self.head, words)
-        self._started = [self.head]
         self.wait_for_nodes()
 
     def join(self, *mounts: str) -> Machine:
         """Start a further node, which sees other files where `mounts`, commands, say so."""
         node = self._network.add(f"{self._name}-node{len(self._started)}", *mounts)
-        self._started.append(node)
         self._start_ray(node, [f"--address={self.address}", "--num-cpus=1"])
         return node
 
     def _start_ray(self, machine: Machine, words: list[str]) -> None:
         command = [str(BIN / "ray"), "start", "--block", f"--node-ip-address={machine.address}", *words]
         with (machine.files / "ray.log").open("w") as log:
-            machine.start(command, self.environment, stdout=log, stderr=log)
+            self._started.append((machine, machine.start(command, self.environment, stdout=log, stderr=log)))
 
     def wait_for_nodes(self) -> None:
         """Wait until all that were started are in the cluster."""
         deadline = time.monotonic() + 240
-        for machine in self._started:
+        for machine, process in self._started:
             while "Ray runtime started" not in (log := machine.files / "ray.log").read_text():
+                assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)
