@@ -18,6 +18,7 @@ from typing import Any
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
 from harness.ledger.provenance import CODE_FOLDER
+from harness.storage.log_file import LogFile
 from models.numerics.machine import count_cores
 
 PROBE_SECONDS = 5.0
@@ -227,7 +228,7 @@ def quieten_ray() -> None:
 
 def redirect_log(path: Path) -> logging.Handler:
     """Send Ray's logs in the driver to a file, as we report the death of a trial's process ourselves."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
+    handler = LogFile(path, mode="w", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logger = logging.getLogger(name)

@@ -53,3 +53,4 @@ def quieten_mlflow() -> None:
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it then raises

@@ -20,6 +20,7 @@ from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Stat
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures, evaluation_of
+from harness.storage.log_file import LogFile
 from harness.storage.objects import PlaceError
 from harness.storage.place import HERE, Place
 from harness.worker.evaluator import Evaluator, make_noise
@@ -264,7 +265,7 @@ class TrialRun:
 @contextmanager
 def _trial_log(path: Path) -> Iterator[logging.Logger]:
     """Make a logger that appends to the trial's own file and nowhere else."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = LogFile(path, encoding="utf-8")
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)

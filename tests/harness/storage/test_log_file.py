@@ -1,0 +1,22 @@
+"""A log on a full disk: neither a traceback nor an error."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from harness.storage.log_file import LogFile
+
+
+def test_a_log_that_does_not_fit_is_lost_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LogFile(Path("/dev/full"))
+    handler.handle(logging.LogRecord("name", logging.INFO, "", 0, "lost", None, None))
+    handler.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_that_fits_is_written(tmp_path: Path) -> None:
+    handler = LogFile(tmp_path / "log.txt")
+    handler.handle(logging.LogRecord("name", logging.INFO, "", 0, "kept", None, None))
+    handler.close()
+    assert (tmp_path / "log.txt").read_text() == "kept\n"
