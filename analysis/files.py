@@ -24,7 +24,8 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, is_durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # writing to an open file names none
+        if error.errno is not None:  # else its own words are all that it has
+            error.filename = error.filename or str(path)  # writing to an open file names none
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def find_engines() -> list[dict[str, Any]]:
 def main(results: Path) -> None:
     """Run the study; print what was seen when the engine was killed, and what came of the study."""
     quieten_ray()
-    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     specify = plan._specify_engines
 
     def specify_on_cpu(*args: Any, **kwargs: Any) -> EngineSpec:
