@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -190,7 +191,8 @@ def look_for_secrets(watch: Watch, network: Network, cluster: Cluster) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended, it takes its machines along
-    if (reason := why_not() or (None if find_postgres() else "it needs PostgreSQL")) is not None:
+    lacks = "PostgreSQL" if not find_postgres() else "spikeslab[postgres]" if not find_spec("psycopg") else None
+    if (reason := why_not() or (lacks and f"it needs {lacks}")) is not None:
         raise SystemExit(f"Skipped: {reason}.")
     with tempfile.TemporaryDirectory(prefix="spikeslab-e2e-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
