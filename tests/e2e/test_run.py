@@ -141,7 +141,7 @@ def test_a_process_that_passes_its_limit_of_cpu_time_ends_the_run(
     assert list(folder.glob("results/tiny/trials/*/epoch-*.safetensors"))
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
     folder: Path, environment: dict[str, str], ending: signal.Signals
 ) -> None:
