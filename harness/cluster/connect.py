@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ from harness.storage.log_file import LogFile
 from models.numerics.machine import count_cores
 
 PROBE_SECONDS = 5.0
+
+PRIVATE_NAMES = {
+    "services": ("ConsolePopen", "get_node_ip_address"),
+    "ray_constants": ("ENABLE_RAY_CLUSTER", "ENABLE_RAY_CLUSTERS_ENV_VAR"),
+}
+"""Of Ray's, by its modules: what we need to start Ray for this machine alone."""
 
 MAX_FOLDER = 36
 """Bytes, of the 107 of a socket's path: Ray adds `/ray/session_2026-01-31_12-00-00_000000_1234567/sockets/raylet`."""
@@ -34,12 +41,14 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
     of the cluster; None: they have ours.
 
     Raises:
-        InputError: no cluster answers there, Ray cannot start, or other code than ours would train.
+        InputError: no cluster answers there, Ray cannot start or is of a version that lacks what we need, or other
+            code than ours would train.
     """
     import ray
     from ray._private import worker
     from ray.job_config import JobConfig
 
+    _check_names()
     worker.print_to_stdstream = _log_notice
     # Without `local` Ray joins any cluster it remembers.
     wanted = "local" if is_local(address) else str(address or os.environ["RAY_ADDRESS"])
@@ -67,6 +76,18 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
             raise InputError(
                 f"Ray cannot start on this machine ({reason}); {fix}, or use a running cluster with --address"
             ) from None
+
+
+def _check_names() -> None:
+    import ray
+
+    for module, names in PRIVATE_NAMES.items():
+        for name in names:
+            if not hasattr(import_module(f"ray._private.{module}"), name):
+                raise InputError(
+                    f"Ray {ray.__version__} is not as spikeslab knows it (its {module} has no {name}), and might "
+                    "listen beyond this machine; install Ray 2.60: pip install 'ray[default,tune]==2.60.0'"
+                )
 
 
 def _log_notice(notice: dict[str, Any], **_: object) -> None:

@@ -24,7 +24,6 @@ from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
 from harness.tune.failures import Judge
 from harness.tune.head_guard import HeadGuard
-from harness.tune.no_secrets import no_secrets_handed_on
 from harness.tune.node_guard import NodeGuard
 from harness.tune.own_parts import own_parts
 from harness.tune.plan import Plan, make_plan
@@ -122,7 +121,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
                 verbose=0,
             ),
         )
-        with own_parts(partial(run.console.print, soft_wrap=True)), no_secrets_handed_on():
+        with own_parts(partial(run.console.print, soft_wrap=True)):
             tuner.fit()
 
 

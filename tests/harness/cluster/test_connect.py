@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 
 from harness.cluster import connect as module
-from harness.cluster.connect import MAX_FOLDER, check_address, connect
+from harness.cluster.connect import MAX_FOLDER, PRIVATE_NAMES, check_address, connect
 from harness.errors import InputError
 from harness.ledger import provenance
 from harness.ledger.provenance import CODE_FOLDER, hash_code
@@ -65,6 +65,26 @@ def test_ray_gets_a_folder_whose_sockets_have_room(
     monkeypatch.setattr(os, "access", lambda path, _: True)
     connect(None)
     assert asked["_temp_dir"] == (f"{folder}/ray" if length <= MAX_FOLDER else "/tmp/ray")
+
+
+@pytest.mark.parametrize(("part", "name"), [(part, n) for part, names in PRIVATE_NAMES.items() for n in names])
+def test_a_ray_that_cannot_be_kept_on_this_machine_is_refused(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, part: str, name: str
+) -> None:
+    monkeypatch.delattr(f"ray._private.{part}.{name}")
+    with pytest.raises(InputError, match=f"its {part} has no {name}.*install Ray 2.60"):
+        connect(None)
+    assert not asked
+
+
+def test_what_ray_says_of_the_cluster_is_logged_and_not_printed(
+    asked: dict[str, Any], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(None)
+    assert asked
+    worker.print_to_stdstream({"lines": ["a node", "has died"], "pid": "autoscaler"}, ignore_prefix=False)
+    assert "a node\nhas died" in caplog.text
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_that_the_user_chose_for_ray_stays(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Tune's controller that keeps nothing of trials that have ended; without a cluster."""
 
 import gc
-import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-import ray.tune.execution.tune_controller
-import ray.tune.tune
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train._internal.storage import StorageContext
 from ray.tune.analysis import ExperimentAnalysis
@@ -25,7 +22,6 @@ from harness.study.sections import Resources
 from harness.tune import light_controller
 from harness.tune.callbacks import Watcher
 from harness.tune.light_controller import LightController
-from harness.tune.own_parts import own_parts
 from harness.tune.processes import Processes
 
 
@@ -67,40 +63,6 @@ def test_no_snapshot_is_written_but_the_one_that_tune_looks_for_at_the_end(contr
     (path,) = folder.glob("experiment_state*")
     assert path.stat().st_size < 100
     assert ExperimentAnalysis(str(folder)).trials == []
-
-
-def list_parts() -> list[object]:
-    return [
-        getattr(ray.tune.tune, "TuneController", None),
-        getattr(ray.tune.execution.tune_controller, "RayActorManager", None),
-    ]
-
-
-def test_tune_runs_with_our_parts_and_gets_its_own_back() -> None:
-    before = list_parts()
-    with own_parts(pytest.fail):
-        assert list_parts() == [LightController, Processes]
-    assert list_parts() == before
-    assert LightController not in before
-
-
-@pytest.mark.parametrize("lacks", ["attribute", "name", "module"])
-def test_where_ray_has_changed_tune_runs_as_it_is_and_that_is_said_once(
-    lacks: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if lacks == "attribute":
-        monkeypatch.setattr(light_controller, "ATTRIBUTES", (*light_controller.ATTRIBUTES, "_of_another_version"))
-    elif lacks == "name":
-        monkeypatch.delattr(ray.tune.execution.tune_controller, "RayActorManager")
-    else:
-        monkeypatch.setitem(sys.modules, "harness.tune.processes", None)  # as if its own imports failed
-    before = list_parts()
-    said: list[str] = []
-    with own_parts(said.append):
-        assert list_parts() == before
-    assert list_parts() == before
-    (words,) = said
-    assert "Ray 2.60 is known" in words
 
 
 @pytest.mark.slow
