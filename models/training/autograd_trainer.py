@@ -17,7 +17,7 @@ from models.choices import ImageShape
 from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
-from models.numerics.precision import has_precision, multiplying
+from models.numerics.precision import choose_layout, has_precision, multiplying
 from models.pixels import ImageBytes, binarise, to_rows
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
@@ -207,7 +207,8 @@ class AutogradTrainer:
             raise ValueError(f"precision: this processor cannot compute in {settings.precision}; use float32")
         if settings.randomness == "report" and self.device.type != "cpu":
             raise ValueError(NOT_ON_A_GPU)
-        state = init_state(settings, self.image_shape, self.device, is_drawn=False)
+        layout = choose_layout(settings.precision, self.device)
+        state = init_state(settings, self.image_shape, self.device, is_drawn=False, layout=layout)
         state.load(tensors, epoch=epoch, step=step)
         state.model.train()
         self.members.append(Member(settings, epoch, step))

@@ -66,8 +66,13 @@ class TrainState:
 
 
 def init_state(
-    settings: TrialSettings, image_shape: ImageShape, device: torch.device | str = "cpu", *, is_drawn: bool = True
+    settings: TrialSettings,
+    image_shape: ImageShape,
+    device: torch.device | str = "cpu",
+    *,
+    is_drawn: bool = True,
+    layout: torch.memory_format = torch.contiguous_format,
 ) -> TrainState:
-    """Make the state before the first step. is_drawn: see `build_model`."""
-    model = build_model(settings, image_shape, is_drawn=is_drawn)
-    return TrainState(model.to(device), build_objective(settings).to(device))
+    """Make the state before the first step. is_drawn: see `build_model`. layout: of filters, which maps take over."""
+    model = build_model(settings, image_shape, is_drawn=is_drawn).to(device)
+    return TrainState(model.to(memory_format=layout), build_objective(settings).to(device))

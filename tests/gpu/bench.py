@@ -2,7 +2,8 @@
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from models.benchmark.comparison import Floor, choose_chunk, count_steps, measur
 from models.benchmark.subjects import SUBJECTS
 from models.benchmark.timing import Task, make_images, time_task
 from models.choices import Precision
+from models.numerics import precision as numerics
 from models.numerics.machine import forget_peak_memory
 from models.numerics.precision import has_precision
 from models.training.make_trainer import make_trainer
@@ -61,6 +63,10 @@ def run_bench(device: str, out: Path, only: str, tell: Callable[[Report], None])
             report.details["floors"] = [vars(floor) for floor in floors.values()]
         report.rows.append(time_row(task, floors[key], report))
         tell(report)
+        if task.subject == "conv" and (is_small or task.precision != "float32"):
+            with channels_first():
+                report.rows.append(time_row(task, floors[key], report) | {"subject": "conv, channels first"})
+            tell(report)
     report.rows.append(time_plain(base))
     if not is_small:
         report.notes += judge(report.rows)
@@ -74,6 +80,7 @@ def list_tasks(base: Task) -> list[Task]:
         replace(base, subject=name, latent_dim=SUBJECTS[name].latent_dim, num_trials=num, num_images=FEW_IMAGES)
         for name, num in OTHERS
     ]
+    others += [replace(others[1], precision=p) for p in precisions if p != "float32"]
     stacks = [replace(base, precision=p, num_trials=num) for p in precisions for num in STACKS]
     return [*stacks[: len(STACKS)], *others, *stacks[len(STACKS) :]]
 
@@ -83,6 +90,16 @@ def list_small_tasks(base: Task) -> list[Task]:
     small = replace(base, num_images=32)
     celeba, conv = (replace(small, subject=name, latent_dim=8) for name in ("celeba", "conv"))
     return [replace(base, num_trials=2), base, celeba, conv]
+
+
+@contextmanager
+def channels_first() -> Iterator[None]:
+    """Let maps lie as in float32, to see what the other layout gains."""
+    before, numerics.CHANNELS_LAST = numerics.CHANNELS_LAST, ()
+    try:
+        yield
+    finally:
+        numerics.CHANNELS_LAST = before
 
 
 def name_task(task: Task) -> str:

@@ -221,6 +221,31 @@ def test_steps_of_other_models_are_replayed_and_train_alike(kind: str, monkeypat
     assert losses[0] == pytest.approx(losses[1], rel=0 if DEVICE.type == "cpu" else 1e-4)
 
 
+@pytest.mark.parametrize("kind", ["vae", "vsc_disarm", "factor_vae"])
+def test_with_channels_last_training_is_alike_and_resumes_with_the_same_bits(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, so that only the order of sums differs."""
+    settings = make_settings(kind, network="conv", hidden=(400,), batch_size=8)
+    shape, losses = (3, 32, 32), []
+    images = make_images(43, shape).to(DEVICE)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        monkeypatch.setattr(autograd_trainer, "choose_layout", lambda *_, given=layout: given)
+        trainer, again = (AutogradTrainer(settings, shape, device=DEVICE) for _ in range(2))
+        trainer.add(settings, init_state(settings, shape, DEVICE).tensors(), epoch=0, step=0)
+        losses.append([get_loss(trainer.fit_epoch(images)[0]) for _ in range(2)])
+        filters = [tensor for tensor in trainer._states[0].tensors().values() if tensor.ndim == 4]
+        assert filters
+        assert all(tensor.is_contiguous(memory_format=layout) for tensor in filters)
+        stored = init_state(settings, shape, DEVICE, is_drawn=False)
+        trainer.store(0, stored.tensors())
+        assert all(tensor.is_contiguous() for tensor in stored.tensors().values())  # as checkpoints hold them
+        again.add(settings, stored.tensors(), epoch=2, step=trainer.members[0].step)
+        assert get_loss(again.fit_epoch(images)[0]) == get_loss(trainer.fit_epoch(images)[0])
+        assert_same_tensors(again._states[0].tensors(), trainer._states[0].tensors())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
 @pytest.mark.skipif(DEVICE.type != "cuda" or shutil.which("compute-sanitizer") is None, reason="no compute-sanitizer")
 def test_compute_sanitizer_finds_nothing_in_a_small_step() -> None:
     command = ["compute-sanitizer", "--error-exitcode", "9", sys.executable, "-m", "tests.gpu.small_step"]

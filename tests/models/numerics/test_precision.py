@@ -1,12 +1,13 @@
 """Precisions of matrix products."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
+from models.choices import Precision
 from models.numerics.computing import computing
-from models.numerics.precision import has_precision, multiplying
+from models.numerics.precision import choose_layout, has_precision, multiplying
 from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.fit import fit
@@ -24,6 +25,13 @@ def test_every_device_has_float32_and_no_cpu_tf32() -> None:
 def test_a_gpu_since_ampere_has_tf32(capability: tuple[int, int], has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert has_precision("tf32", torch.device("cuda")) == has
+
+
+def test_maps_have_their_channels_last_where_tensor_cores_multiply() -> None:
+    cpu, card = torch.device("cpu"), torch.device("cuda")
+    assert {choose_layout(p, cpu) for p in get_args(Precision)} == {torch.contiguous_format}
+    assert choose_layout("float32", card) == torch.contiguous_format
+    assert choose_layout("tf32", card) == choose_layout("bf16", card) == torch.channels_last
 
 
 def test_torchs_switch_is_on_inside_and_as_before_outside() -> None:
