@@ -90,10 +90,11 @@ def join_studies(tables: Mapping[str, Tables]) -> Tables:
     """
     trials = pd.concat([one.trials.assign(study=name) for name, one in tables.items()], ignore_index=True)
     history = pd.concat([one.history.assign(study=name) for name, one in tables.items()], ignore_index=True)
+    filled = {}
     for setting in settings_of(trials):
-        older = [name for name, one in tables.items() if setting not in one.trials]
-        trials[setting] = _fill_later_setting(trials, setting, trials["study"].isin(older))
-    return Tables(trials, history)
+        if older := [name for name, one in tables.items() if setting not in one.trials]:
+            filled[setting] = _fill_later_setting(trials, setting, trials["study"].isin(older))
+    return Tables(pd.DataFrame({name: filled.get(str(name), column) for name, column in trials.items()}), history)
 
 
 def settings_of(trials: pd.DataFrame) -> list[str]:
@@ -129,11 +130,11 @@ def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     kinds = {**dict.fromkeys(metrics, "number"), **NOT_SETTINGS, **columns}
     names = map(str, table.columns)
     # In one step: a table of more than a hundred columns, set one by one, is slow in all that follows.
-    table = pd.DataFrame(
-        {name: _checked(table[name], kinds.get(name) or _kind_of(table[name]), file) for name in names}
-    )
     infinite = float("inf"), -float("inf")
-    table[metrics] = table[metrics].replace(infinite, float("nan"))
+    checked = {name: _checked(table[name], kinds.get(name) or _kind_of(table[name]), file) for name in names}
+    table = pd.DataFrame(
+        {n: column.replace(infinite, float("nan")) if n in metrics else column for n, column in checked.items()}
+    )
     return table
 
 

@@ -15,7 +15,7 @@ from tests.real_cluster.machines import Machine, Network
 from tests.real_cluster.outcome import read_files
 from tests.real_cluster.services import BUCKET, Storage
 
-NAME, NUM_TRIALS, NUM_EPOCHS, CHECKPOINT_EVERY = "chaos", 6, 300, 20
+NAME, NUM_TRIALS, NUM_EPOCHS, CHECKPOINT_EVERY = "chaos", 6, 900, 20
 STUDY = f"""\
 name: {NAME}
 dataset: digits

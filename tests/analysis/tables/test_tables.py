@@ -165,6 +165,18 @@ def test_joined_studies_keep_their_rows_apart_by_name(quickstart: SyntheticStudy
     assert joined.history["study"].value_counts().to_dict() == {"a": 60 * 30, "b": 30}
 
 
+def test_a_table_of_many_metrics_can_be_added_to(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    """Of a study that measures everything; pandas warns of a table whose columns were set one by one."""
+    folder = quickstart.write(tmp_path)
+    file = folder / "trials.parquet"
+    many = pd.DataFrame({f"test/measured_{i}": np.arange(60.0) for i in range(150)})
+    pd.concat([pd.read_parquet(file), many], axis=1).to_parquet(file)
+    tables = load_tables(folder)
+    for one in (tables, join_studies({"quickstart": tables, "again": tables})):
+        assert {"more", "still_more"} <= {*one.trials.assign(more=1, still_more=2)}
+        assert one.trials["test/measured_7"].notna().all()
+
+
 def test_a_doubled_trial_is_refused(folder: Path) -> None:
     rewrite(folder / "trials.parquet", trial_id="t00007")
     with pytest.raises(TableError, match="trial_id must be unique, t00007 is doubled"):
