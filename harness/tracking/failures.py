@@ -22,6 +22,11 @@ LASTING = (
         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     ),
     (
+        r"(?i)certificate.verify.failed",
+        "{uri} has a certificate that this machine does not trust",
+        "name the file of the authority that signed it with MLFLOW_TRACKING_SERVER_CERT_PATH",
+    ),
+    (
         r"No module named '?(psycopg|psycopg2|pymysql|MySQLdb|pyodbc)",
         "{uri} needs its database's driver",
         "install it, for PostgreSQL with `pip install 'spikeslab[postgres]'`",
@@ -34,6 +39,13 @@ LASTING = (
     ),
 )
 """Patterns of errors, what they say, and what helps."""
+
+PASSING = (
+    (r"[Tt]imed out|[Tt]imeout", "{uri} does not answer in time"),
+    (r"[Cc]onnection (refused|reset|aborted)|NewConnectionError|Max retries exceeded", "nothing answers at {uri}"),
+    (r"database is locked", "another program holds its database"),
+)
+"""Of what may pass by itself, likewise."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,9 @@ def explain(error: Exception, uri: str) -> Failure:
     for pattern, reason, fix in LASTING:
         if re.search(pattern, text):
             return Failure(reason.format(uri=shown), fix.format(uri=shown))
-    if "database is locked" in text:
-        return Failure("another program holds its database")
+    for pattern, reason in PASSING:
+        if re.search(pattern, text):
+            return Failure(reason.format(uri=shown))
     return Failure(first_line(error))
 
 

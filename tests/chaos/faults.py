@@ -126,7 +126,7 @@ def fill_disk(attempt: Attempt) -> int:
         with suppress(OSError):
             (results / "filler").write_bytes(b"x" * shutil.disk_usage(results).free)
 
-    assert attempt.strike_and_finish(strike) == 2
+    assert attempt.strike_and_finish(strike) == 2, attempt.told
     (results / "filler").unlink()
     return attempt.go_on()
 

@@ -28,7 +28,24 @@ URI = "postgresql://alice:s3cret@host/db"
         ),
         ("Model registry functionality is unavailable; got unsupported URI 'x'", "is no address of a store; correct"),
         ("(sqlite3.OperationalError) database is locked", "another program holds its database"),
-        ("HTTPConnectionPool: Connection refused for http://u:s3cret@h/", "Connection refused for http://***@h/"),
+        (
+            "API request to http://h/api failed with exception HTTPConnectionPool(host='h'): Max retries exceeded "
+            "with url: /api (Caused by NewConnectionError('[Errno 111] Connection refused'))",
+            "nothing answers at postgresql://***@host/db",
+        ),
+        (
+            'connection to server at "h", port 5432 failed: Connection refused',
+            "nothing answers at postgresql://***@host",
+        ),
+        (
+            "HTTPConnectionPool(host='h', port=9): Read timed out. (read timeout=10)",
+            "***@host/db does not answer in time",
+        ),
+        (
+            "Max retries (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')))",
+            "has a certificate that this machine does not trust; name the file",
+        ),
+        ("what nobody knows of http://u:s3cret@h/", "what nobody knows of http://***@h/"),
     ],
 )
 def test_passing_and_lasting_failures_are_told_apart(text: str, said: str) -> None:
