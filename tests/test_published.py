@@ -10,6 +10,7 @@ import pytest
 from analysis.claims import claims_frame
 from analysis.tables import load_tables
 from analysis.tables.conflicts import find_conflicts, leading_results
+from analysis.tables.intervals import ANYWHERE, mean_interval
 from analysis.tables.reported_numbers import (
     compute_deviations,
     describe_deviations,
@@ -22,7 +23,16 @@ from harness.ledger.provenance import read_provenance
 from harness.search.grid_and_random import plan_trials
 from harness.study.file import load_study
 from harness.study.yamlfile import format_inline
-from tests.readme_claims import FINDINGS, FOLDER, README, judge_published, load_published, make_findings, make_section
+from tests.readme_claims import (
+    ERRATIC_ALPHA,
+    FINDINGS,
+    FOLDER,
+    README,
+    judge_published,
+    load_published,
+    make_findings,
+    make_section,
+)
 
 PUBLISHED = FOLDER / "studies" / "published"
 GRIDS = [
@@ -35,22 +45,36 @@ FARTHEST = 3.0  # points of accuracy
 
 
 @pytest.mark.parametrize(
-    ("study", "num_beyond", "largest"), [("elbo-vs-latent-dim", 13, 1.99), ("elbo-vs-latent-dim-fashion", 5, 2.72)]
+    ("study", "num_beyond", "num_models", "largest"),
+    [("elbo-vs-latent-dim", 35, 180, 2.89), ("elbo-vs-latent-dim-fashion", 5, 84, 2.72)],
 )
 def test_the_reports_seed_comes_to_the_reports_loss_and_others_nearly(
-    study: str, num_beyond: int, largest: float
+    study: str, num_beyond: int, num_models: int, largest: float
 ) -> None:
-    """The numbers are those of an independent audit on MNIST; on Fashion-MNIST they were counted by hand, too."""
+    """The numbers were counted by hand, and those of the three seeds before by an independent audit."""
     tables = load_tables(PUBLISHED / study)
     deviations = compute_deviations(tables.trials, tables.history)
     size = deviations["percent"].abs()
-    assert len(deviations) == 84
+    assert len(deviations) == num_models
     assert ((size > LARGEST_DEVIATION).sum(), round(size.max(), 2)) == (num_beyond, largest)
-    named = deviations[(deviations["seed"] == 1) & deviations["latent_dim"].isin([24, 200])]
-    assert len(named) == 8  # a VAE and three alphas at each
-    assert (named["percent"].abs() < LARGEST_DEVIATION).all()
+    steady = deviations[deviations["alpha"] != ERRATIC_ALPHA]
+    assert (steady.loc[steady["seed"] == 1, "percent"].abs() < LARGEST_DEVIATION).sum() == 21  # all of them
     told = describe_deviations(deviations)
-    assert f"of all seeds, {num_beyond} of 84 models differ by more than 1%, by {largest}% at most" in told
+    assert f"of all seeds, {num_beyond} of {num_models} models differ by more than 1%, by {largest}% at most" in told
+
+
+@pytest.mark.parametrize("study", ["elbo-vs-latent-dim", "elbo-vs-latent-dim-fashion"])
+def test_the_mean_over_seeds_comes_to_the_reports_loss(study: str) -> None:
+    """All within 1%, but for alpha 0.2 at 200 on MNIST, where the report's one seed ended 1.24% below our ten."""
+    tables = load_tables(PUBLISHED / study)
+    deviations = compute_deviations(tables.trials, tables.history)
+    keys = ["model", "alpha", "latent_dim"]
+    summary = mean_interval(deviations, "percent", by=keys, limits=ANYWHERE).set_index(keys)
+    print(f"\n{summary.round(2).to_string()}")
+    means = summary["mean"].drop(index=ERRATIC_ALPHA, level="alpha")
+    assert len(means) == 21  # a VAE and two alphas at seven latent dimensions
+    beyond = means[means.abs() > LARGEST_DEVIATION].round(2)
+    assert beyond.to_dict() == ({} if study.endswith("-fashion") else {("vsc", 0.2, 200): 1.24})
 
 
 def test_a_deviation_is_the_loss_after_the_reports_epochs_over_its_own() -> None:
@@ -129,9 +153,9 @@ def test_readme_and_docs_show_the_claims_as_they_are_judged() -> None:
 
 
 def test_trials_that_were_trained_twice_and_differ_are_found() -> None:
-    """27 of them, by up to 7.8 nats: as an independent audit counted."""
+    """13 of them, by up to 7.8 nats: counted by hand. An audit counted 27 before Figure 1 was trained anew."""
     conflicts = find_conflicts(load_published())
-    assert conflicts["trial_id"].nunique() == 27
+    assert conflicts["trial_id"].nunique() == 13
     values = leading_results(conflicts).groupby("trial_id")["value"]
     assert (values.max() - values.min()).max() == pytest.approx(7.76, abs=0.005)
     report = (PUBLISHED / "report" / "report.md").read_text()

@@ -198,10 +198,11 @@ class TrialFolder:
             return
         newest = max((epoch_of(item.path) for item in own if CHECKPOINT.fullmatch(item.path.name)), default=0)
         this, results = self.path.parents[1], self.path.parents[2]
-        twins = [results / study / TRIALS / self.path.name for study in self._place.list_folders(results)]
+        others = [study for study in self._place.list_folders(results) if study != this.name]
+        twins = [results / study / TRIALS / self.path.name for study in others]
         for twin, items in zip(twins, in_parallel(self._place.list, twins), strict=True):
             epochs = [epoch_of(item.path) for item in items if CHECKPOINT.fullmatch(item.path.name)]
-            if twin.parents[1] != this and any(newest < epoch <= self._epochs for epoch in epochs):
+            if any(newest < epoch <= self._epochs for epoch in epochs):
                 fetch_trials(self._place, twin, items, whole=whole)
                 self._place.fetch_file(twin.parents[1] / "provenance.json")
 
