@@ -4,6 +4,7 @@ import base64
 import html
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +14,8 @@ from analysis.report.blocks import Block, Claims, Finding, Findings, Folded, Hea
 from analysis.report.matrix import render_badge, render_matrix
 
 FOLDED_FROM = 4  # rows of a table, or items of a list
-PLAIN = "=:,;/()[]{}'!*$@?+~| "  # what an address in quotes may hold, which base64 would make longer
+PLAIN = '=:,;/()[]{}"!*$@?+~| '  # what an address in single quotes may hold, which base64 would make longer
+THUMBNAIL = 288  # pixels: twice the width that page.css gives it
 KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".csv": "text/csv"}
 PAGE = """<!doctype html>
 <html lang="en">
@@ -97,7 +99,7 @@ def _render_markdown(text: str, folder: Path) -> str:
 
     def embed(match: re.Match[str]) -> str:
         path = folder / match[1]
-        return f'<a download="{path.name}" href="{_embed(path)}"'
+        return f'<a download="{path.name}" href={_embed(path)}'
 
     return re.sub(r'<a href="([^"#:]+\.csv)"', embed, body)
 
@@ -128,7 +130,9 @@ def _render_finding(finding: Finding) -> str:
     thumbnail = ""
     if picture is not None:
         alt = html.escape(picture.alt, quote=True)
-        thumbnail = f'<a class="thumbnail" href="#{picture.slug}"><img src="{_embed(picture.file)}" alt="{alt}"></a>'
+        thumbnail = (
+            f'<a class="thumbnail" href="#{picture.slug}"><img src={_embed_small(picture.file)} alt="{alt}"></a>'
+        )
     variant = f"<br><small>{html.escape(verdict.claim.variant)}</small>" if verdict.claim.variant else ""
     claim = f'<a href="#claim-{verdict.claim.id.replace("_", "-")}">{html.escape(verdict.claim.claim)}</a>'
     return (
@@ -146,11 +150,11 @@ def _render_picture(picture: Picture, folder: Path) -> str:
         image = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}"{is_wide} ', 1)
     else:
         image = (
-            f'<img src="{_embed(picture.file)}" alt="{alt}" width="{width}" height="{height}"{is_wide} '
+            f'<img src={_embed(picture.file)} alt="{alt}" width="{width}" height="{height}"{is_wide} '
             'loading="lazy" decoding="async">'
         )
     found = "".join(f"<p>{MarkdownIt('commonmark').renderInline(line)}</p>" for line in picture.found)
-    numbers = f'<a download="{picture.numbers.name}" href="{_embed(picture.numbers)}">{picture.numbers.name}</a>'
+    numbers = f'<a download="{picture.numbers.name}" href={_embed(picture.numbers)}>{picture.numbers.name}</a>'
     more = _render_markdown(picture.table, folder) if picture.table else ""
     kind, state = ("shown", " open") if picture.is_open else ("card", "")
     title = f"<figcaption><b>{html.escape(picture.title)}</b>{found}</figcaption>"
@@ -175,8 +179,22 @@ def _measure(file: Path) -> tuple[int, int]:
 
 
 def _embed(file: Path) -> str:
-    """The file as an address that holds it."""
+    """The file as an address that holds it, in single quotes."""
     kind = KINDS[file.suffix]
     if file.suffix == ".png":
-        return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
-    return f"data:{kind};charset=utf-8,{quote(file.read_text(encoding='utf-8'), safe=PLAIN)}"
+        return f"'data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}'"
+    return f"'data:{kind};charset=utf-8,{quote(file.read_text(encoding='utf-8'), safe=PLAIN)}'"
+
+
+def _embed_small(file: Path) -> str:
+    """Likewise, a picture that is shown small: of pixels, as many as are shown."""
+    if file.suffix == ".svg":
+        return _embed(file)
+    from PIL import Image
+
+    buffer = BytesIO()
+    with Image.open(file) as image:
+        small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        small.quantize(64, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return f"'data:{KINDS['.png']};base64,{base64.b64encode(buffer.getvalue()).decode()}'"

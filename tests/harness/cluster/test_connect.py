@@ -1,5 +1,6 @@
 """Which Ray a study runs on, and with whose code."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -78,8 +79,14 @@ def test_a_ray_that_cannot_be_kept_on_this_machine_is_refused(
 
 
 def test_what_ray_says_of_the_cluster_is_logged_and_not_printed(
-    asked: dict[str, Any], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    asked: dict[str, Any],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    logger = logging.getLogger("ray")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])  # as a run sends it to ray.log
+    monkeypatch.setattr(logger, "propagate", False)
     connect(None)
     assert asked
     worker.print_to_stdstream({"lines": ["a node", "has died"], "pid": "autoscaler"}, ignore_prefix=False)
