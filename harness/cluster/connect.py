@@ -92,7 +92,9 @@ def _check_names() -> None:
 
 def _log_notice(notice: dict[str, Any], **_: object) -> None:
     """Log what Ray would print of the cluster, in several lines and colours; what matters of it, we say ourselves."""
-    logging.getLogger("ray").warning("%s", "\n".join(notice["lines"]))
+    logger = logging.getLogger("ray.notices")
+    logger.setLevel(logging.WARNING)  # of its own, as `connect` lets nothing but errors of Ray's through
+    logger.warning("%s", "\n".join(notice["lines"]))
 
 
 class _OwnCode(list[str]):

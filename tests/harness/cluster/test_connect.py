@@ -88,8 +88,12 @@ def test_what_ray_says_of_the_cluster_is_logged_and_not_printed(
     monkeypatch.setattr(logger, "handlers", [caplog.handler])  # as a run sends it to ray.log
     monkeypatch.setattr(logger, "propagate", False)
     connect(None)
-    assert asked
-    worker.print_to_stdstream({"lines": ["a node", "has died"], "pid": "autoscaler"}, ignore_prefix=False)
+    before = logger.level
+    logger.setLevel(asked["logging_level"])  # as ray.init does
+    try:
+        worker.print_to_stdstream({"lines": ["a node", "has died"], "pid": "autoscaler"}, ignore_prefix=False)
+    finally:
+        logger.setLevel(before)
     assert "a node\nhas died" in caplog.text
     assert capfd.readouterr() == ("", "")
 
