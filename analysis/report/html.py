@@ -16,7 +16,7 @@ from analysis.report.matrix import render_badge, render_matrix
 FOLDED_FROM = 4  # rows of a table, or items of a list
 PLAIN = '=:,;/()[]{}"!*$@?+~| '  # what an address in single quotes may hold, which base64 would make longer
 THUMBNAIL = 288  # pixels: twice the width that page.css gives it
-KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".csv": "text/csv"}
+KINDS = {".svg": "image/svg+xml", ".csv": "text/csv"}  # of text
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -180,10 +180,9 @@ def _measure(file: Path) -> tuple[int, int]:
 
 def _embed(file: Path) -> str:
     """The file as an address that holds it, in single quotes."""
-    kind = KINDS[file.suffix]
     if file.suffix == ".png":
-        return f"'data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}'"
-    return f"'data:{kind};charset=utf-8,{quote(file.read_text(encoding='utf-8'), safe=PLAIN)}'"
+        return _embed_png(file.read_bytes())
+    return f"'data:{KINDS[file.suffix]};charset=utf-8,{quote(file.read_text(encoding='utf-8'), safe=PLAIN)}'"
 
 
 def _embed_small(file: Path) -> str:
@@ -197,4 +196,8 @@ def _embed_small(file: Path) -> str:
         small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))
         small.quantize(64, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-    return f"'data:{KINDS['.png']};base64,{base64.b64encode(buffer.getvalue()).decode()}'"
+    return _embed_png(buffer.getvalue())
+
+
+def _embed_png(content: bytes) -> str:
+    return f"'data:image/png;base64,{base64.b64encode(content).decode()}'"

@@ -132,10 +132,9 @@ def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     # In one step: a table of more than a hundred columns, set one by one, is slow in all that follows.
     infinite = float("inf"), -float("inf")
     checked = {name: _checked(table[name], kinds.get(name) or _kind_of(table[name]), file) for name in names}
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {n: column.replace(infinite, float("nan")) if n in metrics else column for n, column in checked.items()}
     )
-    return table
 
 
 def _kind_of(column: pd.Series) -> str:
