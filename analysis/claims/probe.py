@@ -25,6 +25,11 @@ class Probe(Frozen):
     leave_out_dead: bool = False
 
     @property
+    def words(self) -> str:
+        """What a reader calls the classifier."""
+        return WORDS[self.probe]
+
+    @property
     def key(self) -> str:
         """The prefix of this probe's metrics."""
         return f"probe/{self.probe}_{self.input}_{self.labels}"
@@ -66,6 +71,13 @@ class Probe(Frozen):
         return None if counts is None or counts.isna().all() else int((counts > 0).sum())
 
 
+WORDS = {
+    "report_coded": "the report's probe",
+    "report_written": "the report's probe as written",
+    "linear": "logistic regression",
+    "mlp": "a multilayer perceptron",
+    "knn": "nearest neighbours",
+}
 LEFT_OUT = "left out"
 ACCURACY_GAP = (-100.0, 100.0)  # between which a difference of two accuracies lies, in points
 

@@ -43,7 +43,7 @@ class AdvantageByProbe(Quantity):
         gains = [of.values - other.values for of, other in ((vsc, other_vsc), (vae, other_vae))]
         return [
             Sample(
-                name_at(f"lead of {vsc.name}, under {self.under.probe} less under {self.less_under.probe},", dim),
+                name_at(f"lead of {vsc.name}, under {self.under.words} less under {self.less_under.words},", dim),
                 POINTS,
                 gains[0][:, i],
                 gains[1][:, i],

@@ -1,6 +1,7 @@
 """The page as one HTML file: pictures and numbers inside, no script, nothing fetched from anywhere."""
 
 import base64
+import gzip
 import html
 import re
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from markdown_it import MarkdownIt
+from PIL import Image
 
 from analysis.report.blocks import Block, Claims, Finding, Findings, Folded, Heading, Picture, headline_number
 from analysis.report.matrix import render_badge, render_matrix
@@ -16,7 +18,7 @@ from analysis.report.matrix import render_badge, render_matrix
 FOLDED_FROM = 4  # rows of a table, or items of a list
 PLAIN = '=:,;/()[]{}"!*$@?+~| '  # what an address in single quotes may hold, which base64 would make longer
 THUMBNAIL = 288  # pixels: twice the width that page.css gives it
-KINDS = {".svg": "image/svg+xml", ".csv": "text/csv"}  # of text
+PACKED_FROM = 32_000  # bytes of a table: longer ones would be a third of the page; pandas reads them packed too
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -98,8 +100,7 @@ def _render_markdown(text: str, folder: Path) -> str:
     body = re.sub(r"<(table|ul)>.*?</\1>", lambda match: _fold_if_long(match[0]), body, flags=re.DOTALL)
 
     def embed(match: re.Match[str]) -> str:
-        path = folder / match[1]
-        return f'<a download="{path.name}" href={_embed(path)}'
+        return f"<a {_embed_table(folder / match[1])}"
 
     return re.sub(r'<a href="([^"#:]+\.csv)"', embed, body)
 
@@ -150,11 +151,11 @@ def _render_picture(picture: Picture, folder: Path) -> str:
         image = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}"{is_wide} ', 1)
     else:
         image = (
-            f'<img src={_embed(picture.file)} alt="{alt}" width="{width}" height="{height}"{is_wide} '
+            f'<img src={_embed_pixels(picture.file)} alt="{alt}" width="{width}" height="{height}"{is_wide} '
             'loading="lazy" decoding="async">'
         )
     found = "".join(f"<p>{MarkdownIt('commonmark').renderInline(line)}</p>" for line in picture.found)
-    numbers = f'<a download="{picture.numbers.name}" href={_embed(picture.numbers)}>{picture.numbers.name}</a>'
+    numbers = f"<a {_embed_table(picture.numbers)}>{picture.numbers.name}</a>"
     more = _render_markdown(picture.table, folder) if picture.table else ""
     kind, state = ("shown", " open") if picture.is_open else ("card", "")
     title = f"<figcaption><b>{html.escape(picture.title)}</b>{found}</figcaption>"
@@ -171,33 +172,45 @@ def _measure(file: Path) -> tuple[int, int]:
         head = file.read_text(encoding="utf-8")[:2000]
         width, height = (float(re.search(rf'<svg [^>]*\b{name}="([\d.]+)pt"', head)[1]) for name in ("width", "height"))  # type: ignore[index]
         return round(width / 0.75), round(height / 0.75)
-    from PIL import Image
-
     with Image.open(file) as image:
         per_inch = float(image.info.get("dpi", (150, 150))[0])
         return round(image.width / per_inch * 96), round(image.height / per_inch * 96)
 
 
-def _embed(file: Path) -> str:
-    """The file as an address that holds it, in single quotes."""
-    if file.suffix == ".png":
-        return _embed_png(file.read_bytes())
-    return f"'data:{KINDS[file.suffix]};charset=utf-8,{quote(file.read_text(encoding='utf-8'), safe=PLAIN)}'"
+def _embed_table(file: Path) -> str:
+    """What a link to the table needs to hold it: where it is long, packed."""
+    content = file.read_bytes()
+    if len(content) >= PACKED_FROM:
+        packed = gzip.compress(content, mtime=0)
+        return f'download="{file.name}.gz" href={_address("application/gzip", packed)}'
+    return f'download="{file.name}" href={_text_address("text/csv", content.decode())}'
+
+
+def _embed_pixels(file: Path) -> str:
+    """An address that holds the picture, every pixel as it is, a third smaller than as PNG."""
+    with Image.open(file) as image:
+        return _webp_address(image)
 
 
 def _embed_small(file: Path) -> str:
     """Likewise, a picture that is shown small: of pixels, as many as are shown."""
     if file.suffix == ".svg":
-        return _embed(file)
-    from PIL import Image
-
-    buffer = BytesIO()
+        return _text_address("image/svg+xml", file.read_text(encoding="utf-8"))
     with Image.open(file) as image:
         small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))
-        small.quantize(64, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-    return _embed_png(buffer.getvalue())
+        return _webp_address(small.quantize(64, dither=Image.Dither.NONE))
 
 
-def _embed_png(content: bytes) -> str:
-    return f"'data:image/png;base64,{base64.b64encode(content).decode()}'"
+def _webp_address(image: Image.Image) -> str:
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, "webp", lossless=True)
+    return _address("image/webp", buffer.getvalue())
+
+
+def _address(kind: str, content: bytes) -> str:
+    return f"'data:{kind};base64,{base64.b64encode(content).decode()}'"
+
+
+def _text_address(kind: str, text: str) -> str:
+    return f"'data:{kind};charset=utf-8,{quote(text, safe=PLAIN)}'"

@@ -16,6 +16,8 @@ def tabulate_numbers(frame: pd.DataFrame) -> str:
     """
     if not {"mean", "low", "high"} <= set(frame) or not 0 < len(frame) <= MAX_ROWS:
         return ""
+    if "label" in frame:  # two lines at an axis
+        frame = frame.assign(label=frame["label"].str.replace("\n", ", "))
     names = [name for name in SHOWN if name in frame and frame[name].nunique(dropna=False) > 1]
     has_reported = "reported" in frame and frame["reported"].notna().any()
     has_floor = "floor" in frame and frame["floor"].max() > 0

@@ -88,7 +88,9 @@ def test_an_advantage_by_probe_is_that_of_the_vsc_over_the_vae_under_each() -> N
     study = accuracy_beyond(CODED, less="probe/linear_mu_5k")(SUPPORTED)
     part = judge_one("vsc-advantage-is-the-probes", study).parts[-1]
     assert part.mean == pytest.approx(1)
-    assert part.name == "lead of VSC, α = 0.01, under report_coded less under linear, at latent dimension 200"
+    assert part.name == (
+        "lead of VSC, α = 0.01, under the report's probe less under logistic regression, at latent dimension 200"
+    )
 
 
 def test_probes_are_compared_at_each_latent_dimension_on_the_same_models() -> None:

@@ -1,13 +1,17 @@
 import base64
+import gzip
 import re
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from analysis.claims import load_claims
 from analysis.claims.optimum import Optimum
@@ -78,8 +82,10 @@ def test_a_picture_of_pictures_is_made_of_pixels(tmp_path: Path) -> None:
     study.grid([0.2], [2], seeds=1)
     asks = replace(STUDY, figures=["codes_and_reconstructions"])
     html = write_report({"codes": study.stored(tmp_path)}, {"codes": asks}, tmp_path)[1].read_text()
-    (picture,) = re.findall(r"<img src='data:image/png;base64,([^']+)'", html)
-    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    (embedded,) = re.findall(r"<img src='data:image/webp;base64,([^']+)'", html)
+    (drawn,) = tmp_path.glob("figures/codes/*.png")
+    with Image.open(BytesIO(base64.b64decode(embedded))) as shown, Image.open(drawn) as own:
+        np.testing.assert_array_equal(shown, own.convert("RGB"))
 
 
 def test_epochs_that_trials_share_are_counted_once(tmp_path: Path) -> None:
@@ -127,6 +133,20 @@ def test_numbers_stand_under_their_figure_and_in_a_file_that_the_page_holds(
     assert f"\N{MINUS SIGN}{-mean:.1f}" in row
     (numbers,) = re.findall(r"href='data:text/csv;charset=utf-8,([^']+)'", page)
     assert unquote(numbers) == (tmp_path / "figures" / "it" / "elbo_by_latent_dim.csv").read_text()
+
+
+def test_a_long_table_is_held_packed_as_pandas_reads_it(
+    quickstart: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = replace(STUDY, figures=["elbo_by_latent_dim"])
+    write_report({"it": quickstart.tables()}, {"it": asks}, tmp_path)
+    table = (tmp_path / "figures" / "it" / "elbo_by_latent_dim.csv").read_bytes()
+    monkeypatch.setattr("analysis.report.html.PACKED_FROM", len(table))
+    page = write_report({"it": quickstart.tables()}, {"it": asks}, tmp_path)[1].read_text()
+    ((name, packed),) = re.findall(r"<a download=\"(\S+)\" href='data:application/gzip;base64,([^']+)'", page)
+    assert name == "elbo_by_latent_dim.csv.gz"
+    assert gzip.decompress(base64.b64decode(packed)) == table
+    assert "data:text/csv" not in page
 
 
 def test_links_within_the_page_find_their_headings(quickstart: SyntheticStudy, tmp_path: Path) -> None:
@@ -209,6 +229,14 @@ def test_rows_of_numbers_are_told_apart_by_their_epoch() -> None:
     table = tabulate_numbers(frame).splitlines()
     assert table[0].startswith("| \N{GREEK SMALL LETTER ALPHA} | epoch |")
     assert table[2].startswith("| \N{MINUS SIGN}1 | 1 | \N{MINUS SIGN}2.0 ")
+
+
+def test_a_name_of_two_lines_is_one_with_a_comma() -> None:
+    frame = pd.DataFrame({"label": ["VAE\nXavier", "VAE\nKaiming"], "mean": 1.0, "low": 0.5, "high": 1.5, "n": 3})
+    assert [line.split(" | ")[0] for line in tabulate_numbers(frame).splitlines()[2:]] == [
+        "| VAE, Xavier",
+        "| VAE, Kaiming",
+    ]
 
 
 def test_a_figure_that_a_claim_names_is_on_the_page_though_the_study_asks_for_another(
