@@ -149,8 +149,24 @@ def _compose(figure: Figure, frame: pd.DataFrame, headline: str, notes: list[str
     layout = sheet.get_layout_engine()
     assert layout is not None
     layout.execute(sheet)  # once for all formats
+    if _wrap_to_panels(sheet):
+        layout.execute(sheet)
     sheet.set_layout_engine(None)
     return sheet
+
+
+def _wrap_to_panels(sheet: MplFigure) -> bool:
+    """Break titles and x labels that are wider than their panel and would meet the next; whether there were any."""
+    broken = False
+    for ax in sheet.axes:
+        room = ax.get_window_extent().width
+        for text in (ax.title, ax.xaxis.label):
+            words, width = text.get_text(), text.get_window_extent().width
+            if ax.get_visible() and width > room:
+                longest = int(max(map(len, words.splitlines())) * room / width) or 1
+                text.set_text("\n".join(textwrap.fill(line, longest) for line in words.splitlines()))
+                broken = True
+    return broken
 
 
 def _lift_legends(sheet: MplFigure) -> None:

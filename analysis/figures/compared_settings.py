@@ -1,6 +1,5 @@
 """What is a choice of network, link, clamp, schedule, scaling or initialisation worth? (the report's sections 4, 7)"""
 
-import textwrap
 from collections.abc import Hashable
 from typing import Any
 
@@ -54,7 +53,6 @@ PANELS = {
     "test/elbo_relaxed": ("relaxed test ELBO", f"{NATS}, higher is better"),
     "test/reconstruction_error": ("relative reconstruction error", "0 perfect, 1 as good as black; lower is better"),
 }
-LABEL_WIDTH = 24  # characters of the text below a panel
 GAIN = {"gain": "mean", "gain_low": "low", "gain_high": "high", "gain_by_seed": "by_seed"}
 
 
@@ -179,7 +177,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         for row, reached in zip(drawn.to_dict("records"), rows["mean"], strict=True):
             _plot_row(ax, labels.index(row["label"]), row, reached, is_first=ax is axes[0, 0])
         fit_to_data(ax, drawn, axis="x")
-        ax.set_xlabel(f"{textwrap.fill(name, LABEL_WIDTH)}\n{textwrap.fill(f'({unit})', LABEL_WIDTH)}")
+        ax.set_xlabel(f"{name}\n({unit})")
         ax.set_yticks(range(len(labels)), written)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.xaxis.set_major_locator(MaxNLocator(3))

@@ -20,7 +20,7 @@ PANELS = {
     "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
     "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",
     "code/gate_information": f"information in the gates\n({NATS})",
-    "code/always_on_fraction": "of the informative latents, share\nalways on (mean gate above 0.95)",
+    "code/always_on_fraction": "share of the informative latents that is always on\n(mean gate above 0.95)",
     "bias": "bias of the gates' gradient\n(share of its length; 0 for DisARM)",
     "noise": "noise of the gates' gradient\n(one draw, in its lengths)",
 }
