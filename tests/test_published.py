@@ -1,6 +1,7 @@
 """The published results: as near to the report's own numbers as promised, and shown in README as they are."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.claims import claims_frame
+from analysis.claims.summary import format_part
 from analysis.tables import load_tables
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.intervals import ANYWHERE, mean_interval
@@ -26,13 +28,14 @@ from harness.study.yamlfile import format_inline
 from tests.readme_claims import (
     ASKED_SEEDS,
     ERRATIC_ALPHA,
-    FINDINGS,
     FOLDER,
     README,
+    SECTION,
+    START,
     judge_published,
     load_published,
-    make_findings,
-    make_section,
+    make_first_finding,
+    make_pages,
 )
 
 PUBLISHED = FOLDER / "studies" / "published"
@@ -152,9 +155,24 @@ def test_the_published_report_shows_the_claims_as_they_are_judged() -> None:
 
 
 def test_readme_and_docs_show_the_claims_as_they_are_judged() -> None:
-    verdicts = judge_published()
-    for page, section in ((README, make_findings(verdicts)), (FINDINGS, make_section(verdicts, load_published()))):
-        assert section in page.read_text(), "run `python -m tests.readme_claims`"
+    for page, sections in make_pages().items():
+        shown = [section.strip() for section in SECTION.findall(page.read_text())]
+        assert shown == sections, "run `python -m tests.readme_claims`"
+
+
+def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does() -> None:
+    """DisARM against relaxed at alpha .01, 200 latents: the bound, informative latents, information in the gates."""
+    before, mark, _ = README.read_text().partition(START)
+    assert mark
+    assert len(before.split()) < 150
+    assert "![" not in re.sub(r"!\[[^]]*\]\(docs/badges/\w+\.svg\)", "", before)  # no picture stands before it
+    told = make_first_finding(judge_published())
+    for claim in (
+        "relaxed-gates-cost-the-bound-sigmoid", "more-latents-are-informative", "unbiased-gates-tell-more"
+    ):  # fmt: skip
+        (verdict,) = (v for v in judge_published() if v.claim.id == claim)
+        (part,) = (p for p in verdict.parts if p.name == "VSC, α = 0.01 at latent dimension 200")  # noqa: RUF001
+        assert format_part(part) in told
 
 
 def test_the_findings_that_readme_says_are_over_ten_seeds_are() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
-from tests.readme_claims import END, FINDINGS, FOLDER, README, START, find_largest_deviation, load_published
+from tests.readme_claims import FINDINGS, FOLDER, README, SECTION, find_largest_deviation, load_published
 
 PUBLISHED = FOLDER / "studies" / "published"
 NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?")  # noqa: RUF001  (a minus sign, meant as such)
@@ -27,14 +27,13 @@ PAGES = [README, *sorted((FOLDER / "docs").glob("*.md"))]
 
 def split_page(page: Path) -> tuple[str, str]:
     """A page without code: what stands between the marks, and elsewhere."""
-    before, _, rest = page.read_text().partition(START)
-    inside, _, after = rest.partition(END)
+    text = page.read_text()
 
     def strip(text: str) -> str:
         text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
         return re.sub(r"`[^`]*`|\]\([^)]*\)", " ", text)
 
-    return strip(inside), strip(before) + "\n" + strip(after)
+    return strip("\n".join(SECTION.findall(text))), strip(SECTION.sub("", text))
 
 
 @pytest.fixture(scope="module")
