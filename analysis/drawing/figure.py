@@ -1,7 +1,7 @@
 """From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF; or bare, for a page."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MplFigure
+from matplotlib.transforms import BboxBase
 from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, floor_note, reading_note, trials_note
@@ -29,6 +30,7 @@ CHARACTERS_PER_INCH = 14  # of the caption
 TITLE_PER_INCH = 8.5  # characters
 WENT_WRONG = "an error in drawing it"
 LEGEND_WIDTH = 3.0  # inches that every figure leaves for it beside the panels
+BESIDE = 0.95  # of the way from panel to panel that a text may take
 LEGEND_SIZE = 9.5  # points, of one above the panels
 
 
@@ -156,17 +158,34 @@ def _compose(figure: Figure, frame: pd.DataFrame, headline: str, notes: list[str
 
 
 def _wrap_to_panels(sheet: MplFigure) -> bool:
-    """Break titles and x labels that are wider than their panel and would meet the next; whether there were any."""
+    """Break titles and x labels that would meet the next panel's or leave the sheet; whether there were any."""
     broken = False
     for ax in sheet.axes:
-        room = ax.get_window_extent().width
         for text in (ax.title, ax.xaxis.label):
             words, width = text.get_text(), text.get_window_extent().width
-            if ax.get_visible() and width > room:
+            if ax.get_visible() and words and width > (room := _measure_room(ax, sheet)):
                 longest = int(max(map(len, words.splitlines())) * room / width) or 1
-                text.set_text("\n".join(textwrap.fill(line, longest) for line in words.splitlines()))
+                text.set_text(
+                    "\n".join(textwrap.fill(line, longest, break_on_hyphens=False) for line in words.splitlines())
+                )
                 broken = True
     return broken
+
+
+def _measure_room(ax: Axes, sheet: MplFigure) -> float:
+    """How wide a text centred on the panel may be, in pixels."""
+    centres = [(box.x0 + box.x1) / 2 for box in (ax.get_window_extent(), *_neighbours(ax, sheet))]
+    apart = [BESIDE * abs(centre - centres[0]) for centre in centres[1:]]
+    return min(*apart, 2 * centres[0], 2 * (sheet.bbox.width - centres[0]))
+
+
+def _neighbours(ax: Axes, sheet: MplFigure) -> Iterator[BboxBase]:
+    """Where the other panels of its row are."""
+    spec = ax.get_subplotspec()
+    for other in sheet.axes:
+        other_spec = other.get_subplotspec()
+        if spec and other_spec and other_spec != spec and other_spec.rowspan == spec.rowspan and other.get_visible():
+            yield other.get_window_extent()
 
 
 def _lift_legends(sheet: MplFigure) -> None:

@@ -28,7 +28,8 @@ SCHEDULES = {"per_epoch": "per epoch", "per_step": "per step", "ramp": "to 200",
 GROUPED_BY = ("alpha", "latent_dim", "gamma_link", "kl_from")
 COMPARED = ("estimator", "sharpness_schedule")
 OWN = ("bias", "noise")  # of the estimator that trained a model, of `gradient/<estimator>_...`
-MOST_ROWS = 24  # that a panel has room for, before it grows
+MOST_ROWS = 21  # that a panel has room for, before it grows
+ROW_SIZE, LETTER = 9, 5.2  # points: of the names of rows, and how wide a letter of them is
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -68,7 +69,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 def _name_group(row: dict[Hashable, Any], groups: list[str]) -> str:
     numbers = [name for name in groups if isinstance(row[name], int | float)]
     words = [value_label(name, row[name]) for name in groups if name not in numbers and name != "model"]
-    return "\n".join([configuration_label(row, numbers), *words])
+    return ", ".join([configuration_label(row, numbers), *words])
 
 
 def _label_rows(trials: pd.DataFrame) -> list[str]:
@@ -97,7 +98,8 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def stretch(frame: pd.DataFrame) -> float:
     """How much taller panels are, so that rows stand apart."""
-    return max(1.0, len(frame[["group", "label"]].drop_duplicates()) / MOST_ROWS)
+    places, headers = _place_rows(frame)
+    return max(1.0, (len(places) + len(headers)) / MOST_ROWS)
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -113,31 +115,38 @@ def note(frame: pd.DataFrame) -> str:
     )
 
 
+def _place_rows(frame: pd.DataFrame) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+    """The height of each group and label, and that of each group's name, above its rows."""
+    places: dict[tuple[str, str], int] = {}
+    headers: dict[str, int] = {}
+    for group, label in frame[["group", "label"]].drop_duplicates().itertuples(index=False, name=None):
+        headers.setdefault(group, len(places) + len(headers))
+        places[group, label] = len(places) + len(headers)
+    return places, headers
+
+
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw a row for each group and label, a panel for each measure."""
-    places = list(frame[["group", "label"]].drop_duplicates().itertuples(index=False, name=None))
-    gaps = np.cumsum([k > 0 and places[k][0] != places[k - 1][0] for k in range(len(places))])
-    y_of = {place: k + 0.6 * gap for k, (place, gap) in enumerate(zip(places, gaps, strict=True))}
+    places, headers = _place_rows(frame)
     for ax, panel in each_panel(axes, dict.fromkeys(frame["panel"])):
         values = frame.loc[frame["panel"] == panel, "value"]
         for place, rows in frame[frame["panel"] == panel].groupby(["group", "label"], sort=False):
-            draw_seeds_in_row(ax, y_of[place], rows, COLOURS[rows["estimator"].iloc[0]])
+            draw_seeds_in_row(ax, places[place], rows, COLOURS[rows["estimator"].iloc[0]])
         ax.set_xlabel(PANELS[panel])
         # From the trials: an interval of three seeds can be far wider than they are, and then ends at the axis.
         low, high = values.min(), values.max()
         margin = 0.08 * (high - low or 1.0)
         ax.set_xlim(low - margin, high + margin)
-        ax.set_ylim(max(y_of.values()) + 0.7, -0.7)
-        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.set_ylim(max(places.values()) + 0.7, -0.7)
+        ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.grid(axis="y", visible=False)
-    longest = max(len(label) for _, label in places)
+    left = -LETTER * max(len(label) for _, label in places)
     for ax in axes[:, 0]:
-        ax.set_yticks(list(y_of.values()), [label for _, label in places])
-        for group in dict.fromkeys(group for group, _ in places):
-            middle = np.mean([y for (one, _), y in y_of.items() if one == group])
+        ax.set_yticks(list(places.values()), [label for _, label in places], fontsize=ROW_SIZE)
+        for group, y in headers.items():  # in a row of its own, so that it may reach into the panel
             ax.annotate(
-                group, (0, middle), xycoords=ax.get_yaxis_transform(), xytext=(-13 - 6.6 * longest, 0),
-                textcoords="offset points", ha="right", va="center", fontsize=10,
+                group, (0, y), xycoords=ax.get_yaxis_transform(), xytext=(left, 0), textcoords="offset points",
+                va="center", fontsize=ROW_SIZE, fontweight="bold",
             )  # fmt: skip
 
 

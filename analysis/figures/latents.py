@@ -1,5 +1,7 @@
 """What does each latent do: who carries information, who is always on, who idles at the prior?"""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +13,8 @@ from analysis.tables import Tables
 from analysis.tables.latents import choose_latents
 from analysis.wording import ALPHA, plural
 
-MAX_TRIALS = 12
+MAX_TRIALS = 20
+TITLE_WIDTH = 100  # characters that the first two panels of a row have room for
 MAX_BY_CLASS = 40  # latents, of which each class's gate is drawn
 INFORMATIVE_KL, ALWAYS_ON = 0.05, 0.95  # as in models.measures.sparsity
 LEAST_KL = 1e-4  # nats; smaller ones are drawn there, as a logarithmic axis has no zero
@@ -52,7 +55,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             _draw_by_class(of_row[2], latents)
         num_informative = int((latents["kl"] > INFORMATIVE_KL).sum())
         title = f"{latents['label'].iloc[0]}: {num_informative} informative"
-        of_row[0].set_title(title, loc="left", fontsize=9.5)
+        of_row[0].set_title(textwrap.fill(title, TITLE_WIDTH, break_on_hyphens=False), loc="left", fontsize=9.5)
     for ax in axes[-1]:
         ax.set_xlabel("latents, the largest KL first")
 

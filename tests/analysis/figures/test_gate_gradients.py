@@ -61,6 +61,8 @@ def test_every_seed_is_a_dot_and_rows_are_named_once(make_axes: MakeAxes) -> Non
     names = [label.get_text() for label in axes[0, 0].get_yticklabels()]
     assert names == 2 * ["relaxed", "straight-through", "DisARM"]
     assert [text.get_text() for text in axes[0, 0].texts] == ["VSC, α = 0.01", "VSC, α = 0.2"]  # noqa: RUF001
+    assert [text.xy[1] for text in axes[0, 0].texts] == [0, 4]
+    assert list(axes[0, 0].get_yticks()) == [1, 2, 3, 5, 6, 7]
     assert "3 seeds" in gate_gradients.note(frame)
 
 
@@ -85,8 +87,8 @@ def test_schedules_of_the_sharpness_stand_beside_their_estimator(make_axes: Make
 def test_panels_grow_with_their_rows() -> None:
     frame = gate_gradients.compute(make_study().tables())
     assert gate_gradients.stretch(frame) == 1
-    many = pd.concat([frame.assign(group=f"{k}") for k in range(16)])
-    assert gate_gradients.stretch(many) == 2
+    many = pd.concat([frame.assign(group=f"{k}") for k in range(21)])  # each of 3 rows, below one for its name
+    assert gate_gradients.stretch(many) == 4
 
 
 def test_measures_that_a_table_lacks_have_no_panel() -> None:
