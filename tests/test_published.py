@@ -176,20 +176,35 @@ def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does() -> None
 
 
 def test_the_findings_that_readme_says_are_over_ten_seeds_are() -> None:
-    assert "The first three are over ten seeds." in README.read_text()
+    readme = README.read_text()
+    assert "All are over ten seeds or more." in readme
     told = {"vae-has-the-better-true-bound", "small-alpha-collapses"}
     told |= {"vsc-accuracy-beats-vae", "vsc-accuracy-beats-vae-mlp"}
+    told |= {"relaxed-gates-cost-the-bound-sigmoid", "unbiased-gates-tell-more", "more-latents-are-informative"}
     verdicts = [v for v in judge_published() if v.claim.id in told and not v.study.endswith("-fashion")]
-    parts = [p for v in verdicts for p in v.parts if p.name.endswith(("latent dimension 24", "latent dimension 200"))]
+    parts = [p for v in verdicts for p in v.parts if p.name.endswith("latent dimension 200")]
+    parts += [p for v in verdicts for p in v.parts if p.name.endswith("latent dimension 24") and "gate" not in v.study]
     assert len(verdicts) == len(told)
-    assert len(parts) >= 2 * len(told)
+    assert len(parts) >= 2 * len(told) - 3
     assert {part.num_seeds for part in parts} == {ASKED_SEEDS}
+    guards = {"unguarded-gamma-diverges", "kl-from-logits-needs-no-clamp"}
+    guarded = [v for v in judge_published() if v.claim.id in guards and not v.study.endswith("-fashion")]
+    assert {part.num_seeds for verdict in guarded for part in verdict.parts} == {12}
+
+
+def test_half_of_what_is_undecided_has_too_few_seeds_as_readme_says() -> None:
+    assert "most claims are still undecided, half of those\nfor want of seeds." in README.read_text()
+    primary = [verdict for verdict in judge_published() if verdict.role == "primary"]
+    undecided = [verdict for verdict in primary if verdict.outcome == "undecided"]
+    few = [v for v in undecided if 0 < min((p.num_seeds for p in v.judged_parts), default=0) < ASKED_SEEDS]
+    assert len(undecided) > len(primary) / 2
+    assert 0.4 <= len(few) / len(undecided) <= 0.6
 
 
 def test_trials_that_were_trained_twice_and_differ_are_found() -> None:
-    """13 of them, by up to 7.8 nats: counted apart. An audit counted 27 before Figure 1 was trained anew."""
+    """9 of them, by up to 7.8 nats, all of Fashion-MNIST: counted apart. Before all was trained anew, 27."""
     conflicts = find_conflicts(load_published())
-    assert conflicts["trial_id"].nunique() == 13
+    assert conflicts["trial_id"].nunique() == 9
     values = leading_results(conflicts).groupby("trial_id")["value"]
     assert (values.max() - values.min()).max() == pytest.approx(7.76, abs=0.005)
     report = (PUBLISHED / "report" / "report.md").read_text()

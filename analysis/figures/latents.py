@@ -13,7 +13,7 @@ from analysis.tables import Tables
 from analysis.tables.latents import choose_latents
 from analysis.wording import ALPHA, plural
 
-MAX_TRIALS = 20
+MAX_TRIALS = 12
 TITLE_WIDTH = 100  # characters that the first two panels of a row have room for
 MAX_BY_CLASS = 40  # latents, of which each class's gate is drawn
 INFORMATIVE_KL, ALWAYS_ON = 0.05, 0.95  # as in models.measures.sparsity

@@ -35,7 +35,8 @@ class LatentsOfTrial:
 def choose_latents(tables: Tables, *, num_trials: int) -> list[LatentsOfTrial]:
     """The trials that a figure shows, of all that finished and stored what each latent does.
 
-    Of each configuration the largest latent dimension and the lowest seed; of many configurations `num_trials`, evenly
+    Of each configuration the largest latent dimension and the lowest seed. Of more configurations than `num_trials`,
+    first one of those that differ in the schedule of the sharpness alone, then as many as there is room for, evenly
     from the first to the last by model and alpha. `label` tells them apart; `num_left_out` counts the configurations
     that are not shown; `broken` says why a file was left out.
 
@@ -52,7 +53,11 @@ def choose_latents(tables: Tables, *, num_trials: int) -> list[LatentsOfTrial]:
     rows = rows.assign(configuration=number_configurations(rows, apart_from=["latent_dim"]))
     rows = rows.sort_values(["latent_dim", "seed"], ascending=[False, True], kind="stable")
     rows = rows.drop_duplicates("configuration").sort_values(["model", "alpha", "configuration"])
-    shown = rows.iloc[[int(place) for place in spread(range(len(rows)), num_trials)]]
+    shown = rows
+    if len(rows) > num_trials:
+        alike = number_configurations(rows, apart_from=["latent_dim", "sharpness_schedule", "configuration"])
+        shown = rows[~alike.duplicated()]
+    shown = shown.iloc[[int(place) for place in spread(range(len(shown)), num_trials)]]
     shown = shown.drop(columns="configuration")
     differing = varying_settings(shown, apart_from=["model", "alpha", "latent_dim"])
     labels = short_labels(shown, ["alpha", "latent_dim", *differing])

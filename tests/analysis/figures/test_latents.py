@@ -49,6 +49,6 @@ def test_a_row_of_panels_shows_kl_gamma_and_gamma_by_class(tmp_path: Path, make_
 
 def test_the_note_counts_what_is_not_shown(tmp_path: Path) -> None:
     study = StudyWithLatents()
-    for alpha in np.linspace(0.1, 0.8, 22):
+    for alpha in np.linspace(0.1, 0.8, 14):
         study.add("vsc", 4, 0, float(alpha))
     assert "Left out: 2 configurations." in note(compute(study.stored(tmp_path)))

@@ -51,6 +51,18 @@ def test_of_many_configurations_some_are_shown_and_the_others_counted(tmp_path: 
     assert {t.columns["num_left_out"] for t in trials} == {2}
 
 
+def test_where_room_is_short_schedules_of_the_sharpness_go_first(tmp_path: Path) -> None:
+    study = StudyWithLatents()
+    for estimator in ("disarm", "relaxed"):
+        for schedule in ("per_epoch", "per_step") if estimator == "relaxed" else ("per_epoch",):
+            study.add("vsc", 4, 0, 0.1, estimator=estimator, sharpness_schedule=schedule)
+    tables = study.stored(tmp_path)
+    assert len(choose_latents(tables, num_trials=3)) == 3
+    trials = choose_latents(tables, num_trials=2)
+    assert [trial.columns["label"].rpartition(", ")[2] for trial in trials] == ["DisARM", "relaxed"]
+    assert {trial.columns["num_left_out"] for trial in trials} == {1}
+
+
 def test_labels_name_the_setting_that_tells_configurations_apart(tmp_path: Path) -> None:
     study = StudyWithLatents()
     for estimator in ("relaxed", "disarm"):
