@@ -203,10 +203,11 @@ def _tell_sparsity(verdicts: Sequence[Verdict]) -> str:
         return _effect(verdicts, "few-latents-are-non-zero", _vsc("0.01", latent_dim))
 
     collapsed = [_effect(verdicts, "small-alpha-collapses", _vsc("0.01", dim)) for dim in (24, 200)]
+    always_on = _effect(verdicts, "codes-are-sparse", _vsc("0.01", 200))
     return (
         f"With alpha 0.01, {fraction(8)} are not zero at 8 latent dimensions, {fraction(200)} at 200. That is collapse "
         f"rather than sparsity: fewer than 10 latents are active in {collapsed[0]} at 24 and {collapsed[1]} at 200. "
-        "Whether those that carry information are ever off was not measured in these studies."
+        f"At 200, {always_on} are always on."
     )
 
 
