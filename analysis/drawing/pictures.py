@@ -54,7 +54,7 @@ def name_columns(ax: Axes, names: list[str]) -> None:
     first = [name if place == 0 or name != names[place - 1] else "" for place, name in enumerate(names)]
     ax.set_xticks(range(len(names)), first)
     ax.xaxis.tick_top()
-    ax.tick_params(axis="x", length=0, labelsize=SMALL - 2)
+    ax.tick_params(axis="x", length=0, labelsize=SMALL - 3)
 
 
 def mark_column(ax: Axes, column: int, num_rows: int, colour: str) -> None:

@@ -52,7 +52,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         if trial_id != named:
             named = trial_id
             (title,) = short_labels(of_row.head(1), NAMED_BY)
-            ax.set_title(title, fontsize=8.5)
+            ax.set_title(title, fontsize=9.5)
             name_columns(ax, list(of_row["shows"]))
 
 
