@@ -305,9 +305,8 @@ def replace_sections(text: str, sections: Sequence[str]) -> str:
     return SECTION.sub(lambda _: f"{START}\n{next(left)}\n\n{END}", text)
 
 
-def make_pages() -> dict[Path, list[str]]:
+def make_pages(verdicts: Sequence[Verdict]) -> dict[Path, list[str]]:
     """What stands between the marks of each page."""
-    verdicts = judge_published()
     return {
         README: [make_first_finding(verdicts), make_findings(verdicts)],
         FINDINGS: [make_section(verdicts, load_published())],
@@ -315,5 +314,5 @@ def make_pages() -> dict[Path, list[str]]:
 
 
 if __name__ == "__main__":
-    for page, contents in make_pages().items():
+    for page, contents in make_pages(judge_published()).items():
         page.write_text(replace_sections(page.read_text(), contents))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.claims import claims_frame
+from analysis.claims import Verdict, claims_frame
 from analysis.claims.summary import format_part
 from analysis.tables import load_tables
 from analysis.tables.conflicts import find_conflicts, leading_results
@@ -148,53 +148,59 @@ def test_the_list_of_what_is_published_has_all_that_is_and_each_study_of_it_load
     assert {path.parent.name for path in PUBLISHED.glob("**/study.yaml")} <= listed
 
 
-def test_the_published_report_shows_the_claims_as_they_are_judged() -> None:
-    expected = pd.read_csv(io.StringIO(claims_frame(judge_published()).to_csv(index=False)))
+@pytest.fixture(scope="module")
+def verdicts() -> list[Verdict]:
+    """The claims, judged once: it takes seconds."""
+    return judge_published()
+
+
+def test_the_published_report_shows_the_claims_as_they_are_judged(verdicts: list[Verdict]) -> None:
+    expected = pd.read_csv(io.StringIO(claims_frame(verdicts).to_csv(index=False)))
     shown = pd.read_csv(PUBLISHED / "report" / "claims.csv")
     pd.testing.assert_frame_equal(shown, expected, rtol=1e-6, obj="claims.csv: write the report again")
 
 
-def test_readme_and_docs_show_the_claims_as_they_are_judged() -> None:
-    for page, sections in make_pages().items():
+def test_readme_and_docs_show_the_claims_as_they_are_judged(verdicts: list[Verdict]) -> None:
+    for page, sections in make_pages(verdicts).items():
         shown = [section.strip() for section in SECTION.findall(page.read_text())]
         assert shown == sections, "run `python -m tests.readme_claims`"
 
 
-def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does() -> None:
+def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does(verdicts: list[Verdict]) -> None:
     """DisARM against relaxed at alpha .01, 200 latents: the bound, informative latents, information in the gates."""
     before, mark, _ = README.read_text().partition(START)
     assert mark
     assert len(before.split()) < 150
     assert "![" not in re.sub(r"!\[[^]]*\]\(docs/badges/\w+\.svg\)", "", before)  # no picture stands before it
-    told = make_first_finding(judge_published())
+    told = make_first_finding(verdicts)
     for claim in (
         "relaxed-gates-cost-the-bound-sigmoid", "more-latents-are-informative", "unbiased-gates-tell-more"
     ):  # fmt: skip
-        (verdict,) = (v for v in judge_published() if v.claim.id == claim)
+        (verdict,) = (v for v in verdicts if v.claim.id == claim)
         (part,) = (p for p in verdict.parts if p.name == "VSC, α = 0.01 at latent dimension 200")  # noqa: RUF001
         assert format_part(part) in told
 
 
-def test_the_findings_that_readme_says_are_over_ten_seeds_are() -> None:
+def test_the_findings_that_readme_says_are_over_ten_seeds_are(verdicts: list[Verdict]) -> None:
     readme = README.read_text()
     assert "All are over ten seeds or more." in readme
     told = {"vae-has-the-better-true-bound", "small-alpha-collapses"}
     told |= {"vsc-accuracy-beats-vae", "vsc-accuracy-beats-vae-mlp"}
     told |= {"relaxed-gates-cost-the-bound-sigmoid", "unbiased-gates-tell-more", "more-latents-are-informative"}
-    verdicts = [v for v in judge_published() if v.claim.id in told and not v.study.endswith("-fashion")]
-    parts = [p for v in verdicts for p in v.parts if p.name.endswith("latent dimension 200")]
-    parts += [p for v in verdicts for p in v.parts if p.name.endswith("latent dimension 24") and "gate" not in v.study]
-    assert len(verdicts) == len(told)
+    of_told = [v for v in verdicts if v.claim.id in told and not v.study.endswith("-fashion")]
+    parts = [p for v in of_told for p in v.parts if p.name.endswith("latent dimension 200")]
+    parts += [p for v in of_told for p in v.parts if p.name.endswith("latent dimension 24") and "gate" not in v.study]
+    assert len(of_told) == len(told)
     assert len(parts) >= 2 * len(told) - 3
     assert {part.num_seeds for part in parts} == {ASKED_SEEDS}
     guards = {"unguarded-gamma-diverges", "kl-from-logits-needs-no-clamp"}
-    guarded = [v for v in judge_published() if v.claim.id in guards and not v.study.endswith("-fashion")]
+    guarded = [v for v in verdicts if v.claim.id in guards and not v.study.endswith("-fashion")]
     assert {part.num_seeds for verdict in guarded for part in verdict.parts} == {12}
 
 
-def test_half_of_what_is_undecided_has_too_few_seeds_as_readme_says() -> None:
-    assert "most claims are still undecided, half of those\nfor want of seeds." in README.read_text()
-    primary = [verdict for verdict in judge_published() if verdict.role == "primary"]
+def test_half_of_what_is_undecided_has_too_few_seeds_as_readme_says(verdicts: list[Verdict]) -> None:
+    assert "most claims are still undecided; half of those\nrest on fewer than ten." in README.read_text()
+    primary = [verdict for verdict in verdicts if verdict.role == "primary"]
     undecided = [verdict for verdict in primary if verdict.outcome == "undecided"]
     few = [v for v in undecided if 0 < min((p.num_seeds for p in v.judged_parts), default=0) < ASKED_SEEDS]
     assert len(undecided) > len(primary) / 2
