@@ -16,6 +16,7 @@ from analysis.files import write_atomically
 
 ABOUT = {"png": "Description", "pdf": "Subject"}  # where a file says what stands under the figure
 HEAVY = 110_000  # characters from which an SVG weighs more than the PNG of the same figure
+MANY_MARKS = 650  # that make an SVG so heavy, with what each of them tells, that it is not even tried
 FONTS = "'DejaVu Sans', Verdana, sans-serif"  # Verdana is as wide: text stays in its place where the first is missing
 NUMBERS = re.compile(r'\b(?:d|x|y|x1|y1|x2|y2|width|height|points|transform)="[^"]*"')
 LONG = re.compile(r"(\.\d\d)\d+")
@@ -46,8 +47,9 @@ def save_lightest(sheet: MplFigure, stem: Path, about: About) -> Path:
     Each mark of an SVG says its values when it is pointed at. Names in it are made from those of the file and of its
     folder, so that a page can hold several.
     """
-    if not any(own.images for ax in sheet.axes for own in (ax, *ax.child_axes)):
-        told = name_marks(sheet)
+    has_pictures = any(own.images for ax in sheet.axes for own in (ax, *ax.child_axes))
+    told = {} if has_pictures else name_marks(sheet)
+    if not has_pictures and sum(map(len, told.values())) < MANY_MARKS:
         text = _as_svg(sheet, about, salt=f"{stem.parent.name}/{stem.name}")
         if len(text) < HEAVY and "<image" not in text:
             file = stem.with_name(f"{stem.name}.svg")
