@@ -13,10 +13,16 @@ from analysis.claims import Part, Verdict, judge_claims, load_claims
 from analysis.claims.summary import count_parts, format_outcome, format_part
 from analysis.figures import losses_beside_reported
 from analysis.tables import Tables, load_tables
+from analysis.tables.configurations import number_configurations
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
 from analysis.tables.significance import OUTCOMES
 from analysis.wording import decimal, markdown_table, plural
+from harness.datasets import identify_dataset
+from harness.ledger.provenance import read_provenance
+from harness.search.make_source import make_source
+from harness.study.file import load_study
+from models.settings import SEMANTICS_VERSION
 
 FOLDER = Path(__file__).parent.parent
 README = FOLDER / "README.md"
@@ -45,6 +51,23 @@ def judge_published() -> list[Verdict]:
 def make_section(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> str:
     """What docs/findings.md says of the claims."""
     return f"{make_summary(verdicts, tables)}\n\n## Every claim, every way to measure it\n\n{make_table(verdicts)}"
+
+
+def make_overview(tables: Mapping[str, Tables]) -> str:
+    """What is published: a row for each study, how much of what its file asks for, and by which code."""
+    rows = []
+    for name, published in tables.items():
+        place = FOLDER / "studies" / "published" / name
+        study = load_study(FOLDER / "studies" / f"{name}.yaml")
+        asked = make_source(study, identify_dataset(study.dataset), place, read_only=True).num_trials
+        trials, record = published.trials, read_provenance(place)
+        seeds = trials.groupby(number_configurations(trials))["seed"].nunique()
+        over = f"{seeds.min()}" if seeds.nunique() == 1 else f"{seeds.min()} to {seeds.max()}"
+        is_current = bool(record) and record[-1].get("version.semantics") == str(SEMANTICS_VERSION)
+        rows.append(
+            [f"`{name}`", study.dataset, f"{len(trials)}", f"{asked}", over, "today's" if is_current else "older"]
+        )
+    return markdown_table(["study", "images", "trials", "its file asks for", "seeds of each", "code"], rows)
 
 
 def make_first_finding(verdicts: Sequence[Verdict]) -> str:
@@ -309,7 +332,7 @@ def make_pages(verdicts: Sequence[Verdict]) -> dict[Path, list[str]]:
     """What stands between the marks of each page."""
     return {
         README: [make_first_finding(verdicts), make_findings(verdicts)],
-        FINDINGS: [make_section(verdicts, load_published())],
+        FINDINGS: [make_section(verdicts, load_published()), make_overview(load_published())],
     }
 
 

@@ -14,6 +14,9 @@ import yaml
 
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
+from harness.datasets import identify_dataset
+from harness.search.make_source import make_source
+from harness.study.file import load_study
 from tests.readme_claims import FINDINGS, FOLDER, README, SECTION, find_largest_deviation, load_published
 
 PUBLISHED = FOLDER / "studies" / "published"
@@ -63,6 +66,10 @@ def known() -> np.ndarray:
     values = leading_results(find_conflicts(tables)).groupby("trial_id")["value"]
     numbers += [len(values), (values.max() - values.min()).max()]
     numbers += [95, 10]  # per cent of an interval; seeds that the protocol asks for
+    for name, published in tables.items():
+        study = load_study(FOLDER / "studies" / f"{name}.yaml")
+        asked = make_source(study, identify_dataset(study.dataset), PUBLISHED / name, read_only=True).num_trials
+        numbers += [len(published.trials), published.trials["seed"].nunique(), asked]
     convergence = tables["convergence"].trials
     numbers += [*convergence["epochs"].unique(), *convergence["latent_dim"].unique()]
     return np.array([number for number in numbers if np.isfinite(number)], float)
