@@ -54,6 +54,13 @@ def known() -> np.ndarray:
     for _, parts in judged.groupby(["id", "study"]):
         numbers += [len(parts), *((parts["part_verdict"] == outcome).sum() for outcome in ("supported", "refuted"))]
     verdicts = claims[claims["role"] == "primary"].drop_duplicates(["id", "study"])
+    fewest = (
+        claims[claims["part_role"] == "primary"]
+        .groupby(["id", "study"])["seeds"]
+        .min()
+        .reindex(pd.MultiIndex.from_frame(verdicts[["id", "study"]]), fill_value=0)
+    )
+    numbers += [*fewest.unique(), *fewest.value_counts(), (fewest >= 10).sum()]
     for column in ("verdict", "before_holm"):
         numbers += verdicts[column].value_counts().tolist()
     tables = load_published()
