@@ -25,7 +25,7 @@ from harness.storage.objects import Objects, PlaceError
 from harness.storage.place import Folder, Place
 from harness.worker.trial_run import run_trial
 from tests.harness.small_studies import load
-from tests.harness.worker.test_trial_run import (
+from tests.harness.worker.tiny_trials import (
     ALL,
     EPOCHS,
     Fits,

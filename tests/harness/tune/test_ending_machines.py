@@ -29,7 +29,7 @@ from harness.tune.trainable import StudyTrainable
 from tests.e2e.conftest import STUDY, command
 from tests.harness.cluster.heads import Head
 from tests.harness.tune.test_places import wait_until
-from tests.harness.worker.test_trial_run import dataset, make_trial
+from tests.harness.worker.tiny_trials import dataset, make_trial
 
 __all__ = ["dataset"]
 

@@ -17,7 +17,7 @@ from harness.worker.evaluator import MEASURES, Evaluator
 from models.measures import inference_gap
 from models.measures.metric_names import GRADIENT_METRICS
 from models.settings import TrialSettings
-from tests.harness.worker.test_trial_run import (
+from tests.harness.worker.tiny_trials import (
     ALL,
     EPOCHS,
     NONE,

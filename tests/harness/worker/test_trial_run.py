@@ -1,11 +1,11 @@
-"""One trial on real digits: events, results, and the same numbers however often it is interrupted."""
+"""One trial on real digits: its events, its results, and what it leaves where it does not go well."""
 
 import dataclasses
 import math
 import os
 import pickle
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,97 +13,29 @@ import numpy as np
 import pytest
 import torch
 
-from harness.datasets import Dataset, load_dataset
-from harness.ledger.result import Ended, Epoch, Paused, Result, Row
-from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import TrialFolder, read_checkpoint
-from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS, Measures
+from harness.datasets import Dataset
+from harness.ledger.result import Ended, Epoch, Paused
+from harness.ledger.trial_folder import TrialFolder
+from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.worker import evaluator as evaluations
 from harness.worker import trial_run as trial_module
-from harness.worker.images import Images
 from harness.worker.memory import MemoryShortageError
-from harness.worker.trial_run import TrialRun, run_trial
-from models.settings import TrialSettings
-
-NUM_TRAIN, NUM_TEST, BATCH, EPOCHS = 300, 90, 100, 4
-STEPS = NUM_TRAIN // BATCH
-ALL = Measures(("elbo", "iw_bound", "sparsity"), iw_samples=3, checkpoint_every=1)
-NONE = Measures((), iw_samples=3, checkpoint_every=1)
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    digits = load_dataset("digits")
-    few = {"train_images": NUM_TRAIN, "train_labels": NUM_TRAIN, "test_images": NUM_TEST, "test_labels": NUM_TEST}
-    return dataclasses.replace(digits, **{name: getattr(digits, name)[:count] for name, count in few.items()})
-
-
-def make_trial(dataset: Dataset, model: str = "vsc", **changes: Any) -> Trial:
-    spike = {"alpha": 0.3, "sharpness_schedule": "ramp"} if model == "vsc" else {}
-    tiny: dict[str, Any] = {"model": model, "latent_dim": 3, "hidden": (8,), "batch_size": BATCH, "epochs": EPOCHS}
-    return Trial(TrialSettings(**tiny | spike | changes), dataset.name, dataset.content_hash)
-
-
-def untimed(rows: Sequence[Row]) -> list[Row]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
-def run(trial: Trial, dataset: Dataset, folder: Path, measures: Measures = ALL) -> list[Row]:
-    return [event.metrics for event in run_trial(trial, measures, dataset, folder)]
-
-
-def result_of(trial: Trial, folder: Path) -> Result:
-    result = TrialFolder(folder, trial).read_result()
-    assert result is not None
-    return result
-
-
-def tensors_of(trial: Trial, folder: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(TrialFolder(folder, trial).list_checkpoints()[0])[0]
-
-
-def assert_same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-
-
-def log_of(trial: Trial, folder: Path) -> str:
-    return TrialFolder(folder, trial).log.read_text()
-
-
-class Fits:
-    """Counts the epochs that are trained, and keeps the images that they see."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.epochs: list[int] = []
-        self.images: list[torch.Tensor] = []
-        fit = trial_module.fit
-
-        def counting(state: Any, settings: Any, images: torch.Tensor) -> Iterator[Any]:
-            self.images.append(images)
-            for metrics in fit(state, settings, images):
-                self.epochs.append(metrics.epoch)
-                yield metrics
-
-        monkeypatch.setattr(trial_module, "fit", counting)
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
-    return Fits(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[Row]]]:
-    """For each model a folder in which its trial has ended, and the rows that it yielded."""
-    ended = {}
-    for model in ("vae", "vsc"):
-        folder = tmp_path_factory.mktemp(model) / "study"
-        ended[model] = (folder, run(make_trial(dataset, model), dataset, folder))
-    return ended
-
-
-both = pytest.mark.parametrize("model", ["vae", "vsc"])
+from harness.worker.trial_run import run_trial
+from tests.harness.worker.tiny_trials import (
+    ALL,
+    EPOCHS,
+    NONE,
+    STEPS,
+    Fits,
+    assert_same_tensors,
+    both,
+    log_of,
+    make_trial,
+    result_of,
+    run,
+    tensors_of,
+    untimed,
+)
 
 # A trial that is left alone
 
@@ -206,317 +138,6 @@ def test_the_same_trial_gives_the_same_numbers_in_another_folder(whole: Any, dat
     torch.rand(7)  # the global generator is nobody's
     assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
     assert_same_tensors(tensors_of(trial, tmp_path), tensors_of(trial, folder))
-
-
-# A trial that is cut short
-
-
-@pytest.mark.parametrize(
-    "error",
-    [MemoryError(), torch.OutOfMemoryError("CUDA out"), RuntimeError("[enforce] DefaultCPUAllocator: can't allocate")],
-)
-def test_a_trial_without_memory_raises_and_goes_on_as_if_nothing_had_been(
-    whole: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    trial, measure = make_trial(dataset), TrialRun._measure_epoch
-
-    def run_out(self: TrialRun, state: Any, epoch: Any, images: Any) -> Row:
-        if epoch.epoch == 3:
-            raise error
-        return measure(self, state, epoch, images)
-
-    monkeypatch.setattr(TrialRun, "_measure_epoch", run_out)
-    with pytest.raises(MemoryShortageError):
-        run(trial, dataset, tmp_path)
-    monkeypatch.undo()
-    assert result_of(trial, tmp_path).status == "failed"
-    assert type(error).__name__ in log_of(trial, tmp_path)
-    folder, rows = whole["vsc"]
-    assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
-    assert_same_tensors(tensors_of(trial, tmp_path), tensors_of(trial, folder))
-
-
-@both
-@pytest.mark.parametrize("epochs_seen", range(EPOCHS))
-@pytest.mark.parametrize(("every", "how"), [(1, "killed"), (3, "killed"), (3, "stopped")])
-def test_a_trial_stopped_after_any_epoch_ends_as_if_it_had_not_been(
-    whole: Any,
-    dataset: Dataset,
-    tmp_path: Path,
-    fits: Fits,
-    monkeypatch: pytest.MonkeyPatch,
-    model: str,
-    epochs_seen: int,
-    every: int,
-    how: str,
-) -> None:
-    folder, rows = whole[model]
-    trial = make_trial(dataset, model)
-    measures = dataclasses.replace(ALL, checkpoint_every=every)
-    started = run_trial(trial, measures, dataset, tmp_path)
-    seen = [next(started).metrics for _ in range(epochs_seen)]
-    with monkeypatch.context() as patched:
-        if how == "killed":  # a process that dies stores nothing on its way
-            patched.setattr(trial_module.TrialRun, "leave", lambda *_: None)
-        started.close()
-    fits.epochs.clear()
-
-    again = run(trial, dataset, tmp_path, measures)
-
-    assert untimed(seen) == untimed(rows[:epochs_seen])
-    assert untimed(again) == untimed(rows)
-    assert_same_tensors(tensors_of(trial, tmp_path), tensors_of(trial, folder))
-    stored = epochs_seen // every * every if how == "killed" else epochs_seen
-    assert fits.epochs == list(range(stored + 1, EPOCHS + 1))
-    assert [row["seconds"] for row in again[:stored]] == [row["seconds"] for row in seen[:stored]]
-
-
-def test_stopping_again_and_again_changes_nothing(whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits) -> None:
-    _, rows = whole["vsc"]
-    trial = make_trial(dataset)
-    for epoch in range(1, EPOCHS):
-        started = run_trial(trial, ALL, dataset, tmp_path)
-        for _ in range(epoch):
-            next(started)
-        started.close()
-    assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
-    assert fits.epochs == list(range(1, EPOCHS + 1))
-
-
-def test_a_trial_that_ended_yields_its_events_again_without_training(
-    whole: Any, dataset: Dataset, fits: Fits, tmp_path: Path
-) -> None:
-    trial = make_trial(dataset)
-    rows = run(trial, dataset, tmp_path)
-    fits.epochs.clear()
-    assert run(trial, dataset, tmp_path) == rows
-    assert fits.epochs == []
-
-
-def cut(content: bytes) -> dict[str, bytes]:
-    return {
-        "empty": b"",
-        "header-cut": content[:100],
-        "tensors-cut": content[: len(content) // 2],
-        "last-byte": content[:-1],
-        "garbage": b"\xff" * len(content),
-    }
-
-
-@pytest.mark.parametrize("how", cut(b"").keys())
-def test_a_checkpoint_that_is_cut_short_starts_the_trial_over_and_says_so(
-    whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits, how: str
-) -> None:
-    _, rows = whole["vsc"]
-    trial = make_trial(dataset)
-    started = run_trial(trial, ALL, dataset, tmp_path)
-    for _ in range(2):
-        next(started)
-    started.close()
-    (checkpoint,) = TrialFolder(tmp_path, trial).list_checkpoints()
-    checkpoint.write_bytes(cut(checkpoint.read_bytes())[how])
-    fits.epochs.clear()
-
-    assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
-    assert fits.epochs == [1, 2, 3, 4]
-    (warning,) = [line for line in log_of(trial, tmp_path).splitlines() if "WARNING" in line]
-    assert f"{checkpoint}: cannot be read" in warning
-    assert warning.endswith("the trial resumes from an earlier state")
-
-
-def test_a_checkpoint_of_another_model_starts_the_trial_over(
-    whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits
-) -> None:
-    _, rows = whole["vsc"]
-    trial, other = make_trial(dataset), make_trial(dataset, latent_dim=2)
-    run(other, dataset, tmp_path, NONE)
-    folder = TrialFolder(tmp_path, trial)
-    folder.path.mkdir()
-    (checkpoint,) = TrialFolder(tmp_path, other).list_checkpoints()
-    checkpoint.rename(folder.path / checkpoint.name)
-    fits.epochs.clear()
-    assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
-    assert fits.epochs == [1, 2, 3, 4]
-    assert "the trial resumes from an earlier state" in log_of(trial, tmp_path)
-
-
-# Images
-
-
-def sorted_images(images: torch.Tensor) -> list[bytes]:
-    return sorted(image.numpy().tobytes() for image in images)
-
-
-def test_validation_images_are_taken_out_of_the_training_images(dataset: Dataset) -> None:
-    images = Images.of(dataset, 50, "cpu")
-    assert images.validation is not None
-    assert (len(images.train), len(images.validation), len(images.test)) == (NUM_TRAIN - 50, 50, NUM_TEST)
-    together = sorted_images(torch.cat([images.train, images.validation]).flatten(1))
-    assert together == sorted_images(torch.tensor(dataset.train_images).flatten(1))
-    assert torch.equal(images.test, torch.tensor(dataset.test_images))
-    assert images.shape == (1, 8, 8)
-    again = Images.of(dataset, 50, "cpu")
-    assert again.validation is not None
-    assert torch.equal(again.validation, images.validation)
-
-
-def test_without_validation_all_training_images_are_trained_on_in_order(dataset: Dataset) -> None:
-    images = Images.of(dataset, 0, "cpu")
-    assert images.validation is None
-    assert torch.equal(images.train, torch.tensor(dataset.train_images))
-
-
-def test_with_binary_pixels_what_is_measured_is_black_or_white_the_same_for_all_trials(
-    dataset: Dataset, tmp_path: Path
-) -> None:
-    binary, grey = (Images.of(dataset, 50, "cpu", is_binary=is_binary) for is_binary in (True, False))
-    assert torch.equal(binary.train, grey.train)  # which the trainer binarises
-    assert binary.validation is not None
-    for measured in (binary.test, binary.validation, binary.labelled[0]):
-        assert set(measured.unique().tolist()) == {0, 255}
-    assert torch.equal(binary.test, Images.of(dataset, 0, "cpu", is_binary=True).test)
-    only_elbo = dataclasses.replace(NONE, evaluate=("elbo",))
-    floors = []
-    for binarisation in ("none", "static"):
-        trial = make_trial(dataset, "vae", epochs=1, binarisation=binarisation)
-        floors.append(run(trial, dataset, tmp_path / binarisation, only_elbo)[-1]["test/entropy_floor"])
-    assert floors[0] > 1
-    assert floors[1] == 0
-
-
-def test_held_out_images_are_not_trained_on_and_give_metrics_of_their_own(
-    whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits
-) -> None:
-    _, rows = whole["vsc"]
-    found = run(make_trial(dataset, num_validation=50), dataset, tmp_path, NONE)
-    (seen,) = fits.images
-    assert torch.equal(seen, Images.of(dataset, 50, "cpu").train)
-    assert all(set(VALIDATION_METRICS) <= row.keys() for row in found)
-    assert all(
-        row["val/loss"] != row["train/loss"] != other["train/loss"] for row, other in zip(found, rows, strict=True)
-    )
-    assert all(row["val/elbo"] == pytest.approx(-row["val/rate"] - row["val/distortion"]) for row in found)
-    assert all(0 < row["val/nonzero_fraction"] < 1 for row in found)
-
-
-def test_metrics_are_of_the_images_they_name(dataset: Dataset, tmp_path: Path) -> None:
-    trial = make_trial(dataset)
-    rows = run(trial, dataset, tmp_path / "a", NONE)
-    blank = dataclasses.replace(dataset, test_images=np.zeros_like(dataset.test_images))
-    blank_rows = run(trial, blank, tmp_path / "elsewhere" / "b", NONE)
-    for row, other in zip(rows, blank_rows, strict=True):
-        assert row["test/loss"] != other["test/loss"]
-        assert all(row[name] == other[name] for name in TRAIN_METRICS)
-
-
-def test_where_images_are_held_out_the_test_images_are_looked_at_once_at_the_end(
-    dataset: Dataset, tmp_path: Path
-) -> None:
-    trial = make_trial(dataset, num_validation=50)
-    rows = run(trial, dataset, tmp_path / "a")
-    blank = dataclasses.replace(dataset, test_images=np.zeros_like(dataset.test_images))
-    blank_rows = run(trial, blank, tmp_path / "elsewhere" / "b")
-    assert untimed(rows[:-1]) == untimed(blank_rows[:-1])
-    assert not any(name.startswith("test/") for row in rows[:-1] for name in row)
-    assert rows[-1]["test/elbo"] != blank_rows[-1]["test/elbo"]
-
-
-# Evaluations
-
-
-def test_what_is_evaluated_changes_neither_training_nor_other_metrics(
-    whole: Any, dataset: Dataset, tmp_path: Path
-) -> None:
-    folder, rows = whole["vsc"]
-    trial = make_trial(dataset)
-    for evaluate in [(), ("elbo",), ("iw_bound",), ("sparsity",), ("sparsity", "elbo")]:
-        here = tmp_path / "-".join(["with", *evaluate])
-        found = run(trial, dataset, here, dataclasses.replace(ALL, evaluate=evaluate))
-        expected = {name for group in evaluate for name in EVALUATION_METRICS[group]}  # type: ignore[index]
-        assert result_of(trial, here).metrics.keys() == expected
-        assert all(row[name] == full[name] for row, full in zip(untimed(found), rows, strict=True) for name in row)
-        assert_same_tensors(tensors_of(trial, here), tensors_of(trial, folder))
-
-
-def test_an_evaluation_added_later_trains_nothing_and_keeps_the_others_bit_for_bit(
-    whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits
-) -> None:
-    folder, _ = whole["vsc"]
-    trial = make_trial(dataset)
-    run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo",)))
-    first = result_of(trial, tmp_path)
-    fits.epochs.clear()
-    run(trial, dataset, tmp_path)
-    second = result_of(trial, tmp_path)
-    assert fits.epochs == []
-    assert second.evaluated == ALL.evaluated
-    assert second.history == first.history
-    assert {name: second.metrics[name] for name in first.metrics} == first.metrics
-    assert second.metrics == result_of(trial, folder).metrics
-
-
-def test_a_trial_began_when_a_process_first_took_it_up_however_often_it_resumes_or_is_measured(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trial = make_trial(dataset, "vae", epochs=2)
-    now = [1000.0]
-    monkeypatch.setattr(trial_module.time, "time", lambda: now[0])
-    events = run_trial(trial, NONE, dataset, tmp_path)
-    next(events)
-    events.close()  # stopped after its first epoch
-    for now[0], measures in ((2000.0, NONE), (3000.0, dataclasses.replace(NONE, evaluate=("elbo",)))):
-        run(trial, dataset, tmp_path, measures)
-        assert (result_of(trial, tmp_path).began, result_of(trial, tmp_path).ended) == (1000.0, now[0])
-        result = result_of(trial, tmp_path)
-        assert result.span is not None
-        assert now[0] - result.span[0] < 60  # the pauses are no part of what it took
-    next(tmp_path.glob("trials/*/began-2.json")).unlink()  # as of an earlier version, whose result alone says so
-    assert TrialFolder(tmp_path, trial).read_beginning() == 1000.0
-    longer = make_trial(dataset, "vae", epochs=3)  # goes on from the same state, and is another trial
-    run(longer, dataset, tmp_path, NONE)
-    assert result_of(longer, tmp_path).began == 3000.0
-
-
-@pytest.mark.parametrize("step", [-3600.0, 3600.0])
-def test_a_clock_that_is_set_meanwhile_changes_nothing_of_what_a_trial_took(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
-) -> None:
-    now = [50_000.0]
-    monkeypatch.setattr(trial_module.time, "time", lambda: now[0])
-    trial = make_trial(dataset, "vae", epochs=2)
-    for _ in run_trial(trial, NONE, dataset, tmp_path):
-        now[0] = 50_000.0 + step
-    result = result_of(trial, tmp_path)
-    assert result.span is not None
-    assert 0 < result.span[1] - result.span[0] < 60
-    assert result.began == 50_000.0 <= result.span[1]
-
-
-def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
-    whole: Any, dataset: Dataset, tmp_path: Path
-) -> None:
-    folder, _ = whole["vsc"]
-    trial = make_trial(dataset)
-    run(trial, dataset, tmp_path, dataclasses.replace(ALL, iw_samples=9))
-    few, many = result_of(trial, folder).metrics, result_of(trial, tmp_path).metrics
-    assert {name for name in few if few[name] != many[name]} == {"test/iw_bound"}
-    assert many["test/iw_bound"] > few["test/iw_bound"]
-
-
-def test_every_measurement_has_noise_of_its_own(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_stream, made = evaluations.make_stream, []
-
-    def spy(seed: int, purpose: str, epoch: int, **options: Any) -> torch.Generator:
-        made.append((seed, purpose, epoch))
-        return make_stream(seed, purpose, epoch, **options)
-
-    monkeypatch.setattr(evaluations, "make_stream", spy)
-    run(make_trial(dataset, num_validation=50, seed=7), dataset, tmp_path)
-    assert len(made) == len(set(made)) == 2 * EPOCHS + 4
-    assert {seed for seed, _, _ in made} == {7}
-    assert all(purpose.startswith("evaluate/") for _, purpose, _ in made)  # nor is any of it training's
 
 
 # Trials that do not go well
