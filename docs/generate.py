@@ -1,4 +1,4 @@
-"""Writes the pages that are made from code: `python docs/generate.py`. A test holds them to it."""
+"""Writes a page and the schema of study files, made from code: `python docs/generate.py`. Tests hold them to it."""
 
 import json
 from collections.abc import Mapping
@@ -90,3 +90,4 @@ def _describe_bounds(field: Mapping[str, Any]) -> str:
 
 if __name__ == "__main__":
     (FOLDER / "study-file.md").write_text(make_study_file(), encoding="utf-8")
+    (FOLDER.parent / "studies" / "schema.json").write_text(build_study_schema(), encoding="utf-8")

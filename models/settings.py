@@ -121,7 +121,7 @@ class TrialSettings:
     )
     estimator: Estimator | None = setting(
         "relaxed",
-        meaning="VSC: how gradients pass the gates in training: relaxed, by relaxed gates, as in the report; "
+        meaning="VSC: how gradients pass the gates in training: relaxed, by relaxed gates, as in the reproduction; "
         "straight_through, by hard gates with the relaxed ones' gradient; or disarm, by pairs of hard gates, without "
         "bias, in two passes of the decoder; default relaxed",
         of=OF_SPIKES,
@@ -301,7 +301,9 @@ class TrialSettings:
         "report, torch's one generator, in the order of the reproduction's code, on the CPU only",
     )
     num_validation: int = setting(
-        0, meaning="training images held out, stratified by class, to choose settings by", at_least=0
+        0,
+        meaning="training images held out to choose settings by, stratified by class where the dataset is in memory",
+        at_least=0,
     )
     seed: int = setting(0, meaning="seed of initialisation, batch order and noise", at_least=0)
 

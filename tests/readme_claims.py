@@ -161,14 +161,12 @@ def _count_outcomes(verdicts: Sequence[Verdict]) -> str:
     fewest = Counter(min((part.num_seeds for part in v.judged_parts), default=0) for v in primary)
     num_whole = sum(num for seeds, num in fewest.items() if seeds >= ASKED_SEEDS)
     others = ", ".join(
-        f"{num} {'has' if num == 1 else 'have'} {seeds or 'none'}"
-        for seeds, num in sorted(fewest.items(), reverse=True)
-        if seeds < ASKED_SEEDS
+        f"{num} on {seeds or 'none'}" for seeds, num in sorted(fewest.items(), reverse=True) if seeds < ASKED_SEEDS
     )
     return (
         f"Of {plural(len(primary), 'primary endpoint')}, one for each claim and dataset, {after}; before Holm's "
-        f"correction for their number {before}. {num_whole} of them have the {ASKED_SEEDS} seeds that the study files "
-        f"ask for{f'; of the others {others}' if others else ''}. What follows is of single parts, with 95% intervals "
+        f"correction for their number {before}. {num_whole} of them rest on {ASKED_SEEDS} seeds or more"
+        f"{f'; of the others {others}' if others else ''}. What follows is of single parts, with 95% intervals "
         "that are not corrected."
     )
 

@@ -18,10 +18,7 @@ FOLDER = Path(__file__).parents[1] / "studies"
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name not in ("claims.yaml", "published.yaml"))
 README = FOLDER.parent / "README.md"
 SCHEMA = FOLDER / "schema.json"
-REGENERATE = (
-    'studies/schema.json is not current; write it anew with: .venv/bin/python -c "from harness.study.file import '
-    "build_study_schema; print(build_study_schema(), end='')\" > studies/schema.json"
-)
+REGENERATE = "studies/schema.json is not current; write it anew with: .venv/bin/python docs/generate.py"
 
 every_file = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 

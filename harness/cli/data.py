@@ -1,11 +1,12 @@
 """`spikeslab data`: the datasets on this machine."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from harness.cli.options import Data, console
+from harness.cli.options import Data, as_path, console
 from harness.errors import InputError
 
 LIST = "`spikeslab data list`"
@@ -36,7 +37,13 @@ def list_data(data: Data = None) -> None:
 
 
 @app.command(epilog="Example: `spikeslab data fetch mnist`")
-def fetch(name: Annotated[str, typer.Argument(help=f"One of those that {LIST} shows.")], data: Data = None) -> None:
+def fetch(
+    name: Annotated[str, typer.Argument(help=f"One of those that {LIST} shows.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder to put it into; else the user's cache.", parser=as_path),
+    ] = None,
+) -> None:
     """Download, draw or prepare a dataset, verified, into the user's cache or the folder given with --data."""
     from harness.datasets import fetch_dataset
     from harness.progress import counting

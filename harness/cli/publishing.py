@@ -25,7 +25,9 @@ def publish(
         Path, typer.Option(metavar="DIR", help="Folder of results, where the studies are trained.", parser=as_path)
     ] = RESULTS,
     data: Data = None,
-    address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as auto; else this machine.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, such as auto; else $RAY_ADDRESS, or this machine.")
+    ] = None,
     *,
     hours: Annotated[float | None, typer.Option(min=0, help="Stop after these, and go on another time.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what is left and for how long; nothing starts.")] = False,

@@ -47,7 +47,7 @@ def run(
     data: Data = None,
     address: Annotated[
         str | None,
-        typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else this machine."),
+        typer.Option(help="A running Ray cluster, such as auto or 10.0.0.1:6379; else $RAY_ADDRESS, or this machine."),
     ] = None,
     env_file: EnvFile = None,
     *,
