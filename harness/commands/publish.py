@@ -213,21 +213,28 @@ def publish_studies(
         )
     check_writable(publications[0].into, 0, option="--into")
     is_over = threading.Event()
+    begun: list[Publication] = []
     try:
         with _stopping_after(hours, is_over):
             for one in open_ones:
+                _take(one)
+                begun.append(one)
                 _train(one, console, data_dir, address)
     except Interrupted:
         if not is_over.is_set():
             raise
     finally:  # whatever ended it: the tree is to hold what was trained
-        wholes = [_copy(one, console) for one in open_ones]
-    return all(wholes)
+        wholes = [_copy(one, console) for one in begun]
+    return len(wholes) == len(open_ones) and all(wholes)
+
+
+def _take(one: Publication) -> None:
+    """Store here what other machines have published of a study."""
+    with locked(one.folder / ".lock", refusal=f"{one.folder}: study {one.study.name} is being run; wait for it"):
+        take_published(one.published, one.source.trials, one.study.measures.evaluated, one.folder)
 
 
 def _train(one: Publication, console: Console, data_dir: Path | None, address: str | None) -> None:
-    with locked(one.folder / ".lock", refusal=f"{one.folder}: study {one.study.name} is being run; wait for it"):
-        take_published(one.published, one.source.trials, one.study.measures.evaluated, one.folder)
     outcome = run_study(
         one.study, one.text, results=Folder(one.results), console=console, data_dir=data_dir, address=address
     )
@@ -241,8 +248,10 @@ def _train(one: Publication, console: Console, data_dir: Path | None, address: s
 
 
 def _copy(one: Publication, console: Console) -> bool:
-    """Copy the tables of a study, if it has any; returns whether it is published whole."""
-    if not (one.folder / "trials.parquet").exists():
+    """Copy the tables of a study, if it has any that are complete; returns whether it is published whole."""
+    try:
+        told = set(load_tables(one.folder).trials["trial_id"])
+    except TableError:
         return False
     source = make_source(one.study, identify_dataset(one.study.dataset), one.folder, read_only=True)
     has_ended = [not is_open(one.study, trial, TrialFolder(one.folder, trial).read_result()) for trial in source.trials]
@@ -250,6 +259,8 @@ def _copy(one: Publication, console: Console) -> bool:
     is_search = one.study.search.sampler in ADAPTIVE_SAMPLERS
     if is_whole or (any(has_ended) and not is_search):  # a search goes on where its sampler's history is
         ended = [trial for trial, is_ended in zip(source.trials, has_ended, strict=True) if is_ended]
+        if not told.issuperset(trial.trial_id for trial in ended):
+            return False  # a run that was killed wrote no tables; what is published has no fewer trials
         place = publish_tables(one.folder, one.into, ended, is_whole=is_whole)
         console.print(f"{one.study.name}: {len(ended)} of {source.num_trials} trials are in {place}", soft_wrap=True)
     return is_whole

@@ -105,14 +105,12 @@ class TrialFolder:
             result = _read_result(self._result)
             return None if result is None else result.began
 
-    def read_measured(self, taken_from: Path | None) -> list[Result]:
-        """Read what was measured of the trial's last state, here and in the folder that the state was taken from.
+    def read_measured(self, folder: Path) -> Result | None:
+        """Read what was measured of the trial's last state in the folder, of whatever study, that has the state.
 
-        Other studies are left out: the same training on another device gives another model.
+        Others are left out, even this trial's own: the same training on another machine or device is another model.
         """
-        folders = [self.path] if taken_from is None else [self.path, taken_from]
-        results = (_read_result(folder / self._result.name) for folder in folders)
-        return [result for result in results if result is not None]
+        return _read_result(folder / self._result.name)
 
     def forget_result(self) -> None:
         """Delete the result, so that the trial runs again; its states stay."""

@@ -38,8 +38,8 @@ from harness.study.sections import (
 from models.setting import SETTINGS, applies, belongs, default_of
 from models.settings import DECIDING, DEFAULTS, FIELDS, TrialSettings
 
-RESERVED_NAMES = ("mlartifacts", "report")
-"""Folders in the results that do not belong to a study."""
+RESERVED_NAMES = ("mlartifacts", "report", "unfinished")
+"""Folders among results, or among what is published, that do not belong to a study."""
 
 SLUG = wording.SLUG
 MAX_NAME = 80
@@ -92,7 +92,7 @@ def _check_slug(name: str) -> str:
             f"{name!r} is not a slug; use a-z, 0-9 and single - or _, at most {MAX_NAME}, such as elbo-vs-latent-dim"
         )
     if name in RESERVED_NAMES:
-        raise ValueError(f"{name!r} is another folder's name among the results; choose another")
+        raise ValueError(f"{name!r} is another folder's name among results or published studies; choose another")
     return name
 
 

@@ -5,7 +5,7 @@ import math
 import socket
 import time
 import traceback
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -86,7 +86,7 @@ class TrialRun:
         self.metrics: dict[str, float] = {}
         self._evaluated: list[str] = []  # the evaluations that `metrics` holds, even if a later one fails
         self._num_stored = 0  # epochs that the newest checkpoint holds
-        self._taken_from: Path | None = None  # the folder of another study that has this trial's last state
+        self._restored_from: Path | None = None  # the folder, of this study or another, that had the last state
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
         self._taken_up, self._spent_before = time.monotonic(), 0.0  # by this process; seconds, in this study, by others
@@ -182,11 +182,11 @@ class TrialRun:
                 state = init_state(self.settings, image_shape, self.device)
                 continue
             self.history, self._num_stored = history, len(history)
+            self._restored_from = path.parent if len(history) == self._goal else None
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
             if path.parent != self.folder.path:
                 self.log.info("which another study trained: %s", path)
                 self._store(state)
-                self._taken_from = path.parent if len(history) == self._goal else None
             else:
                 self._spent_before = sum(float(row["seconds"] or 0) for row in history)
             break
@@ -224,11 +224,9 @@ class TrialRun:
         return drop_nonfinite(row)
 
     def _measure(self, state: TrainState, images: Images) -> None:
-        """Collect the final metrics: those measured before, here or where the state was taken from, and the others."""
-        known: dict[str, Mapping[str, float]] = {}
-        for result in self.folder.read_measured(self._taken_from):
-            for name in result.evaluated:
-                known.setdefault(name, result.metrics)
+        """Collect the final metrics: those that were measured of this very state before, and the others."""
+        before = self.folder.read_measured(self._restored_from) if self._restored_from is not None else None
+        known = dict.fromkeys(before.evaluated, before.metrics) if before is not None else {}
         evaluator = Evaluator(state.model, images, self.measures, self.settings, self.log.info)
         for name in sorted(self.measures.evaluated, key=lambda name: name not in known):  # what may fail comes last
             evaluation = evaluation_of(name)

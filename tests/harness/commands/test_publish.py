@@ -1,6 +1,7 @@
 """`spikeslab publish`: studies of a list are trained once, on whatever machine, and kept whole."""
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,18 @@ from rich.console import Console
 
 from harness.commands import publish
 from harness.commands.publish import plan_publication, publish_studies, read_list, tabulate
+from harness.datasets import identify_dataset
 from harness.errors import InputError
+from harness.interruption import Interrupted
+from harness.ledger.published import publish_tables
+from harness.ledger.result import Result
+from harness.ledger.tables import build_tables, write_tables
+from harness.ledger.trial_folder import TrialFolder
+from harness.search.grid_and_random import plan_trials
+from harness.study import Study
 from harness.study.file import load_study
 
+DIGITS = identify_dataset("digits")
 STUDY = """# Does it work?
 name: {name}
 dataset: digits
@@ -87,3 +97,56 @@ def test_what_is_wrong_with_a_list_is_said(folder: Path, text: str, told: str) -
     (folder / "list.yaml").write_text(text)
     with pytest.raises(InputError, match=told):
         plan(folder, "one")
+
+
+def store(folder: Path, study: Study, dims: Collection[int], *, in_tables: Collection[int]) -> None:
+    """Results of trials in a study's folder; its tables, as an earlier run left them, have only some of the trials."""
+    trials = plan_trials(study, DIGITS)
+    result = Result(status="finished", history=[{"epoch": 1, "step": 3, "seconds": 1.0}], metrics={"test/elbo": -1.0})
+    for trial in trials:
+        if trial.settings.latent_dim in dims:
+            own = TrialFolder(folder, trial)
+            own.path.mkdir(parents=True, exist_ok=True)
+            own.write_result(result)
+    told = [trial for trial in trials if trial.settings.latent_dim in in_tables]
+    write_tables(folder, build_tables(study, [(trial, result) for trial in told], {}))
+    (folder / "study.yaml").write_text(STUDY.format(name=folder.name, evaluate="[]"))
+
+
+def list_rows(folder: Path) -> dict[str, int]:
+    """How many trials the tables of each folder have."""
+    tables = folder.glob("**/trials.parquet")
+    return {str(path.parent.relative_to(folder)): len(pd.read_parquet(path)) for path in tables}
+
+
+def test_a_study_that_was_not_reached_is_published_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine has trained more of it than this one."""
+    whole = load_study(folder / "second.yaml", ["evaluate=[]"])
+    (folder / "list.yaml").write_text(
+        "studies: [{study: first.yaml}, {study: second.yaml, set: {evaluate: [], seeds: [0, 1]}}]"
+    )
+    store(folder / "there" / "second", whole, {2, 3, 4}, in_tables={2, 3, 4})
+    publish_tables(folder / "there" / "second", folder / "kept", plan_trials(whole, DIGITS), is_whole=False)
+    store(folder / "here" / "second", whole, {2}, in_tables={2})
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise Interrupted(2)
+
+    monkeypatch.setattr(publish, "run_study", interrupt)
+    with pytest.raises(Interrupted):
+        publish_studies(plan(folder, "here"), Console(file=io.StringIO()))
+    assert list_rows(folder / "kept") == {"unfinished/second": 3}
+
+
+def test_tables_that_lack_what_has_ended_are_not_published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed has stored the results of its last trials, and no tables of them."""
+    (folder / "list.yaml").write_text("studies: [{study: second.yaml, set: {evaluate: []}}]")
+    store(folder / "here" / "second", load_study(folder / "second.yaml", ["evaluate=[]"]), {2, 3, 4}, in_tables={2})
+
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("no Ray is to be had")
+
+    monkeypatch.setattr(publish, "run_study", fail)
+    with pytest.raises(InputError):
+        publish_studies(plan(folder, "here"), Console(file=io.StringIO()))
+    assert list_rows(folder / "kept") == {}

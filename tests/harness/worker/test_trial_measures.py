@@ -145,6 +145,20 @@ def test_an_evaluation_added_later_trains_nothing_and_keeps_the_others_bit_for_b
     assert second.metrics == result_of(trial, folder).metrics
 
 
+def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
+    whole: Any, dataset: Dataset, tmp_path: Path
+) -> None:
+    """As where a result was published by another machine, and its state was not."""
+    trial = make_trial(dataset)
+    run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo",)))
+    own, first = TrialFolder(tmp_path, trial), result_of(trial, tmp_path)
+    own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
+    for state in own.list_checkpoints():
+        state.unlink()
+    run(trial, dataset, tmp_path)
+    assert result_of(trial, tmp_path).metrics == result_of(trial, whole["vsc"][0]).metrics
+
+
 def test_a_trial_began_when_a_process_first_took_it_up_however_often_it_resumes_or_is_measured(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
