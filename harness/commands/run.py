@@ -135,7 +135,11 @@ def _train_and_conclude(
         with run.display:
             from harness.tune.run import run_tune
 
-            run_tune(run, first, address, on_lost=on_lost)
+            try:
+                run_tune(run, first, address, on_lost=on_lost)
+            except Exception:
+                run.tracker.abandon()
+                raise
     try:
         outcome = _conclude(run, draw)
         for notice in run.source.notices[num_notices:]:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.errors import hide_secrets
 from harness.storage.local import write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
@@ -76,7 +77,10 @@ def _find_version(package: str) -> str:
 
 
 def describe_checkout() -> dict[str, str]:
-    """Git commit and dirty state of the code, with what is uncommitted, cut short; of shipped code, where it was."""
+    """Git commit and dirty state of the checkout, with what is uncommitted of the code; of shipped code, where it was.
+
+    It is cut short, and leaves changed studies out: they may hold an address that is a secret.
+    """
     try:
         shipped = json.loads((CODE_FOLDER / SHIPPED_FROM).read_text(encoding="utf-8"))
         return {str(name): str(value) for name, value in shipped.items()}
@@ -87,7 +91,7 @@ def describe_checkout() -> dict[str, str]:
         return {"git.commit": "not a git checkout"}
     if not _git("status", "--porcelain"):
         return {"git.commit": commit, "git.dirty": "false"}
-    diff = _git("diff", "HEAD") or ""
+    diff = hide_secrets(_git("diff", "HEAD", "--", *(str(CODE_FOLDER / name) for name in OWN)) or "")
     cut = diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} more"
     return {"git.commit": commit, "git.dirty": "true", "git.diff": cut}
 

@@ -3,13 +3,16 @@
 Trials share their own. SQLite's files are only ever used on this machine's disk; others get copies.
 """
 
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
+from harness.errors import first_line
 from harness.ledger.fetching import MLFLOW, PACK, is_private
 from harness.storage import sqlite
 from harness.storage.objects import PlaceError
@@ -78,6 +81,9 @@ class Sharing:
             except PlaceError as problem:
                 self.on_problem(str(problem))
                 return
+            except (OSError, sqlite3.Error) as error:  # of a file that changes while it is read: it is looked at again
+                logging.getLogger(__name__).warning("not shared yet (%s)", first_line(error))
+                due = woken = time.monotonic() + LOOK_SECONDS
             if time.monotonic() > woken:
                 self._wake.wait(LOOK_SECONDS)
             else:
@@ -102,6 +108,8 @@ class Sharing:
         for path in sorted(self._folder.iterdir(), key=lambda path: path.name == PACK):
             is_due = is_end or path.name not in AT_THE_END
             if path.is_file() and is_due and not is_private(path) and not path.name.endswith(OF_SQLITE):
+                if path.suffix == ".db" and path.stat().st_size == 0:
+                    continue  # Optuna has only just made it
                 yield path
         for name in FOLDERS if is_end else ():
             yield from (path for path in (self._folder / name).rglob("*") if path.is_file())
@@ -110,7 +118,11 @@ class Sharing:
 def _stamp(path: Path) -> Stamp:
     """Changes with a file; with a database, also as long as its changes are in a file of their own."""
     files = (path, *(path.with_name(path.name + end) for end in OF_SQLITE if path.suffix == ".db"))
-    return tuple((s.st_mtime_ns, s.st_size) for file in files if file.exists() and (s := file.stat()))
+    stamps = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            stamps.append(((found := file.stat()).st_mtime_ns, found.st_size))
+    return tuple(stamps)
 
 
 def _copy_database(path: Path) -> bytes:

@@ -124,6 +124,16 @@ class TrialFolder:
         """List the stored states that this trial can resume from, the latest epoch first."""
         return self._pick_states([self.path])
 
+    def check_readable(self) -> None:
+        """Check that the states stored here can be read at all, whole or not.
+
+        Raises:
+            OSError: one cannot, which says nothing of what it holds.
+        """
+        for path in self.list_checkpoints():
+            with path.open("rb") as file:
+                file.read(1)
+
     def list_states(self) -> list[Path]:
         """List these states and those in other studies of the same results; of one epoch, this study's first."""
         return self._pick_states([self.path, *self._list_twins()])

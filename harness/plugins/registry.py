@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from harness.columns import COLUMNS
 from harness.datasets import DATASET_NAMES, Dataset, make_dataset
+from harness.errors import InputError, first_line
 from models.additions import Additions
 from models.choices import MODELS, NETWORKS, ImageShape, Network, Parts
 from models.setting import setting
@@ -106,7 +107,7 @@ class Registry:
         same arrays each time: the trials are named by their content.
         """
         _check_name("dataset", name, DATASET_NAMES, self._datasets)
-        self._datasets[name] = lambda: make_dataset(name, *load())
+        self._datasets[name] = lambda: _load(name, load)
 
     def collect(self, register: Callable[["Registry"], None], plugin: str) -> None:
         """Let a plug-in register. plugin: SHA-256 of its source."""
@@ -117,6 +118,16 @@ class Registry:
         """What has been registered."""
         additions = Additions(self._models, self._networks, self._settings, self._types)
         return Registered(additions, self._datasets)
+
+
+def _load(name: str, load: Callable[[], Arrays]) -> Dataset:
+    try:
+        return make_dataset(name, *load())
+    except InputError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"dataset {name}: the plug-in's load() gives no dataset ({why}); mend it") from None
 
 
 def _check_name(what: str, name: str, *taken: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.wording import plural
 from harness.datasets import DatasetIdentity
+from harness.errors import InputError
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -244,12 +245,18 @@ class OptunaSource:
         import optuna
 
         history = self._optuna if self._study.search.at_once is None else self._recall()
+        illegal: list[InputError] = []
         for num_repeats in range(MAX_REPEATS):
             if num_repeats == STUCK_REPEATS:
                 history.sampler = optuna.samplers.RandomSampler(seed=len(history.get_trials(deepcopy=False)))
             asked = history.ask()
             configuration = self._space.suggest(asked)
-            trial = self._space.make_trial(configuration)
+            try:
+                trial = self._space.make_trial(configuration)
+            except InputError as error:  # of settings that do not go together, such as fewer images than a batch has
+                illegal.append(error)
+                history.tell(asked, state=optuna.trial.TrialState.FAIL)
+                continue
             if trial.trial_id in self._numbers:
                 # The sampler has learned from this configuration already.
                 history.tell(asked, state=optuna.trial.TrialState.FAIL)
@@ -261,6 +268,8 @@ class OptunaSource:
             else:
                 self._begin(trial, history.get_trials(deepcopy=False)[-1], configuration)
                 return trial
+        if len(illegal) == MAX_REPEATS:
+            raise illegal[-1]
         return None
 
     def _recall(self) -> "optuna.Study":

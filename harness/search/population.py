@@ -126,6 +126,9 @@ class _Population:
         A member that failed is trained again, unless the others have continued without it. If a member's state was
         lost, the population starts anew: the states that the member copied are gone, too, and its numbers depend on
         them.
+
+        Raises:
+            OSError: a state cannot be read just now, which does not make it lost.
         """
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         lengths = {
@@ -139,6 +142,8 @@ class _Population:
                 self._folders[name].forget_result()
         lost = [t for t in self.members if results[t.trial_id] is None and lengths[t.trial_id] < begun]
         if lost:
+            for trial in lost:
+                self._folders[trial.trial_id].check_readable()
             for folder in self._folders.values():
                 folder.discard()
         return lost[0] if lost else None

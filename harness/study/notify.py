@@ -31,6 +31,17 @@ def check_target(target: Target) -> Target:
     )
 
 
+def refuse_stored_address(target: Target) -> Target:
+    """Refuse a command whose words hold an address: they are stored as they are.
+
+    Raises:
+        ValueError: one does.
+    """
+    if isinstance(target, tuple) and any(ADDRESS.search(word) for word in target):
+        raise ValueError("has an address in a command, which would be stored with it; put it into a script of yours")
+    return target
+
+
 def hide_target(target: Any) -> Any:
     """The target as it is stored: no address."""
     return STORED if isinstance(target, str) and not VARIABLE.fullmatch(target) else target
@@ -39,6 +50,7 @@ def hide_target(target: Any) -> Any:
 Notify = Annotated[
     Target,
     AfterValidator(check_target),
+    AfterValidator(refuse_stored_address),
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
     PlainSerializer(hide_target),
     WithJsonSchema(

@@ -1,5 +1,6 @@
 """A thread of the driver that sends the trials to MLflow as they train."""
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -60,8 +61,7 @@ class Tracker:
 
     def look_at_old_store(self) -> None:
         """Start at once where a store is there already, so that what is wrong with it is said before the training."""
-        uri = tracking_uri(self._results)
-        if not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).exists():
+        if os.environ.get("MLFLOW_TRACKING_URI") or (self._results / "mlflow.db").exists():
             self.start()
 
     def update(self, trial: Trial, result: Result) -> None:
@@ -87,6 +87,12 @@ class Tracker:
         if self._thread.is_alive():
             self.problem = self.problem or Failure("it does not answer")
         return self._num_unsent
+
+    def abandon(self) -> None:
+        """End the parent run of a study that cannot be trained, if it has one."""
+        if self._thread.ident:
+            self.send_rest()
+            self.close("FAILED", artifacts={})
 
     def close(
         self,

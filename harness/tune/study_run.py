@@ -29,6 +29,7 @@ from harness.tracking.failures import Failure
 from harness.tracking.local_store import locate_runs
 from harness.tracking.tracker import Tracker
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk, or all of it that a user may take
 TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
 TABLE_SHARE = 0.02  # of the driver's time, at most, that they may take: those of ten thousand trials take half a second
 
@@ -237,8 +238,9 @@ class StudyRun:
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result
-        if result.error and os.strerror(errno.ENOSPC) in result.error:
-            self._note_full_disk()
+        for number in FULL:
+            if result.error and os.strerror(number) in result.error:
+                self._note_full_disk(number)
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
@@ -276,12 +278,12 @@ class StudyRun:
         except InputError as error:
             self.problem = str(error)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in FULL:
                 raise
-            self._note_full_disk()
+            self._note_full_disk(error.errno)
 
-    def _note_full_disk(self) -> None:
-        self.problem = f"{self.folder}: {os.strerror(errno.ENOSPC).lower()}; free some space and run the study again"
+    def _note_full_disk(self, number: int) -> None:
+        self.problem = f"{self.folder}: {os.strerror(number).lower()}; free some space and run the study again"
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths."""

@@ -31,6 +31,19 @@ class Findings:
         place = f"{self.path}:{line}" if line else str(self.path)
         self.sentences.append(f"{place}: {format_path(where)}: {said}" if where else f"{place}: {said}")
 
+    def mapping(self, where: FieldPath, given: Any) -> dict[str, Any]:
+        """What stands in a field that holds a mapping, empty if nothing does; notes what is none."""
+        if given is not None and not isinstance(given, dict):
+            self.add(where, "should hold fields of its own, each as `name: value`; indent them below it")
+        return given if isinstance(given, dict) else {}
+
+    def mappings(self, where: FieldPath, given: Any) -> list[dict[str, Any]]:
+        """What stands in a field that holds a list of mappings; notes what is none."""
+        if given is not None and not isinstance(given, list):
+            self.add(where, "should be a list, each entry with a dash")
+        entries = enumerate(given if isinstance(given, list) else [])
+        return [self.mapping((*where, index), entry) for index, entry in entries]
+
     def check_keys(self, where: FieldPath, given: Any, known: Iterable[str]) -> None:
         """Note each key of a mapping that is not among those known, which would be passed over in silence."""
         names = sorted(known)

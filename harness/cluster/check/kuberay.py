@@ -33,8 +33,8 @@ GROUP_KEYS = (
 
 def check_kuberay(content: dict[str, Any], findings: Findings) -> None:
     """Note what is wrong with a RayJob or RayCluster."""
-    spec = content.get("spec") or {}
     where: FieldPath = ("spec",)
+    spec = findings.mapping(where, content.get("spec"))
     if not str(content.get("apiVersion")).startswith("ray.io/v1"):
         findings.add(("apiVersion",), "not KubeRay's; write ray.io/v1")
     if content.get("kind") == "RayJob":
@@ -46,11 +46,12 @@ def check_kuberay(content: dict[str, Any], findings: Findings) -> None:
             )
         findings.check_results((*where, "entrypoint"), entrypoint)
         findings.check_commands((*where, "entrypoint"), entrypoint)
-        cluster, where = spec.get("rayClusterSpec") or {}, ("spec", "rayClusterSpec")
+        where = ("spec", "rayClusterSpec")
+        cluster = findings.mapping(where, spec.get("rayClusterSpec"))
     else:
         entrypoint, cluster = "", spec
     findings.check_keys(where, cluster, CLUSTER_KEYS)
-    if (cluster.get("authOptions") or {}).get("mode") != "token":
+    if findings.mapping((*where, "authOptions"), cluster.get("authOptions")).get("mode") != "token":
         findings.add((*where, "authOptions"), "whoever reaches the cluster runs code; write authOptions: {mode: token}")
     _check_groups(cluster, where, findings)
     found = re.search(r"--results[= ]+(/[^\s\"']+)", entrypoint)
@@ -59,9 +60,9 @@ def check_kuberay(content: dict[str, Any], findings: Findings) -> None:
 
 
 def _check_groups(cluster: dict[str, Any], where: FieldPath, findings: Findings) -> None:
-    for path, group, is_head in _list_groups(cluster, where):
+    for path, group, is_head in _list_groups(cluster, where, findings):
         findings.check_keys(path, group, GROUP_KEYS)
-        start = group.get("rayStartParams") or {}
+        start = findings.mapping((*path, "rayStartParams"), group.get("rayStartParams"))
         if is_head and str(start.get("num-cpus")) != "0":
             findings.add((*path, "rayStartParams"), 'the head would train, too; write {num-cpus: "0"}')
         if is_head and group.get("serviceType") in ("LoadBalancer", "NodePort"):
@@ -71,10 +72,10 @@ def _check_groups(cluster: dict[str, Any], where: FieldPath, findings: Findings)
             findings.add((*path, "minReplicas"), f"{low} is more than maxReplicas, {high}; make it smaller")
         if not is_head and not group.get("replicas", low) and not cluster.get("enableInTreeAutoscaling"):
             findings.add((*path, "replicas"), "no worker ever comes; write enableInTreeAutoscaling: true")
-        for index, container in enumerate(_list_containers(group)):
+        for index, container in enumerate(_list_of_pod("containers", group, path, findings)):
             place = (*path, "template", "spec", "containers", index)
             _check_image(str(container.get("image") or ""), cluster.get("rayVersion"), (*place, "image"), findings)
-            for variable in container.get("env") or []:
+            for variable in findings.mappings((*place, "env"), container.get("env")):
                 if SECRET.search(str(variable.get("name"))) and "value" in variable:
                     findings.add(
                         (*place, "env"), f"has the value of {variable['name']}; take it from a Secret with valueFrom"
@@ -90,20 +91,35 @@ def _check_image(image: str, version: object, where: FieldPath, findings: Findin
 
 
 def _check_volumes(cluster: dict[str, Any], where: FieldPath, results: str, findings: Findings) -> None:
-    for path, group, _ in _list_groups(cluster, where):
-        volumes = {v.get("name"): v for v in (group.get("template") or {}).get("spec", {}).get("volumes") or []}
-        mounts = [mount for container in _list_containers(group) for mount in container.get("volumeMounts") or []]
+    for path, group, _ in _list_groups(cluster, where, findings):
+        volumes = {str(v.get("name")): v for v in _list_of_pod("volumes", group, path, findings)}
+        mounts = [
+            mount
+            for index, container in enumerate(_list_of_pod("containers", group, path, findings))
+            for mount in findings.mappings(
+                (*path, "template", "spec", "containers", index, "volumeMounts"), container.get("volumeMounts")
+            )
+        ]
         holding = [m for m in mounts if f"{results}/".startswith(f"{str(m.get('mountPath')).rstrip('/')}/")]
-        kept = [m for m in holding if {"persistentVolumeClaim", "nfs", "csi"} & set(volumes.get(m.get("name"), {}))]
+        kept = [
+            m for m in holding if {"persistentVolumeClaim", "nfs", "csi"} & set(volumes.get(str(m.get("name")), {}))
+        ]
         if not kept:
             findings.add((*path, "template"), f"mounts no shared volume at {results}, where results go; add the claim")
 
 
-def _list_groups(cluster: dict[str, Any], where: FieldPath) -> Iterator[tuple[FieldPath, dict[str, Any], bool]]:
-    yield (*where, "headGroupSpec"), cluster.get("headGroupSpec") or {}, True
-    for index, group in enumerate(cluster.get("workerGroupSpecs") or []):
-        yield (*where, "workerGroupSpecs", index), group, False
+def _list_groups(
+    cluster: dict[str, Any], where: FieldPath, findings: Findings
+) -> Iterator[tuple[FieldPath, dict[str, Any], bool]]:
+    head = (*where, "headGroupSpec")
+    yield head, findings.mapping(head, cluster.get("headGroupSpec")), True
+    workers = (*where, "workerGroupSpecs")
+    for index, group in enumerate(findings.mappings(workers, cluster.get("workerGroupSpecs"))):
+        yield (*workers, index), group, False
 
 
-def _list_containers(group: dict[str, Any]) -> list[dict[str, Any]]:
-    return list((group.get("template") or {}).get("spec", {}).get("containers") or [])
+def _list_of_pod(field: str, group: dict[str, Any], path: FieldPath, findings: Findings) -> list[dict[str, Any]]:
+    """The containers or the volumes of a group's pods."""
+    template = findings.mapping((*path, "template"), group.get("template"))
+    spec = findings.mapping((*path, "template", "spec"), template.get("spec"))
+    return findings.mappings((*path, "template", "spec", field), spec.get(field))

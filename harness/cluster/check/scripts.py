@@ -69,14 +69,13 @@ def check_slurm(text: str, findings: Findings) -> None:
 def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
     """Note what is wrong with a task of SkyPilot."""
     findings.check_keys((), content, TASK_KEYS)
-    resources = content.get("resources") or {}
+    resources = findings.mapping(("resources",), content.get("resources"))
     findings.check_keys(("resources",), resources, RESOURCE_KEYS)
-    ports = resources.get("ports") if isinstance(resources, dict) else None
-    if DASHBOARD_PORT in re.findall(r"\d+", str(ports)):
+    if DASHBOARD_PORT in re.findall(r"\d+", str(resources.get("ports"))):
         findings.add(
             ("resources", "ports"), f"{DASHBOARD_PORT} makes the dashboard public; remove it, and use `sky ssh`"
         )
-    for name, value in (content.get("envs") or {}).items():
+    for name, value in findings.mapping(("envs",), content.get("envs")).items():
         if SECRET.search(str(name)) and value:
             findings.add(("envs", str(name)), "its value stands in the file; name it under secrets, without one")
     for field in ("setup", "run"):
@@ -91,9 +90,9 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
         _check_dashboard(commands, findings)
     run = str(content.get("run") or "")
     findings.check_results(("run",), run)
-    mounted = {str(target) for target, source in (content.get("file_mounts") or {}).items()
+    mounted = {str(target) for target, source in findings.mapping(("file_mounts",), content.get("file_mounts")).items()
                if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
-    mounted |= set(map(str, content.get("volumes") or {}))
+    mounted |= set(map(str, findings.mapping(("volumes",), content.get("volumes"))))
     found = re.search(r"--results[= ]+(/\S+)", run)
     if re.search(rf"--results[= ]+{SCHEME}", run):
         return

@@ -106,6 +106,26 @@ def test_the_command_prints_a_sentence_for_each_fault(tmp_path: Path) -> None:
     assert "ami-CHANGE-ME: still to be filled in" in good.stdout
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: RayJob\napiVersion: ray.io/v1\nspec: hello\n", "x.yaml:3: spec: should hold fields"),
+        (
+            "kind: RayCluster\nspec:\n  headGroupSpec: {template: {spec: {containers: {a: 1}}}}\n",
+            "containers: should be a list",
+        ),
+        ("kind: RayCluster\nspec:\n  workerGroupSpecs: [a]\n", r"workerGroupSpecs\[0\]: should hold fields"),
+        ("kind: RayCluster\nspec:\n  authOptions: token\n", "authOptions: should hold fields"),
+        ("run: x\nenvs: [A=b]\n", "x.yaml:2: envs: should hold fields"),
+        ("run: x\nfile_mounts: [a]\nresources: 3\n", "resources: should hold fields"),
+    ],
+)
+def test_a_section_of_another_kind_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    assert any(re.search(said, fault) for fault in check_file(path)[1]), check_file(path)[1]
+
+
 @pytest.mark.parametrize("text", ["name: tiny\nspace: []\n", "- a list\n", "a: [\n", "\0"])
 def test_what_is_no_cluster_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.yaml"

@@ -186,3 +186,5 @@ def test_no_address_is_stored_with_a_study(
     assert load_study(tmp_path / "stored.yaml").notify == "$SPIKESLAB_NOTIFY"
     with pytest.raises(InputError, match="notify: tells nobody; give an address such as"):
         load_study(tmp_path / "tiny.yaml", ["notify=example.com"])
+    with pytest.raises(InputError, match="notify: has an address in a command, which would be stored"):
+        load_study(tmp_path / "tiny.yaml", ["notify=[curl, -d, done, https://hooks.example.com/S3CRET]"])

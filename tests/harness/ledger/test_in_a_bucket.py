@@ -291,6 +291,29 @@ def test_a_database_in_use_is_shared_as_a_whole(machines: Iterator[Machine]) -> 
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
+    machines: Iterator[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, reader = next(machines), next(machines)
+    folder, stamp, problems = driver.folder / "study", sharing._stamp, [FileNotFoundError(2, "gone"), list[str]()]
+    folder.mkdir(parents=True)
+
+    def look(path: Path) -> sharing.Stamp:
+        if isinstance(problems[0], OSError):
+            raise problems.pop(0)  # type: ignore[misc]
+        return stamp(path)
+
+    with Sharing(driver, folder, Held()) as running:
+        running.on_problem = problems[1].append  # type: ignore[union-attr]
+        monkeypatch.setattr(sharing, "_stamp", look)
+        (folder / "optuna.db").touch()  # as Optuna's history begins
+        (folder / "trials.parquet").write_bytes(b"rows")
+        wait_for(reader, "study/trials.parquet", b"rows")
+    assert problems == [[]]
+    assert list_names(driver) == ["study/trials.parquet"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_that_has_lost_its_study_writes_no_more_of_it(machines: Iterator[Machine]) -> None:
     driver, held, problems = next(machines), Held(), list[str]()
     folder = driver.folder / "study"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.ledger import provenance
-from harness.ledger.provenance import PACKAGES, PROVENANCE_FILE, describe_provenance, read_provenance
+from harness.ledger.provenance import PACKAGES, PROVENANCE_FILE, describe_checkout, describe_provenance, read_provenance
 from harness.study import Study
 
 
@@ -32,6 +32,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "-m", "first")
     monkeypatch.setattr(provenance, "__file__", str(code))
+    monkeypatch.setattr(provenance, "CODE_FOLDER", tmp_path)
     return tmp_path
 
 
@@ -62,6 +63,18 @@ def test_the_commit_is_that_of_the_code_wherever_one_stands(
 def test_changed_and_new_files_make_it_dirty(checkout: Path, name: str) -> None:
     (checkout / name).write_text("changed")
     assert describe_provenance()["git.dirty"] == "true"
+
+
+def test_of_what_is_uncommitted_the_code_alone_is_recorded_and_no_secret(checkout: Path) -> None:
+    (checkout / "studies").mkdir()
+    (checkout / "studies" / "mine.yaml").write_text("notify: null")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "-m", "second")
+    (checkout / "studies" / "mine.yaml").write_text("notify: https://hooks.example.com/T0/secret")
+    (checkout / "harness" / "provenance.py").write_text("STORE = 'https://me:password@example.com/x'")
+    diff = describe_checkout()["git.diff"]
+    assert "+STORE = 'https://***@example.com/x'" in diff
+    assert "hooks" not in diff
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -412,6 +412,8 @@ def test_a_change_is_told_from_the_record_of_the_last_run(folder: Path, tmp_path
         ("b(3, 1, 2, 2), b(2), b(2, 1, 2, 2), b(2)", "have the shapes (3, 1, 2, 2), (2,), (2, 1, 2, 2), (2,)"),
         ("b(3, 2, 2), b(3), b(2, 2, 2), b(2)", "give images (N, C, H, W) and labels (N,)"),
         ("b(3, 1, 2, 2), b(3), b(0, 1, 2, 2), b(0)", "it has no images to train or to test on"),
+        ("b(3, 1, 2, 2), b(3), b(2, 1, 2, 2)", "dataset stripes: the plug-in's load() gives no dataset (TypeError"),
+        ("int('three')", "load() gives no dataset (ValueError: invalid literal for int()"),
     ],
 )
 def test_arrays_that_are_no_dataset_are_refused(folder: Path, arrays: str, sentence: str) -> None:

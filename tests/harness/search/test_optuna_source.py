@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.result import Result, Status
+from harness.search import optuna_source
 from harness.search.source import make_trial
 from harness.study import Study
 from tests.harness.search.searching import STUDIES, Searching, digest, ids
@@ -158,6 +159,21 @@ def test_a_space_with_fewer_points_than_trials_ends_when_it_is_used_up(
     assert again.next() is None
     assert len(searching.optuna_trials()) == before < 50  # nothing was asked for in vain
     assert TrialState.RUNNING not in [t.state for t in searching.optuna_trials()]
+
+
+def test_proposals_whose_settings_do_not_go_together_are_passed_over(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(folder: Path, low: int, high: int) -> Searching:
+        several = f"images_per_epoch: {{int: [{low}, {high}]}}\n  batch_size: {{choice: [16, 128]}}"
+        return Searching(folder, dataset, edit("epochs: 2", f"epochs: 2\n  {several}", edit(SEEDS, TPE)))
+
+    ran = search(tmp_path / "some", 64, 140).run()
+    assert len(ran) == 6
+    assert all(trial.settings.images_per_epoch >= trial.settings.batch_size for trial in ran)
+    monkeypatch.setattr(optuna_source, "MAX_REPEATS", 3)
+    with pytest.raises(InputError, match="images_per_epoch"):
+        search(tmp_path / "none", 2, 15).run()
 
 
 def test_only_a_vsc_is_given_an_alpha(tpe: Searching) -> None:

@@ -1,5 +1,7 @@
 """Population-based training: which members copy which, and that a killed population resumes as if it had not been."""
 
+import errno
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -222,6 +224,29 @@ def test_a_population_that_lost_a_members_state_starts_over(
     assert [lost.label in notice and "begins anew" in notice for notice in again.notices] == [True]
     living.live(again)
     assert same(living, whole)
+
+
+def test_a_state_that_cannot_be_read_just_now_is_not_lost(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living = Living(tmp_path / "a", dataset)
+    source = living.source()
+    living.live(source, 11)
+    states = sorted(living.folder.glob("trials/*/*.safetensors"))
+    damaged = TrialFolder(living.folder, (list(iter(source.next, None)) or list(source.trials))[-1]).path
+    opened = Path.open
+
+    def fail(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.parent == damaged and path.suffix == ".safetensors":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened(path, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            living.source()
+    assert sorted(living.folder.glob("trials/*/*.safetensors")) == states
+    assert living.source().notices == []
 
 
 def test_a_member_that_failed_is_tried_again_unless_the_others_have_continued(

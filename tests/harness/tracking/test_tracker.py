@@ -61,6 +61,21 @@ def test_a_slow_store_is_waited_for_as_long_as_it_gets_on(tracker: Any) -> None:
     assert len(tracker.run_ids) == len(TRIALS)
 
 
+def test_a_study_that_cannot_be_trained_ends_the_run_that_has_begun_and_begins_none(
+    tracker: Any, tmp_path: Path
+) -> None:
+    tracker.abandon()
+    assert tracker._store.ended == ["FAILED"]
+    new = Tracker("study", tmp_path, {})
+    new.look_at_old_store()
+    new.abandon()
+    assert new._store is None
+    (tmp_path / "mlflow.db").touch()
+    new.look_at_old_store()
+    new.abandon()
+    assert new._store.ended == ["FAILED"]  # type: ignore[attr-defined]
+
+
 def test_a_store_that_falls_silent_is_a_problem_that_is_reported(tracker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SlowStore, "seconds", 2.0)
     monkeypatch.setattr(SlowStore, "silence", threading.Event())

@@ -1,6 +1,8 @@
 """The driver's record of a running study: what it makes of the events of trials, without Ray."""
 
+import errno
 import io
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +160,13 @@ def test_an_epoch_takes_as_long_to_record_late_in_a_trial_as_early(run: StudyRun
     trial = start(run)
     few, many = (min(take_seconds(epochs) for _ in range(3)) for epochs in (10_000, 20_000))
     assert many < 2.7 * few
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_or_a_quota_that_is_used_up_ends_the_run_in_words(run: StudyRun, number: int) -> None:
+    with run.noticing_problems():
+        raise OSError(number, os.strerror(number))
+    assert run.problem == f"{run.folder}: {os.strerror(number).lower()}; free some space and run the study again"
 
 
 def said(run: StudyRun) -> str:
