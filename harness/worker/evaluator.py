@@ -123,10 +123,10 @@ def _measure_sparsity(evaluator: Evaluator) -> dict[str, float]:
 def _measure_gate_gradients(evaluator: Evaluator) -> dict[str, float]:
     images, settings = evaluator.images, evaluator.settings
     steps_per_epoch = math.ceil(settings.count_images(len(images.train)) / settings.batch_size)
-    steps = torch.tensor([settings.epochs * steps_per_epoch])
-    sharpness = float(compute_sharpness(settings, steps, steps_per_epoch))
+    step = settings.epochs * steps_per_epoch
+    sharpness = float(compute_sharpness(settings, torch.tensor([step]), steps_per_epoch))
     noise = evaluator.make_noise("gradient")
-    measured = measure_gate_gradients(evaluator.model, images.test, noise, sharpness=sharpness)
+    measured = measure_gate_gradients(evaluator.model, images.test, noise, sharpness=sharpness, step=step)
     return {f"gradient/{name}": value for name, value in measured.items()}
 
 

@@ -25,6 +25,7 @@ def measure_gate_gradients(
     generator: torch.Generator,
     *,
     sharpness: float,
+    step: int,
     num_draws: int = NUM_DRAWS,
 ) -> dict[str, float]:
     """Compute `<estimator>_bias` and `<estimator>_noise` of the distortion's gradient by the gates' pre-activations.
@@ -35,6 +36,7 @@ def measure_gate_gradients(
     that is lost in it is NaN, and with that of the true gradient all are. Empty for a model without gates.
 
     images: at most 100 of them serve, evenly spaced. sharpness: of relaxed gates, as in the next step of training.
+    step: steps trained, which a warm-up of slabs goes by.
     """
     if not isinstance(model.latent, SpikeAndSlabLatent):
         return {}
@@ -42,7 +44,7 @@ def measure_gate_gradients(
         x = model.to_pixels(images[:: max(1, len(images) // NUM_IMAGES)][:NUM_IMAGES])
         with torch.no_grad():
             heads = model.encode(x)
-        at = At(torch.tensor(sharpness, device=heads.device))
+        at = At(torch.tensor(sharpness, device=heads.device), step)
         drawn = {name: _Draws() for name in ESTIMATORS}
         errors = {name: _Draws() for name in ESTIMATORS}
         for _ in range(num_draws):

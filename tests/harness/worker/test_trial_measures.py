@@ -21,6 +21,7 @@ from tests.harness.worker.tiny_trials import (
     NONE,
     NUM_TEST,
     NUM_TRAIN,
+    STEPS,
     Fits,
     assert_same_tensors,
     make_trial,
@@ -205,6 +206,20 @@ def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
     few, many = result_of(trial, folder).metrics, result_of(trial, tmp_path).metrics
     assert {name for name in few if few[name] != many[name]} == {"test/iw_bound"}
     assert many["test/iw_bound"] > few["test/iw_bound"]
+
+
+def test_gate_gradients_are_those_of_the_step_that_training_would_take_next(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def watch(*_: object, sharpness: float, step: int) -> dict[str, float]:
+        asked.append((sharpness, step))
+        return dict.fromkeys(("disarm_noise",), 1.0)
+
+    monkeypatch.setattr(evaluations, "measure_gate_gradients", watch)
+    run(make_trial(dataset), dataset, tmp_path, dataclasses.replace(NONE, evaluate=("gate_gradients",)))
+    assert asked == [(200.0, EPOCHS * STEPS)]  # the end of the ramp
 
 
 def test_every_measurement_has_noise_of_its_own(

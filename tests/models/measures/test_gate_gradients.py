@@ -44,7 +44,7 @@ def measure(gamma: float, power: float, num_draws: int = 400) -> dict[str, float
     latent = SpikeAndSlabLatent(1, alpha=0.2, gamma_link="sigmoid")
     model = Autoencoder(Heads(gamma), nn.Identity(), latent, Power(power))
     return measure_gate_gradients(
-        model, make_images(100, SMALL), make_generator(0), sharpness=SHARPNESS, num_draws=num_draws
+        model, make_images(100, SMALL), make_generator(0), sharpness=SHARPNESS, step=0, num_draws=num_draws
     )
 
 
@@ -70,7 +70,8 @@ def test_they_are_those_of_one_latent(gamma: float, power: float) -> None:
 def test_an_estimator_without_noise_has_none_and_a_trained_one_is_not_changed() -> None:
     model = build_model(make_settings("vsc_straight_through"), SMALL)
     before = model.latent.estimator
-    measured = measure_gate_gradients(model, make_images(20, SMALL), make_generator(0), sharpness=5.0, num_draws=50)
+    images = make_images(20, SMALL)
+    measured = measure_gate_gradients(model, images, make_generator(0), sharpness=5.0, step=0, num_draws=50)
     assert model.latent.estimator == before
     assert set(measured) == {
         *("relaxed_bias", "straight_through_bias"),
@@ -82,4 +83,17 @@ def test_an_estimator_without_noise_has_none_and_a_trained_one_is_not_changed() 
 def test_the_same_seed_gives_the_same_and_a_model_without_gates_has_none() -> None:
     assert str(measure(0.3, 2.0, num_draws=20)) == str(measure(0.3, 2.0, num_draws=20))  # as NaN is not itself
     vae = build_model(make_settings("vae"), SMALL)
-    assert measure_gate_gradients(vae, make_images(5, SMALL), make_generator(0), sharpness=50.0) == {}
+    assert measure_gate_gradients(vae, make_images(5, SMALL), make_generator(0), sharpness=50.0, step=0) == {}
+
+
+def test_after_a_warm_up_they_are_those_without_one_and_within_it_those_of_other_slabs() -> None:
+    def measure_at(step: int, *, warm_up_from: int, warm_up_to: int) -> dict[str, float]:
+        settings = make_settings(
+            "vsc_uai_paper", gamma_link="sigmoid", warm_up_from=warm_up_from, warm_up_to=warm_up_to
+        )
+        model, images = build_model(settings, SMALL), make_images(20, SMALL)
+        return measure_gate_gradients(model, images, make_generator(0), sharpness=5.0, step=step, num_draws=50)
+
+    without = measure_at(20, warm_up_from=0, warm_up_to=0)
+    assert str(measure_at(20, warm_up_from=10, warm_up_to=20)) == str(without)  # as NaN is not itself
+    assert measure_at(15, warm_up_from=10, warm_up_to=20)["disarm_noise"] != without["disarm_noise"]
