@@ -84,8 +84,9 @@ class PseudoInputLatent(SpikeAndSlabLatent):
         sharpened: the share of each output, sigmoid(60 (share - 1/2)): near 1 for one of more than half, near 0 for
         the others. Where none has half, no pseudo-input counts and the image pays no rate, which training finds out.
         normalised: these weights as shares, which sum to 1, as what selects one would. soft: shares of sigmoids.
+        They have the precision of x even where the products have a lower one.
         """
-        outputs = linear(x.flatten(1), self.selector_weight, self.selector_bias)
+        outputs = linear(x.flatten(1), self.selector_weight, self.selector_bias).to(x.dtype)
         if self.selector == "soft":
             weights = outputs.sigmoid()
             return weights / weights.sum(1, keepdim=True)
@@ -135,9 +136,10 @@ class PseudoInputLatent(SpikeAndSlabLatent):
         """
         assert isinstance(self.alpha, Tensor)
         weights, means = self.select(x), self.encode_pseudo_inputs(encode).slab_prob.mean(1)  # (B, U), (U,)
-        if self.sparsity_of == "mixture":
-            return self.latent_dim * _compute_bernoulli_kl((weights @ means) / weights.sum(1), self.alpha[0])
-        return self.latent_dim * weights @ _compute_bernoulli_kl(means, self.alpha[0])
+        with torch.autocast(x.device.type, enabled=False):  # in bf16 a probability above 0.998 is 1, its logarithm NaN
+            if self.sparsity_of == "mixture":
+                return self.latent_dim * _compute_bernoulli_kl((weights @ means) / weights.sum(1), self.alpha[0])
+            return self.latent_dim * weights @ _compute_bernoulli_kl(means, self.alpha[0])
 
     # The warm-up of the spikes
 

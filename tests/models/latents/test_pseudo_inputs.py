@@ -141,6 +141,19 @@ def test_the_sparsity_term_is_zero_at_alpha_and_else_as_written(sparsity_of: str
     torch.testing.assert_close(latent.compute_sparsity(X, model.encode), torch.zeros(len(X)), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("sparsity_of", ["each", "mixture"])
+@torch.no_grad()
+def test_in_bf16_the_sparsity_of_gammas_near_1_is_that_of_float32(sparsity_of: str) -> None:
+    model, latent = make_model("vsc_uai_paper", sparsity_of=sparsity_of, selector="soft", alpha=0.2)
+    for parameter in model.encoder.parameters():
+        parameter.zero_()
+    list(model.encoder.parameters())[-1][6:] = 8.0  # the gammas of all images: 0.9997, in bf16 1
+    expected = latent.compute_sparsity(X, model.encode)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert latent.select(X).dtype == torch.float32
+        torch.testing.assert_close(latent.compute_sparsity(X, model.encode), expected)
+
+
 @torch.no_grad()
 def test_gammas_of_pseudo_inputs_are_as_encoded_or_sharpened_around_a_half() -> None:
     model, latent = make_model("vsc_uai_paper")
