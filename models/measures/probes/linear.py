@@ -19,6 +19,7 @@ HELD_OUT = 5
 
 MEMORY = 10  # steps that L-BFGS remembers
 MAX_STEPS = 100
+ROWS_AT_ONCE = 10_000  # copied to float64
 TOLERANCE = 1e-4
 """Squared norm of the gradient, in the metric of the curvature's bound, nats per image, at which the fit stops. On
 codes of MNIST that is at most a third of a point of accuracy below the limit of far more steps."""
@@ -78,8 +79,7 @@ def fit_logistic(
         error = log_p.exp_().scatter_add_(1, y[:, None], log_p.new_full((len(y), 1), -1.0))
         return float(loss), (error.T @ x).double() / len(x) + penalty * weights
 
-    bound = (x.T @ x).double() / (2 * len(x)) + penalty.diag()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(bound))
+    inverse = _invert_bound(x, penalty)
     weights = torch.zeros(num_classes, x.shape[1], dtype=torch.float64) if start is None else start.double()
     loss, gradient = evaluate(weights)
     pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=MEMORY)  # changes of the weights and of the gradient
@@ -100,6 +100,24 @@ def fit_logistic(
             pairs.append((change, turn))
         weights, loss, gradient = new_weights, new_loss, new_gradient
     return weights.float()
+
+
+def _invert_bound(x: Tensor, penalty: Tensor) -> Tensor:  # (N, D + 1), (D + 1,) -> (D + 1, D + 1) float64
+    """Invert half the second moments of x plus the penalty.
+
+    The moments are summed in float32. Where codes are many and nearly collinear its rounding outweighs the penalty, and
+    the sum has negative eigenvalues: there it is summed in float64.
+
+    Raises:
+        torch.linalg.LinAlgError: codes are not finite.
+    """
+    factor, failed = torch.linalg.cholesky_ex((x.T @ x).double() / (2 * len(x)) + penalty.diag())
+    if failed:
+        moments = torch.zeros_like(factor)
+        for rows in x.split(ROWS_AT_ONCE):
+            moments += rows.double().T @ rows.double()
+        factor = torch.linalg.cholesky(moments / (2 * len(x)) + penalty.diag())
+    return torch.cholesky_inverse(factor)
 
 
 def _apply_inverse_hessian(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], inverse: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from models.measures.metric_names import PROBE_METRICS
 from models.measures.probes import run_probes
 from models.measures.probes.codes import standardise, whiten
 from models.measures.probes.knn import NUM_NEIGHBOURS, classify_by_neighbours
-from models.measures.probes.linear import GRID, choose_c, classify_linearly
+from models.measures.probes.linear import GRID, choose_c, classify_linearly, fit_logistic
 from models.measures.probes.mlp import classify_by_mlp
 from models.measures.probes.reproduction import (
     BATCH_SIZE,
@@ -131,6 +131,21 @@ def test_c_is_that_of_least_cross_entropy_on_images_held_out_of_training(spread:
     chosen = choose_c(train[:, 0].contiguous(), y, int(y.max()) + 1)
     assert losses[chosen] == pytest.approx(min(losses.values()), abs=2e-3)
     assert chosen == choose_c(train[:, 0].contiguous(), y, int(y.max()) + 1)
+
+
+@torch.inference_mode()
+def test_many_nearly_collinear_codes_are_read_like_what_they_are_made_of() -> None:
+    """In float32 their second moments have negative eigenvalues, below a weak penalty."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(20_000, 2, generator=generator)
+    y = (factors @ torch.randn(2, NUM_CLASSES, generator=generator)).argmax(1)
+    y = y.where(torch.rand(len(y), generator=generator) < 0.8, torch.arange(len(y)) % NUM_CLASSES)
+    ones, losses = torch.ones(len(y), 1), []
+    for codes in (factors, factors @ torch.randn(2, 50, generator=generator)):
+        (x, _) = standardise(torch.cat([codes, ones], 1)[:, None], torch.cat([codes, ones], 1)[:, None])
+        weights = fit_logistic(x[:, 0].contiguous(), y, NUM_CLASSES, c=100.0)
+        losses.append(float(nn.functional.cross_entropy(x[:, 0] @ weights.T, y)))
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
 
 
 @torch.inference_mode()
