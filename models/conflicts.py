@@ -61,6 +61,9 @@ def _list_conflicts_of_likelihood(values: Mapping[str, Any]) -> Iterator[str]:
 def _list_conflicts_of_pseudo_inputs(values: Mapping[str, Any]) -> Iterator[str]:
     if values["warm_up_from"] > values["warm_up_to"]:
         yield f"warm_up_to: before warm_up_from, {values['warm_up_from']}; give as many steps at least"
+    if values["warm_up"] == "log_variance" and values["warm_up_to"] - values["warm_up_from"] == 1:
+        fix = f"give {values['warm_up_from'] + 2} at least, or warm_up_from: {values['warm_up_to']} to rise at once"
+        yield f"warm_up_to: over a single step lambda stays at 0 with warm_up: log_variance; {fix}"
     if values["randomness"] == "report":
         yield "randomness: the reproduction has no pseudo-inputs; set randomness: counter, or model: vsc"
 

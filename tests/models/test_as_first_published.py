@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.build import build_model
+from models.latents.pseudo_inputs import PseudoInputLatent
 from models.networks.counting import count_parameters
 from models.objectives.elbo import WeightedElbo
 from models.randomness import CounterNoise
@@ -56,12 +57,26 @@ def test_paper_and_code_differ_in_settings_that_can_be_given_to_either() -> None
     ("changes", "refusal"),
     [
         ({"warm_up_from": 9, "warm_up_to": 8}, "warm_up_to: before warm_up_from, 9; give as many steps at least"),
+        (
+            {"warm_up": "log_variance", "warm_up_from": 9, "warm_up_to": 10},
+            "warm_up_to: over a single step lambda stays at 0 with warm_up: log_variance; "
+            "give 11 at least, or warm_up_from: 10 to rise at once",
+        ),
         ({"randomness": "report"}, "randomness: the reproduction has no pseudo-inputs; set randomness: counter"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], refusal: str) -> None:
     with pytest.raises(ValueError, match=f"^{refusal}"):
         make_settings("vsc_uai_paper", **changes)
+
+
+@pytest.mark.parametrize("warm_up", [(9, 11), (10, 10)])
+def test_what_such_a_refusal_advises_is_taken_and_lambda_rises(warm_up: tuple[int, int]) -> None:
+    settings = make_settings("vsc_uai_code", warm_up_from=warm_up[0], warm_up_to=warm_up[1])
+    latent = build_model(settings, SMALL).latent
+    assert isinstance(latent, PseudoInputLatent)
+    assert latent.compute_lambda(9) == 0
+    assert latent.compute_lambda(10) > 0
 
 
 @pytest.mark.parametrize("kind", UAI)
