@@ -46,10 +46,11 @@ class Gaussian(nn.Module):
 
     Their density is in intensities, not bytes: its logarithm may be positive, and -log p(x|z) negative.
 
-    variance: fixed at pixel_sd^2; shared, one learned number for all pixels, which starts there; or per_pixel, a second
-    output of the decoder for each: its logarithm. Source of shared: Rybkin, Daniilidis and Levine, Simple and Effective
-    VAE Training with Calibrated Decoders (ICML 2021); of per_pixel, and of the sigmoid: Tonolini, Jensen and
-    Murray-Smith, Variational Sparse Coding (UAI 2019), and its code.
+    variance: fixed at pixel_sd^2; shared, one learned number for all pixels, which starts at pixel_sd^2 + MIN_VARIANCE;
+    or per_pixel, a second output of the decoder for each: its logarithm, before MIN_VARIANCE is added. Source of
+    shared: Rybkin, Daniilidis and Levine, Simple and Effective VAE Training with Calibrated Decoders (ICML 2021); of
+    per_pixel, and of the sigmoid: Tonolini, Jensen and Murray-Smith, Variational Sparse Coding (UAI 2019), and its
+    code.
     """
 
     def __init__(self, variance: Variance, pixel_sd: float) -> None:

@@ -88,8 +88,8 @@ class TrialSettings:
     )
     gamma_clamp: float | None = setting(
         1e-6,
-        meaning="VSC, where kl_from is gamma: least distance of gamma from 0 and 1 in the training objective's "
-        "logarithms; without a clamp (0) the loss is NaN where gamma is 0 or 1; default 1e-6",
+        meaning="VSC, where kl_from is gamma: least distance of gamma from 0 and 1 in the training objective's rate; "
+        "without a clamp (0) the loss is NaN where gamma is 0 or 1; default 1e-6",
         of=OF_SPIKES,
         at_least=MIN_PROB,
         below=0.5,
@@ -172,7 +172,8 @@ class TrialSettings:
     )
     warm_up_to: int | None = setting(
         20_000,
-        meaning="vsc_uai_*: steps after which lambda is 1; default 20000, of a vsc_uai_code 50000",
+        meaning="vsc_uai_*: steps after which lambda no longer rises: at 1, or, with log_variance, one step's share "
+        "below it; default 20000, of a vsc_uai_code 50000",
         of=OF_PSEUDO_INPUTS,
         at_least=0,
         defaults={"vsc_uai_code": 50_000},
@@ -225,7 +226,7 @@ class TrialSettings:
     pixel_sd: float = setting(
         0.1,
         meaning="gaussian: standard deviation of the pixels' intensities where the variance is fixed; where it is "
-        "shared, at the start",
+        "shared, that of the start is sqrt(pixel_sd^2 + 1e-6)",
         at_least=1e-6,
         at_most=1e6,
         only_with=("variance", "fixed", "shared"),

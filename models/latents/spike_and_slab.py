@@ -37,8 +37,8 @@ class SpikeAndSlabLatent(Latent):
     ) -> None:
         """alpha: prior P(z != 0).
 
-        gamma_clamp: least distance of gamma from 0 and 1 in the objective's logarithms. kl_from: whether they are of
-        that gamma, or computed from the encoder's output, without a clamp. estimator: how the gradient of the
+        gamma_clamp: least distance of gamma from 0 and 1 in the objective's rate. kl_from: whether its logarithms are
+        of that gamma, or computed from the encoder's output, and nothing is clamped. estimator: how the gradient of the
         distortion passes the gates.
         """
         super().__init__(latent_dim)

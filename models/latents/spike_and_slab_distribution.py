@@ -11,8 +11,8 @@ from torch.distributions.utils import broadcast_all
 Shape = torch.Size | list[int] | tuple[int, ...]
 
 MIN_PROB = 1e-6
-"""Least distance of gamma from 0 and 1 inside logarithms of the training objective, as in the code of "[Re] Variational
-Sparse Coding"."""
+"""Least distance of gamma from 0 and 1 in the training objective's rate, as in the code of "[Re] Variational Sparse
+Coding"."""
 
 
 class SpikeAndSlab(Distribution):
@@ -152,8 +152,8 @@ def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
 def compute_kl(q: SpikeAndSlab, p: SpikeAndSlab, *, clamp: float | None = None) -> Tensor:
     """Compute KL(q || p), elementwise: a Bernoulli KL plus gamma times the Gaussian KL of the slabs.
 
-    clamp: the reproduction's way, with logarithms of a gamma that is clamped to this distance from 0 and 1; unclamped
-    (0), a gamma of 0 or 1 gives NaN. None: the KL itself, from the distributions' own logarithms, finite everywhere.
+    clamp: the reproduction's way, of a gamma that is everywhere clamped to this distance from 0 and 1; unclamped (0), a
+    gamma of 0 or 1 gives NaN. None: the KL itself, from the distributions' own logarithms, finite everywhere.
 
     Source: Variational Sparse Coding, equation 11 (there for a standard normal slab in p).
     """

@@ -42,8 +42,10 @@ def compute_bound(
 ) -> Bound:
     """Compute the rate, the distortion and the share of non-zero entries, as means over images.
 
-    sharpness: that of relaxed samples; None: samples are hard. Only hard samples give a bound: a relaxed one carries
-    information through nearly closed gates that the rate does not count. The rate is exact in both cases.
+    sharpness: None: samples are hard. Else samples are as training draws them, at this sharpness: relaxed with the
+    estimator relaxed, hard with the others, where it is the true bound under other noise, as of a model without gates.
+    Only hard samples give a bound: a relaxed one carries information through nearly closed gates that the rate does not
+    count. The rate is exact in all cases.
     num_samples: samples per image, over which distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)

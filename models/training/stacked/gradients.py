@@ -44,7 +44,7 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
     coefficients: Coefficients,
     gamma_link: GammaLink | None,  # None: all models are VAEs, and H is 2
     *,
-    gamma_clamp: float = MIN_PROB,  # least distance of gamma from 0 and 1 in logarithms of a KL from gamma
+    gamma_clamp: float = MIN_PROB,  # least distance of gamma from 0 and 1 in a KL from gamma
     kl_from: KlFrom = "gamma",
     estimator: Estimator = "relaxed",
 ) -> Codes:
