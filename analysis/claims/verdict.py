@@ -77,9 +77,9 @@ class Verdict:
         outcome = self.before_correction if self.outcome == "undecided" else self.outcome
         if not parts:
             return []
-        against, surest = min(parts, key=lambda part: part.p_against), min(parts, key=lambda part: part.p_for)
-        if outcome == "mixed":
-            return [surest, against]
+        against = min(parts, key=lambda part: part.p_against)
+        if outcome == "mixed":  # for which a premise says nothing
+            return [min((part for part in parts if not part.is_premise), key=lambda part: part.p_for), against]
         if outcome == "refuted":
             failing = [part for part in parts if part.is_premise and part.outcome == "refuted"]
             return [failing[0] if failing and self.reason else against]

@@ -9,7 +9,7 @@ from analysis.drawing.figure import Figure
 from analysis.figures import convergence
 from analysis.tables import Tables
 from analysis.tables.reported_numbers import DATASETS, OTHER_SETTINGS, are_as_reported, load_training_curves
-from analysis.tables.series import NothingToDrawError
+from analysis.tables.series import NothingToDrawError, finished_with
 
 LOSSES = {"test/loss": "test_loss", "train/loss": "train_loss"}
 
@@ -17,9 +17,9 @@ LOSSES = {"test/loss": "test_loss", "train/loss": "train_loss"}
 def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the loss less the report's (percent of it), by series, latent_dim and epoch.
 
-    The columns are those of `convergence.compute`.
+    The columns are those of `convergence.compute`, without `reported`.
     """
-    trials, history = tables.trials, tables.history
+    trials, history = finished_with(tables.trials, []), tables.history
     is_alike = are_as_reported(trials, (*DATASETS, *OTHER_SETTINGS), but_for=("epochs",))
     is_alike &= trials["num_validation"] == 0
     if not is_alike.all() or trials["dataset"].nunique() > 1:
@@ -32,7 +32,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     for ours, theirs in LOSSES.items():
         losses[ours] = 100 * (losses[ours] / losses[theirs] - 1)
     beside = replace(tables, history=losses[["trial_id", "epoch", *LOSSES]])
-    return convergence.compute(beside).assign(plateau=np.nan)
+    # Of Figure 7's curve, which is the zero here, `convergence` would draw the loss itself.
+    return convergence.compute(beside).assign(plateau=np.nan).drop(columns="reported", errors="ignore")
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:

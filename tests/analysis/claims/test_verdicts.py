@@ -233,6 +233,17 @@ def test_one_part_surely_against_it_makes_a_claim_mixed_and_is_shown() -> None:
     assert sum(part.outcome == "supported" for part in verdict.parts) == len(verdict.parts) - 1
 
 
+def test_a_premise_is_not_shown_as_the_part_of_a_mixed_claim_that_holds() -> None:
+    study = PLANTS["vsc-accuracy-beats-vae-knn-z"](EFFECTS["mixed"])
+    for row in study.trials:
+        if row["latent_dim"] == 200:  # of both models, so that the premise is the surest part
+            row["probe/knn_z_all_accuracy"] -= 0.4
+    verdict = judge_one("vsc-accuracy-beats-vae-knn-z", study)
+    assert verdict.outcome == "mixed"
+    assert min(verdict.parts, key=lambda part: part.p_for).is_premise
+    assert [(part.outcome, part.is_premise) for part in verdict.shown] == [("supported", False), ("refuted", False)]
+
+
 def test_trials_that_confirm_a_search_are_not_judged() -> None:
     study = better_bound("test/elbo")(EFFECTS["supported"])
     study.add("vsc", 8, 0, 0.2, phase="confirm")

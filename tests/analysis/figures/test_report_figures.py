@@ -136,12 +136,20 @@ def test_on_celeba_the_reports_curve_is_that_of_its_figure_7() -> None:
     study.add("vsc", 800, 0, alpha=0.01, epochs=2, hidden="[2000, 2000]")
     losses = {"test/loss": 1.01 * curve["test_loss"][:2], "train/loss": 0.98 * curve["train_loss"][:2]}
     study.history[-1] = study.history[-1].assign(**{name: values.to_numpy() for name, values in losses.items()})
-    shown = losses_beside_reported.compute(study.tables()).set_index(["split", "epoch"])["mean"]
+    frame = losses_beside_reported.compute(study.tables())
+    assert "reported" not in frame  # in nats, on an axis of percents
+    shown = frame.set_index(["split", "epoch"])["mean"]
     assert shown["test"].tolist() == pytest.approx([1, 1])
     assert shown["train"].tolist() == pytest.approx([-2, -2])
     study.trials[-1] |= {"hidden": "[400]"}
     with pytest.raises(NothingToDrawError, match="trained otherwise than the report's"):
         losses_beside_reported.compute(study.tables())
+
+
+def test_of_tables_without_trials_no_losses_are_compared() -> None:
+    tables = two_seeds_of_a_vae().tables()
+    with pytest.raises(NothingToDrawError, match="no trial has finished"):
+        losses_beside_reported.compute(Tables(tables.trials.head(0), tables.history.head(0)))
 
 
 @pytest.mark.parametrize("changes", [{"pixel_scaling": "unit_norm"}, {"num_validation": 10_000}, {"dataset": "digits"}])
