@@ -4,7 +4,7 @@ Two classifiers are the report's, as its code has it and as its text has it, on 
 sound ones: on mu, and on the sparse code as gamma * mu and as hard samples z.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -101,28 +101,36 @@ def note(frame: pd.DataFrame) -> str:
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw one panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
-    for ax, panel in draw_classifiers(frame, axes):
+    entries: dict[str, Artist] = {}
+    if frame["reported"].notna().any():
+        entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
+    for ax, panel in draw_classifiers(frame, axes, entries):
         draw_reported(ax, "latent_dim", panel)
     for ax in axes.flat:  # after all are drawn, since the panels of a row share it
         ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (0 to 1)")
-    entries: dict[str, Artist] = {str(line.get_label()): line for line in axes.flat[-1].get_legend_handles_labels()[0]}
-    if frame["reported"].notna().any():
-        entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
-    legend_beside(axes[0, -1], entries)
 
 
-def draw_classifiers(frame: pd.DataFrame, axes: np.ndarray) -> Iterator[tuple[Axes, pd.DataFrame]]:
-    """Draw a line for each series into the panel of each classifier; yields each panel with its rows, for more."""
+def draw_classifiers(
+    frame: pd.DataFrame, axes: np.ndarray, more_entries: Mapping[str, Artist] | None = None
+) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Draw a line for each series into the panel of each classifier; yields each panel with its rows, for more.
+
+    The legend has every series, with the seeds of the last panel that shows it, and then `more_entries`.
+    """
+    entries: dict[str, Artist] = {}
     for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
         for rows, look in each_series(panel):
             draw_series(ax, "latent_dim", rows, look)
+            entries[str(rows["series"].iloc[0])] = ax.get_legend_handles_labels()[0][-1]
         yield ax, panel
         scale_x(ax, panel["latent_dim"])
         ax.set_title(panel["title"].iloc[0], fontsize=10)
         ax.set_xlabel("latent dimensions")
         ax.tick_params(labelleft=True)
+    by_label = {str(entry.get_label()): entry for entry in entries.values()}
+    legend_beside(axes[0, -1], by_label | dict(more_entries or {}))
 
 
 FIGURE = Figure(

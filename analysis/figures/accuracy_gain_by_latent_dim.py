@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import fit_to_data, legend_beside
+from analysis.drawing.lines import fit_to_data
 from analysis.drawing.style import QUIET
 from analysis.figures.accuracy_by_latent_dim import AS_CODED, count_dead, draw_classifiers, each_classifier, shape
 from analysis.tables import Tables
@@ -63,7 +63,6 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         fit_to_data(ax, frame)  # of all panels, so that one scale is for all
     for ax in axes[:, 0]:
         ax.set_ylabel(f"accuracy less the {model_label(BASELINE)}'s\n({POINTS})")
-    legend_beside(axes[0, -1])
 
 
 FIGURE = Figure(

@@ -84,6 +84,17 @@ def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
     assert "diamonds" in relaxed_elbo_by_latent_dim.note(frame)
 
 
+def test_the_strip_of_differences_stands_below_the_curves_to_scale(make_axes: MakeAxes) -> None:
+    study = as_the_report()
+    study.grid([0.5], [2, 384], seeds=3, epochs=11)  # of which the report has none
+    frame = relaxed_elbo_by_latent_dim.compute(study.tables())
+    axes = make_axes(2, 1)
+    relaxed_elbo_by_latent_dim.plot(frame, axes)
+    ax, strip = axes[:, 0]
+    assert (strip.get_xscale(), strip.get_xlim()) == (ax.get_xscale(), ax.get_xlim())
+    assert list(strip.get_xticks()) == list(ax.get_xticks()) == [2, 8, 24, 384]
+
+
 def test_each_dataset_stands_beside_its_own_curve() -> None:
     study = SyntheticStudy(dataset="fashion-mnist")
     study.grid([0.2], [8, 24], seeds=3, epochs=11)
@@ -218,6 +229,21 @@ def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
     for ax in axes.flat:
         low, high = ax.get_ylim()
         assert all(low < y < high for line in ax.lines for y in line.get_ydata())
+
+
+@pytest.mark.parametrize("num_more", [0, 1])
+def test_the_legend_of_accuracies_has_every_series_whatever_the_last_panel_shows(
+    make_axes: MakeAxes, num_more: int
+) -> None:
+    study = with_probes()
+    for row in study.trials:  # no VAE in the last panel
+        row.update(dict.fromkeys(list(accuracy_by_latent_dim.PANELS)[3 : 3 + num_more], 0.9))
+        row |= {"probe/knn_z_all_accuracy": 0.9 if row["model"] == "vsc" else np.nan}
+    frame = accuracy_by_latent_dim.compute(study.tables())
+    axes = make_axes(*accuracy_by_latent_dim.shape(frame))
+    accuracy_by_latent_dim.plot(frame, axes)
+    told = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
+    assert told == ["VAE (3 seeds)", f"VSC, {wording.ALPHA} = 0.5 (3 seeds)", "the report's own, one seed"]
 
 
 def test_without_probes_there_is_no_accuracy() -> None:
