@@ -55,6 +55,9 @@ class Claim(Frozen):
     primary: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] | None = Field(
         default=None, description="latent dimensions of the claim's primary endpoint; without, the entry is exploratory"
     )
+    alphas: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = Field(
+        default=(), description="of the primary endpoint, where it is of several: others are exploratory"
+    )
 
     @field_validator("quantity")
     @classmethod
@@ -90,6 +93,8 @@ def load_claims(path: Path) -> list[Claim]:
             raise ClaimsError(f"{where}: given twice; give one of them another id")
         if claim.primary is not None and (twin := next((o for o in claims if _is_rival(o, claim)), None)):
             raise ClaimsError(f"{where}: primary: {twin.id} is the primary endpoint of this claim; remove one of them")
+        if claim.alphas and claim.primary is None:
+            raise ClaimsError(f"{where}: alphas: they are of a primary endpoint; add primary, or remove them")
         claims.append(claim)
     return claims
 

@@ -143,6 +143,7 @@ def sample_curves(curves: Sequence[Curve], unit: str, *, note: str = "", limits:
             unit,
             curve.values[:, i],
             latent_dim=dim,
+            alphas=(curve.alpha,),
             lacks=describe_missing(curve.at([dim])),
             note=note,
             limits=limits,

@@ -50,6 +50,7 @@ class SparseOverDense(Quantity):
                         ours.values[:, 0],
                         theirs.values[:, 0],
                         dim,
+                        (vsc.alpha,),
                         lacks=describe_missing(ours, theirs),
                     ),
                     Sample(
@@ -57,6 +58,7 @@ class SparseOverDense(Quantity):
                         "of the latents",
                         own.values[:, 0],
                         latent_dim=dim,
+                        alphas=(vsc.alpha,),
                         lacks=describe_missing(own),
                         limits=(0.0, 1.0),
                         criterion=SPARSE,

@@ -53,13 +53,13 @@ class DivergenceAsClaimed(Quantity):
         link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
         from_logits = self.kl_from == "logits"
         expected = "diverged" if link == "exp_relu" and clamp == 0 and not from_logits else "finished"
-        latent_dim = int(first["latent_dim"])
-        where = name_at(name_model("vsc", float(first["alpha"])), latent_dim)
+        latent_dim, alpha = int(first["latent_dim"]), float(first["alpha"])
+        where = name_at(name_model("vsc", alpha), latent_dim)
         clamped = f"clamp {short_value(clamp)}" if clamp else "no clamp"
         guard = f"{LINKS.get(link, link)}, {'KL from logits' if from_logits else clamped}"
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
-            return Sample(f"{where}, {guard}", OF_TRIALS, np.array([]), latent_dim=latent_dim, lacks=lacks)
+            return Sample(f"{where}, {guard}", OF_TRIALS, np.array([]), None, latent_dim, (alpha,), lacks=lacks)
         status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
         has_ended = status.isin(["finished", "diverged"])
         lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
@@ -68,6 +68,7 @@ class DivergenceAsClaimed(Quantity):
             OF_TRIALS,
             (status == expected).astype(float).where(has_ended).to_numpy(),
             latent_dim=latent_dim,
+            alphas=(alpha,),
             lacks=lacks,
             is_share=True,
         )

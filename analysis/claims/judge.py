@@ -22,7 +22,7 @@ from analysis.tables.significance import (
     estimate_mean,
     estimate_share,
 )
-from analysis.wording import plural
+from analysis.wording import ALPHA, plural
 
 QUICK = "-quick"
 MISMEASURED = "an error in measuring it"
@@ -97,13 +97,17 @@ def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> _Measure
 
 
 def _find_lacking(claim: Claim, samples: Sequence[Sample]) -> list[Sample]:
-    """A part for each latent dimension of the primary endpoint at which the study has measured nothing."""
-    there = {sample.latent_dim for sample in samples}
-    missing = [dim for dim in claim.primary or () if dim not in there] if None not in there else []
-    return [
-        Sample(where := f"latent dimension {dim}", "", np.array([]), latent_dim=dim, lacks=f"{where} (not run)")
-        for dim in missing
-    ]
+    """A part for each latent dimension of the primary endpoint at which nothing was measured, or not of each alpha."""
+    there = {(sample.latent_dim, alpha) for sample in samples for alpha in (None, *sample.alphas)}
+    is_of_several = (None, None) in there
+    lacking: list[Sample] = []
+    for dim in (None,) if is_of_several else claim.primary or ():
+        where = f" at latent dimension {dim}" if dim else ""
+        names = [f"{ALPHA} = {alpha:g}{where}" for alpha in claim.alphas if (dim, alpha) not in there]
+        if (dim, None) not in there:
+            names = [f"latent dimension {dim}"]
+        lacking += [Sample(name, "", np.array([]), latent_dim=dim, lacks=f"{name} (not run)") for name in names]
+    return lacking
 
 
 def _describe_part(claim: Claim, sample: Sample, role: Role) -> Part:
@@ -125,11 +129,17 @@ def _describe_part(claim: Claim, sample: Sample, role: Role) -> Part:
         outcome = "supported" if p_for <= LEVEL else "refuted"
     if sample.lacks or num_seeds < MIN_SEEDS:
         p_for = p_against = 1.0
-    is_primary = role == "primary" and (sample.latent_dim is None or sample.latent_dim in (claim.primary or ()))
+    is_primary = role == "primary" and _is_of_endpoint(claim, sample)
     return Part(
         sample.part, sample.unit, criterion, float(found.mean), float(low), float(high), num_seeds, p_for, p_against,
         "primary" if is_primary else "exploratory", sample.is_premise, outcome, reason, sample.note,
     )  # fmt: skip
+
+
+def _is_of_endpoint(claim: Claim, sample: Sample) -> bool:
+    """Whether a part is at the latent dimensions of the primary endpoint, and of its alphas or of models without."""
+    others = [alpha for alpha in sample.alphas if claim.alphas and not np.isnan(alpha) and alpha not in claim.alphas]
+    return sample.latent_dim in (None, *(claim.primary or ())) and not others
 
 
 def _describe_place(criterion: Criterion) -> str:

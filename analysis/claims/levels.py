@@ -80,6 +80,7 @@ class SettingDifference(Quantity):
                         ours.values[:, 0],
                         theirs.values[:, 0],
                         dim,
+                        (ours.alpha,),
                         lacks="; ".join(lacks),
                         limits=limits_of_difference(limits_of(self.metric)),
                     )

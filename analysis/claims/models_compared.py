@@ -22,6 +22,7 @@ class VaeOverVsc(Quantity):
                 vae.at([dim]).values[:, 0],
                 vsc.at([dim]).values[:, 0],
                 dim,
+                (vsc.alpha,),
                 lacks=describe_missing(vae.at([dim]), vsc.at([dim])),
             )
             for vsc in pick(curves, "vsc")

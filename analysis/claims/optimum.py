@@ -33,12 +33,12 @@ class Optimum(Quantity):
         return [sample for curve in curves for sample in self._measure_one(curve.at(dims))]
 
     def _measure_one(self, curve: Curve) -> list[Sample]:
-        unit, lacks = unit_or_whole(self.metric), describe_missing(curve)
+        unit, alphas, lacks = unit_or_whole(self.metric), (curve.alpha,), describe_missing(curve)
         small, middle, large = curve.values.T
         at_small, at_middle, at_large = curve.dims
         rise, fall = (middle - small) / (at_middle - at_small), (middle - large) / (at_large - at_middle)
         return [
-            Sample(f"{curve.name}: {at_middle} over {at_small}", unit, middle, small, lacks=lacks),
-            Sample(f"{curve.name}: {at_middle} over {at_large}", unit, middle, large, lacks=lacks),
-            Sample(f"{curve.name}: rise less fall", f"{unit} per latent", rise - fall, lacks=lacks),
+            Sample(f"{curve.name}: {at_middle} over {at_small}", unit, middle, small, alphas=alphas, lacks=lacks),
+            Sample(f"{curve.name}: {at_middle} over {at_large}", unit, middle, large, alphas=alphas, lacks=lacks),
+            Sample(f"{curve.name}: rise less fall", f"{unit} per latent", rise - fall, alphas=alphas, lacks=lacks),
         ]

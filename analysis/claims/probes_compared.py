@@ -48,6 +48,7 @@ class AdvantageByProbe(Quantity):
                 gains[0][:, i],
                 gains[1][:, i],
                 dim,
+                (vsc.alpha,),
                 lacks=describe_missing(
                     *(forgive_left_out(curve.at([dim])) for curve in (vae, vsc, other_vae, other_vsc))
                 ),
@@ -66,6 +67,7 @@ def _compare_probes(curve: Curve, other: Curve, note: str) -> Sample:
         curve.values[:, 0],
         other.values[:, 0],
         dim,
+        (curve.alpha,),
         lacks=describe_missing(*map(forgive_left_out, (curve, other))),
         note=note,
         limits=ACCURACY_GAP,

@@ -44,6 +44,7 @@ class Sample:
     values: NDArray[Any]  # (S,) by seed, NaN where there is no number
     minus: NDArray[Any] | None = None  # (S,) what is taken away, by seed
     latent_dim: int | None = None  # at which it was measured; None: at several
+    alphas: tuple[float, ...] = ()  # of the models that it is of
     lacks: str = ""  # what is missing for a verdict, if anything is
     note: str = ""
     is_share: bool = False  # numbers are 0 or 1 and their mean is a proportion

@@ -35,6 +35,7 @@ class ShareBelow(Quantity):
                 OF_TRIALS,
                 is_below[:, i],
                 latent_dim=dim,
+                alphas=(curve.alpha,),
                 lacks=describe_missing(curve.at([dim])),
                 note=f"{metric} below {self.below:g}",
                 is_share=True,

@@ -24,15 +24,15 @@ class SparsityByAlpha(Quantity):
 
 
 def _measure_at(dim: int, curves: list[Curve]) -> Sample:
-    part, unit = name_at("VSC", dim), "(slope of the logarithms)"
+    part, unit, alphas = name_at("VSC", dim), "(slope of the logarithms)", tuple(curve.alpha for curve in curves)
     fractions = np.hstack([curve.values for curve in curves])  # (S, number of alphas)
     lacks = describe_missing(*curves)
     if len(curves) < 2 or (fractions <= 0).any():
         lacks = lacks or ("a second alpha" if len(curves) < 2 else "latents that are not zero")
-        return Sample(part, unit, np.full(len(fractions), np.nan), latent_dim=dim, lacks=lacks)
+        return Sample(part, unit, np.full(len(fractions), np.nan), latent_dim=dim, alphas=alphas, lacks=lacks)
     x = np.log([curve.alpha for curve in curves])
     x = x - x.mean()
-    return Sample(part, unit, np.log(fractions) @ x / (x @ x), latent_dim=dim, lacks=lacks)
+    return Sample(part, unit, np.log(fractions) @ x / (x @ x), latent_dim=dim, alphas=alphas, lacks=lacks)
 
 
 class SmallestOverLargestAlpha(Quantity):
@@ -53,6 +53,7 @@ class SmallestOverLargestAlpha(Quantity):
                 smallest.at([dim]).values[:, 0],
                 largest.at([dim]).values[:, 0],
                 dim,
+                (smallest.alpha, largest.alpha),
                 lacks=describe_missing(smallest.at([dim]), largest.at([dim])),
                 limits=limits_of_difference(limits_of(self.metric)),
             )

@@ -88,7 +88,7 @@ class GapClosed(Quantity):
                 lacks = describe_missing(*(curve.at([dim]) for curve in (*vaes, *vscs)))
                 name = name_at(f"gain of {vscs[0].name}, less that of the VAE,", dim)
                 gains = of_vsc[:, i], of_vae[:, i]
-                samples.append(Sample(name, unit_or_whole(self.metric), *gains, dim, lacks=lacks, note=note))
+                samples.append(Sample(name, unit_or_whole(self.metric), *gains, dim, (alpha,), lacks=lacks, note=note))
         return samples
 
 
@@ -115,6 +115,7 @@ class BoundGained(Quantity):
                     after.values[:, 0],
                     before.values[:, 0],
                     dim,
+                    (either.alpha,),
                     lacks=describe_missing(before, after),
                     note=note,
                 )

@@ -88,14 +88,14 @@ def bound_with_an_optimum(metric: str) -> Plant:
     def measure(_model: str, _alpha: float, dim: int, effect: float) -> Mapping[str, float]:
         return {metric: -100.0 - effect * {8: 10, 24: 0, 200: 5}[dim]}
 
-    return lambda effects: grow(effects, measure, in_second=of_vsc, dims=(8, 24, 200))
+    return lambda effects: grow(effects, measure, in_second=of_vsc, dims=(8, 24, 200), alphas=(0.01, 0.2, 0.5))
 
 
 def better_bound(metric: str) -> Plant:
     return lambda effects: grow(
         effects,
         lambda model, alpha, dim, effect: {metric: -100.0 - dim / 100 - (effect if model == "vsc" else 0)},
-        alphas=(0.2, 0.5),
+        alphas=(0.01, 0.2, 0.5),
     )
 
 
@@ -130,7 +130,10 @@ def better_probe(probe: str, than: str, *, has_dead: bool = False) -> Plant:
     def measure(_model: str, _alpha: float, _dim: int, effect: float) -> Mapping[str, float]:
         return {f"{than}_accuracy": 0.86, f"{probe}_accuracy": 0.86 + effect / 100}
 
-    return lambda effects: _with_dead(effects, lambda own: grow(own, measure), than, has_dead=has_dead)
+    def make(own: Effects) -> SyntheticStudy:
+        return grow(own, measure, alphas=(0.01, 0.5))
+
+    return lambda effects: _with_dead(effects, make, than, has_dead=has_dead)
 
 
 def _with_dead(effects: Effects, make: Plant, probe: str, *, has_dead: bool) -> SyntheticStudy:
@@ -164,7 +167,7 @@ def always_on_by_alpha(effects: Effects) -> SyntheticStudy:
     return grow(
         effects,
         lambda model, alpha, dim, effect: {"code/always_on_fraction": 0.5 - 0.1 * effect * (alpha < 0.1)},
-        alphas=(0.01, 0.5),
+        alphas=(0.01, 0.2, 0.5),
     )
 
 
@@ -200,6 +203,7 @@ def gained_bound(effects: Effects) -> SyntheticStudy:
             lambda model, alpha, dim, effect, epochs=epochs: {"test/elbo": -100.0 + (epochs == 40) * (1 + effect)},
             in_second=of_vsc,
             dims=(200,),
+            alphas=(0.01, 0.5),
             epochs=epochs,
         )
         study.trials += [row | {"trial_id": f"{row['trial_id']}-{epochs}"} for row in of_length.trials]
@@ -366,7 +370,7 @@ PLANTS: Mapping[str, Plant] = {
     "vsc-accuracy-grows-mlp-gamma-mu": accuracy_that_grows(MLP_GAMMA_MU),
     "vsc-accuracy-grows-mlp-z": accuracy_that_grows(MLP_Z),
     "vsc-accuracy-grows-knn": accuracy_that_grows(KNN),
-    "codes-are-sparse": level("code/always_on_fraction", 0.5, -0.1),
+    "codes-are-sparse": level("code/always_on_fraction", 0.5, -0.1, alphas=(0.01, 0.2)),
     "gates-tell-about-the-image": level("code/gate_information", 1.0, 0.5),
     "few-latents-are-non-zero": level("code/nonzero_fraction", 0.5, -0.1),
     "sparsity-follows-alpha": always_on_by_alpha,

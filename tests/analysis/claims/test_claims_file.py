@@ -59,6 +59,8 @@ def test_a_claim_names_one_study_or_several(tmp_path: Path) -> None:
             "claim a-claim: test: Input should be 'greater', 'less' or 'equivalent'; it is 'equal' now",
         ),
         ({"primary": [2.5]}, "claim a-claim: primary.0: Input should be a valid integer"),
+        ({"primary": 24, "alphas": ["0.1"]}, "claim a-claim: alphas.0: Input should be a valid number"),
+        ({"alphas": 0.1}, "claim a-claim: alphas: they are of a primary endpoint; add primary, or remove them"),
         ({"paired": 1}, "claim a-claim: paired: Input should be a valid boolean"),
         ({"threshold": "much"}, "claim a-claim: threshold: Input should be a valid number; it is 'much' now"),
         ({"threshold": float("nan")}, "claim a-claim: threshold: Input should be a finite number; it is nan now"),

@@ -35,9 +35,9 @@ def test_a_fraction_proportional_to_alpha_has_slope_one() -> None:
 
 
 def test_codes_are_asked_to_be_sparse_where_alpha_is_small() -> None:
-    study = grow(SAME, lambda *args: {"code/always_on_fraction": args[1]}, alphas=(0.2, 0.5))
+    study = grow(SAME, lambda *args: {"code/always_on_fraction": args[1]}, alphas=(0.01, 0.2, 0.5))
     verdict = judge_one("codes-are-sparse", study)
-    assert {part.name[:12] for part in verdict.parts} == {"VSC, α = 0.2"}
+    assert {part.name.partition(" at")[0] for part in verdict.parts} == {"VSC, α = 0.01", "VSC, α = 0.2"}
     tables = grow(SAME, lambda *args: {"code/always_on_fraction": args[1]}, alphas=(0.5,)).tables()
     assert judge_one("codes-are-sparse", tables).reason == "the study has no model with α of 0.2 or less"
 

@@ -151,6 +151,19 @@ def test_a_latent_dimension_of_the_endpoint_that_was_not_run_is_missing() -> Non
     assert (verdict.outcome, verdict.reason) == ("undecided", "missing: latent dimension 24 (not run)")
 
 
+@pytest.mark.parametrize("claim", [one for one in CLAIMS.values() if one.alphas], ids=lambda one: one.id)
+def test_an_alpha_of_the_endpoint_that_was_not_run_is_missing(claim: Claim) -> None:
+    tables = plant(claim.id, "supported")
+    verdict = judge_one(claim.id, keep(tables, tables.trials["alpha"] != claim.alphas[0]))
+    assert verdict.outcome == "undecided"
+    where = [""] if claim.quantity == "optimum" else [f" at latent dimension {dim}" for dim in claim.primary or ()]
+    lacking = [part.name for part in verdict.judged_parts if not part.num_seeds]
+    assert lacking == [f"α = {claim.alphas[0]:g}{at}" for at in where]
+    if claim.quantity == "smallest_over_largest_alpha":  # another pair is not what the endpoint compares
+        assert len(verdict.judged_parts) == len(lacking)
+    assert f"missing: {lacking[0]} (not run)" in {part.reason for part in verdict.judged_parts}
+
+
 def test_holm_counts_every_primary_endpoint_of_the_file_and_what_was_found_before_it_is_said() -> None:
     """The p of one claim alone counts as often as there are endpoints, each of a study."""
     study = better_bound("test/elbo")(((0.9, 1.0, 1.3), (0.9, 1.0, 1.3)))
@@ -200,7 +213,7 @@ def test_an_interval_is_of_two_independent_samples_unless_a_claim_says_that_it_i
     for row in study.trials:
         row["test/elbo"] += 50 * row["seed"]  # the seeds' own levels
     part = judge_one(TRUE_BOUND, study).parts[0]
-    assert part.name == "VAE less VSC, α = 0.2, at latent dimension 8"
+    assert part.name == "VAE less VSC, α = 0.01, at latent dimension 8"
     assert (part.mean, part.num_seeds, part.unit) == (pytest.approx(11), 3, "nats per image")
     of_vae, of_vsc = 50.0**2, np.var([9, 10 - 50, 14 - 100], ddof=1)
     assert part.high - part.mean == pytest.approx(T * np.sqrt((of_vae + of_vsc) / 3), rel=1e-5)
@@ -295,10 +308,10 @@ def test_the_part_shown_of_a_supported_claim_is_the_least_sure() -> None:
 def test_the_frame_has_a_row_for_each_part_and_its_role() -> None:
     claims = [CLAIMS[TRUE_BOUND], CLAIMS["unit-norm-reconstructs-worse"]]
     frame = claims_frame(judge_claims(claims, {"elbo-vs-latent-dim": plant(claims[0].id, "refuted")}))
-    assert frame["id"].tolist() == [claims[0].id] * 9 + [claims[1].id]
-    assert frame["part_role"].value_counts().to_dict() == {"primary": 4, "exploratory": 4}
-    assert set(frame["part_verdict"][:8]) == {"refuted"}
-    assert frame["before_holm"].tolist() == ["refuted"] * 8 + ["undecided"] * 2
-    assert frame["effect"].isna().tolist() == [False] * 8 + [True] * 2
+    assert frame["id"].tolist() == [claims[0].id] * 13 + [claims[1].id]
+    assert frame["part_role"].value_counts().to_dict() == {"primary": 6, "exploratory": 6}
+    assert set(frame["part_verdict"][:12]) == {"refuted"}
+    assert frame["before_holm"].tolist() == ["refuted"] * 12 + ["undecided"] * 2
+    assert frame["effect"].isna().tolist() == [False] * 12 + [True] * 2
     assert frame["reason"].tolist()[-1] == "study pixel-scaling has not been run"
     assert claims_frame([]).columns.tolist() == frame.columns.tolist()
