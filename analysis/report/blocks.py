@@ -98,6 +98,11 @@ def to_slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def anchor_of(verdict: Verdict) -> str:
+    """The id of a verdict on the page, of its entry and its study."""
+    return to_slug(f"claim-{verdict.claim.id}-{verdict.study}")
+
+
 def say_finding(verdict: Verdict) -> str:
     """What was found of a claim, in one line of Markdown: sign, verdict, claim, and the number that decides it."""
     word = verdict.outcome

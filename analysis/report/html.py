@@ -12,7 +12,17 @@ from urllib.parse import quote
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from analysis.report.blocks import Block, Claims, Finding, Findings, Folded, Heading, Picture, headline_number
+from analysis.report.blocks import (
+    Block,
+    Claims,
+    Finding,
+    Findings,
+    Folded,
+    Heading,
+    Picture,
+    anchor_of,
+    headline_number,
+)
 from analysis.report.matrix import render_badge, render_matrix
 
 FOLDED_FROM = 4  # rows of a table, or items of a list
@@ -135,7 +145,7 @@ def _render_finding(finding: Finding) -> str:
             f'<a class="thumbnail" href="#{picture.slug}"><img src={_embed_small(picture.file)} alt="{alt}"></a>'
         )
     variant = f"<br><small>{html.escape(verdict.claim.variant)}</small>" if verdict.claim.variant else ""
-    claim = f'<a href="#claim-{verdict.claim.id.replace("_", "-")}">{html.escape(verdict.claim.claim)}</a>'
+    claim = f'<a href="#{anchor_of(verdict)}">{html.escape(verdict.claim.claim)}</a>'
     return (
         f'<li>{thumbnail}<div><p class="words">{claim}</p><p><b class="number">{html.escape(number)}</b> '
         f"<small>{html.escape(rest)}</small>{variant}</p><p>{badge}{lost}</p></div></li>"

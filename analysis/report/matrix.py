@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.claims import Part, Verdict
 from analysis.claims.summary import count_parts, format_criterion, format_part, format_ps
-from analysis.report.blocks import SIGNS, Claims, to_slug
+from analysis.report.blocks import SIGNS, Claims, anchor_of, to_slug
 from analysis.report.forest import draw_forest, find_axis
 from analysis.tables.significance import OUTCOMES
 from analysis.wording import plural
@@ -36,7 +36,7 @@ def render_matrix(claims: Claims) -> str:
         outcomes = " ".join(sorted({cell.outcome for cell in cells.values()}))
         filled = "".join(_render_cell(cells.get(column), _name(column)) for column in columns)
         parts.append(
-            f'<details class="claim" id="claim-{own[0].claim.id.replace("_", "-")}" data-verdicts="{outcomes}">'
+            f'<details class="claim" data-verdicts="{outcomes}">'
             f'<summary><span class="words">{html.escape(claim)}</span>{filled}</summary>'
             f"{''.join(_render_verdict(verdict, claims.datasets) for verdict in own)}</details>"
         )
@@ -92,7 +92,7 @@ def _render_verdict(verdict: Verdict, datasets: dict[str, str]) -> str:
     badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
     dataset = html.escape(_name(datasets[verdict.study]))
     told = f"<small>{' · '.join(notes)}</small>"
-    head = f"<p>{badge} <b>{dataset}</b>, {html.escape(variant)}<br>{told}</p>"
+    head = f'<p id="{anchor_of(verdict)}">{badge} <b>{dataset}</b>, {html.escape(variant)}<br>{told}</p>'
     axes = {unit: find_axis([part for part in shown if part.unit == unit]) for unit in {part.unit for part in shown}}
     rows = "".join(_render_part(part, axes[part.unit]) for part in shown)
     return f'{head}<div class="scroll"><table class="parts">{rows}</table></div>' if rows else head

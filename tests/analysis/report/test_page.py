@@ -167,8 +167,12 @@ def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_
     claims = load_claims(CLAIMS)
     tables = {"elbo-vs-latent-dim-quick": quickstart.tables()}
     studies = {"elbo-vs-latent-dim-quick": STUDY}
-    (markdown, _) = write_report(tables, studies, tmp_path, claims=claims)
-    text = markdown.read_text()
+    text, html = (path.read_text() for path in write_report(tables, studies, tmp_path, claims=claims))
+    ids = re.findall(r' id="([^"]+)"', re.sub(r"'data:[^']*'", "", html))  # a thumbnail has those of its figure
+    assert len(ids) == len(set(ids))
+    links = re.findall(r'href="#([^"]+)"', html)
+    assert any(link.startswith("claim-") for link in links)  # of findings, which are exploratory here
+    assert set(links) <= set(ids)
     assert text.index("## The answer") < text.index("claims at a glance") < text.index("## Studies")
     assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
     assert text.index("### Primary endpoints\n\nNone.") < text.index("### Exploratory")  # a quick study is exploratory
