@@ -235,6 +235,20 @@ def test_rows_of_numbers_are_told_apart_by_their_epoch() -> None:
     assert table[2].startswith("| \N{MINUS SIGN}1 | 1 | \N{MINUS SIGN}2.0 ")
 
 
+@pytest.mark.parametrize("name", ["probe", "input", "score", "group", "configuration", "step"])
+def test_rows_of_numbers_are_told_apart_by_what_their_figure_compares(name: str) -> None:
+    frame = pd.DataFrame({name: ["one", "one", "other"], "mean": [1.0, 1.0, 2.0], "low": 0.0, "high": 3.0, "n": 2})
+    assert [line.split(" | ")[0] for line in tabulate_numbers(frame).splitlines()[2:]] == ["| one", "| other"]
+
+
+def test_rows_of_numbers_that_nothing_tells_apart_are_left_to_the_file() -> None:
+    frame = pd.DataFrame({"latent_dim": [8, 8, 24], "mean": [1.0, 2.0, 3.0], "low": 0.0, "high": 4.0, "n": 1})
+    assert tabulate_numbers(frame) == tabulate_numbers(frame.drop(columns="latent_dim")) == ""
+    assert tabulate_numbers(frame[1:]).count("\n") == 3
+    numbered = frame.assign(latent_dim=[8, 16, 24], configuration=[0, 1, 2])
+    assert tabulate_numbers(numbered) == tabulate_numbers(numbered.drop(columns="configuration")) != ""
+
+
 def test_a_name_of_two_lines_is_one_with_a_comma() -> None:
     frame = pd.DataFrame({"label": ["VAE\nXavier", "VAE\nKaiming"], "mean": 1.0, "low": 0.5, "high": 1.5, "n": 3})
     assert [line.split(" | ")[0] for line in tabulate_numbers(frame).splitlines()[2:]] == [
