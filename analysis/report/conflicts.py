@@ -51,11 +51,13 @@ def tabulate_conflicts(conflicts: pd.DataFrame, records: Mapping[str, Sequence[M
                 f"{decimal(difference, 2)} {unit_of(metric)}".strip(),
             ]
         )
+    machines = ", as of several machines: training carries on how each rounds" if len(letters) > 1 else ""
+    older = " Older tables do not say how a trial was measured." if shown["evaluated"].isna().any() else ""
     return [
-        f"{plural(len(rows), 'trial')} of the studies above {'was' if len(rows) == 1 else 'were'} trained more than "
-        "once, on machines that round differently, and training carries rounding on: results of one trial differ by up "
-        f"to {decimal(widest)}. Every figure and verdict of a study is computed from that study's own results. Where "
-        "several machines trained a study, which of them trained a trial is not recorded.",
+        f"{plural(len(rows), 'trial')} of the studies above {'has' if len(rows) == 1 else 'have'} several results, "
+        f"which differ by up to {decimal(widest)}{machines}.{older} Every figure and verdict of a study is computed "
+        "from that study's own results. Where several machines trained a study, which of them trained a trial is not "
+        "recorded.",
         "\n".join(f"- {letter}: {machine}" for machine, letter in letters.items()),
         markdown_table(["trial", "what it is", "results, by study and machine", "differ by"], rows),
     ]

@@ -44,12 +44,27 @@ def test_a_metric_that_one_study_lacks_and_a_trial_that_has_not_finished_are_no_
     assert find_conflicts({}).empty
 
 
+def test_results_that_were_measured_otherwise_are_no_conflict(tables: dict[str, Tables]) -> None:
+    tables["a"].trials["evaluated"] = "elbo@v2; iw_bound@50v2"
+    tables["b"].trials["evaluated"] = None
+    tables["c"].trials["evaluated"] = "sparsity@v2; elbo@v2"
+    agreeing = {"a": {"c": 2.5}, "b": {"c": 2.5}, "c": {"a": 2.5, "b": 2.5}}
+    assert pairs_of_studies(find_conflicts(tables)) == agreeing
+    tables["c"].trials["evaluated"] = "elbo@v2; iw_bound@500v2"
+    assert pairs_of_studies(find_conflicts(tables)) == {"b": {"c": 2.5}, "c": {"b": 2.5}}
+    del tables["b"]
+    assert find_conflicts(tables).empty
+
+
 def test_the_page_says_each_result_with_its_studies_and_machines(tables: dict[str, Tables]) -> None:
     found = find_conflicts(tables)
     one, other = {"cpu": "an EPYC", "host": "x"}, {"cpu": "a Xeon", "host": "y"}
     text, machines, table = tabulate_conflicts(found, {"a": [one], "b": [one, other], "c": [other]})
-    assert text.startswith("1 trial of the studies above was trained more than once")
-    assert "differ by up to 2.5." in text
+    start = "1 trial of the studies above has several results, which differ by up to 2.5"
+    assert text.startswith(f"{start}, as of several machines: ")
+    assert "Older tables do not say how" in text
+    unknown = tabulate_conflicts(found.assign(evaluated="elbo@v3"), {"a": [one], "b": [one]})[0]
+    assert unknown.startswith(f"{start}. Every figure")
     assert machines.splitlines() == ["- A: cpu an EPYC, host x", "- B: cpu a Xeon, host y"]
     told = "test/elbo: −102.50 in `c` (B); −100.00 in `a` (A), `b` (A or B)"  # noqa: RUF001
     assert f"| {told} | 2.50 nats per image |" in table
