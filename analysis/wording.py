@@ -31,6 +31,8 @@ MOST_DECIMALS = 4
 
 NATS = "nats per image"
 POINTS = "points"  # percentage points
+EACH_TRIAL = "Each trial on its own, no means."
+ONE_SEED = "One seed: no interval."
 UNITS = {
     **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion", "entropy_floor"), NATS),
     **dict.fromkeys(("iw_bound_5000", "inference_gap", "iw_bound_gap", "gate_information"), NATS),

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import varying_settings
-from analysis.wording import NATS, model_label, plural, setting_label
+from analysis.wording import NATS, ONE_SEED, model_label, plural, setting_label
 
 MEANS = "Mean and 95% interval (Student t) over seeds; dots: each seed."
 
@@ -16,12 +17,23 @@ def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     if frame["individual"].any():
         names = ", ".join(setting_label(name) for name in varying_settings(shown))
         return f"Each trial on its own, no means: trials differ in {names}."
-    many = bool((frame["n"] > 1).any())
-    note = MEANS if many else "One seed: no interval."
+    note = means_note(frame)
     all_dims, dims = shown["latent_dim"].nunique(), sorted(frame["latent_dim"].unique())
     if len(dims) < all_dims:
         note += f" Latent dimensions {', '.join(f'{dim:g}' for dim in dims)} of {all_dims} are shown."
     return note
+
+
+def means_note(frame: pd.DataFrame) -> str:
+    """What the means and dots of a frame are, and their intervals, if there are any."""
+    return MEANS if (frame["n"] > 1).any() else ONE_SEED
+
+
+def dots_note(frame: pd.DataFrame) -> str:
+    """Likewise, where each trial is a dot in a row with its mean."""
+    if (num := int(frame["n"].max())) == 1:
+        return f"Dots are trials. {ONE_SEED}"
+    return f"Dots are trials, one for each of {num} seeds; bars are their mean and its 95% interval (Student t)."
 
 
 def floor_note(frame: pd.DataFrame) -> str:
@@ -41,10 +53,16 @@ def name_models(frame: pd.DataFrame, *, with_alpha: bool) -> str:
     return " or ".join(model_label(model) for model in sorted(models.unique()))
 
 
-def trials_note(trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[str] = ("finished",)) -> str:
-    """Dataset, number of trials, seeds and epochs; how many trials were left out, and why."""
+def trials_note(
+    trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[str] = ("finished",), *, all_lengths: bool = False
+) -> str:
+    """Dataset, number of trials, seeds and epochs; how many trials were left out, and why.
+
+    all_lengths: shown are all trials that share a training, not the longest alone.
+    """
     counted = trials[trials["status"].isin(statuses)]
-    shown = counted.dropna(subset=list(needs))
+    measured = counted.dropna(subset=list(needs))
+    shown = measured if all_lengths else longest_of_each(measured)
     num_stopped, num_diverged = ((shown["status"] == status).sum() for status in ("stopped", "diverged"))
     parts = [
         ", ".join(sorted(shown["dataset"].unique())),
@@ -56,9 +74,11 @@ def trials_note(trials: pd.DataFrame, needs: Sequence[str], statuses: Sequence[s
     ]
     others = trials["status"][~trials["status"].isin(statuses)].value_counts().sort_index()
     left_out = [f"{num:,} {status}" for status, num in others.items()]
-    if len(shown) < len(counted):
+    if len(measured) < len(counted):
         names = [setting_label(name) for name in needs if counted[name].isna().any()]
-        left_out.append(f"{len(counted) - len(shown):,} without {' or '.join(names)}")
+        left_out.append(f"{len(counted) - len(measured):,} without {' or '.join(names)}")
+    if len(shown) < len(measured):
+        left_out.append(f"{plural(len(measured) - len(shown), 'shorter one')} of the same trainings")
     if left_out:
         parts.append(f"left out: {', '.join(left_out)}")
     return " · ".join(parts)

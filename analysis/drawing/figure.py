@@ -22,6 +22,7 @@ from analysis.drawing.style import QUIET, drawing_style
 from analysis.errors import AnalysisError, describe_error
 from analysis.files import write_atomically
 from analysis.tables import Tables
+from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import NothingToDrawError, finished_with
 
 FORMATS = ("png", "pdf")
@@ -43,7 +44,7 @@ class Figure:
     plot: draws the frame. shape: the rows and columns of panels that it takes. note: how to read the figure; without
     one, the caption says how means over seeds are read. shows: the statuses of the trials that are drawn. needs:
     columns in which each of them has a value. all_phases: draws all trials, also those that were trained again after
-    the search.
+    the search. all_lengths: draws all trials that share a training, not only the longest of them.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Figure:
     finding: Callable[[pd.DataFrame], str] = lambda _: ""
     needs: Sequence[str] = ()
     all_phases: bool = False
+    all_lengths: bool = False
 
     def headline(self, frame: pd.DataFrame) -> str:
         """The title, with what is seen where that can be said."""
@@ -218,9 +220,15 @@ def _measure_legend(sheet: MplFigure) -> float:
 
 def _notes(figure: Figure, frame: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
     """What stands under the figure."""
-    how = figure.note(frame) if figure.note else reading_note(frame, finished_with(trials, figure.needs))
+    how = figure.note(frame) if figure.note else reading_note(frame, _shown(figure, trials))
     grey = floor_note(frame)
-    return [how, *([grey] if grey else []), trials_note(trials, figure.needs, figure.shows)]
+    which = trials_note(trials, figure.needs, figure.shows, all_lengths=figure.all_lengths)
+    return [how, *([grey] if grey else []), which]
+
+
+def _shown(figure: Figure, trials: pd.DataFrame) -> pd.DataFrame:
+    rows = finished_with(trials, figure.needs)
+    return rows if figure.all_lengths else longest_of_each(rows)
 
 
 def _write_numbers(frame: pd.DataFrame, file: Path) -> None:

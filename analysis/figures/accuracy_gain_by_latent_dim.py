@@ -7,6 +7,7 @@ which shares its classifiers.
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import fit_to_data
 from analysis.drawing.style import QUIET
@@ -45,9 +46,8 @@ def compute(tables: Tables) -> pd.DataFrame:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and what it leaves out."""
     text = (
-        f"Accuracy less that of the {model_label(BASELINE)} of the same seed and latent dimension: mean and 95% "
-        "interval (Student t) over seeds; dots: each seed. Above the line the other model does "
-        "better. All panels have one scale, which wide intervals run beyond."
+        f"Accuracy less that of the {model_label(BASELINE)} of the same seed and latent dimension. {means_note(frame)} "
+        "Above the line the other model does better. All panels have one scale, which wide intervals run beyond."
     )
     num_dead = int(frame["num_dead"].iloc[0])
     if num_dead and (frame["panel"] == 0).any():

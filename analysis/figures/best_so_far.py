@@ -130,4 +130,5 @@ FIGURE = Figure(
     panel_size=(6.5, 4.0),
     shows=COUNTED,
     note=note,
+    all_lengths=True,
 )

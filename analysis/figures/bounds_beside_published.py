@@ -9,7 +9,7 @@ from analysis.drawing.style import QUIET, variant_colour
 from analysis.tables import Tables
 from analysis.tables.reported_numbers import load_published_bounds
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
-from analysis.wording import NATS, decimal, plural
+from analysis.wording import NATS, ONE_SEED, decimal, plural
 
 BOUNDS = {"test/elbo": "ELBO", "test/iw_bound": "importance-weighted bound"}
 LINE_STYLES = {"ELBO": "-", "importance-weighted bound": "--"}
@@ -55,7 +55,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else "One seed: no interval."
+    text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else ONE_SEED
     text += " Pixels are drawn white with their intensity as probability, those of the test images once."
     if frame["published"].notna().any():
         text += (
@@ -71,4 +71,5 @@ FIGURE = Figure(
     plot=on_one_axes(plot),
     needs=tuple(BOUNDS),
     note=note,
+    all_lengths=True,
 )

@@ -10,7 +10,7 @@ from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
-from analysis.wording import ALPHA
+from analysis.wording import ALPHA, EACH_TRIAL
 
 NEEDS = ("code/num_informative",)
 PANELS = {
@@ -48,7 +48,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    how = "Each trial on its own, no means." if frame["individual"].any() else "Dots: seeds. Lines: their means."
+    how = EACH_TRIAL if frame["individual"].any() else "Dots: seeds. Lines: their means."
     return (
         f"{how} A code is sparse without collapse if many latents are informative, few of them always on, and the "
         "gates tell much of the image. Dotted: what latents at the prior would have, "

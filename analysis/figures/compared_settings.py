@@ -22,7 +22,6 @@ from analysis.wording import (
     configuration_label,
     count_decimals,
     decimal,
-    plural,
     setting_label,
     signed,
     value_label,
@@ -138,13 +137,15 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    seeds = plural(int(frame["num_trials"].max()), "seed")
+    num = int(frame["num_trials"].max())
+    means = f"mean and 95% interval (Student t) over {num} seeds, below it a dot for each"
+    shown = means if num > 1 else "one seed, no interval"
     lost = "A red cross: trials whose loss was no longer finite; nothing else is averaged."
     if "gain" not in frame:
-        return f"Mean and 95% interval (Student t) over {seeds} of each configuration, below it a dot for each. {lost}"
+        return f"Of each configuration {shown}. {lost}"
     return (
         "Each configuration less the default one of the same model and prior (hollow, with what it reached), paired by "
-        f"seed: mean and 95% interval (Student t) over {seeds}, below it a dot for each. {lost}"
+        f"seed: {shown}. {lost}"
     )
 
 

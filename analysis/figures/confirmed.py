@@ -21,7 +21,7 @@ from analysis.tables import Tables
 from analysis.tables.confirmed import compare_best, compute_confirmed
 from analysis.tables.intervals import Difference, paired_difference
 from analysis.tables.objectives import goal_label, short_label
-from analysis.wording import NATS, plural, with_interval
+from analysis.wording import NATS, ONE_SEED, plural, with_interval
 
 LABEL_WIDTH = 38  # characters
 MANY = 6  # configurations; beyond, their labels are smaller
@@ -122,7 +122,7 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and whether the two best differ."""
     objective = short_label(frame["objective"].iloc[0])
     chosen = f"Ranked by the {objective} on images held out, mean over seeds, without the search's own where others are"
-    bars = "Bars: 95% interval (Student t) over seeds." if (frame["test_n"] > 1).any() else "One seed: no interval."
+    bars = "Bars: 95% interval (Student t) over seeds." if (frame["test_n"] > 1).any() else ONE_SEED
     text = f"{chosen}; then trained on all training images and measured on the test images. {bars}"
     two = compare_best(frame)
     if two is None or two.interval is None:
@@ -152,4 +152,5 @@ FIGURE = Figure(
     finding=find,
     note=note,
     all_phases=True,
+    all_lengths=True,
 )

@@ -33,7 +33,7 @@ from analysis.tables.series import (
     mean_over_seeds,
     spread,
 )
-from analysis.wording import NATS, model_label
+from analysis.wording import EACH_TRIAL, NATS, ONE_SEED, model_label
 
 # Where images are held out, each epoch is measured on them, and on the test images only the end of training.
 MIN_SEEDS = 3  # with fewer, an interval is so wide that its band covers everything
@@ -164,7 +164,7 @@ def _scale_epochs(ax: Axes, epochs: pd.Series) -> None:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and how its loss differs from the bound."""
     if frame["individual"].any():
-        text = "Each trial on its own, no means."
+        text = EACH_TRIAL
     else:
         has_bands = (frame["n"] >= MIN_SEEDS).any()
         text = (
@@ -172,7 +172,7 @@ def note(frame: pd.DataFrame) -> str:
             if has_bands
             else "Mean over seeds, too few for an interval."
         )
-        text = text if (frame["n"] > 1).any() else "One seed: no interval."
+        text = text if (frame["n"] > 1).any() else ONE_SEED
         if (all_dims := frame["all_dims"].max()) > (dims := frame["latent_dim"].nunique()):
             text += f" {dims} of {all_dims} latent dimensions are shown."
     if "reported" in frame:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
 from analysis.drawing.style import QUIET, series_colour
@@ -12,7 +13,6 @@ from analysis.tables.disentanglement import SCORES, column_of
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.named_configurations import name_configurations
 from analysis.tables.series import NothingToDrawError, finished_with
-from analysis.wording import plural
 
 MARGIN = 0.03
 
@@ -46,11 +46,10 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    seeds = plural(int(frame["n"].max()), "seed")
     return (
-        f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t). Grey, "
-        "between dotted ends: from the score of noise with as many latents to that of the factors themselves, by the "
-        "same measure. Latents that hardly vary (standard deviation below 0.05) are left out first."
+        f"{dots_note(frame)} Grey, between dotted ends: from the score of noise with as many latents to that of the "
+        "factors themselves, by the same measure. Latents that hardly vary (standard deviation below 0.05) are left "
+        "out first."
     )
 
 

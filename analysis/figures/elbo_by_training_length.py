@@ -33,7 +33,7 @@ from analysis.tables.series import (
     spread,
     values_by_seed,
 )
-from analysis.wording import NATS, decimal, plural
+from analysis.wording import NATS, ONE_SEED, decimal, plural
 
 NEEDS = ("test/elbo",)
 MAX_LATENT_DIMS = 3
@@ -159,7 +159,7 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     if frame["individual"].any():
         return "Each configuration and seed on its own, no means: one line is one training, read off at each length."
-    means = f"{MEANS} Paired by seed." if (frame["n"] > 1).any() else "One seed: no interval."
+    means = f"{MEANS} Paired by seed." if (frame["n"] > 1).any() else ONE_SEED
     dims, all_dims = frame["latent_dim"].nunique(), frame["all_dims"].iloc[0]
     some = f" {dims} of {all_dims} latent dimensions are shown." if dims < all_dims else ""
     return (
@@ -198,4 +198,5 @@ FIGURE = Figure(
     panel_size=(6.0, 3.9),
     note=note,
     needs=NEEDS,
+    all_lengths=True,
 )

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
-from analysis.wording import NATS, configuration_label, plural, setting_label, value_label
+from analysis.wording import NATS, configuration_label, setting_label, value_label
 
 COLOURS = {"relaxed": "#D55E00", "straight_through": "#56B4E9", "disarm": "#009E73"}
 PANELS = {
@@ -104,14 +105,12 @@ def stretch(frame: pd.DataFrame) -> float:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    seeds = plural(int(frame["n"].max()), "seed")
     has_schedules = frame["label"].str.contains(",").any()
     schedules = " Behind a comma: how the sharpness of the gates rises from 50." if has_schedules else ""
     return (
-        f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t), which "
-        "can be wider than the panel. The ELBO is "
-        "that of hard gates, for every estimator. The gradient is that of the distortion by the gates' "
-        "pre-activations, at the trained model; DisARM's has no bias." + schedules
+        f"{dots_note(frame)} An interval that is wider than the panel is cut. The ELBO is that of hard gates, for "
+        "every estimator. The gradient is that of the distortion by the gates' pre-activations, at the trained model; "
+        f"DisARM's has no bias.{schedules}"
     )
 
 

@@ -167,4 +167,5 @@ FIGURE = Figure(
     shares="",
     note=note,
     finding=find,
+    all_lengths=True,
 )

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_series, each_series, legend_beside, scale_x
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import assign_series, finished_with, mean_over_seeds
-from analysis.wording import NATS
+from analysis.wording import EACH_TRIAL, NATS
 
 BOUND = "test/iw_bound_5000"
 NEEDS = (BOUND, "test/inference_gap", "test/iw_bound_gap")
@@ -33,7 +34,7 @@ def shape(_: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    how = "Each trial on its own, no means." if frame["individual"].any() else "Mean and 95% interval over seeds."
+    how = EACH_TRIAL if frame["individual"].any() else means_note(frame)
     return (
         f"{how} All three bounds are of the same test images, about 500 evenly spaced ones. With 5,000 samples the "
         "bound is nearest to log p(x): what a lead loses from left to right was the other model's looser bound."

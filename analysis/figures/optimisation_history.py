@@ -19,7 +19,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """The value of each objective by trial number, and the best until then: of the finished trials, if any are.
 
     Columns: objective, is_maximised, number, trial_id, model, status, epochs_trained, is_allowed, value,
-    best.
+    best, and num_trials, that of all trials of the search.
     """
     trials, history = tables.trials, tables.history
     values = searched_values(trials, history).merge(trials[["trial_id", "model"]], on="trial_id")
@@ -29,7 +29,7 @@ def compute(tables: Tables) -> pd.DataFrame:
             value=values[name]
         )
         frame["best"] = running_best(frame, "value", is_maximised=is_maximised)
-        frames.append(frame.assign(objective=name, is_maximised=is_maximised))
+        frames.append(frame.assign(objective=name, is_maximised=is_maximised, num_trials=len(trials)))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -66,7 +66,7 @@ def find(frame: pd.DataFrame) -> str:
     number = int(known.loc[known["best"] == best, "number"].iloc[0])
     name = str(known["objective"].iloc[0])
     words = f"{short_label(name)} {decimal(best, count_decimals(best, most=3) if abs(best) < 1 else 1)}"
-    return f"the best, {words}, is trial {number} of {int(frame['number'].max())}"
+    return f"the best, {words}, is trial {number} of {frame['num_trials'].iloc[0]}"
 
 
 def _plot_objective(ax: Axes, name: str, rows: pd.DataFrame) -> None:
@@ -92,4 +92,5 @@ FIGURE = Figure(
     shows=COUNTED,
     note=note,
     finding=find,
+    all_lengths=True,
 )

@@ -129,4 +129,5 @@ FIGURE = Figure(
     panel_size=(8.0, 4.6),
     shows=COUNTED,
     note=note,
+    all_lengths=True,
 )

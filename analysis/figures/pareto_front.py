@@ -163,4 +163,5 @@ FIGURE = Figure(
     panel_size=(5.5, 4.6),
     shares="y",
     note=note,
+    all_lengths=True,
 )

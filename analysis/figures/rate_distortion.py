@@ -12,7 +12,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import find_floor
 from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
-from analysis.wording import NATS
+from analysis.wording import EACH_TRIAL, NATS
 
 NEEDS = ("test/rate", "test/distortion")
 
@@ -62,7 +62,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     if frame["individual"].any():
-        return "Each trial on its own, no means. Grey: lines of equal ELBO."
+        return f"{EACH_TRIAL} Grey: lines of equal ELBO."
     return (
         "Large: means over seeds, joined from the smallest latent dimension to the largest, both ends named by it. "
         "Small: each trial. Grey: lines of equal ELBO. The 95% intervals are in the numbers."

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.drawing.caption import MEANS
+from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.labels import name_lines
 from analysis.drawing.lines import DIAMONDS, each_series, scale_x
@@ -47,7 +47,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     text = "The report's Figure 1. Relaxed samples, here at sharpness 200, make it no bound: see the true test ELBO."
-    text += f" {MEANS}"
+    text += f" {means_note(frame)}"
     if not frame["reported"].notna().any():
         return text
     return f"{text} Hollow black diamonds: the report's own values, one seed. Below: ours less its own."

@@ -167,4 +167,5 @@ FIGURE = Figure(
     shows=COUNTED,
     note=note,
     finding=find,
+    all_lengths=True,
 )

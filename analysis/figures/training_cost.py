@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.drawing.caption import MEANS
+from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_series, each_series, legend_beside, scale_x
 from analysis.drawing.style import QUIET
@@ -38,7 +38,7 @@ def shape(_: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    text = f"The report's section 4.3; training steps alone are timed. {MEANS}"
+    text = f"The report's section 4.3; training steps alone are timed. {means_note(frame)}"
     return f"{text} Dotted: what the report took." if frame["as_reported"].any() else text
 
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
-from analysis.tables import Tables
+from analysis.tables import Tables, join_studies
 from analysis.tables.configurations import longest_of_each
 from analysis.wording import markdown_table, plural
 
@@ -25,7 +23,7 @@ def describe_cost(tables: Mapping[str, Tables]) -> str:
     """Trials, seeds and training time of all studies together; what studies share is counted once."""
     if not tables:
         return ""
-    trained = pd.concat([longest_of_each(one.trials) for one in tables.values()]).drop_duplicates("trial_id")
+    trained = longest_of_each(join_studies(tables).trials).drop_duplicates("trial_id")
     hours, epochs = trained["train_seconds"].sum() / 3600, int(trained["epochs_trained"].sum())
     what = [plural(len(trained), "training"), plural(trained["seed"].nunique(), "seed"), f"{epochs:,} epochs"]
     shared = "each counted once where studies share it"

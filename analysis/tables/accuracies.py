@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.tables.intervals import widen_by_images
 from analysis.tables.series import mean_over_seeds
+from analysis.wording import EACH_TRIAL, ONE_SEED
 
 NUM_IMAGES = {True: "probe/num_knn_images", False: "probe/num_images"}  # by whether the probe is knn, of fewer images
 OVER = "Mean and 95% interval over seeds (Student t) and test images (binomial)."
@@ -26,4 +27,8 @@ def mean_accuracy(rows: pd.DataFrame, column: str, *, by: Sequence[str]) -> pd.D
 
 def accuracy_note(means: pd.DataFrame) -> str:
     """What the intervals hold. means: of `mean_accuracy`."""
+    if means["individual"].any():
+        return EACH_TRIAL
+    if means["n"].max() == 1:
+        return ONE_SEED
     return OVER if means["num_images"].notna().all() else OVER_SEEDS

@@ -328,6 +328,45 @@ def test_the_caption_tells_trials_that_were_stopped_from_those_left_out() -> Non
     )
 
 
+def test_the_caption_counts_the_longest_of_each_training_where_they_alone_are_drawn(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    for seed in (0, 1):
+        for epochs in (11, 100):
+            study.add("vae", 8, seed, epochs=epochs)
+    names = ["elbo_by_latent_dim", "elbo_by_training_length"]
+    draw_figures(study.tables(), tmp_path, only=names, for_page=True)
+    longest, every = (read_about(tmp_path / f"{name}.svg").caption for name in names)
+    assert longest.endswith(
+        "digits · 2 finished trials · 2 seeds · 100 epochs · left out: 2 shorter ones of the same trainings"
+    )
+    assert every.endswith("digits · 4 finished trials · 2 seeds · 11 to 100 epochs")
+
+
+@pytest.mark.parametrize(
+    ("name", "study"),
+    [
+        ("relaxed_elbo_by_latent_dim", with_probes),
+        ("training_cost", cost_study),
+        ("inference_gap", lambda: with_inference_gap(with_probes())),
+        ("accuracy_by_latent_dim", with_probes),
+        ("accuracy_gain_by_latent_dim", with_probes),
+        ("compared_settings", links),
+        ("gate_gradients", estimators),
+        ("disentanglement_scores", make_disentangled),
+    ],
+)
+def test_of_one_seed_no_caption_tells_of_an_interval(name: str, study: Callable[[], SyntheticStudy]) -> None:
+    tables, figure = study().tables(), FIGURES[name]
+    assert figure.note is not None
+    several, one = (
+        figure.note(figure.compute(replace(tables, trials=trials)))
+        for trials in (tables.trials, tables.trials[tables.trials["seed"] == 0])
+    )
+    assert "95% interval" in several
+    assert "95% interval" not in one
+    assert "one seed" in one.lower()
+
+
 MEASURE = """
 import json, re, sys, time
 start = time.perf_counter()

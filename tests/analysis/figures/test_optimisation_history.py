@@ -6,6 +6,7 @@ import pytest
 from analysis.drawing.style import MODEL_COLOURS
 from analysis.figures.optimisation_history import (
     compute,
+    find,
     note,
     plot,
     shape,
@@ -54,6 +55,12 @@ def test_what_breaks_a_constraint_is_a_cross_and_never_the_best(make_axes: MakeA
     assert "Crosses" not in note(history_of(five_trials()))
     labels = draw(study, make_axes)[0, 0].get_legend_handles_labels()[1]
     assert "VAE, breaks a constraint" in labels
+
+
+def test_trials_at_the_end_that_failed_are_counted_with_the_others() -> None:
+    study = five_trials()
+    study.add_searched(0.0, status="failed")
+    assert find(history_of(study)).endswith("is trial 5 of 6")
 
 
 def test_where_none_has_finished_the_best_is_that_of_the_stopped() -> None:

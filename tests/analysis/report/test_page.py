@@ -20,6 +20,7 @@ from analysis.figures.draw import FIGURES
 from analysis.report import StudyReport, open_questions, page, write_report
 from analysis.report.claims import describe_untested
 from analysis.report.numbers import tabulate_numbers
+from analysis.report.provenance import describe_cost
 from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -95,6 +96,15 @@ def test_epochs_that_trials_share_are_counted_once(tmp_path: Path) -> None:
     paths = write_report({"lengths": study.tables()}, {"lengths": STUDY}, tmp_path)
     assert " · 30 epochs · " in paths[0].read_text()
     assert " · 40 epochs · " not in paths[0].read_text()
+
+
+def test_a_training_that_two_studies_read_at_different_lengths_costs_its_longest() -> None:
+    studies = SyntheticStudy(), SyntheticStudy()
+    for study, epochs in zip(studies, (10, 30), strict=True):
+        study.add("vae", 8, 0, epochs=epochs)
+        study.trials[0]["trial_id"] = f"of-{epochs}"
+    told = describe_cost({str(i): study.tables() for i, study in enumerate(studies)})
+    assert told.startswith("Altogether 1 training, 1 seed, 30 epochs and ")
 
 
 def test_a_study_without_a_finished_trial_is_said_to_have_no_figure(tmp_path: Path) -> None:
