@@ -89,6 +89,8 @@ def load_claims(path: Path) -> list[Claim]:
         where = f"{path}: claim {raw.get('id', number)}"
         claim = _validate(Claim, raw, where)
         _validate(QUANTITIES[claim.quantity], claim.parameters, f"{where}: parameters")
+        if claim.test == "equivalent" and QUANTITIES[claim.quantity].is_share:
+            raise ClaimsError(f"{where}: test: a share of trials is not tested so; use greater or less")
         if claim.id in {other.id for other in claims}:
             raise ClaimsError(f"{where}: given twice; give one of them another id")
         if claim.primary is not None and (twin := next((o for o in claims if _is_rival(o, claim)), None)):

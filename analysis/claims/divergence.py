@@ -1,6 +1,6 @@
 """Does the loss become non-finite without a clamp or a sigmoid, and only then? And with a KL from logits?"""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ class DivergenceAsClaimed(Quantity):
     kl_from: only of the trials whose KL is computed so. From gamma, as the report has it; from logits there is nothing
     to clamp, and the loss is claimed to stay finite with either link.
     """
+
+    is_share: ClassVar[bool] = True
 
     kl_from: Literal["gamma", "logits"] = "gamma"
 
@@ -70,5 +72,5 @@ class DivergenceAsClaimed(Quantity):
             latent_dim=latent_dim,
             alphas=(alpha,),
             lacks=lacks,
-            is_share=True,
+            is_share=self.is_share,
         )

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -55,6 +55,8 @@ class Sample:
 
 class Quantity(Frozen, ABC):
     """A computation on the tables of one study. Its fields are its parameters in claims.yaml."""
+
+    is_share: ClassVar[bool] = False  # of the trials
 
     @abstractmethod
     def measure(self, tables: Tables) -> list[Sample]:

@@ -1,7 +1,7 @@
 """How many of the trials end in a way that a mean over seeds would hide?"""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ class ShareBelow(Quantity):
 
     metric: the first of these that the study has measured. alpha: of the VSC, the first of these that the study has.
     """
+
+    is_share: ClassVar[bool] = True
 
     metric: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     alpha: Annotated[tuple[float, ...], Field(strict=False, min_length=1)]
@@ -38,7 +40,7 @@ class ShareBelow(Quantity):
                 alphas=(curve.alpha,),
                 lacks=describe_missing(curve.at([dim])),
                 note=f"{metric} below {self.below:g}",
-                is_share=True,
+                is_share=self.is_share,
             )
             for i, dim in enumerate(union_of_dims([curve]))
         ]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -25,6 +25,7 @@ from analysis.report.blocks import (
 )
 from analysis.report.matrix import render_badge, render_matrix
 
+MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 FOLDED_FROM = 4  # rows of a table, or items of a list
 PLAIN = '=:,;/()[]{}"!*$@?+~| '  # what an address in single quotes may hold, which base64 would make longer
 THUMBNAIL = 288  # pixels: twice the width that page.css gives it
@@ -105,12 +106,13 @@ def _render(block: Block, folder: Path) -> str:
 
 
 def _render_markdown(text: str, folder: Path) -> str:
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = MARKDOWN.render(text)
     body = re.sub(r"<h([23])>(.*?)</h\1>", lambda match: _with_id(*match.groups()), body)
     body = re.sub(r"<(table|ul)>.*?</\1>", lambda match: _fold_if_long(match[0]), body, flags=re.DOTALL)
 
     def embed(match: re.Match[str]) -> str:
-        return f"<a {_embed_table(folder / match[1])}"
+        table = folder / unquote(match[1])
+        return f"<a {_embed_table(table)}" if table.is_file() else match[0]  # one of a user's may lead nowhere
 
     return re.sub(r'<a href="([^"#:]+\.csv)"', embed, body)
 
@@ -164,7 +166,7 @@ def _render_picture(picture: Picture, folder: Path) -> str:
             f'<img src={_embed_pixels(picture.file)} alt="{alt}" width="{width}" height="{height}"{is_wide} '
             'loading="lazy" decoding="async">'
         )
-    found = "".join(f"<p>{MarkdownIt('commonmark').renderInline(line)}</p>" for line in picture.found)
+    found = "".join(f"<p>{MARKDOWN.renderInline(line)}</p>" for line in picture.found)
     numbers = f"<a {_embed_table(picture.numbers)}>{picture.numbers.name}</a>"
     more = _render_markdown(picture.table, folder) if picture.table else ""
     kind, state = ("shown", " open") if picture.is_open else ("card", "")

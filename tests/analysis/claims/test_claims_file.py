@@ -58,6 +58,10 @@ def test_a_claim_names_one_study_or_several(tmp_path: Path) -> None:
             {"test": "equal"},
             "claim a-claim: test: Input should be 'greater', 'less' or 'equivalent'; it is 'equal' now",
         ),
+        (
+            {"quantity": "divergence_as_claimed", "parameters": {}, "test": "equivalent"},
+            "claim a-claim: test: a share of trials is not tested so; use greater or less",
+        ),
         ({"primary": [2.5]}, "claim a-claim: primary.0: Input should be a valid integer"),
         ({"primary": 24, "alphas": ["0.1"]}, "claim a-claim: alphas.0: Input should be a valid number"),
         ({"alphas": 0.1}, "claim a-claim: alphas: they are of a primary endpoint; add primary, or remove them"),

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis.claims import load_claims
+from analysis.claims import Claim, load_claims
 from analysis.claims.optimum import Optimum
 from analysis.figures import draw
 from analysis.figures.draw import FIGURES
@@ -96,6 +96,20 @@ def test_epochs_that_trials_share_are_counted_once(tmp_path: Path) -> None:
     paths = write_report({"lengths": study.tables()}, {"lengths": STUDY}, tmp_path)
     assert " · 30 epochs · " in paths[0].read_text()
     assert " · 40 epochs · " not in paths[0].read_text()
+
+
+def test_a_link_to_a_table_that_is_not_there_is_left_alone_and_claims_are_text_not_html(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    study.add("vae", 8, 0)
+    name, asks = "pixel-scaling", replace(STUDY, question="Why? See [this](notes.csv).", figures=["elbo_by_latent_dim"])
+    claim = Claim.model_validate(
+        {"id": "a", "section": "1", "claim": "<b>Alike</b>.", "study": name, "figure": "elbo_by_latent_dim"}
+        | {"quantity": "level", "parameters": {"metric": "test/elbo"}, "test": "less", "threshold": 0}
+    )
+    html = write_report({name: study.tables()}, {name: asks}, tmp_path, claims=[claim])[1].read_text()
+    assert '<a href="notes.csv">this</a>' in html
+    assert "&lt;b&gt;Alike&lt;/b&gt;" in html
+    assert "<b>Alike" not in html
 
 
 def test_a_training_that_two_studies_read_at_different_lengths_costs_its_longest() -> None:
