@@ -165,6 +165,11 @@ def setting_label(name: str) -> str:
     )
 
 
+def dataset_label(dataset: str) -> str:
+    """A dataset as readers call it."""
+    return {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}.get(dataset, dataset)
+
+
 def model_label(model: str) -> str:
     """The model's name as it is written in figures."""
     return MODEL_LABELS.get(model, model.replace("_", " "))

@@ -57,10 +57,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim that was decided, with the number that decides it and the figure that shows it, if it was drawn."""
+    """A claim that was decided, with the number that decides it and the figure that shows it, if it was drawn.
+
+    dataset: on whose images, as readers call it.
+    """
 
     verdict: Verdict
     picture: Picture | None
+    dataset: str
 
 
 @dataclass(frozen=True)

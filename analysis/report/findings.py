@@ -4,16 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from analysis.claims import Verdict
 from analysis.report.blocks import Finding, Findings, Picture
+from analysis.wording import dataset_label
 
 MOST = 8
 UNDECIDED = 4
 
 
-def pick_findings(verdicts: Sequence[Verdict], pictures: Mapping[tuple[str, str], Picture]) -> Findings:
+def pick_findings(
+    verdicts: Sequence[Verdict], pictures: Mapping[tuple[str, str], Picture], datasets: Mapping[str, str]
+) -> Findings:
     """At most MOST claims that were decided, each once, in the order of the claims, which is one of weight.
 
     Chosen are corrected verdicts first, then those before the correction, then what is exploratory, and of it what is
     mixed last; among equals the smallest p. verdicts: in the order of the claims. pictures: by study and figure.
+    datasets: of each study.
     """
     said: dict[str, Verdict] = {}
     for verdict in sorted(
@@ -21,7 +25,8 @@ def pick_findings(verdicts: Sequence[Verdict], pictures: Mapping[tuple[str, str]
     ):
         said.setdefault(verdict.claim.claim, verdict)
     chosen = sorted(list(said.values())[:MOST], key=verdicts.index)
-    return Findings([Finding(one, pictures.get((one.study, one.claim.figure))) for one in chosen])
+    found = ((one, pictures.get((one.study, one.claim.figure)), dataset_label(datasets[one.study])) for one in chosen)
+    return Findings([Finding(*parts) for parts in found])
 
 
 def _rank(verdict: Verdict) -> int:

@@ -137,6 +137,7 @@ def _fold_if_long(found: str) -> str:
 def _render_finding(finding: Finding) -> str:
     verdict, picture = finding.verdict, finding.picture
     number, rest = headline_number(verdict)
+    rest = html.escape(f"{rest} · {finding.dataset}")
     badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
     lost = (
         f" <small>{verdict.before_correction} before Holm</small>"
@@ -153,7 +154,7 @@ def _render_finding(finding: Finding) -> str:
     claim = f'<a href="#{anchor_of(verdict)}">{html.escape(verdict.claim.claim)}</a>'
     return (
         f'<li>{thumbnail}<div><p class="words">{claim}</p><p><b class="number">{html.escape(number)}</b> '
-        f"<small>{html.escape(rest)}</small>{variant}</p><p>{badge}{lost}</p></div></li>"
+        f"<small>{rest}</small>{variant}</p><p>{badge}{lost}</p></div></li>"
     )
 
 

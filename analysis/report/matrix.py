@@ -9,7 +9,7 @@ from analysis.claims.summary import count_parts, format_criterion, format_part, 
 from analysis.report.blocks import SIGNS, Claims, anchor_of, to_slug
 from analysis.report.forest import draw_forest, find_axis
 from analysis.tables.significance import OUTCOMES
-from analysis.wording import plural
+from analysis.wording import dataset_label, plural
 
 
 def render_matrix(claims: Claims) -> str:
@@ -29,12 +29,12 @@ def render_matrix(claims: Claims) -> str:
         checked = " checked" if value == "all" else ""
         parts.append(f'<label><input type="radio" name="verdict" id="only-{value}"{checked}> {words} ({num})</label>')
     parts.append("</fieldset>")
-    heads = "".join(f"<b>{html.escape(_name(column))}</b>" for column in columns)
+    heads = "".join(f"<b>{html.escape(dataset_label(column))}</b>" for column in columns)
     parts.append(f'<div class="head"><b>claim</b>{heads}</div>')
     for claim, own in rows.items():
         cells = leading[claim]
         outcomes = " ".join(sorted({cell.outcome for cell in cells.values()}))
-        filled = "".join(_render_cell(cells.get(column), _name(column)) for column in columns)
+        filled = "".join(_render_cell(cells.get(column), dataset_label(column)) for column in columns)
         parts.append(
             f'<details class="claim" data-verdicts="{outcomes}">'
             f'<summary><span class="words">{html.escape(claim)}</span>{filled}</summary>'
@@ -90,7 +90,7 @@ def _render_verdict(verdict: Verdict, datasets: dict[str, str]) -> str:
         notes.append(counted)
     notes += [html.escape(note) for note in dict.fromkeys(part.note for part in shown if part.note)]
     badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
-    dataset = html.escape(_name(datasets[verdict.study]))
+    dataset = html.escape(dataset_label(datasets[verdict.study]))
     told = f"<small>{' · '.join(notes)}</small>"
     head = f'<p id="{anchor_of(verdict)}">{badge} <b>{dataset}</b>, {html.escape(variant)}<br>{told}</p>'
     axes = {unit: find_axis([part for part in shown if part.unit == unit]) for unit in {part.unit for part in shown}}
@@ -108,8 +108,3 @@ def _render_part(part: Part, axis: tuple[float, float]) -> str:
         plural(part.num_seeds, "seed"),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _name(dataset: str) -> str:
-    """A dataset as readers call it."""
-    return {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}.get(dataset, dataset)

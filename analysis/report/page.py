@@ -67,6 +67,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     guard = Guard(on_problem)
     there = {name: tables[name] for name in studies if name in tables}
+    datasets = {name: ", ".join(sorted(one.trials["dataset"].unique())) for name, one in tables.items()}
     asked = {name: _list_figures(name, studies[name], claims) for name in there}
     records = {name: study.provenance for name, study in studies.items()}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
@@ -80,7 +81,7 @@ def write_report(
         )
         conflicts = find_conflicts(there)
         beside = pairs_of_studies(conflicts)
-        verdicts, of_claims = _judge(claims, tables, folder, marked=list(beside), guard=guard)
+        verdicts, of_claims = _judge(claims, tables, folder, datasets, marked=list(beside), guard=guard)
         answers: list[Block] = [Heading(2, "What the report left open")]
         with guard.part("what the report left open", answers):
             answers.append(answer_open_questions(tables, guard))
@@ -100,7 +101,7 @@ def write_report(
                 picture = replace(block, found=list(map(say_finding, found)))
                 parts[place] = pictures[name, block.name] = picture
     blocks: list[Block] = [Heading(1, "Studies of Variational Sparse Coding")]
-    blocks += _open_page(verdicts, pictures, sections, guard)
+    blocks += _open_page(verdicts, pictures, sections, datasets, guard)
     blocks += of_claims
     blocks += answers
     blocks.append(Heading(2, "Studies"))
@@ -129,7 +130,13 @@ def _list_figures(name: str, study: StudyReport, claims: Sequence[Claim]) -> lis
 
 
 def _judge(
-    claims: Sequence[Claim], tables: Mapping[str, Tables], folder: Path, *, marked: Sequence[str], guard: Guard
+    claims: Sequence[Claim],
+    tables: Mapping[str, Tables],
+    folder: Path,
+    datasets: Mapping[str, str],
+    *,
+    marked: Sequence[str],
+    guard: Guard,
 ) -> tuple[list[Verdict], list[Block]]:
     """The verdicts, and the section that shows them; none where there are no claims."""
     verdicts: list[Verdict] = []
@@ -140,7 +147,6 @@ def _judge(
             for verdict in verdicts:
                 if MISMEASURED in verdict.reason:
                     guard.tell(f"claim {verdict.claim.id} of {verdict.study}: {verdict.reason}")
-            datasets = {name: ", ".join(sorted(one.trials["dataset"].unique())) for name, one in tables.items()}
             blocks += show_claims(verdicts, folder, datasets=datasets, marked=marked)
     return verdicts, blocks
 
@@ -171,12 +177,16 @@ def _show_study(
 
 
 def _open_page(
-    verdicts: Sequence[Verdict], pictures: Pictures, sections: Mapping[str, list[Block]], guard: Guard
+    verdicts: Sequence[Verdict],
+    pictures: Pictures,
+    sections: Mapping[str, list[Block]],
+    datasets: Mapping[str, str],
+    guard: Guard,
 ) -> list[Block]:
     """The answer: what was found, and the first figure, which its own section then only links to."""
     blocks: list[Block] = [Heading(2, "The answer")]
     with guard.part("the findings", blocks):
-        findings = pick_findings(verdicts, pictures)
+        findings = pick_findings(verdicts, pictures, datasets)
         if findings.findings:
             blocks.append(findings)
         elif verdicts:

@@ -15,6 +15,7 @@ from harness.tracking.failures import Failure, explain
 from harness.tracking.mlflow_settings import tracking_uri
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tracking.presentation import Presentation
+from harness.tracking.write_ahead import watch_connections
 
 LIVE_SECONDS = 5.0  # between two updates of a running trial
 GIVE_UP_SECONDS = 20.0  # how long to try to send what is left at the end of a study
@@ -57,6 +58,7 @@ class Tracker:
     def start(self) -> None:
         """Start the thread once it is needed: importing MLflow takes seconds."""
         if not self._thread.ident:
+            watch_connections()
             self._thread.start()
 
     def look_at_old_store(self) -> None:

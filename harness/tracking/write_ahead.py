@@ -9,7 +9,7 @@ since the trials' folders hold everything. A killed process loses nothing.
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import psutil
 
@@ -25,30 +25,33 @@ LOCAL_FILE_SYSTEMS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "
 class WriteAhead:
     """Writes a database ahead from `begin` to `end`; what is unusual about its disk is left as it is."""
 
+    _begun: ClassVar[tuple[Self, ...]] = ()  # replaced as a whole, since another thread may read it
+
     def __init__(self, database: Path) -> None:
         self._database = database
         self._engines: set[Engine] = set()  # which hold connections to it
 
     def begin(self) -> None:
         """Write ahead from now on."""
-        from sqlalchemy import Engine, event
-
+        watch_connections()
         is_local = find_file_system(self._database) in LOCAL_FILE_SYSTEMS
         if is_local and _set_journal(self._database, "wal"):
-            event.listen(Engine, "engine_connect", self._on_connect)
+            WriteAhead._begun = (*WriteAhead._begun, self)
 
     def end(self) -> None:
         """Put all into the database file again, and leave nothing beside it; not while others have it open."""
-        from sqlalchemy import Engine, event
-
-        if event.contains(Engine, "engine_connect", self._on_connect):
-            event.remove(Engine, "engine_connect", self._on_connect)
+        WriteAhead._begun = tuple(one for one in WriteAhead._begun if one is not self)
         for engine in self._engines:
             engine.dispose()
         _set_journal(self._database, "delete")
 
-    def _on_connect(self, connection: "Connection") -> None:
-        """Tell each connection to the database, once, that it need not wait."""
+    @staticmethod
+    def on_connect(connection: "Connection") -> None:
+        """Tell a connection of SQLAlchemy to a database that is written ahead, once, that it need not wait."""
+        for one in WriteAhead._begun:
+            one._tell(connection)
+
+    def _tell(self, connection: "Connection") -> None:
         driver = connection.connection.driver_connection
         if self in connection.info or not isinstance(driver, sqlite3.Connection):
             return
@@ -56,6 +59,18 @@ class WriteAhead:
         if Path(driver.execute("PRAGMA database_list").fetchone()[2]).resolve() == self._database.resolve():
             driver.execute("PRAGMA synchronous = NORMAL")
             self._engines.add(connection.engine)
+
+
+def watch_connections() -> None:
+    """Learn of every connection that is made in this process from now on.
+
+    Call it before a thread uses MLflow: where SQLAlchemy's listeners change while another thread connects, as that of
+    a search does to Optuna's history, the latter fails.
+    """
+    from sqlalchemy import Engine, event
+
+    if not event.contains(Engine, "engine_connect", WriteAhead.on_connect):
+        event.listen(Engine, "engine_connect", WriteAhead.on_connect)
 
 
 def find_file_system(path: Path) -> str:

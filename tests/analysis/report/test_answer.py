@@ -1,6 +1,7 @@
 """What stands first on the page: the findings, and the claims by dataset."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from analysis.report.matrix import render_matrix
 
 CLAIMS = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
 GREATER = Criterion("greater", 0.0)
+DATASETS = {study: "fashion-mnist" if "fashion" in study else "mnist" for claim in CLAIMS for study in claim.study}
 
 
 def part(mean: float, low: float, high: float, outcome: Outcome = "supported", criterion: Criterion = GREATER) -> Part:
@@ -48,18 +50,26 @@ def test_what_is_surest_is_found_in_the_order_of_the_claims_and_each_once() -> N
         judged(corrected, "supported", role="exploratory"),
         judged(likelier, "supported", p=0.001),
     ]
-    found = [finding.verdict.claim for finding in pick_findings(verdicts, {}).findings]
+    found = [finding.verdict.claim for finding in pick_findings(verdicts, {}, DATASETS).findings]
     assert found == [mixed, explored, before, corrected, likelier]
     for num, left in enumerate(([], [mixed], [mixed, explored], [mixed, explored, before]), start=MOST - 5):
         surer = [judged(claim, "supported", p=0.0001) for claim in others[:num]]
-        found = [finding.verdict.claim for finding in pick_findings([*verdicts, *surer], {}).findings]
+        found = [finding.verdict.claim for finding in pick_findings([*verdicts, *surer], {}, DATASETS).findings]
         kept = [claim for claim in (mixed, explored, before, corrected, likelier) if claim not in left]
         assert found == kept + others[:num]
 
 
+def test_a_finding_says_on_whose_images() -> None:
+    claim = next(claim for claim in CLAIMS if len(claim.study) > 1)
+    first = judged(claim, "supported")
+    sure = [first, replace(first, study=claim.study[1], p=0.001)]
+    (finding,) = pick_findings(sure, {}, DATASETS).findings
+    assert (finding.verdict.study, finding.dataset) == (claim.study[1], "Fashion-MNIST")
+
+
 def test_there_are_eight_findings_at_most() -> None:
     verdicts = [judged(claim, "supported") for claim in of_distinct_claims(MOST + 3)]
-    assert len(pick_findings(verdicts, {}).findings) == 8
+    assert len(pick_findings(verdicts, {}, DATASETS).findings) == 8
 
 
 def test_a_finding_says_its_verdict_in_sign_and_word_and_its_number() -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking import write_ahead
 from harness.tracking.mlflow_store import MlflowStore
-from harness.tracking.write_ahead import WriteAhead, find_file_system
+from harness.tracking.write_ahead import WriteAhead, find_file_system, watch_connections
 from tests.harness.tracking.test_mlflow_store import STOPPED, TRIAL
 
 WHOLE = {".mlflow.lock", "mlflow.db"}
@@ -68,6 +68,26 @@ def test_other_databases_of_the_process_wait_for_the_disk_as_before(tmp_path: Pa
         engine.dispose()
     ahead.end()
     assert waits == {"ours": 1, "other": 2}
+
+
+def test_a_connection_that_is_being_made_meanwhile_is_not_disturbed(tmp_path: Path) -> None:
+    """Another thread connects to Optuna's history as MLflow's begins to write ahead."""
+    from sqlalchemy import Engine, create_engine, event
+
+    ahead = WriteAhead(make_database(tmp_path / "ours.db"))
+
+    def begin_and_end(_: object) -> None:
+        ahead.begin()
+        ahead.end()
+
+    watch_connections()  # as the tracker does before its thread starts
+    event.listen(Engine, "engine_connect", begin_and_end)
+    engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    try:
+        engine.connect().close()
+    finally:
+        event.remove(Engine, "engine_connect", begin_and_end)
+        engine.dispose()
 
 
 def test_a_folder_is_on_the_file_system_that_is_mounted_nearest(
