@@ -112,6 +112,12 @@ class TrialFolder:
         """
         return _read_result(folder / self._result.name)
 
+    def forget_measures(self) -> None:
+        """Note that what was measured is of another model than the one whose state is about to be stored here."""
+        result = _read_result(self._result)
+        if result is not None and result.evaluated:
+            self.write_result(replace(result, evaluated=[]))
+
     def forget_result(self) -> None:
         """Delete the result, so that the trial runs again; its states stay."""
         self._place.remove(self._result)

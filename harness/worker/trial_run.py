@@ -186,10 +186,13 @@ class TrialRun:
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
             if path.parent != self.folder.path:
                 self.log.info("which another study trained: %s", path)
+                self.folder.forget_measures()
                 self._store(state)
             else:
                 self._spent_before = sum(float(row["seconds"] or 0) for row in history)
             break
+        if self._restored_from is None:
+            self.folder.forget_measures()
         return state
 
     def _measure_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:

@@ -147,7 +147,7 @@ def test_an_evaluation_added_later_trains_nothing_and_keeps_the_others_bit_for_b
 
 
 def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
-    whole: Any, dataset: Dataset, tmp_path: Path
+    whole: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a result was published by another machine, and its state was not."""
     trial = make_trial(dataset)
@@ -156,8 +156,17 @@ def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
     own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
     for state in own.list_checkpoints():
         state.unlink()
+    with monkeypatch.context() as patch:  # killed once the new model is stored, and before it is measured
+        patch.setattr(evaluations, "compute_bound", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo", "iw_bound")))
+    assert len(own.list_checkpoints()) == 1
     run(trial, dataset, tmp_path)
     assert result_of(trial, tmp_path).metrics == result_of(trial, whole["vsc"][0]).metrics
+
+
+def raise_interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_trial_began_when_a_process_first_took_it_up_however_often_it_resumes_or_is_measured(
