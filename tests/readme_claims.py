@@ -20,10 +20,9 @@ from analysis.tables.reported_numbers import compute_deviations
 from analysis.tables.significance import OUTCOMES
 from analysis.wording import decimal, markdown_table, plural
 from harness.datasets import identify_dataset
-from harness.ledger.provenance import read_provenance
+from harness.ledger.provenance import is_current
 from harness.search.make_source import make_source
 from harness.study.file import load_study
-from models.settings import SEMANTICS_VERSION
 
 FOLDER = Path(__file__).parent.parent
 README = FOLDER / "README.md"
@@ -61,13 +60,11 @@ def make_overview(tables: Mapping[str, Tables]) -> str:
         place = FOLDER / "studies" / "published" / name
         study = load_study(FOLDER / "studies" / f"{name}.yaml")
         asked = make_source(study, identify_dataset(study.dataset), place, read_only=True).num_trials
-        trials, record = published.trials, read_provenance(place)
+        trials = published.trials
         seeds = trials.groupby(number_configurations(trials))["seed"].nunique()
         over = f"{seeds.min()}" if seeds.nunique() == 1 else f"{seeds.min()} to {seeds.max()}"
-        is_current = bool(record) and record[-1].get("version.semantics") == str(SEMANTICS_VERSION)
-        rows.append(
-            [f"`{name}`", study.dataset, f"{len(trials)}", f"{asked}", over, "today's" if is_current else "older"]
-        )
+        code = "today's" if is_current(place) else "older"
+        rows.append([f"`{name}`", study.dataset, f"{len(trials)}", f"{asked}", over, code])
     return markdown_table(["study", "images", "trials", "its file asks for", "seeds of each", "code"], rows)
 
 
@@ -295,10 +292,9 @@ def _tell_conflicts(tables: Mapping[str, Tables]) -> str:
     values = shown.groupby("trial_id")["value"]
     widest = float((values.max() - values.min()).max())
     return (
-        f"{plural(shown['trial_id'].nunique(), 'trial')} of several studies were trained on two machines that round "
-        f"differently, and their true bounds differ by up to {decimal(widest, 2)} nats per image: "
-        "`studies/published/report/report.md` lists them. Every number is of its study's own "
-        "results."
+        f"{plural(shown['trial_id'].nunique(), 'trial')} have several results, in studies that were trained apart, and "
+        f"their true bounds differ by up to {decimal(widest, 2)} nats per image: `studies/published/report/report.md` "
+        "lists them. Every number is of its study's own results."
     )
 
 
@@ -335,9 +331,10 @@ def replace_sections(text: str, sections: Sequence[str]) -> str:
 
 def make_pages(verdicts: Sequence[Verdict]) -> dict[Path, list[str]]:
     """What stands between the marks of each page."""
+    tables = load_published()
     return {
         README: [make_first_finding(verdicts), make_findings(verdicts)],
-        FINDINGS: [make_section(verdicts, load_published()), make_overview(load_published())],
+        FINDINGS: [make_section(verdicts, tables), make_overview(tables)],
     }
 
 

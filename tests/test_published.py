@@ -21,11 +21,10 @@ from analysis.tables.reported_numbers import (
 )
 from harness.commands.publish import read_list
 from harness.datasets import identify_dataset
-from harness.ledger.provenance import read_provenance
+from harness.ledger.provenance import is_current, read_provenance
 from harness.search.grid_and_random import plan_trials
 from harness.study.file import load_study
 from harness.study.yamlfile import format_inline
-from models.settings import SEMANTICS_VERSION
 from tests.readme_claims import (
     ASKED_SEEDS,
     ERRATIC_ALPHA,
@@ -212,8 +211,7 @@ def test_what_is_decided_was_trained_by_todays_code(verdicts: list[Verdict]) -> 
     """As the protocol has it: older tables confirm and refute nothing."""
     for verdict in verdicts:
         if verdict.role == "primary" and verdict.outcome in ("supported", "refuted", "mixed"):
-            record = read_provenance(PUBLISHED / verdict.study)
-            assert record[-1]["version.semantics"] == str(SEMANTICS_VERSION), verdict.claim.id
+            assert is_current(PUBLISHED / verdict.study), verdict.claim.id
 
 
 def test_trials_that_were_trained_twice_and_differ_are_found() -> None:

@@ -20,7 +20,7 @@ from harness.commands.run import run_study
 from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.interruption import Interrupted
-from harness.ledger.provenance import describe_checkout, read_provenance
+from harness.ledger.provenance import describe_checkout, is_current
 from harness.ledger.published import PublishedTrials, is_measured, publish_tables, take_published
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -34,7 +34,6 @@ from harness.study.file import dump_study, find_study, format_study_file, load_s
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.study.yamlfile import FieldPath, format_inline, read_yaml_mapping
 from models.numerics.machine import count_cores
-from models.settings import SEMANTICS_VERSION
 
 
 class Entry(BaseModel):
@@ -84,9 +83,7 @@ class Publication:
             return False
         if self.study.search.sampler in ADAPTIVE_SAMPLERS or self.study.confirm is not None:
             # What it proposes is known to its sampler alone.
-            record = read_provenance(place)
-            is_current = bool(record) and record[-1].get("version.semantics") == str(SEMANTICS_VERSION)
-            return is_current and len(trials) >= (self.study.search.num_trials or 0)
+            return is_current(place) and len(trials) >= (self.study.search.num_trials or 0)
         return list(trials["trial_id"]) == [trial.trial_id for trial in self.source.trials]
 
     @cached_property

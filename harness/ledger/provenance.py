@@ -152,6 +152,11 @@ def read_provenance(folder: Path) -> list[dict[str, str]]:
     return [entry for entry in record if isinstance(entry, dict)] if isinstance(record, list) else []
 
 
+def is_current(folder: Path) -> bool:
+    """Whether what last trained a study, by its record, did so by today's semantics; not where nothing is recorded."""
+    return [last.get("version.semantics") for last in read_provenance(folder)[-1:]] == [str(SEMANTICS_VERSION)]
+
+
 def _git(*arguments: str) -> str | None:
     """Run git in the checkout that holds this code; None if that fails."""
     command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]

@@ -352,9 +352,15 @@ def test_trials_share_one_read_only_copy_of_the_images(ray_cluster: str) -> None
     assert np.array_equal(ray.get(reference).train_images, dataset.train_images)
 
 
-def test_a_study_that_asks_for_more_than_there_is_says_so(run: Run) -> None:
+def test_a_study_that_asks_for_more_than_there_is_says_so_and_leaves_no_run_running(
+    run: Run, tmp_path: Path, copy_database: Callable[[Path], None]
+) -> None:
+    (tmp_path / "results").mkdir()
+    copy_database(tmp_path / "results" / "mlflow.db")
     with pytest.raises(ValueError, match="resources: a trial asks for 64 CPU"):
         run(make_study(resources={"cpu": 64}))
+    (parent,) = MlflowStore("small", tmp_path / "results", create=False)._search("tags.`spikeslab.kind` = 'study'")
+    assert parent.info.status == "FAILED"
 
 
 def test_a_full_disk_is_refused_before_anything_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,21 +295,26 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     machines: Iterator[Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver, reader = next(machines), next(machines)
-    folder, stamp, problems = driver.folder / "study", sharing._stamp, [FileNotFoundError(2, "gone"), list[str]()]
+    folder, stamp, errors, problems = (
+        driver.folder / "study",
+        sharing._stamp,
+        [FileNotFoundError(2, "gone")],
+        list[str](),
+    )
     folder.mkdir(parents=True)
 
     def look(path: Path) -> sharing.Stamp:
-        if isinstance(problems[0], OSError):
-            raise problems.pop(0)  # type: ignore[misc]
+        if errors:
+            raise errors.pop()
         return stamp(path)
 
     with Sharing(driver, folder, Held()) as running:
-        running.on_problem = problems[1].append  # type: ignore[union-attr]
+        running.on_problem = problems.append
         monkeypatch.setattr(sharing, "_stamp", look)
         (folder / "optuna.db").touch()  # as Optuna's history begins
         (folder / "trials.parquet").write_bytes(b"rows")
         wait_for(reader, "study/trials.parquet", b"rows")
-    assert problems == [[]]
+    assert (errors, problems) == ([], [])
     assert list_names(driver) == ["study/trials.parquet"]
 
 
