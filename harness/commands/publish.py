@@ -21,7 +21,13 @@ from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.ledger.provenance import describe_checkout, is_current
-from harness.ledger.published import PublishedTrials, is_measured, publish_tables, take_published
+from harness.ledger.published import (
+    PublishedTrials,
+    find_seconds_per_epoch,
+    is_measured,
+    publish_tables,
+    take_published,
+)
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.progress import format_duration
@@ -103,18 +109,19 @@ class Publication:
         return 0 if self.is_whole else self.source.num_trials - len(self.source.trials)
 
     def estimate_seconds(self, left: Iterable[Trial]) -> float | None:
-        """Estimate the time that some of its trials take, by the rate of those that ended; None if none has."""
+        """Estimate the time that training takes, without measures: by the rate of its own trials here that ended.
+
+        Where none has, by the rate of what is published on the same dataset; None if that is none either.
+        """
         longest = max((trial.settings.epochs for trial in self.source.trials), default=100)
         epochs = sum(trial.settings.epochs for trial in left) + self.num_unknown * longest
-        for place in (self.folder, self.into / self.study.name):
-            try:
-                trials = load_tables(place).trials
-            except TableError:
-                continue
-            if (trained := trials["epochs_trained"].sum()) and "train_seconds" in trials:
-                slots = max(int(count_cores() // self.study.resources.num_cpus), 1)
-                return float(epochs * trials["train_seconds"].sum() / trained / slots)
-        return None if epochs else 0.0
+        try:
+            rate = find_seconds_per_epoch([load_tables(self.folder).trials])
+        except TableError:
+            rate = None
+        rate = rate or self.published.find_seconds_per_epoch(self.study.dataset)
+        slots = max(int(count_cores() // self.study.resources.num_cpus), 1)
+        return 0.0 if not epochs else epochs * rate / slots if rate else None
 
 
 def read_list(path: Path) -> list[Entry]:
@@ -166,12 +173,14 @@ def plan_publication(entries: Sequence[Entry], *, into: Path, results: Path) -> 
 def tabulate(publications: Sequence[Publication]) -> Table:
     """What is left of each study, and for how long; a trial of several is left in the first of them."""
     table = Table(box=None, pad_edge=False)
-    for name in ("study", "trials", "left", "time", ""):
+    for name in ("study", "trials", "left", "training", ""):
         table.add_column(name, justify="left" if name in ("study", "") else "right")
     total, measured = 0.0, dict[str, set[str]]()
     for one in publications:
         evaluated = set(one.study.measures.evaluated)
-        open_trials = [trial for trial in one.left if not evaluated <= measured.get(trial.trial_id, set())]
+        open_trials = [
+            trial for trial in one.left if not (trial.trial_id in measured and evaluated <= measured[trial.trial_id])
+        ]
         for trial in open_trials:
             measured.setdefault(trial.trial_id, set()).update(evaluated)
         num_left, seconds = len(open_trials) + one.num_unknown, one.estimate_seconds(open_trials)

@@ -55,6 +55,11 @@ class PublishedTrials:
                 return result, home
         return None
 
+    def find_seconds_per_epoch(self, dataset: str) -> float | None:
+        """How long an epoch on a dataset took, over all that is published of it; None if nothing is."""
+        tables = [tables.trials for tables in self._tables.values()]
+        return find_seconds_per_epoch([trials[trials["dataset"] == dataset] for trials in tables])
+
     def _read(self, home: Path, trial_id: str) -> Result:
         trials, history = self._tables[home].trials, self._tables[home].history
         (row,) = trials[trials["trial_id"] == trial_id].to_dict("records")
@@ -68,6 +73,13 @@ def is_measured(trials: pd.DataFrame, evaluated: Iterable[str]) -> bool:
         return False
     found = trials.loc[trials["status"] == "finished", "evaluated"].fillna("")
     return all(set(evaluated) <= set(text.split(SEPARATOR)) for text in found.unique())
+
+
+def find_seconds_per_epoch(tables: Iterable[pd.DataFrame]) -> float | None:
+    """How long an epoch of the trials of some tables took to train; None if no trial says it."""
+    known = [trials for trials in tables if "train_seconds" in trials]
+    num_epochs = sum(float(trials["epochs_trained"].sum()) for trials in known)
+    return sum(float(trials["train_seconds"].sum()) for trials in known) / num_epochs if num_epochs else None
 
 
 def read_row(row: Mapping[str, Any], epochs: pd.DataFrame) -> Result:

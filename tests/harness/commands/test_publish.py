@@ -14,7 +14,7 @@ from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.ledger.published import publish_tables
-from harness.ledger.result import Result
+from harness.ledger.result import Result, Row
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
@@ -102,7 +102,8 @@ def test_what_is_wrong_with_a_list_is_said(folder: Path, text: str, told: str) -
 def store(folder: Path, study: Study, dims: Collection[int], *, in_tables: Collection[int]) -> None:
     """Results of trials in a study's folder; its tables, as an earlier run left them, have only some of the trials."""
     trials = plan_trials(study, DIGITS)
-    result = Result(status="finished", history=[{"epoch": 1, "step": 3, "seconds": 1.0}], metrics={"test/elbo": -1.0})
+    epoch: Row = {"epoch": 1, "step": 3, "seconds": 1.0, "train/loss": 1.0}
+    result = Result(status="finished", history=[epoch], metrics={"test/elbo": -1.0})
     for trial in trials:
         if trial.settings.latent_dim in dims:
             own = TrialFolder(folder, trial)
@@ -150,3 +151,20 @@ def test_tables_that_lack_what_has_ended_are_not_published(folder: Path, monkeyp
     with pytest.raises(InputError):
         publish_studies(plan(folder, "here"), Console(file=io.StringIO()))
     assert list_rows(folder / "kept") == {}
+
+
+def test_what_is_left_is_estimated_by_today_s_trials_alone(folder: Path) -> None:
+    """By the study's own trials here, else by what is published of the dataset; older tables tell of slower code."""
+    study = load_study(folder / "second.yaml", ["evaluate=[]"])
+    (folder / "list.yaml").write_text("studies: [{study: second.yaml, set: {evaluate: [], resources.cpu: 100}}]")
+    kept = folder / "kept" / "other"
+    store(kept, study, {2, 3, 4}, in_tables={2})
+    table = pd.read_parquet(kept / "trials.parquet").assign(trial_id="another", train_seconds=3600.0)
+    table.drop(columns="evaluated", errors="ignore").to_parquet(kept / "trials.parquet")
+    assert show(plan(folder, "here")) == ["second 3 3 unknown", "all that is known 0 s"]
+    table.assign(evaluated="").to_parquet(kept / "trials.parquet")
+    assert show(plan(folder, "here"))[0] == "second 3 3 3 h 00 min"
+    table.assign(evaluated="", dataset="mnist").to_parquet(kept / "trials.parquet")
+    assert show(plan(folder, "here"))[0] == "second 3 3 unknown"
+    store(folder / "here" / "second", study, {2}, in_tables={2})
+    assert show(plan(folder, "here"))[0] == "second 3 2 2 s"
