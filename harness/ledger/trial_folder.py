@@ -123,8 +123,9 @@ class TrialFolder:
         self._place.remove(self._result)
 
     def discard(self) -> None:
-        """Delete all files of the trial but its log."""
-        self._place.remove(*(path for path in _list_files(self.path) if path != self.log))
+        """Delete all files of the trial but its log, also those that were never brought here."""
+        there = {item.path for item in self._place.list(self.path)}
+        self._place.remove(*({*_list_files(self.path), *there} - {self.log}))
 
     def list_checkpoints(self) -> list[Path]:
         """List the stored states that this trial can resume from, the latest epoch first."""
