@@ -34,6 +34,11 @@ TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
 TABLE_SHARE = 0.02  # of the driver's time, at most, that they may take: those of ten thousand trials take half a second
 
 
+def is_of_full_disk(failure: str) -> bool:
+    """Whether it is for want of room on a disk that a trial failed, as its process says."""
+    return any(os.strerror(number) in failure for number in FULL)
+
+
 @dataclass
 class TrialProgress:
     """Where one trial stands in a running study."""
@@ -238,9 +243,9 @@ class StudyRun:
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result
-        for number in FULL:
-            if result.error and os.strerror(number) in result.error:
-                self._note_full_disk(number)
+        if result.error is not None and is_of_full_disk(result.error):
+            where = f"{result.host}: " if result.host else ""
+            self.problem = f"{where}{result.error}; free some space there and run the study again"
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
@@ -280,10 +285,8 @@ class StudyRun:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            self._note_full_disk(error.errno)
-
-    def _note_full_disk(self, number: int) -> None:
-        self.problem = f"{self.folder}: {os.strerror(number).lower()}; free some space and run the study again"
+            where = error.filename or self.folder
+            self.problem = f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again"
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths."""
