@@ -97,12 +97,11 @@ def _look_for_token_anew() -> None:
     """Let Ray forget the token and the mode that it found in this process before, for a Ray that has ended."""
     import ray
 
-    with suppress(ImportError, AttributeError):  # they are Ray's own
-        from ray._raylet import AuthenticationTokenLoader, Config
-
-        if not ray.is_initialized():
-            Config.initialize("")
-            AuthenticationTokenLoader.instance().reset_cache()
+    if not ray.is_initialized():
+        with suppress(ImportError, AttributeError):  # both are Ray's own
+            raylet = import_module("ray._raylet")
+            raylet.Config.initialize("")
+            raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _check_names() -> None:

@@ -15,7 +15,7 @@ from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
 from harness.ledger.provenance import adopt_provenance
-from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, list_violated
+from harness.ledger.result import FAILED, Ended, Event, Paused, Result, Row, Status, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -143,10 +143,10 @@ class StudyRun:
         """End the run, as nothing more can be stored."""
         self.problem = self.problem or problem
 
-    # Tune's callback calls the methods below, in the main thread.
-
     def _tell_of_mlflow(self, failure: Failure) -> None:
         self.console.print(f"MLflow cannot be used: {failure}. The study goes on without it.", soft_wrap=True)
+
+    # Tune's callback calls the methods below, in the main thread.
 
     def next(self) -> Trial | None:
         """Take the next trial from the source; None if there is none now, or if the source cannot say."""
@@ -253,7 +253,7 @@ class StudyRun:
         progress.pack()
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
-            failed=result.status in ("failed", "diverged"),
+            failed=result.status in FAILED,
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
             trial_id=trial.trial_id,
         )

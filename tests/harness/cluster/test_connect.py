@@ -12,7 +12,6 @@ import psutil
 import pytest
 import ray
 from ray._private import ray_constants, worker
-from ray._raylet import AuthenticationTokenLoader
 
 from harness.cluster import connect as module
 from harness.cluster.connect import MAX_FOLDER, PRIVATE_NAMES, check_address, connect, disconnect
@@ -51,7 +50,7 @@ def test_the_token_of_a_ray_of_this_machine_is_gone_with_it_and_a_users_own_stay
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
 ) -> None:
     def init(**_: object) -> None:
-        shown.append(AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True))
+        shown.append(ray._raylet.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True))
         os.environ["RAY_AUTH_MODE"] = "token"  # as Ray does
 
     shown: list[str] = []
