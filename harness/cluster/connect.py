@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +29,9 @@ PRIVATE_NAMES = {
     "ray_constants": ("ENABLE_RAY_CLUSTER", "ENABLE_RAY_CLUSTERS_ENV_VAR"),
 }
 """Of Ray's, by its modules: what we need to start Ray for this machine alone."""
+
+_ours: set[str] = set()
+"""Variables of the environment that are there for a Ray of this machine alone, while it runs."""
 
 MAX_FOLDER = 36
 """Bytes, of the 107 of a socket's path: Ray adds `/ray/session_2026-01-31_12-00-00_000000_1234567/sockets/raylet`."""
@@ -49,11 +52,13 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
     from ray.job_config import JobConfig
 
     _check_names()
+    _look_for_token_anew()
     worker.print_to_stdstream = _log_notice
     # Without `local` Ray joins any cluster it remembers.
     wanted = "local" if is_local(address) else str(address or os.environ["RAY_ADDRESS"])
     options: dict[str, Any] = {}
     if wanted == "local":
+        _ours.update({"RAY_AUTH_TOKEN", "RAY_AUTH_MODE"} - os.environ.keys())  # Ray itself sets the mode
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the user's home
         options = {"num_cpus": num_cpus or count_cores(), "include_dashboard": False, "_temp_dir": _find_short_folder()}
     if code is not None:
@@ -76,6 +81,27 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
             raise InputError(
                 f"Ray cannot start on this machine ({reason}); {fix}, or use a running cluster with --address"
             ) from None
+
+
+def disconnect() -> None:
+    """End Ray, or leave the cluster; the token that a Ray of this machine had is none for the next cluster."""
+    import ray
+
+    ray.shutdown()
+    for name in _ours:
+        os.environ.pop(name, None)
+    _ours.clear()
+
+
+def _look_for_token_anew() -> None:
+    """Let Ray forget the token and the mode that it found in this process before, for a Ray that has ended."""
+    import ray
+
+    if not ray.is_initialized():
+        with suppress(ImportError, AttributeError):  # both are Ray's own
+            raylet = import_module("ray._raylet")
+            raylet.Config.initialize("")
+            raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _check_names() -> None:
@@ -176,6 +202,7 @@ def check_address(address: str | None) -> None:
     if place is not None and "://" not in wanted:  # ray:// is another protocol
         from harness.cluster.greeting import find_refusal
 
+        _look_for_token_anew()
         if (reason := find_refusal(place)) is not None:
             raise InputError(f"{_name_origin(address)}: {reason}")
 

@@ -95,7 +95,7 @@ def _asking(resources: Resources, count: int) -> Iterator[None]:
 
 
 def _wait(resources: Resources, wanted: int, say: Callable[[str], None], is_stopping: Callable[[], bool]) -> None:
-    """Wait until the machines that the autoscaler starts have joined; returns the places that there are then."""
+    """Wait until the machines that the autoscaler starts have joined, no more of them start, or it takes too long."""
     began = last_growth = time.monotonic()
     told, slots = began, count_slots(resources)
     say(f"The cluster has room for {slots} of {plural(wanted, 'trial')}; waiting for the machines that it starts ...")

@@ -63,7 +63,7 @@ def find_or_download_study(text: str, results: Place) -> Study:
 
 
 def collect_study(study: Study, results: Place) -> Collected:
-    """Send MLflow what it lacks, restore what the study's folder lacks, and write the tables from MLflow.
+    """Send MLflow what it lacks, restore what the study's folder lacks, and write the tables of both.
 
     Raises:
         InputError: MLflow has nothing of this study.
@@ -134,7 +134,8 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
     # In the order of the plan, which is made again, as results decide which trials confirm the best. A sampler whose
     # history is lost has no plan: then all its trials are taken.
     again = make_source(study, dataset, folder, read_only=True).trials or [trial for trial, _ in trials.values()]
-    kept = [(trial, trials[trial.trial_id][1]) for trial in again if trial.trial_id in trials]
+    known = ((trial, TrialFolder(folder, trial).read_result()) for trial in again if trial.trial_id in trials)
+    kept = [(trial, result or trials[trial.trial_id][1]) for trial, result in known]  # a folder has what is new
     if not kept:
         raise InputError(f"{folder}: neither it nor MLflow has a trial that the study's file asks for; run it first")
     tables = write_tables(folder, build_tables(study, kept, store.run_ids))

@@ -22,7 +22,7 @@ from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
-from harness.ledger.result import list_violated
+from harness.ledger.result import DONE, FAILED, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
@@ -206,8 +206,8 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     known = [results.get(trial.trial_id) for trial in run.source.trials]
     return Outcome(
         num_trials=run.source.num_trials,
-        num_done=sum(r is not None and r.status in ("finished", "stopped") for r in known),
-        num_failed=sum(r is not None and r.status in ("failed", "diverged") for r in known),
+        num_done=sum(r is not None and r.status in DONE for r in known),
+        num_failed=sum(r is not None and r.status in FAILED for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
         best=_find_best(run),
@@ -233,7 +233,7 @@ def _find_best(run: StudyRun) -> float | None:
         value
         for trial in run.source.trials
         if trial.phase == "search" and (result := results.get(trial.trial_id)) is not None
-        if result.status in ("finished", "stopped") and not list_violated(result, run.study.search.constraints)
+        if result.status in DONE and not list_violated(result, run.study.search.constraints)
         if (value := result.last_value(run.study.metric)) is not None
     ]
     return (max if run.study.mode == "max" else min)(values, default=None)

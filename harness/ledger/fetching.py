@@ -8,14 +8,14 @@ import os
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from analysis.files import write_atomically
 from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, RESULTS_ID, TRIALS, epoch_of
 from harness.storage.local import is_locked, locked, write_copy
 from harness.storage.objects import in_parallel
-from harness.storage.place import LOCK, Item, Place
+from harness.storage.place import HERE, LOCK, Item, Place
 
 PACK = "trials.zip"
 """The small files of all trials, from the end of a run until the next one trains."""
@@ -95,26 +95,31 @@ def fetch_trials(place: Place, folder: Path, items: Iterable[Item], *, whole: bo
 
 
 def _fetch_header(place: Place, state: Path) -> None:
-    try:
-        start = place.read_start(state, HEADER_BYTES)
-        length = 8 + int.from_bytes(start[:8], "little")
-        if length > len(start):
-            start = place.read_start(state, length)
-    except FileNotFoundError:  # a later one has replaced it
-        return
-    write_copy(state.with_suffix(HEADER), start[:length])
+    with suppress(FileNotFoundError):  # a later one has replaced it
+        write_copy(state.with_suffix(HEADER), _read_header(place, state))
+
+
+def _read_header(place: Place, state: Path) -> bytes:
+    start = place.read_start(state, HEADER_BYTES)
+    length = 8 + int.from_bytes(start[:8], "little")
+    return (place.read_start(state, length) if length > len(start) else start)[:length]
 
 
 def pack_trials(folder: Path) -> None:
-    """Write the pack of the trials whose files are here; it is shared with the files beside them."""
+    """Write the pack of the trials whose files are here; it is shared with the files beside them.
+
+    Of a state that is here, as a population that waits has it, its header is packed.
+    """
 
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as pack:
             for file in sorted(_walk(folder / TRIALS)):
-                name = file.relative_to(folder).as_posix()
+                is_state = bool(CHECKPOINT.fullmatch(file.name)) and not file.with_suffix(HEADER).exists()
+                name = (file.with_suffix(HEADER) if is_state else file).relative_to(folder).as_posix()
                 is_told = file.with_name(file.name.replace("began-", "result-")).exists()  # the result says it, too
                 if PACKED.fullmatch(name) and not (file.name.startswith("began-") and is_told):
-                    pack.writestr(zipfile.ZipInfo(name), file.read_bytes(), zipfile.ZIP_DEFLATED)
+                    content = _read_header(HERE, file) if is_state else file.read_bytes()
+                    pack.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
     write_atomically(folder / PACK, write, is_durable=False)
 

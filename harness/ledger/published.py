@@ -28,7 +28,7 @@ from models.setting import SETTINGS
 UNFINISHED = "unfinished"
 """The folder of studies that are not published whole, among those that are."""
 
-ENDED = ("finished", "stopped", "diverged")
+KEPT = ("finished", "stopped", "diverged")
 
 
 class PublishedTrials:
@@ -51,7 +51,7 @@ class PublishedTrials:
         """Find a trial that ended and was measured in all these ways; returns its result and the study's folder."""
         for home in self._homes.get(trial.trial_id, ()):
             result = self._read(home, trial.trial_id)
-            if result.status in ENDED and (result.status != "finished" or set(evaluated) <= set(result.evaluated)):
+            if result.status in KEPT and (result.status != "finished" or set(evaluated) <= set(result.evaluated)):
                 return result, home
         return None
 
@@ -137,7 +137,7 @@ def publish_tables(study_folder: Path, into: Path, trials: Iterable[Trial], *, i
     place.parent.mkdir(parents=True, exist_ok=True)
     kept = list(trials)
     rows, epochs = (pd.read_parquet(study_folder / f"{table}.parquet") for table in ("trials", "history"))
-    rows = rows[rows["trial_id"].isin([trial.trial_id for trial in kept]) & rows["status"].isin(ENDED)]
+    rows = rows[rows["trial_id"].isin([trial.trial_id for trial in kept]) & rows["status"].isin(KEPT)]
     epochs = epochs[epochs["trial_id"].isin(rows["trial_id"])]
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{name}-") as temporary:
         new = Path(temporary) / name

@@ -9,6 +9,9 @@ from harness.study.constraints import Constraint
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
 
+DONE: tuple[Status, ...] = ("finished", "stopped")
+FAILED: tuple[Status, ...] = ("failed", "diverged")
+
 Row = dict[str, float | int | None]
 """Metrics of one epoch, by name; `epoch` counts from 1."""
 

@@ -105,26 +105,23 @@ class TrialFolder:
             result = _read_result(self._result)
             return None if result is None else result.began
 
-    def read_measured(self, folder: Path) -> Result | None:
+    def read_measured(self, folder: Path, history: Sequence[Row]) -> Result | None:
         """Read what was measured of the trial's last state in the folder, of whatever study, that has the state.
 
-        Others are left out, even this trial's own: the same training on another machine or device is another model.
+        history: of that state. What was measured of another is left out, even if it is this trial's own: the same
+        training on another machine or device, or once more, is another model, which took other seconds.
         """
-        return _read_result(folder / self._result.name)
-
-    def forget_measures(self) -> None:
-        """Note that what was measured is of another model than the one whose state is about to be stored here."""
-        result = _read_result(self._result)
-        if result is not None and result.evaluated:
-            self.write_result(replace(result, evaluated=[]))
+        result = _read_result(folder / self._result.name)
+        return result if result is not None and list(result.history) == list(history) else None
 
     def forget_result(self) -> None:
         """Delete the result, so that the trial runs again; its states stay."""
         self._place.remove(self._result)
 
     def discard(self) -> None:
-        """Delete all files of the trial but its log."""
-        self._place.remove(*(path for path in _list_files(self.path) if path != self.log))
+        """Delete all files of the trial but its log, also those that were never brought here."""
+        there = {item.path for item in self._place.list(self.path)}
+        self._place.remove(*({*_list_files(self.path), *there} - {self.log}))
 
     def list_checkpoints(self) -> list[Path]:
         """List the stored states that this trial can resume from, the latest epoch first."""

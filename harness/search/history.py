@@ -2,7 +2,7 @@
 
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 
 def open_history(
-    path: Path, name: str, directions: Sequence[str], *, former_name: str | None = None, read_only: bool
+    path: Path,
+    name: str,
+    directions: Sequence[str],
+    *,
+    former_names: Sequence[str] = (),
+    is_ours: "Callable[[optuna.Study], bool]" = lambda _: True,
+    read_only: bool,
 ) -> "tuple[optuna.Study | None, list[optuna.Study]]":
     """Open the history of a name, or begin it; returns it and the others that the file holds, oldest first.
 
-    former_name: what an earlier spikeslab called the same history; it is opened where there is none of the new name.
+    former_names: what earlier versions called the same history; where there is none of the new name, the first of these
+    is opened that `is_ours`.
     read_only: the history is None if there is none, and nothing is written.
     """
     import optuna
@@ -37,11 +44,12 @@ def open_history(
         skip_table_creation=read_only,
     )
     names = optuna.get_all_study_names(storage)
-    if former_name is not None and name not in names and former_name in names:
-        name = former_name
-    others = [optuna.load_study(study_name=other, storage=storage) for other in names if other != name]
+    known = {stored: optuna.load_study(study_name=stored, storage=storage) for stored in names}
+    if name not in known:
+        name = next((former for former in former_names if former in known and is_ours(known[former])), name)
+    others = [history for stored, history in known.items() if stored != name]
     if read_only:
-        return optuna.load_study(study_name=name, storage=storage) if name in names else None, others
+        return known.get(name), others
     history = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
     return history, others
 

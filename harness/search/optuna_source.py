@@ -14,13 +14,13 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.history import history_errors, name_metrics, open_history
-from harness.search.history_name import name_former_history, name_history
+from harness.search.history_name import list_former_names, name_history
 from harness.search.memory import name_parameters, recall, store
 from harness.search.samplers import make_sampler
 from harness.search.source import HISTORY_FILE, count_forgotten, is_open
 from harness.search.space import SearchSpace
 from harness.search.stopping import Stopping
-from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials
+from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials, is_of_todays_code
 from harness.study import Study
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ STUCK_REPEATS = 20
 class OptunaSource:
     """Trials proposed by an Optuna sampler, whose history is in `optuna.db` in the study's folder of results.
 
-    The history's name depends on the space and the search: a study whose file changes begins a new history, with the
-    trials that an earlier one has trained and that lie in the new space, while a larger num_trials extends the old one.
+    The history's name depends on the space, the search and the code that trains: a study whose file or plug-in changes
+    begins a new history, with the trials that an earlier one has trained and that lie in the new space, while a larger
+    num_trials extends the old one.
     Trials that a killed run left unfinished come first; each trial is told once.
     """
 
@@ -65,7 +66,8 @@ class OptunaSource:
                 study_folder / HISTORY_FILE,
                 name_history(study, dataset.content_hash),
                 study.directions,
-                former_name=name_former_history(study, dataset.content_hash),
+                former_names=list_former_names(study, dataset.content_hash),
+                is_ours=partial(is_of_todays_code, self._space),
                 read_only=read_only,
             )
             if opened is not None:
@@ -91,14 +93,14 @@ class OptunaSource:
         path, name = self._folder / HISTORY_FILE, self._study.name
         if self._stored:
             self.notices.append(
-                f"The space or the search of {name} is another than before: it begins with the "
+                f"The space, the search or the code of {name} is another than before: it begins with the "
                 f"{plural(len(self._stored), 'trained trial')} of the old one that lie in it, and proposes "
                 f"{self.num_trials - len(self._stored)} more." + (f" {count} others are not counted." if count else "")
             )
         elif count and num_others:
             self.notices.append(
-                f"The space or the search of {name} is another than before, so it is a new search: {count} trained "
-                "trials of the old one are not counted. Undo the change to go on with that one."
+                f"The space, the search or the code of {name} is another than before, so it is a new search: {count} "
+                "trained trials of the old one are not counted. Undo the change to go on with that one."
             )
         elif count and not self.trials:
             self.notices.append(

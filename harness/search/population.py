@@ -130,6 +130,8 @@ class _Population:
         Raises:
             OSError: a state cannot be read just now, which does not make it lost.
         """
+        for folder in self._folders.values():  # what is here may be a part alone, as a pack is
+            folder.fetch()
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         lengths = {
             name: len(folder.read_history()) if (r := results[name]) is None or r.status == "failed" else len(r.history)
@@ -172,8 +174,10 @@ class _Population:
             result = results[trial.trial_id]
             # A member that failed is not trained again in this run: its population continues without it.
             is_over = result is not None and (result.status == "failed" or not is_open(self._study, trial, result))
-            if not is_over and (result is not None or len(histories[trial.trial_id]) < min(until, length)):
-                self._waiting.append(replace(trial, until=min(until, length), current=current[trial.trial_id]))
+            reached = len(histories[trial.trial_id])
+            if not is_over and not until <= reached < length:  # which waits for the others
+                goal = length if reached >= length else min(until, length)  # what it lacks is a measure
+                self._waiting.append(replace(trial, until=goal, current=current[trial.trial_id]))
 
     def _evolve(
         self, histories: Mapping[str, Sequence[Row]], current: dict[str, dict[str, float]], epoch: int

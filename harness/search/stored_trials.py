@@ -1,6 +1,7 @@
 """Trials that an earlier search of the study has trained: a changed search begins with those that lie in its space."""
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,15 @@ def find_stored_trials(
 ) -> Iterator[StoredTrial]:
     """Find the trials of a study's other searches that lie in the space and have ended, in their order.
 
-    Searches of the very same space, by another sampler or seed, are passed over: they are meant to be independent.
+    Searches of the very same space, by another sampler or seed, are passed over: they are meant to be independent. One
+    of other code is not: of its trials, those are found that do not depend on what has changed.
 
     known: trial_ids that are passed over.
     """
     seen: set[str] = set()
     for other in others:
-        if other.user_attrs.get(SPACE) in (None, str(space)):
+        known_space = other.user_attrs.get(SPACE)
+        if known_space is None or (known_space == str(space) and is_of_todays_code(space, other)):
             continue
         for frozen in other.get_trials(deepcopy=False):
             if (configuration := frozen.user_attrs.get("configuration")) is None:
@@ -51,6 +54,17 @@ def find_stored_trials(
             if found is not None and found.trial.trial_id not in seen and found.trial.trial_id not in known:
                 seen.add(found.trial.trial_id)
                 yield found
+
+
+def is_of_todays_code(space: SearchSpace, history: "optuna.Study") -> bool:
+    """Whether the trials of a history are those that their configurations make today."""
+    for frozen in history.get_trials(deepcopy=False):
+        trial_id, configuration = (frozen.user_attrs.get(name) for name in ("trial_id", "configuration"))
+        if trial_id is not None and configuration is not None:
+            with suppress(InputError):  # what the older file allowed
+                if space.make_trial(configuration).trial_id != trial_id:
+                    return False
+    return True
 
 
 def _find(study: Study, space: SearchSpace, configuration: dict[str, Any], folder: Path) -> StoredTrial | None:

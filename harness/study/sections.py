@@ -114,7 +114,9 @@ class Search(Frozen):
         default=None,
         description="what an adaptive sampler or scheduler steers by; for gp, nsga2 and tpe it may be a list",
     )
-    mode: Literal["max", "min"] | None = Field(default=None, description="max for bounds, min for losses")
+    mode: Literal["max", "min"] | None = Field(
+        default=None, description="need not be given, as each metric knows its own: max for bounds, min for losses"
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1), AS_WHOLE] = Field(default=0, description="seed of the sampler")
     constraints: tuple[ConstraintField, ...] = Field(
         default=(),

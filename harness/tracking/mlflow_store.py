@@ -31,7 +31,7 @@ from harness.tracking.presentation import (
     show_figure,
     tags_of_source,
 )
-from harness.tracking.sent_runs import SentRun, describe_run, list_sent_runs
+from harness.tracking.sent_runs import LOSS, SentRun, describe_run, list_sent_runs
 from harness.tracking.winner import log_winner
 from harness.tracking.write_ahead import WriteAhead
 from models.settings import TrialSettings
@@ -114,8 +114,15 @@ class MlflowStore:
         self.run_ids.setdefault(run.trial_id, run.run_id)
 
     def sync(self, trial: Trial, result: Result, folder: TrialFolder, tags: Mapping[str, str]) -> bool:
-        """Send what MLflow lacks of a trial; returns whether it lacked anything. A second call sends nothing."""
+        """Send what MLflow lacks of a trial; returns whether it lacked anything. A second call sends nothing.
+
+        The run of a training that was done anew is deleted: a trial has one.
+        """
         run = self._runs.get(trial.trial_id)
+        if run is not None and not run.is_of(result):
+            self.client.delete_run(run.run_id)
+            del self._runs[run.trial_id], self.run_ids[run.trial_id]
+            run = None
         ended_as = f"{result.status}: {' '.join(result.evaluated)}"
         if run is not None and result.status in FINAL and run.has_all_of(ended_as, RUN_STATUS[result.status]):
             return False
@@ -324,6 +331,7 @@ class MlflowStore:
         run.has_params = run.has_params or bool(params)
         if rows:
             run.last_epoch = int(rows[-1]["epoch"] or 0)
+            run.last_loss = next((row[LOSS] for row in reversed(rows) if row.get(LOSS) is not None), run.last_loss)
 
     def _log(
         self,

@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -90,7 +91,14 @@ def name_configuration(trial: Trial) -> str:
 def tags_of_source() -> dict[str, str]:
     """Who started the runs, and with what."""
     return {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _name_user(),
         "mlflow.source.name": "spikeslab run",
         "mlflow.source.type": "LOCAL",
     }
+
+
+def _name_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())

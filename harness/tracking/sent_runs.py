@@ -1,14 +1,18 @@
 """How much of each trial MLflow has."""
 
+import math
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.ledger.result import Result
 from harness.storage import sqlite
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+LOSS = "train/loss"  # of every epoch, and called so in MLflow, too
 
 
 @dataclass
@@ -23,6 +27,15 @@ class SentRun:
     complete: str | None  # says that all is there of a trial that ended so, with these evaluations and states
     has_params: bool
     last_epoch: int
+    last_loss: float | None  # of the epochs that were sent
+
+    def is_of(self, result: Result) -> bool:
+        """Whether what was sent is of the same training: a trial whose states were lost is trained anew elsewhere."""
+        rows = result.history[: self.last_epoch]
+        if len(rows) < self.last_epoch:
+            return result.status == "running"  # which tells its stored epochs again
+        known = next((row[LOSS] for row in reversed(rows) if row.get(LOSS) is not None), None)
+        return known is None or self.last_loss is None or math.isclose(known, self.last_loss)
 
     def has_all_of(self, ended_as: str, status: str) -> bool:
         """Whether nothing is missing of a trial whose last state is stored by the time that its end is known."""
@@ -40,16 +53,18 @@ def describe_run(run: "Run") -> SentRun:
         complete=run.data.tags.get("spikeslab.complete"),
         has_params=bool(run.data.params),
         last_epoch=int(run.data.metrics.get("epoch", 0)),
+        last_loss=run.data.metrics.get(LOSS),
     )
 
 
 def list_sent_runs(database: Path, experiment_id: str) -> list[SentRun]:
     """List what MLflow's database has of the trials of an experiment, oldest first: one query instead of thousands."""
     tag = "(SELECT value FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = '{}')"
+    metric = "(SELECT value FROM latest_metrics m WHERE m.run_uuid = runs.run_uuid AND m.key = '{}')"
     query = f"""
         SELECT {tag.format("spikeslab.trial_id")}, run_uuid, artifact_uri, {tag.format("mlflow.parentRunId")}, status,
             {tag.format("spikeslab.complete")}, EXISTS (SELECT 1 FROM params WHERE params.run_uuid = runs.run_uuid),
-            (SELECT value FROM latest_metrics m WHERE m.run_uuid = runs.run_uuid AND m.key = 'epoch')
+            {metric.format("epoch")}, {metric.format(LOSS)}
         FROM runs
         WHERE experiment_id = ? AND lifecycle_stage = 'active' AND {tag.format("spikeslab.kind")} = 'trial'
         ORDER BY start_time, run_uuid
@@ -57,6 +72,6 @@ def list_sent_runs(database: Path, experiment_id: str) -> list[SentRun]:
     with closing(sqlite.connect(database, read_only=True)) as connection:
         rows = connection.execute(query, (int(experiment_id),)).fetchall()
     return [
-        SentRun(trial_id, run_id, uri, parent_id, status, complete, bool(has_params), int(epoch or 0))
-        for trial_id, run_id, uri, parent_id, status, complete, has_params, epoch in rows
+        SentRun(trial_id, run_id, uri, parent_id, status, complete, bool(has_params), int(epoch or 0), loss)
+        for trial_id, run_id, uri, parent_id, status, complete, has_params, epoch, loss in rows
     ]

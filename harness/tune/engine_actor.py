@@ -24,6 +24,7 @@ from harness.plugins.use import use_plugins
 from harness.storage.place import Place
 from harness.tune.driver import Driver
 from harness.worker.memory import MemoryShortageError
+from harness.worker.slots import ReleasedError
 
 IDLE_SECONDS = 60.0
 """An engine without trials ends itself after this long: the run that made it may be gone."""
@@ -72,6 +73,8 @@ def train_fused(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> G
                             continue
                         num_seen = epoch
                     yield event
+        except ReleasedError:  # this process stood still, as its driver did, and was taken for dead
+            continue
         except (MemoryShortageError, ray.exceptions.OutOfMemoryError) as error:
             at_once = error.num_trials if isinstance(error, MemoryShortageError) else capacity
             if at_once == 1:

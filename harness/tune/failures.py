@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from analysis.wording import plural
 from harness.tune.driver import UnfitError
-from harness.tune.study_run import StudyRun
+from harness.tune.study_run import StudyRun, is_of_full_disk
 from harness.worker.memory import MemoryShortageError
 
 FORGIVABLE = re.compile(rf"{UnfitError.__name__}|its node has died")
@@ -50,7 +50,8 @@ class Judge:
         if SHORTAGE.search(failure):
             trial.run_metadata.num_failures -= 1
             return self._judge_shortage(trial, failure, is_alone=is_alone, num_others=num_others)
-        if is_alone or trial.num_failures < trial.max_failures or FORGIVABLE.search(failure):
+        has_reason = FORGIVABLE.search(failure) or is_of_full_disk(failure)
+        if is_alone or trial.num_failures < trial.max_failures or has_reason:
             return "go on"
         return self._put_off(trial, "keeps dying, perhaps for lack of memory", num_others)
 

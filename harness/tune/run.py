@@ -12,7 +12,7 @@ import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter
 
-from harness.cluster.connect import connect, is_job, is_local, redirect_log
+from harness.cluster.connect import connect, disconnect, is_job, is_local, redirect_log
 from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
 from harness.cluster.room import count_slots
 from harness.cluster.shipping import pack_code
@@ -62,7 +62,7 @@ def run_tune(run: StudyRun, first: Trial, address: str | None, on_lost: Callable
         if plan is not None and plan.engines is not None and ray.is_initialized():
             end_engines(plan.engines)
         if is_ours:
-            ray.shutdown()
+            disconnect()
         log.close()
 
 

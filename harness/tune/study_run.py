@@ -15,7 +15,7 @@ from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
 from harness.ledger.provenance import adopt_provenance
-from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, list_violated
+from harness.ledger.result import FAILED, Ended, Event, Paused, Result, Row, Status, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -32,6 +32,11 @@ from harness.tracking.tracker import Tracker
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk, or all of it that a user may take
 TABLE_SECONDS = 10.0  # between two updates of the tables while a study runs
 TABLE_SHARE = 0.02  # of the driver's time, at most, that they may take: those of ten thousand trials take half a second
+
+
+def is_of_full_disk(failure: str) -> bool:
+    """Whether it is for want of room on a disk that a trial failed, as its process says."""
+    return any(os.strerror(number) in failure for number in FULL)
 
 
 @dataclass
@@ -138,10 +143,10 @@ class StudyRun:
         """End the run, as nothing more can be stored."""
         self.problem = self.problem or problem
 
-    # Tune's callback calls the methods below, in the main thread.
-
     def _tell_of_mlflow(self, failure: Failure) -> None:
         self.console.print(f"MLflow cannot be used: {failure}. The study goes on without it.", soft_wrap=True)
+
+    # Tune's callback calls the methods below, in the main thread.
 
     def next(self) -> Trial | None:
         """Take the next trial from the source; None if there is none now, or if the source cannot say."""
@@ -238,9 +243,9 @@ class StudyRun:
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result
-        for number in FULL:
-            if result.error and os.strerror(number) in result.error:
-                self._note_full_disk(number)
+        if result.error is not None and is_of_full_disk(result.error):
+            where = f"{result.host}: " if result.host else ""
+            self.problem = f"{where}{result.error}; free some space there and run the study again"
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
@@ -248,7 +253,7 @@ class StudyRun:
         progress.pack()
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
-            failed=result.status in ("failed", "diverged"),
+            failed=result.status in FAILED,
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
             trial_id=trial.trial_id,
         )
@@ -280,10 +285,8 @@ class StudyRun:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            self._note_full_disk(error.errno)
-
-    def _note_full_disk(self, number: int) -> None:
-        self.problem = f"{self.folder}: {os.strerror(number).lower()}; free some space and run the study again"
+            where = error.filename or self.folder
+            self.problem = f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again"
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths."""

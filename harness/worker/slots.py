@@ -1,17 +1,24 @@
-"""The slots of an engine: what the trials' processes and the thread that trains share."""
+"""The slots of an engine: what the trials' processes and the thread that trains share. Needs no torch to be read."""
 
 import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.ledger.result import Event
 from harness.ledger.trial import Trial
-from harness.worker.trial_run import TrialRun
+
+if TYPE_CHECKING:
+    from harness.worker.trial_run import TrialRun
 
 ABANDONED_SECONDS = 60.0
 """A trial whose process has not asked for events for this long is released: the process must have died."""
+
+
+class ReleasedError(KeyError):
+    """A trial is no longer in the engine, which has stored what it had trained."""
 
 
 @dataclass(eq=False)
@@ -19,7 +26,7 @@ class Slot:
     """A trial in the engine."""
 
     number: int  # which its process names it by
-    run: TrialRun
+    run: "TrialRun"
     events: list[Event] = field(default_factory=list)  # not yet fetched
     error: Exception | None = None  # raised when its result was written, or in the engine
     asked_at: float = field(default_factory=time.monotonic)
@@ -39,7 +46,7 @@ class Slots:
     Every method can be called from any thread.
     """
 
-    def __init__(self, make_run: Callable[[Trial], TrialRun]) -> None:
+    def __init__(self, make_run: "Callable[[Trial], TrialRun]") -> None:
         self._make_run = make_run
         self._changed = threading.Condition()
         self._slots: dict[int, Slot] = {}  # by number, until their processes have fetched all events
@@ -72,11 +79,12 @@ class Slots:
         """Wait for a trial's next events; returns all since the last call. The last one of all is its pause or its end.
 
         Raises:
-            KeyError: the trial has ended, or was released.
+            ReleasedError: the trial has ended, or was released.
             Exception: the trial's result could not be written, or the engine failed.
         """
         with self._changed:
-            slot = self._slots[number]
+            if (slot := self._slots.get(number)) is None:
+                raise ReleasedError(number)
             slot.is_asking = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: slot.events or slot.is_over)

@@ -186,13 +186,10 @@ class TrialRun:
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
             if path.parent != self.folder.path:
                 self.log.info("which another study trained: %s", path)
-                self.folder.forget_measures()
                 self._store(state)
             else:
                 self._spent_before = sum(float(row["seconds"] or 0) for row in history)
             break
-        if self._restored_from is None:
-            self.folder.forget_measures()
         return state
 
     def _measure_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Row:
@@ -228,7 +225,8 @@ class TrialRun:
 
     def _measure(self, state: TrainState, images: Images) -> None:
         """Collect the final metrics: those that were measured of this very state before, and the others."""
-        before = self.folder.read_measured(self._restored_from) if self._restored_from is not None else None
+        source = self._restored_from
+        before = self.folder.read_measured(source, self.history) if source is not None else None
         known = dict.fromkeys(before.evaluated, before.metrics) if before is not None else {}
         evaluator = Evaluator(state.model, images, self.measures, self.settings, self.log.info)
         for name in sorted(self.measures.evaluated, key=lambda name: name not in known):  # what may fail comes last

@@ -14,7 +14,7 @@ import ray
 from ray._private import ray_constants, worker
 
 from harness.cluster import connect as module
-from harness.cluster.connect import MAX_FOLDER, PRIVATE_NAMES, check_address, connect
+from harness.cluster.connect import MAX_FOLDER, PRIVATE_NAMES, check_address, connect, disconnect
 from harness.errors import InputError
 from harness.ledger import provenance
 from harness.ledger.provenance import CODE_FOLDER, hash_code
@@ -43,6 +43,32 @@ def test_without_an_address_ray_starts_here_on_the_cores_that_are_granted(
     connect(None)
     assert asked["address"] == "local"  # None would join the cluster that Ray remembers
     assert asked["num_cpus"] == 3
+
+
+@pytest.mark.parametrize("given", [None, "ab" * 32])
+def test_the_token_of_a_ray_of_this_machine_is_gone_with_it_and_a_users_own_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    def init(**_: object) -> None:
+        shown.append(ray._raylet.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True))
+        os.environ["RAY_AUTH_MODE"] = "token"  # as Ray does
+
+    shown: list[str] = []
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
+        monkeypatch.setenv(name, "")  # so that both are as before, in the end
+        monkeypatch.delenv(name)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("cd" * 32)
+    if given is not None:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", given)
+    connect(None)
+    assert shown == [os.environ["RAY_AUTH_TOKEN"]]
+    disconnect()
+    assert (os.environ.get("RAY_AUTH_TOKEN"), "RAY_AUTH_MODE" in os.environ) == (given, False)
+    connect("10.0.0.2:6379")
+    assert shown[1] == (given or "cd" * 32)
 
 
 @pytest.mark.parametrize("variable", ["", "10.0.0.1:6379"])

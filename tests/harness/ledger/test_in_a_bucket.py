@@ -166,6 +166,13 @@ def test_a_result_that_is_reported_is_taken_in_with_its_arrays(machines: Iterato
     assert folder.arrays["exhibits"].exists()
 
 
+def test_what_is_discarded_is_gone_whether_it_was_here_or_not(machines: Iterator[Machine], dataset: Dataset) -> None:
+    worker, driver = next(machines), next(machines)
+    train(worker, dataset)
+    TrialFolder(driver.folder / "study", make_trial(dataset), driver).discard()
+    assert [Path(name).name for name in list_names(driver)] == ["log.txt"]
+
+
 # One file with the results of all
 
 
@@ -349,12 +356,18 @@ def test_a_result_has_the_same_bytes_wherever_it_is_noted(machines: Iterator[Mac
     assert len({next(folder.path.glob("result-*")).read_bytes() for folder in folders}) == 1
 
 
-def train_population(folder: Path, dataset: Dataset, driver: Place, next_worker: Callable[[], Place]) -> list[Result]:
-    """Train a population to its end, each leg on whatever machine."""
-    (folder / "study").mkdir(parents=True)
+def train_population(
+    folder: Path, dataset: Dataset, driver: Place, next_worker: Callable[[], Place], num_legs: int = 1000
+) -> list[Result]:
+    """Train a population to its end or for `num_legs` legs, each on whatever machine."""
+    (folder / "study").mkdir(parents=True, exist_ok=True)
     study = load(folder / "study", POPULATION)
     source = make_source(study, dataset, driver.folder / "demo", place=driver)
-    while (trial := source.next()) is not None:
+    assert source.notices == []
+    for _ in range(num_legs):
+        trial = source.next()
+        if trial is None:
+            break
         worker = next_worker()
         *_, last = run_trial(trial, study.measures, dataset, worker.folder / "demo", place=worker)
         if isinstance(last, Ended):
@@ -362,6 +375,37 @@ def train_population(folder: Path, dataset: Dataset, driver: Place, next_worker:
         source.tell(trial, last.result if isinstance(last, Ended) else Result(status="running"))
     found = [TrialFolder(driver.folder / "demo", trial).read_result() for trial in source.trials]
     return [result for result in found if result is not None]
+
+
+def test_members_that_waited_when_a_run_ended_are_not_lost(
+    machines: Iterator[Machine], dataset: Dataset, tmp_path: Path
+) -> None:
+    driver, packing, reader = (next(machines) for _ in range(3))
+    train_population(tmp_path / "a", dataset, driver, lambda: next(machines), num_legs=8)
+    assert len(train_population(tmp_path / "a", dataset, packing, lambda: next(machines), num_legs=2)) == 2
+    pack_trials(packing.folder / "demo")
+    packing.share(packing.folder / "demo" / PACK)
+    fetch_study(reader, "demo")
+    states = [path.name for path in reader.folder.glob("demo/trials/*/epoch-2.*")]
+    assert states == ["epoch-2.header"] * 4, "what waited is packed, too"
+    assert len(train_population(tmp_path / "a", dataset, reader, lambda: next(machines), num_legs=0)) == 2
+    assert len([name for name in list_names(reader) if name.endswith("result-3.json")]) == 2
+
+
+def test_a_population_that_lost_a_members_state_begins_anew_everywhere(
+    machines: Iterator[Machine], dataset: Dataset, tmp_path: Path
+) -> None:
+    """Else states that only the bucket has are fetched again, and go on as if they were of the new population."""
+    driver, again = next(machines), next(machines)
+    train_population(tmp_path / "a", dataset, driver, lambda: next(machines), num_legs=6)
+    states = [item.path for item in again.list(again.folder) if item.path.name == "epoch-1.safetensors"]
+    again.remove(states[0])
+    fetch_study(again, "demo")
+    study = load(tmp_path / "a/study", POPULATION)
+    source = make_source(study, dataset, again.folder / "demo", place=again)
+    assert ["begins anew" in notice for notice in source.notices] == [True]
+    assert [trial.until for trial in iter(source.next, None)] == [1] * 4
+    assert [name for name in list_names(again) if "trials/" in name and not name.endswith("log.txt")] == []
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.ledger.provenance import read_provenance
 from harness.ledger.published import (
-    ENDED,
+    KEPT,
     UNFINISHED,
     PublishedTrials,
     is_measured,
@@ -73,7 +73,7 @@ def test_a_trial_that_was_not_measured_so_or_that_failed_is_not_taken(tmp_path: 
     assert take_published(published, [TRIAL], ["elbo@v4"], here) == 0
     assert take_published(published, [VAE], ["elbo@v3"], here) == 0
     assert take_published(published, [TRIAL], ["elbo@v3"], here) == 1
-    assert failed.status not in ENDED
+    assert failed.status not in KEPT
 
 
 def test_tables_that_do_not_say_what_was_measured_give_nothing(tmp_path: Path) -> None:

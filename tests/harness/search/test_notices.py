@@ -44,8 +44,8 @@ def test_a_search_that_became_another_says_how_many_trials_are_not_counted(resul
     search(results, TPE).run()
     changed = search(results, edit(old, new, TPE))
     notice = (
-        "The space or the search of demo is another than before, so it is a new search: 3 trained trials of the old "
-        "one are not counted. Undo the change to go on with that one."
+        "The space, the search or the code of demo is another than before, so it is a new search: 3 trained trials of "
+        "the old one are not counted. Undo the change to go on with that one."
     )
     assert shown(changed) == [notice]
     assert changed.source().notices == [notice]

@@ -262,6 +262,21 @@ def test_a_member_that_failed_is_tried_again_unless_the_others_have_continued(
     assert same(living, whole)
 
 
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_a_member_whose_last_measurement_is_missing_is_measured_and_ends(
+    whole: Living, tmp_path: Path, has_failed: bool
+) -> None:
+    living = Living(tmp_path / "a", whole.dataset)
+    shutil.copytree(whole.folder, living.folder)
+    folder = TrialFolder(living.folder, whole.legs[-1])
+    folder.forget_result()
+    if has_failed:
+        folder.write_result(Result(status="failed", history=folder.read_history(), error="no space left"))
+    living.live(living.source())
+    assert [trial.until for trial in living.legs] == [7]
+    assert same(living, whole)
+
+
 def test_too_small_a_population_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     text = STUDY.replace("{loguniform: [1.0e-4, 3.0e-2]}", "{choice: [0.001, 0.002]}").replace(
         "{uniform: [0.5, 1.5]}", "1.0"

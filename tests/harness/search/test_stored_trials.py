@@ -24,8 +24,8 @@ def test_a_widened_search_goes_on_from_all_of_its_trials_and_says_how_many(resul
     first = search(results, SIX[sampler]).run()
     wider = search(results, edit(*WIDER, SIX[sampler]))
     notice = (
-        "The space or the search of demo is another than before: it begins with the 6 trained trials of the old one "
-        "that lie in it, and proposes 6 more."
+        "The space, the search or the code of demo is another than before: it begins with the 6 trained trials of the "
+        "old one that lie in it, and proposes 6 more."
     )
     assert shown(wider) == [notice]  # and nothing is written
     source = wider.source()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ledger.result import Result, Row
+from harness.ledger.result import Result, Row, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.mlflow_store import MlflowStore
@@ -50,6 +50,32 @@ def test_a_trial_that_runs_again_and_ends_as_it_had_ended_has_a_run_that_has_end
     assert status_of_the_run(tmp_path) == "RUNNING"
     send(tmp_path, STOPPED)
     assert status_of_the_run(tmp_path) == "FINISHED"
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+@pytest.mark.parametrize("num_epochs", [1, 2])
+def test_a_training_that_was_done_anew_takes_the_place_of_the_one_before(
+    tmp_path: Path, status: Status, num_epochs: int
+) -> None:
+    send(tmp_path, replace(STOPPED, status="finished"))
+    anew = [row | {"train/loss": 28.0} for row in ROWS]
+    later = replace(STOPPED, status="finished", history=anew[:num_epochs], metrics={"test/elbo": -28.0})
+    send(tmp_path, replace(later, status=status), later)
+    store = MlflowStore("small", tmp_path)
+    [(_, result)] = store.read_trials()
+    assert [row["train/loss"] for row in result.history] == [28.0] * num_epochs
+    assert result.metrics == {"test/elbo": -28.0}
+    assert not send(tmp_path, later)
+
+
+def test_a_training_that_goes_on_keeps_its_run_whatever_it_took(tmp_path: Path) -> None:
+    send(tmp_path, STOPPED)
+    before = MlflowStore("small", tmp_path)._list_sent()[0].run_id
+    slower = [row | {"seconds": 9.0} for row in ROWS]
+    third: Row = {"epoch": 3, "train/loss": 28.0, "seconds": 0.1}
+    send(tmp_path, *(replace(RUNNING, history=rows) for rows in (slower[:1], slower, [*slower, third])))
+    [sent] = MlflowStore("small", tmp_path)._list_sent()
+    assert (sent.run_id, sent.last_epoch) == (before, 3)
 
 
 def test_our_one_query_finds_what_mlflow_finds(tmp_path: Path) -> None:

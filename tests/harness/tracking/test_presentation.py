@@ -1,11 +1,15 @@
 import json
+import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.mlflow_store import MlflowStore
-from harness.tracking.presentation import Presentation, list_pages, make_view, name_configuration
+from harness.tracking.presentation import Presentation, list_pages, make_view, name_configuration, tags_of_source
 from tests.harness.tracking.test_mlflow_store import STOPPED, TRIAL
 
 
@@ -18,6 +22,14 @@ def test_seeds_of_a_configuration_have_one_name_and_other_configurations_another
     assert len(names) == 1
     assert name_configuration(of(learning_rate=2e-3)) not in names
     assert "seed" not in names.pop()
+
+
+def test_who_has_no_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is of no entry in passwd."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert tags_of_source()["mlflow.user"] == str(os.getuid())
 
 
 def test_a_view_shows_trials_alone_the_best_first() -> None:

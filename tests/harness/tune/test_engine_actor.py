@@ -1,16 +1,24 @@
-"""An engine that runs out of memory is followed by smaller ones; without a cluster."""
+"""An engine without memory is followed by smaller ones, and one that took a process for dead takes its trial back."""
 
 import dataclasses
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.datasets import Dataset
 from harness.ledger.result import Ended, Epoch, Event, Result
 from harness.tune import engine_actor
 from harness.tune.engine_actor import EngineSpec, train_fused
+from harness.worker import slots as slots_module
+from harness.worker.engine import Engine
 from harness.worker.memory import MemoryShortageError
+from tests.harness.worker.test_engine import assert_alike, dataset, make_engine, make_trial, train_alone
+
+__all__ = ["dataset", "make_engine"]  # fixtures
 
 NAMES = [field.name for field in dataclasses.fields(EngineSpec)]
 SPEC = EngineSpec(**dict.fromkeys(NAMES, None) | {"capacity": 50})  # type: ignore[arg-type]
@@ -62,3 +70,29 @@ def test_a_trial_alone_in_its_engine_is_followed_by_none(monkeypatch: pytest.Mon
     let_engines(monkeypatch, [*epochs(1), MemoryShortageError(1)])
     with pytest.raises(MemoryShortageError, match="with 1 trial in"):
         list(train_fused(SPEC, TRIAL, lambda _: pytest.fail("said")))
+
+
+def test_a_driver_that_stands_still_for_long_costs_no_trial(
+    dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, trial, submitted = make_engine(), make_trial(dataset), list[int]()
+
+    def fetch(slot: int) -> list[Event]:
+        engine.step()
+        return engine.slots.fetch(slot)
+
+    def submit(*_: object) -> tuple[Any, int]:
+        submitted.append(engine.slots.submit(trial))
+        actor = {"fetch": fetch, "leave": engine.slots.leave}
+        return SimpleNamespace(**{name: SimpleNamespace(remote=call) for name, call in actor.items()}), submitted[-1]
+
+    monkeypatch.setattr(engine_actor, "_submit", submit)
+    monkeypatch.setattr("ray.get", lambda value: value)
+    monkeypatch.setattr(slots_module, "ABANDONED_SECONDS", 0.2)
+    found: list[Event] = []
+    for event in train_fused(SPEC, trial, lambda _: pytest.fail("said")):
+        found.append(event)
+        if len(found) == 2:
+            time.sleep(0.3)
+    assert len(submitted) > 1
+    assert_alike(found, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"))

@@ -93,6 +93,7 @@ def test_one_that_ray_ended_beside_a_larger_one_goes_on_beside_others_once(tmp_p
         (KILLED, 3, False, "wait"),  # the kernel may have ended it for its memory, and does not say so
         (KILLED, 3, True, "go on"),
         ("The actor died because its node has died.", 3, False, "go on"),
+        ("OSError: [Errno 28] No space left on device: '/tmp/x'", 3, False, "go on"),  # which ends the run
     ],
 )
 def test_one_that_dies_without_a_reason_has_its_last_try_alone(

@@ -4,9 +4,7 @@ import gc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -22,7 +20,7 @@ from harness.study.sections import Resources
 from harness.tune import light_controller
 from harness.tune.callbacks import Watcher
 from harness.tune.light_controller import LightController
-from harness.tune.processes import Processes
+from harness.tune.processes import as_death
 
 
 @pytest.fixture
@@ -81,15 +79,11 @@ def test_a_study_runs_with_tunes_own_parts(
 
 def test_a_process_that_ray_ended_for_lack_of_memory_has_died_and_says_who_it_was() -> None:
     """Tune itself takes the error for one that cannot be, and ends the study."""
-    manager, deaths = Processes.__new__(Processes), []
-    process: Any = Mock(_on_error=lambda _, error: deaths.append(error))
-    ray_process = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: "aa11"))
-    manager._failed_actor_ids, manager._cleanup_actor = set(), lambda **_: None
-    manager._live_actors_to_ray_actors_resources = {process: (ray_process, None)}
-    manager._actor_task_failed(SimpleNamespace(_tracked_actor=process, _on_error=None), OutOfMemoryError("low"))
-    (death,) = deaths
+    death = as_death("aa11", OutOfMemoryError("low"))
     assert isinstance(death, RayActorError)
     assert str(death) == "actor aa11: low"
+    other = RuntimeError("no luck")
+    assert as_death("aa11", other) is other
 
 
 def test_tune_adds_no_callback_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

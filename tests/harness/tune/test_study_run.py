@@ -169,6 +169,20 @@ def test_a_full_disk_or_a_quota_that_is_used_up_ends_the_run_in_words(run: Study
     assert run.problem == f"{run.folder}: {os.strerror(number).lower()}; free some space and run the study again"
 
 
+def test_a_full_disk_of_another_machine_is_said_to_be_its_own(run: StudyRun) -> None:
+    error = "OSError: [Errno 28] No space left on device: '/tmp/x'"
+    trial = start(run)
+    run.record(trial, make_end(1, status="failed", metrics={}, error=error, host="node7"))
+    run.end(trial)
+    assert run.problem == f"node7: {error}; free some space there and run the study again"
+
+
+def test_a_full_disk_names_the_file_that_could_not_be_written(run: StudyRun) -> None:
+    with run.noticing_problems():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
+    assert run.problem == "/tmp/x: no space left on device; free some space and run the study again"
+
+
 def said(run: StudyRun) -> str:
     assert isinstance(run.console.file, io.StringIO)
     return run.console.file.getvalue()

@@ -177,7 +177,7 @@ def test_a_trial_that_leaves_can_come_back_to_where_its_checkpoint_is(
     engine.step()
     engine.slots.leave(slot)
     assert not engine.step()
-    with pytest.raises(KeyError):
+    with pytest.raises(slots_module.ReleasedError):
         engine.slots.fetch(slot)
     other = make_engine()  # as after the death of the first one
     slot = other.slots.submit(trial)

@@ -165,6 +165,26 @@ def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
     assert result_of(trial, tmp_path).metrics == result_of(trial, whole["vsc"][0]).metrics
 
 
+def test_what_was_measured_of_another_model_is_measured_again_where_a_longer_trial_has_stored_this_one(
+    dataset: Dataset, tmp_path: Path, fits: Fits
+) -> None:
+    """As where a shorter trial was published by another machine, and the longer one is trained here."""
+    shorter, longer = (make_trial(dataset, "vae", epochs=epochs) for epochs in (2, 4))
+    only_elbo = dataclasses.replace(ALL, evaluate=("elbo",), checkpoint_every=2)
+    run(shorter, dataset, tmp_path, only_elbo)
+    own, first = TrialFolder(tmp_path, shorter), result_of(shorter, tmp_path)
+    own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
+    for state in own.list_checkpoints():
+        state.unlink()
+    run(longer, dataset, tmp_path, only_elbo)
+    assert len(own.list_checkpoints()) == 1
+    fits.epochs.clear()
+    assert result_of(shorter, tmp_path).evaluated == first.evaluated, "it need not run again"
+    run(shorter, dataset, tmp_path, dataclasses.replace(only_elbo, evaluate=("elbo", "iw_bound")))
+    assert fits.epochs == []
+    assert result_of(shorter, tmp_path).metrics.items() >= first.metrics.items()
+
+
 def raise_interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
