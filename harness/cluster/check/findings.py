@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.cluster import LOOPBACK
 from harness.storage.bucket import SCHEME
 from harness.study.yamlfile import FieldPath, format_path
 
@@ -63,6 +64,14 @@ class Findings:
         for name, _ in ASSIGNED.findall(commands):
             if name != "RAY_AUTH_MODE":
                 self.add(where, f"has the value of {name}; put it into a file that only the job's user reads")
+
+    def check_dashboard(self, where: FieldPath, commands: str) -> None:
+        """Note a dashboard that is not on this machine's own address."""
+        for host in re.findall(r"--dashboard-host[= ]+[\"']?([^\s\"';&|)]+)", commands):
+            if host not in LOOPBACK:
+                self.add(
+                    where, f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1"
+                )
 
     def check_results(self, where: FieldPath, commands: str) -> None:
         """Note a folder of results that other nodes would not see."""

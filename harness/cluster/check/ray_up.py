@@ -29,7 +29,6 @@ PROVIDER: Mapping[str, tuple[str, ...]] = {
     "local": ("type", "head_ip", "worker_ips", "external_head_ip", "coordinator_address"),
 }
 SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GPU_TYPE = re.compile(r"(g|p)\d")  # of EC2's instance types
 
 
@@ -87,12 +86,7 @@ def _check_node_type(name: str, node_type: dict[str, Any], kind: str, *, is_head
 
 
 def _check_exposure(full: dict[str, Any], findings: Findings) -> None:
-    for host in re.findall(r"--dashboard-host[= ](\S+)", _join(full, "head_start_ray_commands")):
-        if host.strip("\"'") not in LOOPBACK:
-            findings.add(
-                ("head_start_ray_commands",),
-                f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1",
-            )
+    findings.check_dashboard(("head_start_ray_commands",), _join(full, "head_start_ray_commands"))
     group = full["provider"].get("security_group") or {}
     for rule in group.get("IpPermissions") or [] if isinstance(group, dict) else []:
         ranges = [

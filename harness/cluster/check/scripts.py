@@ -59,7 +59,7 @@ def check_slurm(text: str, findings: Findings) -> None:
         findings.add((), "Ray waits 30 s for all nodes; export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300")
     if "ray symmetric-run" in code and "--min-nodes" not in code:
         findings.add((), 'the study begins before all nodes are there; add --min-nodes "$SLURM_JOB_NUM_NODES"')
-    _check_dashboard(code, findings)
+    findings.check_dashboard((), code)
     if "--results" not in code:
         findings.add((), "has no --results; name a folder that every node sees")
     findings.check_results((), code)
@@ -87,7 +87,7 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
             findings.add((field,), f"port {SKYPILOT_PORT} is that of SkyPilot's own Ray; choose another")
         if "ray start" in commands and "RAY_AUTH_MODE=token" not in commands:
             findings.add((field,), "starts Ray without its token; write RAY_AUTH_MODE=token ray start")
-        _check_dashboard(commands, findings)
+        findings.check_dashboard((field,), commands)
     run = str(content.get("run") or "")
     findings.check_results(("run",), run)
     mounted = {str(target) for target, source in findings.mapping(("file_mounts",), content.get("file_mounts")).items()
@@ -102,11 +102,3 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
         )
     elif not any(f"{found[1]}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
         findings.add(("run",), f"--results {found[1]} ends with the nodes; mount a bucket or a volume there")
-
-
-def _check_dashboard(commands: str, findings: Findings) -> None:
-    for host in re.findall(r"--dashboard-host[= ](\S+)", commands):
-        if host not in ("127.0.0.1", "localhost"):
-            findings.add(
-                (), f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1"
-            )

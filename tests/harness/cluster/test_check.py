@@ -94,6 +94,23 @@ def test_each_fault_is_named(tmp_path: Path, name: str, before: str, after: str,
     assert [fault for fault in faults if re.search(said, fault)], faults
 
 
+@pytest.mark.parametrize("name", [AWS, SLURM, SKY])
+@pytest.mark.parametrize("host", ['"127.0.0.1"', "'localhost'", "::1", '"::1"; date'])
+def test_a_dashboard_that_this_machine_alone_reaches_is_no_fault(tmp_path: Path, name: str, host: str) -> None:
+    path = tmp_path / name
+    path.write_text(TEMPLATES[name].read_text().replace("--dashboard-host=127.0.0.1", f"--dashboard-host={host}"))
+    assert check_file(path)[1] == []
+
+
+@pytest.mark.parametrize("name", [AWS, SLURM, SKY])
+@pytest.mark.parametrize("host", ["0.0.0.0", '"0.0.0.0"', "'$HOST'"])
+def test_a_dashboard_that_others_reach_is_a_fault(tmp_path: Path, name: str, host: str) -> None:
+    path = tmp_path / name
+    path.write_text(TEMPLATES[name].read_text().replace("--dashboard-host=127.0.0.1", f"--dashboard-host {host}"))
+    (fault,) = check_file(path)[1]
+    assert "--dashboard-host={} lets others reach".format(host.strip("\"'")) in fault
+
+
 def test_the_command_prints_a_sentence_for_each_fault(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     text = TEMPLATES[AWS].read_text()
