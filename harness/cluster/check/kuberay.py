@@ -7,28 +7,23 @@ from typing import Any
 from harness.cluster.check.findings import SECRET, Findings
 from harness.study.yamlfile import FieldPath
 
+# fmt: off
 JOB_KEYS = (
-    *(
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "clusterSelector",
-        "deletionStrategy",
-        "entrypoint",
-        "entrypointNumCpus",
-    ),
-    *("entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "rayClusterSpec", "runtimeEnvYAML"),
-    *("shutdownAfterJobFinishes", "submissionMode", "submitterConfig", "submitterPodTemplate", "suspend"),
-    *("ttlSecondsAfterFinished", "preRunningDeadlineSeconds"),
+    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
+    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "rayClusterSpec", "runtimeEnvYAML",
+    "shutdownAfterJobFinishes", "submissionMode", "submitterConfig", "submitterPodTemplate", "suspend",
+    "ttlSecondsAfterFinished", "preRunningDeadlineSeconds",
 )
 CLUSTER_KEYS = (
-    *("authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec"),
-    *("headServiceAnnotations", "managedBy", "networkPolicy", "rayVersion", "suspend", "upgradeStrategy"),
+    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
+    "headServiceAnnotations", "managedBy", "networkPolicy", "rayVersion", "suspend", "upgradeStrategy",
     "workerGroupSpecs",
 )
 GROUP_KEYS = (
-    *("enableIngress", "groupName", "headService", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas"),
-    *("numOfHosts", "rayStartParams", "replicas", "resources", "scaleStrategy", "serviceType", "suspend", "template"),
+    "enableIngress", "groupName", "headService", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas",
+    "numOfHosts", "rayStartParams", "replicas", "resources", "scaleStrategy", "serviceType", "suspend", "template",
 )
+# fmt: on
 
 
 def check_kuberay(content: dict[str, Any], findings: Findings) -> None:

@@ -7,36 +7,17 @@ from typing import Any
 from harness.cluster.check.findings import SECRET, Findings
 from harness.storage.bucket import SCHEME
 
+# fmt: off
 TASK_KEYS = (
-    *(
-        "config",
-        "envs",
-        "event_callback",
-        "experimental",
-        "file_mounts",
-        "inputs",
-        "name",
-        "num_nodes",
-        "outputs",
-        "pool",
-    ),
-    *("resources", "run", "secrets", "service", "setup", "volumes", "workdir"),
+    "config", "envs", "event_callback", "experimental", "file_mounts", "inputs", "name", "num_nodes", "outputs", "pool",
+    "resources", "run", "secrets", "service", "setup", "volumes", "workdir",
 )
 RESOURCE_KEYS = (
-    *("accelerator_args", "accelerators", "any_of", "autostop", "cloud", "cpus", "disk_size", "disk_tier", "image_id"),
-    *(
-        "infra",
-        "instance_type",
-        "job_recovery",
-        "labels",
-        "max_hourly_cost",
-        "memory",
-        "network_tier",
-        "ordered",
-        "ports",
-    ),
-    *("priority", "region", "use_spot", "zone"),
+    "accelerator_args", "accelerators", "any_of", "autostop", "cloud", "cpus", "disk_size", "disk_tier", "image_id",
+    "infra", "instance_type", "job_recovery", "labels", "max_hourly_cost", "memory", "network_tier", "ordered", "ports",
+    "priority", "region", "use_spot", "zone",
 )
+# fmt: on
 DASHBOARD_PORT, SKYPILOT_PORT = "8265", "6380"  # that of SkyPilot's own Ray
 
 
