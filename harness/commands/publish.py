@@ -16,6 +16,7 @@ from rich.table import Table
 
 from analysis.tables import TableError, load_tables
 from analysis.wording import plural
+from harness.commands.overview import count_slots_here
 from harness.commands.run import run_study
 from harness.datasets import identify_dataset
 from harness.errors import InputError
@@ -39,7 +40,6 @@ from harness.study import Study
 from harness.study.file import dump_study, find_study, format_study_file, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.study.yamlfile import FieldPath, format_inline, read_yaml_mapping
-from models.numerics.machine import count_cores
 
 
 class Entry(BaseModel):
@@ -120,8 +120,8 @@ class Publication:
         except TableError:
             rate = None
         rate = rate or self.published.find_seconds_per_epoch(self.study.dataset)
-        slots = max(int(count_cores() // self.study.resources.num_cpus), 1)
-        return 0.0 if not epochs else epochs * rate / slots if rate else None
+        slots = count_slots_here(self.study.resources)
+        return 0.0 if not epochs else epochs * rate / slots if rate and slots else None
 
 
 def read_list(path: Path) -> list[Entry]:
