@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.cluster import LOOPBACK
 from harness.storage.bucket import SCHEME
-from harness.study.yamlfile import FieldPath, format_path
+from harness.study.yamlfile import FieldPath, find_line, format_path
 
 NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/scratch/local", "/local", "/mnt/local", "$TMPDIR", "~", "$HOME")  # noqa: S108 (looked for, not used)
 SHARED = re.compile(r"\b(mount(point)?|nfs4?(?!-)|efs|mount-s3|s3fs|gcsfuse|goofys|rclone|lustre|sshfs)\b")
@@ -28,7 +28,7 @@ class Findings:
 
     def add(self, where: FieldPath, said: str, line: int | None = None) -> None:
         """Note what is wrong with a field, and the fix. line: of the file, where it is not the field's."""
-        line = line or next((self.lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in self.lines), None)
+        line = line or find_line(self.lines, where)
         place = f"{self.path}:{line}" if line else str(self.path)
         self.sentences.append(f"{place}: {format_path(where)}: {said}" if where else f"{place}: {said}")
 
