@@ -6,7 +6,7 @@ Needs neither Ray nor MLflow.
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from harness.datasets import digits
 from harness.datasets.celeba import CelebA
@@ -59,24 +59,13 @@ _MAP_SPECS: dict[str, MapSpec] = {
 }
 """Datasets that are made once, and then stay on the disk."""
 
-DatasetName = Literal[
-    "digits",
-    "mnist",
-    "fashion-mnist",
-    "faces",
-    "faces-64",
-    "dsprites",
-    "dsprites-32",
-    "dsprites-published",
-    "dsprites-published-32",
-    "celeba",
-    "celeba-64",
-    "celeba-official",
-    "celeba-official-64",
-]
-"""The names that `dataset:` of a study file may give; what plug-ins add comes besides."""
+DATASET_NAMES: tuple[str, ...] = ("digits", *_IDX_SPECS, *_MAP_SPECS)
 
-DATASET_NAMES: tuple[str, ...] = get_args(DatasetName)
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[DATASET_NAMES]
+"""The names that `dataset:` of a study file may give; what plug-ins add comes besides."""
 
 _added: dict[str, Callable[[], Dataset]] = {}  # from plug-ins, by name
 
