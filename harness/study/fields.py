@@ -213,6 +213,11 @@ class StudyFields(Frozen):
         return self.objectives[0]
 
     @property
+    def has_one_best(self) -> bool:
+        """Whether it ends with one order of configurations: several metrics have none, and pbt no configuration."""
+        return len(self.objectives) == 1 and self.scheduler.name != "pbt"
+
+    @property
     def mode(self) -> Literal["max", "min"]:
         """Whether a higher (max) or a lower (min) value of the first objective is better."""
         return mode_of(self.metric)
