@@ -196,8 +196,7 @@ class StudyFields(Frozen):
     @property
     def can_hold_out(self) -> bool:
         """Whether the file asks to hold images out for validation."""
-        domains = (sub["num_validation"] for sub in self.sub_spaces() if "num_validation" in sub)
-        return any(max(d.values if isinstance(d, Finite) else (d.high,)) > 0 for d in domains)
+        return any(sub["num_validation"].largest > 0 for sub in self.sub_spaces() if "num_validation" in sub)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -302,10 +301,6 @@ class StudyFields(Frozen):
                 DEFAULTS["batch_size"] if size is None else size.largest,
                 num_train - (self._hold_out(num_train) if held_out is None else held_out.largest),
             )
-
-    def enumerate_grid(self) -> Iterator[dict[str, Any]]:
-        """List every configuration of the grid, sub-space by sub-space."""
-        return (configuration for configuration, _ in self.enumerate_seeded())
 
     def enumerate_seeded(self) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
         """List every configuration of the grid with its seeds, sub-space by sub-space."""
