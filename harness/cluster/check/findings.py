@@ -18,6 +18,12 @@ ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|SECRET|_TOKEN|ACCESS_KEY|API_KEY)\w*)=
 PIP = re.compile(r"pip3? install[^;&|]*")
 
 
+def find_values(option: str, commands: str) -> list[str]:
+    """The values of an option in shell commands, without their quotes."""
+    found = re.findall(rf"{option}[= ]+((?:\"[^\"]*\"|'[^']*'|[^\s\"';&|)])+)", commands)
+    return [re.sub("[\"']", "", value) for value in found]
+
+
 @dataclass
 class Findings:
     """What was found in one file."""
@@ -67,7 +73,7 @@ class Findings:
 
     def check_dashboard(self, where: FieldPath, commands: str) -> None:
         """Note a dashboard that is not on this machine's own address."""
-        for host in re.findall(r"--dashboard-host[= ]+[\"']?([^\s\"';&|)]+)", commands):
+        for host in find_values("--dashboard-host", commands):
             if host not in LOOPBACK:
                 self.add(
                     where, f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1"
@@ -75,8 +81,7 @@ class Findings:
 
     def check_results(self, where: FieldPath, commands: str) -> None:
         """Note a folder of results that other nodes would not see."""
-        for given in re.findall(r"--results[= ]+(\"[^\"]+\"|\S+)", commands):
-            results = given.strip("\"'")
+        for results in find_values("--results", commands):
             if re.match(SCHEME, results):
                 continue
             if not results.startswith(("/", "$", "~")):

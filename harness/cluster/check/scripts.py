@@ -4,7 +4,7 @@ import re
 import subprocess
 from typing import Any
 
-from harness.cluster.check.findings import SECRET, Findings
+from harness.cluster.check.findings import SECRET, Findings, find_values
 from harness.storage.bucket import SCHEME
 
 # fmt: off
@@ -64,7 +64,7 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
         findings.check_commands((field,), commands)
         if re.search(r"^\s*ray stop\b", commands, re.MULTILINE):
             findings.add((field,), "`ray stop` ends SkyPilot's own Ray, too; remove it")
-        if re.search(rf"--port[= ]{SKYPILOT_PORT}\b", commands):
+        if SKYPILOT_PORT in find_values("--port", commands):
             findings.add((field,), f"port {SKYPILOT_PORT} is that of SkyPilot's own Ray; choose another")
         if "ray start" in commands and "RAY_AUTH_MODE=token" not in commands:
             findings.add((field,), "starts Ray without its token; write RAY_AUTH_MODE=token ray start")
@@ -74,12 +74,13 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
     mounted = {str(target) for target, source in findings.mapping(("file_mounts",), content.get("file_mounts")).items()
                if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
     mounted |= set(map(str, findings.mapping(("volumes",), content.get("volumes"))))
-    found = re.search(r"--results[= ]+(/\S+)", run)
-    if re.search(rf"--results[= ]+{SCHEME}", run):
+    results = find_values("--results", run)
+    if any(re.match(SCHEME, place) for place in results):
         return
-    if found is None:
+    folder = next((place for place in results if place.startswith("/")), None)
+    if folder is None:
         findings.add(
             ("run",), "has no --results with an absolute path; name a bucket (s3://bucket/path) or a volume's folder"
         )
-    elif not any(f"{found[1]}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
-        findings.add(("run",), f"--results {found[1]} ends with the nodes; mount a bucket or a volume there")
+    elif not any(f"{folder}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
+        findings.add(("run",), f"--results {folder} ends with the nodes; mount a bucket or a volume there")
