@@ -1,4 +1,4 @@
-"""Writes a page and the schema of study files, made from code: `python docs/generate.py`. Tests hold them to it."""
+"""Writes a page and the schema of study files, made from code, for `make docs`. Tests hold them to it."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from models.settings import DEFAULTS
 FOLDER = Path(__file__).parent
 INTRODUCTION = """# The study file
 
-<!-- Written by `python docs/generate.py` from the schema of study files: change their descriptions, not this page. -->
+<!-- Written by `make docs` from the schema of study files: change their descriptions, not this page. -->
 
 A study file is YAML 1.2. Editors that know JSON schemas complete its fields from `studies/schema.json`. Whatever is
 wrong in a file is answered in one sentence that names its line and the fix.

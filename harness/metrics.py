@@ -1,4 +1,4 @@
-"""The names of metrics and evaluations, as in tables, MLflow and study files."""
+"""The names of metrics and evaluations, as in tables, MLflow and study files, and what a trial measures of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Paths that a user gives."""
+"""Paths that a user gives, and the text of files there."""
 
 import os
 import re
@@ -21,3 +21,21 @@ def parse_path(text: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise InputError(f"{text}: no home of that user; write the path in full") from None
+
+
+def read_text(path: Path, fix: str, *, option: str = "") -> str:
+    """Read the text of a user's file, with or without the mark that some editors put before UTF-8.
+
+    fix: what to do where there is none to be read. option: that gave the path, if one did.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    named = f"{option} {path}".lstrip()
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{named}: cannot be read (it is not UTF-8 text); save it as UTF-8") from None
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise InputError(f"{named}: cannot be read ({reason}); {fix}") from None

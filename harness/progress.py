@@ -177,7 +177,7 @@ class Progress:
                 self._course.append(value)
         self._maybe_print()
 
-    def pause_trial(self, trial_id: str = "") -> None:
+    def pause_trial(self, trial_id: str) -> None:
         """Count a trial that waits for others, and resumes later."""
         with self._lock:
             self._running -= 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.storage import objects
+from harness.storage.place import Place
 
 _numbers = itertools.count()
 
@@ -22,6 +23,15 @@ print("listens on", *server.get_host_and_port(), flush=True)
 time.sleep(100_000)
 """
 """Of a process of its own, which can be frozen: its argument is the address to listen on."""
+
+
+def share(place: Place, name: str, content: bytes = b"content") -> Path:
+    """Write a file, and put it into the place."""
+    path = place.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    place.share(path)
+    return path
 
 
 def request(endpoint: str, path: str, method: str, data: bytes | None = None) -> None:

@@ -84,6 +84,17 @@ def test_the_commands_of_a_page_are_commands(page: Path) -> None:
 
 
 @every_page
+def test_a_page_names_no_study_that_nobody_has_made(page: Path) -> None:
+    """Those of `studies/`, and those that are made on it or, as more pages than one go on from there, in README."""
+    text = page.read_text()
+    made = {path.stem for path in (FOLDER / "studies").glob("*.yaml")}
+    made.update(re.findall(r"(?:^name: |--set name=)(\S+)", text + README.read_text(), re.MULTILINE))
+    commands = r"^    spikeslab (?:best|compare|dashboard|export|plot|status) ([^#\n]*)"
+    for words in re.findall(commands, text, re.MULTILINE):
+        assert made.issuperset(words.partition(" --")[0].split()), words
+
+
+@every_page
 def test_the_studies_of_a_page_are_studies(page: Path, tmp_path: Path) -> None:
     for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)):
         if "name: " in text and "dataset: " in text:

@@ -48,8 +48,10 @@ def fetch(
     from harness.datasets import fetch_dataset
     from harness.progress import counting
 
-    with counting(console) as report:
-        folder = fetch_dataset(name, data, on_progress=lambda line: console.print(line, soft_wrap=True), report=report)
+    with counting(console) as on_count:
+        folder = fetch_dataset(
+            name, data, on_progress=lambda line: console.print(line, soft_wrap=True), on_count=on_count
+        )
     console.print(f"{name} is in {folder}", soft_wrap=True)
 
 

@@ -1,22 +1,68 @@
-"""`spikeslab ui --server`: an MLflow server to which a team's studies log, on 127.0.0.1."""
+"""`spikeslab ui`: the pages of MLflow on 127.0.0.1, and with `--server` a server to which a team's studies log."""
 
 import os
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from harness.cli.options import console
 from harness.cli.serving import check_port, serve
-from harness.errors import hide_secrets
+from harness.errors import InputError, hide_secrets
+from harness.storage.place import Place
 
 STORE, ARTIFACTS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_DESTINATION"
+MOST_PAGES = 5  # that are listed
+ALONE = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONSAFEPATH": "1",  # nothing of the current folder in the processes that it starts, either
+}
+
+
+def serve_pages(results: Place, port: int) -> None:
+    """Serve the pages of these results until Ctrl-C, and say where those of each study are.
+
+    Raises:
+        InputError: there are no runs, the port is taken, the store cannot be used, or the server failed.
+    """
+    from harness.tracking.local_store import fetch_runs, relocate_artifacts
+    from harness.tracking.mlflow_settings import check_store, tracking_uri
+    from harness.tracking.presentation import list_pages
+
+    fetch_runs(results)
+    folder = results.folder
+    uri = tracking_uri(folder)
+    if uri.startswith("http"):
+        console.print(f"Runs are logged to an MLflow server: open {hide_secrets(uri)} in a browser.", soft_wrap=True)
+        return
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        if not (folder / "mlflow.db").exists():
+            fix = "give --results the address of one study" if results.is_remote else "or give --results"
+            where = results.name(folder / "mlflow.db")
+            raise InputError(f"{where}: no such database; run a study first, {fix}")
+        with suppress(sqlite3.Error):  # another's folder, that may be read alone
+            relocate_artifacts(folder)
+    check_port(port)
+    check_store(uri)
+
+    def tell() -> None:
+        address = f"http://127.0.0.1:{port}"
+        pages = list_pages(uri, address)
+        if not pages:
+            console.print(f"MLflow UI: {address} (Ctrl-C ends it)")
+        for name, page in pages[:MOST_PAGES]:
+            console.print(f"{name}: {page}", soft_wrap=True)
+        if pages:
+            more = f"{len(pages) - MOST_PAGES} more studies at {address}; " if len(pages) > MOST_PAGES else ""
+            console.print(f"The trials of each study in MLflow; {more}Ctrl-C ends it.", soft_wrap=True)
+
+    environment = {**os.environ, STORE: uri, **ALONE}
+    serve(_make_command(port, 1), environment, port, what=f"{uri}: the MLflow UI", tell=tell)
 
 
 def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
     """Serve until Ctrl-C. hosts: names by which a proxy passes requests on, besides those of this machine.
-
-    What the store and the artifacts' place are, and their passwords, stand in variables: everyone on a machine may read
-    the words of a command.
 
     Raises:
         InputError: the port is taken, the store cannot be used, or the server failed.
@@ -33,8 +79,6 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
         given[STORE] = database_uri(results / "mlflow.db")
     check_store(given[STORE])  # which takes variables away
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "2", "--serve-artifacts", "--uvicorn-opts", "--no-access-log --log-level warning"]
 
     def tell() -> None:
         console.print(
@@ -44,7 +88,7 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
         )
 
     environment = make_environment(given, results, port, hosts)
-    serve(command, environment, port, what=f"{hide_secrets(given[STORE])}: the MLflow server", tell=tell)
+    serve(_make_command(port, 2), environment, port, what=f"{hide_secrets(given[STORE])}: the MLflow server", tell=tell)
 
 
 def make_environment(given: Mapping[str, str], results: Path, port: int, hosts: Sequence[str]) -> dict[str, str]:
@@ -54,8 +98,17 @@ def make_environment(given: Mapping[str, str], results: Path, port: int, hosts: 
         ARTIFACTS: str(results.absolute() / "mlartifacts"),
         # A page of another site, open in a browser here, must not reach it by a name that it points to this machine.
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join([*hosts, *(f"{name}:{port}" for name in names)]),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONSAFEPATH": "1",
+        **ALONE,
     }
     return defaults | {name: value for name, value in given.items() if name != "MLFLOW_TRACKING_URI"}
+
+
+def _make_command(port: int, num_workers: int) -> list[str]:
+    """The command of a server; its store and the place of artifacts, with their passwords, stand in variables.
+
+    Everyone on a machine may read the words of a command.
+    """
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(num_workers), "--serve-artifacts"]
+    return [*command, "--uvicorn-opts", "--no-access-log --log-level warning"]

@@ -7,7 +7,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,6 +36,11 @@ from harness.cli.options import (
 from harness.cli.output import take_loss
 from harness.errors import InputError
 from harness.interruption import Interrupted
+from harness.storage.place import Place
+
+if TYPE_CHECKING:
+    from harness.commands.outcome import Outcome
+    from harness.study import Study
 
 app = typer.Typer()
 
@@ -62,11 +67,9 @@ def run(
     """Train what is missing of a study, with live progress, then draw its figures."""
     from harness.cluster.connect import is_job
     from harness.cluster.variables import read_variables
-    from harness.commands.answer import print_answer
     from harness.commands.notify import parse_target
     from harness.commands.plot import draw_quietly
     from harness.commands.run import run_study
-    from harness.progress import format_duration
     from harness.study.file import format_study_file, load_study
 
     if env_file is not None:
@@ -77,16 +80,13 @@ def run(
     path = find_named_study(study, results)
     loaded = load_study(path, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
+    here = format_option("--results", results, RESULTS)
     again = "".join(format_option("--set", given) for given in overrides or () if not given.startswith("notify="))
-    again += (
-        format_option("--results", results, RESULTS)
-        + format_option("--data", data)
-        + format_option("--address", address)
-        + format_option("--env-file", env_file)
-    )
-    command = f"spikeslab run {shlex.quote(study)}{again}"
+    options = {"--data": data, "--address": address, "--env-file": env_file}
+    again += here + "".join(format_option(name, value) for name, value in options.items())
     # In a job, its copy of the study's file is not where anybody can run it.
-    resumes = "Submitting it again resumes from there." if is_job() else f"`{command}` resumes from there."
+    how = "Submitting it again" if is_job() else f"`spikeslab run {shlex.quote(study)}{again}`"
+    resumes = f"{how} resumes from there."
     draw = partial(draw_quietly, loaded, console=errors)
     try:
         outcome = run_study(
@@ -98,32 +98,14 @@ def run(
     if lost := take_loss():
         errors.print(
             f"Output was lost ({(lost.strerror or '').lower()}), the study was not: "
-            f"`spikeslab status {loaded.name}{format_option('--results', results, RESULTS)}` says how far it is.",
+            f"`spikeslab status {loaded.name}{here}` says how far it is.",
             soft_wrap=True,
         )
     if outcome.interrupted:
         console.print(f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. {resumes}", soft_wrap=True)
         raise typer.Exit(128 + outcome.interrupted)
-    folder, here = results.folder / loaded.name, format_option("--results", results, RESULTS)
-    trained = f"{outcome.num_trained} trained or measured now" if outcome.num_trained else "nothing to train"
-    startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
-    console.print(
-        f"{loaded.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
-        f"{format_duration(outcome.seconds)}{startup}.",
-        soft_wrap=True,
-    )
-    print_answer(loaded, folder, console)
-    if results.is_remote:
-        console.print(f"Results: {results.address}/{loaded.name}", soft_wrap=True)
-    runs = f"spikeslab ui --results {results.address}/{loaded.name}" if results.is_remote else f"spikeslab ui{here}"
-    for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
-        console.print(f"{what}: {where}", soft_wrap=True)
+    _report_run(loaded, results, outcome, here)
     if outcome.num_failed:
-        console.print(
-            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {loaded.name}{here}` and the logs "
-            f"in {results.name(folder / 'trials')}",
-            soft_wrap=True,
-        )
         raise typer.Exit(FAILED)
 
 
@@ -328,3 +310,30 @@ def collect(study: StudyArgument, results: Results = RESULTS) -> None:
         f"tables of {collected.num_trials} trials are in {results.name(results.folder / loaded.name)}",
         soft_wrap=True,
     )
+
+
+def _report_run(study: "Study", results: Place, outcome: "Outcome", here: str) -> None:
+    """Say how a run ended: how much is done, what was found, where all of it is. here: the option of results."""
+    from harness.commands.answer import print_answer
+    from harness.progress import format_duration
+
+    folder = results.folder / study.name
+    trained = f"{outcome.num_trained} trained or measured now" if outcome.num_trained else "nothing to train"
+    startup = f" (start-up {outcome.startup_seconds:.0f} s)" if outcome.num_trained else ""
+    console.print(
+        f"{study.name}: {outcome.num_done} of {outcome.num_trials} trials done ({trained}), in "
+        f"{format_duration(outcome.seconds)}{startup}.",
+        soft_wrap=True,
+    )
+    print_answer(study, folder, console)
+    if results.is_remote:
+        console.print(f"Results: {results.address}/{study.name}", soft_wrap=True)
+    runs = f"spikeslab ui --results {results.address}/{study.name}" if results.is_remote else f"spikeslab ui{here}"
+    for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
+        console.print(f"{what}: {where}", soft_wrap=True)
+    if outcome.num_failed:
+        console.print(
+            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {study.name}{here}` and the logs "
+            f"in {results.name(folder / 'trials')}",
+            soft_wrap=True,
+        )

@@ -3,10 +3,8 @@
 import json
 import os
 import shlex
-import sqlite3
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +12,8 @@ import typer
 
 from harness.cli.options import FAILED, RESULTS, Data, EnvFile, Results, StudyArgument, console, load_named_study
 from harness.cli.serving import check_port, serve
-from harness.errors import InputError, hide_secrets
+from harness.errors import InputError
 
-MOST_PAGES = 5  # that `ui` lists
 OPTUNA_DASHBOARD = (  # its command, which is no module
     "from importlib.metadata import entry_points; "
     "[main] = entry_points(group='console_scripts', name='optuna-dashboard'); main.load()()"
@@ -43,59 +40,19 @@ def ui(
     ] = None,
 ) -> None:
     """Serve the MLflow UI of these results on 127.0.0.1, until Ctrl-C."""
+    from harness.cli.mlflow_server import serve_pages, serve_team
     from harness.cluster.variables import read_variables
 
+    if allow_host and not server:
+        raise InputError("--allow-host works with --server; add --server, or leave it out")
     if env_file is not None:
         os.environ.update(read_variables(env_file))
-    if server:
-        from harness.cli.mlflow_server import serve_team
-
-        if results.is_remote:
-            raise InputError(f"--results {results.address}: a server keeps its database on this machine; give a folder")
-        serve_team(results.folder, port, allow_host or ())
+    if not server:
+        serve_pages(results, port)
         return
-    from harness.tracking.local_store import fetch_runs, relocate_artifacts
-    from harness.tracking.mlflow_settings import check_store, quieten_mlflow, tracking_uri
-    from harness.tracking.presentation import list_pages
-
-    fetch_runs(results)
-    folder = results.folder
-    uri = tracking_uri(folder)
-    if uri.startswith("http"):
-        console.print(f"Runs are logged to an MLflow server: open {hide_secrets(uri)} in a browser.", soft_wrap=True)
-        return
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        if not (folder / "mlflow.db").exists():
-            fix = "give --results the address of one study" if results.is_remote else "or give --results"
-            where = results.name(folder / "mlflow.db")
-            raise InputError(f"{where}: no such database; run a study first, {fix}")
-        with suppress(sqlite3.Error):  # another's folder, that may be read alone
-            relocate_artifacts(folder)
-    check_port(port)
-    check_store(uri)
-    quieten_mlflow()
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": uri,  # no argument, as everyone on the machine may read those
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "PYTHONSAFEPATH": "1",  # nothing of the current folder in the processes that it starts, either
-    }
-    command = [sys.executable, "-P", "-m", "mlflow", "ui"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--uvicorn-opts", "--no-access-log --log-level warning"]
-
-    def tell() -> None:
-        address = f"http://127.0.0.1:{port}"
-        pages = list_pages(uri, address)
-        if not pages:
-            console.print(f"MLflow UI: {address} (Ctrl-C ends it)")
-        for name, page in pages[:MOST_PAGES]:
-            console.print(f"{name}: {page}", soft_wrap=True)
-        if pages:
-            more = f"{len(pages) - MOST_PAGES} more studies at {address}; " if len(pages) > MOST_PAGES else ""
-            console.print(f"The trials of each study in MLflow; {more}Ctrl-C ends it.", soft_wrap=True)
-
-    serve(command, environment, port, what=f"{uri}: the MLflow UI", tell=tell)
+    if results.is_remote:
+        raise InputError(f"--results {results.address}: a server keeps its database on this machine; give a folder")
+    serve_team(results.folder, port, allow_host or ())
 
 
 @app.command(epilog="Example: `spikeslab dashboard my-search`")

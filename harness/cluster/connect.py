@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from harness.cluster import LOOPBACK
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
 from harness.ledger.provenance import CODE_FOLDER
@@ -164,7 +165,7 @@ def _on_loopback(address: str) -> Iterator[None]:
     from ray._private import ray_constants, services
 
     host, _, port = address.rpartition(":")
-    is_loopback = host in ("127.0.0.1", "localhost") and not answers(f"{services.get_node_ip_address()}:{port}")
+    is_loopback = host in LOOPBACK and not answers(f"{services.get_node_ip_address()}:{port}")
     if address != "local" and not is_loopback:
         yield
         return

@@ -53,18 +53,7 @@ def check_room(resources: Resources) -> int:
 
 def count_slots(resources: Resources) -> int:
     """Count the trials that the machines of the cluster can run at once; a trial takes all of its place on one."""
-    return sum(count_on_machine(node["Resources"], resources) for node in ray.nodes() if node["Alive"])
-
-
-def count_on_machine(has: Mapping[str, float], resources: Resources) -> int:
-    """Count the trials that one machine can run at once. has: its resources, as Ray names them."""
-    assert resources.gpu != "auto"
-    by_kind = [int(has.get("CPU", 0) / resources.num_cpus + 1e-6)]
-    if resources.gpu >= 1:
-        by_kind.append(int(has.get("GPU", 0) / resources.gpu))
-    elif resources.gpu:  # a card's share is of one card
-        by_kind.append(int(has.get("GPU", 0)) * resources.trials_per_gpu)
-    return min(by_kind)
+    return sum(resources.count_on_machine(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
 
 def describe_wait(resources: Resources) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.paths import read_text
 
 
 def read_variables(path: Path) -> Mapping[str, str]:
@@ -13,12 +14,8 @@ def read_variables(path: Path) -> Mapping[str, str]:
     Raises:
         InputError: it cannot be read, others can read it, or a line is not NAME=value.
     """
-    try:
-        text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"--env-file {path}: cannot be read ({reason}); name a file of NAME=value lines") from None
-    if mode & 0o077:
+    text = read_text(path, "name a file of NAME=value lines", option="--env-file")
+    if path.stat().st_mode & 0o077:
         raise InputError(f"--env-file {path}: others on the machine can read it; run `chmod 600 {path}`")
     variables = {}
     for number, line in enumerate(text.splitlines(), 1):

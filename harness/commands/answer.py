@@ -38,10 +38,22 @@ class Answer:
     ranked: pd.DataFrame
     is_selected: bool
 
+    @property
+    def note(self) -> str:
+        """What is to be said of the order, if anything is."""
+        return "" if self.is_selected or not self.metric.startswith("test/") else UNSELECTED
+
+    def list_rows(self) -> list[list[str]]:
+        """The best of it, in words: place, label, mean with its interval, seeds."""
+        return [
+            [str(place), row["label"], with_interval(row["mean"], row["low"], row["high"]), f"{row['n']:.0f}"]
+            for place, row in enumerate(self.ranked.head(MAX_ROWS).to_dict("records"), 1)
+        ]
+
 
 def print_answer(study: Study, folder: Path, console: Console) -> None:
     """Print the ranked configurations of a study, if there are any; whatever goes wrong, it has been trained."""
-    if len(study.objectives) > 1 or study.scheduler.name == "pbt":  # which end without one order, or configuration
+    if not study.has_one_best:
         return
     try:
         answer = summarise_answer(load_tables(folder))
@@ -63,12 +75,11 @@ def summarise_answer(tables: Tables) -> RenderableType | None:
     table.add_column("configuration", overflow="fold")
     table.add_column(f"{short_label(answer.metric)} (95% interval)\n{unit}".rstrip(), justify="right")
     table.add_column("seeds", justify="right")
-    for place, row in enumerate(answer.ranked.head(MAX_ROWS).to_dict("records"), 1):
-        value = with_interval(row["mean"], row["low"], row["high"])
-        table.add_row(str(place), row["label"], value, f"{row['n']:.0f}")
+    for row in answer.list_rows():
+        table.add_row(*row)
     if (num_more := len(answer.ranked) - MAX_ROWS) > 0:
         table.add_row("", f"and {plural(num_more, 'configuration')} more", "", "")
-    return table if answer.is_selected or not answer.metric.startswith("test/") else Group(table, UNSELECTED)
+    return Group(table, answer.note) if answer.note else table
 
 
 def compute_answer(tables: Tables) -> Answer | None:

@@ -25,7 +25,7 @@ from harness.search.source import is_open
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_study
-from harness.study.sections import ADAPTIVE_SAMPLERS
+from harness.study.sections import ADAPTIVE_SAMPLERS, Resources
 from models.numerics.machine import count_cores
 
 DONE, FAILED = ("finished", "stopped"), ("diverged", "failed")
@@ -222,14 +222,19 @@ def _estimate(study: Study, states: list[TrialState], unknown: int) -> str:
     ]
     if not measured:
         return "Estimated time: unknown until the first trial has ended."
-    if study.resources.gpu == "auto":
+    slots = count_slots_here(study.resources)
+    if slots is None:
         return "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."
-    slots = max(int(count_cores() // study.resources.num_cpus), 1)
-    if study.resources.gpu:
-        slots = min(slots, study.resources.trials_per_gpu)
     seconds = epochs_left * median(measured) / slots
     where = "on one GPU" if study.resources.gpu else "on this machine"
     return f"Estimated time: {format_duration(seconds)} {where} ({slots} trials at once)"
+
+
+def count_slots_here(resources: Resources) -> int | None:
+    """How many trials this machine would run at once, with one graphics card; None where a run has to find it out."""
+    if resources.gpu == "auto":
+        return None
+    return max(resources.count_on_machine({"CPU": count_cores(), "GPU": 1}), 1)
 
 
 def _new_table(*columns: str) -> Table:

@@ -9,8 +9,8 @@ from analysis.tables import Tables, load_tables
 from analysis.tables.configuration_table import list_metrics
 from analysis.tables.objectives import goals
 from analysis.tables.series import varying_settings
-from analysis.wording import markdown_table, unit_of, with_interval
-from harness.commands.answer import MAX_ROWS, UNSELECTED, Answer, compute_answer
+from analysis.wording import markdown_table, unit_of
+from harness.commands.answer import Answer, compute_answer
 from harness.commands.best import rank_candidates
 from harness.errors import InputError
 from harness.ledger.trial import Trial
@@ -35,8 +35,7 @@ def present_study(study: Study, results: Place, trials: Iterable[Trial], image_s
     """
     folder = results.folder / study.name
     tables = load_tables(folder)
-    is_ranked = len(study.objectives) == 1 and study.scheduler.name != "pbt"
-    answer = compute_answer(tables) if is_ranked else None
+    answer = compute_answer(tables) if study.has_one_best else None
     metric = answer.metric if answer is not None else goals(tables.trials)[0][0]
     return Presentation(
         description=_describe(read_question(folder / "study.yaml"), answer, study.name),
@@ -87,12 +86,7 @@ def _describe(question: str, answer: Answer | None, name: str) -> str:
     if answer is not None and not answer.ranked.empty:
         unit = unit_of(answer.metric)
         head = ["", "configuration", f"{answer.metric} (95% interval){f', {unit}' if unit else ''}", "seeds"]
-        rows = [
-            [str(place), row["label"], with_interval(row["mean"], row["low"], row["high"]), f"{row['n']:.0f}"]
-            for place, row in enumerate(answer.ranked.head(MAX_ROWS).to_dict("records"), 1)
-        ]
-        parts.append(markdown_table(head, rows))
-        parts.append("" if answer.is_selected or not answer.metric.startswith("test/") else UNSELECTED)
+        parts += [markdown_table(head, answer.list_rows()), answer.note]
     parts.append(f"Figures: the parent run's artifacts, `figures/`. Again: `spikeslab run {name}`.")
     return "\n\n".join(part for part in parts if part)
 

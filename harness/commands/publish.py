@@ -16,6 +16,7 @@ from rich.table import Table
 
 from analysis.tables import TableError, load_tables
 from analysis.wording import plural
+from harness.commands.overview import count_slots_here
 from harness.commands.run import run_study
 from harness.datasets import identify_dataset
 from harness.errors import InputError
@@ -30,6 +31,7 @@ from harness.ledger.published import (
 )
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.paths import read_text
 from harness.progress import format_duration
 from harness.search.make_source import make_source
 from harness.search.source import Source, is_open
@@ -38,8 +40,7 @@ from harness.storage.place import Folder
 from harness.study import Study
 from harness.study.file import dump_study, find_study, format_study_file, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
-from harness.study.yamlfile import FieldPath, format_inline, read_yaml_mapping
-from models.numerics.machine import count_cores
+from harness.study.yamlfile import find_line, format_inline, read_yaml_mapping
 
 
 class Entry(BaseModel):
@@ -120,8 +121,8 @@ class Publication:
         except TableError:
             rate = None
         rate = rate or self.published.find_seconds_per_epoch(self.study.dataset)
-        slots = max(int(count_cores() // self.study.resources.num_cpus), 1)
-        return 0.0 if not epochs else epochs * rate / slots if rate else None
+        slots = count_slots_here(self.study.resources)
+        return 0.0 if not epochs else epochs * rate / slots if rate and slots else None
 
 
 def read_list(path: Path) -> list[Entry]:
@@ -130,23 +131,18 @@ def read_list(path: Path) -> list[Entry]:
     Raises:
         InputError: one sentence that names the file, the line, the field and the fix.
     """
-    try:
-        content, lines = read_yaml_mapping(path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{path}: cannot be read; give the list of the studies to publish, a YAML file") from None
+    text = read_text(path, "give the list of the studies to publish, a YAML file")
+    content, lines = read_yaml_mapping(text, path)
     try:
         return list(_List.model_validate(content).studies)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        line = find_line(lines, first["loc"])
+        place = f"{path}:{line}" if line else path
         raise InputError(
-            f"{path}{_line_of(first['loc'], lines)}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}; write "
+            f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}; write "
             "`studies:` and for each of them `- study: NAME`, with `set:` and `without_gpu:` where its file is changed"
         ) from None
-
-
-def _line_of(loc: FieldPath, lines: Mapping[FieldPath, int]) -> str:
-    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
-    return f":{line}" if line else ""
 
 
 def plan_publication(entries: Sequence[Entry], *, into: Path, results: Path) -> list[Publication]:

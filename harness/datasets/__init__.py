@@ -6,7 +6,7 @@ Needs neither Ray nor MLflow.
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from harness.datasets import digits
 from harness.datasets.celeba import CelebA
@@ -17,7 +17,7 @@ from harness.datasets.faces import Faces
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
-from harness.datasets.image_map import MapSpec, Report, verify_map
+from harness.datasets.image_map import MapSpec, OnCount, verify_map
 from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, search_roots, user_cache
 from harness.datasets.mapped import fetch_map, find_map, load_map
 from harness.datasets.mnist import MNIST
@@ -30,7 +30,6 @@ __all__ = [
     "DatasetName",
     "FileCheck",
     "Location",
-    "Report",
     "fetch_dataset",
     "identify_dataset",
     "install_datasets",
@@ -59,24 +58,13 @@ _MAP_SPECS: dict[str, MapSpec] = {
 }
 """Datasets that are made once, and then stay on the disk."""
 
-DatasetName = Literal[
-    "digits",
-    "mnist",
-    "fashion-mnist",
-    "faces",
-    "faces-64",
-    "dsprites",
-    "dsprites-32",
-    "dsprites-published",
-    "dsprites-published-32",
-    "celeba",
-    "celeba-64",
-    "celeba-official",
-    "celeba-official-64",
-]
-"""The names that `dataset:` of a study file may give; what plug-ins add comes besides."""
+DATASET_NAMES: tuple[str, ...] = ("digits", *_IDX_SPECS, *_MAP_SPECS)
 
-DATASET_NAMES: tuple[str, ...] = get_args(DatasetName)
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[DATASET_NAMES]
+"""The names that `dataset:` of a study file may give; what plug-ins add comes besides."""
 
 _added: dict[str, Callable[[], Dataset]] = {}  # from plug-ins, by name
 
@@ -87,16 +75,16 @@ def install_datasets(added: Mapping[str, Callable[[], Dataset]]) -> None:
     _added.update({name: cache(load) for name, load in added.items()})
 
 
-def load_dataset(name: str, data_dir: Path | None = None, report: Report = lambda *_: None) -> Dataset:
+def load_dataset(name: str, data_dir: Path | None = None, on_count: OnCount = lambda *_: None) -> Dataset:
     """Load a dataset and verify its files; images that are kept on the disk are made if they are not there.
 
-    data_dir: a folder to look in first. report: is told how far they are.
+    data_dir: a folder to look in first. on_count: is told how far they are.
     Raises InputError if the name is unknown, or if a file is missing or wrong.
     """
     if name in _added:
         return _added[name]()
     if name in _MAP_SPECS:
-        return load_map(_MAP_SPECS[name], data_dir, report)
+        return load_map(_MAP_SPECS[name], data_dir, on_count)
     spec = _spec(name)
     return digits.load_digits() if spec is None else spec.load(_folder(spec, data_dir))
 
@@ -133,17 +121,17 @@ def verify_dataset(name: str, data_dir: Path | None = None) -> list[FileCheck]:
 
 
 def fetch_dataset(
-    name: str, data_dir: Path | None = None, *, on_progress: Callable[[str], None], report: Report = lambda *_: None
+    name: str, data_dir: Path | None = None, *, on_progress: Callable[[str], None], on_count: OnCount = lambda *_: None
 ) -> Path:
     """Put a dataset into `data_dir`, or into the user's cache, unless it is there and its bytes are right.
 
     It is downloaded; or drawn, or read from the files that the user has, where it is kept as a memory map.
-    on_progress: is called with each step as a sentence. report: is told how far a memory map is.
+    on_progress: is called with each step as a sentence. on_count: is told how far a memory map is.
     Returns the folder that holds the dataset; scikit-learn's for the embedded one.
     Raises InputError if the name is unknown, the folder cannot be written to, or no source has the dataset.
     """
     if name in _MAP_SPECS:
-        return fetch_map(_MAP_SPECS[name], data_dir, on_progress, report)
+        return fetch_map(_MAP_SPECS[name], data_dir, on_progress, on_count)
     spec = _spec(name)
     if spec is None:
         on_progress(f"{name} is embedded: nothing to fetch")

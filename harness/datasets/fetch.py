@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.datasets.downloads import Source, SourceError
+from harness.datasets.downloads import Download, DownloadError
 from harness.datasets.idx import FlawError, IdxSpec
 from harness.errors import InputError
 
@@ -19,7 +19,7 @@ def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) 
             on_progress(f"{spec.name}: trying {source}")
             try:
                 _fetch_from(source, spec, destination)
-            except SourceError as error:
+            except DownloadError as error:
                 on_progress(f"{spec.name}: {source} failed: {error}")
                 failures.append(f"{source} ({error})")
             else:
@@ -38,7 +38,7 @@ def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) 
     )
 
 
-def _fetch_from(source: Source, spec: IdxSpec, destination: Path) -> None:
+def _fetch_from(source: Download, spec: IdxSpec, destination: Path) -> None:
     # In the destination, so that the files are renamed into place on one file system, atomically.
     with tempfile.TemporaryDirectory(dir=destination, prefix=".fetching-") as staging:
         taken, verified = Path(staging, "taken"), Path(staging, "verified")
@@ -48,10 +48,10 @@ def _fetch_from(source: Source, spec: IdxSpec, destination: Path) -> None:
         for file in spec.files:
             path = file.find(folder)
             if path is None:
-                raise SourceError(f"it has no {file.name}")
+                raise DownloadError(f"it has no {file.name}")
             try:
                 (verified / file.name).write_bytes(file.read(path))
             except FlawError as flaw:
-                raise SourceError(f"its {path.name} {flaw}") from flaw
+                raise DownloadError(f"its {path.name} {flaw}") from flaw
         for file in spec.files:
             (verified / file.name).replace(destination / file.name)

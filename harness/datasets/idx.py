@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.datasets.dataset import Dataset, FileCheck
-from harness.datasets.downloads import Source
+from harness.datasets.downloads import Download
 from harness.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -91,7 +91,7 @@ class IdxSpec:
     train_labels: IdxFile
     test_images: IdxFile
     test_labels: IdxFile
-    sources: tuple[Source, ...]
+    sources: tuple[Download, ...]
 
     @property
     def files(self) -> tuple[IdxFile, ...]:

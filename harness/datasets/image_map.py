@@ -32,7 +32,7 @@ IMAGES, ATTRIBUTES, MANIFEST, PARTS = "images.npy", "attributes.npy", "manifest.
 
 HASHED_AT_ONCE = 1 << 24  # bytes
 
-Report = Callable[[str, int, int], None]
+OnCount = Callable[[str, int, int], None]
 """Is told what is done, how much of it by now, and how much there is in all."""
 
 
@@ -139,7 +139,7 @@ def verify_map(spec: MapSpec, folder: Path) -> list[FileCheck]:
     return [FileCheck(folder / IMAGES), FileCheck(folder / ATTRIBUTES)]
 
 
-def make_map(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None:
+def make_map(spec: MapSpec, painter: Painter, folder: Path, on_count: OnCount) -> None:
     """Make the map of a dataset, or what is missing of it; another process that makes the same is waited for.
 
     Raises:
@@ -149,7 +149,7 @@ def make_map(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> N
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             if not is_made(spec, folder):
-                _make(spec, painter, folder, report)
+                _make(spec, painter, folder, on_count)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder} cannot be written ({error.strerror}); {_make_elsewhere(spec)}"
@@ -174,7 +174,7 @@ def _list_shapes(spec: MapSpec) -> dict[str, tuple[int, ...]]:
     return {IMAGES: (num_images, *shape, stored_width), ATTRIBUTES: (num_images, len(spec.attributes))}
 
 
-def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None:
+def _make(spec: MapSpec, painter: Painter, folder: Path, on_count: OnCount) -> None:
     import joblib
 
     num_images = spec.num_train + spec.num_test
@@ -191,7 +191,7 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
             np.lib.format.open_memmap(folder / name, "w+", np.uint8, shape)
 
     what = f"{spec.name}: images {spec.verb}"
-    report(what, min(len(done) * painter.num_at_once, num_images), num_images)
+    on_count(what, min(len(done) * painter.num_at_once, num_images), num_images)
     workers = joblib.Parallel(  # whose processes do not run the user's script again, as those of multiprocessing do
         min(count_cores(), len(parts)),
         return_as="generator_unordered",
@@ -202,7 +202,7 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, report: Report) -> None
     for first in workers(joblib.delayed(_paint_part)(painter, part, folder, is_packed=spec.is_packed) for part in left):
         done.add(first)
         _write_json(folder / PARTS, recipe | {"done": sorted(done)})
-        report(what, min(len(done) * painter.num_at_once, num_images), num_images)
+        on_count(what, min(len(done) * painter.num_at_once, num_images), num_images)
 
     found = hash_arrays(*open_arrays(spec, folder))
     if spec.sha256 not in (None, found):

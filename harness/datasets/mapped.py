@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.datasets import locations
 from harness.datasets.dataset import Dataset, Rows
-from harness.datasets.image_map import MapSpec, Report, is_made, make_map, open_arrays, verify_map
+from harness.datasets.image_map import MapSpec, OnCount, is_made, make_map, open_arrays, verify_map
 from harness.datasets.packed import PackedArray
 from harness.errors import InputError
 
@@ -51,7 +51,7 @@ def find_map(spec: MapSpec, data_dir: Path | None) -> Path | None:
     return next((folder for folder in folders if is_made(spec, folder)), None)
 
 
-def load_map(spec: MapSpec, data_dir: Path | None, report: Report = lambda *_: None) -> MappedDataset:
+def load_map(spec: MapSpec, data_dir: Path | None, on_count: OnCount = lambda *_: None) -> MappedDataset:
     """Load a dataset, every byte verified; its map is made in the user's cache if there is none.
 
     Raises:
@@ -59,13 +59,13 @@ def load_map(spec: MapSpec, data_dir: Path | None, report: Report = lambda *_: N
     """
     if (folder := find_map(spec, data_dir)) is None:
         folder = _name_folder(spec, None)
-        make_map(spec, spec.find_painter(data_dir), folder, report)
+        make_map(spec, spec.find_painter(data_dir), folder, on_count)
     else:
         _check(spec, folder)
     return open_map(spec, folder, data_dir)
 
 
-def fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str], None], report: Report) -> Path:
+def fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str], None], on_count: OnCount) -> Path:
     """Make the map of a dataset in a folder of the user's, or in the user's cache, unless it is there; returns where.
 
     Raises:
@@ -76,7 +76,7 @@ def fetch_map(spec: MapSpec, data_dir: Path | None, on_progress: Callable[[str],
         _check(spec, folder)
         on_progress(f"{spec.name} is already in {folder}, and its bytes are right: nothing to do")
     else:
-        make_map(spec, spec.find_painter(data_dir), folder, report)
+        make_map(spec, spec.find_painter(data_dir), folder, on_count)
         on_progress(f"{spec.name}: {spec.verb}, verified and put into {folder}")
     return folder
 

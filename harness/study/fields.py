@@ -196,8 +196,7 @@ class StudyFields(Frozen):
     @property
     def can_hold_out(self) -> bool:
         """Whether the file asks to hold images out for validation."""
-        domains = (sub["num_validation"] for sub in self.sub_spaces() if "num_validation" in sub)
-        return any(max(d.values if isinstance(d, Finite) else (d.high,)) > 0 for d in domains)
+        return any(sub["num_validation"].largest > 0 for sub in self.sub_spaces() if "num_validation" in sub)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -211,6 +210,11 @@ class StudyFields(Frozen):
     def metric(self) -> str:
         """The first objective."""
         return self.objectives[0]
+
+    @property
+    def has_one_best(self) -> bool:
+        """Whether it ends with one order of configurations: several metrics have none, and pbt no configuration."""
+        return len(self.objectives) == 1 and self.scheduler.name != "pbt"
 
     @property
     def mode(self) -> Literal["max", "min"]:
@@ -297,10 +301,6 @@ class StudyFields(Frozen):
                 DEFAULTS["batch_size"] if size is None else size.largest,
                 num_train - (self._hold_out(num_train) if held_out is None else held_out.largest),
             )
-
-    def enumerate_grid(self) -> Iterator[dict[str, Any]]:
-        """List every configuration of the grid, sub-space by sub-space."""
-        return (configuration for configuration, _ in self.enumerate_seeded())
 
     def enumerate_seeded(self) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
         """List every configuration of the grid with its seeds, sub-space by sub-space."""

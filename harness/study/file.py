@@ -11,17 +11,19 @@ from typing import Any, TypeVar, get_args, overload
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
-from harness.paths import parse_path
+from harness.paths import parse_path, read_text
 from harness.plugins.source import Plugin, find_plugin
 from harness.plugins.use import list_datasets_in_use, use_plugins
 from harness.study.fields import MAX_NAME, SLUG, extend_fields
 from harness.study.notify import hide_target
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
-from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
+from harness.study.yamlfile import FieldPath, find_line, format_path, format_yaml, read_yaml_mapping
 from models.setting import SETTINGS
 
 S = TypeVar("S", bound=Study)
+
+FIX = "give the path of a study file"
 
 
 @overload
@@ -34,7 +36,7 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     Raises:
         InputError: one sentence that names the file, the line, the field and the fix.
     """
-    text = _read_text(path)
+    text = read_text(path, FIX)
     content, lines = read_yaml_mapping(text, path)
     plugins = _load_plugins(content.get("plugins"), path, lines)
     overridden = {_apply_override(content, override, path): override for override in overrides}
@@ -52,21 +54,6 @@ def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tup
     plugins = tuple(find_plugin(name, path, lines.get(("plugins",))) for name in names)
     use_plugins(plugins)
     return plugins
-
-
-def _read_text(path: Path) -> str:
-    """Read the text of a study file, with or without the mark that some editors put before UTF-8.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: cannot be read (it is not UTF-8 text); save it as UTF-8") from None
-    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
-        reason = error.strerror if isinstance(error, OSError) else "no name of a file"
-        raise InputError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
 
 
 _MENDS: Mapping[str, Callable[[Any], str]] = {
@@ -150,7 +137,7 @@ def _describe(
     for parts, override in overridden.items():
         if loc[: len(parts)] == parts[: len(loc)]:
             return f"--set {override}: {complaint}"
-    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
+    line = find_line(lines, loc)
     return f"{source}{f':{line}' if line else ''}: {complaint}"
 
 
@@ -208,7 +195,7 @@ def read_question(path: Path) -> str:
     """
     for candidate in (Path("studies") / f"{path.parent.name}.yaml", path):
         try:
-            lines = _read_text(candidate).splitlines()
+            lines = read_text(candidate, FIX).splitlines()
         except InputError:  # said where the study is loaded
             continue
         for line in lines:
@@ -222,7 +209,7 @@ def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
 
     A new one begins with the comments at the head of the file, which ask the study's question.
     """
-    text = _read_text(path)
+    text = read_text(path, FIX)
     if not is_changed:
         return text
     question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))

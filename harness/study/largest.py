@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from harness.study.domains import Domain, Finite, Interval
+from harness.study.domains import Domain, Finite
 from harness.study.fields import StudyFields, list_choices_of, list_models
 from models.choices import MODELS, OF_PSEUDO_INPUTS
 from models.conflicts import count_outputs
@@ -53,13 +53,9 @@ def _give_required(model: str) -> dict[str, Any]:
 
 def _list_ends(name: str, domain: Domain | None) -> tuple[Any, ...]:
     """The values of a domain, or the high end of an interval."""
-    match domain:
-        case None:
-            return (SETTINGS[name].metadata["default"],)
-        case Finite():
-            return domain.values
-        case Interval():
-            return (int(domain.high),)
+    if domain is None:
+        return (SETTINGS[name].metadata["default"],)
+    return domain.values if isinstance(domain, Finite) else (domain.largest,)
 
 
 def _measure_size(value: Any) -> int:

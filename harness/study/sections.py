@@ -253,6 +253,16 @@ class Resources(Frozen):
         """Cores that a trial takes."""
         return self.cpu or (0.05 if self.gpu == "auto" or 0 < self.gpu < 1 else 1)
 
+    def count_on_machine(self, has: Mapping[str, float]) -> int:
+        """Count the trials that one machine can run at once. has: its resources, as Ray names them."""
+        assert self.gpu != "auto"
+        by_kind = [int(has.get("CPU", 0) / self.num_cpus + 1e-6)]
+        if self.gpu >= 1:
+            by_kind.append(int(has.get("GPU", 0) / self.gpu))
+        elif self.gpu:  # a card's share is of one card
+            by_kind.append(int(has.get("GPU", 0)) * self.trials_per_gpu)
+        return min(by_kind)
+
 
 def check_seeds(field: str, seeds: tuple[int, ...]) -> None:
     """Refuse an empty list of seeds, negative seeds, and seeds given twice."""

@@ -1,5 +1,6 @@
 """Read YAML with the line of every field, so that errors can name it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def _index(node: yaml.Node, path: FieldPath, source: Path, lines: dict[FieldPath
         for i, item in enumerate(node.value):
             lines[(*path, i)] = item.start_mark.line + 1
             _index(item, (*path, i), source, lines)
+
+
+def find_line(lines: Mapping[FieldPath, int], path: FieldPath) -> int | None:
+    """The line of a field or, where it has none, of the innermost field around it that has one."""
+    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
 
 def format_path(path: FieldPath) -> str:

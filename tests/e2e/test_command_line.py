@@ -87,6 +87,12 @@ BAD_INPUT = {
     ),
     "no home": ("run ~no-such-user/tiny.yaml", "", "", "~no-such-user/tiny.yaml: no home of that user; write the path"),
     "no file": ("run other.yaml", "", "", "other.yaml: cannot be read"),
+    "nothing to serve": (
+        "ui --allow-host x",
+        "",
+        "",
+        "--allow-host works with --server; add --server, or leave it out",
+    ),
     "no study": ("status other", "", "", "other: no study of that name"),
     "nothing to export": ("export tiny.yaml", "", "", "trials.parquet"),
     "no tables": ("plot tiny.yaml", "", "", "trials.parquet"),

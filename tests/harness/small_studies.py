@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,11 @@ def write(folder: Path, text: str) -> Path:
 
 def load(folder: Path, text: str, *overrides: str) -> Study:
     return load_study(write(folder, text), overrides)
+
+
+def enumerate_grid(study: Study) -> list[dict[str, Any]]:
+    """Every configuration of a grid, without its seeds."""
+    return [configuration for configuration, _ in study.enumerate_seeded()]
 
 
 def attempt(path: Path, overrides: Iterable[str] = ()) -> Study | InputError:

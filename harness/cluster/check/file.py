@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.cluster.check.findings import Findings
 from harness.errors import InputError
+from harness.paths import read_text
 from harness.study.yamlfile import read_yaml_mapping
 
 PLACEHOLDER = re.compile(r"[\w./-]*CHANGE-ME[\w./-]*")
@@ -16,11 +17,7 @@ def check_file(path: Path) -> tuple[str, list[str], list[str]]:
     Raises:
         InputError: it cannot be read, or is of no kind that is known.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"{path}: cannot be read ({reason}); name the file of a cluster") from None
+    text = read_text(path, "name the file of a cluster")
     unfilled = [
         f"{path}:{number}: {name.strip('/')}: still to be filled in"
         for number, line in enumerate(text.splitlines(), 1)

@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.cluster import LOOPBACK
 from harness.storage.bucket import SCHEME
-from harness.study.yamlfile import FieldPath, format_path
+from harness.study.yamlfile import FieldPath, find_line, format_path
 
 NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/scratch/local", "/local", "/mnt/local", "$TMPDIR", "~", "$HOME")  # noqa: S108 (looked for, not used)
 SHARED = re.compile(r"\b(mount(point)?|nfs4?(?!-)|efs|mount-s3|s3fs|gcsfuse|goofys|rclone|lustre|sshfs)\b")
 SECRET = re.compile(r"(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY)\w*$", re.IGNORECASE)
 ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|SECRET|_TOKEN|ACCESS_KEY|API_KEY)\w*)=(?![$\s\"']|\"?\$)(\S+)", re.IGNORECASE)
 PIP = re.compile(r"pip3? install[^;&|]*")
+
+
+def find_values(option: str, commands: str) -> list[str]:
+    """The values of an option in shell commands, without their quotes."""
+    found = re.findall(rf"{option}[= ]+((?:\"[^\"]*\"|'[^']*'|[^\s\"';&|)])+)", commands)
+    return [re.sub("[\"']", "", value) for value in found]
 
 
 @dataclass
@@ -27,7 +34,7 @@ class Findings:
 
     def add(self, where: FieldPath, said: str, line: int | None = None) -> None:
         """Note what is wrong with a field, and the fix. line: of the file, where it is not the field's."""
-        line = line or next((self.lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in self.lines), None)
+        line = line or find_line(self.lines, where)
         place = f"{self.path}:{line}" if line else str(self.path)
         self.sentences.append(f"{place}: {format_path(where)}: {said}" if where else f"{place}: {said}")
 
@@ -64,10 +71,17 @@ class Findings:
             if name != "RAY_AUTH_MODE":
                 self.add(where, f"has the value of {name}; put it into a file that only the job's user reads")
 
+    def check_dashboard(self, where: FieldPath, commands: str) -> None:
+        """Note a dashboard that is not on this machine's own address."""
+        for host in find_values("--dashboard-host", commands):
+            if host not in LOOPBACK:
+                self.add(
+                    where, f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1"
+                )
+
     def check_results(self, where: FieldPath, commands: str) -> None:
         """Note a folder of results that other nodes would not see."""
-        for given in re.findall(r"--results[= ]+(\"[^\"]+\"|\S+)", commands):
-            results = given.strip("\"'")
+        for results in find_values("--results", commands):
             if re.match(SCHEME, results):
                 continue
             if not results.startswith(("/", "$", "~")):

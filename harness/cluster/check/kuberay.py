@@ -4,31 +4,26 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.cluster.check.findings import SECRET, Findings
+from harness.cluster.check.findings import SECRET, Findings, find_values
 from harness.study.yamlfile import FieldPath
 
+# fmt: off
 JOB_KEYS = (
-    *(
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "clusterSelector",
-        "deletionStrategy",
-        "entrypoint",
-        "entrypointNumCpus",
-    ),
-    *("entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "rayClusterSpec", "runtimeEnvYAML"),
-    *("shutdownAfterJobFinishes", "submissionMode", "submitterConfig", "submitterPodTemplate", "suspend"),
-    *("ttlSecondsAfterFinished", "preRunningDeadlineSeconds"),
+    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
+    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "rayClusterSpec", "runtimeEnvYAML",
+    "shutdownAfterJobFinishes", "submissionMode", "submitterConfig", "submitterPodTemplate", "suspend",
+    "ttlSecondsAfterFinished", "preRunningDeadlineSeconds",
 )
 CLUSTER_KEYS = (
-    *("authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec"),
-    *("headServiceAnnotations", "managedBy", "networkPolicy", "rayVersion", "suspend", "upgradeStrategy"),
+    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
+    "headServiceAnnotations", "managedBy", "networkPolicy", "rayVersion", "suspend", "upgradeStrategy",
     "workerGroupSpecs",
 )
 GROUP_KEYS = (
-    *("enableIngress", "groupName", "headService", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas"),
-    *("numOfHosts", "rayStartParams", "replicas", "resources", "scaleStrategy", "serviceType", "suspend", "template"),
+    "enableIngress", "groupName", "headService", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas",
+    "numOfHosts", "rayStartParams", "replicas", "resources", "scaleStrategy", "serviceType", "suspend", "template",
 )
+# fmt: on
 
 
 def check_kuberay(content: dict[str, Any], findings: Findings) -> None:
@@ -54,9 +49,9 @@ def check_kuberay(content: dict[str, Any], findings: Findings) -> None:
     if findings.mapping((*where, "authOptions"), cluster.get("authOptions")).get("mode") != "token":
         findings.add((*where, "authOptions"), "whoever reaches the cluster runs code; write authOptions: {mode: token}")
     _check_groups(cluster, where, findings)
-    found = re.search(r"--results[= ]+(/[^\s\"']+)", entrypoint)
-    if found:
-        _check_volumes(cluster, where, found[1], findings)
+    for results in find_values("--results", entrypoint):
+        if results.startswith("/"):
+            _check_volumes(cluster, where, results, findings)
 
 
 def _check_groups(cluster: dict[str, Any], where: FieldPath, findings: Findings) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.cluster.check.findings import SHARED, Findings
+from harness.cluster.check.findings import SHARED, Findings, find_values
 
 EC2 = (
     *("BlockDeviceMappings", "CapacityReservationSpecification", "EbsOptimized", "IamInstanceProfile", "ImageId"),
@@ -29,7 +29,6 @@ PROVIDER: Mapping[str, tuple[str, ...]] = {
     "local": ("type", "head_ip", "worker_ips", "external_head_ip", "coordinator_address"),
 }
 SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GPU_TYPE = re.compile(r"(g|p)\d")  # of EC2's instance types
 
 
@@ -87,12 +86,7 @@ def _check_node_type(name: str, node_type: dict[str, Any], kind: str, *, is_head
 
 
 def _check_exposure(full: dict[str, Any], findings: Findings) -> None:
-    for host in re.findall(r"--dashboard-host[= ](\S+)", _join(full, "head_start_ray_commands")):
-        if host.strip("\"'") not in LOOPBACK:
-            findings.add(
-                ("head_start_ray_commands",),
-                f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1",
-            )
+    findings.check_dashboard(("head_start_ray_commands",), _join(full, "head_start_ray_commands"))
     group = full["provider"].get("security_group") or {}
     for rule in group.get("IpPermissions") or [] if isinstance(group, dict) else []:
         ranges = [
@@ -114,14 +108,14 @@ def _check_start(full: dict[str, Any], findings: Findings) -> None:
     if not any(str(target).endswith(".ray/auth_token") for target in full.get("file_mounts") or {}):
         findings.add(("file_mounts",), 'the nodes get no token; add "~/.ray/auth_token": "~/.ray/auth_token"')
     head = _join(full, "head_start_ray_commands")
-    if full["provider"].get("type") == "local" and not re.search(r"--num-cpus[= ]0\b", head):
+    if full["provider"].get("type") == "local" and "0" not in find_values("--num-cpus", head):
         findings.add(("head_start_ray_commands",), "the head would train, too; add --num-cpus=0 --num-gpus=0")
     if "--autoscaling-config=" not in head:
         findings.add(
             ("head_start_ray_commands",),
             "without --autoscaling-config=~/ray_bootstrap_config.yaml no worker is ever started; add it",
         )
-    port = (re.findall(r"--port[= ](\d+)", head) or ["6379"])[0]
+    port = (find_values("--port", head) or ["6379"])[0]
     for theirs in re.findall(r"RAY_HEAD_IP:(\d+)", _join(full, "worker_start_ray_commands")):
         if theirs != port:
             findings.add(("worker_start_ray_commands",), f"joins port {theirs}, but the head's is {port}; write {port}")

@@ -4,39 +4,20 @@ import re
 import subprocess
 from typing import Any
 
-from harness.cluster.check.findings import SECRET, Findings
+from harness.cluster.check.findings import SECRET, Findings, find_values
 from harness.storage.bucket import SCHEME
 
+# fmt: off
 TASK_KEYS = (
-    *(
-        "config",
-        "envs",
-        "event_callback",
-        "experimental",
-        "file_mounts",
-        "inputs",
-        "name",
-        "num_nodes",
-        "outputs",
-        "pool",
-    ),
-    *("resources", "run", "secrets", "service", "setup", "volumes", "workdir"),
+    "config", "envs", "event_callback", "experimental", "file_mounts", "inputs", "name", "num_nodes", "outputs", "pool",
+    "resources", "run", "secrets", "service", "setup", "volumes", "workdir",
 )
 RESOURCE_KEYS = (
-    *("accelerator_args", "accelerators", "any_of", "autostop", "cloud", "cpus", "disk_size", "disk_tier", "image_id"),
-    *(
-        "infra",
-        "instance_type",
-        "job_recovery",
-        "labels",
-        "max_hourly_cost",
-        "memory",
-        "network_tier",
-        "ordered",
-        "ports",
-    ),
-    *("priority", "region", "use_spot", "zone"),
+    "accelerator_args", "accelerators", "any_of", "autostop", "cloud", "cpus", "disk_size", "disk_tier", "image_id",
+    "infra", "instance_type", "job_recovery", "labels", "max_hourly_cost", "memory", "network_tier", "ordered", "ports",
+    "priority", "region", "use_spot", "zone",
 )
+# fmt: on
 DASHBOARD_PORT, SKYPILOT_PORT = "8265", "6380"  # that of SkyPilot's own Ray
 
 
@@ -59,7 +40,7 @@ def check_slurm(text: str, findings: Findings) -> None:
         findings.add((), "Ray waits 30 s for all nodes; export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300")
     if "ray symmetric-run" in code and "--min-nodes" not in code:
         findings.add((), 'the study begins before all nodes are there; add --min-nodes "$SLURM_JOB_NUM_NODES"')
-    _check_dashboard(code, findings)
+    findings.check_dashboard((), code)
     if "--results" not in code:
         findings.add((), "has no --results; name a folder that every node sees")
     findings.check_results((), code)
@@ -83,30 +64,23 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
         findings.check_commands((field,), commands)
         if re.search(r"^\s*ray stop\b", commands, re.MULTILINE):
             findings.add((field,), "`ray stop` ends SkyPilot's own Ray, too; remove it")
-        if re.search(rf"--port[= ]{SKYPILOT_PORT}\b", commands):
+        if SKYPILOT_PORT in find_values("--port", commands):
             findings.add((field,), f"port {SKYPILOT_PORT} is that of SkyPilot's own Ray; choose another")
         if "ray start" in commands and "RAY_AUTH_MODE=token" not in commands:
             findings.add((field,), "starts Ray without its token; write RAY_AUTH_MODE=token ray start")
-        _check_dashboard(commands, findings)
+        findings.check_dashboard((field,), commands)
     run = str(content.get("run") or "")
     findings.check_results(("run",), run)
     mounted = {str(target) for target, source in findings.mapping(("file_mounts",), content.get("file_mounts")).items()
                if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
     mounted |= set(map(str, findings.mapping(("volumes",), content.get("volumes"))))
-    found = re.search(r"--results[= ]+(/\S+)", run)
-    if re.search(rf"--results[= ]+{SCHEME}", run):
+    results = find_values("--results", run)
+    if any(re.match(SCHEME, place) for place in results):
         return
-    if found is None:
+    folder = next((place for place in results if place.startswith("/")), None)
+    if folder is None:
         findings.add(
             ("run",), "has no --results with an absolute path; name a bucket (s3://bucket/path) or a volume's folder"
         )
-    elif not any(f"{found[1]}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
-        findings.add(("run",), f"--results {found[1]} ends with the nodes; mount a bucket or a volume there")
-
-
-def _check_dashboard(commands: str, findings: Findings) -> None:
-    for host in re.findall(r"--dashboard-host[= ](\S+)", commands):
-        if host not in ("127.0.0.1", "localhost"):
-            findings.add(
-                (), f"--dashboard-host={host} lets others reach the dashboard, which runs code; write 127.0.0.1"
-            )
+    elif not any(f"{folder}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
+        findings.add(("run",), f"--results {folder} ends with the nodes; mount a bucket or a volume there")

@@ -47,6 +47,7 @@ BROKEN = [
     (AWS, "pip install -q -c constraints.txt .", 'pip install -U "ray[default]"', "whatever Ray is the newest; pin it"),
     (AWS, "pip install -q -c constraints.txt .", "pip install ray-wheels/latest/ray-3.whl", "nightly build of Ray"),
     (AWS, "HEAD_IP:6379", "HEAD_IP:6380", "joins port 6380, but the head's is 6379"),
+    (AWS, "--port=6379", '--port="6380"', "joins port 6379, but the head's is 6380"),
     (AWS, MOUNT, "", "mount no folder that every node sees"),
     (AWS, "/.venv/, ", "", "rsync_exclude: .venv would be copied to every node"),
     (AWS, "  - ray stop\n  - >-", "  - export AWS_SECRET_ACCESS_KEY=abc\n  - >-", "has the value of AWS_SECRET"),
@@ -62,6 +63,7 @@ BROKEN = [
     (KUBE, "spikeslab-ray:2.60.0", "spikeslab-ray:latest", "another Ray every day"),
     (KUBE, "spikeslab-ray:2.60.0", "spikeslab-ray:2.59.0", "is not of rayVersion 2.60.0"),
     (KUBE, "--results /mnt/results", "--results /mnt/other", "mounts no shared volume at /mnt/other"),
+    (KUBE, "--results /mnt/results", "--results '/mnt/other'", "mounts no shared volume at /mnt/other"),
     (KUBE, "persistentVolumeClaim: {claimName: spikeslab-results}", "emptyDir: {}", "mounts no shared volume"),
     (KUBE, "valueFrom: {secretKeyRef: {name: mlflow, key: password}}", "value: hunter2", "MLFLOW_TRACKING_PASSWORD; "),
     (KUBE, "    enableInTreeAutoscaling: true\n", "", "replicas: no worker ever comes"),
@@ -77,6 +79,8 @@ BROKEN = [
     (SKY, "--results /mnt/results", "--results results", "--results results is relative"),
     (SKY, "    mode: MOUNT\n", "    mode: COPY\n", "ends with the nodes; mount a bucket"),
     (SKY, "--port=6479", "--port=6380", "port 6380 is that of SkyPilot's own Ray"),
+    (SKY, "--port=6479", "--port='6380'", "port 6380 is that of SkyPilot's own Ray"),
+    (SKY, "--results /mnt/results", '--results "/mnt/other"', "--results /mnt/other ends with the nodes"),
     (SKY, "  source ~/venv", "  ray stop\n  source ~/venv", "ends SkyPilot's own Ray"),
     (SKY, "secrets:\n  RAY_AUTH_TOKEN: null", "envs:\n  RAY_AUTH_TOKEN: abc", "RAY_AUTH_TOKEN: its value stands in"),
 ]  # fmt: skip
@@ -92,6 +96,41 @@ def test_each_fault_is_named(tmp_path: Path, name: str, before: str, after: str,
     assert faults
     assert any(Path(fault.partition(":")[0]) == path for fault in faults)
     assert [fault for fault in faults if re.search(said, fault)], faults
+
+
+@pytest.mark.parametrize("name", [AWS, SLURM, SKY])
+@pytest.mark.parametrize("host", ['"127.0.0.1"', "'localhost'", "::1", '"::1"; date'])
+def test_a_dashboard_that_this_machine_alone_reaches_is_no_fault(tmp_path: Path, name: str, host: str) -> None:
+    path = tmp_path / name
+    path.write_text(TEMPLATES[name].read_text().replace("--dashboard-host=127.0.0.1", f"--dashboard-host={host}"))
+    assert check_file(path)[1] == []
+
+
+@pytest.mark.parametrize("name", [AWS, SLURM, SKY])
+@pytest.mark.parametrize("host", ["0.0.0.0", '"0.0.0.0"', "'$HOST'"])
+def test_a_dashboard_that_others_reach_is_a_fault(tmp_path: Path, name: str, host: str) -> None:
+    path = tmp_path / name
+    path.write_text(TEMPLATES[name].read_text().replace("--dashboard-host=127.0.0.1", f"--dashboard-host {host}"))
+    (fault,) = check_file(path)[1]
+    assert "--dashboard-host={} lets others reach".format(host.strip("\"'")) in fault
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        (SKY, "--results /mnt/results", '--results "/mnt/results"'),
+        (SKY, "--results /mnt/results", "--results='s3://bucket/results'"),
+        (KUBE, "--results /mnt/results", '--results "/mnt/results"'),
+        (OWN, "--num-cpus=0", '--num-cpus="0"'),
+        (AWS, "--port=6379", '--port="6379"'),
+    ],
+)
+def test_a_value_in_quotes_is_no_fault(tmp_path: Path, name: str, before: str, after: str) -> None:
+    text = TEMPLATES[name].read_text()
+    assert before in text
+    path = tmp_path / name
+    path.write_text(text.replace(before, after))
+    assert check_file(path)[1] == []
 
 
 def test_the_command_prints_a_sentence_for_each_fault(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.cluster.room import count_on_machine
 from harness.study.sections import Resources
 from tests.e2e.conftest import STUDY, command
 from tests.harness.cluster.heads import Head
@@ -31,7 +30,7 @@ from tests.harness.cluster.heads import Head
 def test_a_trial_takes_its_place_on_one_machine_and_one_card(
     resources: Resources, has: dict[str, float], slots: int
 ) -> None:
-    assert count_on_machine(has, resources) == slots
+    assert resources.count_on_machine(has) == slots
 
 
 def run(head: Head, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

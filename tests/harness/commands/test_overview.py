@@ -9,9 +9,12 @@ from rich.console import Console
 
 from harness.commands import overview
 from harness.commands.overview import summarise_plan, summarise_status, summarise_studies
+from harness.commands.publish import Publication, tabulate
 from harness.datasets import load_dataset
 from harness.errors import InputError
+from harness.ledger.published import PublishedTrials
 from harness.ledger.result import Result, Row, Status
+from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import make_source
@@ -43,10 +46,14 @@ class Results:
     def trials(self) -> list[Trial]:
         return list(self.source.trials)
 
-    def end(self, trial: Trial, status: Status = "finished", *, seconds: float = 2.0, error: str | None = None) -> None:
-        history: list[Row] = [{"epoch": i + 1, "step": i, "seconds": seconds} for i in range(trial.settings.epochs)]
+    def end(
+        self, trial: Trial, status: Status = "finished", *, seconds: float = 2.0, error: str | None = None
+    ) -> Result:
+        row: Row = {"seconds": seconds, "train/loss": 1.0}
+        history: list[Row] = [{"epoch": i + 1, "step": i, **row} for i in range(trial.settings.epochs)]
         result = Result(status=status, history=history, evaluated=self.study.measures.evaluated, error=error)
         TrialFolder(self.folder, trial).write_result(result)
+        return result
 
     def begin(self, trial: Trial, epochs: int) -> None:
         history: list[Row] = [{"epoch": i + 1, "step": i, "seconds": 1.0} for i in range(epochs)]
@@ -93,7 +100,7 @@ def test_a_plan_counts_what_is_done_and_estimates_the_rest(results: Results, mon
 
 def test_the_estimate_counts_how_many_trials_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview, "count_cores", lambda: 8)
-    for cpu, slots, time in [(1, 8, "11 s"), (4, 2, "45 s"), (16, 1, "1 min 30 s"), (0.5, 16, "6 s")]:
+    for cpu, slots, time in [(1, 8, "11 s"), (4, 2, "45 s"), (16, 1, "1 min 30 s"), (0.5, 16, "6 s"), (0.1, 80, "1 s")]:
         results = Results(tmp_path / str(cpu), load(tmp_path, STUDY + f"resources: {{cpu: {cpu}}}\n"))
         results.end(results.trials[0])
         expected = f"Estimated time: {time} on this machine ({slots} trials at once)"
@@ -103,6 +110,7 @@ def test_the_estimate_counts_how_many_trials_run_at_once(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("resources", "estimate"),
     [
+        ("{gpu: 1, cpu: 0.1}", "Estimated time: 1 min 30 s on one GPU (1 trials at once)"),
         ("{gpu: 0.5}", "Estimated time: 45 s on one GPU (2 trials at once)"),
         ("{gpu: 0.02}", "Estimated time: 2 s on one GPU (50 trials at once)"),
         ("{gpu: 1, cpu: 1}", "Estimated time: 1 min 30 s on one GPU (1 trials at once)"),
@@ -116,6 +124,24 @@ def test_the_estimate_of_what_a_gpu_trains_is_for_one(
     results = Results(tmp_path, load(tmp_path, STUDY + f"resources: {resources}\n"))
     results.end(results.trials[0])
     assert results.plan()[-1] == estimate
+
+
+@pytest.mark.parametrize(
+    ("resources", "time"),
+    [("{gpu: 1}", "3 h 00 min"), ("{gpu: 0.5}", "1 h 30 min"), ("{gpu: auto}", "unknown"), ("{cpu: 8}", "1 h 30 min")],
+)
+def test_what_is_published_is_estimated_as_a_plan_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: str, time: str
+) -> None:
+    monkeypatch.setattr(overview, "count_cores", lambda: 16)
+    study = load(tmp_path, edit("epochs: 2", "epochs: 1") + f"resources: {resources}\n")
+    results = Results(tmp_path, study)
+    first, *left = results.trials
+    result = results.end(first, seconds=3 * 3600 / len(left))
+    write_tables(results.folder, build_tables(study, [(first, result)], {}))
+    one = Publication(study, "", tmp_path, tmp_path / "kept", PublishedTrials(tmp_path / "kept"))
+    assert lines(tabulate([one]))[1].endswith(f" {time}")
+    assert results.plan()[-1].startswith(f"Estimated time: {time}")
 
 
 def test_a_plan_of_what_is_done_says_so(results: Results) -> None:

@@ -99,6 +99,18 @@ def test_what_is_wrong_with_a_list_is_said(folder: Path, text: str, told: str) -
         plan(folder, "one")
 
 
+def test_what_keeps_a_list_from_being_read_is_said(folder: Path) -> None:
+    (folder / "latin.yaml").write_bytes("studies: [] # naïve".encode("latin-1"))
+    for name, told in {
+        "none.yaml": "No such file or directory); give the list of the studies to publish, a YAML file",
+        ".": "Is a directory); give the list",
+        "latin.yaml": "it is not UTF-8 text); save it as UTF-8",
+    }.items():
+        with pytest.raises(InputError) as caught:
+            read_list(folder / name)
+        assert f": cannot be read ({told}" in str(caught.value)
+
+
 def store(folder: Path, study: Study, dims: Collection[int], *, in_tables: Collection[int]) -> None:
     """Results of trials in a study's folder; its tables, as an earlier run left them, have only some of the trials."""
     trials = plan_trials(study, DIGITS)

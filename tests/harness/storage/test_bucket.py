@@ -16,7 +16,7 @@ from harness.storage import lease, objects
 from harness.storage.aws_profile import read_profile
 from harness.storage.bucket import Bucket, find_fault, open_place
 from harness.storage.objects import Objects, PlaceError
-from tests.s3 import request
+from tests.s3 import request, share
 
 SECRETS = ("AKIANAME", "a-secret-key")
 
@@ -26,14 +26,6 @@ def place(address: str) -> Bucket:
     opened = open_place(address)
     assert isinstance(opened, Bucket)
     return opened
-
-
-def share(place: Bucket, name: str, content: bytes = b"content") -> Path:
-    path = place.folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    place.share(path)
-    return path
 
 
 # What is wrong

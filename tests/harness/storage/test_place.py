@@ -10,6 +10,7 @@ from harness.errors import InputError
 from harness.storage import lease
 from harness.storage.bucket import open_place
 from harness.storage.place import Place
+from tests.s3 import share
 
 Machines = tuple[Place, Place]
 
@@ -30,14 +31,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.1)
 
 
-def write(place: Place, name: str, content: bytes = b"content") -> Path:
-    path = place.folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    place.share(path)
-    return path
-
-
 def fetch(place: Place, folder: str) -> dict[str, bytes]:
     """What a machine has of a folder, once it has fetched it."""
     place.fetch(place.list(place.folder / folder))
@@ -47,18 +40,18 @@ def fetch(place: Place, folder: str) -> dict[str, bytes]:
 
 def test_what_one_machine_shares_another_has(machines: Machines) -> None:
     here, there = machines
-    write(here, "study/a.txt")
-    write(here, "study/trials/1/b c.bin", bytes(range(256)) * 1000)
-    write(here, "other/empty", b"")
+    share(here, "study/a.txt")
+    share(here, "study/trials/1/b c.bin", bytes(range(256)) * 1000)
+    share(here, "other/empty", b"")
     assert fetch(there, "study") == {"a.txt": b"content", "trials/1/b c.bin": bytes(range(256)) * 1000}
     assert fetch(there, "other") == {"empty": b""}
-    write(there, "study/a.txt", b"another")
+    share(there, "study/a.txt", b"another")
     assert fetch(here, "study")["a.txt"] == b"another"
 
 
 def test_one_file_is_had_where_there_is_one(machines: Machines) -> None:
     here, there = machines
-    write(here, "study/a.txt")
+    share(here, "study/a.txt")
     there.fetch_file(there.folder / "study/a.txt")
     there.fetch_file(there.folder / "study/none.txt")
     assert (there.folder / "study/a.txt").read_bytes() == b"content"
@@ -73,14 +66,14 @@ def test_folders_are_listed_and_no_files(machines: Machines) -> None:
     here, there = machines
     assert list(here.list_folders(here.folder)) == []
     for name in ("b/study.yaml", "a/trials/1/x", "file"):
-        write(here, name)
+        share(here, name)
     assert list(there.list_folders(there.folder)) == ["a", "b"]
     assert list(there.list_folders(there.folder / "a")) == ["trials"]
 
 
 def test_what_one_machine_removes_is_gone_for_all(machines: Machines) -> None:
     here, there = machines
-    path = write(here, "study/a.txt")
+    path = share(here, "study/a.txt")
     here.remove(path, path.with_name("none"))
     here.remove()
     assert not path.exists()
@@ -89,7 +82,7 @@ def test_what_one_machine_removes_is_gone_for_all(machines: Machines) -> None:
 
 def test_another_content_can_be_shared_than_a_file_has(machines: Machines) -> None:
     here, there = machines
-    write(here, "study/a.db")
+    share(here, "study/a.db")
     here.write(here.folder / "study/a.db", b"a copy")
     assert fetch(there, "study") == {"a.db": b"a copy"}
 

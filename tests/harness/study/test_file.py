@@ -12,6 +12,7 @@ from tests.harness.small_studies import (
     LATENTS,
     SEEDS,
     edit,
+    enumerate_grid,
     load,
     refusal,
 )
@@ -81,21 +82,21 @@ def test_merge_keys_and_anchors_may_be_used(tmp_path: Path) -> None:
         "  - model: vsc\n", "  - <<: {beta: 4.0}\n    model: vsc\n", edit("latent_dim: 2\n", "latent_dim: &d 2\n")
     )
     study = load(tmp_path, edit(LATENTS, "*d", text))
-    assert [(c["latent_dim"], c.get("beta")) for c in study.enumerate_grid()] == [(2, None), (2, 4.0)]
+    assert [(c["latent_dim"], c.get("beta")) for c in enumerate_grid(study)] == [(2, None), (2, 4.0)]
 
 
 def test_numbers_may_be_written_with_an_exponent_alone(tmp_path: Path) -> None:
     study = load(tmp_path, edit("epochs: 2", "learning_rate: {grid: [1e-3, 2E-3]}\n  epochs: 1e1"))
-    assert [c["learning_rate"] for c in study.enumerate_grid()][:2] == [0.001, 0.002]
-    assert next(study.enumerate_grid())["epochs"] == 10
+    assert [c["learning_rate"] for c in enumerate_grid(study)][:2] == [0.001, 0.002]
+    assert enumerate_grid(study)[0]["epochs"] == 10
 
 
 def test_numbers_are_those_of_yaml_1_2_in_the_file_and_in_overrides(tmp_path: Path) -> None:
     text = edit("latent_dim: 2\n", "latent_dim: 010\n", edit("[8]", "[010, 0x10]"))
     study = load(tmp_path, text, "batch_size=0o20", "beta={grid: [01, 1e1]}", "iw_samples=1e2", "seeds=[08]")
-    first = next(study.enumerate_grid())
+    first = enumerate_grid(study)[0]
     assert (first["latent_dim"], first["hidden"], first["batch_size"]) == (10, (10, 16), 16)
-    assert [c["beta"] for c in study.enumerate_grid()][:2] == [1.0, 10.0]
+    assert [c["beta"] for c in enumerate_grid(study)][:2] == [1.0, 10.0]
     assert (study.iw_samples, study.seeds) == (100, (8,))
 
 
@@ -109,7 +110,7 @@ def test_what_the_report_saw_in_passing_can_be_asked_for(tmp_path: Path) -> None
     defaults = "pixel_scaling: {grid: [minmax, unit_norm]}\n  initialisation: xavier\n  gamma_clamp: {grid: [0, 1e-6]}"
     found = [
         tuple(c.get(name) for name in ("model", "pixel_scaling", "initialisation", "gamma_clamp"))
-        for c in load(tmp_path, edit(ALPHA, "0.2", edit(LATENTS, "2", edit("epochs: 2", defaults)))).enumerate_grid()
+        for c in enumerate_grid(load(tmp_path, edit(ALPHA, "0.2", edit(LATENTS, "2", edit("epochs: 2", defaults)))))
     ]
     scalings = ("minmax", "unit_norm")
     assert found[:2] == [("vae", scaling, "xavier", None) for scaling in scalings]

@@ -7,6 +7,7 @@ import pytest
 from tests.harness.small_studies import (
     GOOD,
     edit,
+    enumerate_grid,
     load,
     refusal,
 )
@@ -16,7 +17,7 @@ def test_a_setting_is_overridden_for_every_trial(tmp_path: Path) -> None:
     study = load(
         tmp_path, edit("latent_dim: 2\n", "latent_dim: 2\n    epochs: 7\n"), "epochs=3", "latent_dim={grid: [5, 6]}"
     )
-    assert [(c["model"], c["latent_dim"], c["epochs"]) for c in study.enumerate_grid()] == [
+    assert [(c["model"], c["latent_dim"], c["epochs"]) for c in enumerate_grid(study)] == [
         ("vae", 5, 3),
         ("vae", 6, 3),
         ("vsc", 5, 3),
@@ -26,7 +27,7 @@ def test_a_setting_is_overridden_for_every_trial(tmp_path: Path) -> None:
 
 def test_settings_of_the_spike_are_overridden_where_there_is_one(tmp_path: Path) -> None:
     study = load(tmp_path, GOOD, "alpha=0.4")
-    assert [c.get("alpha") for c in study.enumerate_grid()] == [None, 0.4, 0.4]
+    assert [c.get("alpha") for c in enumerate_grid(study)] == [None, 0.4, 0.4]
 
 
 def test_other_fields_are_overridden_and_their_sections_made(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_other_fields_are_overridden_and_their_sections_made(tmp_path: Path) -> 
     assert (study.seeds, study.search.sampler, study.search.num_trials) == ((5,), "random", 4)
     assert (study.name, study.iw_samples) == ("other", 7)
     empty = edit("  epochs: 2\n  hidden: [8]\n", "")
-    assert next(load(tmp_path, empty, "epochs=3").enumerate_grid())["epochs"] == 3
+    assert enumerate_grid(load(tmp_path, empty, "epochs=3"))[0]["epochs"] == 3
 
 
 def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 from harness.errors import InputError
 from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from models.settings import TrialSettings
-from tests.harness.small_studies import ALPHA, LATENTS, RANDOM, SEEDS, TPE, edit, load
+from tests.harness.small_studies import ALPHA, LATENTS, RANDOM, SEEDS, TPE, edit, enumerate_grid, load
 
 
 def configurations(folder: Path, text: str) -> list[dict[str, Any]]:
-    return list(load(folder, text).enumerate_grid())
+    return enumerate_grid(load(folder, text))
 
 
 def test_a_grid_is_the_union_of_products_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_only_settings_that_mean_something_are_compared_between_sub_spaces(tmp_p
 
 def test_a_setting_left_out_takes_its_default_when_resolved(tmp_path: Path) -> None:
     study = load(tmp_path, edit("  hidden: [8]\n", ""))
-    vae, vsc, _ = (study.resolve(c, 3, num_train=100) for c in study.enumerate_grid())
+    vae, vsc, _ = (study.resolve(c, 3, num_train=100) for c in enumerate_grid(study))
     assert vae == TrialSettings(model="vae", latent_dim=2, epochs=2, seed=3)
     assert (vae.hidden, vae.batch_size, vae.gamma_link) == ((400,), 32, None)
     assert (vsc.alpha, vsc.gamma_link, vsc.sharpness_schedule) == (0.2, "exp_relu", "per_epoch")
