@@ -19,7 +19,7 @@ from harness.worker.images import Images
 from harness.worker.memory import MemoryShortageError, is_out_of_memory
 from harness.worker.slots import Slot, Slots
 from harness.worker.trial_run import TrialRun
-from models.training.make_trainer import make_trainer
+from models.training.make_trainer import choose_trainer, make_trainer
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics, Trainer
 
@@ -154,8 +154,10 @@ class Engine:
 
     def _find_cohort(self, run: TrialRun, images: Images) -> Cohort:
         """The cohort that a trial can join, a new one if there is none."""
+        kind = choose_trainer(run.settings)
         for cohort in self._cohorts:
-            if cohort.images is images and cohort.trainer.admits(run.settings):
+            is_alike = cohort.images is images and isinstance(cohort.trainer, kind)
+            if is_alike and cohort.trainer.admits(run.settings):
                 return cohort
         trainer = make_trainer(
             run.settings,

@@ -20,6 +20,7 @@ from harness.worker.engine import Engine
 from harness.worker.memory import MemoryShortageError
 from harness.worker.trial_run import TrialRun, run_trial
 from models.settings import TrialSettings
+from models.training.autograd_trainer import AutogradTrainer
 from models.training.stacked.stack import Stack
 
 MEASURES = Measures(("elbo", "sparsity"), iw_samples=3, checkpoint_every=1)
@@ -114,7 +115,9 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
     make_engine: Callable[..., Engine],
     working: Callable[[Engine], object],
 ) -> None:
-    engine, trials = make_engine(is_batched=is_batched), make_trials(dataset)
+    # One that no stack can train comes first, before others of the same model.
+    trials = [make_trial(dataset, likelihood="gaussian", epochs=2), *make_trials(dataset)]
+    engine = make_engine(is_batched=is_batched)
     trials.append(make_trial(dataset, binarisation="dynamic"))  # like others in all but its pixels
     if not is_batched:  # of an odd width, which leaves the second one's tensors unaligned if nobody sees to it
         trials += [make_trial(dataset, hidden=(33,), latent_dim=5, batch_size=1, epochs=1, seed=s) for s in range(2)]
@@ -131,6 +134,17 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
         for name, tensor in reference.items():
             tolerance = {"rtol": 1e-3, "atol": 1e-5} if is_batched else {"rtol": 0, "atol": 0}
             torch.testing.assert_close(checkpoint[name], tensor, **tolerance)
+
+
+def test_a_trial_has_the_trainer_that_it_has_alone_whoever_came_before(
+    dataset: Dataset, make_engine: Callable[..., Engine]
+) -> None:
+    engine = make_engine()
+    for settings in ({"likelihood": "gaussian"}, {}, {"likelihood": "gaussian", "seed": 1}, {"seed": 1}):
+        engine.slots.submit(make_trial(dataset, model="vae", **settings))
+    engine.step()
+    trainers = [(type(cohort.trainer), len(cohort.slots)) for cohort in engine._cohorts]
+    assert trainers == [(AutogradTrainer, 2), (Stack, 2)]
 
 
 def test_more_trials_than_there_is_room_for_are_trained_as_others_end(
