@@ -9,5 +9,5 @@ def number_classes(*labels: Tensor) -> tuple[Tensor, ...]:  # each (.,) integers
 
     A number that no image has would be a class to classifiers: of drawn faces 0 stands for an absent attribute.
     """
-    _, numbers = torch.cat(labels).long().unique(return_inverse=True)
-    return numbers.split([len(some) for some in labels])
+    numbers: Tensor = torch.cat(labels).unique(return_inverse=True)[1]
+    return tuple(numbers.split([len(some) for some in labels]))

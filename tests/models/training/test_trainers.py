@@ -17,10 +17,11 @@ from models.pixels import binarise
 from models.randomness import Noise
 from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
+from models.training.fit import fit
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
-from models.training.trainer import DivergedError, EpochMetrics, Trainer
+from models.training.trainer import DivergedError, EpochMetrics, Outcome, Trainer, raise_failure
 from tests.models.cases import (
     AS_FIRST_PUBLISHED,
     DEVICE,
@@ -226,7 +227,7 @@ class TestBinaryPixels:
         assert (first == second) == (binarisation == "static")
 
 
-def loss_of(outcome: EpochMetrics | DivergedError) -> float:
+def loss_of(outcome: Outcome) -> float:
     assert isinstance(outcome, EpochMetrics)
     return outcome.loss
 
@@ -318,6 +319,29 @@ def test_autograd_admits_trials_of_one_model_of_any_shape(kind: str) -> None:
     assert not trainer.admits(other)
     with pytest.raises(ValueError, match="another model"):
         begin(trainer, other)
+
+
+def test_an_error_in_ones_step_is_its_own_and_raised_where_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_terms = WeightedElbo.terms
+
+    def fail(objective: WeightedElbo, *args: Any) -> Terms:
+        if objective.beta == 3:
+            raise RuntimeError("out of luck")
+        return compute_terms(objective, *args)
+
+    monkeypatch.setattr(WeightedElbo, "terms", fail)
+    calm, broken = make_settings("vae", likelihood="gaussian"), make_settings("vae", likelihood="gaussian", beta=3.0)
+    alone, shared = make_autograd(calm), make_autograd(calm, 2)
+    begin(alone, calm)
+    begin(shared, broken)
+    begin(shared, calm)
+    error, outcome = shared.fit_epoch(IMAGES)
+    assert isinstance(error, RuntimeError)
+    assert loss_of(outcome) == loss_of(alone.fit_epoch(IMAGES)[0])
+    with pytest.raises(RuntimeError, match="out of luck"):
+        raise_failure([outcome, error])
+    with pytest.raises(RuntimeError, match="out of luck"):
+        next(fit(init_state(broken, SMALL, DEVICE), broken, IMAGES))
 
 
 @pytest.mark.skipif(not has_bf16(DEVICE), reason="this processor has no bf16")
