@@ -89,14 +89,12 @@ def find_largest(codes: Tensor) -> Tensor:  # (N, latent_dim) -> (N,) int64
 
 def scale_entries(codes: Tensor, latents: Tensor, factor: float) -> Tensor:  # (N, latent_dim), (N,) -> (N, latent_dim)
     """Multiply one entry of each code by a factor; a latent of -1 leaves the code as it is."""
-    is_scaled = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
-    return torch.where(is_scaled, codes * factor, codes)
+    return torch.where(_mark(codes, latents), codes * factor, codes)
 
 
 def move_entries(codes: Tensor, latents: Tensor, distances: Tensor) -> Tensor:  # (N, D), (N,), (N,) -> (N, D)
     """Move one entry of each code by a distance, towards zero and beyond; a latent of -1 leaves the code as it is."""
-    is_moved = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
-    return torch.where(is_moved, codes - codes.sign() * distances[:, None], codes)
+    return torch.where(_mark(codes, latents), codes - codes.sign() * distances[:, None], codes)
 
 
 def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., C, H, W)
@@ -145,8 +143,12 @@ def _append_one(x: Tensor) -> Tensor:
 def _draw_another(codes: Tensor, largest: Tensor, generator: torch.Generator) -> Tensor:  # -> (N,) int64
     """Draw another active latent than the largest, all equally probable; -1 where there is none."""
     lots = torch.rand(codes.shape, generator=generator, device=codes.device)
-    is_largest = torch.arange(codes.shape[1], device=codes.device) == largest[:, None]
-    return find_largest(lots.add_(1).masked_fill_((codes == 0) | is_largest, 0))
+    return find_largest(lots.add_(1).masked_fill_((codes == 0) | _mark(codes, largest), 0))
+
+
+def _mark(codes: Tensor, latents: Tensor) -> Tensor:  # (N, latent_dim), (N,) -> (N, latent_dim) bool
+    """Mark one entry of each code; none where the latent is -1."""
+    return torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
 
 
 def _choose(num_images: int, num: int, purpose: str) -> Tensor:
