@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def describe_machine(*, with_gpu: bool) -> dict[str, Any]:
+def describe_hardware(*, with_gpu: bool) -> dict[str, Any]:
     """Return names, versions and sizes, as plain JSON values. with_gpu: whether to look for a GPU, by its driver."""
     import torch  # here, so that name_cpu and count_cores need no torch
 
