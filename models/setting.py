@@ -13,7 +13,9 @@ SETTING_TYPES: ChainMap[str, Any] = ChainMap({}, {})
 """Every setting by name, and its type. Ours, the last map, are those of `models.settings`, the first a plug-in's."""
 
 MIN_PROB = 1e-6
-"""Nearer to 0 or 1, the logarithms of a probability and of its complement are computed of a clamped one."""
+"""Nearer to 0 or 1, the logarithms of a probability and of its complement are computed of a clamped one.
+
+It is the distance in the code of "[Re] Variational Sparse Coding"."""
 
 MIN_FLOAT, MAX_FLOAT = 1.2e-38, 3.4e38
 """The positive numbers that float32 holds in full: beyond them training would compute with 0 or infinity."""
@@ -109,7 +111,6 @@ def check_setting(name: str, value: Any) -> Any:
     Raises:
         ValueError: the value is not legal; the message names the setting, the value and the fix.
     """
-    kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
     if value is None and SETTINGS[name].default is None:
         return None
     if get_origin(SETTING_TYPES[name]) is tuple:
@@ -117,7 +118,7 @@ def check_setting(name: str, value: Any) -> Any:
         if not items:
             raise ValueError(f"{name}: an empty list; give at least one width, such as [400]")
         return tuple(_check_number(name, item, int) for item in items)
-    kind = kinds[0]
+    kind = _list_kinds(name)[0]
     if kind in (int, float):
         return _check_number(name, value, kind)
     choices = list_choices(name)
@@ -130,8 +131,12 @@ def list_choices(name: str) -> list[str]:
     """List the texts that a setting can be."""
     if name in ("model", "network"):
         return list(MODELS if name == "model" else NETWORKS)
-    kinds = [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
-    return [choice for kind in kinds for choice in (get_args(kind) or (kind,))]
+    return [choice for kind in _list_kinds(name) for choice in (get_args(kind) or (kind,))]
+
+
+def _list_kinds(name: str) -> list[Any]:
+    """List the types that a setting can be of, beside None."""
+    return [t for t in (get_args(SETTING_TYPES[name]) or (SETTING_TYPES[name],)) if t is not type(None)]
 
 
 def _check_number(name: str, value: Any, kind: type) -> int | float:

@@ -30,10 +30,6 @@ class Factors:
         """How many combinations there are."""
         return math.prod(self.sizes)
 
-    def to_indices(self, classes: Classes) -> Indices:  # (..., factors) -> (...)
-        """Find the images that show these classes; raises ValueError if a factor has no such class."""
-        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(classes, -1, 0)), self.sizes))
-
     def to_classes(self, indices: Indices) -> Classes:  # (...) -> (..., factors)
         """Find the class of each factor in these images; raises ValueError if there is no such image."""
         return np.stack(np.unravel_index(indices, self.sizes), axis=-1)

@@ -57,6 +57,7 @@ def measure_memory(
 
     from models.training.make_trainer import make_trainer
     from models.training.state import init_state
+    from models.training.trainer import raise_failure
 
     use_plugins(plugins)
     free, _ = torch.cuda.mem_get_info()
@@ -68,7 +69,7 @@ def measure_memory(
         torch.cuda.reset_peak_memory_stats()
         trainer = make_trainer(settings, image_shape, latent_dim=settings.latent_dim, capacity=size, device="cuda")
         trainer.add(settings, state.tensors(), epoch=0, step=0)
-        trainer.fit_epoch(images)
+        raise_failure(trainer.fit_epoch(images))
         peaks.append(torch.cuda.max_memory_reserved())
         del trainer
     per_trial = (peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])

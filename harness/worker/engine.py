@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from harness.datasets import Dataset
 from harness.metrics import Measures
 from harness.storage.place import HERE, Place
 from harness.worker.images import Images
-from harness.worker.memory import MemoryShortageError, is_out_of_memory
+from harness.worker.memory import MemoryShortageError
 from harness.worker.slots import Slot, Slots
 from harness.worker.trial_run import TrialRun
-from models.training.make_trainer import make_trainer
+from models.numerics.machine import is_fatal, is_out_of_memory
+from models.training.make_trainer import choose_trainer, make_trainer
 from models.training.state import TrainState, init_state
-from models.training.trainer import DivergedError, EpochMetrics, Trainer
+from models.training.trainer import Outcome, Trainer
 
 PATIENCE_SECONDS = 2.0
 """In step with a scheduler, an epoch waits so long at most for trials that have not asked for it."""
@@ -154,8 +153,10 @@ class Engine:
 
     def _find_cohort(self, run: TrialRun, images: Images) -> Cohort:
         """The cohort that a trial can join, a new one if there is none."""
+        kind = choose_trainer(run.settings)
         for cohort in self._cohorts:
-            if cohort.images is images and cohort.trainer.admits(run.settings):
+            is_alike = cohort.images is images and isinstance(cohort.trainer, kind)
+            if is_alike and cohort.trainer.admits(run.settings):
                 return cohort
         trainer = make_trainer(
             run.settings,
@@ -181,9 +182,9 @@ class Engine:
         for slot in [slot for slot in cohort.slots if slot.has_ended]:
             self._remove(cohort, slot)
 
-    def _measure(self, cohort: Cohort, index: int, outcome: EpochMetrics | DivergedError, slot: Slot) -> None:
+    def _measure(self, cohort: Cohort, index: int, outcome: Outcome, slot: Slot) -> None:
         """Measure a member after an epoch, and hand on what there is to tell."""
-        if isinstance(outcome, DivergedError):
+        if isinstance(outcome, Exception):
             raise outcome
         state = cohort.copy_state(index)
         epoch = slot.run.add_epoch(state, outcome, cohort.images)
@@ -195,8 +196,8 @@ class Engine:
         try:
             work(slot)
         except Exception as error:
-            if isinstance(error, torch.AcceleratorError) or is_out_of_memory(error):
-                raise  # nothing works any more here; a new process can train on from the checkpoints
+            if is_fatal(error):
+                raise  # a new process can train on from the checkpoints
             try:
                 self.slots.add_events(slot, [slot.run.fail(error)], is_last=True)
             except Exception as unwritten:  # the disk is full: the trial's process learns of it

@@ -2,9 +2,6 @@
 
 from analysis.wording import plural
 
-CPU_ALLOCATOR = "DefaultCPUAllocator"
-"""What torch's RuntimeError about the memory of the machine names; of a card's it has a class."""
-
 
 class MemoryShortageError(Exception):
     """A process has run out of memory, of its machine or of its card: fewer trials at once may have enough."""
@@ -16,12 +13,3 @@ class MemoryShortageError(Exception):
 
     def __str__(self) -> str:
         return f"out of memory with {plural(self.num_trials, 'trial')} in the process"
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error that came up in training or measuring says that memory was lacking."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error)
-    )

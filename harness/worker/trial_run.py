@@ -25,10 +25,10 @@ from harness.storage.objects import PlaceError
 from harness.storage.place import HERE, Place
 from harness.worker.evaluator import Evaluator, make_noise
 from harness.worker.images import Images
-from harness.worker.memory import MemoryShortageError, is_out_of_memory
+from harness.worker.memory import MemoryShortageError
 from models.choices import ImageShape
 from models.measures.bounds import compute_bound, compute_loss
-from models.numerics.machine import forget_peak_memory, read_peak_memory
+from models.numerics.machine import forget_peak_memory, is_out_of_memory, read_peak_memory
 from models.training.fit import fit
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, EpochMetrics

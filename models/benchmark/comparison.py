@@ -22,7 +22,7 @@ from models.benchmark.options import Options
 from models.benchmark.processes import OUT_OF_MEMORY, TaskFailedError, time_processes
 from models.benchmark.subjects import ALPHA, MNIST, SUBJECTS
 from models.benchmark.timing import NUM_IMAGES, Task, Timing
-from models.numerics.machine import count_cores, describe_machine
+from models.numerics.machine import count_cores, describe_hardware
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 
 CPU_FUSED = (8,)  # sizes of stacks
@@ -174,7 +174,7 @@ def compare(options: Options, *, command: str, on_progress: Callable[[str], None
     return {
         "command": command,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": describe_machine(with_gpu="cuda" in options.list_devices()),
+        "machine": describe_hardware(with_gpu="cuda" in options.list_devices()),
         "model": {
             "name": "vsc",
             "num_pixels": prod(MNIST.image_shape),

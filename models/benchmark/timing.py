@@ -20,6 +20,7 @@ from models.settings import TrialSettings
 from models.training.fit import fit
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState, init_state
+from models.training.trainer import raise_failure
 
 NUM_IMAGES = MNIST.num_images
 MIN_CHUNKS = 3  # timed at least
@@ -147,4 +148,4 @@ def _start_ours(task: Task) -> Callable[[], object]:
     parts = images.split(task.chunk_steps * task.batch_size)
     # A CUDA graph needs the same images each time. On a CPU other images follow, lest the cache hold them all.
     turns = cycle(parts[:1] if images.is_cuda else parts[: len(images) // len(parts[0])])
-    return lambda: trainer.fit_epoch(next(turns))
+    return lambda: raise_failure(trainer.fit_epoch(next(turns)))

@@ -12,8 +12,9 @@ from models.choices import ImageShape, PseudoGammas, Selector, SparsityOf, WarmU
 from models.latents.latent import At, Decode, Encode
 from models.latents.spike_and_slab import SpikeAndSlabLatent
 from models.latents.spike_and_slab import build_arguments as build_spike_and_slab_arguments
-from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab, compute_kl
+from models.latents.spike_and_slab_distribution import SpikeAndSlab, compute_kl
 from models.randomness import Noise
+from models.setting import MIN_PROB
 from models.settings import TrialSettings
 
 SELECTOR_SHARPNESS = 60.0

@@ -10,8 +10,9 @@ from torch.nn.functional import logsigmoid
 
 from models.choices import Estimator, GammaLink, KlFrom
 from models.latents.latent import At, Decode, Encode, Latent
-from models.latents.spike_and_slab_distribution import MIN_PROB, SpikeAndSlab, compute_kl
+from models.latents.spike_and_slab_distribution import SpikeAndSlab, compute_kl
 from models.randomness import Noise
+from models.setting import MIN_PROB
 from models.settings import TrialSettings
 
 LOG_2 = math.log(2)

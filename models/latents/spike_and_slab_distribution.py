@@ -10,10 +10,6 @@ from torch.distributions.utils import broadcast_all
 
 Shape = torch.Size | list[int] | tuple[int, ...]
 
-MIN_PROB = 1e-6
-"""Least distance of gamma from 0 and 1 in the training objective's rate, as in the code of "[Re] Variational Sparse
-Coding"."""
-
 
 class SpikeAndSlab(Distribution):
     r"""Zero with probability :math:`1 - \gamma`, else a draw from a normal distribution.
@@ -92,22 +88,10 @@ class SpikeAndSlab(Distribution):
 
     def sample(self, sample_shape: Shape = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draw hard samples: exact zeros with probability 1 - gamma. Shape: sample_shape + batch_shape."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        like: Any = {"generator": generator, "dtype": self.loc.dtype, "device": self.loc.device}
         with torch.no_grad():
-            return self.open_gates(*self._draw_noise(sample_shape, generator))
-
-    def rsample_relaxed(
-        self,
-        sharpness: float | Tensor,
-        sample_shape: Shape = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Draw differentiable samples, small where hard ones are zero. Shape: sample_shape + batch_shape.
-
-        The same state of the generator gives the same noise as for hard samples.
-        """
-        eps, eta = self._draw_noise(sample_shape, generator)
-        return self.relax_gates(eta, sharpness) * (self.loc + self.scale * eps)
+            return self.open_gates(torch.randn(shape, **like), torch.rand(shape, **like))
 
     def open_gates(self, eps: Tensor, eta: Tensor) -> Tensor:
         """Compute hard samples from noise: mu + sigma eps where eta >= 1 - gamma, exactly zero elsewhere.
@@ -125,11 +109,6 @@ class SpikeAndSlab(Distribution):
         They tend to hard gates as c grows; at a finite c no gate is exactly zero.
         """
         return torch.sigmoid(sharpness * (eta - 1 + self.slab_prob))
-
-    def _draw_noise(self, sample_shape: Shape, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        shape = self._extended_shape(torch.Size(sample_shape))
-        like: Any = {"generator": generator, "dtype": self.loc.dtype, "device": self.loc.device}
-        return torch.randn(shape, **like), torch.rand(shape, **like)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Compute the log density, relative to Lebesgue measure plus a unit mass at zero.

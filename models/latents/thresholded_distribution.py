@@ -11,7 +11,6 @@ from torch.special import log_ndtr, ndtr
 
 from models.latents.spike_and_slab_distribution import Shape
 
-LOG_2 = math.log(2)
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -52,7 +51,7 @@ class ThresholdedGaussian(Distribution):
         t = self.threshold / self.scale
         # 1 - P(z != 0) is rounded where that is nearly 1, and the error function is where it is nearly 0.
         log_spike = torch.where(t > 1, torch.log1p(-self.slab_prob), (t / math.sqrt(2)).erf().log())
-        return LOG_2 + log_ndtr(-t), log_spike
+        return math.log(2) + log_ndtr(-t), log_spike
 
     @property
     def mean(self) -> Tensor:

@@ -153,9 +153,10 @@ def compute_entropy_floor(model: Autoencoder, images: Tensor) -> float:  # (N, C
     pseudo-likelihood (see `models.likelihoods.Bernoulli`).
     """
     total = 0.0
-    for x in split_batches(model, images, BATCH_SIZE):
-        p = x.double()
-        total -= float((torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)).sum())
+    with measuring(model):
+        for x in split_batches(model, images, BATCH_SIZE):
+            p = x.double()
+            total -= float((torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)).sum())
     return total / len(images)
 
 

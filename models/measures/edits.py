@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from models.autoencoder import Autoencoder
+from models.measures.classes import number_classes
 from models.numerics.computing import measuring
 from models.pixels import ImageBytes, to_pixels
 from models.randomness import IMAGES_SEED, StreamNoise, make_stream
@@ -29,9 +30,9 @@ PROBE_LEARNING_RATE = 0.1
 def measure_edits(
     model: Autoencoder,
     train_images: ImageBytes,  # (N, C, H, W) uint8
-    train_labels: Tensor,  # (N,) integers from 0
+    train_labels: Tensor,  # (N,) integers
     test_images: Tensor,  # (N, C, H, W) uint8
-    test_labels: Tensor,  # (N,) integers from 0
+    test_labels: Tensor,  # (N,) integers
     *,
     seed: int,
 ) -> dict[str, float]:
@@ -53,15 +54,16 @@ def measure_edits(
     test = _choose(len(test_images), NUM_EDITED, "edits/test").to(device)
     train = _choose(len(train_images), NUM_TRAINED, "edits/train").to(device)
     images = test_images[test]
+    labels, truth = number_classes(train_labels.to(device), test_labels.to(device))
     with measuring(model):
-        weights = train_pixel_probe(_to_intensities(train_images[train]), train_labels.to(device)[train])
+        weights = train_pixel_probe(_to_intensities(train_images[train]), labels[train])
         q = model.posterior(model.to_pixels(images))
         codes = model.draw(q, StreamNoise(make_stream(seed, "edits/codes", device=device)))
         largest = find_largest(codes)
         others = _draw_another(codes, largest, make_stream(seed, "edits/others", device=device))
         before = decode(model, codes).flatten(1)
         classes = _classify(_to_intensities(images), weights)
-        metrics = {"edit/pixel_probe_accuracy": _mean(classes == test_labels.to(device)[test])}
+        metrics = {"edit/pixel_probe_accuracy": _mean(classes == truth[test])}
         distances = (1 - FACTOR) * codes.abs().amax(1)
         after = decode(model, move_entries(codes, largest, distances)).flatten(1)
         changed, found = share_changed(before, after), largest >= 0
@@ -87,14 +89,12 @@ def find_largest(codes: Tensor) -> Tensor:  # (N, latent_dim) -> (N,) int64
 
 def scale_entries(codes: Tensor, latents: Tensor, factor: float) -> Tensor:  # (N, latent_dim), (N,) -> (N, latent_dim)
     """Multiply one entry of each code by a factor; a latent of -1 leaves the code as it is."""
-    is_scaled = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
-    return torch.where(is_scaled, codes * factor, codes)
+    return torch.where(_mark(codes, latents), codes * factor, codes)
 
 
 def move_entries(codes: Tensor, latents: Tensor, distances: Tensor) -> Tensor:  # (N, D), (N,), (N,) -> (N, D)
     """Move one entry of each code by a distance, towards zero and beyond; a latent of -1 leaves the code as it is."""
-    is_moved = torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
-    return torch.where(is_moved, codes - codes.sign() * distances[:, None], codes)
+    return torch.where(_mark(codes, latents), codes - codes.sign() * distances[:, None], codes)
 
 
 def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) -> (..., C, H, W)
@@ -118,7 +118,7 @@ def share_changed(before: Tensor, after: Tensor) -> Tensor:  # (N, pixels) inten
 def train_pixel_probe(x: Tensor, labels: Tensor) -> Tensor:  # (N, pixels) intensities, (N,) -> (pixels + 1, classes)
     """Train a linear softmax classifier by gradient descent on batches; return its weights, the biases last."""
     inputs = _append_one(x)
-    targets = one_hot(labels.long()).to(x.dtype)
+    targets = one_hot(labels).to(x.dtype)
     weights = x.new_zeros(inputs.shape[1], targets.shape[1])
     for epoch in range(PROBE_EPOCHS):
         order = torch.randperm(len(x), generator=make_stream(IMAGES_SEED, "edits/probe", epoch)).to(x.device)
@@ -143,8 +143,12 @@ def _append_one(x: Tensor) -> Tensor:
 def _draw_another(codes: Tensor, largest: Tensor, generator: torch.Generator) -> Tensor:  # -> (N,) int64
     """Draw another active latent than the largest, all equally probable; -1 where there is none."""
     lots = torch.rand(codes.shape, generator=generator, device=codes.device)
-    is_largest = torch.arange(codes.shape[1], device=codes.device) == largest[:, None]
-    return find_largest(lots.add_(1).masked_fill_((codes == 0) | is_largest, 0))
+    return find_largest(lots.add_(1).masked_fill_((codes == 0) | _mark(codes, largest), 0))
+
+
+def _mark(codes: Tensor, latents: Tensor) -> Tensor:  # (N, latent_dim), (N,) -> (N, latent_dim) bool
+    """Mark one entry of each code; none where the latent is -1."""
+    return torch.arange(codes.shape[1], device=codes.device) == latents[:, None]
 
 
 def _choose(num_images: int, num: int, purpose: str) -> Tensor:

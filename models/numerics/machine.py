@@ -1,4 +1,4 @@
-"""Description of this machine, and peak memory of this process."""
+"""Description of this machine, peak memory of this process, and errors that end it."""
 
 import math
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def describe_machine(*, with_gpu: bool) -> dict[str, Any]:
+def describe_hardware(*, with_gpu: bool) -> dict[str, Any]:
     """Return names, versions and sizes, as plain JSON values. with_gpu: whether to look for a GPU, by its driver."""
     import torch  # here, so that name_cpu and count_cores need no torch
 
@@ -65,6 +65,26 @@ def _read_grant(group: Path) -> float:
             quota, period = ((group / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period"))
         return int(quota) / int(period) if int(quota) > 0 else math.inf
     return math.inf
+
+
+CPU_ALLOCATOR = "DefaultCPUAllocator"
+"""What torch's RuntimeError about the memory of the machine names; of a card's it has a class."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error that came up in training or measuring says that memory was lacking."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error)
+    )
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether no trial of this process can go on, whichever met the error: memory is lacking, or the device failed."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError) or is_out_of_memory(error)
 
 
 def forget_peak_memory(device: str) -> None:

@@ -5,12 +5,13 @@ from torch import Tensor
 from models.autoencoder import Autoencoder
 from models.latents.latent import At
 from models.latents.thresholded import ThresholdedLatent
-from models.objectives.objective import Objective, Terms
+from models.objectives.elbo import WeightedElbo
+from models.objectives.objective import Terms
 from models.randomness import Noise
 from models.settings import TrialSettings
 
 
-class BaseElbo(Objective):
+class BaseElbo(WeightedElbo):
     """The loss beta * rate + distortion, the rate being that of the Gaussians before the threshold.
 
     It is not the ELBO of the thresholded model: the codes that the decoder sees are not those that this rate is of. At
@@ -20,19 +21,11 @@ class BaseElbo(Objective):
     Source: Fallah and Rozell, Variational Sparse Coding with Learned Thresholding (ICML 2022).
     """
 
-    def __init__(self, beta: float) -> None:
-        super().__init__()
-        self.beta = beta
-
     def terms(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Terms:
         """Compute rate and distortion, from one sample for each image, and the rate of the thresholded codes."""
         assert isinstance(model.latent, ThresholdedLatent)
         elbo, q, _ = model.compute_elbo_and_codes(x, noise, at)
         return Terms(model.latent.compute_base_rate(q), elbo.distortion, {"thresholded_rate": elbo.rate.detach()})
-
-    def loss(self, terms: Terms) -> Tensor:
-        """Compute it, summed over the batch."""
-        return (self.beta * terms.rate + terms.distortion).sum()
 
 
 def build(settings: TrialSettings) -> BaseElbo:

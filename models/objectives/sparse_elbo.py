@@ -5,20 +5,17 @@ from torch import Tensor
 from models.autoencoder import Autoencoder
 from models.latents.latent import At
 from models.latents.pseudo_inputs import PseudoInputLatent
-from models.objectives.objective import Objective, Terms
+from models.objectives.elbo import WeightedElbo
+from models.objectives.objective import Terms
 from models.randomness import Noise
 from models.settings import TrialSettings
 
 
-class SparseElbo(Objective):
+class SparseElbo(WeightedElbo):
     """The loss beta * rate + distortion + J KL(mean gamma of the pseudo-input || alpha).
 
     Source: Tonolini, Jensen and Murray-Smith, Variational Sparse Coding (UAI 2019), equation 4, with a beta of 1.
     """
-
-    def __init__(self, beta: float) -> None:
-        super().__init__()
-        self.beta = beta
 
     def terms(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Terms:
         """Compute rate and distortion, from one sample for each image, and the sparsity term."""

@@ -7,12 +7,13 @@ from torch.distributions import Distribution, Normal
 
 from models.autoencoder import Autoencoder
 from models.latents.latent import At
-from models.objectives.objective import Objective, Terms
+from models.objectives.elbo import WeightedElbo
+from models.objectives.objective import Terms
 from models.randomness import Noise
 from models.settings import TrialSettings
 
 
-class BetaTotalCorrelation(Objective):
+class BetaTotalCorrelation(WeightedElbo):
     """The loss rate + distortion + (beta - 1) TC: of the rate's parts, the total correlation alone weighs beta.
 
     For Gaussian latents: the estimate needs the density of the samples, and the relaxed samples of a spike have none
@@ -20,10 +21,6 @@ class BetaTotalCorrelation(Objective):
 
     Source: Chen et al., Isolating Sources of Disentanglement in Variational Autoencoders (NeurIPS 2018), equation 4.
     """
-
-    def __init__(self, beta: float) -> None:
-        super().__init__()
-        self.beta = beta
 
     def terms(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Terms:
         """Compute rate, distortion and total correlation, from one sample for each image."""

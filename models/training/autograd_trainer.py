@@ -17,6 +17,7 @@ from models.choices import ImageShape
 from models.latents.latent import At
 from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
+from models.numerics.machine import is_fatal
 from models.numerics.precision import choose_layout, has_precision, multiplying
 from models.pixels import ImageBytes, binarise, to_rows
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
@@ -25,7 +26,7 @@ from models.training.graphed_step import GraphedStep, Inputs
 from models.training.reproduction_stream import BatchNoise
 from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state
-from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member
+from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member, Outcome
 
 GRAPHED = ("cuda",)
 """The kinds of device on which steps are recorded and replayed."""
@@ -237,14 +238,20 @@ class AutogradTrainer:
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
 
-    def fit_epoch(self, images: ImageBytes) -> list[EpochMetrics | DivergedError]:
+    def fit_epoch(self, images: ImageBytes) -> list[Outcome]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
-            outcomes = []
-            for k, (member, state) in enumerate(zip(self.members, self._states, strict=True)):
-                with multiplying(member.settings.precision):
-                    outcomes.append(_fit_epoch(member, state, images, self._find_graphed(k, images)))
-            return outcomes
+            return [self._fit_member(k, images) for k in range(len(self.members))]
+
+    def _fit_member(self, k: int, images: ImageBytes) -> Outcome:
+        """Train a member for an epoch; an error in its step is the member's own, unless it is everyone's."""
+        try:
+            with multiplying(self.members[k].settings.precision):
+                return _fit_epoch(self.members[k], self._states[k], images, self._find_graphed(k, images))
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            return error
 
     def _find_graphed(self, k: int, images: ImageBytes) -> GraphedStep | None:
         """What takes a member's steps on a GPU, where its step is the same each time."""

@@ -6,7 +6,7 @@ from models.pixels import ImageBytes
 from models.settings import TrialSettings
 from models.training.make_trainer import make_trainer
 from models.training.state import TrainState
-from models.training.trainer import DivergedError, EpochMetrics
+from models.training.trainer import EpochMetrics
 
 
 def fit(state: TrainState, settings: TrialSettings, images: ImageBytes) -> Iterator[EpochMetrics]:
@@ -16,6 +16,7 @@ def fit(state: TrainState, settings: TrialSettings, images: ImageBytes) -> Itera
 
     Raises:
         DivergedError: the objective stopped being finite. The state is then useless.
+        Exception: so is it after whatever else a step raises.
         ValueError: the processor cannot compute in the precision that the settings ask for.
     """
     _, channels, height, width = images.shape
@@ -27,6 +28,6 @@ def fit(state: TrainState, settings: TrialSettings, images: ImageBytes) -> Itera
         trainer.store(0, state.tensors())
         (member,) = trainer.members
         state.epoch, state.step = member.epoch, member.step
-        if isinstance(metrics, DivergedError):
+        if isinstance(metrics, Exception):
             raise metrics
         yield metrics

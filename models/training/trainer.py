@@ -1,6 +1,6 @@
 """The interface of all trainers, with the members they train and the metrics they return."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +37,10 @@ class EpochMetrics:
     added: Mapping[str, float] = field(default_factory=dict)  # the objective's other terms, and what the prior learned
     sharpness: float | None  # at the epoch's last step; None where there is no spike
     seconds: float  # where several members train together, an equal share
+
+
+Outcome = EpochMetrics | Exception
+"""What an epoch gives a member: its metrics, or a `DivergedError`, or whatever else its step raised."""
 
 
 @dataclass
@@ -130,8 +134,18 @@ class Trainer(Protocol):
             ValueError: there are more members than the new capacity.
         """
 
-    def fit_epoch(self, images: ImageBytes) -> list[EpochMetrics | DivergedError]:
-        """Train every member for an epoch. A member that diverged is useless from then on, and changes no other.
+    def fit_epoch(self, images: ImageBytes) -> Sequence[Outcome]:
+        """Train every member for an epoch. A member whose outcome is an error is useless, and changes no other.
 
         images: (N, C, H, W) uint8, on the device that trains.
+
+        Raises:
+            Exception: no member can go on.
         """
+
+
+def raise_failure(outcomes: Iterable[Outcome]) -> None:
+    """Raise the first error of a step; where members diverged, all their steps were taken."""
+    for outcome in outcomes:
+        if isinstance(outcome, Exception) and not isinstance(outcome, DivergedError):
+            raise outcome

@@ -19,6 +19,7 @@ from models.numerics.machine import forget_peak_memory
 from models.numerics.precision import has_precision
 from models.training.make_trainer import make_trainer
 from models.training.state import init_state
+from models.training.trainer import raise_failure
 from tests.gpu.parts import SECONDS, Report
 
 STACKS = (64, 1, 8, 32, 128)
@@ -176,7 +177,7 @@ def count_launches(task: Task) -> float:
     images = make_images(15 * task.batch_size, subject.image_shape).to(task.device)
     parts = (images[: 5 * task.batch_size], images)
     for part in (*parts, *parts):
-        trainer.fit_epoch(part)  # what is compiled is compiled now
+        raise_failure(trainer.fit_epoch(part))  # what is compiled is compiled now
     counts = []
     for part in parts:
         torch.cuda.synchronize()

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from models.numerics.machine import describe_machine
+from models.numerics.machine import describe_hardware
 
 PARTS = ("check", "bench", "study")
 
@@ -27,7 +27,7 @@ class Report:
 
 def write_report(out: Path, part: str, report: Report, *, command: str) -> None:
     """Write `<part>.json`, and `<part>.md`, ready for BENCHMARKS.md; they replace what the part has written before."""
-    machine = describe_machine(with_gpu=True)
+    machine = describe_hardware(with_gpu=True)
     date = datetime.now().astimezone().isoformat(timespec="seconds")
     content = {"part": part, "command": command, "date": date, "machine": machine} | vars(report)
     (out / f"{part}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -25,8 +25,8 @@ from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
-from models.training.trainer import DivergedError, EpochMetrics, Member
-from tests.models.cases import DEVICE, MIXED, SMALL, assert_same_tensors, make_images, make_settings
+from models.training.trainer import DivergedError, Member
+from tests.models.cases import DEVICE, MIXED, SMALL, assert_same_tensors, get_loss, make_images, make_settings
 
 TRIALS = [TrialSettings(hidden=(16,), batch_size=8, epochs=9, **one) for one in MIXED]
 LATENT_DIM = 8
@@ -58,11 +58,6 @@ def take(stack: Stack, settings: TrialSettings) -> TrainState:
     stack.store(index, state.tensors())
     state.epoch, state.step = stack.members[index].epoch, stack.members[index].step
     return state
-
-
-def get_loss(outcome: EpochMetrics | DivergedError) -> float:
-    assert isinstance(outcome, EpochMetrics)
-    return outcome.loss
 
 
 def with_changes(settings: TrialSettings, **changes: Any) -> TrialSettings:

@@ -14,6 +14,7 @@ from models.setting import SETTINGS, belongs
 from models.settings import TrialSettings
 from models.training.fit import EpochMetrics, fit
 from models.training.state import TrainState, init_state
+from models.training.trainer import Outcome
 
 DEVICE = torch.device(os.environ.get("SPIKESLAB_DEVICE", "cpu"))
 """What trainers are tested on: `python -m tests.gpu` sets it to cuda."""
@@ -104,6 +105,13 @@ def train(settings: TrialSettings, images: Tensor) -> tuple[TrainState, list[Epo
     """A model trained from its start to the last of its epochs, and the metrics of every epoch."""
     state = init_state(settings, shape_of(images))
     return state, list(fit(state, settings, images))
+
+
+def get_loss(outcome: Outcome) -> float:
+    """The training loss of an epoch; an error that stands in its place is raised."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome.loss
 
 
 def copy_tensors(state: TrainState) -> dict[str, Tensor]:

@@ -20,8 +20,7 @@ from models.choices import (
     Randomness,
     SharpnessSchedule,
 )
-from models.latents.spike_and_slab_distribution import MIN_PROB
-from models.setting import SETTINGS, belongs, check_setting
+from models.setting import MIN_PROB, SETTINGS, belongs, check_setting
 from models.settings import DEFAULTS, TrialSettings
 from tests.models.cases import AS_FIRST_PUBLISHED, OTHER_OBJECTIVES, OTHER_SPARSE, VSC_ONLY
 

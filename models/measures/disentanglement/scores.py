@@ -20,6 +20,7 @@ from models.measures.disentanglement.code_table import (
 from models.measures.disentanglement.dci import score_dci
 from models.measures.disentanglement.explicitness import score_explicitness
 from models.measures.disentanglement.factor_vae import score_factor_vae
+from models.measures.disentanglement.fitting import fitting
 from models.measures.disentanglement.infomec import score_infomec
 from models.measures.disentanglement.mig import compute_mig
 from models.measures.disentanglement.modularity import compute_modularity
@@ -55,6 +56,7 @@ def make_code_table(model: Autoencoder, images: ImageBytes, factors: Ints) -> Co
     return make_table(torch.cat(means).numpy(), factors[rows.numpy()])
 
 
+@fitting()
 def measure_scores(table: CodeTable, *, seed: int) -> dict[str, float]:
     """Measure all scores but DCI, by name, with `num_active`, the number of active latents, and `num_images`.
 
@@ -70,6 +72,7 @@ def measure_scores(table: CodeTable, *, seed: int) -> dict[str, float]:
     return measured
 
 
+@fitting()
 def measure_dci(table: CodeTable, *, seed: int, say: Say = lambda _: None) -> dict[str, float]:
     """Measure DCI, on a sample of the images, with floors and ceilings as in `measure_scores`; it takes minutes.
 

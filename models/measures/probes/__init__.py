@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
+from models.measures.classes import number_classes
 from models.measures.metric_names import CONTROL_METRICS, INPUTS, LABEL_SETS, NUM_PROBED, PROBE_METRICS, PROBES
 from models.measures.probes.codes import MakeInputs, encode, standardise, whiten
 from models.measures.probes.controls import find_latents_on, make_control_inputs
@@ -28,7 +29,7 @@ other probes together."""
 
 
 class Labelled(NamedTuple):
-    """Images (., C, H, W) uint8 and their labels (.,), integers from 0."""
+    """Images (., C, H, W) uint8 and their labels (.,), integers."""
 
     train_images: ImageBytes
     train_labels: Tensor
@@ -40,9 +41,9 @@ class Labelled(NamedTuple):
 def run_probes(
     model: Autoencoder,
     train_images: ImageBytes,  # (N, C, H, W) uint8
-    train_labels: Tensor,  # (N,) integers from 0
+    train_labels: Tensor,  # (N,) integers
     test_images: Tensor,  # (M, C, H, W) uint8
-    test_labels: Tensor,  # (M,) integers from 0
+    test_labels: Tensor,  # (M,) integers
     *,
     seed: int,
     width: int = 128,
@@ -75,9 +76,9 @@ def run_probes(
 def run_control_probes(
     model: Autoencoder,
     train_images: ImageBytes,  # (N, C, H, W) uint8
-    train_labels: Tensor,  # (N,) integers from 0
+    train_labels: Tensor,  # (N,) integers
     test_images: Tensor,  # (M, C, H, W) uint8
-    test_labels: Tensor,  # (M,) integers from 0
+    test_labels: Tensor,  # (M,) integers
     *,
     untrained: Autoencoder,
     seed: int,
@@ -104,7 +105,7 @@ def _measure(
         order = torch.randperm(len(images.train_images), generator=make_stream(seed, "probe/order"))
         names, train = encode(model, images.train_images, order, make_train)
         _, test = encode(model, images.test_images, torch.arange(len(images.test_images)), make_test)
-        y, truth = images.train_labels.cpu().long()[order], images.test_labels.cpu().long()
+        y, truth = number_classes(images.train_labels.cpu()[order], images.test_labels.cpu())
         num_classes = int(torch.cat([y, truth]).max()) + 1
 
         metrics = dict(zip(NUM_PROBED, (float(len(truth)), float(len(_choose_for_knn(test)))), strict=True))

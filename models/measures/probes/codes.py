@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
+from models.measures.bounds import BATCH_SIZE
+from models.networks.mlp import make_linear
 from models.numerics.computing import measuring
 from models.pixels import ImageBytes
-
-BATCH_SIZE = 500  # images
 
 RIDGE = 0.1
 """Number added to variances, which average 1, so that directions in which codes hardly vary stay small."""
@@ -36,6 +36,12 @@ def encode(
                 codes = torch.ones(len(order), len(inputs), model.latent_dim + 1)
             codes[i * BATCH_SIZE :][: len(batch), :, :-1] = torch.stack(list(inputs.values()), 1)
     return names, codes
+
+
+def make_layer(num_in: int, num_out: int, generator: torch.Generator) -> Tensor:  # -> (num_out, num_in + 1)
+    """Draw weights and, as the last column, biases, as torch's Linear does."""
+    layer = make_linear(num_in, num_out, generator)
+    return torch.cat([layer.weight, layer.bias[:, None]], 1)
 
 
 def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:  # (N, K, D + 1), (M, K, D + 1)

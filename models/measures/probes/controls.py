@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.measures.bounds import split_batches
-from models.measures.probes.codes import BATCH_SIZE, MakeInputs
+from models.measures.bounds import BATCH_SIZE, split_batches
+from models.measures.probes.codes import MakeInputs
 from models.networks.conv import ConvEncoder
 from models.networks.mlp import MLPEncoder
 from models.numerics.computing import measuring

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from models.networks.mlp import make_linear
+from models.measures.probes.codes import make_layer
 from models.numerics.adam import step_adam
 from models.randomness import make_stream
 
@@ -30,7 +30,8 @@ def classify_by_mlp(x: Tensor, y: Tensor, test: Tensor, *, num_classes: int, see
 
     init = make_stream(seed, "probe/mlp/init")
     num_inputs = x.shape[1]
-    weights = [_make_layer(x.shape[2] - 1, WIDTH, init, num_inputs), _make_layer(WIDTH, num_classes, init, num_inputs)]
+    weights = [make_layer(x.shape[2] - 1, WIDTH, init), make_layer(WIDTH, num_classes, init)]
+    weights = [layer.repeat(num_inputs, 1, 1) for layer in weights]  # the same for all inputs
     moments = [[torch.zeros_like(w) for w in weights] for _ in range(2)]
 
     best = [w.clone() for w in weights]
@@ -69,9 +70,3 @@ def _compute_hidden(first: Tensor, x: Tensor) -> Tensor:  # -> (K, N, WIDTH + 1)
     hidden = x.new_ones(*x.shape[:2], first.shape[1] + 1)
     torch.clamp_min(torch.bmm(x, first.mT), 0, out=hidden[..., :-1])
     return hidden
-
-
-def _make_layer(num_in: int, num_out: int, generator: torch.Generator, num_inputs: int) -> Tensor:
-    """Draw weights and, as the last column, biases, (num_inputs, num_out, num_in + 1), the same for all inputs."""
-    layer = make_linear(num_in, num_out, generator)
-    return torch.cat([layer.weight, layer.bias[:, None]], 1).repeat(num_inputs, 1, 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from models.networks.mlp import make_linear
+from models.measures.probes.codes import make_layer
 from models.randomness import make_stream
 
 EPOCHS = 20
@@ -52,11 +52,11 @@ class ReproductionProbes:
 
     def __init__(self, num_inputs: int, latent_dim: int, width: int, num_classes: int, *, seed: int) -> None:
         coded, written = (make_stream(seed, f"probe/report_{name}/init") for name in ("coded", "written"))
-        hidden = _make_layer(latent_dim, width, written)
+        hidden = make_layer(latent_dim, width, written)
         # All inputs start from the same weights, so that only the codes make a difference.
-        first = torch.cat([hidden, _make_layer(latent_dim, num_classes, coded)])
+        first = torch.cat([hidden, make_layer(latent_dim, num_classes, coded)])
         self.first = first.repeat(num_inputs, 1, 1)  # (K, width + num_classes, latent_dim + 1)
-        self.second = _make_layer(width, num_classes, written).repeat(num_inputs, 1, 1)  # (K, num_classes, width + 1)
+        self.second = make_layer(width, num_classes, written).repeat(num_inputs, 1, 1)  # (K, num_classes, width + 1)
         self.velocities = torch.zeros_like(self.first), torch.zeros_like(self.second)
         self.width = width
         self._buffers: dict[int, _Buffers] = {}
@@ -120,9 +120,3 @@ class _Buffers:
         self.hidden_errors = torch.empty(num_inputs, size, width)
         self.gradient = torch.empty_like(self.sums)
         self.hidden_gradient, self.coded_gradient = self.gradient.split([width, num_classes], 2)
-
-
-def _make_layer(num_in: int, num_out: int, generator: torch.Generator) -> Tensor:  # -> (num_out, num_in + 1)
-    """Draw weights and, as the last column, biases, as torch's Linear does."""
-    layer = make_linear(num_in, num_out, generator)
-    return torch.cat([layer.weight, layer.bias[:, None]], 1)

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from models.choices import Activation, Estimator, GammaLink, KlFrom
 from models.latents.spike_and_slab import compute_log_probs
-from models.latents.spike_and_slab_distribution import MIN_PROB
+from models.setting import MIN_PROB
 
 
 class Coefficients(NamedTuple):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from models.choices import Precision
-from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.networks.widths import list_widths
+from models.setting import MIN_PROB
 from models.settings import TrialSettings
 from models.training.stacked.gradients import Coefficients
 from models.training.stacked.linear import StackedLinear, count_half, resize_rows

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from models.choices import Activation, Estimator, GammaLink, ImageShape, KlFrom, Parts, PixelScaling, Precision
-from models.latents.spike_and_slab_distribution import MIN_PROB
 from models.numerics.adam import StepSizes, count_step
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
 from models.pixels import ImageBytes, binarise, to_pixels, to_rows, unpack
 from models.randomness import ROW_STEP, draw_noise, make_key, make_offsets, make_row_keys
+from models.setting import MIN_PROB
 from models.settings import TrialSettings
 from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise

@@ -19,7 +19,11 @@ from harness.worker import slots as slots_module
 from harness.worker.engine import Engine
 from harness.worker.memory import MemoryShortageError
 from harness.worker.trial_run import TrialRun, run_trial
+from models.objectives.capacity import CapacityElbo
+from models.objectives.elbo import WeightedElbo
+from models.objectives.objective import Terms
 from models.settings import TrialSettings
+from models.training.autograd_trainer import AutogradTrainer
 from models.training.stacked.stack import Stack
 
 MEASURES = Measures(("elbo", "sparsity"), iw_samples=3, checkpoint_every=1)
@@ -114,7 +118,9 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
     make_engine: Callable[..., Engine],
     working: Callable[[Engine], object],
 ) -> None:
-    engine, trials = make_engine(is_batched=is_batched), make_trials(dataset)
+    # One that no stack can train comes first, before others of the same model.
+    trials = [make_trial(dataset, likelihood="gaussian", epochs=2), *make_trials(dataset)]
+    engine = make_engine(is_batched=is_batched)
     trials.append(make_trial(dataset, binarisation="dynamic"))  # like others in all but its pixels
     if not is_batched:  # of an odd width, which leaves the second one's tensors unaligned if nobody sees to it
         trials += [make_trial(dataset, hidden=(33,), latent_dim=5, batch_size=1, epochs=1, seed=s) for s in range(2)]
@@ -131,6 +137,17 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
         for name, tensor in reference.items():
             tolerance = {"rtol": 1e-3, "atol": 1e-5} if is_batched else {"rtol": 0, "atol": 0}
             torch.testing.assert_close(checkpoint[name], tensor, **tolerance)
+
+
+def test_a_trial_has_the_trainer_that_it_has_alone_whoever_came_before(
+    dataset: Dataset, make_engine: Callable[..., Engine]
+) -> None:
+    engine = make_engine()
+    for settings in ({"likelihood": "gaussian"}, {}, {"likelihood": "gaussian", "seed": 1}, {"seed": 1}):
+        engine.slots.submit(make_trial(dataset, model="vae", **settings))
+    engine.step()
+    trainers = [(type(cohort.trainer), len(cohort.slots)) for cohort in engine._cohorts]
+    assert trainers == [(AutogradTrainer, 2), (Stack, 2)]
 
 
 def test_more_trials_than_there_is_room_for_are_trained_as_others_end(
@@ -240,18 +257,31 @@ def test_a_finished_trial_is_measured_and_not_trained(
     assert_alike(collect(engine, slot), expected)
 
 
+@pytest.mark.parametrize("where", ["in a step", "in measuring"])
 def test_one_that_diverges_or_fails_ends_alone(
-    dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    where: str, dataset: Dataset, tmp_path: Path, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, wild, broken = (make_trial(dataset, seed=s, learning_rate=r) for s, r in ((0, 0.01), (1, 1e30), (2, 0.01)))
-    add_epoch = TrialRun.add_epoch
+    model = {"model": "annealed_vsc", "capacity": 2.0} if where == "in a step" else {}
+    calm, wild, broken = (
+        make_trial(dataset, seed=s, learning_rate=r, beta=b, **model)
+        for s, r, b in ((0, 0.01, 1.0), (1, 1e30, 1.0), (2, 0.01, 3.0))
+    )
+    add_epoch, terms = TrialRun.add_epoch, CapacityElbo.terms
 
     def fail(run: TrialRun, *args: Any) -> Epoch:
         if run.trial is broken:
             raise RuntimeError("out of luck")
         return add_epoch(run, *args)
 
-    monkeypatch.setattr(TrialRun, "add_epoch", fail)
+    def fail_in_a_step(objective: CapacityElbo, *args: Any) -> Terms:
+        if objective.beta == 3:
+            raise RuntimeError("out of luck")
+        return terms(objective, *args)
+
+    if where == "in a step":
+        monkeypatch.setattr(CapacityElbo, "terms", fail_in_a_step)
+    else:
+        monkeypatch.setattr(TrialRun, "add_epoch", fail)
     engine = make_engine()
     slots = [engine.slots.submit(trial) for trial in (wild, calm, broken)]
     for _ in range(4):
@@ -262,6 +292,8 @@ def test_one_that_diverges_or_fails_ends_alone(
     assert "epoch 1, at step 2" in str(diverged.result.error)
     assert isinstance(failed, Ended)
     assert (failed.result.status, failed.result.error) == ("failed", "RuntimeError: out of luck")
+    place = "fail_in_a_step" if where == "in a step" else "in fail"
+    assert place in TrialFolder(tmp_path / "fused", broken).log.read_text(), "its traceback"
     monkeypatch.undo()
     assert_alike(calm_events, train_alone(calm, dataset, tmp_path / "elsewhere" / "alone"))
 
@@ -316,7 +348,7 @@ def test_what_was_trained_for_a_driver_that_is_gone_is_stored(
         engine.slots.submit(trial)
 
 
-@pytest.mark.parametrize("where", ["in a step", "as one joins"])
+@pytest.mark.parametrize("where", ["in a step", "in a step of one", "as one joins"])
 def test_an_engine_without_memory_says_with_how_many_trials_and_ends(
     where: str, dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,8 +356,10 @@ def test_an_engine_without_memory_says_with_how_many_trials_and_ends(
         raise MemoryError
 
     engine = make_engine()
-    slots = [engine.slots.submit(make_trial(dataset, seed=seed)) for seed in range(3)]
-    monkeypatch.setattr(*((Stack, "fit_epoch") if where == "in a step" else (TrialRun, "restore")), fail)
+    model = {"likelihood": "gaussian"} if where == "in a step of one" else {}
+    slots = [engine.slots.submit(make_trial(dataset, seed=seed, **model)) for seed in range(3)]
+    places = {"in a step": (Stack, "fit_epoch"), "in a step of one": (WeightedElbo, "terms")}
+    monkeypatch.setattr(*places.get(where, (TrialRun, "restore")), fail)
     with pytest.raises(MemoryShortageError):
         engine.run(idle_seconds=1)
     for slot in slots:

@@ -23,8 +23,7 @@ from tests.models.cases import (
     make_settings,
     train,
 )
-from tests.models.training import test_trainers as trainers
-from tests.models.training.test_trainers import make_autograd
+from tests.models.training.conformance import check_resumed_equals_uninterrupted, make_autograd
 
 KIND = "vsc_learned_alpha"
 IMAGES = make_images(40, SMALL)
@@ -80,7 +79,7 @@ def test_its_parameter_is_counted_and_stored_and_no_stack_trains_it() -> None:
 
 
 def test_stopped_and_resumed_equals_uninterrupted() -> None:
-    trainers.TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make_autograd, make_settings(KIND))
+    check_resumed_equals_uninterrupted(make_autograd, make_settings(KIND))
     restored = init_state(make_settings(KIND, alpha=0.9), SMALL)
     trained, _ = train(make_settings(KIND, epochs=1), IMAGES)
     restored.load(copy_tensors(trained), epoch=1, step=2)

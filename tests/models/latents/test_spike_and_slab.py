@@ -1,14 +1,18 @@
-"""The logarithms of gamma and of 1 - gamma, from the encoder's output, against those of many digits."""
+"""Logarithms of gamma and 1 - gamma, from the encoder's output, against those of many digits; relaxed samples."""
 
 import math
 
 import pytest
 import torch
 from mpmath import mp, mpf  # type: ignore[import-untyped]
+from torch import Tensor
+from torch.autograd import gradcheck
 
 from models.choices import GammaLink
 from models.latents.spike_and_slab import SpikeAndSlabLatent, compute_log_probs
-from tests.models.cases import at
+from models.latents.spike_and_slab_distribution import SpikeAndSlab
+from tests.models.cases import at, expand, make_generator, make_noise
+from tests.models.latents.test_spike_and_slab_distribution import draw_parameters
 
 HARD = [0.0, 1e-30, -1e-30, 1e-8, -1e-8, -0.1, -0.69314, -0.69316, 3.0, -3.0, 17.0, -17.0, 88.0, -88.0, 1e4, -1e4]
 
@@ -51,3 +55,35 @@ def test_the_kl_from_logits_and_its_gradient_are_finite_and_right_for_every_outp
         slope = gamma * (v < 0) if link == "exp_relu" else gamma * spike
         assert found == pytest.approx(slope * (by_slab - by_spike + 0.245), rel=1e-5, abs=1e-6)
     assert rate.item() == pytest.approx(total, rel=1e-5)
+
+
+class TestRelaxedSamples:
+    latent = SpikeAndSlabLatent(1, alpha=0.5, gamma_link="sigmoid")
+
+    def test_they_follow_the_formula(self) -> None:
+        q, generator = draw_parameters(50, seed=12), make_generator(13)
+        eps, eta = torch.randn(7, 50, generator=generator), torch.rand(7, 50, generator=generator)
+        expected = 1 / (1 + torch.exp(-60 * (eta - 1 + q.slab_prob))) * (q.loc + q.scale * eps)
+        torch.testing.assert_close(self.latent.draw(expand(q, 7), make_noise(13), at(60)), expected)
+
+    def test_they_tend_to_the_hard_samples_of_the_same_noise_as_sharpness_grows(self) -> None:
+        q = expand(draw_parameters(100, seed=14), 200)
+        hard = self.latent.draw(q, make_noise(15))
+        gaps = [
+            (self.latent.draw(q, make_noise(15), at(sharpness)) - hard).abs().mean().item()
+            for sharpness in (10.0, 50.0, 200.0, 1e4, 1e6, 1e12)
+        ]
+        assert gaps == sorted(gaps, reverse=True)
+        assert gaps[0] > 0.05
+        assert gaps[-1] < 1e-6
+
+    def test_gradients_flow_to_all_three_parameters(self) -> None:
+        q = draw_parameters(20, seed=16)
+        parameters = [t.clone().requires_grad_() for t in (q.slab_prob, q.loc, q.scale)]
+
+        def draw(*values: Tensor) -> Tensor:
+            return self.latent.draw(expand(SpikeAndSlab(*values), 3), make_noise(17), at(5))
+
+        draw(*parameters).square().sum().backward()
+        assert all(p.grad is not None and (p.grad != 0).all() for p in parameters)
+        assert gradcheck(draw, parameters)

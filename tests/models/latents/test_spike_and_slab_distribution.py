@@ -211,37 +211,6 @@ class TestHardSamples:
         assert not SpikeAndSlab(*parameters).sample(generator=make_generator(0)).requires_grad
 
 
-class TestRelaxedSamples:
-    def test_they_follow_the_formula(self) -> None:
-        q, generator = draw_parameters(50, seed=12), make_generator(13)
-        eps = torch.randn(7, 50, dtype=torch.float64, generator=generator)
-        eta = torch.rand(7, 50, dtype=torch.float64, generator=generator)
-        expected = 1 / (1 + torch.exp(-60 * (eta - 1 + q.slab_prob))) * (q.loc + q.scale * eps)
-        torch.testing.assert_close(q.rsample_relaxed(60, (7,), generator=make_generator(13)), expected)
-
-    def test_they_tend_to_the_hard_samples_of_the_same_noise_as_sharpness_grows(self) -> None:
-        q = draw_parameters(100, seed=14)
-        hard = q.sample((200,), generator=make_generator(15))
-        gaps = [
-            (q.rsample_relaxed(sharpness, (200,), generator=make_generator(15)) - hard).abs().mean().item()
-            for sharpness in (10.0, 50.0, 200.0, 1e4, 1e6, 1e12)
-        ]
-        assert gaps == sorted(gaps, reverse=True)
-        assert gaps[0] > 0.05
-        assert gaps[-1] < 1e-6
-
-    def test_gradients_flow_to_all_three_parameters(self) -> None:
-        q = draw_parameters(20, seed=16)
-        parameters = [t.clone().requires_grad_() for t in (q.slab_prob, q.loc, q.scale)]
-
-        def draw(*values: Tensor) -> Tensor:
-            return SpikeAndSlab(*values).rsample_relaxed(5.0, (3,), generator=make_generator(17))
-
-        draw(*parameters).square().sum().backward()
-        assert all(p.grad is not None and (p.grad != 0).all() for p in parameters)
-        assert gradcheck(draw, parameters)
-
-
 class TestTorchContract:
     def test_parameters_broadcast_to_the_batch_shape(self) -> None:
         q = SpikeAndSlab(torch.full((4, 1), 0.5), torch.zeros(3), torch.tensor(1.0))
@@ -249,7 +218,6 @@ class TestTorchContract:
         assert q.event_shape == ()
         assert q.mean.shape == q.variance.shape == q.log_prob(torch.zeros(3)).shape == (4, 3)
         assert q.sample((2, 5), generator=make_generator(0)).shape == (2, 5, 4, 3)
-        assert q.rsample_relaxed(50.0, [2], generator=make_generator(0)).shape == (2, 4, 3)
         assert q.log_prob(torch.zeros(6, 4, 3)).shape == (6, 4, 3)
         assert kl_divergence(q, SpikeAndSlab(torch.tensor(0.2), torch.tensor(0.0), torch.ones(4, 1))).shape == (4, 3)
 
@@ -289,27 +257,25 @@ class TestTorchContract:
     def test_samples_have_the_precision_of_the_parameters(self, dtype: torch.dtype) -> None:
         q = SpikeAndSlab(*(torch.tensor(v, dtype=dtype) for v in (0.5, 0.0, 1.0)))
         assert q.sample(generator=make_generator(0)).dtype == dtype
-        assert q.rsample_relaxed(50.0, generator=make_generator(0)).dtype == dtype
 
     def test_the_same_generator_state_gives_the_same_samples_and_another_gives_others(self) -> None:
         q = draw_parameters(50, seed=18)
-        for draw in (q.sample, lambda **noise: q.rsample_relaxed(50.0, **noise)):
-            generator = make_generator(19)
-            first = draw(generator=generator)
-            assert not torch.equal(draw(generator=generator), first)
-            assert torch.equal(draw(generator=make_generator(19)), first)
-            assert not torch.equal(draw(generator=make_generator(20)), first)
+        generator = make_generator(19)
+        first = q.sample(generator=generator)
+        assert not torch.equal(q.sample(generator=generator), first)
+        assert torch.equal(q.sample(generator=make_generator(19)), first)
+        assert not torch.equal(q.sample(generator=make_generator(20)), first)
 
     def test_with_a_generator_the_global_one_is_neither_read_nor_moved(self) -> None:
         q = draw_parameters(50, seed=21)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             before = torch.random.get_rng_state()
-            one = q.sample(generator=make_generator(22)), q.rsample_relaxed(50.0, generator=make_generator(22))
+            one = q.sample(generator=make_generator(22))
             assert torch.equal(torch.random.get_rng_state(), before)
             torch.manual_seed(2)
-            two = q.sample(generator=make_generator(22)), q.rsample_relaxed(50.0, generator=make_generator(22))
-        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+            two = q.sample(generator=make_generator(22))
+        assert torch.equal(one, two)
 
     def test_the_example_in_its_documentation_runs(self) -> None:
         result = doctest.testmod(distributions)

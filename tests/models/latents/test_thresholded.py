@@ -17,8 +17,7 @@ from models.measures.per_latent import measure_latents
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from tests.models.cases import SMALL, at, expand, make_generator, make_images, make_noise, make_settings, train
-from tests.models.training import test_trainers as trainers
-from tests.models.training.test_trainers import make_autograd
+from tests.models.training.conformance import check_resumed_equals_uninterrupted, make_autograd
 
 KIND = "thresholded_vae"
 IMAGES = make_images(40, SMALL)
@@ -179,7 +178,7 @@ def test_in_training_the_gradient_passes_the_threshold_as_if_there_were_none() -
 def test_it_trains_by_autograd_and_resumes_to_the_same_bits() -> None:
     settings = make_settings(KIND)
     assert not isinstance(make_trainer(settings, SMALL, latent_dim=3), Stack)
-    trainers.TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make_autograd, settings)
+    check_resumed_equals_uninterrupted(make_autograd, settings)
 
 
 def test_training_raises_the_true_bound() -> None:

@@ -116,6 +116,12 @@ def test_they_are_the_same_again_and_the_probe_with_any_seed(trained: TrainState
     assert first["edit/changed_pixels"] != other["edit/changed_pixels"]
 
 
+def test_classes_are_those_that_there_are_from_whichever_number_on(trained: TrainState, labelled: Labelled) -> None:
+    images, labels, test_images, test_labels = labelled
+    from_one = measure_edits(trained.model, images, labels + 1, test_images, test_labels + 1, seed=5)
+    assert from_one == measure_edits(trained.model, *labelled, seed=5)
+
+
 def test_one_latent_has_no_other() -> None:
     model = build_model(make_settings("vae", latent_dim=1), LINE)
     images, labels = light_halves(40)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from harness.datasets import load_dataset
 from models.build import build_model
@@ -37,6 +38,23 @@ class TestEntropyFloor:
         assert floor == pytest.approx(float(least), rel=1e-4)
         for shift in (-0.1, 0.1):
             assert model.likelihood.nats(x.logit(eps=1e-9) + shift, x).mean() > floor
+
+    def test_it_is_summed_on_one_thread_whatever_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        num_threads: list[int] = []
+        model = build_model(make_settings("vae"), SMALL)
+
+        def watch(images: Tensor) -> Tensor:
+            num_threads.append(torch.get_num_threads())
+            return to_pixels(images)
+
+        to_pixels, before = model.to_pixels, torch.get_num_threads()
+        monkeypatch.setattr(model, "to_pixels", watch)
+        torch.set_num_threads(2)
+        try:
+            compute_entropy_floor(model, make_images(12, SMALL))
+        finally:
+            torch.set_num_threads(before)
+        assert num_threads == [1]
 
     @pytest.mark.skipif("SPIKESLAB_DATA" not in os.environ, reason="SPIKESLAB_DATA names no folder with real data")
     @pytest.mark.parametrize(("name", "nats"), [("mnist", 45.53), ("fashion-mnist", 189.86)])

@@ -226,12 +226,12 @@ def test_of_many_test_images_the_neighbours_of_some_are_asked(monkeypatch: pytes
         assert (20 * value) % 1 == pytest.approx(0, abs=1e-9) if "knn" in name else value == everything[name]
 
 
-def measure(model: str = "vsc", *, seed: int = 0, num: int = 150) -> dict[str, float]:
+def measure(model: str = "vsc", *, seed: int = 0, num: int = 150, first_class: int = 0) -> dict[str, float]:
     alpha = 0.3 if model == "vsc" else None
     built = build_model(TrialSettings(model=model, latent_dim=4, alpha=alpha, hidden=(8,)), (1, 4, 4))  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (num + 60, 1, 4, 4), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(num + 60) % 5
+    labels = torch.arange(num + 60) % 5 + first_class
     return run_probes(built, images[:num], labels[:num], images[num:], labels[num:], seed=seed, width=8)
 
 
@@ -245,6 +245,11 @@ def test_every_probe_input_and_label_set_has_its_number(model: str) -> None:
 def test_the_same_seed_gives_the_same_numbers_and_another_others() -> None:
     assert measure() == measure()
     assert measure(seed=1) != measure()
+
+
+def test_classes_are_those_that_there_are_from_whichever_number_on() -> None:
+    """As of the drawn faces, where 0 stands for an attribute that a face does not have."""
+    assert measure(first_class=1) == measure()
 
 
 def test_a_gaussian_code_has_one_mean_under_two_names() -> None:

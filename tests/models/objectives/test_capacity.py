@@ -9,7 +9,7 @@ from models.objectives.capacity import CapacityElbo
 from models.objectives.objective import Terms
 from models.training.trainer import EpochMetrics
 from tests.models.cases import SMALL, make_images, make_noise, make_settings
-from tests.models.training.test_trainers import IMAGES, begin, make_autograd
+from tests.models.training.conformance import IMAGES, begin, make_autograd
 
 
 @pytest.mark.parametrize(("step", "capacity"), [(0, 0.0), (25, 5.0), (100, 20.0), (1000, 20.0)])

@@ -8,7 +8,7 @@ from models.objectives.factor import Discriminator, FactorElbo, shuffle
 from models.training.state import TrainState, init_state
 from models.training.trainer import EpochMetrics
 from tests.models.cases import SMALL, make_generator, make_images, make_noise, make_settings
-from tests.models.training.test_trainers import IMAGES, begin, make_autograd, take
+from tests.models.training.conformance import IMAGES, begin, make_autograd, take
 
 AT = At(torch.tensor(50.0))
 

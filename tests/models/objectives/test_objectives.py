@@ -9,8 +9,14 @@ from models.settings import TrialSettings
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from tests.models.cases import OTHER_OBJECTIVES, SMALL, assert_same_tensors, make_generator, make_images, make_settings
-from tests.models.training import test_trainers as trainers
-from tests.models.training.test_trainers import IMAGES, begin, make_autograd, take
+from tests.models.training.conformance import (
+    IMAGES,
+    begin,
+    check_neighbours_change_nothing,
+    check_resumed_equals_uninterrupted,
+    make_autograd,
+    take,
+)
 
 
 @pytest.fixture(params=OTHER_OBJECTIVES)
@@ -23,11 +29,11 @@ def test_no_stack_trains_them(settings: TrialSettings) -> None:
 
 
 def test_stopped_and_resumed_equals_uninterrupted(settings: TrialSettings) -> None:
-    trainers.TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make_autograd, settings)
+    check_resumed_equals_uninterrupted(make_autograd, settings)
 
 
 def test_neighbours_that_come_and_go_change_nothing(settings: TrialSettings) -> None:
-    trainers.TestEveryTrainer().test_neighbours_that_come_and_go_change_nothing(make_autograd, settings)
+    check_neighbours_change_nothing(make_autograd, settings)
 
 
 def test_training_lowers_the_loss(settings: TrialSettings) -> None:

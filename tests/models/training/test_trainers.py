@@ -1,6 +1,5 @@
 """What every trainer keeps to, for every model, and that the two of them train alike, on the device of the tests."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,10 +16,11 @@ from models.pixels import binarise
 from models.randomness import Noise
 from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
+from models.training.fit import fit
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
-from models.training.state import TrainState, init_state
-from models.training.trainer import DivergedError, EpochMetrics, Trainer
+from models.training.state import init_state
+from models.training.trainer import DivergedError, EpochMetrics, Trainer, raise_failure
 from tests.models.cases import (
     AS_FIRST_PUBLISHED,
     DEVICE,
@@ -31,24 +31,22 @@ from tests.models.cases import (
     SMALL,
     assert_same_tensors,
     copy_tensors,
-    make_images,
+    get_loss,
     make_settings,
 )
 from tests.models.numerics.test_computing import count_denormals, flushing_nothing
-
-MakeTrainer = Callable[..., Trainer]
-IMAGES = make_images(70, SMALL).to(DEVICE)  # batches of 32, 32 and 6
-
-
-def make_autograd(settings: TrialSettings, capacity: int = 1) -> Trainer:
-    return AutogradTrainer(settings, SMALL, capacity=capacity, device=DEVICE)
-
-
-def make_stack(settings: TrialSettings, capacity: int = 1) -> Trainer:
-    return Stack(settings, SMALL, settings.latent_dim, capacity=capacity, device=DEVICE)
-
-
-LIMIT = 1e-5 if DEVICE.type == "cpu" else 1e-4  # after 50 steps; a GPU's kernels may round otherwise than one another
+from tests.models.training.conformance import (
+    IMAGES,
+    MakeTrainer,
+    begin,
+    check_alike_after_fifty_steps,
+    check_neighbours_change_nothing,
+    check_resumed_equals_uninterrupted,
+    make_autograd,
+    make_stack,
+    take,
+    with_changes,
+)
 
 TRAINERS = {"autograd": make_autograd, "stacked": make_stack}
 
@@ -64,24 +62,6 @@ def settings(request: pytest.FixtureRequest) -> TrialSettings:
     if settings.randomness == "report" and DEVICE.type != "cpu":
         pytest.skip("the report's numbers are drawn on the CPU")
     return settings
-
-
-def begin(trainer: Trainer, settings: TrialSettings) -> None:
-    """Add a trial at its start."""
-    trainer.add(settings, init_state(settings, SMALL, DEVICE).tensors(), epoch=0, step=0)
-
-
-def take(trainer: Trainer, index: int = 0, shape: Any = SMALL) -> TrainState:
-    """A copy of a member's state."""
-    member = trainer.members[index]
-    state = init_state(member.settings, shape, DEVICE, is_drawn=False)
-    trainer.store(index, state.tensors())
-    state.epoch, state.step = member.epoch, member.step
-    return state
-
-
-def with_changes(settings: TrialSettings, **changes: Any) -> TrialSettings:
-    return TrialSettings(**(settings.to_dict() | changes))
 
 
 def test_every_model_that_is_registered_is_among_the_kinds_under_test() -> None:
@@ -104,35 +84,10 @@ class TestEveryTrainer:
             assert metrics.seconds > 0
 
     def test_stopped_and_resumed_equals_uninterrupted(self, make: MakeTrainer, settings: TrialSettings) -> None:
-        whole, first = make(settings), make(settings)
-        begin(whole, settings)
-        begin(first, settings)
-        losses = [trainer.fit_epoch(IMAGES) for trainer in (whole, whole, whole)]
-        first.fit_epoch(IMAGES)
-        stored = take(first)
-        second = make(settings)
-        second.add(settings, copy_tensors(stored), epoch=stored.epoch, step=stored.step)
-        again = [second.fit_epoch(IMAGES) for _ in range(2)]
-        assert [loss_of(o) for (o,) in again] == [loss_of(o) for (o,) in losses[1:]]
-        assert_same_tensors(take(second).tensors(), take(whole).tensors())
+        check_resumed_equals_uninterrupted(make, settings)
 
     def test_neighbours_that_come_and_go_change_nothing(self, make: MakeTrainer, settings: TrialSettings) -> None:
-        # On a GPU products of more models may add in another order: there the trial alone has as many slots.
-        alone, shared = make(settings, 1 if DEVICE.type == "cpu" else 3), make(settings, 3)
-        begin(alone, settings)
-        for seed in (7, 0, 8):
-            begin(shared, with_changes(settings, seed=seed, learning_rate=0.01 if seed == 0 else 0.02))
-        for epoch in range(3):
-            alone.fit_epoch(IMAGES)
-            shared.fit_epoch(IMAGES)
-            if epoch == 0:
-                shared.remove(0)  # the last one takes its place
-            if epoch == 1:
-                shared.resize(5)
-                alone.resize(1 if DEVICE.type == "cpu" else 5)
-                begin(shared, with_changes(settings, seed=9))
-        index = next(k for k, member in enumerate(shared.members) if member.settings == settings)
-        assert_same_tensors(take(shared, index).tensors(), take(alone).tensors())
+        check_neighbours_change_nothing(make, settings)
 
     def test_a_member_that_diverges_harms_no_other(self, make: MakeTrainer, settings: TrialSettings) -> None:
         alone, shared = make(settings, 1 if DEVICE.type == "cpu" else 2), make(settings, 2)
@@ -142,7 +97,7 @@ class TestEveryTrainer:
         error, outcome = shared.fit_epoch(IMAGES)
         assert isinstance(error, DivergedError)
         assert (error.epoch, error.step) == (1, 2)
-        assert loss_of(outcome) == loss_of(alone.fit_epoch(IMAGES)[0])
+        assert get_loss(outcome) == get_loss(alone.fit_epoch(IMAGES)[0])
 
     def test_its_initial_state_goes_in_and_comes_out_unchanged(
         self, make: MakeTrainer, settings: TrialSettings
@@ -196,11 +151,11 @@ class TestBinaryPixels:
 
     def test_stopped_and_resumed_equals_uninterrupted(self, make: MakeTrainer, binarisation: str) -> None:
         settings = make_settings("vsc_sigmoid", binarisation=binarisation, activation="tanh", seed=2)
-        TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make, settings)
+        check_resumed_equals_uninterrupted(make, settings)
 
     def test_neighbours_that_come_and_go_change_nothing(self, make: MakeTrainer, binarisation: str) -> None:
         settings = make_settings("vae", binarisation=binarisation, learning_rate=0.01)
-        TestEveryTrainer().test_neighbours_that_come_and_go_change_nothing(make, settings)
+        check_neighbours_change_nothing(make, settings)
 
     def test_they_are_black_and_white_drawn_once_or_anew(
         self, make: MakeTrainer, binarisation: str, monkeypatch: pytest.MonkeyPatch
@@ -226,11 +181,6 @@ class TestBinaryPixels:
         assert (first == second) == (binarisation == "static")
 
 
-def loss_of(outcome: EpochMetrics | DivergedError) -> float:
-    assert isinstance(outcome, EpochMetrics)
-    return outcome.loss
-
-
 class TestBothTrainersAlike:
     """Where both train a model, they see the same noise and come to the same parameters."""
 
@@ -243,39 +193,27 @@ class TestBothTrainersAlike:
     def test_after_fifty_steps_the_parameters_are_the_same(
         self, settings: TrialSettings, changes: dict[str, Any], hidden: tuple[int, ...]
     ) -> None:
-        images = make_images(50 * 8, SMALL).to(DEVICE)
-        chosen = with_changes(settings, **{"hidden": hidden, "batch_size": 8, "learning_rate": 1e-3} | changes)
-        states = []
-        for make in (make_autograd, make_stack):
-            trainer = make(chosen)
-            begin(trainer, chosen)
-            trainer.fit_epoch(images)
-            assert trainer.members[0].step == 50
-            states.append(take(trainer))
-        for one, other in zip(*(state.model.parameters() for state in states), strict=True):
-            assert (one - other).norm() <= LIMIT * other.norm()
+        check_alike_after_fifty_steps(settings, changes, hidden)
 
     @pytest.mark.parametrize("kind", ["vae", "vsc_disarm"])
     @pytest.mark.parametrize("hidden", [(8,) * 3, (8,) * 4, (8,) * 5], ids=len)
     def test_so_they_are_in_deeper_networks(self, kind: str, hidden: tuple[int, ...]) -> None:
-        self.test_after_fifty_steps_the_parameters_are_the_same(make_settings(kind), {}, hidden)
+        check_alike_after_fifty_steps(make_settings(kind), {}, hidden)
 
     @pytest.mark.slow
     def test_so_they_are_in_wide_ones(self) -> None:
-        self.test_after_fifty_steps_the_parameters_are_the_same(
-            make_settings("vsc_sigmoid"), {"learning_rate": 1e-4}, (2000, 2000)
-        )
+        check_alike_after_fifty_steps(make_settings("vsc_sigmoid"), {"learning_rate": 1e-4}, (2000, 2000))
 
     @pytest.mark.parametrize(
         "changes", [{"gamma_clamp": 0.1}, {"sharpness_schedule": "ramp"}, {"sharpness_schedule": "per_step"}]
     )
     def test_so_they_are_with_the_settings_of_a_spike(self, changes: dict[str, Any]) -> None:
-        self.test_after_fifty_steps_the_parameters_are_the_same(make_settings("vsc_sigmoid"), changes, (16,))
+        check_alike_after_fifty_steps(make_settings("vsc_sigmoid"), changes, (16,))
 
     @pytest.mark.parametrize("changes", [{"binarisation": "dynamic"}, {"binarisation": "static", "activation": "tanh"}])
     def test_so_they_are_with_binary_pixels_and_tanh(self, changes: dict[str, Any]) -> None:
         for kind in ("vae", "vsc_disarm"):
-            self.test_after_fifty_steps_the_parameters_are_the_same(make_settings(kind), changes, (16, 8))
+            check_alike_after_fifty_steps(make_settings(kind), changes, (16, 8))
 
     def test_epochs_of_fewer_images_draw_them_anew_and_are_alike(self) -> None:
         settings = make_settings("vae", images_per_epoch=40)
@@ -289,7 +227,7 @@ class TestBothTrainersAlike:
             assert len(set(first.tolist())) == len(set(second.tolist())) == 40
             assert set(first.tolist()) != set(second.tolist())
             assert trainer.members[0].step == 2  # 40 of 70 images in batches of 32
-            outcomes.append(loss_of(trainer.fit_epoch(IMAGES)[0]))
+            outcomes.append(get_loss(trainer.fit_epoch(IMAGES)[0]))
         assert outcomes[1] == pytest.approx(outcomes[0], rel=1e-5)
 
     def test_metrics_are_the_same(self, settings: TrialSettings) -> None:
@@ -320,6 +258,29 @@ def test_autograd_admits_trials_of_one_model_of_any_shape(kind: str) -> None:
         begin(trainer, other)
 
 
+def test_an_error_in_ones_step_is_its_own_and_raised_where_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_terms = WeightedElbo.terms
+
+    def fail(objective: WeightedElbo, *args: Any) -> Terms:
+        if objective.beta == 3:
+            raise RuntimeError("out of luck")
+        return compute_terms(objective, *args)
+
+    monkeypatch.setattr(WeightedElbo, "terms", fail)
+    calm, broken = make_settings("vae", likelihood="gaussian"), make_settings("vae", likelihood="gaussian", beta=3.0)
+    alone, shared = make_autograd(calm), make_autograd(calm, 2)
+    begin(alone, calm)
+    begin(shared, broken)
+    begin(shared, calm)
+    error, outcome = shared.fit_epoch(IMAGES)
+    assert isinstance(error, RuntimeError)
+    assert get_loss(outcome) == get_loss(alone.fit_epoch(IMAGES)[0])
+    with pytest.raises(RuntimeError, match="out of luck"):
+        raise_failure([outcome, error])
+    with pytest.raises(RuntimeError, match="out of luck"):
+        next(fit(init_state(broken, SMALL, DEVICE), broken, IMAGES))
+
+
 @pytest.mark.skipif(not has_bf16(DEVICE), reason="this processor has no bf16")
 def test_autograd_in_reduced_precision_is_close_and_not_the_same() -> None:
     losses = []
@@ -327,7 +288,7 @@ def test_autograd_in_reduced_precision_is_close_and_not_the_same() -> None:
         settings = make_settings("vsc_exp_relu", precision=precision)
         trainer = make_autograd(settings)
         begin(trainer, settings)
-        losses.append([loss_of(trainer.fit_epoch(IMAGES)[0]) for _ in range(3)][-1])
+        losses.append([get_loss(trainer.fit_epoch(IMAGES)[0]) for _ in range(3)][-1])
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
@@ -381,4 +342,4 @@ class TestAnObjectiveWithParametersOfItsOwn:
         assert 1e-4 < moved < 4e-4
 
     def test_stopped_and_resumed_equals_uninterrupted(self) -> None:
-        TestEveryTrainer().test_stopped_and_resumed_equals_uninterrupted(make_autograd, make_settings("vae"))
+        check_resumed_equals_uninterrupted(make_autograd, make_settings("vae"))

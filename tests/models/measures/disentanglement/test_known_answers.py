@@ -1,7 +1,7 @@
 """Each score of codes whose score is known, and the exact scores of matrices."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from models.measures.disentanglement.code_table import CodeTable, Floats
 from models.measures.disentanglement.dci import compute_completeness, compute_disentanglement, score_dci
 from models.measures.disentanglement.explicitness import score_explicitness
 from models.measures.disentanglement.factor_vae import score_factor_vae
-from models.measures.disentanglement.fitting import standardise
+from models.measures.disentanglement.fitting import fitting, standardise
 from models.measures.disentanglement.infomec import _measure_information, compute_concentration, score_infomec
 from models.measures.disentanglement.mig import compute_mig
 from models.measures.disentanglement.modularity import compute_modularity
@@ -38,6 +38,12 @@ SCORE: dict[str, Score] = {
 }
 INFOMEC = ("info_modularity", "info_explicitness", "info_compactness")
 AT_ONCE = ("positions_turned", "constant")  # codes whose scores take a second or two
+
+
+@pytest.fixture(autouse=True)
+def _fitted_as_in_a_trial() -> Iterator[None]:
+    with fitting():
+        yield
 
 
 def known(code: str, score: str) -> Any:

@@ -1,10 +1,14 @@
 """The scores of a model: pruned, between a floor and a ceiling, of a table made from its posterior means."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model._base import LinearClassifierMixin
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from models.build import build_model
 from models.measures.disentanglement import scores
@@ -76,6 +80,27 @@ def test_scores_depend_on_the_seed_and_on_nothing_else() -> None:
     one, same, other = (measure_scores(table, seed=seed) for seed in (0, 0, 1))
     assert one == same
     assert one["beta_vae"] != other["beta_vae"]
+
+
+@pytest.mark.usefixtures("few_points")
+def test_all_is_computed_on_one_thread_predictions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the last bits would depend on how many cores a trial has."""
+    num_threads: set[int] = set()
+
+    def watch(kind: type, name: str) -> None:
+        work = getattr(kind, name)
+
+        def watched(*args: Any) -> Any:
+            num_threads.update(pool["num_threads"] for pool in threadpool_info())
+            return work(*args)
+
+        monkeypatch.setattr(kind, name, watched)
+
+    for kind, name in ((LinearClassifierMixin, "predict"), (LogisticRegression, "predict_proba")):
+        watch(kind, name)
+    with threadpool_limits(2):
+        measure_scores(CodeTable(make_perfect_codes(FACTORS), FACTORS), seed=0)
+    assert num_threads == {1}
 
 
 def test_a_code_table_holds_the_posterior_means_of_the_images_in_order() -> None:

@@ -6,7 +6,6 @@ from models.choices import ImageShape
 from models.settings import TrialSettings
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
-from models.training.trainer import DivergedError, EpochMetrics
 from tests.models.cases import MIXED, VSC_ONLY
 
 
@@ -42,8 +41,3 @@ def take(stack: Stack, index: int, image_shape: ImageShape) -> TrainState:
     stack.store(index, state.tensors())
     state.epoch, state.step = member.epoch, member.step
     return state
-
-
-def get_loss(outcome: EpochMetrics | DivergedError) -> float:
-    assert isinstance(outcome, EpochMetrics)
-    return outcome.loss

@@ -11,8 +11,8 @@ from torch._inductor import scheduler
 
 from models.training.stacked import linear as stacked_linear
 from models.training.stacked import stack as fused
-from tests.models.cases import SMALL, make_images
-from tests.models.training.stacked.mixed_stacks import get_loss, make_mixed, make_stack
+from tests.models.cases import SMALL, get_loss, make_images
+from tests.models.training.stacked.mixed_stacks import make_mixed, make_stack
 from tests.models.training.stacked.test_launches import MOST, count_launches_of_a_step
 
 

@@ -13,8 +13,8 @@ from models.training.fit import fit
 from models.training.stacked import stack as fused
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
-from tests.models.cases import MNIST, SMALL, at, make_images, make_noise, make_settings
-from tests.models.training.stacked.mixed_stacks import get_loss, make_mixed, make_stack
+from tests.models.cases import MNIST, SMALL, at, get_loss, make_images, make_noise, make_settings
+from tests.models.training.stacked.mixed_stacks import make_mixed, make_stack
 
 
 class TestRoom:

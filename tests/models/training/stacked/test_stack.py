@@ -26,11 +26,12 @@ from tests.models.cases import (
     SMALL,
     assert_same_tensors,
     copy_tensors,
+    get_loss,
     make_images,
     make_settings,
     train,
 )
-from tests.models.training.stacked.mixed_stacks import get_loss, make_mixed, make_stack, take
+from tests.models.training.stacked.mixed_stacks import make_mixed, make_stack, take
 
 
 class TestAgainstAlone:
