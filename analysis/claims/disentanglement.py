@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-import pandas as pd
-
-from analysis.claims.curves import Curve, describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.levels import select
 from analysis.claims.quantity import Criterion, Quantity, Sample, UndecidableError
 from analysis.tables import Tables
@@ -33,11 +31,11 @@ class SparseOverDense(Quantity):
         scaled = scale_score(trials, self.score)
         if scaled is None:
             raise UndecidableError(f"no finished trial has a value of disentanglement/{self.score}")
-        trials, seeds = trials.assign(scaled=scaled), trials["seed"].unique().tolist()
+        trials = trials.assign(scaled=scaled)
         sparse = select(trials, {"model": "vsc", "estimator": self.estimator})
         dense = select(trials, {"model": "vae", "beta": 1.0})
-        vsc_scores, (vae, *_) = (trace_curves(rows, "scaled", seeds) for rows in (sparse, dense))
-        shares = _trace_shares(sparse, seeds)
+        vsc_scores, (vae, *_) = (trace_curves(rows, "scaled", of=trials) for rows in (sparse, dense))
+        shares = {curve.alpha: curve for curve in trace_curves(sparse, "code/nonzero_fraction", of=trials)}
         unit, samples = "of the way from noise to perfect codes", []
         for vsc in pick(vsc_scores, "vsc"):
             share = shares[vsc.alpha]
@@ -66,8 +64,3 @@ class SparseOverDense(Quantity):
                     ),
                 ]
         return samples
-
-
-def _trace_shares(sparse: pd.DataFrame, seeds: list[int]) -> dict[float, Curve]:
-    """The share of non-zero latents by alpha."""
-    return {curve.alpha: curve for curve in trace_curves(sparse, "code/nonzero_fraction", seeds)}

@@ -1,5 +1,6 @@
 """Does the loss become non-finite without a clamp or a sigmoid, and only then? And with a KL from logits?"""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ class DivergenceAsClaimed(Quantity):
         trials = tables.trials[tables.trials["model"] == "vsc"]
         if trials.empty:
             raise UndecidableError("the study has no VSC")
-        seeds = sorted(trials["seed"].unique())
+        seeds = {int(dim): sorted(rows["seed"].unique()) for dim, rows in trials.groupby("latent_dim")}
         trials = trials.assign(kl_from=trials.get("kl_from", pd.Series(OLDER, index=trials.index)).fillna(OLDER))
         trials = trials[trials["kl_from"] == self.kl_from]
         if trials.empty:
@@ -50,7 +51,8 @@ class DivergenceAsClaimed(Quantity):
             samples.append(Sample(f"VSC {which} a guard", OF_TRIALS, np.array([]), lacks=f"trials {which} a guard"))
         return samples
 
-    def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
+    def _measure_one(self, rows: pd.DataFrame, seeds: Mapping[int, list[int]]) -> Sample:
+        """seeds: of the study, by latent dimension."""
         first = rows.iloc[0]
         link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
         from_logits = self.kl_from == "logits"
@@ -62,7 +64,7 @@ class DivergenceAsClaimed(Quantity):
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
             return Sample(f"{where}, {guard}", OF_TRIALS, np.array([]), None, latent_dim, (alpha,), lacks=lacks)
-        status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
+        status = rows.set_index("seed")["status"].reindex(seeds[latent_dim], fill_value="not run")
         has_ended = status.isin(["finished", "diverged"])
         lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
         return Sample(

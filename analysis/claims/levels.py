@@ -36,7 +36,7 @@ class Level(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        curves = trace_curves(select(tables.trials, self.where), self.metric)
+        curves = trace_curves(select(tables.trials, self.where), self.metric, of=tables.trials)
         if self.model:
             curves = pick(curves, self.model)
         if self.max_alpha is not None:
@@ -88,8 +88,7 @@ class SettingDifference(Quantity):
         return samples
 
     def _trace(self, tables: Tables, value: str | float) -> list[Curve]:
-        rows = select(tables.trials, {**self.where, self.setting: value})
-        return trace_curves(rows, self.metric, seeds=tables.trials["seed"].unique().tolist())
+        return trace_curves(select(tables.trials, {**self.where, self.setting: value}), self.metric, of=tables.trials)
 
 
 def select(trials: pd.DataFrame, where: Mapping[str, str | float]) -> pd.DataFrame:

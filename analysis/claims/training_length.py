@@ -133,6 +133,5 @@ def _trace_lengths(trials: pd.DataFrame, metric: str, epochs: int) -> tuple[list
     for rows, which in ((short, "ends after"), (long, "goes on beyond")):
         if rows.empty:
             raise UndecidableError(f"no trial {which} the report's {plural(epochs, 'epoch')}")
-    seeds = trials["seed"].unique().tolist()
-    curves = [trace_curves(rows, metric, seeds) for rows in (short, long)]
+    curves = [trace_curves(rows, metric, of=trials) for rows in (short, long)]
     return curves, f"from epoch {epochs} to {int(long['epochs'].max())}"
