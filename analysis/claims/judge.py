@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.quantity import MIN_SEEDS, Criterion, Sample, UndecidableError
+from analysis.claims.quantity import Criterion, Sample, UndecidableError
 from analysis.claims.verdict import Part, Role, Verdict, describe_not_run
 from analysis.errors import describe_error
 from analysis.tables import Tables, of_search
 from analysis.tables.significance import (
     LEVEL,
+    MIN_SEEDS,
     OUTCOMES,
     Estimate,
     Outcome,

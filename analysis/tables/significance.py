@@ -23,6 +23,7 @@ Outcome = Literal["supported", "refuted", "mixed", "undecided"]
 
 OUTCOMES: tuple[Outcome, ...] = ("supported", "refuted", "mixed", "undecided")
 LEVEL = 1 - COVERAGE  # how often a claim whose parts all lie on their thresholds may be decided, one way or the other
+MIN_SEEDS = 3  # fewer decide nothing, whatever their interval
 TOLERANCE = 1e-12  # relative: differences of equal numbers have a standard error by rounding alone
 
 
