@@ -54,16 +54,16 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and what it leaves out."""
     return (
         f"Accuracy less that of the {model_label(BASELINE)} of the same seed and latent dimension. {means_note(frame)} "
-        "Above the line the other model does better. All panels have one scale, which wide intervals run beyond."
+        "Above the line the other model does better. All panels have one scale."
         f"{dead_note(frame)}"
     )
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw one panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
-    for ax, _ in draw_classifiers(frame, axes):
+    for ax, panel in draw_classifiers(frame, axes):
         ax.axhline(0, color=QUIET, linewidth=1)
-        fit_to_data(ax, frame)  # of all panels, so that one scale is for all
+        fit_to_data(ax, frame, shown=panel)  # of all panels, so that one scale is for all
     for ax in axes[:, 0]:
         ax.set_ylabel(f"accuracy less the {model_label(BASELINE)}'s\n({POINTS})")
 
