@@ -17,6 +17,8 @@ MAX_NAMED = 3  # missing trials that are named one by one
 NOT_RUN = "not run"
 NOT_ASKED = ""
 """The study has more seeds at other latent dimensions: with this one no model was trained here."""
+LEFT_OUT = "left out"
+"""Of a run that is not to count: it is not missing."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,21 @@ def describe_missing(*curves: Curve) -> str:
     for curve in curves:
         for row, column in np.argwhere(np.isnan(curve.values)):
             status = curve.status[row, column]
-            if status == NOT_ASKED:
+            if status in (NOT_ASKED, LEFT_OUT):
                 continue
             reason = "without this measure" if status == "finished" else status
             lines[f"{name_at(curve.name, curve.dims[column])}, seed {curve.seeds[row]} ({reason})"] = None
     named = list(lines)[:MAX_NAMED]
     more = [f"{plural(len(lines) - MAX_NAMED, 'other trial')}"] if len(lines) > MAX_NAMED else []
     return "; ".join([*named, *more])
+
+
+def compare_at(part: str, unit: str, first: Curve, second: Curve, dim: int, **more: Any) -> Sample:
+    """The first curve less the second at a latent dimension, as a part of a claim. more: of the `Sample`."""
+    ours, theirs = first.at([dim]), second.at([dim])
+    lacks = describe_missing(ours, theirs)
+    about: dict[str, Any] = {"latent_dim": dim, "alphas": (first.alpha,), "lacks": lacks} | more
+    return Sample(name_at(part, dim), unit, ours.values[:, 0], theirs.values[:, 0], **about)
 
 
 def sample_curves(curves: Sequence[Curve], unit: str, *, note: str = "", limits: Limits = ANYWHERE) -> list[Sample]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.curves import compare_at, describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.levels import select
 from analysis.claims.quantity import Criterion, Quantity, Sample, UndecidableError
 from analysis.tables import Tables
@@ -40,17 +40,9 @@ class SparseOverDense(Quantity):
         for vsc in pick(vsc_scores, "vsc"):
             share = shares[vsc.alpha]
             for dim in union_of_dims([vsc]):
-                ours, theirs, own = vsc.at([dim]), vae.at([dim]), share.at([dim])
+                own = share.at([dim])
                 samples += [
-                    Sample(
-                        name_at(f"{vsc.name} less {vae.name},", dim),
-                        unit,
-                        ours.values[:, 0],
-                        theirs.values[:, 0],
-                        dim,
-                        (vsc.alpha,),
-                        lacks=describe_missing(ours, theirs),
-                    ),
+                    compare_at(f"{vsc.name} less {vae.name},", unit, vsc, vae, dim),
                     Sample(
                         f"non-zero latents of {name_at(vsc.name, dim)}",
                         "of the latents",

@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.claims.curves import (
     Curve,
     as_not_run,
+    compare_at,
     describe_missing,
-    name_at,
     pick,
     sample_curves,
     trace_curves,
@@ -63,28 +63,17 @@ class SettingDifference(Quantity):
         first, second = (
             {curve.name: curve for curve in self._trace(tables, value)} for value in (self.value, self.minus)
         )
+        unit, limits = unit_or_whole(self.metric), limits_of_difference(limits_of(self.metric))
         samples = []
         for name in dict.fromkeys([*first, *second]):
             curves = [of_value.get(name) or as_not_run((first | second)[name]) for of_value in (first, second)]
             for dim in union_of_dims(curves):
-                ours, theirs = (curve.at([dim]) for curve in curves)
-                lacks = [
+                lacks = "; ".join(
                     f"{missing}, with {setting_label(self.setting)} = {value}"
-                    for curve, value in ((ours, self.value), (theirs, self.minus))
-                    if (missing := describe_missing(curve))
-                ]
-                samples.append(
-                    Sample(
-                        name_at(name, dim),
-                        unit_or_whole(self.metric),
-                        ours.values[:, 0],
-                        theirs.values[:, 0],
-                        dim,
-                        (ours.alpha,),
-                        lacks="; ".join(lacks),
-                        limits=limits_of_difference(limits_of(self.metric)),
-                    )
+                    for curve, value in zip(curves, (self.value, self.minus), strict=True)
+                    if (missing := describe_missing(curve.at([dim])))
                 )
+                samples.append(compare_at(name, unit, curves[0], curves[1], dim, lacks=lacks, limits=limits))
         return samples
 
     def _trace(self, tables: Tables, value: str | float) -> list[Curve]:
