@@ -23,7 +23,7 @@ from analysis.tables.significance import (
     estimate_mean,
     estimate_share,
 )
-from analysis.wording import ALPHA, plural
+from analysis.wording import ALPHA, plural, with_minus
 
 QUICK = "-quick"
 MISMEASURED = "an error in measuring it"
@@ -137,7 +137,7 @@ def _describe_place(criterion: Criterion) -> str:
     test, threshold = criterion
     if test == "equivalent":
         return f"is neither within nor outside \N{PLUS-MINUS SIGN}{threshold:g}"
-    return f"spans {threshold:g}".replace("-", "\N{MINUS SIGN}")
+    return f"spans {with_minus(f'{threshold:g}')}"
 
 
 def _p_of(parts: Sequence[Part]) -> float:
