@@ -54,7 +54,12 @@ WHOLES = {
 def decimal(value: float, decimals: int = 1) -> str:
     """The number with a proper minus sign, which zero never has."""
     rounded = round(value, decimals) + 0.0  # -0.0 + 0.0 is 0.0
-    return f"{rounded:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return with_minus(f"{rounded:.{decimals}f}")
+
+
+def with_minus(number: str) -> str:
+    """A number as it is written, with a proper minus sign if it is negative; an exponent keeps its hyphen."""
+    return f"\N{MINUS SIGN}{number[1:]}" if number.startswith("-") else number
 
 
 def with_sign(value: float, decimals: int) -> str:

@@ -14,6 +14,7 @@ import yaml
 
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
+from analysis.tables.significance import estimate_difference
 from harness.datasets import identify_dataset
 from harness.search.make_source import make_source
 from harness.study.file import load_study
@@ -79,6 +80,14 @@ def known() -> np.ndarray:
         study = load_study(FOLDER / "studies" / f"{name}.yaml")
         asked = make_source(study, identify_dataset(study.dataset), PUBLISHED / name, read_only=True).num_trials
         numbers += [len(published.trials), published.trials["seed"].nunique(), asked]
+    gates = tables["gate-gradients"].trials.query("latent_dim == 200 and sharpness_schedule == 'per_epoch'")
+    for _, rows in gates.groupby(["alpha", "gamma_link"]):
+        bounds = [one.to_numpy(float) for _, one in rows.groupby("estimator")["test/elbo"]]
+        found = [
+            estimate_difference(one, other, "greater", 0) for one in bounds for other in bounds if one is not other
+        ]
+        numbers += [float(end) for one in found for end in (one.mean, one.low, one.high)]
+        numbers.append(rows.loc[rows["estimator"] == "straight_through", "gradient/straight_through_bias"].mean())
     convergence = tables["convergence"].trials
     numbers += [*convergence["epochs"].unique(), *convergence["latent_dim"].unique()]
     return np.array([number for number in numbers if np.isfinite(number)], float)

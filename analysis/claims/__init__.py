@@ -5,10 +5,9 @@
 
 from analysis.claims.claim import Claim, ClaimsError, load_claims
 from analysis.claims.judge import MISMEASURED, judge_claims
-from analysis.claims.quantity import MIN_SEEDS
 from analysis.claims.summary import claims_frame, claims_table
 from analysis.claims.verdict import Part, Verdict
-from analysis.tables.significance import Outcome
+from analysis.tables.significance import MIN_SEEDS, Outcome
 
 __all__ = [
     "MIN_SEEDS",

@@ -6,8 +6,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from analysis.claims.curves import Curve, describe_missing, name_at, pick, pick_dims, union_of_dims
-from analysis.claims.probe import ACCURACY_GAP, Probe, forgive_left_out
+from analysis.claims.curves import Curve, compare_at, describe_missing, pick, pick_dims, union_of_dims
+from analysis.claims.probe import ACCURACY_GAP, Probe
 from analysis.claims.quantity import Criterion, Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.wording import POINTS
@@ -39,7 +39,7 @@ class AccuracyPastBest(Quantity):
         past = sorted({*(dim for dim in vae.dims if dim > small), large})
         return [
             _measure_growth(vae, small, large, Criterion("less", self.margin), note, is_premise=True),
-            *(_compare_at(vae.at([dim]), vsc.at([dim]), note) for dim in past),
+            *(_compare_at(vae, vsc, dim, note) for dim in past),
         ]
 
 
@@ -92,7 +92,7 @@ def _measure_growth(
         at_small,
         large if is_premise else None,
         (curve.alpha,),
-        lacks=describe_missing(forgive_left_out(curve)),
+        lacks=describe_missing(curve),
         note=note,
         limits=ACCURACY_GAP,
         criterion=criterion,
@@ -100,16 +100,6 @@ def _measure_growth(
     )
 
 
-def _compare_at(vae: Curve, vsc: Curve, note: str) -> Sample:
-    (dim,) = vae.dims
-    return Sample(
-        name_at(f"{vsc.name}, less {vae.name},", dim),
-        POINTS,
-        vsc.values[:, 0],
-        vae.values[:, 0],
-        dim,
-        (vsc.alpha,),
-        lacks=describe_missing(*map(forgive_left_out, (vae, vsc))),
-        note=note,
-        limits=ACCURACY_GAP,
-    )
+def _compare_at(vae: Curve, vsc: Curve, dim: int, note: str) -> Sample:
+    part = f"{vsc.name}, less {vae.name},"
+    return compare_at(part, POINTS, vsc, vae, dim, note=note, limits=ACCURACY_GAP)

@@ -17,6 +17,8 @@ MAX_NAMED = 3  # missing trials that are named one by one
 NOT_RUN = "not run"
 NOT_ASKED = ""
 """The study has more seeds at other latent dimensions: with this one no model was trained here."""
+LEFT_OUT = "left out"
+"""Of a run that is not to count: it is not missing."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Curve:
 
 def as_not_run(curve: Curve) -> Curve:
     """The same curve as if none of its trials had been run."""
-    return replace(curve, values=curve.values * np.nan, status=np.full(curve.status.shape, NOT_RUN, dtype=object))
+    status = np.where(curve.status == NOT_ASKED, NOT_ASKED, NOT_RUN)
+    return replace(curve, values=curve.values * np.nan, status=status)
 
 
 def name_model(model: str, alpha: float) -> str:
@@ -59,10 +62,10 @@ def name_at(model: str, latent_dim: int) -> str:
     return f"{model} at latent dimension {latent_dim}"
 
 
-def trace_curves(trials: pd.DataFrame, column: str, seeds: Sequence[int] | None = None) -> list[Curve]:
+def trace_curves(trials: pd.DataFrame, column: str, *, of: pd.DataFrame | None = None) -> list[Curve]:
     """The curve of a metric for each model and alpha, the VAE first.
 
-    seeds: of the whole study, where these are not all of its trials.
+    of: the whole study, which says with which seeds each latent dimension was asked for, where `trials` are some of it.
 
     Raises:
         UndecidableError: no finished trial has the metric, or several trials would be one point.
@@ -73,19 +76,19 @@ def trace_curves(trials: pd.DataFrame, column: str, seeds: Sequence[int] | None 
     if column not in trials or trials.loc[finished, column].isna().all():
         raise UndecidableError(f"no finished trial has a value of {column}")
     _refuse_twins(trials)
-    all_seeds = np.unique(trials["seed"] if seeds is None else seeds)
+    whole = trials if of is None else of
+    all_seeds, asked = np.unique(whole["seed"]), set(zip(whole["seed"], whole["latent_dim"], strict=True))
     group = trials.groupby(["model", "alpha"], dropna=False).ngroup().to_numpy()
     numbers = trials[column].where(finished).to_numpy(float)
     seed, latent_dim = (trials[name].to_numpy() for name in ("seed", "latent_dim"))
     models, states = (trials[name].to_numpy(object) for name in ("model", "status"))
     alphas = trials["alpha"].to_numpy(float)
-    asked = set(zip(seed, latent_dim, strict=True))
     curves = []
     for number in range(group.max() + 1):
         rows = np.flatnonzero(group == number)
         dims = np.unique(latent_dim[rows])
         values = np.full((len(all_seeds), len(dims)), np.nan)
-        missing = [[NOT_RUN if seeds is not None or (s, d) in asked else NOT_ASKED for d in dims] for s in all_seeds]
+        missing = [[NOT_RUN if (s, d) in asked else NOT_ASKED for d in dims] for s in all_seeds]
         status = np.array(missing, dtype=object)
         place = np.searchsorted(all_seeds, seed[rows]), np.searchsorted(dims, latent_dim[rows])
         values[place], status[place] = numbers[rows], states[rows]
@@ -126,13 +129,21 @@ def describe_missing(*curves: Curve) -> str:
     for curve in curves:
         for row, column in np.argwhere(np.isnan(curve.values)):
             status = curve.status[row, column]
-            if status == NOT_ASKED:
+            if status in (NOT_ASKED, LEFT_OUT):
                 continue
             reason = "without this measure" if status == "finished" else status
             lines[f"{name_at(curve.name, curve.dims[column])}, seed {curve.seeds[row]} ({reason})"] = None
     named = list(lines)[:MAX_NAMED]
     more = [f"{plural(len(lines) - MAX_NAMED, 'other trial')}"] if len(lines) > MAX_NAMED else []
     return "; ".join([*named, *more])
+
+
+def compare_at(part: str, unit: str, first: Curve, second: Curve, dim: int, **more: Any) -> Sample:
+    """The first curve less the second at a latent dimension, as a part of a claim. more: of the `Sample`."""
+    ours, theirs = first.at([dim]), second.at([dim])
+    lacks = describe_missing(ours, theirs)
+    about: dict[str, Any] = {"latent_dim": dim, "alphas": (first.alpha,), "lacks": lacks} | more
+    return Sample(name_at(part, dim), unit, ours.values[:, 0], theirs.values[:, 0], **about)
 
 
 def sample_curves(curves: Sequence[Curve], unit: str, *, note: str = "", limits: Limits = ANYWHERE) -> list[Sample]:

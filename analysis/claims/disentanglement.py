@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-import pandas as pd
-
-from analysis.claims.curves import Curve, describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.curves import compare_at, describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.levels import select
 from analysis.claims.quantity import Criterion, Quantity, Sample, UndecidableError
 from analysis.tables import Tables
@@ -33,26 +31,18 @@ class SparseOverDense(Quantity):
         scaled = scale_score(trials, self.score)
         if scaled is None:
             raise UndecidableError(f"no finished trial has a value of disentanglement/{self.score}")
-        trials, seeds = trials.assign(scaled=scaled), trials["seed"].unique().tolist()
+        trials = trials.assign(scaled=scaled)
         sparse = select(trials, {"model": "vsc", "estimator": self.estimator})
         dense = select(trials, {"model": "vae", "beta": 1.0})
-        vsc_scores, (vae, *_) = (trace_curves(rows, "scaled", seeds) for rows in (sparse, dense))
-        shares = _trace_shares(sparse, seeds)
+        vsc_scores, (vae, *_) = (trace_curves(rows, "scaled", of=trials) for rows in (sparse, dense))
+        shares = {curve.alpha: curve for curve in trace_curves(sparse, "code/nonzero_fraction", of=trials)}
         unit, samples = "of the way from noise to perfect codes", []
         for vsc in pick(vsc_scores, "vsc"):
             share = shares[vsc.alpha]
             for dim in union_of_dims([vsc]):
-                ours, theirs, own = vsc.at([dim]), vae.at([dim]), share.at([dim])
+                own = share.at([dim])
                 samples += [
-                    Sample(
-                        name_at(f"{vsc.name} less {vae.name},", dim),
-                        unit,
-                        ours.values[:, 0],
-                        theirs.values[:, 0],
-                        dim,
-                        (vsc.alpha,),
-                        lacks=describe_missing(ours, theirs),
-                    ),
+                    compare_at(f"{vsc.name} less {vae.name},", unit, vsc, vae, dim),
                     Sample(
                         f"non-zero latents of {name_at(vsc.name, dim)}",
                         "of the latents",
@@ -66,8 +56,3 @@ class SparseOverDense(Quantity):
                     ),
                 ]
         return samples
-
-
-def _trace_shares(sparse: pd.DataFrame, seeds: list[int]) -> dict[float, Curve]:
-    """The share of non-zero latents by alpha."""
-    return {curve.alpha: curve for curve in trace_curves(sparse, "code/nonzero_fraction", seeds)}

@@ -31,16 +31,15 @@ class DivergenceAsClaimed(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        trials = tables.trials[tables.trials["model"] == "vsc"]
-        if trials.empty:
+        whole = tables.trials[tables.trials["model"] == "vsc"]
+        if whole.empty:
             raise UndecidableError("the study has no VSC")
-        seeds = sorted(trials["seed"].unique())
-        trials = trials.assign(kl_from=trials.get("kl_from", pd.Series(OLDER, index=trials.index)).fillna(OLDER))
+        trials = whole.assign(kl_from=whole.get("kl_from", pd.Series(OLDER, index=whole.index)).fillna(OLDER))
         trials = trials[trials["kl_from"] == self.kl_from]
         if trials.empty:
             raise UndecidableError(f"the study has no KL from {self.kl_from}")
         by = ["gamma_link", "gamma_clamp", "alpha", "latent_dim"]
-        samples = [self._measure_one(rows, seeds) for _, rows in trials.groupby(by, dropna=False)]
+        samples = [self._measure_one(rows, whole) for _, rows in trials.groupby(by, dropna=False)]
         if self.kl_from == "logits":
             missing = [f"trials with {name}" for link, name in LINKS.items() if link not in set(trials["gamma_link"])]
             return [*samples, *(Sample(f"VSC, {one}", OF_TRIALS, np.array([]), lacks=one) for one in missing)]
@@ -50,7 +49,7 @@ class DivergenceAsClaimed(Quantity):
             samples.append(Sample(f"VSC {which} a guard", OF_TRIALS, np.array([]), lacks=f"trials {which} a guard"))
         return samples
 
-    def _measure_one(self, rows: pd.DataFrame, seeds: list[int]) -> Sample:
+    def _measure_one(self, rows: pd.DataFrame, whole: pd.DataFrame) -> Sample:
         first = rows.iloc[0]
         link, clamp = str(first["gamma_link"]), float(first["gamma_clamp"])
         from_logits = self.kl_from == "logits"
@@ -62,7 +61,8 @@ class DivergenceAsClaimed(Quantity):
         if rows["seed"].duplicated().any():
             lacks = "one trial for each seed: these differ in other settings"
             return Sample(f"{where}, {guard}", OF_TRIALS, np.array([]), None, latent_dim, (alpha,), lacks=lacks)
-        status = rows.set_index("seed")["status"].reindex(seeds, fill_value="not run")
+        asked = sorted(whole.loc[whole["latent_dim"] == latent_dim, "seed"].unique())
+        status = rows.set_index("seed")["status"].reindex(asked, fill_value="not run")
         has_ended = status.isin(["finished", "diverged"])
         lacks = "; ".join(f"{where}, {guard}, seed {seed} ({of_one})" for seed, of_one in status[~has_ended].items())
         return Sample(

@@ -1,17 +1,18 @@
 """From the samples of claims to their verdicts, by the protocol of studies/claims.yaml."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.quantity import MIN_SEEDS, Criterion, Sample, UndecidableError
+from analysis.claims.quantity import Criterion, Sample, UndecidableError
 from analysis.claims.verdict import Part, Role, Verdict, describe_not_run
 from analysis.errors import describe_error
 from analysis.tables import Tables, of_search
 from analysis.tables.significance import (
     LEVEL,
+    MIN_SEEDS,
     OUTCOMES,
     Estimate,
     Outcome,
@@ -22,7 +23,7 @@ from analysis.tables.significance import (
     estimate_mean,
     estimate_share,
 )
-from analysis.wording import ALPHA, plural
+from analysis.wording import ALPHA, plural, with_minus
 
 QUICK = "-quick"
 MISMEASURED = "an error in measuring it"
@@ -39,7 +40,7 @@ def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[
     """
     searched = {name: of_search(one) for name, one in tables.items()}
     measured = [_measure(claim, study, searched) for claim in claims for study in claim.study]
-    p = [_p_of(one.judged) for one in measured]
+    p = [_p_of(one.judged_parts) for one in measured]
     family = [i for i, one in enumerate(measured) if one.claim.primary is not None]
     corrected, levels = list(p), [LEVEL] * len(p)
     if family:
@@ -48,7 +49,7 @@ def judge_claims(claims: Sequence[Claim], tables: Mapping[str, Tables]) -> list[
         for i, own, of_family, level in zip(family, is_primary, *holm, strict=True):
             if own:
                 corrected[i], levels[i] = float(of_family), float(level)
-    return [_judge(*one, len(family)) for one in zip(measured, p, corrected, levels, strict=True)]
+    return [_judge(*one, num_primaries=len(family)) for one in zip(measured, p, corrected, levels, strict=True)]
 
 
 def estimate_part(sample: Sample, criterion: Criterion, *, paired: bool) -> Estimate:
@@ -67,33 +68,22 @@ def estimate_part(sample: Sample, criterion: Criterion, *, paired: bool) -> Esti
     return estimate_difference(sample.values, sample.minus, test, threshold)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    claim: Claim
-    study: str
-    role: Role
-    parts: tuple[Part, ...] = ()
-    reason: str = ""  # why there is none, if there is none
-
-    @property
-    def judged(self) -> list[Part]:
-        return [part for part in self.parts if self.role == "exploratory" or part.role == "primary"]
-
-
-def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> _Measured:
+def _measure(claim: Claim, study: str, tables: Mapping[str, Tables]) -> Verdict:
+    """A verdict with its parts, or the reason why there are none, that is not decided yet."""
     name = next((name for name in (study, study + QUICK) if name in tables), None)
     role: Role = "primary" if claim.primary is not None and name in (study, None) else "exploratory"
+    verdict = Verdict(claim, name or study, role, "undecided", "undecided", p=1.0, p_corrected=1.0, parts=())
     if name is None:
-        return _Measured(claim, study, role, reason=describe_not_run(study))
+        return replace(verdict, reason=describe_not_run(study))
     try:
         samples = claim.build_quantity().measure(tables[name])
     except UndecidableError as reason:
-        return _Measured(claim, name, role, reason=str(reason))
+        return replace(verdict, reason=str(reason))
     except Exception as error:  # whatever it is, the other claims are judged
-        return _Measured(claim, name, role, reason=f"{MISMEASURED} ({describe_error(error)})")
+        return replace(verdict, reason=f"{MISMEASURED} ({describe_error(error)})")
     if role == "primary":
         samples += _find_lacking(claim, samples)
-    return _Measured(claim, name, role, tuple(_describe_part(claim, sample, role) for sample in samples))
+    return replace(verdict, parts=tuple(_describe_part(claim, sample, role) for sample in samples))
 
 
 def _find_lacking(claim: Claim, samples: Sequence[Sample]) -> list[Sample]:
@@ -147,7 +137,7 @@ def _describe_place(criterion: Criterion) -> str:
     test, threshold = criterion
     if test == "equivalent":
         return f"is neither within nor outside \N{PLUS-MINUS SIGN}{threshold:g}"
-    return f"spans {threshold:g}".replace("-", "\N{MINUS SIGN}")
+    return f"spans {with_minus(f'{threshold:g}')}"
 
 
 def _p_of(parts: Sequence[Part]) -> float:
@@ -161,17 +151,23 @@ def _decide(parts: Sequence[Part], level: float) -> Outcome:
     return OUTCOMES[int(decide(p_for, p_against, [part.is_premise for part in parts], level))]
 
 
-def _judge(measured: _Measured, p: float, corrected: float, level: float, num_primaries: int) -> Verdict:
-    parts = measured.judged
+def _judge(measured: Verdict, p: float, corrected: float, level: float, *, num_primaries: int) -> Verdict:
+    parts = measured.judged_parts
     before, outcome = _decide(parts, LEVEL), _decide(parts, level)
-    reason = measured.reason
+    verdict = replace(measured, outcome=outcome, before_correction=before, p=p, p_corrected=corrected)
     if outcome == "refuted":
         failed = [part.name for part in parts if part.is_premise and part.p_against * len(parts) <= level]
-        reason = f"its premise fails: {failed[0]}" if failed else ""
-    elif outcome == "undecided" and before != "undecided":
-        reason = f"{before} before Holm's correction for {num_primaries} primary endpoints, not behind it"
-    elif outcome == "undecided" and not reason:
-        reasons = list(dict.fromkeys(part.reason for part in parts if part.reason))
-        more = f" (and {plural(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
-        reason = f"{reasons[0]}{more}" if reasons else f"of {len(parts)} parts none is surely enough against it"
-    return Verdict(measured.claim, measured.study, measured.role, outcome, before, p, corrected, measured.parts, reason)
+        return replace(verdict, reason=f"its premise fails: {failed[0]}") if failed else verdict
+    if outcome != "undecided" or not parts:
+        return verdict
+    if before != "undecided":
+        lost = f"{before} before Holm's correction for {num_primaries} primary endpoints, not behind it"
+        return replace(verdict, reason=lost)
+    first, *more = dict.fromkeys(filter(None, (_explain(part, len(parts)) for part in (*verdict.shown, *parts))))
+    return replace(verdict, reason=f"{first} (and {plural(len(more), 'other reason')})" if more else first)
+
+
+def _explain(part: Part, num_parts: int) -> str:
+    """Why an undecided claim of so many parts hangs on this one, if it does."""
+    unsure = f"one part surely does not hold, but not surely enough among {num_parts}"
+    return unsure if part.outcome == "refuted" else part.reason

@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.claims.curves import (
     Curve,
     as_not_run,
+    compare_at,
     describe_missing,
-    name_at,
     pick,
     sample_curves,
     trace_curves,
@@ -36,7 +36,7 @@ class Level(Quantity):
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
-        curves = trace_curves(select(tables.trials, self.where), self.metric)
+        curves = trace_curves(select(tables.trials, self.where), self.metric, of=tables.trials)
         if self.model:
             curves = pick(curves, self.model)
         if self.max_alpha is not None:
@@ -63,33 +63,21 @@ class SettingDifference(Quantity):
         first, second = (
             {curve.name: curve for curve in self._trace(tables, value)} for value in (self.value, self.minus)
         )
+        unit, limits = unit_or_whole(self.metric), limits_of_difference(limits_of(self.metric))
         samples = []
         for name in dict.fromkeys([*first, *second]):
             curves = [of_value.get(name) or as_not_run((first | second)[name]) for of_value in (first, second)]
             for dim in union_of_dims(curves):
-                ours, theirs = (curve.at([dim]) for curve in curves)
-                lacks = [
+                lacks = "; ".join(
                     f"{missing}, with {setting_label(self.setting)} = {value}"
-                    for curve, value in ((ours, self.value), (theirs, self.minus))
-                    if (missing := describe_missing(curve))
-                ]
-                samples.append(
-                    Sample(
-                        name_at(name, dim),
-                        unit_or_whole(self.metric),
-                        ours.values[:, 0],
-                        theirs.values[:, 0],
-                        dim,
-                        (ours.alpha,),
-                        lacks="; ".join(lacks),
-                        limits=limits_of_difference(limits_of(self.metric)),
-                    )
+                    for curve, value in zip(curves, (self.value, self.minus), strict=True)
+                    if (missing := describe_missing(curve.at([dim])))
                 )
+                samples.append(compare_at(name, unit, curves[0], curves[1], dim, lacks=lacks, limits=limits))
         return samples
 
     def _trace(self, tables: Tables, value: str | float) -> list[Curve]:
-        rows = select(tables.trials, {**self.where, self.setting: value})
-        return trace_curves(rows, self.metric, seeds=tables.trials["seed"].unique().tolist())
+        return trace_curves(select(tables.trials, {**self.where, self.setting: value}), self.metric, of=tables.trials)
 
 
 def select(trials: pd.DataFrame, where: Mapping[str, str | float]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """By how much does the VAE exceed the VSC?"""
 
-from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.curves import compare_at, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample
 from analysis.tables import Tables
 from analysis.wording import unit_or_whole
@@ -15,16 +15,9 @@ class VaeOverVsc(Quantity):
         """See the class."""
         curves = trace_curves(tables.trials, self.metric)
         dims, vae = union_of_dims(curves), pick(curves, "vae")[0]
+        unit = unit_or_whole(self.metric)
         return [
-            Sample(
-                name_at(f"{vae.name} less {vsc.name},", dim),
-                unit_or_whole(self.metric),
-                vae.at([dim]).values[:, 0],
-                vsc.at([dim]).values[:, 0],
-                dim,
-                (vsc.alpha,),
-                lacks=describe_missing(vae.at([dim]), vsc.at([dim])),
-            )
+            compare_at(f"{vae.name} less {vsc.name},", unit, vae, vsc, dim, alphas=(vsc.alpha,))
             for vsc in pick(curves, "vsc")
             for dim in dims
         ]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.claims.curves import Curve, trace_curves
+from analysis.claims.curves import LEFT_OUT, Curve, trace_curves
 from analysis.claims.quantity import Frozen, UndecidableError
 from analysis.wording import plural
 
@@ -78,15 +78,9 @@ WORDS = {
     "mlp": "a multilayer perceptron",
     "knn": "nearest neighbours",
 }
-LEFT_OUT = "left out"
 ACCURACY_GAP = (-100.0, 100.0)  # between which a difference of two accuracies lies, in points
 
 
 def join_parts(texts: Sequence[str]) -> str:
     """Join the texts that are not empty, each once."""
     return "; ".join(dict.fromkeys(text for text in texts if text))
-
-
-def forgive_left_out(curve: Curve) -> Curve:
-    """The curve for `describe_missing`: a run that was left out on purpose is not missing."""
-    return replace(curve, values=np.where(curve.status == LEFT_OUT, 0.0, curve.values))

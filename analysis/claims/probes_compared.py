@@ -1,8 +1,8 @@
 """How much more accurate is one probe than another on the same codes, and does that depend on the model?"""
 
 from analysis.claims.accuracy import Alphas, trace_both
-from analysis.claims.curves import Curve, describe_missing, name_at
-from analysis.claims.probe import ACCURACY_GAP, Probe, forgive_left_out, join_parts
+from analysis.claims.curves import compare_at, describe_missing, name_at
+from analysis.claims.probe import ACCURACY_GAP, Probe, join_parts
 from analysis.claims.quantity import Quantity, Sample, limits_of_difference
 from analysis.tables import Tables
 from analysis.wording import POINTS
@@ -20,7 +20,9 @@ class ProbeOverProbe(Quantity):
         samples = []
         for curve, other in zip(*curves, strict=True):
             dead = join_parts([probe.describe_dead(tables.trials, curve) for probe in (self.under, self.less_under)])
-            samples += [_compare_probes(curve.at([dim]), other.at([dim]), dead) for dim in curve.dims]
+            samples += [
+                compare_at(curve.name, POINTS, curve, other, dim, note=dead, limits=ACCURACY_GAP) for dim in curve.dims
+            ]
         return samples
 
 
@@ -49,26 +51,9 @@ class AdvantageByProbe(Quantity):
                 gains[1][:, i],
                 dim,
                 (vsc.alpha,),
-                lacks=describe_missing(
-                    *(forgive_left_out(curve.at([dim])) for curve in (vae, vsc, other_vae, other_vsc))
-                ),
+                lacks=describe_missing(*(curve.at([dim]) for curve in (vae, vsc, other_vae, other_vsc))),
                 note=note,
                 limits=limits_of_difference(ACCURACY_GAP),
             )
             for i, dim in enumerate(vae.dims)
         ]
-
-
-def _compare_probes(curve: Curve, other: Curve, note: str) -> Sample:
-    (dim,) = curve.dims
-    return Sample(
-        name_at(curve.name, dim),
-        POINTS,
-        curve.values[:, 0],
-        other.values[:, 0],
-        dim,
-        (curve.alpha,),
-        lacks=describe_missing(*map(forgive_left_out, (curve, other))),
-        note=note,
-        limits=ACCURACY_GAP,
-    )

@@ -11,8 +11,6 @@ from analysis.tables import Tables
 from analysis.tables.intervals import ANYWHERE, Limits
 from analysis.tables.significance import Test
 
-MIN_SEEDS = 3  # fewer give no verdict
-
 
 class UndecidableError(Exception):
     """The tables cannot decide a claim; the message is the reason."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.claims.curves import Curve, describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.curves import Curve, compare_at, describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of_difference
 from analysis.tables import Tables
 from analysis.tables.intervals import limits_of
@@ -46,16 +46,9 @@ class SmallestOverLargestAlpha(Quantity):
         smallest, largest = (choose(curves, key=lambda curve: curve.alpha) for choose in (min, max))
         if smallest is largest:
             raise UndecidableError("the study has a single alpha")
+        part, unit = f"{smallest.name}, less {largest.name},", unit_or_whole(self.metric)
+        alphas, limits = (smallest.alpha, largest.alpha), limits_of_difference(limits_of(self.metric))
         return [
-            Sample(
-                name_at(f"{smallest.name}, less {largest.name},", dim),
-                unit_or_whole(self.metric),
-                smallest.at([dim]).values[:, 0],
-                largest.at([dim]).values[:, 0],
-                dim,
-                (smallest.alpha, largest.alpha),
-                lacks=describe_missing(smallest.at([dim]), largest.at([dim])),
-                limits=limits_of_difference(limits_of(self.metric)),
-            )
+            compare_at(part, unit, smallest, largest, dim, alphas=alphas, limits=limits)
             for dim in union_of_dims([smallest, largest])
         ]

@@ -124,8 +124,11 @@ def format_effect(verdict: Verdict) -> str:
 
 
 def count_parts(verdict: Verdict) -> str:
-    """How many of several parts hold, each by itself, and how many do not, as written behind the part that is shown."""
-    parts = verdict.judged_parts
+    """How many of several parts hold, each by itself, and how many do not, as written behind the part that is shown.
+
+    A premise that holds is not counted: it says nothing for the claim.
+    """
+    parts = [part for part in verdict.judged_parts if not (part.is_premise and part.outcome == "supported")]
     if len(parts) < 2:
         return ""
     num_for, num_against = (sum(part.outcome == which for part in parts) for which in ("supported", "refuted"))

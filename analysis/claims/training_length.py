@@ -7,6 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from analysis.claims.curves import (
     Curve,
     as_not_run,
+    compare_at,
     describe_missing,
     name_at,
     pick,
@@ -105,21 +106,9 @@ class BoundGained(Quantity):
         samples = []
         for (name, dim), either in places.items():
             before, after = (
-                next((curve for curve in of_length if curve.name == name), as_not_run(either)).at([dim])
-                for of_length in lengths
+                next((curve for curve in of_length if curve.name == name), as_not_run(either)) for of_length in lengths
             )
-            samples.append(
-                Sample(
-                    name_at(name, dim),
-                    unit_or_whole(self.metric),
-                    after.values[:, 0],
-                    before.values[:, 0],
-                    dim,
-                    (either.alpha,),
-                    lacks=describe_missing(before, after),
-                    note=note,
-                )
-            )
+            samples.append(compare_at(name, unit_or_whole(self.metric), after, before, dim, note=note))
         return samples
 
 
@@ -133,6 +122,5 @@ def _trace_lengths(trials: pd.DataFrame, metric: str, epochs: int) -> tuple[list
     for rows, which in ((short, "ends after"), (long, "goes on beyond")):
         if rows.empty:
             raise UndecidableError(f"no trial {which} the report's {plural(epochs, 'epoch')}")
-    seeds = trials["seed"].unique().tolist()
-    curves = [trace_curves(rows, metric, seeds) for rows in (short, long)]
+    curves = [trace_curves(rows, metric, of=trials) for rows in (short, long)]
     return curves, f"from epoch {epochs} to {int(long['epochs'].max())}"

@@ -29,7 +29,6 @@ FORMATS = ("png", "pdf")
 PICTURES = (".png", ".svg")  # what `draw` writes for a page
 CHARACTERS_PER_INCH = 14  # of the caption
 TITLE_PER_INCH = 8.5  # characters
-WENT_WRONG = "an error in drawing it"
 LEGEND_WIDTH = 3.0  # inches that every figure leaves for it beside the panels
 BESIDE = 0.95  # of the way from panel to panel that a text may take
 LEGEND_SIZE = 9.5  # points, of one above the panels
@@ -73,24 +72,41 @@ def on_one_axes(plot: Callable[[pd.DataFrame, Axes], None]) -> Callable[[pd.Data
     return lambda frame, axes: plot(frame, axes[0, 0])
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What became of a figure, in one line as text: its pictures, and behind them its numbers; or why there are none.
+
+    is_error: whether something went wrong in drawing it, where the tables could have supported it.
+    """
+
+    name: str
+    files: Sequence[Path] = ()
+    reason: str = ""
+    is_error: bool = False
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.name}: not drawn, {self.reason}"
+        *pictures, numbers = (file.name for file in self.files)
+        return f"{self.name}: {' and '.join(pictures)}, numbers in {numbers}"
+
+
 def draw(
     name: str,
     figure: Figure,
     tables: Tables,
     folder: Path,
     *,
-    on_figure: Callable[[str], None] | None = None,
     formats: Sequence[str] = FORMATS,
     for_page: bool = False,
-) -> list[Path]:
-    """Write one figure to `folder` as `name`, if the tables can support it; return its paths.
+) -> Drawn:
+    """Write one figure to `folder` as `name`, if the tables can support it.
 
-    on_figure: is called with the names of its files, or with why it was not drawn. Then files that an earlier run left
-    of it are removed: they would show other trials than their neighbours. for_page: instead of `formats`, one picture
-    in the lightest format, without title and caption, which the page says around it and the picture in its metadata.
+    If they cannot, files that an earlier run left of it are removed: they would show other trials than their
+    neighbours. for_page: instead of `formats`, one picture in the lightest format, without title and caption, which the
+    page says around it and the picture in its metadata.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    notify = on_figure or (lambda _: None)
     files = [folder / f"{name}.{suffix}" for suffix in formats]
     pictures = [folder / f"{name}{suffix}" for suffix in PICTURES]
     numbers = folder / f"{name}.csv"
@@ -102,8 +118,7 @@ def draw(
     except Exception as error:  # whatever it is, the other figures are drawn
         for file in (*files, *(pictures if for_page else ()), numbers):
             file.unlink(missing_ok=True)
-        notify(f"{name}: not drawn, {_explain(error)}")
-        return []
+        return _explain(name, error)
     about = About(headline, " ".join(notes))
     with drawing_style():
         if for_page:
@@ -113,15 +128,14 @@ def draw(
         for file in () if for_page else files:
             save(sheet, file, about)
     write_atomically(numbers, partial(_write_numbers, frame))
-    notify(f"{name}: {' and '.join(file.name for file in files)}, numbers in {numbers.name}")
-    return [*files, numbers]
+    return Drawn(name, [*files, numbers])
 
 
-def _explain(error: Exception) -> str:
+def _explain(name: str, error: Exception) -> Drawn:
     """Why a figure is not drawn: the tables cannot support it, a file is damaged, or something went wrong."""
     if isinstance(error, NothingToDrawError | AnalysisError):
-        return str(error)
-    return f"{WENT_WRONG} ({describe_error(error)})"
+        return Drawn(name, reason=str(error))
+    return Drawn(name, reason=f"an error in drawing it ({describe_error(error)})", is_error=True)
 
 
 def _compose(figure: Figure, frame: pd.DataFrame, headline: str, notes: list[str]) -> MplFigure:

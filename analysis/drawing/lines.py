@@ -102,10 +102,13 @@ def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
         draw_line(ax, x, rows, look)
 
 
-def fit_to_data(ax: Axes, frame: pd.DataFrame, *, room: float = 0.2, axis: str = "y") -> None:
+def fit_to_data(
+    ax: Axes, frame: pd.DataFrame, *, room: float = 0.2, axis: str = "y", shown: pd.DataFrame | None = None
+) -> None:
     """Take the range of an axis from means and seeds: an interval of three seeds reaches several times as far.
 
-    room: how far beyond the data, in parts of their range, intervals are still shown; the rest is cut.
+    room: how far beyond the data, in parts of their range, intervals are still shown; the rest is cut, and how many
+    are cut is said. shown: the rows on these axes, where the frame has those of other panels, too.
     """
     values = frame["mean"].to_numpy(float).tolist()
     if "by_seed" in frame:
@@ -118,7 +121,13 @@ def fit_to_data(ax: Axes, frame: pd.DataFrame, *, room: float = 0.2, axis: str =
     span = high - low
     bottom = min([low, *(end for end in ends if end >= low - room * span)]) - 0.04 * span
     top = max([high, *(end for end in ends if end <= high + room * span)]) + 0.04 * span
-    ax.set(**{f"{axis}lim": (max(bottom, low - room * span), min(top, high + room * span))})
+    bottom, top = max(bottom, low - room * span), min(top, high + room * span)
+    ax.set(**{f"{axis}lim": (bottom, top)})
+    drawn = frame if shown is None else shown
+    is_below, is_above = drawn["low"] < bottom, drawn["high"] > top
+    if num_cut := int((is_below | is_above).sum()):
+        note = f"{plural(num_cut, 'interval')} {'runs' if num_cut == 1 else 'run'} beyond the axis"
+        _say_beyond(ax, axis, note, is_above=is_above.sum() >= is_below.sum())
 
 
 def scale_x(ax: Axes, values: pd.Series) -> None:
@@ -161,7 +170,12 @@ def leave_out_the_far(ax: Axes, axis: str, values: pd.Series, *, of_interest: pd
     ax.set(**{f"{axis}lim": (near.min() - margin, near.max() + margin)})
     farthest = values.iloc[int(np.nanargmax(np.abs(values - near.median())))]
     note = f"{plural(num_far, 'value')} off the {axis} axis, as far as {farthest:.3g}"
-    height = 0.94 if axis == "x" else 0.99 if farthest > near.median() else 0.01
+    _say_beyond(ax, axis, note, is_above=farthest > near.median())
+
+
+def _say_beyond(ax: Axes, axis: str, note: str, *, is_above: bool) -> None:
+    """Write what lies beyond an axis into a corner: for y that at the end at which it lies."""
+    height = 0.94 if axis == "x" else 0.99 if is_above else 0.01
     align = "bottom" if height < 0.5 else "top"
     box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
     style: dict[str, Any] = {"fontsize": 8, "color": QUIET, "ha": "right", "va": align, "bbox": box}

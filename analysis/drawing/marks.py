@@ -12,6 +12,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure as MplFigure
 from matplotlib.ticker import FixedLocator
 
+from analysis.wording import with_minus
+
 MARK = re.compile(r'<use [^>]*?\bx="([-\d.]+)" y="([-\d.]+)"[^>]*?/>')
 NEAR = 0.6  # points, from a mark to the place of its data
 
@@ -79,7 +81,7 @@ def _writer(axis: Axis) -> Callable[[float], str]:
         if words:
             nearest = min(words, key=lambda tick: abs(tick - at))
             return words[nearest] if abs(nearest - at) < 0.5 else ""
-        number = f"{at:.5g}".replace("-", "\N{MINUS SIGN}", 1)
+        number = with_minus(f"{at:.5g}")
         return f"{name}: {number}" if name else number
 
     return write

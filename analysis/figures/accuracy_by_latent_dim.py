@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_reported, draw_series, each_series, legend_beside, scale_x
+from analysis.drawing.lines import count_label, draw_reported, draw_series, each_series, legend_beside, scale_x
 from analysis.drawing.panels import each_panel, grid_shape
 from analysis.tables import Tables
 from analysis.tables.accuracies import accuracy_note, mean_accuracy
@@ -81,22 +81,27 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and what it leaves out."""
-    num_dead, num_runs = int(frame["num_dead"].iloc[0]), int(frame["num_runs"].iloc[0])
     dense = name_models(frame, with_alpha=False)
     text = (
         f"{accuracy_note(frame)} Dots: each seed. μ: the means of the slab, which the report's classifiers see; "
         "γμ: times the probability that a latent is not zero; z: a sample, exactly sparse"
         f"{f' (of a {dense}, μ and a sample)' if dense else ''}."
     )
-    if num_dead:
-        low, high = frame.loc[frame["panel"] == 0, "n"].agg(["min", "max"])
-        text += (
-            f" Left out of the first panel: {num_dead} of {plural(num_runs, 'run')}, in which a logit died, so that "
-            f"its points are of {low} to {plural(high, 'seed')}."
-        )
+    text += dead_note(frame)
     if frame["reported"].notna().any():
         text += " Dashed: the report's own curve."
     return text
+
+
+def dead_note(frame: pd.DataFrame) -> str:
+    """What a logit that died leaves out of the first panel, and so of how many seeds its points are; may be empty."""
+    num_dead, first = int(frame["num_dead"].iloc[0]), frame[frame["panel"] == 0]
+    if not num_dead or first.empty:
+        return ""
+    return (
+        f" Left out of the first panel: {num_dead} of {plural(int(frame['num_runs'].iloc[0]), 'run')}, in which a "
+        f"logit died, so that its points are of {count_label(first)}."
+    )
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:

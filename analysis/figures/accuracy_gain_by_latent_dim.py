@@ -11,11 +11,18 @@ from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import fit_to_data
 from analysis.drawing.style import QUIET
-from analysis.figures.accuracy_by_latent_dim import AS_CODED, count_dead, draw_classifiers, each_classifier, shape
+from analysis.figures.accuracy_by_latent_dim import (
+    AS_CODED,
+    count_dead,
+    dead_note,
+    draw_classifiers,
+    each_classifier,
+    shape,
+)
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
-from analysis.wording import BASELINE, POINTS, model_label, plural
+from analysis.wording import BASELINE, POINTS, model_label
 
 NEEDS = (AS_CODED,)
 PAIR = ["latent_dim", "seed"]
@@ -45,22 +52,18 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and what it leaves out."""
-    text = (
+    return (
         f"Accuracy less that of the {model_label(BASELINE)} of the same seed and latent dimension. {means_note(frame)} "
-        "Above the line the other model does better. All panels have one scale, which wide intervals run beyond."
+        "Above the line the other model does better. All panels have one scale."
+        f"{dead_note(frame)}"
     )
-    num_dead = int(frame["num_dead"].iloc[0])
-    if num_dead and (frame["panel"] == 0).any():
-        runs = plural(int(frame["num_runs"].iloc[0]), "run")
-        text += f" Left out of the first panel: {num_dead} of {runs}, in which a logit died, and their pairs."
-    return text
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw one panel per classifier, one line with its band per series. axes: rows and columns as `shape` has them."""
-    for ax, _ in draw_classifiers(frame, axes):
+    for ax, panel in draw_classifiers(frame, axes):
         ax.axhline(0, color=QUIET, linewidth=1)
-        fit_to_data(ax, frame)  # of all panels, so that one scale is for all
+        fit_to_data(ax, frame, shown=panel)  # of all panels, so that one scale is for all
     for ax in axes[:, 0]:
         ax.set_ylabel(f"accuracy less the {model_label(BASELINE)}'s\n({POINTS})")
 

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_trials, each_series, legend_beside, scale_x
+from analysis.drawing.panels import each_panel
 from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -58,10 +59,7 @@ def note(frame: pd.DataFrame) -> str:
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw a panel per metric, a line of means and dots of seeds per series. axes: as `shape` has them."""
-    panels = list(frame.groupby("panel"))
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, (_, panel) in zip(axes.flat, panels, strict=False):
+    for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
         is_mean = panel["individual"] | panel["trial_id"].isna()
         only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
         shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one

@@ -6,7 +6,7 @@ from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
 
-from analysis.drawing.figure import FORMATS, Figure, draw
+from analysis.drawing.figure import FORMATS, Drawn, Figure, draw
 from analysis.figures import (
     accuracy_by_latent_dim,
     accuracy_gain_by_latent_dim,
@@ -85,29 +85,28 @@ FIGURES: Mapping[str, Figure] = {module.__name__.rpartition(".")[2]: module.FIGU
 """By the name of the file, which is that of the figure in a study and of what is drawn."""
 
 
-Drawn = tuple[list[Path], list[str]]  # the files of a study's figures, and a message for each figure
-
-
 def draw_figures(
     tables: Tables,
     folder: Path,
     *,
     only: Collection[str] | None = None,
     formats: Sequence[str] = FORMATS,
-    on_figure: Callable[[str], None] | None = None,
+    on_figure: Callable[[Drawn], object] = lambda _: None,
     for_page: bool = False,
 ) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths: of each its `formats` and a CSV.
 
-    only: the names of those to draw; None for all. on_figure: called with one line for each figure, its files or why it
-    was not drawn. for_page: as in `analysis.drawing.figure.draw`.
+    only: the names of those to draw; None for all. on_figure: called with what became of each. for_page: as in
+    `analysis.drawing.figure.draw`.
     """
     searched = of_search(tables)
     written: list[Path] = []
     for name, figure in FIGURES.items():
         if only is None or name in only:
             shown = tables if figure.all_phases else searched
-            written += draw(name, figure, shown, folder, on_figure=on_figure, formats=formats, for_page=for_page)
+            drawn = draw(name, figure, shown, folder, formats=formats, for_page=for_page)
+            on_figure(drawn)
+            written += drawn.files
     return written
 
 
@@ -118,14 +117,14 @@ def draw_studies(
     only: Mapping[str, Collection[str] | None],
     num_processes: int,
     on_progress: Callable[[int, int], None] = lambda *_: None,
-) -> dict[str, tuple[list[Path], list[str]]]:
-    """Draw several studies for a page, each into a folder of its name; return the files and the messages of each.
+) -> dict[str, list[Drawn]]:
+    """Draw several studies for a page, each into a folder of its name; return what became of each one's figures.
 
     only: by study, as in `draw_figures`. num_processes: studies at once, since matplotlib takes half a second a figure.
     on_progress: called with how many studies are drawn, and of how many.
     """
 
-    def count(results: Iterable[Drawn]) -> Iterator[Drawn]:
+    def count(results: Iterable[list[Drawn]]) -> Iterator[list[Drawn]]:
         for num_drawn, result in enumerate(results, 1):
             on_progress(num_drawn, len(jobs))
             yield result
@@ -138,14 +137,13 @@ def draw_studies(
         return dict(zip(tables, count(pool.map(_draw_study, *zip(*jobs, strict=True))), strict=True))
 
 
-def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> tuple[list[Path], list[str]]:
-    lines: list[str] = []
-    return draw_figures(tables, folder, only=only, on_figure=lines.append, for_page=True), lines
+def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> list[Drawn]:
+    drawn: list[Drawn] = []
+    draw_figures(tables, folder, only=only, on_figure=drawn.append, for_page=True)
+    return drawn
 
 
-def draw_comparison(
-    tables_by_study: Mapping[str, Tables], folder: Path, *, on_figure: Callable[[str], None] | None = None
-) -> list[Path]:
-    """Draw best_so_far for several studies together, to `folder`; otherwise as `draw_figures`."""
+def draw_comparison(tables_by_study: Mapping[str, Tables], folder: Path) -> Drawn:
+    """Draw best_so_far for several studies together, to `folder`."""
     joined = join_studies({name: of_search(tables) for name, tables in tables_by_study.items()})
-    return draw("best_so_far", best_so_far.FIGURE, joined, folder, on_figure=on_figure)
+    return draw("best_so_far", best_so_far.FIGURE, joined, folder)

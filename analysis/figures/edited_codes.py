@@ -9,7 +9,7 @@ from analysis.drawing.style import model_colour
 from analysis.tables import Tables
 from analysis.tables.exhibits import choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
-from analysis.wording import ALPHA, model_label, plural
+from analysis.wording import ALPHA, model_label, plural, with_minus
 
 MAX_IMAGES = 3
 
@@ -76,11 +76,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def _name_edit(latent: int, factor: float) -> str:
-    return (
-        f"latent {latent} as encoded"
-        if factor == 1
-        else f"latent {latent} times {factor:g}".replace("-", "\N{MINUS SIGN}")
-    )
+    return f"latent {latent} as encoded" if factor == 1 else f"latent {latent} times {with_minus(f'{factor:g}')}"
 
 
 FIGURE = Figure(

@@ -11,11 +11,12 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from analysis.drawing.figure import Figure
+from analysis.drawing.panels import each_panel
 from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations, short_labels
 from analysis.tables.objectives import COUNTED, final_values, goal_label, goals
 from analysis.tables.series import NothingToDrawError, spread, varying_settings
-from analysis.wording import plural, short_value
+from analysis.wording import plural, short_value, with_minus
 
 MAX_PANELS = 6
 MOST_FOUND = 2  # panels whose best is told above the figure
@@ -86,10 +87,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     axes: rows and columns as `shape` has them.
     """
     shown = frame[frame["is_shown"]]
-    for ax in axes.flat:
-        ax.set_visible(False)
-    for ax, (_, cells) in zip(axes.flat, shown.groupby("panel"), strict=False):
-        ax.set_visible(True)
+    for ax, (_, cells) in each_panel(axes, shown.groupby("panel")):
         _draw_map(ax, cells)
         ax.set_title(textwrap.fill(cells["label"].iloc[0], 45))
         ax.set_xlabel("learning rate")
@@ -193,8 +191,7 @@ def _text_colour(position: float) -> str:
 def _cell_text(cell: dict[Any, Any]) -> str:
     value = cell["value"]
     decimals = 1 if abs(value) >= 10 else 3
-    text = f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.0e}"
-    text = text.replace("-", "\N{MINUS SIGN}", 1)
+    text = with_minus(f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.0e}")
     return text if cell["n"] == cell["num_trials"] else f"{text}\n({cell['n']:.0f} of {cell['num_trials']:.0f})"
 
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from analysis.drawing.lines import near_values
 from analysis.tables.searched_settings import prefers_log
+from analysis.wording import with_minus
 
 ABSENT = -0.13  # where the line of a trial without the setting goes, below the axis
 MAX_LEVELS = 6  # of a number, with a tick at each
@@ -90,4 +91,4 @@ def _choose_ticks(values: pd.Series, scale: _Scale) -> list[float]:
 
 
 def _format_tick(value: float) -> str:
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    return with_minus(f"{value:.4g}")

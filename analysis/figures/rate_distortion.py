@@ -12,7 +12,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.entropy_floor import find_floor
 from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
-from analysis.wording import EACH_TRIAL, NATS
+from analysis.wording import EACH_TRIAL, NATS, with_minus
 
 NEEDS = ("test/rate", "test/distortion")
 
@@ -100,7 +100,7 @@ def draw_equal_elbo_lines(ax: Axes) -> None:
         if y < bottom + 0.15 * (top - bottom) or total - y > right - 0.1 * (right - left):
             continue  # a corner has no room for a label
         ax.text(
-            *(total - y, y, f" ELBO {-total:g}".replace("-", "\N{MINUS SIGN}")),
+            *(total - y, y, f" ELBO {with_minus(f'{-total:g}')}"),
             fontsize=7.5,
             color=QUIET,
             rotation=-45,

@@ -14,7 +14,7 @@ from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
 from analysis.tables.exhibits import NAMED_BY, RULE, Shown, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
-from analysis.wording import with_sign
+from analysis.wording import with_minus, with_sign
 
 MAX_LATENT_DIMS = 3
 
@@ -74,7 +74,7 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
             for latent, encoded in zip(latents["latent"], latents["encoded"], strict=True)
         ],
     )
-    name_columns(ax, [f"{change:+.3g}".replace("-", "\N{MINUS SIGN}") if change else "code" for change in changes])
+    name_columns(ax, [with_minus(f"{change:+.3g}") if change else "code" for change in changes])
     mark_column(ax, int(np.argmin(np.abs(changes))), len(latents), model_colour(of_trial["model"].iloc[0]))
     ax.set_anchor("N")  # panels of a row may have fewer latents than their neighbours
 

@@ -17,10 +17,12 @@ PROTOCOL = (
     "claim *surely holds* if its 95% interval lies wholly on the side of the threshold that is claimed, and *surely "
     "does not* if it lies wholly on the other side. **Supported:** every part surely holds. **Refuted:** some part "
     "surely does not and none surely does, or a premise of the claim surely does not hold. **Mixed:** some part surely "
-    "holds, another surely does not. **Undecided:** anything else, too few seeds among it. Where one part of several "
-    "is enough, its p counts as often as there are parts. The verdicts on primary endpoints are corrected by Holm's "
-    "method for how many of these the protocol has, run or not: where there is nothing to find, any of them is decided "
-    "in 5% of such pages at most. Exploratory verdicts are not corrected: of many, some are due to chance. Intervals "
+    "holds, another surely does not. **Undecided:** anything else, too few seeds among it. A premise that holds is not "
+    "counted among the parts that do, as it says nothing for the claim. Where one part against a claim is enough, its "
+    "p counts as often as there are parts. The verdicts on primary endpoints are corrected by Holm's method for how "
+    "many of these the protocol has, run or not: where there is nothing to find, any of them is decided in 5% of such "
+    "pages at most. What is corrected is whether a claim is decided; a part that holds by its own interval makes mixed "
+    "what would else be refuted. Exploratory verdicts are not corrected: of many, some are due to chance. Intervals "
     "are of one part each, and not corrected."
 )
 

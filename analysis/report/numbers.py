@@ -3,7 +3,7 @@
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from analysis.wording import decimal, markdown_table, setting_label, with_interval
+from analysis.wording import decimal, markdown_table, setting_label, with_interval, with_minus
 
 MAX_ROWS = 40  # longer tables are left to the CSV file
 SHOWN = (
@@ -49,5 +49,4 @@ def tabulate_numbers(frame: pd.DataFrame) -> str:
 
 
 def _format_cell(value: object) -> str:
-    text = f"{value:g}" if isinstance(value, int | float) else " ".join(str(value).split())
-    return text.replace("-", "\N{MINUS SIGN}", 1) if isinstance(value, int | float) and value < 0 else text
+    return with_minus(f"{value:g}") if isinstance(value, int | float) else " ".join(str(value).split())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.claims import MISMEASURED, Claim, Verdict, judge_claims
-from analysis.drawing.figure import PICTURES, WENT_WRONG
+from analysis.drawing.figure import PICTURES, Drawn
 from analysis.drawing.save import read_about
 from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
@@ -156,7 +156,7 @@ def _show_study(
     study: StudyReport,
     tables: Tables,
     *,
-    drawn: tuple[Sequence[Path], Sequence[str]],
+    drawn: Sequence[Drawn],
     beside: Mapping[str, Mapping[str, float]],
     guard: Guard,
 ) -> list[Block]:
@@ -169,10 +169,10 @@ def _show_study(
         with guard.part(f"the losses of {name} beside the report's", parts):
             parts.append(describe_deviations(compute_deviations(tables.trials, tables.history)))
     with guard.part(f"the figures of {name}", parts):
-        parts += _show_figures(name, *drawn, asked=study.figures or (), guard=guard)
-    for line in drawn[1]:
-        if WENT_WRONG in line:
-            guard.tell(f"{name}: {line}")
+        parts += _show_figures(name, drawn, asked=study.figures or (), guard=guard)
+    for figure in drawn:
+        if figure.is_error:
+            guard.tell(f"{name}: {figure}")
     return parts
 
 
@@ -206,12 +206,10 @@ def _verdicts_shown_by(verdicts: Sequence[Verdict], picture: Picture) -> list[Ve
     return list({one.claim.claim: one for one in reversed(own)}.values())[::-1][:MOST_FOUND]
 
 
-def _show_figures(
-    study: str, paths: Sequence[Path], messages: Sequence[str], *, asked: Collection[str], guard: Guard
-) -> list[Block]:
+def _show_figures(study: str, drawn: Sequence[Drawn], *, asked: Collection[str], guard: Guard) -> list[Block]:
     """Each figure with its caption and numbers; why others are missing, where they were asked for or it is an error."""
     parts: list[Block] = []
-    for file in (path for path in paths if path.suffix in PICTURES):
+    for file in (path for figure in drawn for path in figure.files if path.suffix in PICTURES):
         numbers, table = file.with_suffix(".csv"), [""]
         with guard.part(f"the numbers of {file.stem}", table):
             table.append(tabulate_numbers(pd.read_csv(numbers)))
@@ -219,11 +217,9 @@ def _show_figures(
         title = about.title or FIGURES[file.stem].title
         parts.append(Picture(study, file.stem, title, about.caption, file, numbers, table[-1]))
     parts += [
-        f"**Missing:** {line}"
-        for line in messages
-        if WENT_WRONG in line or (": not drawn, " in line and line.partition(":")[0] in asked)
+        f"**Missing:** {figure}" for figure in drawn if figure.is_error or (figure.reason and figure.name in asked)
     ]
-    if not paths and not parts:
+    if not parts:
         parts.append("No figure could be drawn: no trial has finished.")
     return parts
 

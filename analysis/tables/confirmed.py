@@ -9,6 +9,7 @@ from analysis.tables.configurations import number_configurations, short_labels
 from analysis.tables.intervals import limits_of, mean_interval, paired_difference
 from analysis.tables.objectives import final_values, goals, is_allowed, short_label
 from analysis.tables.series import NothingToDrawError, varying_settings
+from analysis.tables.significance import MIN_SEEDS
 from analysis.tables.tables import settings_of
 
 MARGIN = 1.0  # nats per image: what is nearer is called equivalent
@@ -28,8 +29,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What the interval says, in words: that it spans 0 is no sign that they are equal."""
+        """What the interval says, in words: that it spans 0 is no sign that they are equal. Two seeds say nothing."""
         assert self.interval is not None
+        if self.num_seeds < MIN_SEEDS:
+            return UNDECIDED
         _, low, high = self.interval
         is_small = low > -MARGIN and high < MARGIN
         if low > 0 or high < 0:

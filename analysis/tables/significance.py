@@ -23,6 +23,7 @@ Outcome = Literal["supported", "refuted", "mixed", "undecided"]
 
 OUTCOMES: tuple[Outcome, ...] = ("supported", "refuted", "mixed", "undecided")
 LEVEL = 1 - COVERAGE  # how often a claim whose parts all lie on their thresholds may be decided, one way or the other
+MIN_SEEDS = 3  # fewer decide nothing, whatever their interval
 TOLERANCE = 1e-12  # relative: differences of equal numbers have a standard error by rounding alone
 
 
@@ -99,16 +100,16 @@ def decide(p_for: ArrayLike, p_against: ArrayLike, is_premise: ArrayLike, level:
     """The outcome of a claim of K parts, as an index into OUTCOMES. (K, ...), (K, ...), (K,), (...) -> (...)
 
     - supported: every part surely holds.
-    - refuted: some part surely does not hold, and none surely holds; or a premise of the claim surely does not hold.
-    - mixed: some part surely holds, another surely does not. A premise that holds says nothing for the claim itself.
+    - refuted: some part surely does not hold, and none speaks for the claim; or a premise surely does not hold.
+    - mixed: some part surely does not hold, another speaks for the claim. A premise that holds does not.
     - undecided: anything else.
 
-    "Surely" is p at most the level. Where one part is enough, p is multiplied by the number of parts.
+    "Surely" is p at most the level. Where one part is enough, p is multiplied by the number of parts. A part speaks for
+    the claim by its own p at LEVEL, whatever the level: a correction decides less, and never for the stronger word.
     """
     speaks_for, speaks_against = np.asarray(p_for), np.asarray(p_against)
-    num = len(speaks_for)
-    premises, is_against = np.asarray(is_premise, bool), num * speaks_against <= level
-    any_for, any_against = (num * speaks_for[~premises] <= level).any(axis=0), is_against.any(axis=0)
+    premises, is_against = np.asarray(is_premise, bool), len(speaks_for) * speaks_against <= level
+    any_for, any_against = (speaks_for[~premises] <= LEVEL).any(axis=0), is_against.any(axis=0)
     without_premise = is_against[premises].any(axis=0)
     return np.select(
         [without_premise, any_against & any_for, any_against, (speaks_for <= level).all(axis=0)],

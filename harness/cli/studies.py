@@ -155,14 +155,14 @@ def plot(
     ] = False,
 ) -> None:
     """Draw the figures of studies again, from their tables alone."""
-    from analysis.drawing.figure import WENT_WRONG
+    from analysis.drawing.figure import Drawn
     from harness.commands.plot import draw_study
 
-    def tell(line: str) -> None:
-        if verbose or ": not drawn, " not in line or WENT_WRONG in line or line.partition(":")[0] in asked:
-            print_indented(line)
+    def tell(figure: Drawn) -> None:
+        if verbose or figure.files or figure.is_error or figure.name in asked:
+            print_indented(str(figure))
         else:
-            hidden.append(line)
+            hidden.append(figure.name)
 
     is_wrong = False
     for study in studies:
@@ -212,7 +212,7 @@ def compare(
     loaded = [load_named_study(study, results, stored_first=True, trials=False) for study in studies]
     check_same_space(loaded)
     tables = {study.name: load_tables(results.folder / study.name) for study in loaded}
-    draw_comparison(tables, out, on_figure=lambda line: console.print(f"{out}: {line}", soft_wrap=True))
+    console.print(f"{out}: {draw_comparison(tables, out)}", soft_wrap=True)
 
 
 @app.command(epilog="Example: `spikeslab export quickstart --format latex --out quickstart.tex`")

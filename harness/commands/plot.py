@@ -5,17 +5,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.drawing.figure import WENT_WRONG
+from analysis.drawing.figure import Drawn
 from analysis.figures.draw import draw_figures
 from analysis.tables import load_tables
 from harness.storage.local import check_writable
 from harness.study import Study
 
 
-def draw_study(study: Study, folder: Path, on_figure: Callable[[str], None], *, out: Path | None = None) -> list[Path]:
+def draw_study(
+    study: Study, folder: Path, on_figure: Callable[[Drawn], None], *, out: Path | None = None
+) -> list[Path]:
     """Draw the figures of a study from its tables, into its folder unless `out` is given; returns their paths.
 
-    on_figure: is called with a line for each figure.
+    on_figure: is called with what became of each figure.
 
     Raises:
         AnalysisError: the study has no tables.
@@ -28,8 +30,8 @@ def draw_study(study: Study, folder: Path, on_figure: Callable[[str], None], *, 
 def draw_quietly(study: Study, folder: Path, console: Console) -> list[Path]:
     """Draw the figures of a study into its folder, printing only those in which something went wrong."""
 
-    def tell(line: str) -> None:
-        if WENT_WRONG in line:
-            console.print(line, soft_wrap=True)
+    def tell(drawn: Drawn) -> None:
+        if drawn.is_error:
+            console.print(str(drawn), soft_wrap=True)
 
     return draw_study(study, folder, tell)

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from analysis.drawing.figure import Drawn
 from analysis.drawing.style import MODEL_COLOURS, model_colour
 from analysis.figures.draw import FIGURES, draw_figures
 from analysis.tables import Tables
@@ -162,10 +163,10 @@ def test_series_of_one_model_differ_in_colour_where_line_styles_tell_losses_apar
 
 @pytest.mark.parametrize("name", NOT_DRAWN)
 def test_a_figure_of_sparse_codes_or_of_the_report_says_why_it_has_none(name: str, tmp_path: Path) -> None:
-    messages: list[str] = []
+    told: list[Drawn] = []
     tables = by_latent_dim().stored(tmp_path / "study")
-    assert draw_figures(tables, tmp_path / "figures", only=[name], on_figure=messages.append) == []
-    assert messages == [f"{name}: not drawn, {NOT_DRAWN[name]}"]
+    assert draw_figures(tables, tmp_path / "figures", only=[name], on_figure=told.append) == []
+    assert told == [Drawn(name, reason=NOT_DRAWN[name])]
 
 
 def test_a_name_of_several_words_is_written_with_blanks() -> None:

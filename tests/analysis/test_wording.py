@@ -9,6 +9,7 @@ from analysis.wording import (
     markdown_table,
     unit_or_whole,
     with_interval,
+    with_minus,
 )
 
 NAN = float("nan")
@@ -19,6 +20,10 @@ NAN = float("nan")
 )
 def test_a_number_has_a_minus_sign_unless_it_reads_zero(value: float, decimals: int, text: str) -> None:
     assert decimal(value, decimals) == text
+
+
+def test_an_exponent_keeps_its_hyphen() -> None:
+    assert [with_minus(f"{value:g}") for value in (-1e-6, -0.5, 1e-6)] == ["−1e-06", "−0.5", "1e-06"]
 
 
 @pytest.mark.parametrize(

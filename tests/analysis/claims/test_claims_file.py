@@ -1,10 +1,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from analysis.claims import ClaimsError, load_claims
+from analysis.claims import Claim, ClaimsError, load_claims
+from analysis.figures.draw import FIGURES
+from analysis.tables import Tables
+from tests.analysis.claims.judging import CLAIMS
+from tests.analysis.planted_claims import plant
 
 GOOD: dict[str, Any] = {
     "id": "a-claim",
@@ -122,3 +127,21 @@ def test_a_file_that_is_not_there_and_a_claim_given_twice_are_refused(tmp_path: 
         load_claims(tmp_path / "none.yaml")
     with pytest.raises(ClaimsError, match="claim a-claim: given twice"):
         load_claims(write(tmp_path / "c.yaml", GOOD, GOOD))
+
+
+OF_PICTURES = ("edited_codes",)
+SHOWN = [one for one in CLAIMS.values() if "metric" in one.parameters and one.figure not in ("", *OF_PICTURES)]
+
+
+@pytest.mark.parametrize("claim", SHOWN, ids=lambda claim: claim.id)
+def test_the_figure_of_a_claim_draws_what_the_claim_measures(claim: Claim) -> None:
+    """Where the metric is another, what is drawn is, too."""
+    figure, metric = FIGURES[claim.figure], claim.parameters["metric"]
+    metric = metric if isinstance(metric, str) else metric[0]
+    tables = plant(claim.id, "supported")
+    trials = tables.trials.assign(**{name: 1.0 for name in figure.needs if name not in tables.trials})
+    if claim.figure == "gate_gradients":  # which compares estimators
+        trials["estimator"] = np.where(trials["seed"] > 1, "disarm", "relaxed")
+    other = trials.assign(**{metric: trials[metric] + 0.01 * (1 + trials["seed"])})
+    drawn, changed = (figure.compute(Tables(own, tables.history)) for own in (trials, other))
+    assert not drawn.equals(changed)

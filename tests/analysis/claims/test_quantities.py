@@ -10,6 +10,7 @@ from tests.analysis.planted_claims import (
     EFFECTS,
     HOLDS,
     NUM_TRIALS,
+    PLANTS,
     collapsed,
     cost,
     edit,
@@ -170,6 +171,35 @@ def test_a_model_that_only_one_setting_has_is_missing() -> None:
     verdict = judge_one("unit-norm-reconstructs-worse", keep(tables, is_kept))
     assert verdict.outcome == "undecided"
     assert "VSC, α = 0.2 at latent dimension 24, seed 0 (not run)" in verdict.reason
+
+
+def test_seeds_that_a_study_has_at_another_latent_dimension_alone_are_no_missing_ones() -> None:
+    """As gate-gradients has them: ten seeds at 200 latent dimensions, five of these at 24."""
+    claim_id = "relaxed-gates-cost-the-bound-sigmoid"
+    whole = PLANTS[claim_id](((*HOLDS, *HOLDS),) * 2).tables()
+    trials = whole.trials[(whole.trials["latent_dim"] == 200) | (whole.trials["seed"] < 5)]
+    verdict = judge_one(claim_id, Tables(trials, whole.history))
+    assert [(part.num_seeds, part.reason) for part in verdict.parts] == [(5, ""), (10, "")]
+    is_lost = (trials["estimator"] == "disarm") & (trials["latent_dim"] == 24) & (trials["seed"] == 3)
+    verdict = judge_one(claim_id, Tables(trials[~is_lost], whole.history))
+    lost = "VSC, α = 0.01 at latent dimension 24, seed 3 (not run), with estimator = disarm"
+    assert [(part.num_seeds, part.reason) for part in verdict.parts] == [(4, f"missing: {lost}"), (10, "")]
+
+
+def test_a_trial_of_some_settings_that_others_have_is_missing_where_one_of_them_is_judged() -> None:
+    tables = plant("relaxed-gates-cost-the-bound-sigmoid", "supported")
+    trials = tables.trials.assign(**{"code/always_on_fraction": 0.01 * tables.trials["seed"]})
+    is_lost = (trials["estimator"] == "disarm") & (trials["latent_dim"] == 24) & (trials["seed"] == 3)
+    verdict = judge_one("informative-latents-are-off-at-times", Tables(trials[~is_lost], tables.history))
+    assert "missing: VSC, α = 0.01 at latent dimension 24, seed 3 (not run)" in [part.reason for part in verdict.parts]
+
+
+def test_a_guard_lacks_no_seed_that_its_latent_dimension_was_not_asked_for() -> None:
+    study = guards(SUPPORTED)
+    for row in [row for row in study.trials if row["seed"] < 6]:
+        study.add("vsc", 200, **{name: row[name] for name in ("seed", "alpha", "gamma_link", "gamma_clamp", "status")})
+    parts = judge_one("unguarded-gamma-diverges", study).parts
+    assert sorted((part.num_seeds, part.reason) for part in parts) == [(6, "")] * 3 + [(NUM_TRIALS, "")] * 3
 
 
 def test_the_true_bound_is_compared_within_each_training() -> None:

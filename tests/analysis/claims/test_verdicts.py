@@ -1,4 +1,5 @@
 # ruff: noqa: RUF001  (Greek letters and minus signs, meant as such)
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from analysis.claims import Claim, Outcome, claims_frame, claims_table, judge_claims
 from analysis.claims.quantities import QUANTITIES
-from analysis.claims.summary import format_outcome, format_ps
+from analysis.claims.summary import count_parts, format_outcome, format_ps
 from analysis.tables import Tables, load_tables
 from tests.analysis.claims.judging import CLAIMS, judge_one, keep
 from tests.analysis.planted_claims import EFFECTS, NEVER_MIXED, NUM_TRIALS, PLANTS, better_bound, cost, plant
@@ -232,6 +233,36 @@ def test_a_part_that_is_against_it_too_unsurely_for_their_number_leaves_a_claim_
     assert [part.outcome for part in verdict.parts] == ["refuted", "undecided"]
     assert 0.025 < verdict.parts[0].p_against < 0.05
     assert verdict.outcome == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason"),
+    [
+        ((-0.7, -1.0, -1.5), "one part surely does not hold, but not surely enough among 2"),
+        ((-1.0, -1.0, -1.0), "no spread between seeds: no interval"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_reason_of_an_undecided_claim_is_that_of_the_part_that_is_shown(
+    shown: tuple[float, ...], reason: str, is_first: bool
+) -> None:
+    other = (-10.0, 10.0, 5.0)
+    verdict = judge_one(
+        "epoch-takes-a-minute-on-a-cpu", cost(60.0, "cpu")((shown, other) if is_first else (other, shown))
+    )
+    assert [part.mean for part in verdict.shown] == [pytest.approx(60 - np.mean(shown))]
+    assert (verdict.outcome, verdict.reason) == ("undecided", f"{reason} (and 1 other reason)")
+
+
+def test_a_premise_that_holds_is_not_counted_among_the_parts_that_do() -> None:
+    claim_id = "vsc-accuracy-beats-vae-mlp"
+    refuted = judge_one(claim_id, plant(claim_id, "refuted"))
+    assert [(part.is_premise, part.outcome) for part in refuted.parts] == [
+        (True, "supported"), (False, "refuted"), (False, "refuted")
+    ]  # fmt: skip
+    assert count_parts(refuted) == "; of 2 parts, 0 surely hold and 2 surely do not"
+    failing = [replace(part, outcome="refuted") for part in refuted.parts]
+    assert count_parts(replace(refuted, parts=tuple(failing))) == "; of 3 parts, 0 surely hold and 3 surely do not"
 
 
 def test_one_part_surely_against_it_makes_a_claim_mixed_and_is_shown() -> None:

@@ -244,6 +244,12 @@ def test_equal_is_said_only_where_the_interval_lies_within_the_margin(
     assert Comparison(3, interval).verdict == words
 
 
+@pytest.mark.parametrize("interval", [(0.1, -0.9, 0.9), (1.5, 0.2, 2.8)])
+def test_two_seeds_have_an_interval_and_decide_nothing(interval: tuple[float, float, float]) -> None:
+    """As they do of a claim."""
+    assert Comparison(2, interval).verdict == "it is undecided whether they differ"
+
+
 def test_fewer_than_two_seeds_in_common_say_nothing(study: SyntheticStudy) -> None:
     for row in study.trials:
         if row["phase"] == "confirm" and row["latent_dim"] == 16 and row["seed"] > 0:

@@ -52,6 +52,17 @@ def test_a_star_stands_on_the_curve_where_it_comes_to_its_plateau(make_axes: Mak
     assert legend[-1] == "from here on within 1 nat of its plateau"
 
 
+def test_one_seed_that_falls_to_the_end_leaves_a_curve_without_a_star(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for seed in range(3):
+        study.add("vae", 8, seed, epochs=40)
+        study.history[-1]["test/loss"] = np.where(np.arange(40) < 6, 110.0, 100.0) if seed else 200.0 - np.arange(40)
+    frame, axes = draw(study, make_axes)
+    assert frame["plateau"].isna().all()
+    assert len(curves(axes[0, 0])) == len(axes[0, 0].lines)
+    assert "from here on" not in " ".join(text.get_text() for text in axes[0, -1].get_legend().get_texts())
+
+
 def test_a_curve_that_still_falls_has_no_star(make_axes: MakeAxes) -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0, epochs=40)

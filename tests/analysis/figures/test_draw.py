@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from analysis.drawing.caption import reading_note, trials_note
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawn, Figure
 from analysis.drawing.save import read_about
 from analysis.figures import draw as figures
 from analysis.figures import elbo_by_latent_dim
@@ -118,11 +118,12 @@ OF_EXHIBITS = [
 def test_every_figure_is_written_as_png_and_pdf_and_nothing_else_is_left(
     quickstart: SyntheticStudy, tmp_path: Path
 ) -> None:
-    messages: list[str] = []
-    paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=messages.append)
+    told: list[Drawn] = []
+    paths = draw_figures(quickstart.tables(), tmp_path / "new" / "figures", on_figure=told.append)
     assert [path.name for path in paths] == files_of(ALWAYS)
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)
-    assert messages[0] == (
+    assert [file for figure in told for file in figure.files] == paths
+    assert str(told[0]) == (
         "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf, numbers in elbo_by_latent_dim.csv"
     )
     assert paths[1].read_bytes().startswith(b"%PDF")
@@ -234,36 +235,35 @@ def test_several_studies_are_compared_in_one_figure(tmp_path: Path) -> None:
         study = SyntheticStudy()
         study.random_search(5, sampler=sampler)
         studies[f"of-{sampler}"] = study.tables()
-    messages: list[str] = []
-    paths = draw_comparison(studies, tmp_path / "new", on_figure=messages.append)
-    assert [path.name for path in paths] == files_of(["best_so_far"])
-    assert messages == ["best_so_far: best_so_far.png and best_so_far.pdf, numbers in best_so_far.csv"]
+    drawn = draw_comparison(studies, tmp_path / "new")
+    assert [path.name for path in drawn.files] == files_of(["best_so_far"])
+    assert str(drawn) == "best_so_far: best_so_far.png and best_so_far.pdf, numbers in best_so_far.csv"
 
 
 def test_a_comparison_that_cannot_be_drawn_says_why(quickstart: SyntheticStudy, tmp_path: Path) -> None:
-    messages: list[str] = []
-    assert draw_comparison({"a": quickstart.tables()}, tmp_path, on_figure=messages.append) == []
-    assert messages == ["best_so_far: not drawn, a grid trains every point, so nothing was searched"]
+    drawn = draw_comparison({"a": quickstart.tables()}, tmp_path)
+    assert drawn == Drawn("best_so_far", reason="a grid trains every point, so nothing was searched")
+    assert str(drawn) == f"best_so_far: not drawn, {drawn.reason}"
 
 
 def test_a_figure_that_cannot_be_drawn_is_reported_and_its_old_files_go(tmp_path: Path) -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0)
     (tmp_path / "sparsity_by_alpha.png").write_text("of an earlier run")
-    messages: list[str] = []
-    paths = draw_figures(study.tables(), tmp_path, on_figure=messages.append)
+    told: list[Drawn] = []
+    paths = draw_figures(study.tables(), tmp_path, on_figure=told.append)
     assert [path.name for path in paths] == files_of(ALWAYS[:4])
-    assert "sparsity_by_alpha: not drawn, no finished trial has a value of alpha" in messages
+    assert Drawn("sparsity_by_alpha", reason="no finished trial has a value of alpha") in told
     assert not (tmp_path / "sparsity_by_alpha.png").exists()
 
 
 def test_a_study_without_finished_trials_draws_nothing_and_says_why(tmp_path: Path) -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0, status="running")
-    messages: list[str] = []
-    assert draw_figures(study.tables(), tmp_path, on_figure=messages.append) == []
-    assert [line.split(": not drawn, ")[0] for line in messages] == list(FIGURES)
-    assert messages[0] == "elbo_by_latent_dim: not drawn, no trial has finished"
+    told: list[Drawn] = []
+    assert draw_figures(study.tables(), tmp_path, on_figure=told.append) == []
+    assert [figure.name for figure in told] == list(FIGURES)
+    assert told[0] == Drawn("elbo_by_latent_dim", reason="no trial has finished")
 
 
 def test_a_failed_write_leaves_the_old_figure(
@@ -287,12 +287,13 @@ def test_an_error_in_one_figure_costs_no_other(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a slip")
 
-    messages: list[str] = []
+    told: list[Drawn] = []
     expected = draw_figures(one_trial.tables(), tmp_path, formats=["png"])
     monkeypatch.setitem(FIGURES, "convergence", replace(FIGURES["convergence"], plot=fail))
-    drawn = draw_figures(one_trial.tables(), tmp_path, formats=["png"], on_figure=messages.append)
+    drawn = draw_figures(one_trial.tables(), tmp_path, formats=["png"], on_figure=told.append)
     assert drawn == [path for path in expected if path.stem != "convergence"]
-    assert "convergence: not drawn, an error in drawing it (ZeroDivisionError: a slip)" in messages
+    (broken,) = (figure for figure in told if figure.is_error)
+    assert str(broken) == "convergence: not drawn, an error in drawing it (ZeroDivisionError: a slip)"
     assert not (tmp_path / "convergence.png").exists(), "it would show other trials than its neighbours"
 
 

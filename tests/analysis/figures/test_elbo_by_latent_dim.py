@@ -47,7 +47,7 @@ def test_the_line_and_its_band_show_the_frame(make_axes: MakeAxes) -> None:
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.min() == pytest.approx(frame["low"].min())
     assert heights.max() == pytest.approx(frame["high"].max())
-    assert labels(ax) == ["VAE"]
+    assert labels(ax) == ["2 intervals run beyond the axis", "VAE"]
 
 
 def test_axes_have_names_and_units(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:

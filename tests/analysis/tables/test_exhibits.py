@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.drawing.figure import Drawn
 from analysis.figures.draw import draw_figures
 from analysis.tables import Tables, of_search
 from analysis.tables.exhibits import LAYOUT, choose_trials, read_exhibits, shown_note
@@ -187,19 +188,15 @@ def test_lost_exhibits_are_a_reason_and_the_other_figures_are_drawn(damage: str,
     tables = Tables(study.tables().trials, study.tables().history, tmp_path / "exhibits")
     if damage == "none stored":
         tables = replace(tables, exhibits=None)
-    messages: dict[str, str] = {}
+    told: list[Drawn] = []
     only = ["elbo_by_latent_dim", *FIGURES_OF_EXHIBITS]
-    draw_figures(
-        tables, tmp_path / "figures", only=only, on_figure=lambda line: messages.update([line.split(": ", maxsplit=1)])
-    )
+    draw_figures(tables, tmp_path / "figures", only=only, on_figure=told.append)
     reason = {
         "none stored": "the study stored no exhibits",
         "deleted": "no finished trial has stored exhibits",
         "cut short": "t00000.npz is cut short or broken",
     }
-    assert {name: messages[name] for name in FIGURES_OF_EXHIBITS} == dict.fromkeys(
-        FIGURES_OF_EXHIBITS, f"not drawn, {reason[damage]}"
-    )
+    assert told[1:] == [Drawn(name, reason=reason[damage]) for name in FIGURES_OF_EXHIBITS]
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"elbo_by_latent_dim"}
 
 
@@ -225,7 +222,7 @@ def test_codes_that_are_all_zero_have_no_latents_to_show(tmp_path: Path) -> None
     }
     study = StudyWithExhibits(changed={0: empty})
     study.add("vsc", 4, 0, 0.2)
-    messages: list[str] = []
-    drawn = draw_figures(study.stored(tmp_path), tmp_path / "f", only=FIGURES_OF_EXHIBITS, on_figure=messages.append)
+    told: list[Drawn] = []
+    drawn = draw_figures(study.stored(tmp_path), tmp_path / "f", only=FIGURES_OF_EXHIBITS, on_figure=told.append)
     assert {path.stem for path in drawn} == {"codes_and_reconstructions", "prior_samples"}
-    assert len([line for line in messages if "not drawn, every code of the trial" in line]) == 3
+    assert len([figure for figure in told if figure.reason.startswith("every code of the trial")]) == 3

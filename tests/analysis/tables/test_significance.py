@@ -144,7 +144,8 @@ def test_no_share_of_nothing() -> None:
         ([0.01, 0.06], [1, 1], [0, 0], "undecided"),
         ([1, 1], [0.025, 1], [0, 0], "refuted"),
         ([1, 1], [0.026, 1], [0, 0], "undecided"),  # one of two: its p counts twice
-        ([1, 0.03], [0.01, 1], [0, 0], "refuted"),
+        ([1, 0.06], [0.01, 1], [0, 0], "refuted"),
+        ([1, 0.05], [0.01, 1], [0, 0], "mixed"),  # one that holds by itself is enough for the weaker word
         ([1, 0.02], [0.01, 1], [0, 0], "mixed"),
         ([1, 0.02], [0.01, 1], [1, 0], "refuted"),  # its premise is
         ([1, 0.02], [0.01, 1], [0, 1], "refuted"),  # all that holds is what it takes for granted
@@ -159,6 +160,22 @@ def test_outcomes_are_as_defined(
     assert OUTCOMES[int(decide(p_for, p_against, is_premise, 0.05))] == outcome
     is_decided = bool(combine_parts(p_for, p_against) <= 0.05)
     assert is_decided == (outcome != "undecided")
+
+
+def test_a_stricter_level_never_gives_a_stronger_word() -> None:
+    """Of no claim that is mixed or undecided at the level of one claim alone does a correction make a refuted one."""
+    for level in (LEVEL, LEVEL / 20):
+        assert OUTCOMES[int(decide([0.004, 1], [1, 1e-6], [0, 0], level))] == "mixed"
+    rng = np.random.default_rng(7)
+    p = 10.0 ** rng.uniform(-6, 0, (3, 4_000))
+    is_for = rng.random(p.shape) < 0.5
+    p_for, p_against = np.where(is_for, p, 1), np.where(is_for, 1, p)
+    undecided = OUTCOMES.index("undecided")
+    for is_premise in ([0, 0, 0], [1, 0, 0]):
+        alone, corrected = (decide(p_for, p_against, is_premise, level) for level in (LEVEL, LEVEL / 20))
+        assert len(set(alone)) == 4
+        weaker = np.where(alone == OUTCOMES.index("refuted"), OUTCOMES.index("mixed"), undecided)
+        assert ((corrected == alone) | (corrected == undecided) | (corrected == weaker)).all()
 
 
 def test_holms_own_procedure() -> None:

@@ -1,0 +1,36 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from analysis.drawing.lines import fit_to_data
+
+FRAME = pd.DataFrame(
+    {
+        "mean": [1.0, 2.0, 3.0, 4.0],
+        "low": [0.9, -40.0, 2.9, np.nan],
+        "high": [1.1, 44.0, 90.0, np.nan],
+    }
+)
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_intervals_that_an_axis_cuts_are_counted_on_it(axis: str) -> None:
+    ax = Figure().subplots()
+    fit_to_data(ax, FRAME, axis=axis)
+    low, high = ax.get_xlim() if axis == "x" else ax.get_ylim()
+    assert (low < 0.9, high < 5) == (True, True)
+    assert [text.get_text() for text in ax.texts] == ["2 intervals run beyond the axis"]
+
+
+def test_of_panels_with_one_scale_each_counts_its_own_intervals() -> None:
+    for rows, told in ((FRAME.iloc[2:], ["1 interval runs beyond the axis"]), (FRAME.iloc[:1], [])):
+        ax = Figure().subplots()
+        fit_to_data(ax, FRAME, shown=rows)
+        assert [text.get_text() for text in ax.texts] == told
+
+
+def test_where_every_interval_has_room_nothing_is_said() -> None:
+    ax = Figure().subplots()
+    fit_to_data(ax, FRAME.assign(low=FRAME["mean"] - 0.1, high=FRAME["mean"] + 0.1))
+    assert not ax.texts
