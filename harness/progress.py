@@ -154,11 +154,13 @@ class Progress:
         with self._lock:
             if label:
                 self._trials[trial_id] = RunningTrial(label, 0, epochs)
-            self._stage = "training"
+            is_first, self._stage = self._stage == "starting", "training"
             self._running += 1
             if not self._marks:
                 self._first_epoch_at = time.monotonic()
                 self._marks.append((time.monotonic(), 0))
+        if is_first and self._live is None:  # its first epoch may take minutes
+            self._print()
 
     def add_epoch(self, value: float | None, *, is_new: bool, trial_id: str = "", epoch: int = 0) -> None:
         """Count an epoch that was trained or, if it is not new, was stored already. value: of the study's metric."""
@@ -170,7 +172,8 @@ class Progress:
                 self._trained += 1
                 now = time.monotonic()
                 self._marks.append((now, self._trained))
-                while len(self._marks) > 2 and now - self._marks[0][0] > RATE_SECONDS:
+                # Trials whose epochs take longer tell of them together: their rate is that of two epochs of each.
+                while len(self._marks) > 2 * self._running + 1 and now - self._marks[0][0] > RATE_SECONDS:
                     self._marks.popleft()
             if self._metric and value is not None and (self._best is None or self._sign * (value - self._best) > 0):
                 self._best = value

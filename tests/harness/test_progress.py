@@ -167,6 +167,29 @@ def test_the_rate_is_that_of_late(clock: Clock) -> None:
     assert ", 2 epochs/s" in written(console).splitlines()[-1]
 
 
+def test_the_rate_of_long_epochs_is_that_of_all_trials(clock: Clock) -> None:
+    """Trials that began together end their epochs together."""
+    console = make_console()
+    with make_progress(console) as progress:
+        progress.set_epochs_left(8)
+        for _ in range(2):
+            progress.start_trial()
+        for _ in range(3):
+            clock.now += 10 * RATE_SECONDS
+            progress.add_epoch(1.0, is_new=True)
+            clock.now += 1
+            progress.add_epoch(1.0, is_new=True)
+    assert ", 0.00664 epochs/s, 5 min 01 s left" in written(console).splitlines()[-1]
+
+
+def test_that_trials_run_is_said_before_their_first_epoch_ends(clock: Clock) -> None:
+    console = make_console()
+    with make_progress(console) as progress:
+        progress.start_trial()
+        progress.start_trial()
+        assert written(console).splitlines()[1:] == ["3/10 trials done, 1 running"]
+
+
 def test_plain_lines_come_now_and_then(clock: Clock) -> None:
     console = make_console()
     with make_progress(console) as progress:
@@ -174,8 +197,8 @@ def test_plain_lines_come_now_and_then(clock: Clock) -> None:
         for _ in range(35):
             clock.now += PLAIN_SECONDS / 10
             progress.add_epoch(1.0, is_new=True)
-        assert written(console).count("\n") == 1 + 3
-    assert written(console).count("\n") == 1 + 3 + 1
+        assert written(console).count("\n") == 2 + 3
+    assert written(console).count("\n") == 2 + 3 + 1
     assert "\x1b" not in written(console)
     assert "\r" not in written(console)
 
@@ -195,7 +218,7 @@ def run_through(console: Console, pause: float = 0.0) -> None:
 def test_a_plain_line_stays_one_line_and_whole(width: int) -> None:
     console = make_console(width=width)
     run_through(console)
-    assert written(console).count("\n") == 2
+    assert written(console).count("\n") == 3
     assert written(console).endswith(" best test/elbo_relaxed -123451.79\n")
 
 
@@ -203,7 +226,7 @@ def test_a_plain_line_stays_one_line_and_whole(width: int) -> None:
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(clock: Clock, term: str) -> None:
     console = make_console(terminal=True, term=term)
     run_through(console)
-    assert written(console).count("trials done") == 2
+    assert written(console).count("trials done") == 3
     assert "\x1b" not in written(console)
 
 
@@ -211,7 +234,7 @@ def test_a_file_gets_plain_lines_whatever_force_color_says(clock: Clock) -> None
     console = make_console(FORCE_COLOR="1")
     run_through(console)
     assert console.is_terminal
-    assert written(console).count("trials done") == 2
+    assert written(console).count("trials done") == 3
     assert "\x1b[2K" not in written(console)
 
 
