@@ -14,7 +14,7 @@ from analysis.tables import TableError, load_tables
 from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.ledger.provenance import describe_changes
-from harness.ledger.result import Result, list_violated
+from harness.ledger.result import DONE, FAILED, Result, list_violated
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
@@ -28,7 +28,6 @@ from harness.study.file import list_stored, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS, Resources
 from models.numerics.machine import count_cores
 
-DONE, FAILED = ("finished", "stopped"), ("diverged", "failed")
 MAX_ALIKE = 3  # trials that are named of those that failed alike
 PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
@@ -106,7 +105,7 @@ def _describe_constraints(study: Study, states: Sequence["TrialState"]) -> list[
     constraints = study.search.constraints
     if not constraints:
         return []
-    known = [s.result for s in states if s.trial.phase == "search" and s.status in ("finished", "stopped") and s.result]
+    known = [s.result for s in states if s.trial.phase == "search" and s.status in DONE and s.result]
     num_broken = sum(bool(list_violated(result, constraints)) for result in known)
     kept_to = ", ".join(map(str, constraints))
     return [Text(f"The best are to keep to {kept_to}: {num_broken} of {len(known)} trials that ended do not.")]

@@ -29,6 +29,7 @@ UNFINISHED = "unfinished"
 """The folder of studies that are not published whole, among those that are."""
 
 KEPT = ("finished", "stopped", "diverged")
+"""How trials that are published have ended."""
 
 
 class PublishedTrials:
