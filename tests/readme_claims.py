@@ -335,6 +335,8 @@ def _tell_guards(verdicts: Sequence[Verdict]) -> str:
 
 def _tell_conflicts(tables: Mapping[str, Tables]) -> str:
     shown = leading_results(find_conflicts(tables))
+    if shown.empty:
+        return "No trial has several results: one that several studies share has the same in each."
     values = shown.groupby("trial_id")["value"]
     widest = float((values.max() - values.min()).max())
     return (

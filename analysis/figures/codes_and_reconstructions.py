@@ -17,7 +17,7 @@ from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
 MAX_LATENT_DIMS = 3
 MAX_IMAGES = 2
 # Left, bottom, width and height, as shares of a panel.
-INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.31, 0.14, 0.43, 0.7), (0.78, 0.1, 0.22, 0.8)
+INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.36, 0.14, 0.38, 0.7), (0.78, 0.1, 0.22, 0.8)
 
 
 def compute(tables: Tables) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def note(frame: pd.DataFrame) -> str:
 
 def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     (name,) = short_labels(of_trial.head(1), NAMED_BY)
-    ax.set_title(f"{name}: image of class {of_trial['label'].iloc[0]}", fontsize=9.5)
+    ax.set_title(f"{name}\nimage of class {of_trial['label'].iloc[0]}", fontsize=9.5)
     latents = of_trial.drop_duplicates("latent")
     changes = of_trial["change"].unique()
     pictures = np.stack(list(of_trial["picture"]))
