@@ -17,6 +17,7 @@ from analysis.drawing.lines import (
     PLAIN_NUMBER,
     STAR,
     Look,
+    count_label,
     each_series,
     leave_out_the_far,
 )
@@ -129,7 +130,9 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
                 individual = bool(rows["individual"].any())
                 (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
                 in_legend = look | {"linestyle": "-", "marker": "" if individual else look["marker"]}
-                handles.setdefault(look["label"], Line2D([], [], **in_legend))
+                series = rows["series"].iloc[0]  # of which panels may have different numbers of seeds
+                label = f"{series} ({count_label(frame[frame['series'] == series])})"
+                handles.setdefault(label, Line2D([], [], **in_legend))
             dims = panel["latent_dim"]
             alike = f"latent dimension {dims.iloc[0]:g}" if dims.nunique() == 1 else ""
             ax.set_title(", ".join(filter(None, [model_label(str(model)), alike or "all latent dimensions"])))

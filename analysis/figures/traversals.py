@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.pictures import draw_pictures, mark_column, name_columns, name_rows
+from analysis.drawing.pictures import SMALL, draw_pictures, mark_column, name_columns, name_rows
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
@@ -62,7 +62,7 @@ def note(frame: pd.DataFrame) -> str:
 
 def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     (name,) = short_labels(of_trial.head(1), NAMED_BY)
-    ax.set_title(f"{name}\nimage of class {of_trial['label'].iloc[0]}", fontsize=9.5)
+    ax.set_title(f"{name}\nimage of class {of_trial['label'].iloc[0]}", fontsize=SMALL)
     latents = of_trial.drop_duplicates("latent")
     changes = of_trial["change"].unique()
     pictures = np.stack(list(of_trial["picture"]))
@@ -111,7 +111,7 @@ FIGURE = Figure(
     compute=compute,
     plot=plot,
     shape=shape,
-    panel_size=(3.2, 3.0),
+    panel_size=(3.2, 2.4),
     shares="",
     note=note,
 )

@@ -138,6 +138,16 @@ def test_axes_have_names_and_units_and_the_legend_names_series_and_splits(
     ]
 
 
+def test_a_series_is_named_once_with_the_seeds_of_all_its_panels(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy()
+    for latent_dim, seeds in ((8, range(2)), (24, range(3))):
+        for seed in seeds:
+            study.add("vae", latent_dim, seed)
+    _, axes = draw(study, make_axes)
+    legend = axes[0, -1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()][:3] == ["VAE (2 to 3 seeds)", "test images", "train images"]
+
+
 def test_a_model_with_fewer_latent_dimensions_leaves_no_empty_panel(make_axes: MakeAxes) -> None:
     study = SyntheticStudy()
     study.add("vae", 8, 0)

@@ -38,7 +38,7 @@ def test_models_stand_side_by_side_and_latent_dimensions_below_each_other(tmp_pa
     axes = make_axes(*shape(frame))
     assert axes.shape == (3, 2)
     plot(frame, axes)
-    titles = [[ax.get_title().split(":")[0].split(" ")[-1] for ax in column] for column in axes.T[:, :2]]
+    titles = [[ax.get_title().splitlines()[0].split(" ")[-1] for ax in column] for column in axes.T[:, :2]]
     assert titles == [["2", "8"], ["2", "8"]]
     assert axes[2, 0].get_visible()
     assert not axes[2, 1].get_visible()
