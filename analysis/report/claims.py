@@ -8,6 +8,7 @@ from analysis.claims import MIN_SEEDS, Verdict, claims_frame, claims_table
 from analysis.files import write_atomically
 from analysis.report.blocks import Block, Claims, Folded, Heading
 from analysis.report.conflicts import ANCHOR
+from analysis.tables import Tables
 from analysis.tables.significance import OUTCOMES
 from analysis.wording import plural
 
@@ -61,7 +62,6 @@ def show_claims(
         ),
         Claims(verdicts, dict(datasets), "\n\n".join(part for part in tables if part)),
         f"**Missing:** nothing is said of {', '.join(absent)}: not run." if absent else "",
-        describe_untested(datasets.values()),
     ]
 
 
@@ -72,16 +72,18 @@ def _count(verdicts: Sequence[Verdict], *, corrected: bool = True) -> str:
     return f"{plural(len(verdicts), 'verdict')}: {said}" if corrected else said
 
 
-def describe_untested(datasets: Iterable[str]) -> str:
-    """What the report shows or asks for and no study here is of. datasets: of the studies."""
-    there = {dataset.partition("-")[0] for dataset in datasets}
+def describe_untested(tables: Iterable[Tables]) -> str:
+    """What the report shows or asks for and no study here is of."""
+    trials = [one.trials for one in tables]
+    there = {dataset.partition("-")[0] for rows in trials for dataset in rows["dataset"]}
+    networks = {network for rows in trials if "network" in rows for network in rows["network"]}
     untested = []
     if "celeba" not in there:
         untested.append(
             "of CelebA, of which the report's Figures 5c and 7 are (curves of convergence on other images are not its "
             "Figure 7)"
         )
-    if not there - {"digits", "mnist", "fashion"}:
+    if "conv" not in networks:
         untested.append("of convolutional networks")
     if "dsprites" not in there:
         untested.append("of dSprites, and so of disentanglement")

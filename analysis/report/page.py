@@ -14,7 +14,7 @@ from analysis.drawing.save import read_about
 from analysis.figures.draw import FIGURES, draw_studies
 from analysis.files import write_atomically
 from analysis.report.blocks import Block, Folded, Heading, Picture, say_finding
-from analysis.report.claims import show_claims
+from analysis.report.claims import describe_untested, show_claims
 from analysis.report.conflicts import TITLE, describe_conflicts_of, tabulate_conflicts
 from analysis.report.findings import pick_findings
 from analysis.report.guard import Guard
@@ -148,6 +148,7 @@ def _judge(
                 if MISMEASURED in verdict.reason:
                     guard.tell(f"claim {verdict.claim.id} of {verdict.study}: {verdict.reason}")
             blocks += show_claims(verdicts, folder, datasets=datasets, marked=marked)
+            blocks.append(describe_untested(tables.values()))
     return verdicts, blocks
 
 

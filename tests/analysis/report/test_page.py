@@ -21,6 +21,7 @@ from analysis.report import StudyReport, open_questions, page, write_report
 from analysis.report.claims import describe_untested
 from analysis.report.numbers import tabulate_numbers
 from analysis.report.provenance import describe_cost
+from analysis.tables import Tables
 from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -301,8 +302,13 @@ def test_it_tells_how_many_studies_are_drawn(quickstart: SyntheticStudy, tmp_pat
 
 
 def test_what_no_study_is_of_is_said_and_nothing_else() -> None:
-    told = describe_untested(["mnist", "digits"])
+    def describe(*kinds: tuple[str, str]) -> str:
+        tables = [pd.DataFrame({"dataset": [dataset], "network": [network]}) for dataset, network in kinds]
+        return describe_untested(Tables(trials, pd.DataFrame()) for trials in tables)
+
+    told = describe(("mnist", "mlp"), ("faces", "mlp"))
     assert told.startswith("**Not tested:** nothing here is of CelebA")
     assert told.endswith("of convolutional networks, of dSprites, and so of disentanglement.")
-    assert "CelebA" not in describe_untested(["celeba-64", "mnist"])
-    assert describe_untested(["celeba", "dsprites-32"]) == ""
+    assert "CelebA" not in describe(("celeba-64", "mlp"), ("mnist", "mlp"))
+    assert "convolutional" not in describe(("mnist", "conv"))
+    assert describe(("celeba", "mlp"), ("dsprites-32", "conv")) == ""
