@@ -37,20 +37,23 @@ def find_stored_trials(
 ) -> Iterator[StoredTrial]:
     """Find the trials of a study's other searches that lie in the space and have ended, in their order.
 
-    Searches of the very same space, by another sampler or seed, are passed over: they are meant to be independent. One
-    of other code is not: of its trials, those are found that do not depend on what has changed.
+    Searches of the very same space, by another sampler or seed or with other seeds of training, are passed over: they
+    are meant to be independent. One of other code is not: of its trials, those are found that are the same today.
 
     known: trial_ids that are passed over.
     """
     seen: set[str] = set()
     for other in others:
         known_space = other.user_attrs.get(SPACE)
-        if known_space is None or (known_space == str(space) and is_of_todays_code(space, other)):
+        is_same = known_space == str(space)
+        if known_space is None or (is_same and is_of_todays_code(space, other)):
             continue
         for frozen in other.get_trials(deepcopy=False):
             if (configuration := frozen.user_attrs.get("configuration")) is None:
                 continue
             found = _find(study, space, configuration, study_folder)
+            if found is not None and is_same and frozen.user_attrs.get("trial_id") != found.trial.trial_id:
+                continue  # of the code that changed, or of other training seeds or data: those are independent, too
             if found is not None and found.trial.trial_id not in seen and found.trial.trial_id not in known:
                 seen.add(found.trial.trial_id)
                 yield found

@@ -89,6 +89,13 @@ def test_a_search_of_the_same_space_by_other_means_is_independent(results: Path,
     assert search(results, edit("num_trials: 6", change, SIX["tpe"])).source().trials == []
 
 
+def test_a_search_with_other_training_seeds_is_independent_of_one_that_had_them(results: Path) -> None:
+    search(results, SIX["tpe"]).run()
+    other = SIX["tpe"] + "seeds: [1]\n"
+    assert len(search(results, other).run()) == 6
+    assert search(results, edit("num_trials: 6", "seed: 1, num_trials: 6", other)).source().trials == []
+
+
 def test_a_run_killed_while_it_takes_over_takes_over_the_rest(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = search(results, SIX["tpe"]).run()
     wider: Searching = search(results, edit(*WIDER, SIX["tpe"]))
