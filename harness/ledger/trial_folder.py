@@ -111,8 +111,12 @@ class TrialFolder:
         history: of that state. What was measured of another is left out, even if it is this trial's own: the same
         training on another machine or device, or once more, is another model, which took other seconds.
         """
+
+        def tell(rows: Iterable[Row]) -> list[list[object]]:
+            return [[row.get(name) for name in ("epoch", "train/loss", "seconds")] for row in rows]
+
         result = _read_result(folder / self._result.name)
-        return result if result is not None and list(result.history) == list(history) else None
+        return result if result is not None and tell(result.history) == tell(history) else None
 
     def forget_result(self) -> None:
         """Delete the result, so that the trial runs again; its states stay."""

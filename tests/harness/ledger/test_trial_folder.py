@@ -231,7 +231,7 @@ def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> 
 
 def test_where_there_is_no_checkpoint_nothing_is_stored(folder: TrialFolder) -> None:
     assert folder.list_checkpoints() == []
-    folder.count_stored_epochs()
+    assert folder.count_stored_epochs() == 0
 
 
 def test_a_new_checkpoint_replaces_the_old_one_and_leaves_nothing_beside_it(folder: TrialFolder) -> None:
@@ -306,7 +306,7 @@ def test_random_bytes_are_no_checkpoint(tmp_path_factory: pytest.TempPathFactory
 
 def test_a_folder_in_the_place_of_a_checkpoint_is_refused(folder: TrialFolder) -> None:
     (folder.path / "epoch-2.safetensors").mkdir(parents=True)
-    folder.count_stored_epochs()
+    assert folder.count_stored_epochs() == 0
     with pytest.raises(ValueError, match="cannot be read"):
         read_checkpoint(folder.path / "epoch-2.safetensors")
 
@@ -314,7 +314,7 @@ def test_a_folder_in_the_place_of_a_checkpoint_is_refused(folder: TrialFolder) -
 def test_a_safetensors_file_of_something_else_is_refused(folder: TrialFolder) -> None:
     folder.path.mkdir(parents=True)
     save_file({"a": torch.zeros(2)}, folder.path / "epoch-2.safetensors")
-    folder.count_stored_epochs()
+    assert folder.count_stored_epochs() == 0
     with pytest.raises(ValueError, match="cannot be read"):
         read_checkpoint(folder.path / "epoch-2.safetensors")
 

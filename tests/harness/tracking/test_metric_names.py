@@ -5,7 +5,9 @@ import pytest
 from harness.metrics import COST_METRICS, EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.tracking.metric_names import MARK, name_in_mlflow, name_in_tables
 
-IN_EVERY_EPOCH = (*TRAIN_METRICS, *TEST_METRICS, *VALIDATION_METRICS, "seconds", "step", "sharpness", "pbt/alpha")
+ADDED = ("train/total_correlation", "train/capacity", "train/alpha")  # by a model's own objective
+OF_SPLITS = (*TRAIN_METRICS, *ADDED, *TEST_METRICS, *VALIDATION_METRICS)
+IN_EVERY_EPOCH = (*OF_SPLITS, "seconds", "step", "sharpness", "pbt/alpha")
 AT_THE_END = (*COST_METRICS, "peak_memory_mb", *(name for names in EVALUATION_METRICS.values() for name in names))
 
 
