@@ -20,7 +20,7 @@ PIP = re.compile(r"pip3? install[^;&|]*")
 
 def find_values(option: str, commands: str) -> list[str]:
     """The values of an option in shell commands, without their quotes."""
-    found = re.findall(rf"{option}[= ]+((?:\"[^\"]*\"|'[^']*'|[^\s\"';&|)])+)", commands)
+    found = re.findall(rf"{option}[= ]+(\"[^\"]*\"|'[^']*'|[^\s\"';&|)]+)", commands)
     return [re.sub("[\"']", "", value) for value in found]
 
 

@@ -121,6 +121,8 @@ def test_a_dashboard_that_others_reach_is_a_fault(tmp_path: Path, name: str, hos
         (SKY, "--results /mnt/results", '--results "/mnt/results"'),
         (SKY, "--results /mnt/results", "--results='s3://bucket/results'"),
         (KUBE, "--results /mnt/results", '--results "/mnt/results"'),
+        (KUBE, "entrypoint: spikeslab run", "entrypoint: echo 'x'; spikeslab run"),
+        (KUBE, "--results /mnt/results", "--results /mnt/results' && echo 'done"),  # in a command in quotes
         (OWN, "--num-cpus=0", '--num-cpus="0"'),
         (AWS, "--port=6379", '--port="6379"'),
     ],
