@@ -239,7 +239,10 @@ class StudyRun:
                 before = self._read_result(trial) or before
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
-            progress.end(replace(before, status=status, history=list(history), error=error, ended=time.time()))
+            host = before.host if error is None else None  # of the process that died, nobody knows
+            progress.end(
+                replace(before, status=status, history=list(history), error=error, host=host, ended=time.time())
+            )
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result

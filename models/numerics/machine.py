@@ -67,6 +67,9 @@ def _read_grant(group: Path) -> float:
     return math.inf
 
 
+OF_DEVICE = ("CUDA error", "CUBLAS_STATUS", "CUDNN_STATUS")
+"""What torch's plain RuntimeErrors say where a library of the card failed."""
+
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 """What torch's RuntimeError about the memory of the machine names; of a card's it has a class."""
 
@@ -84,7 +87,8 @@ def is_fatal(error: Exception) -> bool:
     """Whether no trial of this process can go on, whichever met the error: memory is lacking, or the device failed."""
     import torch
 
-    return isinstance(error, torch.AcceleratorError) or is_out_of_memory(error)
+    is_of_device = isinstance(error, RuntimeError) and any(words in str(error) for words in OF_DEVICE)
+    return isinstance(error, torch.AcceleratorError) or is_of_device or is_out_of_memory(error)
 
 
 def forget_peak_memory(device: str) -> None:

@@ -178,6 +178,16 @@ def test_a_full_disk_of_another_machine_is_said_to_be_its_own(run: StudyRun) -> 
     assert run.problem == f"node7: {error}; free some space there and run the study again"
 
 
+def test_a_full_disk_that_killed_a_trial_is_not_said_to_be_of_the_machine_that_had_it_before(run: StudyRun) -> None:
+    trial = run.source.trials[0]
+    TrialFolder(run.folder, trial).write_result(Result(status="finished", host="node7"))
+    run.read_stored_results()
+    start(run)
+    run.end(trial, "its process died: OSError: [Errno 28] No space left on device: '/tmp/x'")
+    assert run.problem is not None
+    assert run.problem.startswith("its process died: OSError")
+
+
 def test_a_full_disk_names_the_file_that_could_not_be_written(run: StudyRun) -> None:
     with run.noticing_problems():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from models.numerics.machine import count_cores, name_cpu
+from models.numerics.machine import count_cores, is_fatal, name_cpu
 
 
 def test_cores_are_those_a_container_is_granted(tmp_path: Path) -> None:
@@ -58,3 +59,19 @@ def test_the_processor_is_named_where_the_system_tells(tmp_path: Path) -> None:
     assert name_cpu(cpuinfo) == "AMD EPYC"
     cpuinfo.write_text("processor\t: 0\nCPU implementer\t: 0x41\n")
     assert name_cpu(cpuinfo)
+
+
+@pytest.mark.parametrize(
+    ("error", "fatal"),
+    [
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("alpha"), False),
+    ],
+)
+def test_an_error_of_the_device_or_for_want_of_memory_is_everyones(error: Exception, fatal: bool) -> None:
+    assert is_fatal(error) is fatal
