@@ -1,5 +1,6 @@
 """Which Ray a study runs on, and with whose code."""
 
+import json
 import logging
 import os
 import subprocess
@@ -14,7 +15,7 @@ import ray
 from ray._private import ray_constants, worker
 
 from harness.cluster import connect as module
-from harness.cluster.connect import MAX_FOLDER, PRIVATE_NAMES, check_address, connect, disconnect
+from harness.cluster.connect import MAX_FOLDER, PRIVATE_NAMES, check_address, connect
 from harness.errors import InputError
 from harness.ledger import provenance
 from harness.ledger.provenance import CODE_FOLDER, hash_code
@@ -45,30 +46,41 @@ def test_without_an_address_ray_starts_here_on_the_cores_that_are_granted(
     assert asked["num_cpus"] == 3
 
 
+LOCAL_THEN_CLUSTER = """
+import json, os
+import ray
+from harness.cluster.connect import connect, disconnect
+
+def init(**_):
+    shown.append(ray._raylet.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True))
+    os.environ["RAY_AUTH_MODE"] = "token"  # as Ray does
+
+shown = []
+ray.init = init
+connect(None)
+own = os.environ["RAY_AUTH_TOKEN"]
+disconnect()
+left = [os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE")]
+connect("10.0.0.2:6379")
+print(json.dumps([own, left, shown]))
+"""
+
+
 @pytest.mark.parametrize("given", [None, "ab" * 32])
 def test_the_token_of_a_ray_of_this_machine_is_gone_with_it_and_a_users_own_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+    tmp_path: Path, given: str | None
 ) -> None:
-    def init(**_: object) -> None:
-        shown.append(ray._raylet.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True))
-        os.environ["RAY_AUTH_MODE"] = "token"  # as Ray does
-
-    shown: list[str] = []
-    monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
-        monkeypatch.setenv(name, "")  # so that both are as before, in the end
-        monkeypatch.delenv(name)
+    """In a process of its own, as what it resets is that of the Ray of other tests here."""
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("cd" * 32)
-    if given is not None:
-        monkeypatch.setenv("RAY_AUTH_TOKEN", given)
-    connect(None)
-    assert shown == [os.environ["RAY_AUTH_TOKEN"]]
-    disconnect()
-    assert (os.environ.get("RAY_AUTH_TOKEN"), "RAY_AUTH_MODE" in os.environ) == (given, False)
-    connect("10.0.0.2:6379")
-    assert shown[1] == (given or "cd" * 32)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = kept | {"HOME": str(tmp_path)} | ({} if given is None else {"RAY_AUTH_TOKEN": given})
+    command = [sys.executable, "-c", LOCAL_THEN_CLUSTER]
+    done = subprocess.run(command, env=environment, cwd=CODE_FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    own, left, shown = json.loads(done.stdout)
+    assert left == [given, None]
+    assert shown == [own, given or "cd" * 32]
 
 
 @pytest.mark.parametrize("variable", ["", "10.0.0.1:6379"])
