@@ -4,7 +4,9 @@ import gc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -20,7 +22,7 @@ from harness.study.sections import Resources
 from harness.tune import light_controller
 from harness.tune.callbacks import Watcher
 from harness.tune.light_controller import LightController
-from harness.tune.processes import as_death
+from harness.tune.processes import Processes, as_death
 
 
 @pytest.fixture
@@ -79,7 +81,13 @@ def test_a_study_runs_with_tunes_own_parts(
 
 def test_a_process_that_ray_ended_for_lack_of_memory_has_died_and_says_who_it_was() -> None:
     """Tune itself takes the error for one that cannot be, and ends the study."""
-    death = as_death("aa11", OutOfMemoryError("low"))
+    deaths: list[Exception] = []
+    manager = Processes(Mock())
+    process = manager.add_actor(Mock(), {}, Mock(), on_error=lambda _, error: deaths.append(error))
+    started = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: "aa11"))
+    manager._live_actors_to_ray_actors_resources[process] = (started, Mock())
+    manager._actor_task_failed(SimpleNamespace(_tracked_actor=process, _on_error=None), OutOfMemoryError("low"))
+    (death,) = deaths
     assert isinstance(death, RayActorError)
     assert str(death) == "actor aa11: low"
     other = RuntimeError("no luck")
