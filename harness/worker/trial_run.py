@@ -155,7 +155,7 @@ class TrialRun:
         self.folder.share_log()
 
     def fail(self, error: Exception) -> Ended:
-        """End the trial because of an error in training.
+        """End the trial because of an error in training; an earlier result of more epochs keeps them and its metrics.
 
         Raises:
             PlaceError: the place of the results does not answer, which says nothing of the trial: it can run again.
@@ -166,7 +166,13 @@ class TrialRun:
         if isinstance(error, DivergedError):
             return self._end("diverged", error=str(error))
         self.log.error("failed\n%s", "".join(traceback.format_exception(error)))
-        ended = self._end("failed", error=f"{type(error).__name__}: {error}")
+        message = f"{type(error).__name__}: {error}"
+        before = self.folder.read_result()
+        if before is not None and before.epochs_trained > len(self.history):  # as it is before a state is restored
+            kept = replace(before, status="failed", error=message, host=socket.gethostname(), ended=time.time())
+            ended = self._write(kept)
+        else:
+            ended = self._end("failed", error=message)
         if is_out_of_memory(error):
             raise MemoryShortageError(1) from error
         return ended
@@ -256,8 +262,11 @@ class TrialRun:
             ended=max(time.time(), self._began),  # the clock may have been set back
             spent=time.monotonic() - self._taken_up + self._spent_before,
         )
+        return self._write(result)
+
+    def _write(self, result: Result) -> Ended:
         self.folder.write_result(result)
-        self.log.info("%s%s", status, f": {error}" if error else "")
+        self.log.info("%s%s", result.status, f": {result.error}" if result.error else "")
         return Ended(result)
 
 

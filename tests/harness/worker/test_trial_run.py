@@ -239,6 +239,32 @@ def test_a_measure_that_fails_loses_none_of_the_others_and_is_the_only_one_made_
     assert len(fits.epochs) == EPOCHS
 
 
+@pytest.mark.parametrize("where", ["images", "init_state", "compute_loss"])
+def test_a_failure_before_its_state_is_there_takes_nothing_from_a_trial_that_had_ended(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: Fits, where: str
+) -> None:
+    trial = make_trial(dataset)
+    run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo",)))
+    before, trained = result_of(trial, tmp_path), len(fits.epochs)
+    if where == "compute_loss":  # its states are lost, and it is trained again
+        for path in TrialFolder(tmp_path, trial).list_checkpoints():
+            path.unlink()
+
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("too much")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((trial_module.Images, "of") if where == "images" else (trial_module, where)), fail)
+        with pytest.raises(MemoryShortageError):
+            run(trial, dataset, tmp_path)
+    failed = result_of(trial, tmp_path)
+    assert failed == dataclasses.replace(before, status="failed", error="OutOfMemoryError: too much")
+    if where != "compute_loss":
+        run(trial, dataset, tmp_path)
+        assert len(fits.epochs) == trained
+        assert before.metrics.items() < result_of(trial, tmp_path).metrics.items()
+
+
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """No file can grow beyond a kilobyte, as on a disk that is full."""
