@@ -15,6 +15,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,8 +139,7 @@ class TrialFolder:
             OSError: one cannot, which says nothing of what it holds.
         """
         for path in self.list_checkpoints():
-            with path.open("rb") as file:
-                file.read(1)
+            check_readable(path)
 
     def list_states(self) -> list[Path]:
         """List these states and those in other studies of the same results; of one epoch, this study's first."""
@@ -243,14 +243,23 @@ def _read_result(path: Path) -> Result | None:
         return None
 
 
+def check_readable(path: Path) -> None:
+    """Check that a file can be read at all, whole or not; raises OSError if not."""
+    with path.open("rb") as file:
+        file.read(1)
+
+
 def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
     """Read a stored state and its history.
 
     Raises:
-        ValueError: the file is cut short or is not a checkpoint.
+        ValueError: the file is gone, is cut short or is not a checkpoint.
+        OSError: it cannot be read just now, which says nothing of what it holds.
     """
     from safetensors import SafetensorError, safe_open
 
+    with suppress(FileNotFoundError, IsADirectoryError):
+        check_readable(path)  # of a file that it cannot open, safetensors says that there is none
     try:
         with safe_open(path, framework="pt") as file:
             history = json.loads((file.metadata() or {})["history"])

@@ -108,7 +108,11 @@ class TrialRun:
         self.folder.clear()
 
     def restore(self, images: Images) -> TrainState:
-        """Restore the newest stored state; without one, initialise the model."""
+        """Restore the newest stored state; without one, initialise the model.
+
+        Raises:
+            PlaceError: a stored state cannot be read just now; without it, all would be trained and stored again.
+        """
         self.folder.note_beginning(self._began)
         state = self._read_checkpoint(images.shape)
         self.log.info("%s on %s, %d epochs, from epoch %d", self.trial.label, self.trial.dataset,
@@ -187,6 +191,11 @@ class TrialRun:
                 self.log.warning("%s: the trial resumes from an earlier state", error)
                 state = init_state(self.settings, image_shape, self.device)
                 continue
+            except OSError as error:
+                reason = error.strerror or error
+                raise PlaceError(
+                    f"{path}: cannot be read just now ({reason}); see to its disk and run again"
+                ) from error
             self.history, self._num_stored = history, len(history)
             self._restored_from = path.parent if len(history) == self._goal else None
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)

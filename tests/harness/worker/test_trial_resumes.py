@@ -1,6 +1,9 @@
 """A trial that is stopped or killed, however often, ends with the numbers of one that was not."""
 
 import dataclasses
+import errno
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import torch
 from harness.datasets import Dataset
 from harness.ledger.result import Row
 from harness.ledger.trial_folder import TrialFolder
+from harness.storage.objects import PlaceError
 from harness.worker import trial_run as trial_module
 from harness.worker.memory import MemoryShortageError
 from harness.worker.trial_run import TrialRun, run_trial
@@ -140,6 +144,35 @@ def test_a_checkpoint_that_is_cut_short_starts_the_trial_over_and_says_so(
     (warning,) = [line for line in log_of(trial, tmp_path).splitlines() if "WARNING" in line]
     assert f"{checkpoint}: cannot be read" in warning
     assert warning.endswith("the trial resumes from an earlier state")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE, errno.ESTALE])
+def test_a_state_that_cannot_be_read_just_now_is_not_trained_again(
+    whole: Any, dataset: Dataset, tmp_path: Path, fits: Fits, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    trial, opened = make_trial(dataset), Path.open
+    started = run_trial(trial, ALL, dataset, tmp_path)
+    for _ in range(2):
+        next(started)
+    started.close()
+    (checkpoint,) = TrialFolder(tmp_path, trial).list_checkpoints()
+    content = checkpoint.read_bytes()
+
+    def fail(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path == checkpoint:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fail)
+        with pytest.raises(
+            PlaceError, match=re.escape(f"{checkpoint}: cannot be read just now ({os.strerror(number)})")
+        ):
+            run(trial, dataset, tmp_path)
+    assert (checkpoint.read_bytes(), TrialFolder(tmp_path, trial).read_result()) == (content, None)
+    _, rows = whole["vsc"]
+    assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)
+    assert fits.epochs == [1, 2, 3, 4]
 
 
 def test_a_checkpoint_of_another_model_starts_the_trial_over(
