@@ -39,6 +39,7 @@ class Result:
     began: float | None = field(default=None, compare=False)  # seconds since 1970: when a process first took it up
     ended: float | None = field(default=None, compare=False)
     spent: float | None = field(default=None, compare=False)  # seconds that processes had it
+    stopped_by: str | None = field(default=None, compare=False)  # see `describe_stopping`; None if nobody noted it
 
     @property
     def epochs_trained(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.wording import plural
 from harness.datasets import DatasetIdentity
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
@@ -24,9 +25,15 @@ class ListSource:
     def __init__(self, study: Study, trials: Sequence[Trial], study_folder: Path) -> None:
         self.trials = trials
         self.num_trials = len(trials)
+        results = [(trial, TrialFolder(study_folder, trial).read_result()) for trial in trials]
+        still_open = [(trial, result) for trial, result in results if is_open(study, trial, result)]
+        self._left = [trial for trial, _ in still_open]
         self.notices = describe_forgotten(study, trials, study_folder)
-        results = [TrialFolder(study_folder, trial).read_result() for trial in trials]
-        self._left = [trial for trial, result in zip(trials, results, strict=True) if is_open(study, trial, result)]
+        if count := sum(result is not None and result.status == "stopped" for _, result in still_open):
+            self.notices.append(
+                f"{plural(count, 'trial')} that a scheduler stopped early will go on: the study's scheduler, or the "
+                "metric that it compares, is another now."
+            )
         self._running: set[str] = set()  # training_ids
 
     @property

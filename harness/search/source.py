@@ -1,5 +1,6 @@
 """The protocol that every source of trials follows."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,8 +65,19 @@ def describe_forgotten(study: Study, trials: Iterable[Trial], study_folder: Path
 
 def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
     """Whether a trial of this study still has to run. result: the stored one, if any."""
-    stops_early = study.scheduler.name != "fifo" and trial.phase == "search"
+    stopped_by = None if result is None else result.stopped_by
+    is_of_today = stopped_by is None or stopped_by == describe_stopping(study)
+    stops_early = study.scheduler.name != "fifo" and trial.phase == "search" and is_of_today
     return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
+
+
+def describe_stopping(study: Study) -> str:
+    """What stops trials of this study early: its scheduler, as far as it is not the default one, and what it compares.
+
+    It is stored with a trial that is stopped, which goes on once it is another.
+    """
+    scheduler = study.scheduler.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({**scheduler, "metric": study.metric}, sort_keys=True)
 
 
 def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[str, Any], seed: int) -> Trial:

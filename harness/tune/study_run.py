@@ -22,7 +22,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
-from harness.search.source import Source, is_open
+from harness.search.source import Source, describe_stopping, is_open
 from harness.storage.place import Folder, Place
 from harness.study import Study
 from harness.tracking.failures import Failure
@@ -240,9 +240,9 @@ class StudyRun:
             history = max(before.history, progress.result.history, key=len)
             status: Status = "stopped" if error is None else "failed"
             host = before.host if error is None else None  # of the process that died, nobody knows
-            progress.end(
-                replace(before, status=status, history=list(history), error=error, host=host, ended=time.time())
-            )
+            stopped_by = describe_stopping(self.study) if error is None else None
+            told = replace(before, status=status, history=list(history), error=error, host=host, stopped_by=stopped_by)
+            progress.end(replace(told, ended=time.time()))
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result

@@ -10,8 +10,10 @@ from harness.datasets import Dataset
 from harness.ledger.result import Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.search.source import describe_stopping
 from harness.study.domains import Finite
 from tests.harness.search.searching import STUDIES, Searching, digest, ids
+from tests.harness.small_studies import GOOD, edit
 
 NUM_TRIALS = {"grid": 6, "random": 8, "quasirandom": 8, "nsga2": 9}  # else 6
 
@@ -93,6 +95,34 @@ def test_a_trial_that_the_scheduler_stopped_stays_stopped_under_that_scheduler(s
     stopped = searching.run(status="stopped")
     expected = [] if searching.study.scheduler.name == "asha" else ids(stopped)
     assert ids(searching.run()) == expected
+
+
+ASHA = GOOD + "scheduler: {name: asha, grace_epochs: 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("now", "num_open"),
+    [
+        (ASHA, 0),
+        (edit("seeds: [0, 1]", "seeds: [0, 1, 2]", ASHA), 3),
+        (edit("asha, grace_epochs: 1", "asha, reduction_factor: 3", ASHA), 6),
+        (edit("grace_epochs: 1", "grace_epochs: 2", ASHA), 6),
+        (edit("asha", "median", ASHA), 6),
+        (ASHA + "search: {metric: val/rate, mode: min}\n", 6),
+        (GOOD, 6),
+    ],
+)
+def test_a_trial_that_another_rule_stopped_goes_on_and_the_study_says_so(
+    dataset: Dataset, tmp_path: Path, now: str, num_open: int
+) -> None:
+    before, after = Searching(tmp_path, dataset, ASHA), Searching(tmp_path, dataset, now)
+    for trial in before.run(status="stopped"):
+        result = before.end(trial, "stopped")
+        stored = dataclasses.replace(result, stopped_by=describe_stopping(before.study))
+        TrialFolder(before.folder, trial).write_result(stored)
+    source = after.source()
+    assert len(list(iter(source.next, None))) == num_open
+    assert [notice.split(" that ")[0] for notice in source.notices] == (["6 trials"] if num_open == 6 else [])
 
 
 def test_reading_changes_nothing_and_knows_every_trial_so_far(searching: Searching) -> None:

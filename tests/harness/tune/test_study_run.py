@@ -19,7 +19,7 @@ from harness.ledger.result import Ended, Epoch, Paused, Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, plan_trials
-from harness.search.source import make_trial
+from harness.search.source import describe_stopping, make_trial
 from harness.tune.study_run import TABLE_SHARE, StudyRun
 from tests.harness.search.searching import ONE_SPACE
 from tests.harness.small_studies import GOOD, load
@@ -86,6 +86,15 @@ def test_a_trial_stopped_by_the_scheduler_keeps_its_epochs(run: StudyRun) -> Non
     run.end(trial)
     expected = Result(status="stopped", history=[make_row(1)])
     assert run.collect_results()[trial.trial_id] == TrialFolder(run.folder, trial).read_result() == expected
+
+
+def test_a_trial_stopped_by_the_scheduler_has_what_stopped_it(run: StudyRun) -> None:
+    trial = start(run)
+    run.record(trial, Epoch(make_row(1)))
+    run.end(trial)
+    result = TrialFolder(run.folder, trial).read_result()
+    assert result is not None
+    assert result.stopped_by == describe_stopping(run.study)
 
 
 def test_a_trial_that_resumes_and_is_stopped_began_when_it_was_first_taken_up(run: StudyRun) -> None:
