@@ -51,10 +51,10 @@ def submit(
     This code, the study and its plug-ins are shipped; data, results and the environment are not.
     """
     from harness.commands.jobs import open_jobs, submit_study
-    from harness.study.file import find_study, format_study_file, load_study
+    from harness.study.file import find_study, format_study_file, load_found
 
     path = find_study(study, RESULTS.folder)
-    loaded = load_study(path, overrides or ())
+    loaded = load_found(path, RESULTS.folder, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
     job = submit_study(loaded, text, address=address, results=results, data=data, env_file=env_file)
     shown, ended = _again("logs", job, address), _again("stop", job, address)

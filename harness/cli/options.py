@@ -87,9 +87,10 @@ def load_named_study(
     trials: also what is stored of each; else its tables alone.
     """
     from harness.ledger.fetching import fetch_to_read
-    from harness.study.file import load_study
+    from harness.study.file import load_found
 
-    study = load_study(find_named_study(named, results, stored_first=stored_first), overrides or ())
+    path = find_named_study(named, results, stored_first=stored_first)
+    study = load_found(path, results.folder, overrides or ())
     fetch_to_read(results, study.name, trials=trials)
     return study
 

@@ -70,7 +70,7 @@ def run(
     from harness.commands.notify import parse_target
     from harness.commands.plot import draw_quietly
     from harness.commands.run import run_study
-    from harness.study.file import format_study_file, load_study
+    from harness.study.file import format_study_file, load_found
 
     if env_file is not None:
         os.environ.update(read_variables(env_file))
@@ -78,7 +78,7 @@ def run(
     atexit.register(gc.freeze)
     told = None if notify is None else parse_target(notify)
     path = find_named_study(study, results)
-    loaded = load_study(path, overrides or ())
+    loaded = load_found(path, results.folder, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
     here = format_option("--results", results, RESULTS)
     again = "".join(format_option("--set", given) for given in overrides or () if not given.startswith("notify="))

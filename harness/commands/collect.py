@@ -19,7 +19,7 @@ from harness.storage import sqlite
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.fields import SLUG
-from harness.study.file import find_study, load_study
+from harness.study.file import find_study, load_found
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tracking.failures import explain
 from harness.tracking.local_store import locate_runs
@@ -50,7 +50,7 @@ def find_or_download_study(text: str, results: Place) -> Study:
         if not SLUG.fullmatch(text):
             raise
     else:
-        return load_study(path)
+        return load_found(path, results.folder)
     runs, folder = locate_runs(results, text), results.folder / text
     with _mlflow_errors_in_words(runs):
         store = MlflowStore(text, runs, create=False)
@@ -59,7 +59,7 @@ def find_or_download_study(text: str, results: Place) -> Study:
     path = folder / "study.yaml"
     if not path.exists():
         raise InputError(f"{text}: MLflow ({store.uri}) has no study file of that name; give its path instead")
-    return load_study(path)
+    return load_found(path, results.folder)
 
 
 def collect_study(study: Study, results: Place) -> Collected:

@@ -24,7 +24,7 @@ from harness.search.make_source import make_source
 from harness.search.source import is_open
 from harness.storage.place import Place
 from harness.study import Study
-from harness.study.file import list_stored, load_study
+from harness.study.file import list_stored, load_found
 from harness.study.sections import ADAPTIVE_SAMPLERS, Resources
 from models.numerics.machine import count_cores
 
@@ -128,7 +128,8 @@ def summarise_studies(results: Place) -> RenderableType:
             if _is_published(folder):
                 counts = Counter(map(str, load_tables(folder).trials["status"]))
             else:
-                states, unknown, _ = read_states(load_study(folder / "study.yaml"), results.folder)
+                loaded = load_found(folder / "study.yaml", results.folder)
+                states, unknown, _ = read_states(loaded, results.folder)
                 counts = Counter(state.status for state in states) + Counter(unknown)
         except (InputError, TableError) as problem:  # the others are listed
             table.add_row(name, "", "", "", "", Text(str(problem)))

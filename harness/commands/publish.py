@@ -38,7 +38,7 @@ from harness.search.source import Source, is_open
 from harness.storage.local import check_writable, locked
 from harness.storage.place import Folder
 from harness.study import Study
-from harness.study.file import dump_study, find_study, format_study_file, load_study
+from harness.study.file import dump_study, find_study, format_study_file, load_found, load_study
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.study.yamlfile import find_line, format_inline, read_yaml_mapping
 
@@ -158,7 +158,7 @@ def plan_publication(entries: Sequence[Entry], *, into: Path, results: Path) -> 
     for entry in entries:
         changes = dict(entry.set) if torch.cuda.is_available() else {**entry.set, **entry.without_gpu}
         path = find_study(entry.study, results)
-        study = load_study(path, [f"{key}={format_inline(value)}" for key, value in changes.items()])
+        study = load_found(path, results, [f"{key}={format_inline(value)}" for key, value in changes.items()])
         if study.name in planned:
             raise InputError(f"{entry.study}: it is listed twice; a study is published once")
         text = format_study_file(path, study, is_changed=bool(changes))

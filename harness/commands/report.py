@@ -11,7 +11,7 @@ from analysis.tables import TableError, Tables, load_tables
 from harness.errors import InputError
 from harness.ledger.provenance import read_provenance
 from harness.storage.local import check_writable
-from harness.study.file import find_study, list_stored, load_study, read_question
+from harness.study.file import find_study, list_stored, load_found, read_question
 from models.numerics.machine import count_cores
 
 
@@ -43,7 +43,7 @@ def report_studies(
         path = find_study(study, results, stored_first=True)
         name, runnable, figures, problem = path.parent.name, path, None, ""
         try:
-            loaded = load_study(path)
+            loaded = load_found(path, results)
             name, figures = loaded.name, loaded.figures
             runnable = path if path.parent.name == name else Path(study)
             tables[name] = load_tables(results / name)

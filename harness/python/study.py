@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 from harness.paths import parse_path
 from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
-from harness.study.file import dump_study, find_study, format_study_file, load_study
+from harness.study.file import dump_study, find_study, format_study_file, load_found, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,4 +84,4 @@ def as_study(study: StudyOrName, results: Path) -> StudyOfFile:
     Raises:
         InputError: no study has this name.
     """
-    return load_study(find_study(study, results, stored_first=True)) if isinstance(study, str) else study
+    return load_found(find_study(study, results, stored_first=True), results) if isinstance(study, str) else study

@@ -183,6 +183,23 @@ def find_study(text: str, results: Path, *, stored_first: bool = False) -> Path:
     raise InputError(f"{text}: no study of that name ({looked}); give the path of its file")
 
 
+def load_found(path: Path, results: Path, overrides: Iterable[str] = ()) -> Study:
+    """Load the study of a file that `find_study` or `list_stored` found; its name says where its results are.
+
+    Raises:
+        InputError: as of `load_study`; or the file is in the results of another name, which nobody would read.
+    """
+    overrides = list(overrides)
+    study, folder = load_study(path, overrides), path.parent.name
+    is_renamed = path == results / folder / "study.yaml" and study.name != folder
+    if is_renamed and not any(override.startswith("name=") for override in overrides):
+        raise InputError(
+            f"{path}: name: this folder holds study {study.name}; rename the folder to {study.name} again, or write "
+            f"name: {folder} in that file"
+        )
+    return study
+
+
 def list_stored(results: Path) -> list[str]:
     """List the names of the studies that have results in a folder."""
     return sorted(path.parent.name for path in results.glob("*/study.yaml") if SLUG.fullmatch(path.parent.name))

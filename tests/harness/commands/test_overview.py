@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.cli.options import load_named_study
 from harness.commands import overview
+from harness.commands.collect import find_or_download_study
 from harness.commands.overview import summarise_plan, summarise_status, summarise_studies
 from harness.commands.publish import Publication, tabulate
+from harness.commands.report import report_studies
 from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.ledger.published import PublishedTrials
@@ -17,6 +20,7 @@ from harness.ledger.result import Result, Row, Status
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.python.study import as_study
 from harness.search.make_source import make_source
 from harness.storage.local import locked
 from harness.storage.place import Folder
@@ -239,6 +243,32 @@ def test_without_a_study_each_has_a_row(results: Results, tmp_path: Path) -> Non
     assert published == "traversals 6 6 0 0 tables alone"
     with locked(results.folder / ".lock", refusal="held"):
         assert lines(summarise_studies(Folder(results.path)))[2] == "demo 10 1 1 8 running now"
+
+
+def test_a_folder_that_was_renamed_answers_with_no_other_studys_numbers(results: Results) -> None:
+    results.end(results.trials[0])
+    for name in ("demo", "demo-v1"):
+        (results.path / name).mkdir(exist_ok=True)
+        (results.path / name / "study.yaml").write_text(STUDY)
+    path, place = results.path / "demo-v1" / "study.yaml", Folder(results.path)
+    said = (
+        f"{path}: name: this folder holds study demo; rename the folder to demo again, or write name: demo-v1 in that "
+        "file"
+    )
+    for read in (
+        lambda: load_named_study("demo-v1", place, stored_first=True),
+        lambda: load_named_study(str(path), place),
+        lambda: find_or_download_study("demo-v1", place),
+        lambda: as_study("demo-v1", results.path),
+        lambda: report_studies(["demo-v1"], results.path, results.path / "report"),
+    ):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value) == said
+    assert lines(summarise_studies(place))[1:] == ["demo 10 1 0 9", f"demo-v1 {said}"]
+    assert load_named_study("demo-v1", place, ["name=demo-v2"]).name == "demo-v2"
+    path.write_text(edit("name: demo", "name: demo-v1", STUDY))
+    assert load_named_study("demo-v1", place, stored_first=True).name == "demo-v1"
 
 
 def test_what_another_study_has_stored_is_no_beginning_of_this_one(results: Results, tmp_path: Path) -> None:
