@@ -12,10 +12,9 @@ from analysis.tables import load_tables
 from analysis.tables.confirmed import compare_best, compute_confirmed
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import plural, with_interval
-from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.make_source import make_source
+from harness.search.make_source import read_source
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.yamlfile import format_yaml
@@ -121,9 +120,8 @@ def _look_at_trials(study: Study, results: Place, trial_by_seed: Mapping[int, st
     folder = results.folder / study.name
     if not (folder / "trials").exists():
         return [], ["Checkpoints: none here, as tables alone were published."]
-    study.use_plugins()
     try:
-        source = make_source(study, identify_dataset(study.dataset), folder, read_only=True)
+        source = read_source(study, folder)
     except InputError as problem:  # the tables have the answer all the same
         return [], [f"Checkpoints: not known: {problem}"]
     by_id = {trial.trial_id: trial for trial in source.trials}

@@ -13,7 +13,7 @@ from harness.ledger.provenance import describe_provenance
 from harness.ledger.sharing import Sharing
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.make_source import make_source
+from harness.search.make_source import read_source
 from harness.search.source import HISTORY_FILE, has_history
 from harness.storage import sqlite
 from harness.storage.place import Place
@@ -113,7 +113,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
         sqlite.log.warning(
             "%s is damaged, and is kept as %s", folder / HISTORY_FILE, sqlite.move_aside(folder / HISTORY_FILE)
         )
-    planned = make_source(study, dataset, folder, read_only=True).trials
+    planned = read_source(study, folder).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
     ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]
     store = MlflowStore(study.name, runs, create=bool(ended))
@@ -133,7 +133,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
         store.download_parent_file(HISTORY_FILE, folder)
     # In the order of the plan, which is made again, as results decide which trials confirm the best. A sampler whose
     # history is lost has no plan: then all its trials are taken.
-    again = make_source(study, dataset, folder, read_only=True).trials or [trial for trial, _ in trials.values()]
+    again = read_source(study, folder).trials or [trial for trial, _ in trials.values()]
     known = ((trial, TrialFolder(folder, trial).read_result()) for trial in again if trial.trial_id in trials)
     kept = [(trial, result or trials[trial.trial_id][1]) for trial, result in known]  # a folder has what is new
     if not kept:

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.tables import TableError, load_tables
-from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.ledger.provenance import describe_changes
 from harness.ledger.result import DONE, FAILED, Result, list_violated
@@ -20,7 +19,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
-from harness.search.make_source import make_source
+from harness.search.make_source import read_source
 from harness.search.source import is_open
 from harness.storage.place import Place
 from harness.study import Study
@@ -183,10 +182,8 @@ class TrialState:
 
 def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str, int], Sequence[str]]:
     """Read the trials known so far, how many are not known yet, by the reason, and what begins anew."""
-    study.use_plugins()
-    dataset = identify_dataset(study.dataset)
     folder = results / study.name
-    source = make_source(study, dataset, folder, read_only=True)
+    source = read_source(study, folder)
     states = [TrialState(study, trial, folder) for trial in source.trials]
     left = count_epochs_to_train((state.trial for state in states if state.is_open), folder)
     for state in states:

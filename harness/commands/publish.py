@@ -18,7 +18,6 @@ from analysis.tables import TableError, load_tables
 from analysis.wording import plural
 from harness.commands.overview import count_slots_here
 from harness.commands.run import run_study
-from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.ledger.provenance import describe_checkout, is_current
@@ -33,7 +32,7 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.paths import read_text
 from harness.progress import format_duration
-from harness.search.make_source import make_source
+from harness.search.make_source import read_source
 from harness.search.source import Source, is_open
 from harness.storage.local import check_writable, locked
 from harness.storage.place import Folder
@@ -75,7 +74,7 @@ class Publication:
     @cached_property
     def source(self) -> Source:
         """Its trials, as far as they are known."""
-        return make_source(self.study, identify_dataset(self.study.dataset), self.folder, read_only=True)
+        return read_source(self.study, self.folder)
 
     @cached_property
     def is_whole(self) -> bool:
@@ -255,7 +254,7 @@ def _copy(one: Publication, console: Console) -> bool:
         told = set(load_tables(one.folder).trials["trial_id"])
     except TableError:
         return False
-    source = make_source(one.study, identify_dataset(one.study.dataset), one.folder, read_only=True)
+    source = read_source(one.study, one.folder)
     has_ended = [not is_open(one.study, trial, TrialFolder(one.folder, trial).read_result()) for trial in source.trials]
     is_whole = all(has_ended) and source.num_trials == len(source.trials)
     is_search = one.study.search.sampler in ADAPTIVE_SAMPLERS

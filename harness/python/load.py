@@ -47,7 +47,7 @@ def load_model(
     from harness.datasets import identify_dataset
     from harness.ledger.fetching import fetch_to_read
     from harness.ledger.trial_folder import TrialFolder, read_checkpoint
-    from harness.search.make_source import make_source
+    from harness.search.make_source import read_source
     from models.trained_model import TrainedModel
     from models.training.state import init_state
 
@@ -56,10 +56,9 @@ def load_model(
         fetch_to_read(place, study)
     study = as_study(study, place.folder)
     fetch_to_read(place, study.name)
-    study.use_plugins()
-    dataset, folder = identify_dataset(study.dataset), place.folder / study.name
+    folder = place.folder / study.name
     trial_id = trial if isinstance(trial, str) else str(trial["trial_id"])
-    planned = {known.trial_id: known for known in make_source(study, dataset, folder, read_only=True).trials}
+    planned = {known.trial_id: known for known in read_source(study, folder).trials}
     if trial_id not in planned:
         plugins = " and ".join(study.plugins)
         asks = f"its file and {plugins} as they are now ask" if plugins else "its file as it is now asks"
@@ -73,6 +72,7 @@ def load_model(
             f"{folder}: no state of trial {trial_id} is stored; train it with `spikeslab run {study.name}`"
         )
     tensors, history = read_checkpoint(path)
-    state = init_state(found.settings, dataset.image_shape, is_drawn=False)
+    image_shape = identify_dataset(study.dataset).image_shape
+    state = init_state(found.settings, image_shape, is_drawn=False)
     state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
-    return TrainedModel(found.settings, dataset.image_shape, len(history), state.model.eval())
+    return TrainedModel(found.settings, image_shape, len(history), state.model.eval())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.datasets import DatasetIdentity
+from harness.datasets import DatasetIdentity, identify_dataset
 from harness.errors import InputError
 from harness.metrics import FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
@@ -41,6 +41,18 @@ def make_source(
     from harness.search.confirm import ConfirmingSource
 
     return ConfirmingSource(study, source, study_folder)
+
+
+def read_source(study: Study, study_folder: Path) -> Source:
+    """The source of a study's trials as far as they are known, to be read alone: another process may be running it.
+
+    The study's plug-ins are those of this process from here on.
+
+    Raises:
+        InputError: as of `make_source`.
+    """
+    study.use_plugins()
+    return make_source(study, identify_dataset(study.dataset), study_folder, read_only=True)
 
 
 def _check_factors(study: Study, dataset: DatasetIdentity) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from harness import Study, load_model
 from harness.commands.compare import check_same_space
+from harness.commands.publish import Entry, plan_publication, tabulate
 from harness.datasets import identify_dataset, load_dataset
 from harness.ledger.provenance import describe_changes, record_provenance
 from harness.ledger.tables import build_tables, write_tables
@@ -109,6 +110,16 @@ def test_trials_without_a_plugin_are_those_of_a_study_without(tmp_path: Path, fo
     (folder / "demo.yaml").write_text(GOOD + "plugins: [my_parts]\n")
     with_plugins = [t.trial_id for t in trials_of(load_study(folder / "demo.yaml"))]
     assert with_plugins == [t.trial_id for t in trials_of(load(tmp_path, GOOD))]
+
+
+def test_a_list_with_a_dataset_of_a_plugin_can_be_published(folder: Path) -> None:
+    others = folder / "other.yaml"
+    others.write_text(GOOD)
+    entries = [Entry(study=str(folder / "laplace.yaml")), Entry(study=str(others))]
+    first, second = plan_publication(entries, into=folder / "kept", results=folder / "results")
+    assert first.source.num_trials == len(trials_of(read(folder)))
+    assert [len(one.left) for one in (first, second)] == [one.source.num_trials for one in (first, second)]
+    assert tabulate([first, second]).row_count == 3
 
 
 def test_a_dataset_of_a_plugin_is_known_by_its_content(folder: Path) -> None:
