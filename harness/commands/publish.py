@@ -29,11 +29,10 @@ from harness.ledger.published import (
     take_published,
 )
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import TrialFolder
 from harness.paths import read_text
 from harness.progress import format_duration
 from harness.search.make_source import read_source
-from harness.search.source import Source, is_open
+from harness.search.source import Source, read_ended
 from harness.storage.local import check_writable, locked
 from harness.storage.place import Folder
 from harness.study import Study
@@ -99,8 +98,7 @@ class Publication:
         return [
             trial
             for trial in ([] if self.is_whole else self.source.trials)
-            if is_open(self.study, trial, TrialFolder(self.folder, trial).read_result())
-            and self.published.find(trial, evaluated) is None
+            if read_ended(self.study, trial, self.folder) is None and self.published.find(trial, evaluated) is None
         ]
 
     @property
@@ -255,11 +253,10 @@ def _copy(one: Publication, console: Console) -> bool:
     except TableError:
         return False
     source = read_source(one.study, one.folder)
-    has_ended = [not is_open(one.study, trial, TrialFolder(one.folder, trial).read_result()) for trial in source.trials]
-    is_whole = all(has_ended) and source.num_trials == len(source.trials)
+    ended = [trial for trial in source.trials if read_ended(one.study, trial, one.folder) is not None]
+    is_whole = len(ended) == len(source.trials) == source.num_trials
     is_search = one.study.search.sampler in ADAPTIVE_SAMPLERS
-    if is_whole or (any(has_ended) and not is_search):  # a search goes on where its sampler's history is
-        ended = [trial for trial, is_ended in zip(source.trials, has_ended, strict=True) if is_ended]
+    if is_whole or (ended and not is_search):  # a search goes on where its sampler's history is
         if not told.issuperset(trial.trial_id for trial in ended):
             return False  # a run that was killed wrote no tables; what is published has no fewer trials
         place = publish_tables(one.folder, one.into, ended, is_whole=is_whole)

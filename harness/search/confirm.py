@@ -15,7 +15,7 @@ from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, order_trials
-from harness.search.source import Source, is_open
+from harness.search.source import Source, is_open, read_ended
 from harness.study import Study
 from harness.study.constraints import Constraint
 
@@ -53,10 +53,7 @@ class ConfirmingSource:
         planned = plan_confirmation(study, trials, results, top=top, seeds=fresh)
         known = {trial.trial_id for trial in planned}
         given = plan_confirmation(study, trials, results, top=top, seeds=self._confirm.seeds)
-        return [*planned, *(t for t in given if t.trial_id not in known and not self._is_open(t))]
-
-    def _is_open(self, trial: Trial) -> bool:
-        return is_open(self._study, trial, TrialFolder(self._folder, trial).read_result())
+        return [*planned, *(t for t in given if t.trial_id not in known and read_ended(study, t, self._folder))]
 
     @property
     def trials(self) -> Sequence[Trial]:

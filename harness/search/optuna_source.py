@@ -12,12 +12,11 @@ from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import TrialFolder
 from harness.search.history import history_errors, name_metrics, open_history
 from harness.search.history_name import list_former_names, name_history
 from harness.search.memory import name_parameters, recall, store
 from harness.search.samplers import make_sampler
-from harness.search.source import HISTORY_FILE, count_forgotten, is_open
+from harness.search.source import HISTORY_FILE, count_forgotten, read_ended
 from harness.search.space import SearchSpace
 from harness.search.stopping import Stopping
 from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials, is_of_todays_code
@@ -167,8 +166,8 @@ class OptunaSource:
             num_known = len(self._optuna.get_trials(deepcopy=False))
         self._optuna.sampler = self._make_sampler(1000 * num_known)
         for trial in reversed(self.trials):
-            result = TrialFolder(self._folder, trial).read_result()
-            if result is None or is_open(self._study, trial, result):
+            result = read_ended(self._study, trial, self._folder)
+            if result is None:
                 self._unfinished.append(trial)
             else:
                 self.tell(trial, result)
@@ -182,8 +181,8 @@ class OptunaSource:
         if self._stopping is None:
             return
         for trial in self.trials:
-            result = TrialFolder(self._folder, trial).read_result()
-            if result is not None and not is_open(self._study, trial, result):
+            result = read_ended(self._study, trial, self._folder)
+            if result is not None:
                 self._ended[trial.trial_id] = result
         self._end_if_over()
 
@@ -236,8 +235,8 @@ class OptunaSource:
             if trial is None:
                 self.num_trials = len(self.trials)  # the space holds nothing new
                 return None
-            result = TrialFolder(self._folder, trial).read_result()
-            if result is None or is_open(self._study, trial, result):
+            result = read_ended(self._study, trial, self._folder)
+            if result is None:
                 return trial
             self.tell(trial, result)  # trained for an earlier version of the study file
         return None

@@ -9,6 +9,7 @@ from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.ledger.result import Result, needs_training
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.study import Study
 
 HISTORY_FILE = "optuna.db"
@@ -69,6 +70,12 @@ def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
     is_of_today = stopped_by is None or stopped_by == describe_stopping(study)
     stops_early = study.scheduler.name != "fifo" and trial.phase == "search" and is_of_today
     return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
+
+
+def read_ended(study: Study, trial: Trial, study_folder: Path) -> Result | None:
+    """Read how a trial of this study ended, in the study's folder; None if it still has to run."""
+    result = TrialFolder(study_folder, trial).read_result()
+    return None if is_open(study, trial, result) else result
 
 
 def describe_stopping(study: Study) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import TrialFolder
-from harness.search.source import is_open
+from harness.search.source import read_ended
 from harness.search.space import SearchSpace
 from harness.study import Study
 
@@ -77,8 +76,8 @@ def _find(study: Study, space: SearchSpace, configuration: dict[str, Any], folde
         return None
     if (place := space.locate(trial)) is None:
         return None
-    result = TrialFolder(folder, trial).read_result()
-    if result is None or is_open(study, trial, result):
+    result = read_ended(study, trial, folder)
+    if result is None:
         return None
     _, candidate, parameters = place
     return StoredTrial(trial, result, candidate, parameters)
