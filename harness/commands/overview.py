@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -212,19 +212,21 @@ def _estimate(study: Study, states: list[TrialState], unknown: int) -> str:
     epochs_left = sum(state.epochs_left for state in states) + unknown * longest
     if not epochs_left and not unknown:
         return "Nothing is left to train."
-    measured = [
-        state.result.train_seconds / state.result.epochs_trained
-        for state in states
-        if state.result is not None and state.result.epochs_trained
-    ]
-    if not measured:
+    rate = find_epoch_seconds(state.result for state in states)
+    if rate is None:
         return "Estimated time: unknown until the first trial has ended."
     slots = count_slots_here(study.resources)
     if slots is None:
         return "Estimated time: unknown; with gpu: auto, the run finds out how many trials share a card."
-    seconds = epochs_left * median(measured) / slots
+    seconds = epochs_left * rate / slots
     where = "on one GPU" if study.resources.gpu else "on this machine"
     return f"Estimated time: {format_duration(seconds)} {where} ({slots} trials at once)"
+
+
+def find_epoch_seconds(results: Iterable[Result | None]) -> float | None:
+    """How long an epoch took to train, in seconds, as the median over trials; None if none has trained one."""
+    ended = (result for result in results if result is not None and result.epochs_trained)
+    return median(seconds) if (seconds := [result.train_seconds / result.epochs_trained for result in ended]) else None
 
 
 def count_slots_here(resources: Resources) -> int | None:

@@ -16,21 +16,17 @@ from rich.table import Table
 
 from analysis.tables import TableError, load_tables
 from analysis.wording import plural
-from harness.commands.overview import count_slots_here
+from harness.commands.overview import count_slots_here, find_epoch_seconds
 from harness.commands.run import run_study
 from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.ledger.provenance import describe_checkout, is_current
-from harness.ledger.published import (
-    PublishedTrials,
-    find_seconds_per_epoch,
-    is_measured,
-    publish_tables,
-    take_published,
-)
+from harness.ledger.published import PublishedTrials, is_measured, publish_tables, take_published
 from harness.ledger.trial import Trial
+from harness.ledger.trial_folder import TrialFolder
 from harness.paths import read_text
 from harness.progress import format_duration
+from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import read_source
 from harness.search.source import Source, read_ended
 from harness.storage.local import check_writable, locked
@@ -112,12 +108,9 @@ class Publication:
         Where none has, by the rate of what is published on the same dataset; None if that is none either.
         """
         longest = max((trial.settings.epochs for trial in self.source.trials), default=100)
-        epochs = sum(trial.settings.epochs for trial in left) + self.num_unknown * longest
-        try:
-            rate = find_seconds_per_epoch([load_tables(self.folder).trials])
-        except TableError:
-            rate = None
-        rate = rate or self.published.find_seconds_per_epoch(self.study.dataset)
+        epochs = sum(count_epochs_to_train(left, self.folder).values()) + self.num_unknown * longest
+        ended = (TrialFolder(self.folder, trial).read_result() for trial in self.source.trials)
+        rate = find_epoch_seconds(ended) or self.published.find_seconds_per_epoch(self.study.dataset)
         slots = count_slots_here(self.study.resources)
         return 0.0 if not epochs else epochs * rate / slots if rate and slots else None
 

@@ -180,3 +180,17 @@ def test_what_is_left_is_estimated_by_today_s_trials_alone(folder: Path) -> None
     assert show(plan(folder, "here"))[0] == "second 3 3 unknown"
     store(folder / "here" / "second", study, {2}, in_tables={2})
     assert show(plan(folder, "here"))[0] == "second 3 2 2 s"
+
+
+def test_epochs_that_are_stored_or_shared_are_not_estimated_twice(folder: Path) -> None:
+    lengths = {"evaluate": "[]", "space.0.latent_dim": "2", "defaults.epochs": "{grid: [1, 4, 10]}"}
+    study = load_study(folder / "second.yaml", [f"{name}={value}" for name, value in lengths.items()])
+    given = ", ".join(f"{name}: {value}" for name, value in lengths.items())
+    (folder / "list.yaml").write_text(f"studies: [{{study: second.yaml, set: {{{given}, resources.cpu: 100}}}}]")
+    short, _, long = plan_trials(study, DIGITS)
+    history: list[Row] = [{"epoch": epoch, "step": epoch, "seconds": 2.0} for epoch in (1, 2)]
+    own = TrialFolder(folder / "here" / "second", short)
+    own.path.mkdir(parents=True)
+    own.write_result(Result(status="finished", history=history[:1]))
+    TrialFolder(folder / "here" / "second", long).write_checkpoint({}, history)
+    assert show(plan(folder, "here"))[0] == "second 3 2 16 s"  # 8 epochs, of the 10 of one training
