@@ -118,7 +118,13 @@ class _Population:
     def tell(self, trial: Trial, result: Result) -> None:  # noqa: ARG002 (its folder has it)
         self._running.discard(trial.trial_id)
         if not self._running and not self._waiting:
+            self._fetch()
             self.begin_generation()
+
+    def _fetch(self) -> None:
+        """Bring here what the members have stored; what is here may be a part alone, as a pack is."""
+        for folder in self._folders.values():
+            folder.fetch()
 
     def repair(self) -> Trial | None:
         """Repair what an earlier run left, before this run continues; returns the member whose loss undoes it all.
@@ -130,8 +136,7 @@ class _Population:
         Raises:
             OSError: a state cannot be read just now, which does not make it lost.
         """
-        for folder in self._folders.values():  # what is here may be a part alone, as a pack is
-            folder.fetch()
+        self._fetch()
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         lengths = {
             name: len(folder.read_history()) if (r := results[name]) is None or r.status == "failed" else len(r.history)
@@ -152,8 +157,6 @@ class _Population:
 
     def begin_generation(self) -> None:
         """Begin the next generation from the states that the members have stored; do nothing if all have ended."""
-        for folder in self._folders.values():
-            folder.fetch()
         results = {name: folder.read_result() for name, folder in self._folders.items()}
         histories = {
             name: self._folders[name].read_history() if result is None else result.history

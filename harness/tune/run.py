@@ -95,7 +95,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
         guard.on_join = scheduler.on_wait = lambda: limiter.set_max_concurrency(
             count_slots(plan.resources) + scheduler.num_waiting  # it counts these, too
         )
-    # More than can ever be starting at once, where machines join: see FillsPlaces, which needs one that is not.
+    # More than can ever be starting at once, where machines join: see FillsSlots, which needs one that is not.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * plan.num_slots + 8)
     # Tune's own files are not needed: the trials' folders hold everything.
     with tempfile.TemporaryDirectory(prefix="spikeslab-tune-") as scratch:

@@ -15,7 +15,7 @@ from harness.search.source import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
 from harness.study.sections import Resource
-from harness.tune.places import FillsPlaces
+from harness.tune.filling import FillsSlots
 from models.setting import SETTINGS
 
 TIME_ATTRIBUTES: Mapping[Resource, str] = {"epochs": "epoch", "steps": "step", "seconds": "train_seconds"}
@@ -25,7 +25,7 @@ MAX_SECONDS = 10**8
 """More than any trial trains."""
 
 
-def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, Result]) -> FillsPlaces:
+def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, Result]) -> FillsSlots:
     """Make Tune's scheduler for a study; it learns of the trials that ended in earlier runs. results: by trial_id."""
     scheduler = _new_scheduler(study)
     for trial in trials:
@@ -35,10 +35,10 @@ def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, 
     return scheduler
 
 
-def _new_scheduler(study: Study) -> FillsPlaces:
+def _new_scheduler(study: Study) -> FillsSlots:
     given = study.scheduler
     if given.name in ("fifo", "pbt"):  # PopulationSource does what pbt asks for
-        return FillsPlaces()
+        return FillsSlots()
     longest = _count_longest(study)
     grace = min(given.grace_epochs if given.resource == "epochs" else given.grace, longest)
     by: dict[str, Any] = {"metric": "objective", "mode": study.mode, "grace_period": grace}
@@ -68,7 +68,7 @@ def _count_longest(study: Study) -> int:
             return MAX_SECONDS
 
 
-class MedianStopping(FillsPlaces, MedianStoppingRule):  # type: ignore[misc]
+class MedianStopping(FillsSlots, MedianStoppingRule):  # type: ignore[misc]
     """Tune's rule, which notes epochs that an earlier run has judged (`is_judged`), but does not judge them again.
 
     Compared with trials that have got ahead meanwhile, a trial that the earlier run kept would be stopped at an epoch
@@ -84,7 +84,7 @@ class MedianStopping(FillsPlaces, MedianStoppingRule):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE)
 
 
-class ASHA(FillsPlaces, AsyncHyperBandScheduler):  # type: ignore[misc]
+class ASHA(FillsSlots, AsyncHyperBandScheduler):  # type: ignore[misc]
     """Tune's rule, which does not judge epochs again, as in `MedianStopping`."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

@@ -226,6 +226,20 @@ def test_a_population_that_lost_a_members_state_starts_over(
     assert same(living, whole)
 
 
+def test_what_members_have_stored_is_fetched_once_before_a_generation(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living, fetched = Living(tmp_path / "a", dataset), list[str]()
+    monkeypatch.setattr(TrialFolder, "fetch", lambda folder: fetched.append(folder.path.name))
+    source = living.source()
+    names = sorted(trial.training_id for trial in source.trials)
+    assert sorted(fetched) == names
+    fetched.clear()
+    for trial in list(iter(source.next, None)):
+        source.tell(trial, Result(status="running"))
+    assert sorted(fetched) == names
+
+
 def test_a_state_that_cannot_be_read_just_now_is_not_lost(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

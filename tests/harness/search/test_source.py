@@ -109,7 +109,6 @@ ASHA = GOOD + "scheduler: {name: asha, grace_epochs: 1}\n"
         (edit("grace_epochs: 1", "grace_epochs: 2", ASHA), 6),
         (edit("asha", "median", ASHA), 6),
         (ASHA + "search: {metric: val/rate, mode: min}\n", 6),
-        (GOOD, 6),
     ],
 )
 def test_a_trial_that_another_rule_stopped_goes_on_and_the_study_says_so(

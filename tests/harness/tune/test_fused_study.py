@@ -28,7 +28,7 @@ from harness.tune.study_run import StudyRun
 from tests.e2e.conftest import command
 from tests.harness.cluster.heads import Head
 from tests.harness.training import train_here
-from tests.harness.tune.test_places import wait_until
+from tests.harness.tune.test_filling import wait_until
 
 Run = Callable[..., tuple[Outcome, str]]
 

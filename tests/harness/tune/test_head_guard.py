@@ -16,7 +16,7 @@ from harness.tune import head_guard
 from harness.tune.head_guard import HeadGuard
 from tests.e2e.conftest import STUDY, command
 from tests.harness.cluster.heads import Head
-from tests.harness.tune.test_places import wait_until
+from tests.harness.tune.test_filling import wait_until
 
 
 @pytest.mark.parametrize(

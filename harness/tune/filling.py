@@ -1,4 +1,4 @@
-"""Which trial runs next: places that fall free or join are used, and a trial that needs all memory runs alone."""
+"""Which trial runs next: slots that fall free or join are used, and a trial that needs all memory runs alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,12 @@ from ray.tune.schedulers import FIFOScheduler
 from harness.tune.failures import Judge
 
 
-class FillsPlaces(FIFOScheduler):  # type: ignore[misc]
-    """Hands the process of a trial that ended to the first that has no place yet, not to one that is about to start.
+class FillsSlots(FIFOScheduler):  # type: ignore[misc]
+    """Hands the process of a trial that ended to the first that has no slot yet, not to one that is about to start.
 
-    A pending trial waits for a process of its own. Once the cluster has a place for it, that process takes seconds to
+    A pending trial waits for a process of its own. Once the cluster has a slot for it, that process takes seconds to
     start. Tune would hand the process of any trial that ends meanwhile to the trial that waits longest, which is that
-    one, and end its own: the place would stay idle as long as trials end in less time than a process needs to start.
+    one, and end its own: the slot would stay idle as long as trials end in less time than a process needs to start.
 
     Trials that wait until nothing else runs are paused in Tune; no other ones are.
     """
@@ -60,12 +60,12 @@ class FillsPlaces(FIFOScheduler):  # type: ignore[misc]
             return self._alone
         controller = getattr(tune_controller, "_tune_controller", tune_controller)
         try:
-            processes, has_place = controller._trial_to_actor, controller._actor_manager.is_actor_started
+            processes, has_slot = controller._trial_to_actor, controller._actor_manager.is_actor_started
         except AttributeError:  # of another version of Ray
             return pending[0] if pending else None
         for trial in pending:
             process = processes.get(trial)
-            if process is None or not has_place(process):
+            if process is None or not has_slot(process):
                 return trial
         return pending[-1] if pending else None
 

@@ -1,4 +1,4 @@
-"""Places for trials that fall free, or that a machine brings when it joins, are used again."""
+"""Slots for trials that fall free, or that a machine brings when it joins, are used again."""
 
 import signal
 import subprocess
@@ -32,7 +32,7 @@ class Pending:
 
 
 def make_controller(trials: list[Pending], starting: set[str]) -> Any:
-    """As Tune's: each pending trial has asked for a process; starting: those whose process has got its place."""
+    """As Tune's: each pending trial has asked for a process; starting: those whose process has got its slot."""
     return SimpleNamespace(
         _trial_to_actor={trial: trial.trial_id for trial in trials if trial.status == "PENDING"},
         _actor_manager=SimpleNamespace(is_actor_started=lambda process: process in starting),
@@ -44,7 +44,7 @@ def make_controller(trials: list[Pending], starting: set[str]) -> Any:
     ("starting", "chosen"),
     [("", "b"), ("b", "c"), ("c", "b"), ("bc", "d"), ("bcd", "d")],
 )
-def test_a_process_that_falls_free_goes_to_the_oldest_trial_that_has_no_place(
+def test_a_process_that_falls_free_goes_to_the_oldest_trial_that_has_no_slot(
     name: str, starting: str, chosen: str
 ) -> None:
     scheduler: Any = make_scheduler(make_earlier(name, [-1.0])[0], [], {})
@@ -183,7 +183,7 @@ class Trains:
 
 
 @pytest.mark.slow
-def test_places_that_fall_free_or_join_are_used_within_half_a_minute(tmp_path: Path) -> None:
+def test_slots_that_fall_free_or_join_are_used_within_half_a_minute(tmp_path: Path) -> None:
     with Head(num_cpus=1) as head:
         process = start(head, tmp_path)
         wait_until(lambda: count_done(tmp_path) >= 3, 120, process)
@@ -196,5 +196,5 @@ def test_places_that_fall_free_or_join_are_used_within_half_a_minute(tmp_path: P
         again = wait_until(Trains(node.pid, but=victim), 30 + STEADY_SECONDS, process) - STEADY_SECONDS
         process.send_signal(signal.SIGINT)
         told, said = process.communicate(timeout=60)
-    print(f"a place was used {joined:.0f} s after its machine had joined, and {again:.0f} s after its process died")
+    print(f"a slot was used {joined:.0f} s after its machine had joined, and {again:.0f} s after its process died")
     assert (process.returncode, said) == (130, ""), told
