@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.errors import hide_secrets
+from harness.errors import InputError, hide_secrets
 from harness.storage.local import write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
@@ -86,11 +86,14 @@ def describe_checkout() -> dict[str, str]:
         return {str(name): str(value) for name, value in shipped.items()}
     except (OSError, ValueError, AttributeError):
         pass
-    commit = _git("rev-parse", "HEAD")
+    # An installed package may lie in a checkout of something else, which does not track it.
+    is_tracked = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+    commit = _git("rev-parse", "HEAD") if is_tracked else None
     if not commit:
         return {"git.commit": "not a git checkout"}
-    if not _git("status", "--porcelain"):
-        return {"git.commit": commit, "git.dirty": "false"}
+    changes = _git("status", "--porcelain")
+    if not changes:
+        return {"git.commit": commit, "git.dirty": "unknown" if changes is None else "false"}
     diff = hide_secrets(_git("diff", "HEAD", "--", *(str(CODE_FOLDER / name) for name in OWN)) or "")
     cut = diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} more"
     return {"git.commit": commit, "git.dirty": "true", "git.diff": cut}
@@ -144,12 +147,23 @@ def adopt_provenance(folder: Path, other: Path) -> None:
 
 
 def read_provenance(folder: Path) -> list[dict[str, str]]:
-    """Read the record of a study's folder, oldest first; empty if there is none that can be read."""
+    """Read the record of a study's folder, oldest first; empty if there is none.
+
+    Raises:
+        InputError: it is there, but cannot be read, so that whoever adds to it would lose it.
+    """
+    path = folder / PROVENANCE_FILE
     try:
-        record = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return []
-    return [entry for entry in record if isinstance(entry, dict)] if isinstance(record, list) else []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); see to its disk, and run it again") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, list):
+        raise InputError(f"{path}: no record of what trained the study; move it elsewhere, and run it again")
+    return [entry for entry in record if isinstance(entry, dict)]
 
 
 def is_current(folder: Path) -> bool:
