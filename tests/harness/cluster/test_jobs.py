@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -90,6 +91,20 @@ def test_a_study_that_runs_is_not_submitted_again(monkeypatch: pytest.MonkeyPatc
         jobs.submit("tiny", "/results", Path(), [])
     with pytest.raises(InputError, match="tiny-2: no such job; the cluster's latest are tiny-1, and `spikeslab jobs`"):
         jobs.find("tiny-2")
+
+
+@pytest.mark.parametrize(
+    ("names", "next_name"), [((), "q-1"), (("q-2", "q-3"), "q-4"), (("q-9", "q-10", "q-mine"), "q-11")]
+)
+def test_a_job_has_a_number_that_none_before_it_has(
+    names: tuple[str, ...], next_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = object.__new__(Jobs)
+    jobs._client = SimpleNamespace(submit_job=lambda **_: None)
+    jobs.address = "http://127.0.0.1:1"
+    listed = [Job(name, "q", "/results", "SUCCEEDED", None, None, 0, "") for name in names]
+    monkeypatch.setattr(Jobs, "list", lambda _: [*listed, Job("other-50", "other", "/r", "FAILED", None, None, 1, "")])
+    assert jobs.submit("q", "/results", Path(), []) == next_name
 
 
 def test_following_outlasts_a_short_loss_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
