@@ -11,15 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.errors import InputError, hide_secrets
+from harness.ledger.names import PROVENANCE
+from harness.plugins.source import OWN
 from harness.storage.local import write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
-
-PROVENANCE_FILE = "provenance.json"
-"""The record of what trained and measured a study, in its folder.
-
-It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
-other studies whose states were taken over."""
 
 CODE_FOLDER = Path(__file__).resolve().parents[2]
 """Holds the packages that this process runs."""
@@ -30,8 +26,6 @@ SHIPPED_FROM = ".shipped-from.json"
 NODE = "node."  # in an entry of the record: another machine that trained
 
 MAX_DIFF = 4_000  # characters kept of the uncommitted changes
-
-OWN = ("harness", "models", "analysis")
 
 PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlflow", "numpy")
 
@@ -107,7 +101,7 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
     entry |= {name: value for name, value in describe_checkout().items() if name == "git.diff"}
     record = read_provenance(folder)
     if entry not in [_without_nodes(last) for last in record[-1:]]:
-        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))
+        write_text_atomically(folder / PROVENANCE, json.dumps([*record, entry], indent=1))
 
 
 def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
@@ -121,7 +115,7 @@ def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
         f"{NODE}{m['host']}": ", ".join(f"{name} {m[name]}" for name in sorted(m.keys() - {"host"})) for m in others
     }
     if not told.items() <= last.items():
-        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record[:-1], last | told], indent=1))
+        write_text_atomically(folder / PROVENANCE, json.dumps([*record[:-1], last | told], indent=1))
 
 
 def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +137,7 @@ def adopt_provenance(folder: Path, other: Path) -> None:
     """Put the record of another study, whose states this one takes over, before the record of this one."""
     record, adopted = read_provenance(folder), read_provenance(other)
     if new := [entry for entry in adopted if entry not in record]:
-        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*new, *record], indent=1))
+        write_text_atomically(folder / PROVENANCE, json.dumps([*new, *record], indent=1))
 
 
 def read_provenance(folder: Path) -> list[dict[str, str]]:
@@ -152,7 +146,7 @@ def read_provenance(folder: Path) -> list[dict[str, str]]:
     Raises:
         InputError: it is there, but cannot be read, so that whoever adds to it would lose it.
     """
-    path = folder / PROVENANCE_FILE
+    path = folder / PROVENANCE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

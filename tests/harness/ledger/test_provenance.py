@@ -12,9 +12,9 @@ import pytest
 
 from harness.errors import InputError
 from harness.ledger import provenance
+from harness.ledger.names import PROVENANCE
 from harness.ledger.provenance import (
     PACKAGES,
-    PROVENANCE_FILE,
     adopt_provenance,
     describe_checkout,
     describe_provenance,
@@ -132,7 +132,7 @@ def test_a_record_that_cannot_be_read_is_not_written_over(
     for folder, text in ((study, flaw or '[{"host": "a"}]'), (other, '[{"host": "b"}]')):
         folder.mkdir()
         (folder / "study.yaml").write_text("")
-        (folder / PROVENANCE_FILE).write_text(text)
+        (folder / PROVENANCE).write_text(text)
     if not flaw:
         read = Path.read_text
 
@@ -143,9 +143,9 @@ def test_a_record_that_cannot_be_read_is_not_written_over(
 
         monkeypatch.setattr(Path, "read_text", read_stale)
     for add in (lambda: record_provenance(study, {}), lambda: adopt_provenance(study, other)):
-        with pytest.raises(InputError, match=rf"^{study / PROVENANCE_FILE}: {told}"):
+        with pytest.raises(InputError, match=rf"^{study / PROVENANCE}: {told}"):
             add()
-    assert (study / PROVENANCE_FILE).read_bytes().decode() == (flaw or '[{"host": "a"}]')
+    assert (study / PROVENANCE).read_bytes().decode() == (flaw or '[{"host": "a"}]')
 
 
 def test_what_trained_the_states_of_another_study_is_recorded_for_the_study_that_takes_them_over(
@@ -157,7 +157,7 @@ def test_what_trained_the_states_of_another_study_is_recorded_for_the_study_that
     run(Study.model_validate({"name": "lender", **content}))
     lender, taker = (tmp_path / "results" / name for name in ("lender", "taker"))
     [entry] = read_provenance(lender)
-    (lender / PROVENANCE_FILE).write_text(json.dumps([entry | {"git.commit": "another"}]))
+    (lender / PROVENANCE).write_text(json.dumps([entry | {"git.commit": "another"}]))
     run(Study.model_validate({"name": "taker", **content}))
     assert [entry["git.commit"] for entry in read_provenance(taker)] == ["another", entry["git.commit"]]
     assert [entry["git.commit"] for entry in read_provenance(lender)] == ["another"]
