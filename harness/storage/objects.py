@@ -149,7 +149,7 @@ class Objects:
     def _call(self, act: Callable[[], T]) -> T:
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-        deadline, pause = time.monotonic() + self._patience, 0.1
+        deadline, pause = 0.0, 0.1
         while True:
             try:
                 return act()
@@ -157,9 +157,10 @@ class Objects:
                 raise
             except (BaseError, OSError) as error:
                 fault = _explain(error, self.address)
+                deadline = deadline or time.monotonic() + self._patience  # an upload may have taken longer by itself
                 if fault is None and isinstance(error, FileNotFoundError):
                     raise FileNotFoundError(f"{self.address}: no such object") from None
-                if fault not in (None, WRONG_CLOCK) or time.monotonic() > deadline:
+                if fault not in (None, WRONG_CLOCK) or time.monotonic() >= deadline:
                     # Not chained: the library's own words hold the name of the key.
                     raise PlaceError(f"{self.address}: {fault or _describe_silence(self.address)}") from None
             time.sleep(pause)

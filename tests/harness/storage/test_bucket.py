@@ -217,6 +217,19 @@ def test_a_clock_that_is_wrong_is_waited_for_and_is_one_sentence(
         Objects(place.address, -1.0, 5.0)._call(act)
 
 
+def test_a_request_that_took_longer_than_a_bucket_is_waited_for_is_tried_again(place: Bucket) -> None:
+    answers: list[Exception | bytes] = [OSError("the connection is lost"), b"then"]
+
+    def act() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            time.sleep(0.6)
+            raise answer
+        return answer
+
+    assert Objects(place.address, 0.5, 5.0)._call(act) == b"then"
+
+
 def test_a_machine_says_why_it_cannot_store(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = share(place, "study/.mark")
     assert find_fault(place.name(mark)) == ""
