@@ -106,7 +106,7 @@ class SecondsPerEpoch(Quantity):
         device = tables.trials.get("device")
         if device is None:
             raise UndecidableError("the tables do not say which device trained")
-        trials = tables.trials[(device == "cpu") == (self.device == "cpu")]
+        trials = tables.trials[device.notna() & ((device == "cpu") == (self.device == "cpu"))]
         if trials.empty:
             raise UndecidableError(f"no trial was trained on a {self.device.upper()}")
         trials = longest_of_each(trials)  # whose epochs the shorter ones share

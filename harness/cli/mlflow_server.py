@@ -26,8 +26,9 @@ def serve_pages(results: Place, port: int) -> None:
     Raises:
         InputError: there are no runs, the port is taken, the store cannot be used, or the server failed.
     """
+    from harness.ledger.names import MLFLOW_DATABASE
     from harness.tracking.local_store import fetch_runs, relocate_artifacts
-    from harness.tracking.mlflow_settings import check_store, tracking_uri
+    from harness.tracking.mlflow_settings import check_store, is_own_store, tracking_uri
     from harness.tracking.presentation import list_pages
 
     fetch_runs(results)
@@ -36,10 +37,10 @@ def serve_pages(results: Place, port: int) -> None:
     if uri.startswith("http"):
         console.print(f"Runs are logged to an MLflow server: open {hide_secrets(uri)} in a browser.", soft_wrap=True)
         return
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        if not (folder / "mlflow.db").exists():
+    if is_own_store():
+        if not (folder / MLFLOW_DATABASE).exists():
             fix = "give --results the address of one study" if results.is_remote else "or give --results"
-            where = results.name(folder / "mlflow.db")
+            where = results.name(folder / MLFLOW_DATABASE)
             raise InputError(f"{where}: no such database; run a study first, {fix}")
         with suppress(sqlite3.Error):  # another's folder, that may be read alone
             relocate_artifacts(folder)
@@ -67,6 +68,7 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
     Raises:
         InputError: the port is taken, the store cannot be used, or the server failed.
     """
+    from harness.ledger.names import MLFLOW_DATABASE
     from harness.storage.local import database_uri
     from harness.tracking.local_store import make_database
     from harness.tracking.mlflow_settings import check_store
@@ -75,8 +77,8 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
     given = dict(os.environ)
     if STORE not in given:
         results.mkdir(parents=True, exist_ok=True)
-        make_database(results / "mlflow.db")
-        given[STORE] = database_uri(results / "mlflow.db")
+        make_database(results / MLFLOW_DATABASE)
+        given[STORE] = database_uri(results / MLFLOW_DATABASE)
     check_store(given[STORE])  # which takes variables away
     address = f"http://127.0.0.1:{port}"
 

@@ -33,7 +33,7 @@ STUDY, RESULTS = "spikeslab.study", "spikeslab.results"
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 STOPPED_STATUS = 128 + 15  # as a shell says that TERM ended a process
 
-PROGRESS = re.compile(r"\d+(?: of |/)\d+ trials (?:are )?done(?:, \d+ (?:running|failed))*")
+PROGRESS = re.compile(r"\d+(?: of |/)\d+ trials (?:are )?done(?:, \d+ (?:running(?: \(\d+ being measured\))?|failed))*")
 """Lines of a job's log that say how far its study is."""
 
 
@@ -162,8 +162,9 @@ class Jobs:
         for job in jobs:
             if (job.study, job.results) == (study, results) and not job.has_ended:
                 raise self._refuse_twin(job)
-        # The next number is taken by only one of two that submit it at once.
-        name = f"{study}-{1 + sum(job.study == study for job in jobs)}"
+        # The next number is taken by only one of two that submit it at once; jobs before it may have been deleted.
+        numbers = [job.name.removeprefix(f"{study}-") for job in jobs if job.study == study]
+        name = f"{study}-{1 + max((int(number) for number in numbers if number.isdecimal()), default=0)}"
         with self._telling():
             self._client.submit_job(
                 entrypoint=shlex.join(["exec", "python3", "-m", "harness", *arguments]),

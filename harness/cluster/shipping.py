@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.ledger.provenance import CODE_FOLDER, OWN, SHIPPED_FROM, describe_checkout
-from harness.plugins.source import Plugin
+from harness.ledger.provenance import CODE_FOLDER, SHIPPED_FROM, describe_checkout
+from harness.plugins.source import OWN, Plugin
 
 MAX_MEGABYTES = 100
 """Ray takes no larger package; ours is of a few megabytes."""

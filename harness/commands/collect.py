@@ -9,6 +9,7 @@ from harness.commands.present import present_study
 from harness.datasets import DatasetIdentity, identify_dataset
 from harness.errors import InputError
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
+from harness.ledger.names import MLFLOW_DATABASE
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.sharing import Sharing
 from harness.ledger.tables import build_tables, write_tables
@@ -93,7 +94,7 @@ def collect_study(study: Study, results: Place) -> Collected:
 def _mlflow_errors_in_words(results: Path) -> Iterator[None]:
     """Turn errors of an MLflow store that is broken or does not answer into one sentence."""
     try:
-        with sqlite.telling_of_waits(results / "mlflow.db"):
+        with sqlite.telling_of_waits(results / MLFLOW_DATABASE):
             yield
     except InputError:
         raise

@@ -198,11 +198,13 @@ def publish_studies(
     if not publications:
         return True
     open_ones = [one for one in publications if not one.is_whole]
-    if open_ones and describe_checkout().get("git.dirty") == "true":
-        raise InputError(
-            "the checkout has changes that no commit holds, so that nobody could say what trained the results; "
-            "commit them, those of published studies too, and publish again"
+    if open_ones and (is_dirty := describe_checkout().get("git.dirty", "false")) != "false":
+        fault, fix = (
+            ("the checkout has changes that no commit holds", "commit them, those of published studies too")
+            if is_dirty == "true"
+            else ("git does not say in time whether a commit holds all changes", "let `git status` end here once")
         )
+        raise InputError(f"{fault}, so that nobody could say what trained the results; {fix}, and publish again")
     check_writable(publications[0].into, 0, option="--into")
     is_over = threading.Event()
     begun: list[Publication] = []

@@ -1,7 +1,7 @@
 """Write the page that shows what studies found: gather their tables and files, and pass them to analysis."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from analysis.claims import load_claims
@@ -52,8 +52,13 @@ def report_studies(
                 raise
             is_foreseen = isinstance(error, InputError | TableError)
             problem = str(error) if is_foreseen else f"an error in reading it ({describe_error(error)})"
+        record: Sequence[Mapping[str, str]] = ()
+        try:
+            record = read_provenance(results / name)
+        except InputError as error:
+            on_problem(str(error))
         command = f"spikeslab run {shlex.quote(str(runnable))}{options}"
-        described[name] = StudyReport(read_question(path), command, figures, read_provenance(results / name), problem)
+        described[name] = StudyReport(read_question(path), command, figures, record, problem)
     check_writable(out, 0, option="--out")
     judged = load_claims(claims) if claims is not None else ()
     return write_report(

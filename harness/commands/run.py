@@ -21,7 +21,8 @@ from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.provenance import PROVENANCE_FILE, describe_changes, record_provenance
+from harness.ledger.names import PROVENANCE
+from harness.ledger.provenance import describe_changes, record_provenance
 from harness.ledger.result import DONE, FAILED, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
@@ -39,7 +40,7 @@ from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
-PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE_FILE, HISTORY_FILE)
+PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
 
 

@@ -128,7 +128,7 @@ def fetch_dataset(
     It is downloaded; or drawn, or read from the files that the user has, where it is kept as a memory map.
     on_progress: is called with each step as a sentence. on_count: is told how far a memory map is.
     Returns the folder that holds the dataset; scikit-learn's for the embedded one.
-    Raises InputError if the name is unknown, the folder cannot be written to, or no source has the dataset.
+    Raises InputError if the name is unknown, the folder cannot be written to, or no download has the dataset.
     """
     if name in _MAP_SPECS:
         return fetch_map(_MAP_SPECS[name], data_dir, on_progress, on_count)

@@ -50,12 +50,13 @@ class CelebA:
     split: Literal["report", "official"]
     num_train: int
     num_test: int
-    attributes: tuple[str, ...] = ATTRIBUTES
-    factors: tuple[str, ...] = ()
-    label: str = "Smiling"  # 48% of the faces do
-    is_packed: bool = False
-    verb: str = "read"
-    sha256: None = None  # not known: decoders of JPEG may round differently
+
+    is_packed = False
+    attributes = ATTRIBUTES
+    factors = ()
+    label = "Smiling"  # 48% of the faces do
+    verb = "read"
+    sha256 = None  # not known: decoders of JPEG may round differently
 
     @property
     def content_hash(self) -> str:
@@ -99,7 +100,8 @@ class PhotographPainter:
     side: int
     names: tuple[str, ...]
     attributes: NDArray[np.uint8]  # (N, 40)
-    num_at_once: int = 1_000
+
+    num_at_once = 1_000
 
     def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """See Painter."""

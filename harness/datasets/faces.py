@@ -43,12 +43,13 @@ class Faces:
     sha256: str | None
     num_train: int = 100_000
     num_test: int = 20_000
-    attributes: tuple[str, ...] = ATTRIBUTES
-    factors: tuple[str, ...] = ()
-    label: str = "skinColor"  # 8 classes, each of an eighth of the faces
-    is_packed: bool = False
-    verb: str = "drawn"
     num_at_once: int = 1_000
+
+    is_packed = False
+    attributes = ATTRIBUTES
+    factors = ()
+    label = "skinColor"  # 8 classes, each of an eighth of the faces
+    verb = "drawn"
 
     @property
     def content_hash(self) -> str:

@@ -26,7 +26,7 @@ FASHION_MNIST = IdxSpec(
         (10_000,),
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
-    sources=(
+    downloads=(
         Torchvision("FashionMNIST"),
         DebianPackage("dataset-fashion-mnist", folder="usr/share/datasets/fashion-mnist"),
     ),

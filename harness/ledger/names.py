@@ -3,6 +3,14 @@
 import re
 from pathlib import Path
 
+MLFLOW_DATABASE = "mlflow.db"
+
+PROVENANCE = "provenance.json"
+"""The record of what trained and measured a study, in its folder.
+
+It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
+other studies whose states were taken over."""
+
 TRIALS = "trials"
 EXHIBITS = "exhibits"
 """The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of

@@ -10,16 +10,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.errors import hide_secrets
+from harness.errors import InputError, hide_secrets
+from harness.ledger.names import PROVENANCE
+from harness.plugins.source import OWN
 from harness.storage.local import write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
-
-PROVENANCE_FILE = "provenance.json"
-"""The record of what trained and measured a study, in its folder.
-
-It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
-other studies whose states were taken over."""
 
 CODE_FOLDER = Path(__file__).resolve().parents[2]
 """Holds the packages that this process runs."""
@@ -30,8 +26,6 @@ SHIPPED_FROM = ".shipped-from.json"
 NODE = "node."  # in an entry of the record: another machine that trained
 
 MAX_DIFF = 4_000  # characters kept of the uncommitted changes
-
-OWN = ("harness", "models", "analysis")
 
 PACKAGES = ("spikeslab", "torch", "torchvision", "ray", "optuna", "pandas", "mlflow", "numpy")
 
@@ -86,11 +80,14 @@ def describe_checkout() -> dict[str, str]:
         return {str(name): str(value) for name, value in shipped.items()}
     except (OSError, ValueError, AttributeError):
         pass
-    commit = _git("rev-parse", "HEAD")
+    # An installed package may lie in a checkout of something else, which does not track it.
+    is_tracked = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+    commit = _git("rev-parse", "HEAD") if is_tracked else None
     if not commit:
         return {"git.commit": "not a git checkout"}
-    if not _git("status", "--porcelain"):
-        return {"git.commit": commit, "git.dirty": "false"}
+    changes = _git("status", "--porcelain")
+    if not changes:
+        return {"git.commit": commit, "git.dirty": "unknown" if changes is None else "false"}
     diff = hide_secrets(_git("diff", "HEAD", "--", *(str(CODE_FOLDER / name) for name in OWN)) or "")
     cut = diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} more"
     return {"git.commit": commit, "git.dirty": "true", "git.diff": cut}
@@ -104,7 +101,7 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
     entry |= {name: value for name, value in describe_checkout().items() if name == "git.diff"}
     record = read_provenance(folder)
     if entry not in [_without_nodes(last) for last in record[-1:]]:
-        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record, entry], indent=1))
+        write_text_atomically(folder / PROVENANCE, json.dumps([*record, entry], indent=1))
 
 
 def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
@@ -118,7 +115,7 @@ def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
         f"{NODE}{m['host']}": ", ".join(f"{name} {m[name]}" for name in sorted(m.keys() - {"host"})) for m in others
     }
     if not told.items() <= last.items():
-        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*record[:-1], last | told], indent=1))
+        write_text_atomically(folder / PROVENANCE, json.dumps([*record[:-1], last | told], indent=1))
 
 
 def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
@@ -140,16 +137,27 @@ def adopt_provenance(folder: Path, other: Path) -> None:
     """Put the record of another study, whose states this one takes over, before the record of this one."""
     record, adopted = read_provenance(folder), read_provenance(other)
     if new := [entry for entry in adopted if entry not in record]:
-        write_text_atomically(folder / PROVENANCE_FILE, json.dumps([*new, *record], indent=1))
+        write_text_atomically(folder / PROVENANCE, json.dumps([*new, *record], indent=1))
 
 
 def read_provenance(folder: Path) -> list[dict[str, str]]:
-    """Read the record of a study's folder, oldest first; empty if there is none that can be read."""
+    """Read the record of a study's folder, oldest first; empty if there is none.
+
+    Raises:
+        InputError: it is there, but cannot be read, so that whoever adds to it would lose it.
+    """
+    path = folder / PROVENANCE
     try:
-        record = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return []
-    return [entry for entry in record if isinstance(entry, dict)] if isinstance(record, list) else []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); see to its disk, and run it again") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, list):
+        raise InputError(f"{path}: no record of what trained the study; move it elsewhere, and run it again")
+    return [entry for entry in record if isinstance(entry, dict)]
 
 
 def is_current(folder: Path) -> bool:

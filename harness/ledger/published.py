@@ -17,8 +17,8 @@ import pandas as pd
 
 from analysis.tables import TableError, Tables, load_tables
 from harness.columns import AFTER_SETTINGS
-from harness.ledger.names import EXHIBITS
-from harness.ledger.provenance import PROVENANCE_FILE, adopt_provenance
+from harness.ledger.names import EXHIBITS, PROVENANCE
+from harness.ledger.provenance import adopt_provenance
 from harness.ledger.result import Result, Row
 from harness.ledger.tables import SEPARATOR, TRIAL_COLUMNS, write_tables
 from harness.ledger.trial import Trial
@@ -144,7 +144,7 @@ def publish_tables(study_folder: Path, into: Path, trials: Iterable[Trial], *, i
         new = Path(temporary) / name
         new.mkdir()
         write_tables(new, (rows.reset_index(drop=True), epochs.reset_index(drop=True)))
-        for file in ("study.yaml", PROVENANCE_FILE):
+        for file in ("study.yaml", PROVENANCE):
             if (study_folder / file).exists():
                 shutil.copyfile(study_folder / file, new / file)
         for array in (path for trial in kept for path in TrialFolder(study_folder, trial).arrays.values()):

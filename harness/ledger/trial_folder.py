@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.ledger.fetching import fetch_trials
-from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, STATE, TRIALS, epoch_of
+from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, PROVENANCE, STATE, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
@@ -154,7 +154,7 @@ class TrialFolder:
         if self._is_of_population:
             return []
         this, results = self.path.parents[1], self.path.parents[2]
-        twins = (study / "trials" / self.path.name for study in sorted(_list_files(results)) if study != this)
+        twins = (study / TRIALS / self.path.name for study in sorted(_list_files(results)) if study != this)
         return [twin for twin in twins if twin.is_dir()]
 
     def list_damaged(self) -> list[Path]:
@@ -219,7 +219,7 @@ class TrialFolder:
             epochs = [epoch_of(item.path) for item in items if CHECKPOINT.fullmatch(item.path.name)]
             if any(newest < epoch <= self._epochs for epoch in epochs):
                 fetch_trials(self._place, twin, items, whole=whole)
-                self._place.fetch_file(twin.parents[1] / "provenance.json")
+                self._place.fetch_file(twin.parents[1] / PROVENANCE)
 
     def clear(self) -> None:
         """Delete here what is kept elsewhere: the next trial may need the room."""

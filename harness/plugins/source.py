@@ -12,6 +12,8 @@ from pathlib import Path
 from harness.errors import InputError
 
 OWN = ("harness", "models", "analysis")
+"""Our packages."""
+
 MAX_BYTES = 4_000_000
 """A plug-in is shipped to every process that trains: what is larger is a library."""
 

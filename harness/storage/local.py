@@ -1,5 +1,6 @@
 """Files that are written atomically, and folders that one process uses at a time."""
 
+import errno
 import fcntl
 import shutil
 import tempfile
@@ -73,7 +74,7 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
     refusal: the message if another process holds it; None: wait until it is free.
 
     Raises:
-        InputError: another process holds it, and there is a refusal.
+        InputError: another process holds it, and there is a refusal; or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -85,6 +86,13 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
                 if not patience:
                     raise InputError(str(refusal)) from None
                 time.sleep(patience)  # `is_locked` of another process holds it for a moment
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                    raise
+                raise InputError(
+                    f"{path}: its file system has no locks ({error.strerror}); mount it with the option flock, or "
+                    "choose another folder with --results"
+                ) from None
         yield
 
 

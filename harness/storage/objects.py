@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 300.0
 """How long a bucket that does not answer is waited for, once it has answered; training waits meanwhile."""
 
-REQUEST_SECONDS, SHORT_REQUEST_SECONDS, CONNECT_SECONDS = 60.0, 5.0, 3.0  # a large state takes its time
+REQUEST_SECONDS, SHORT_REQUEST_SECONDS, CONNECT_SECONDS = 60.0, 5.0, 3.0
+"""Seconds for which a request may be silent; an upload, which is silent until it has ended, has more by its size."""
+
+LONGEST = timedelta(days=1)  # of a download whose bytes come
+SLOWEST = 1_000_000  # bytes per second of an upload
 MAX_PAUSE = 5.0  # seconds between two tries
 AT_ONCE = 16  # requests
 
@@ -54,8 +58,8 @@ class Objects:
     """
 
     def __init__(self, address: str, patience: float, seconds: float) -> None:
-        """patience: seconds for which a bucket that does not answer is tried again. seconds: of one request."""
-        self.address, self._patience = address, patience
+        """patience: seconds for which a bucket that does not answer is tried again. seconds: of a request's silence."""
+        self.address, self._patience, self._seconds = address, patience, seconds
         self._store = _open_store(address, seconds)
 
     def list(self, folder: str = "") -> list[Listed]:
@@ -106,7 +110,8 @@ class Objects:
         import obstore
 
         # In one part: the tag of an object of several is not the MD5 of its content.
-        self._call(lambda: obstore.put(self._store, key, content, use_multipart=False))
+        store = self._open_for(content)
+        self._call(lambda: obstore.put(store, key, content, use_multipart=False))
 
     def write_if(self, key: str, content: bytes, version: Version | None) -> Version | None:
         """Write an object that still has a version, or, with None, that is not there yet; returns its new version.
@@ -117,8 +122,9 @@ class Objects:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         mode: Any = "create" if version is None else version
+        store = self._open_for(content)
         try:
-            put = self._call(lambda: obstore.put(self._store, key, content, mode=mode, use_multipart=False))
+            put = self._call(lambda: obstore.put(store, key, content, mode=mode, use_multipart=False))
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             return None
         return _name_version(put)
@@ -136,10 +142,14 @@ class Objects:
         elif keys:
             act(keys)
 
+    def _open_for(self, content: bytes) -> "ObjectStore":
+        """The bucket, for an upload of this size."""
+        return _open_store(self.address, self._seconds * (1 + len(content) // int(self._seconds * SLOWEST)))
+
     def _call(self, act: Callable[[], T]) -> T:
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-        deadline, pause = time.monotonic() + self._patience, 0.1
+        deadline, pause = 0.0, 0.1
         while True:
             try:
                 return act()
@@ -147,9 +157,10 @@ class Objects:
                 raise
             except (BaseError, OSError) as error:
                 fault = _explain(error, self.address)
+                deadline = deadline or time.monotonic() + self._patience  # an upload may have taken longer by itself
                 if fault is None and isinstance(error, FileNotFoundError):
                     raise FileNotFoundError(f"{self.address}: no such object") from None
-                if fault not in (None, WRONG_CLOCK) or time.monotonic() > deadline:
+                if fault not in (None, WRONG_CLOCK) or time.monotonic() >= deadline:
                     # Not chained: the library's own words hold the name of the key.
                     raise PlaceError(f"{self.address}: {fault or _describe_silence(self.address)}") from None
             time.sleep(pause)
@@ -195,7 +206,7 @@ FAULTS: Mapping[str, str] = {
     ),
     r"ExpiredToken|TokenRefreshRequired": "the credentials have expired; log in again, and run it again",
     r"/latest/(api/token|meta-data)|/computeMetadata/|credential": ("no credentials are found; set {keys}"),
-    r"PermanentRedirect|IllegalLocationConstraint|301 Moved|incorrect region": (
+    r"PermanentRedirect|IllegalLocationConstraint|301 Moved|incorrect(ly configured)? region": (
         "the bucket is in another region; set AWS_REGION to it"
     ),
     r"AccessDenied|403 Forbidden|PermissionDenied": (
@@ -210,11 +221,24 @@ FAULTS: Mapping[str, str] = {
 
 def _explain(error: Exception, address: str) -> str | None:
     """What is wrong with a bucket and what helps; None where it may pass, or where the object is missing."""
-    said = str(error)
+    said = _leave_out_names(str(error), address)
     meaning = next((meaning for pattern, meaning in FAULTS.items() if re.search(pattern, said)), "")
     service = _serve(address)
     keys = service.keys.format(to="to " if "see to" in meaning else "")
     return meaning.format(keys=keys, endpoint=service.endpoints[-1]) or None
+
+
+def _leave_out_names(said: str, address: str) -> str:
+    """What a bucket says, without its own address and the keys of its objects, which may be called anything."""
+    bucket = re.escape(address.split("/")[2])
+    names = (
+        rf"https?://(?:{bucket}\.[^/\s]+|[^/\s]+/{bucket})(?=[/?\s])\S*",
+        r"(?<= at location ).*?(?= not found:| already exists:)",
+        r"(?<= for path ).*?(?=: Error performing)",
+        r"(?<= Path )\".*?\"",
+        r"<(Key|Resource|BucketName|Bucket|Details|CanonicalRequest|StringToSign)>.*?</\1>",
+    )
+    return re.sub("|".join(names), "", said.partition("\n\nDebug source:")[0], flags=re.DOTALL)
 
 
 def _serve(address: str) -> Service:
@@ -237,7 +261,7 @@ def _name_version(meta: Any) -> Version:
 
 @lru_cache(maxsize=8)
 def _open_store(address: str, seconds: float) -> "ObjectStore":
-    """Open a bucket; nothing is asked of it yet. seconds: of one request."""
+    """Open a bucket; nothing is asked of it yet. seconds: of a request's silence."""
     try:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
@@ -255,7 +279,8 @@ def _open_store(address: str, seconds: float) -> "ObjectStore":
         nobody = dict.fromkeys(("private_key", "private_key_id", "client_email"), "")
         settings["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
     options: dict[str, Any] = {
-        "timeout": timedelta(seconds=seconds),
+        "timeout": LONGEST,
+        "read_timeout": timedelta(seconds=seconds),
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
         "allow_http": (endpoint or "").startswith("http://"),
     }

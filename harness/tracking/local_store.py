@@ -1,16 +1,16 @@
 """MLflow's store in a results folder: the database `mlflow.db`, and the artifacts in `mlartifacts`."""
 
-import os
 import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from harness.ledger.names import MLFLOW_DATABASE
 from harness.storage import sqlite
 from harness.storage.local import database_uri, locked
 from harness.storage.place import Place
+from harness.tracking.mlflow_settings import is_own_store
 
-DATABASE = "mlflow.db"
 PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
 ARTIFACTS = "/mlartifacts/"  # in the results folder; in it, a folder for each study
 
@@ -25,10 +25,9 @@ def locate_runs(place: Place, study: str) -> Path:
 
 def fetch_runs(place: Place) -> None:
     """Bring MLflow's own store of a study here, where it is kept in a bucket. place: of that study alone."""
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        database, artifacts = DATABASE, ARTIFACTS.strip("/")
-        place.fetch([item for item in place.list(place.folder, deep=False) if item.path.name == database])
-        place.fetch(place.list(place.folder / artifacts))
+    if is_own_store():
+        place.fetch([item for item in place.list(place.folder, deep=False) if item.path.name == MLFLOW_DATABASE])
+        place.fetch(place.list(place.folder / ARTIFACTS.strip("/")))
 
 
 def make_database(path: Path) -> None:
@@ -50,7 +49,7 @@ def make_database(path: Path) -> None:
         if path.exists():
             return
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
-            draft, copy = Path(scratch) / "draft.db", Path(scratch) / "mlflow.db"
+            draft, copy = Path(scratch) / "draft.db", Path(scratch) / MLFLOW_DATABASE
             MlflowClient(tracking_uri=database_uri(draft)).search_experiments()
             copy.touch()  # with the rights that the umask leaves, which SQLite would narrow
             with closing(sqlite3.connect(draft)) as connection:
@@ -66,7 +65,7 @@ def relocate_artifacts(results: Path) -> None:
         before, marker, rest = uri.rpartition(ARTIFACTS)
         return here + rest if marker and before.startswith("file:") else uri
 
-    with closing(sqlite3.connect(results / "mlflow.db", timeout=30)) as connection, connection:
+    with closing(sqlite3.connect(results / MLFLOW_DATABASE, timeout=30)) as connection, connection:
         connection.create_function("relocate", 1, relocate, deterministic=True)
         for table, column in PLACES:
             strayed = f"FROM {table} WHERE {column} != relocate({column})"

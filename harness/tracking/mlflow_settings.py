@@ -5,15 +5,21 @@ import os
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.ledger.names import MLFLOW_DATABASE
 from harness.storage.local import database_uri
 from harness.tracking.failures import explain
 
 SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_DISABLE_TELEMETRY")
 
 
+def is_own_store() -> bool:
+    """Whether the MLflow store is our own, in the results folder: MLFLOW_TRACKING_URI names no other."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")
+
+
 def tracking_uri(results: Path) -> str:
     """The address of the MLflow store: MLFLOW_TRACKING_URI, or the database in the results folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(results / "mlflow.db")
+    return database_uri(results / MLFLOW_DATABASE) if is_own_store() else os.environ["MLFLOW_TRACKING_URI"]
 
 
 def check_store(uri: str) -> None:

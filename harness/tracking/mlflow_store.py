@@ -6,21 +6,20 @@ not be sent, because the server was down or the driver was killed, is sent by th
 """
 
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.ledger.names import CHECKPOINT
+from harness.ledger.names import CHECKPOINT, MLFLOW_DATABASE
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.experiments import settle_own_experiment, settle_shared_experiment
 from harness.tracking.local_store import locate_artifacts, make_database, relocate_artifacts
 from harness.tracking.metric_names import FINAL_METRICS, MARK, name_in_mlflow, name_in_tables
-from harness.tracking.mlflow_settings import quieten_mlflow, tracking_uri
+from harness.tracking.mlflow_settings import is_own_store, quieten_mlflow, tracking_uri
 from harness.tracking.presentation import (
     OF_EXPERIMENT,
     VIEW_TAG,
@@ -59,20 +58,20 @@ class MlflowStore:
 
         self.study = study
         self.uri = tracking_uri(results)
-        is_local = not os.environ.get("MLFLOW_TRACKING_URI")
-        self._database = results / "mlflow.db" if is_local else None
-        self._write_ahead = WriteAhead(results / "mlflow.db") if is_local else None
-        if is_local and not create and not (results / "mlflow.db").exists():
-            raise InputError(f"{results / 'mlflow.db'}: no such database; run a study first, or give --results")
-        if is_local:
-            make_database(results / "mlflow.db")
-        patient = f"{self.uri}?timeout={BUSY_SECONDS:.0f}" if is_local else self.uri
-        self.client = MlflowClient(tracking_uri=patient)
-        if is_local:
+        self._database: Path | None = None  # of our own store
+        self._write_ahead: WriteAhead | None = None
+        if is_own_store():
+            self._database = database = results / MLFLOW_DATABASE
+            self._write_ahead = WriteAhead(database)
+            if not create and not database.exists():
+                raise InputError(f"{database}: no such database; run a study first, or give --results")
+            make_database(database)
+            self.client = MlflowClient(tracking_uri=f"{self.uri}?timeout={BUSY_SECONDS:.0f}")
             location = locate_artifacts(results) + study
             self.experiment_id = settle_own_experiment(self.client, study, location, create=create)
             relocate_artifacts(results)
         else:
+            self.client = MlflowClient(tracking_uri=self.uri)
             self.experiment_id = settle_shared_experiment(self.client, study, results, create=create)
         self._runs: dict[str, SentRun] = {}
         self.run_ids: dict[str, str] = {}  # of MLflow's run of each trial, by trial_id; another thread may read it

@@ -1,18 +1,18 @@
 """A thread of the driver that sends the trials to MLflow as they train."""
 
-import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from harness.ledger.names import MLFLOW_DATABASE
 from harness.ledger.provenance import describe_provenance
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.tracking.failures import Failure, explain
-from harness.tracking.mlflow_settings import tracking_uri
+from harness.tracking.mlflow_settings import is_own_store, tracking_uri
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tracking.presentation import Presentation
 from harness.tracking.write_ahead import watch_connections
@@ -63,7 +63,7 @@ class Tracker:
 
     def look_at_old_store(self) -> None:
         """Start at once where a store is there already, so that what is wrong with it is said before the training."""
-        if os.environ.get("MLFLOW_TRACKING_URI") or (self._results / "mlflow.db").exists():
+        if not is_own_store() or (self._results / MLFLOW_DATABASE).exists():
             self.start()
 
     def update(self, trial: Trial, result: Result) -> None:

@@ -60,8 +60,8 @@ class NodeGuard:
             self._known.add(node.node_id)
             if (fault := node.find_fault()) is None:
                 self._training[node.node_id] = node.name
-                record_nodes(self._folder, [node.machine])
                 self.on_join()
+                record_nodes(self._folder, [node.machine])
                 continue
             self._console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)
             self._plug(node.node_id, alive[node.node_id]["Resources"])

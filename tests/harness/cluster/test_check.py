@@ -32,6 +32,16 @@ def test_there_is_a_template_of_every_kind() -> None:
     assert kinds == {"a cluster of `ray up`", "a RayJob of KubeRay", "a script of Slurm", "a task of SkyPilot"}
 
 
+@pytest.mark.parametrize("name", [AWS, GCP])
+def test_results_that_are_mounted_belong_to_who_trains_and_no_command_fails_while_another_installs(name: str) -> None:
+    content, _ = read_yaml_mapping(TEMPLATES[name].read_text(), TEMPLATES[name])
+    commands = content["setup_commands"]
+    mounting = next(number for number, command in enumerate(commands) if "sudo mount " in command)
+    assert commands[mounting + 1] == 'sudo chown "$(id -u):$(id -g)" /mnt/results'
+    for command in commands:
+        assert command.count(" install -y") == command.count("apt-get -o DPkg::Lock::Timeout=300 install -y")
+
+
 BROKEN = [
     (AWS, "setup_commands:\n  # CHANGE", "setup_comands:\n  # CHANGE", "setup_comands: .*did you mean setup_commands?"),
     (AWS, "head_node_type: head", "head_node_type: haed", "`ray up` refuses it: "),

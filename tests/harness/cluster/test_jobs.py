@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -92,6 +93,20 @@ def test_a_study_that_runs_is_not_submitted_again(monkeypatch: pytest.MonkeyPatc
         jobs.find("tiny-2")
 
 
+@pytest.mark.parametrize(
+    ("names", "next_name"), [((), "q-1"), (("q-2", "q-3"), "q-4"), (("q-9", "q-10", "q-mine"), "q-11")]
+)
+def test_a_job_has_a_number_that_none_before_it_has(
+    names: tuple[str, ...], next_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = object.__new__(Jobs)
+    jobs._client = SimpleNamespace(submit_job=lambda **_: None)
+    jobs.address = "http://127.0.0.1:1"
+    listed = [Job(name, "q", "/results", "SUCCEEDED", None, None, 0, "") for name in names]
+    monkeypatch.setattr(Jobs, "list", lambda _: [*listed, Job("other-50", "other", "/r", "FAILED", None, None, 1, "")])
+    assert jobs.submit("q", "/results", Path(), []) == next_name
+
+
 def test_following_outlasts_a_short_loss_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = object.__new__(Jobs)
     log, asked = "", 0
@@ -120,6 +135,8 @@ def test_following_outlasts_a_short_loss_of_the_network(monkeypatch: pytest.Monk
         ("Running entrypoint\n", ""),
         ("0/4 trials done, starting Ray ...\n3/4 trials done, 2 running, 1 failed, 24.1 epochs/s\n",
          "3/4 trials done, 2 running, 1 failed"),
+        ("3/4 trials done, 2 running (1 being measured), 1 failed, 24.1 epochs/s\n",
+         "3/4 trials done, 2 running (1 being measured), 1 failed"),
         ("3/4 trials done\ntiny: 4 of 4 trials done (4 trained), in 15 s.\nFigures: x", "4 of 4 trials done"),
         ("Stopped: 0 of 4 trials are done. Submitting it again resumes.", "0 of 4 trials are done"),
     ],

@@ -75,9 +75,15 @@ def test_two_machines_publish_a_list_between_them(folder: Path, ray_cluster: str
     assert kept["test/elbo"] == table.set_index("trial_id").loc[kept["trial_id"], "test/elbo"]
 
 
-def test_code_that_no_commit_holds_publishes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "describe_checkout", lambda: {"git.dirty": "true"})
-    with pytest.raises(InputError, match=r"changes that no commit holds.*commit them"):
+@pytest.mark.parametrize(
+    ("is_dirty", "told"),
+    [("true", r"changes that no commit holds.*commit them"), ("unknown", r"git does not say in time.*`git status`")],
+)
+def test_code_that_no_commit_holds_publishes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_dirty: str, told: str
+) -> None:
+    monkeypatch.setattr(publish, "describe_checkout", lambda: {"git.dirty": is_dirty})
+    with pytest.raises(InputError, match=told):
         publish_studies(plan(folder, "one"), Console(file=io.StringIO()))
     assert not (folder / "one").exists()
 

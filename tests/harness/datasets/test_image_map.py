@@ -1,7 +1,10 @@
 """Datasets on the disk: made in parts, resumed, checked, and read by other processes from the same file."""
 
+import errno
 import json
+import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -106,6 +109,51 @@ def test_what_was_made_before_an_interruption_is_not_made_again(tmp_path: Path) 
     fresh = tmp_path / "fresh"
     make(Stripes(), fresh)
     assert (fresh / "images.npy").read_bytes() == (tmp_path / "images.npy").read_bytes()
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_disk_that_fills_meanwhile_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    if is_begun:
+        with pytest.raises(InputError, match="the sun went down"):
+            make(Stripes(fails_at=80), tmp_path)
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fill)
+    with pytest.raises(InputError, match=rf"^{tmp_path} cannot be written \(No space left on device\); make it else"):
+        make(again := Stripes(), tmp_path)
+    assert again.painted == []
+
+
+def test_a_map_has_all_its_blocks_before_it_is_painted_where_the_disk_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def refuse(_: int, first: int, size: int) -> None:
+        taken.append(first + size)
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    make(Stripes(), tmp_path)
+    assert taken == [(tmp_path / name).stat().st_size for name in ("images.npy", "attributes.npy")]
+
+
+@dataclass(frozen=True)
+class KilledStripes(Stripes):
+    def paint(self, numbers: range, images: NDArray[np.uint8], attributes: NDArray[np.uint8]) -> None:
+        if numbers.start == 80:
+            os.kill(os.getpid(), signal.SIGBUS)
+        super().paint(numbers, images, attributes)
+
+
+def test_a_process_that_is_killed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.datasets.image_map.count_cores", lambda: 2)
+    with pytest.raises(InputError, match=r"^stripes: a process that made its images was killed, perhaps for lack of"):
+        make(KilledStripes(), tmp_path)
 
 
 def test_parts_of_another_recipe_are_not_used(tmp_path: Path) -> None:

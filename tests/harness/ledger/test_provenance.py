@@ -1,5 +1,6 @@
 """What produced a result, as tags."""
 
+import errno
 import json
 import platform
 import subprocess
@@ -9,8 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import InputError
 from harness.ledger import provenance
-from harness.ledger.provenance import PACKAGES, PROVENANCE_FILE, describe_checkout, describe_provenance, read_provenance
+from harness.ledger.names import PROVENANCE
+from harness.ledger.provenance import (
+    PACKAGES,
+    adopt_provenance,
+    describe_checkout,
+    describe_provenance,
+    read_provenance,
+    record_provenance,
+)
 from harness.study import Study
 
 
@@ -85,6 +95,24 @@ def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pyte
     assert tags.keys().isdisjoint({"git.dirty", "mlflow.source.git.commit"})
 
 
+def test_a_package_that_is_installed_below_another_checkout_is_none_of_it(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = checkout / ".venv" / "provenance.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    monkeypatch.setattr(provenance, "__file__", str(installed))
+    assert describe_checkout() == {"git.commit": "not a git checkout"}
+
+
+def test_a_checkout_whose_state_git_does_not_say_is_not_called_clean(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = provenance._git
+    monkeypatch.setattr(provenance, "_git", lambda *arguments: None if "status" in arguments else ask(*arguments))
+    assert describe_checkout() == {"git.commit": git(checkout, "rev-parse", "HEAD"), "git.dirty": "unknown"}
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
 def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def run(*_: object, **__: object) -> None:
@@ -92,6 +120,32 @@ def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(subprocess, "run", run)
     assert describe_provenance()["git.commit"] == "not a git checkout"
+
+
+@pytest.mark.parametrize(
+    ("flaw", "told"), [("{cut", "no record of what trained the study"), ("", "cannot be read"), ("{}", "no record of")]
+)
+def test_a_record_that_cannot_be_read_is_not_written_over(
+    tmp_path: Path, flaw: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, other = tmp_path / "study", tmp_path / "other"
+    for folder, text in ((study, flaw or '[{"host": "a"}]'), (other, '[{"host": "b"}]')):
+        folder.mkdir()
+        (folder / "study.yaml").write_text("")
+        (folder / PROVENANCE).write_text(text)
+    if not flaw:
+        read = Path.read_text
+
+        def read_stale(path: Path, encoding: str | None = None) -> str:
+            if path.parent == study:
+                raise OSError(errno.ESTALE, "Stale file handle")
+            return read(path, encoding=encoding)
+
+        monkeypatch.setattr(Path, "read_text", read_stale)
+    for add in (lambda: record_provenance(study, {}), lambda: adopt_provenance(study, other)):
+        with pytest.raises(InputError, match=rf"^{study / PROVENANCE}: {told}"):
+            add()
+    assert (study / PROVENANCE).read_bytes().decode() == (flaw or '[{"host": "a"}]')
 
 
 def test_what_trained_the_states_of_another_study_is_recorded_for_the_study_that_takes_them_over(
@@ -103,7 +157,7 @@ def test_what_trained_the_states_of_another_study_is_recorded_for_the_study_that
     run(Study.model_validate({"name": "lender", **content}))
     lender, taker = (tmp_path / "results" / name for name in ("lender", "taker"))
     [entry] = read_provenance(lender)
-    (lender / PROVENANCE_FILE).write_text(json.dumps([entry | {"git.commit": "another"}]))
+    (lender / PROVENANCE).write_text(json.dumps([entry | {"git.commit": "another"}]))
     run(Study.model_validate({"name": "taker", **content}))
     assert [entry["git.commit"] for entry in read_provenance(taker)] == ["another", entry["git.commit"]]
     assert [entry["git.commit"] for entry in read_provenance(lender)] == ["another"]

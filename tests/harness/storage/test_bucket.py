@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,86 @@ def test_a_service_that_hangs_is_one_sentence(place: Bucket, monkeypatch: pytest
         assert "the bucket does not answer; see to AWS_ENDPOINT_URL" in refuse(Bucket(f"{place}/hangs"))
 
 
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n"
+    b'ETag: "x"\r\nLast-Modified: Wed, 14 Oct 2009 17:50:00 GMT\r\n\r\n'
+)
+
+
+@contextmanager
+def server(monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None]) -> Iterator[None]:
+    """A service that answers one request by a function of its own."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        thread.join(10)
+
+
+def test_a_download_may_take_long_while_bytes_come(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dribble(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(ANSWER % 12)
+        for _ in range(12):
+            time.sleep(0.25)
+            connection.sendall(b"x")
+
+    with server(monkeypatch, dribble):
+        assert Objects(f"{place}/slow", -1.0, 2.0).read("key") == b"x" * 12
+
+
+def test_a_download_that_stops_is_given_up(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(ANSWER % 12)
+        connection.recv(1)  # until the other side closes
+
+    with server(monkeypatch, stop), pytest.raises(PlaceError, match="the bucket does not answer"):
+        Objects(f"{place}/stops", -1.0, 0.3).read("key")
+
+
+@pytest.mark.parametrize(("size", "is_stored"), [(100_000, False), (8_000_000, True)])
+def test_an_upload_has_its_time_by_its_size(
+    place: Bucket, monkeypatch: pytest.MonkeyPatch, size: int, is_stored: bool
+) -> None:
+    def take(connection: socket.socket) -> None:
+        num_left = size
+        while num_left > 0:  # and the head, a little more
+            num_left -= len(connection.recv(65_536))
+        time.sleep(1.5)
+        connection.sendall(ANSWER % 0)
+
+    with server(monkeypatch, take):
+        slow = Objects(f"{place}/slow-{size}", -1.0, 0.5)
+        if is_stored:
+            slow.write("key", bytes(size))
+        else:
+            with pytest.raises(PlaceError, match="the bucket does not answer"):
+                slow.write("key", bytes(size))
+
+
+@pytest.mark.parametrize("name", ["credential", "AccessDenied", "NoSuchBucket", "ExpiredToken"])
+def test_names_are_not_taken_for_what_a_bucket_says(place: Bucket, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError):
+        Objects(f"{place}/{name}", -1.0, 5.0).read(f"{name}/a key")
+
+    def be_busy(connection: socket.socket) -> None:
+        body = f"<Error><Code>SlowDown</Code><Resource>/b/{name}</Resource></Error>".encode()
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    for method in ("read", "list"):
+        with server(monkeypatch, be_busy), pytest.raises(PlaceError, match="the bucket does not answer"):
+            getattr(Objects(f"{place}/{name}/busy-{method}", -1.0, 5.0), method)(name)
+
+
 def test_a_missing_package_is_one_sentence(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     assert refuse(Bucket(f"{place}/x")) == f"{place}/x: a bucket needs the package obstore; run `pip install obstore`"
@@ -134,6 +215,19 @@ def test_a_clock_that_is_wrong_is_waited_for_and_is_one_sentence(
     answers.append(skewed)
     with pytest.raises(PlaceError, match=r": the clock of this machine is wrong; set it, and run it again$"):
         Objects(place.address, -1.0, 5.0)._call(act)
+
+
+def test_a_request_that_took_longer_than_a_bucket_is_waited_for_is_tried_again(place: Bucket) -> None:
+    answers: list[Exception | bytes] = [OSError("the connection is lost"), b"then"]
+
+    def act() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            time.sleep(0.6)
+            raise answer
+        return answer
+
+    assert Objects(place.address, 0.5, 5.0)._call(act) == b"then"
 
 
 def test_a_machine_says_why_it_cannot_store(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Files that are whole or not there; folders that can be written to; locks that die with their holder."""
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -188,3 +190,21 @@ def test_a_lock_is_released_at_the_end_also_after_an_error(tmp_path: Path) -> No
     with locked(path, refusal="held still"), pytest.raises(InputError, match="taken"):  # noqa: SIM117
         with locked(path, refusal="taken"):
             pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+@pytest.mark.parametrize("refusal", [None, "held"])
+def test_a_disk_without_locks_is_one_sentence(
+    tmp_path: Path, number: int, refusal: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    path = tmp_path / ".lock"
+    with pytest.raises(InputError) as caught, locked(path, refusal=refusal):
+        raise AssertionError
+    assert str(caught.value) == (
+        f"{path}: its file system has no locks (Function not implemented); mount it with the option flock, or choose "
+        "another folder with --results"
+    )
