@@ -399,7 +399,6 @@ PLANTS: Mapping[str, Plant] = {
     "epoch-takes-a-minute-on-a-cpu": cost(60.0, "cpu"),
     "epoch-takes-seconds-on-a-gpu": cost(8.0, "NVIDIA TITAN Xp"),
     "largest-latent-changes-the-shape-more-than-another": edit("edit/class_kept_beyond_other", 0.0, -0.1),
-    "largest-latent-changes-the-shape-more-than-in-a-vae": better_bound("edit/class_kept"),
     "largest-latent-changes-the-shape": edit("edit/class_kept", 0.5, -0.1),
     "largest-latent-changes-few-pixels": edit("edit/changed_pixels", 0.5, -0.1),
     "largest-latent-changes-more-than-another": edit("edit/changed_pixels_beyond_other", 0.0, 0.1),
