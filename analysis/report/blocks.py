@@ -116,9 +116,11 @@ def say_finding(verdict: Verdict) -> str:
     return f"{SIGNS[word]} **{verdict.claim.words}** {word.capitalize()}{lost}{kind}: {number}."
 
 
-def headline_number(verdict: Verdict) -> tuple[str, str]:
-    """The number of a finding to write large, and what it is of."""
-    part = verdict.shown[0]
-    number, _, rest = format_part(part).partition(" ")
+def headline_numbers(verdict: Verdict) -> list[tuple[str, str]]:
+    """The numbers of a finding to write large, and what each is of: of a mixed one that which makes it so, too."""
     why = f" · {verdict.reason}" if verdict.outcome == "refuted" and verdict.reason else ""  # which premise fails
-    return number, f"{rest} · {part.name}{why}"
+    told = []
+    for part in verdict.shown:
+        number, _, rest = format_part(part).partition(" ")
+        told.append((number, f"{rest} · {part.name}{why}"))
+    return told

@@ -22,7 +22,7 @@ from analysis.report.blocks import (
     Heading,
     Picture,
     anchor_of,
-    headline_number,
+    headline_numbers,
 )
 from analysis.report.matrix import render_badge, render_matrix
 
@@ -136,8 +136,10 @@ def _fold_if_long(found: str) -> str:
 
 def _render_finding(finding: Finding) -> str:
     verdict, picture = finding.verdict, finding.picture
-    number, rest = headline_number(verdict)
-    rest = html.escape(f"{rest} · {finding.dataset}")
+    numbers = "".join(
+        f'<p><b class="number">{html.escape(number)}</b> <small>{html.escape(rest)}</small></p>'
+        for number, rest in headline_numbers(verdict)
+    )
     badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
     lost = (
         f" <small>{verdict.before_correction} before Holm</small>"
@@ -150,11 +152,11 @@ def _render_finding(finding: Finding) -> str:
         thumbnail = (
             f'<a class="thumbnail" href="#{picture.slug}"><img src={_embed_small(picture.file)} alt="{alt}"></a>'
         )
-    variant = f"<br><small>{html.escape(verdict.claim.variant)}</small>" if verdict.claim.variant else ""
+    told = " · ".join(filter(None, (finding.dataset, verdict.claim.variant)))
     claim = f'<a href="#{anchor_of(verdict)}">{html.escape(verdict.claim.claim)}</a>'
     return (
-        f'<li>{thumbnail}<div><p class="words">{claim}</p><p><b class="number">{html.escape(number)}</b> '
-        f"<small>{rest}</small>{variant}</p><p>{badge}{lost}</p></div></li>"
+        f'<li>{thumbnail}<div><p class="words">{claim}</p>{numbers}<p><small>{html.escape(told)}</small></p>'
+        f"<p>{badge}{lost}</p></div></li>"
     )
 
 

@@ -66,9 +66,9 @@ def _render_cell(verdict: Verdict | None, column: str) -> str:
     told = [f'<span class="dataset">{html.escape(column)}</span>{badge}']
     if verdict.outcome != verdict.before_correction:
         told.append(f"<small>{verdict.before_correction} before Holm</small>")
+    axes = _find_axes(verdict.shown)
     told += [
-        f"{draw_forest(part, find_axis([part]))}<small>{html.escape(format_part(part))}</small>"
-        for part in verdict.shown[:1]
+        f"{draw_forest(part, axes[part.unit])}<small>{html.escape(format_part(part))}</small>" for part in verdict.shown
     ]
     if not verdict.shown:
         told.append("<small>not measured</small>")
@@ -93,9 +93,14 @@ def _render_verdict(verdict: Verdict, datasets: dict[str, str]) -> str:
     dataset = html.escape(dataset_label(datasets[verdict.study]))
     told = f"<small>{' · '.join(notes)}</small>"
     head = f'<p id="{anchor_of(verdict)}">{badge} <b>{dataset}</b>, {html.escape(variant)}<br>{told}</p>'
-    axes = {unit: find_axis([part for part in shown if part.unit == unit]) for unit in {part.unit for part in shown}}
+    axes = _find_axes(shown)
     rows = "".join(_render_part(part, axes[part.unit]) for part in shown)
     return f'{head}<div class="scroll"><table class="parts">{rows}</table></div>' if rows else head
+
+
+def _find_axes(parts: Sequence[Part]) -> dict[str, tuple[float, float]]:
+    """By unit the axis that its parts share, so that they can be compared."""
+    return {part.unit: find_axis([own for own in parts if own.unit == part.unit]) for part in parts}
 
 
 def _render_part(part: Part, axis: tuple[float, float]) -> str:
