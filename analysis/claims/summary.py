@@ -56,8 +56,7 @@ def format_outcome(verdict: Verdict) -> str:
     outcome = f"**{verdict.outcome}**" if verdict.outcome != "undecided" else verdict.outcome
     if verdict.role == "exploratory":
         return f"{outcome} (exploratory)"
-    is_lost = verdict.outcome != verdict.before_correction
-    return f"{outcome} (before Holm: {verdict.before_correction})" if is_lost else outcome
+    return f"{outcome} (before Holm: {verdict.before_correction})" if verdict.lost else outcome
 
 
 def format_ps(verdict: Verdict) -> str:
@@ -119,8 +118,8 @@ def format_effect(verdict: Verdict) -> str:
         texts.append(f"{format_part(part)} ({part.name}; claimed {format_criterion(part.criterion)}{note})")
     if texts:
         texts[-1] = f"{texts[-1][:-1]}{count_parts(verdict)})"
-    is_said = verdict.outcome != verdict.before_correction  # beside the verdict
-    return "; ".join([*texts, *([verdict.reason] if verdict.reason and not is_said else [])])
+    reason = "" if verdict.lost else verdict.reason  # else it stands beside the verdict
+    return "; ".join([*texts, *([reason] if reason else [])])
 
 
 def count_parts(verdict: Verdict) -> str:

@@ -110,7 +110,7 @@ def anchor_of(verdict: Verdict) -> str:
 def say_finding(verdict: Verdict) -> str:
     """What was found of a claim, in one line of Markdown: sign, verdict, claim as measured, number that decides it."""
     word = verdict.outcome
-    lost = f", {verdict.before_correction} before Holm" if word != verdict.before_correction else ""
+    lost = f", {verdict.lost}" if verdict.lost else ""
     kind = ", exploratory" if verdict.role == "exploratory" else ""
     number = "; ".join(f"{format_part(part)} ({part.name})" for part in verdict.shown) or verdict.reason
     return f"{SIGNS[word]} **{verdict.claim.words}** {word.capitalize()}{lost}{kind}: {number}."

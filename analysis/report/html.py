@@ -140,12 +140,7 @@ def _render_finding(finding: Finding) -> str:
         f'<p><b class="number">{html.escape(number)}</b> <small>{html.escape(rest)}</small></p>'
         for number, rest in headline_numbers(verdict)
     )
-    badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
-    lost = (
-        f" <small>{verdict.before_correction} before Holm</small>"
-        if verdict.outcome != verdict.before_correction
-        else ""
-    )
+    lost = f" <small>{verdict.lost}</small>" if verdict.lost else ""
     thumbnail = ""
     if picture is not None:
         alt = html.escape(picture.alt, quote=True)
@@ -156,7 +151,7 @@ def _render_finding(finding: Finding) -> str:
     claim = f'<a href="#{anchor_of(verdict)}">{html.escape(verdict.claim.claim)}</a>'
     return (
         f'<li>{thumbnail}<div><p class="words">{claim}</p>{numbers}<p><small>{html.escape(told)}</small></p>'
-        f"<p>{badge}{lost}</p></div></li>"
+        f"<p>{render_badge(verdict)}{lost}</p></div></li>"
     )
 
 
