@@ -21,7 +21,7 @@ HEAD = [
 ]
 COLUMNS = [
     *("id", "section", "claim", "variant", "role", "study", "verdict", "before_holm", "p", "p_holm"),
-    *("part", "part_role", "part_verdict", "effect", "low", "high", "unit", "test", "threshold", "seeds"),
+    *("part", "part_role", "part_verdict", "effect", "low", "high", "unit", "test", "threshold", "paired", "seeds"),
     *("reason", "note"),
 ]
 SIGNS = {"greater": ">", "less": "<", "equivalent": "within"}
@@ -76,6 +76,7 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             **{"id": claim.id, "section": claim.section, "claim": claim.claim, "variant": claim.variant},
             **{"role": verdict.role, "study": verdict.study, "verdict": verdict.outcome},
             **{"before_holm": verdict.before_correction, "p": verdict.p, "p_holm": verdict.p_corrected},
+            "paired": claim.paired,
         }
         if not verdict.parts:
             rows.append(
@@ -123,7 +124,7 @@ def format_effect(verdict: Verdict) -> str:
 
 
 def count_parts(verdict: Verdict) -> str:
-    """How many of several parts hold, each by itself, and how many do not, as written behind the part that is shown.
+    """How many of several parts hold, each by its own interval, and how many do not: written behind the part shown.
 
     A premise that holds is not counted: it says nothing for the claim.
     """
@@ -131,7 +132,8 @@ def count_parts(verdict: Verdict) -> str:
     if len(parts) < 2:
         return ""
     num_for, num_against = (sum(part.outcome == which for part in parts) for which in ("supported", "refuted"))
-    return f"; of {len(parts)} parts, {num_for} surely hold and {num_against} surely do not"
+    holds, does = "holds" if num_for == 1 else "hold", "does" if num_against == 1 else "do"
+    return f"; by their own intervals {num_for} of {len(parts)} parts {holds} and {num_against} {does} not"
 
 
 def _count_seeds(verdict: Verdict) -> str:

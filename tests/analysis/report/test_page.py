@@ -201,6 +201,8 @@ def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_
     assert text.index("## The answer") < text.index("claims at a glance") < text.index("## Studies")
     assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
     assert text.index("### Primary endpoints\n\nNone.") < text.index("### Exploratory")  # a quick study is exploratory
+    num = sum(len(claim.study) - ("elbo-vs-latent-dim" in claim.study) for claim in claims if claim.primary is not None)
+    assert f"Primary endpoints: 0 verdicts: 0 supported, 0 refuted, 0 mixed, 0 undecided, and {num} not run; " in text
     assert "**Not tested:** nothing here is of CelebA" in text
     assert re.search(r"1\. . \*\*.*\*\* \w+, exploratory: ", text)
     frame = pd.read_csv(tmp_path / "claims.csv")
