@@ -109,6 +109,14 @@ def test_what_was_still_to_gain_is_measured_to_the_lowest_level_not_to_the_last(
     assert judge_one("loss-still-falls", study).parts[0].mean == pytest.approx(25)
 
 
+def test_what_is_trained_may_still_fall_where_the_loss_of_test_images_does_not() -> None:
+    study = losses(lambda *_: 103.0, after=100.0, metric="train/loss")(SAME)
+    for history in study.history:
+        history["test/loss"] = 100.0
+    assert judge_one("trained-loss-still-falls", study).parts[0].mean == pytest.approx(3)
+    assert judge_one("loss-still-falls", study).parts[0].mean == pytest.approx(0)
+
+
 def test_a_training_no_longer_than_the_reports_shows_nothing_beyond_it() -> None:
     claim_id = "loss-still-falls"
     tables = plant(claim_id, "supported")

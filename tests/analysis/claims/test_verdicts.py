@@ -98,7 +98,7 @@ def test_a_study_without_its_measures_decides_nothing(claim: Claim) -> None:
     tables = plant(claim.id, "supported")
     trials = tables.trials.drop(columns=[name for name in tables.trials if "/" in name or name == "train_seconds"])
     trials["train_seconds"] = np.nan
-    verdict = judge_one(claim.id, Tables(trials, tables.history.drop(columns=["test/loss"])))
+    verdict = judge_one(claim.id, Tables(trials, tables.history.drop(columns=["train/loss", "test/loss"])))
     if claim.id not in OF_STATUS:  # which ask for the status alone
         assert (verdict.outcome, verdict.p) == ("undecided", 1)
         assert verdict.reason
