@@ -50,9 +50,8 @@ class Picture:
 
     @property
     def alt(self) -> str:
-        """What a reader who does not see it is told: what was found, or else what it is of."""
-        found = " ".join(re.sub(r"[*`]", "", line) for line in self.found)
-        return f"{self.title}, {self.study}. {found}".strip()
+        """What it is of, for who does not see it: what was found stands above it, and how to read it below."""
+        return f"{self.title}, {self.study}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class Folded:
-    """What only some readers want: behind a line that says what it is."""
+    """What only some readers want: behind a line that says what it is, and by which its id is made."""
 
     summary: str
     blocks: Sequence["Block"] = field(default_factory=list)

@@ -23,6 +23,7 @@ from analysis.report.blocks import (
     Picture,
     anchor_of,
     headline_numbers,
+    to_slug,
 )
 from analysis.report.matrix import render_badge, render_matrix
 
@@ -105,7 +106,8 @@ def _render(block: Block, folder: Path) -> str:
             return render_matrix(block)
         case Folded():
             inner = "\n".join(_render(own, folder) for own in block.blocks)
-            return f"<details><summary>{html.escape(block.summary)}</summary>\n{inner}\n</details>"
+            summary = html.escape(block.summary)
+            return f'<details id="{to_slug(block.summary)}"><summary>{summary}</summary>\n{inner}\n</details>'
 
 
 def _render_markdown(text: str, folder: Path) -> str:
@@ -157,7 +159,8 @@ def _render_finding(finding: Finding) -> str:
 
 def _render_picture(picture: Picture, folder: Path) -> str:
     width, height = _measure(picture.file)
-    alt, is_wide = html.escape(picture.alt, quote=True), ' class="wide"' if width > 700 else ""
+    alt = html.escape(f"{picture.alt}. {picture.caption}", quote=True)  # folded in, and so not read out
+    is_wide = ' class="wide"' if width > 700 else ""
     if picture.file.suffix == ".svg":  # in the page itself, where marks say their values when they are pointed at
         text = picture.file.read_text(encoding="utf-8")
         drawn = re.sub(r"<title>.*?</title><desc>.*?</desc>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
