@@ -22,7 +22,7 @@ from analysis.tables.configurations import number_configurations
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
 from analysis.tables.significance import OUTCOMES, Estimate
-from analysis.wording import decimal, markdown_table, plural, with_interval
+from analysis.wording import decimal, markdown_table, plural, span, with_interval
 from harness.datasets import identify_dataset
 from harness.ledger.provenance import is_current
 from harness.search.make_source import make_source
@@ -67,9 +67,8 @@ def make_overview(tables: Mapping[str, Tables]) -> str:
         asked = make_source(study, identify_dataset(study.dataset), place, read_only=True).num_trials
         trials = published.trials
         seeds = trials.groupby(number_configurations(trials))["seed"].nunique()
-        over = f"{seeds.min()}" if seeds.nunique() == 1 else f"{seeds.min()} to {seeds.max()}"
         code = "today's" if is_current(place) else "older"
-        rows.append([f"`{name}`", study.dataset, f"{len(trials)}", f"{asked}", over, code])
+        rows.append([f"`{name}`", study.dataset, f"{len(trials)}", f"{asked}", span(seeds.min(), seeds.max()), code])
     return markdown_table(["study", "images", "trials", "its file asks for", "seeds of each", "code"], rows)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.claims.quantity import Criterion
 from analysis.claims.rates import OF_TRIALS
 from analysis.claims.verdict import Part, Verdict
-from analysis.wording import decimal, format_p, markdown_table, short_value, with_interval
+from analysis.wording import decimal, format_p, markdown_table, short_value, span, with_interval
 
 HEAD = [
     "verdict",
@@ -137,11 +137,8 @@ def count_parts(verdict: Verdict) -> str:
 
 
 def _count_seeds(verdict: Verdict) -> str:
-    counts = [part.num_seeds for part in verdict.judged_parts]
-    if not counts:
-        return "0"
-    low, high = min(counts), max(counts)
-    return f"{low}" if low == high else f"{low} to {high}"
+    counts = [part.num_seeds for part in verdict.judged_parts] or [0]
+    return span(min(counts), max(counts))
 
 
 def _escape(text: str) -> str:

@@ -21,7 +21,7 @@ from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.plateau import TAIL
-from analysis.wording import NATS, plural, unit_or_whole
+from analysis.wording import NATS, plural, span, unit_or_whole
 
 
 class StillToGain(Quantity):
@@ -56,7 +56,7 @@ class StillToGain(Quantity):
                 f"{self.epochs} (the longest has {plural(longest, 'epoch')})"
             )
         stops = {stop for value, stop in found.values() if np.isfinite(value)}
-        note = f"from epoch {min(stops)} on" if len(stops) == 1 else f"from epochs {min(stops)} to {max(stops)} on"
+        note = f"from {'epoch' if len(stops) == 1 else 'epochs'} {span(min(stops), max(stops))} on"
         return sample_curves(trace_curves(trials.assign(**{"gain/nats": values}), "gain/nats"), NATS, note=note)
 
     def _measure_training(self, epochs: pd.DataFrame) -> tuple[float, int]:
