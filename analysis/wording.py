@@ -35,7 +35,7 @@ EACH_TRIAL = "Each trial on its own, no means."
 ONE_SEED = "One seed: no interval."
 UNITS = {
     **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion", "entropy_floor"), NATS),
-    **dict.fromkeys(("iw_bound_5000", "inference_gap", "iw_bound_gap", "gate_information"), NATS),
+    **dict.fromkeys(("iw_bound_5000", "inference_gap", "iw_bound_gap"), NATS),
     "train_seconds": "seconds",
     "gate_information": "nats",
 }
@@ -111,6 +111,12 @@ def plural(num: int, noun: str) -> str:
     """The number with its noun, as in "1 seed" and "3 studies"."""
     many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{num:,} {noun if num == 1 else many}"
+
+
+def span(low: int, high: int, noun: str = "") -> str:
+    """How many, or from how many to how many: "3 epochs", "1 to 3 epochs" and, without a noun, "1 to 3"."""
+    least = "" if low == high else f"{low:,} to "
+    return least + (plural(high, noun) if noun else f"{high:,}")
 
 
 def exact_value(value: Any) -> str:

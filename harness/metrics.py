@@ -61,7 +61,8 @@ ARRAY_EVALUATIONS: tuple[Evaluation, ...] = ("latents", "exhibits")
 """Evaluations that store arrays, for figures: what each latent does; codes and pictures."""
 LOWER_IS_BETTER = (
     *("loss", "rate", "distortion", "inference_gap", "iw_bound_gap", "reconstruction_error", "train_seconds"),
-    *("nonzero_fraction", "num_nonzero", "always_on_fraction", "support_overlap"),
+    *("nonzero_fraction", "num_nonzero", "always_on_fraction", "support_overlap", "changed_pixels"),
+    *(name.removeprefix("probe/") for name in (*PROBE_METRICS, *CONTROL_METRICS) if name.endswith("_dead_logits")),
     *(name.removeprefix("gradient/") for name in GRADIENT_METRICS),
 )
 

@@ -89,7 +89,10 @@ class Autoencoder(nn.Module):
         return self.latent.draw(q, noise, at)
 
     def compute_rate(self, q: Distribution, x: Tensor, at: At | None = None) -> Tensor:
-        """Compute KL(q || p) in nats per image, (B,): as in the objective of a training step, exact if `at` is None."""
+        """Compute KL(q || p) in nats per image, (B,): as in the objective of a training step, exact if `at` is None.
+
+        Of a prior that is a mixture (vsc_uai_*) it is an upper bound then.
+        """
         return self.latent.rate(q, x, self.encode, at)
 
     def compute_distortion(self, z: Tensor, x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from harness.study.yamlfile import format_inline
 from tests.readme_claims import (
     ASKED_SEEDS,
     ERRATIC_ALPHA,
+    FINDINGS,
     FOLDER,
     README,
     SECTION,
@@ -226,6 +227,14 @@ def test_what_readme_says_of_undecided_claims_is_so(verdicts: list[Verdict]) -> 
     few = [v for v in undecided if min((p.num_seeds for p in v.judged_parts), default=0) < ASKED_SEEDS]
     assert len(undecided) > len(primary) / 2
     assert len(few) / len(undecided) == pytest.approx(2 / 5, abs=0.05)
+
+
+def test_an_endpoint_that_findings_say_cannot_hold_cannot() -> None:
+    """Sparsity by alpha: with the largest, none of the informative latents is always on, so none can have fewer."""
+    trials = load_tables(PUBLISHED / "elbo-vs-latent-dim").trials.query("alpha == 0.5 and latent_dim == 200")
+    assert len(trials) == ASKED_SEEDS
+    assert (trials["code/always_on_fraction"] == 0).all()
+    assert "with alpha 0.5 none with any seed" in FINDINGS.read_text()
 
 
 def test_what_is_decided_was_trained_by_todays_code(verdicts: list[Verdict]) -> None:

@@ -169,5 +169,5 @@ def _judge(measured: Verdict, p: float, corrected: float, level: float, *, num_p
 
 def _explain(part: Part, num_parts: int) -> str:
     """Why an undecided claim of so many parts hangs on this one, if it does."""
-    unsure = f"one part surely does not hold, but not surely enough among {num_parts}"
+    unsure = f"by its own interval one part does not hold, but not surely enough among {num_parts}"
     return unsure if part.outcome == "refuted" else part.reason

@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from analysis.claims.curves import describe_missing, name_at, pick, trace_curves, union_of_dims
+from analysis.claims.curves import describe_missing, name_at, pick, trace_curves
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 
 OF_TRIALS = "of the trials"
+COUNTS_OF_LATENTS = ("code/num_informative", "code/active_units", "code/num_nonzero")
 
 
 class ShareBelow(Quantity):
     """The share of trials in which a metric is below a value, with its exact interval: a part for each latent_dim.
 
     metric: the first of these that the study has measured. alpha: of the VSC, the first of these that the study has.
+    A model with fewer latents than `below` always has a count of them below it, and is no part.
     """
 
     is_share: ClassVar[bool] = True
@@ -30,6 +32,10 @@ class ShareBelow(Quantity):
         """See the class."""
         metric = find_measured(tables.trials, self.metric)
         (curve,) = pick(trace_curves(tables.trials, metric), "vsc", self.alpha)
+        least = self.below if metric in COUNTS_OF_LATENTS else 0
+        if not (dims := [dim for dim in curve.dims if dim >= least]):
+            raise UndecidableError(f"no model has as many as {self.below:g} latents")
+        curve = curve.at(dims)
         is_below = np.where(np.isnan(curve.values), np.nan, curve.values < self.below)
         return [
             Sample(
@@ -42,7 +48,7 @@ class ShareBelow(Quantity):
                 note=f"{metric} below {self.below:g}",
                 is_share=self.is_share,
             )
-            for i, dim in enumerate(union_of_dims([curve]))
+            for i, dim in enumerate(dims)
         ]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.claims.quantity import Criterion
 from analysis.claims.rates import OF_TRIALS
 from analysis.claims.verdict import Part, Verdict
-from analysis.wording import decimal, format_p, markdown_table, short_value, with_interval
+from analysis.wording import decimal, format_p, markdown_table, short_value, span, with_interval
 
 HEAD = [
     "verdict",
@@ -21,7 +21,7 @@ HEAD = [
 ]
 COLUMNS = [
     *("id", "section", "claim", "variant", "role", "study", "verdict", "before_holm", "p", "p_holm"),
-    *("part", "part_role", "part_verdict", "effect", "low", "high", "unit", "test", "threshold", "seeds"),
+    *("part", "part_role", "part_verdict", "effect", "low", "high", "unit", "test", "threshold", "paired", "seeds"),
     *("reason", "note"),
 ]
 SIGNS = {"greater": ">", "less": "<", "equivalent": "within"}
@@ -56,8 +56,7 @@ def format_outcome(verdict: Verdict) -> str:
     outcome = f"**{verdict.outcome}**" if verdict.outcome != "undecided" else verdict.outcome
     if verdict.role == "exploratory":
         return f"{outcome} (exploratory)"
-    is_lost = verdict.outcome != verdict.before_correction
-    return f"{outcome} (before Holm: {verdict.before_correction})" if is_lost else outcome
+    return f"{outcome} (before Holm: {verdict.before_correction})" if verdict.lost else outcome
 
 
 def format_ps(verdict: Verdict) -> str:
@@ -77,6 +76,7 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             **{"id": claim.id, "section": claim.section, "claim": claim.claim, "variant": claim.variant},
             **{"role": verdict.role, "study": verdict.study, "verdict": verdict.outcome},
             **{"before_holm": verdict.before_correction, "p": verdict.p, "p_holm": verdict.p_corrected},
+            "paired": claim.paired,
         }
         if not verdict.parts:
             rows.append(
@@ -119,12 +119,12 @@ def format_effect(verdict: Verdict) -> str:
         texts.append(f"{format_part(part)} ({part.name}; claimed {format_criterion(part.criterion)}{note})")
     if texts:
         texts[-1] = f"{texts[-1][:-1]}{count_parts(verdict)})"
-    is_said = verdict.outcome != verdict.before_correction  # beside the verdict
-    return "; ".join([*texts, *([verdict.reason] if verdict.reason and not is_said else [])])
+    reason = "" if verdict.lost else verdict.reason  # else it stands beside the verdict
+    return "; ".join([*texts, *([reason] if reason else [])])
 
 
 def count_parts(verdict: Verdict) -> str:
-    """How many of several parts hold, each by itself, and how many do not, as written behind the part that is shown.
+    """How many of several parts hold, each by its own interval, and how many do not: written behind the part shown.
 
     A premise that holds is not counted: it says nothing for the claim.
     """
@@ -132,15 +132,13 @@ def count_parts(verdict: Verdict) -> str:
     if len(parts) < 2:
         return ""
     num_for, num_against = (sum(part.outcome == which for part in parts) for which in ("supported", "refuted"))
-    return f"; of {len(parts)} parts, {num_for} surely hold and {num_against} surely do not"
+    holds, does = "holds" if num_for == 1 else "hold", "does" if num_against == 1 else "do"
+    return f"; by their own intervals {num_for} of {len(parts)} parts {holds} and {num_against} {does} not"
 
 
 def _count_seeds(verdict: Verdict) -> str:
-    counts = [part.num_seeds for part in verdict.judged_parts]
-    if not counts:
-        return "0"
-    low, high = min(counts), max(counts)
-    return f"{low}" if low == high else f"{low} to {high}"
+    counts = [part.num_seeds for part in verdict.judged_parts] or [0]
+    return span(min(counts), max(counts))
 
 
 def _escape(text: str) -> str:

@@ -1,5 +1,7 @@
 """What training beyond the report's 20,000 iterations was worth, and to which model."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,14 +21,15 @@ from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.plateau import TAIL
-from analysis.wording import NATS, plural, unit_or_whole
+from analysis.wording import NATS, plural, span, unit_or_whole
 
 
 class StillToGain(Quantity):
-    """The test loss where the report stopped less the lowest level afterwards: parts by model, alpha, latent dimension.
+    """The loss where the report stopped less the lowest level afterwards: parts by model, alpha, latent dimension.
 
     The loss is what training minimises (relaxed samples, so that a VSC's is lower than its true bound would have it),
-    of the longest trial of each training. A level is the mean of a tenth of the later epochs, at least TAIL, as in
+    of the longest trial of each training: of test images after an epoch, or in training, as the mean over an epoch's
+    batches (`metric: train/loss`). A level is the mean of a tenth of the later epochs, at least TAIL, as in
     `analysis.tables.plateau`. The lowest of many levels is low by chance too, by about 0.2 nats with noise of 0.3 from
     epoch to epoch, so a threshold should be well above that.
 
@@ -35,31 +38,32 @@ class StillToGain(Quantity):
     are fewer images, the epoch of the same number is taken instead.
     """
 
+    metric: Literal["test/loss", "train/loss"] = "test/loss"
     iterations: int = 20_000
     epochs: int = 11
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
         trials = longest_of_each(tables.trials)
-        history = tables.history.reindex(columns=["trial_id", "epoch", "step", "test/loss"])
+        history = tables.history.reindex(columns=["trial_id", "epoch", "step", self.metric])
         history = history[history["trial_id"].isin(trials["trial_id"])].sort_values(["trial_id", "epoch"])
         found = {trial_id: self._measure_training(epochs) for trial_id, epochs in history.groupby("trial_id")}
         values = trials["trial_id"].map({trial_id: value for trial_id, (value, _) in found.items()})
         if values.isna().all():
             longest = 0 if history.empty else int(history["epoch"].max())
             raise UndecidableError(
-                "no training has a test loss for each epoch and goes on beyond the report's epoch "
+                f"no training has a {self.metric} for each epoch and goes on beyond the report's epoch "
                 f"{self.epochs} (the longest has {plural(longest, 'epoch')})"
             )
         stops = {stop for value, stop in found.values() if np.isfinite(value)}
-        note = f"from epoch {min(stops)} on" if len(stops) == 1 else f"from epochs {min(stops)} to {max(stops)} on"
+        note = f"from {'epoch' if len(stops) == 1 else 'epochs'} {span(min(stops), max(stops))} on"
         return sample_curves(trace_curves(trials.assign(**{"gain/nats": values}), "gain/nats"), NATS, note=note)
 
     def _measure_training(self, epochs: pd.DataFrame) -> tuple[float, int]:
         """The gain (NaN: too short, or a loss is missing), and the epoch at which the report would have stopped."""
         reached = epochs["epoch"][epochs["step"] >= self.iterations]
         stop = self.epochs if reached.empty else int(reached.iloc[0])
-        losses = epochs["test/loss"].to_numpy(float)
+        losses = epochs[self.metric].to_numpy(float)
         if len(losses) < stop + TAIL or len(losses) != epochs["epoch"].iloc[-1] or not np.isfinite(losses).all():
             return np.nan, stop
         levels = sliding_window_view(losses[stop:], max(TAIL, (len(losses) - stop) // 10)).mean(axis=1)

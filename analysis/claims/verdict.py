@@ -62,6 +62,11 @@ class Verdict:
         return not self.parts and self.reason == describe_not_run(self.study)
 
     @property
+    def lost(self) -> str:
+        """What the correction takes from it, such as "supported before Holm"; nothing where it takes nothing."""
+        return f"{self.before_correction} before Holm" if self.outcome != self.before_correction else ""
+
+    @property
     def judged_parts(self) -> tuple[Part, ...]:
         """The parts that decide it."""
         return tuple(part for part in self.parts if self.role == "exploratory" or part.role == "primary")

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import varying_settings
-from analysis.wording import NATS, ONE_SEED, model_label, plural, setting_label
+from analysis.wording import NATS, ONE_SEED, model_label, plural, setting_label, span
 
 MEANS = "Mean and 95% interval (Student t) over seeds; dots: each seed."
 
@@ -90,5 +90,4 @@ def caption(notes: Sequence[str], *, width: int) -> str:
 
 
 def _epochs(epochs: pd.Series) -> str:
-    low, high = int(epochs.min()), int(epochs.max())
-    return plural(high, "epoch") if low == high else f"{low:,} to {high:,} epochs"
+    return span(int(epochs.min()), int(epochs.max()), "epoch")

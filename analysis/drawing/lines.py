@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.drawing.style import FILLS, LINE_STYLES, MARKERS, QUIET, model_colour, series_colour, series_marker
 from analysis.tables.searched_settings import is_geometric
-from analysis.wording import plural
+from analysis.wording import plural, span
 
 Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
 
@@ -51,8 +51,7 @@ def count_label(rows: pd.DataFrame) -> str:
     """The number of seeds that the means of a series are taken over, or of the trials that it shows."""
     if rows["individual"].any():
         return plural(rows["trial_id"].nunique(), "trial")
-    low, high = int(rows["n"].min()), int(rows["n"].max())
-    return plural(high, "seed") if low == high else f"{low} to {high} seeds"
+    return span(int(rows["n"].min()), int(rows["n"].max()), "seed")
 
 
 def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:

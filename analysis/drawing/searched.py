@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.lines import MAX_VECTOR_POINTS, STAR, Look
 from analysis.drawing.style import model_colour, tint
-from analysis.wording import model_label, plural
+from analysis.wording import model_label, span
 
 MAX_LEVELS = 4  # of epochs that stopped trials have trained for, each with a tint and an entry in the legend
 LIGHTEST = 0.95
@@ -51,12 +51,10 @@ def _by_epochs(stopped: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, float, str
     for place in range(len(ends) - 1, -1, -1):
         own = epochs[level == place]
         if not own.empty:
-            low, high = own.min(), own.max()
-            words = plural(high, "epoch") if low == high else f"{low} to {plural(high, 'epoch')}"
             yield (
                 stopped.loc[own.index],
                 LIGHTEST - (LIGHTEST - 0.5) * place / (len(ends) - 1),
-                f"stopped after {words}",
+                f"stopped after {span(own.min(), own.max(), 'epoch')}",
             )
 
 

@@ -14,13 +14,13 @@ from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
-from analysis.wording import NATS, configuration_label, setting_label, value_label
+from analysis.wording import NATS, configuration_label, setting_label, unit_of, value_label
 
 COLOURS = {"relaxed": "#D55E00", "straight_through": "#56B4E9", "disarm": "#009E73"}
 PANELS = {
     "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
     "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",
-    "code/gate_information": f"information in the gates\n({NATS})",
+    "code/gate_information": f"information in the gates\n({unit_of('code/gate_information')})",
     "code/always_on_fraction": "share of the informative latents that is always on\n(mean gate above 0.95)",
     "bias": "bias of the gates' gradient\n(share of its length; 0 for DisARM)",
     "noise": "noise of the gates' gradient\n(one draw, in its lengths)",

@@ -15,6 +15,7 @@ from analysis.wording import (
     plural,
     setting_label,
     short_value,
+    span,
     with_interval,
 )
 
@@ -63,9 +64,9 @@ def describe_epochs(tables: Tables) -> str:
     for row in found.to_dict("records"):
         seeds = plural(int(row["num_seeds"]), "seed")
         if row["plateau_n"]:
-            low, high = f"{row['plateau_min']:.0f}", f"{row['plateau_max']:.0f}"
-            epoch = f"epoch {low}" if low == high else f"epochs {low} to {high}"
-            lines.append(f"- {row['label']}: from {epoch} on, {row['plateau_n']:.0f} of {seeds}.")
+            low, high = round(row["plateau_min"]), round(row["plateau_max"])
+            epoch = "epoch" if low == high else "epochs"
+            lines.append(f"- {row['label']}: from {epoch} {span(low, high)} on, {row['plateau_n']:.0f} of {seeds}.")
         else:
             lines.append(f"- {row['label']}: not yet after {row['epochs']:,} epochs, 0 of {seeds}.")
     images = "test" if tables.history["test/loss"].notna().any() else "validation"

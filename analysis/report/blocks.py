@@ -50,9 +50,8 @@ class Picture:
 
     @property
     def alt(self) -> str:
-        """What a reader who does not see it is told: what was found, or else what it is of."""
-        found = " ".join(re.sub(r"[*`]", "", line) for line in self.found)
-        return f"{self.title}, {self.study}. {found}".strip()
+        """What it is of, for who does not see it: what was found stands above it, and how to read it below."""
+        return f"{self.title}, {self.study}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class Folded:
-    """What only some readers want: behind a line that says what it is."""
+    """What only some readers want: behind a line that says what it is, and by which its id is made."""
 
     summary: str
     blocks: Sequence["Block"] = field(default_factory=list)
@@ -110,15 +109,17 @@ def anchor_of(verdict: Verdict) -> str:
 def say_finding(verdict: Verdict) -> str:
     """What was found of a claim, in one line of Markdown: sign, verdict, claim as measured, number that decides it."""
     word = verdict.outcome
-    lost = f", {verdict.before_correction} before Holm" if word != verdict.before_correction else ""
+    lost = f", {verdict.lost}" if verdict.lost else ""
     kind = ", exploratory" if verdict.role == "exploratory" else ""
     number = "; ".join(f"{format_part(part)} ({part.name})" for part in verdict.shown) or verdict.reason
     return f"{SIGNS[word]} **{verdict.claim.words}** {word.capitalize()}{lost}{kind}: {number}."
 
 
-def headline_number(verdict: Verdict) -> tuple[str, str]:
-    """The number of a finding to write large, and what it is of."""
-    part = verdict.shown[0]
-    number, _, rest = format_part(part).partition(" ")
+def headline_numbers(verdict: Verdict) -> list[tuple[str, str]]:
+    """The numbers of a finding to write large, and what each is of: of a mixed one that which makes it so, too."""
     why = f" · {verdict.reason}" if verdict.outcome == "refuted" and verdict.reason else ""  # which premise fails
-    return number, f"{rest} · {part.name}{why}"
+    told = []
+    for part in verdict.shown:
+        number, _, rest = format_part(part).partition(" ")
+        told.append((number, f"{rest} · {part.name}{why}"))
+    return told

@@ -15,16 +15,19 @@ from analysis.wording import plural
 PROTOCOL = (
     "Each claim has one primary endpoint, named in `studies/claims.yaml`; everything else is exploratory. Tables that "
     "are older than that file are judged by it, too, but only what is run after it confirms or refutes. A part of a "
-    "claim *surely holds* if its 95% interval lies wholly on the side of the threshold that is claimed, and *surely "
-    "does not* if it lies wholly on the other side. **Supported:** every part surely holds. **Refuted:** some part "
-    "surely does not and none surely does, or a premise of the claim surely does not hold. **Mixed:** some part surely "
-    "holds, another surely does not. **Undecided:** anything else, too few seeds among it. A premise that holds is not "
-    "counted among the parts that do, as it says nothing for the claim. Where one part against a claim is enough, its "
-    "p counts as often as there are parts. The verdicts on primary endpoints are corrected by Holm's method for how "
-    "many of these the protocol has, run or not: where there is nothing to find, any of them is decided in 5% of such "
-    "pages at most. What is corrected is whether a claim is decided; a part that holds by its own interval makes mixed "
-    "what would else be refuted. Exploratory verdicts are not corrected: of many, some are due to chance. Intervals "
-    "are of one part each, and not corrected."
+    "claim *holds* if its 95% interval lies wholly on the side of the threshold that is claimed, and *does not* if it "
+    "lies wholly on the other side: so are parts counted. One part against a claim is enough, so for a verdict, an "
+    "exploratory one, too, its p counts as often as there are parts: it *surely* does not hold if that is 5% at most. "
+    "**Supported:** every part holds. **Refuted:** some part surely does not and none holds, or a premise of the claim "
+    "surely does not hold. **Mixed:** some part holds, another surely does not. **Undecided:** anything else, too few "
+    "seeds among it. A premise that holds is not counted among the parts that do, as it says nothing for the claim. "
+    "The verdicts on primary endpoints are corrected by Holm's method for how many of these the protocol has, run or "
+    "not: where there is nothing to find, any of them is decided in 5% of such pages at most. What is corrected is "
+    "whether a claim is decided; a part that holds by its own interval makes mixed what would else be refuted. "
+    "Exploratory verdicts are corrected for their parts alone: of many, some are due to chance. Intervals are of one "
+    "part each, and not corrected. They are of independent samples (Welch), as the protocol has it, and paired only "
+    "where both numbers are of one training (`paired` in claims.csv). Figures pair two trainings by their seed, so "
+    "that one difference may have another interval there."
 )
 
 
@@ -47,9 +50,11 @@ def show_claims(
         claims_table(exploratory, marked) if exploratory else "None.",
         dagger if any(verdict.study in marked for verdict in judged) else "",
     ]
+    num_absent = sum(verdict.is_of_missing_study and verdict.role == "primary" for verdict in verdicts)
+    not_run = f", and {num_absent} not run" if num_absent else ""
     return [
         Heading(2, "The report's claims at a glance"),
-        f"Primary endpoints: {_count(primary)}; before Holm's correction {_count(primary, corrected=False)}. "
+        f"Primary endpoints: {_count(primary)}{not_run}; before Holm's correction {_count(primary, corrected=False)}. "
         f"Exploratory: {_count(exploratory)}. Every part is in [claims.csv](claims.csv).",
         Folded(
             "How verdicts are reached",

@@ -22,7 +22,8 @@ from analysis.report.blocks import (
     Heading,
     Picture,
     anchor_of,
-    headline_number,
+    headline_numbers,
+    to_slug,
 )
 from analysis.report.matrix import render_badge, render_matrix
 
@@ -105,7 +106,8 @@ def _render(block: Block, folder: Path) -> str:
             return render_matrix(block)
         case Folded():
             inner = "\n".join(_render(own, folder) for own in block.blocks)
-            return f"<details><summary>{html.escape(block.summary)}</summary>\n{inner}\n</details>"
+            summary = html.escape(block.summary)
+            return f'<details id="{to_slug(block.summary)}"><summary>{summary}</summary>\n{inner}\n</details>'
 
 
 def _render_markdown(text: str, folder: Path) -> str:
@@ -136,31 +138,29 @@ def _fold_if_long(found: str) -> str:
 
 def _render_finding(finding: Finding) -> str:
     verdict, picture = finding.verdict, finding.picture
-    number, rest = headline_number(verdict)
-    rest = html.escape(f"{rest} · {finding.dataset}")
-    badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
-    lost = (
-        f" <small>{verdict.before_correction} before Holm</small>"
-        if verdict.outcome != verdict.before_correction
-        else ""
+    numbers = "".join(
+        f'<p><b class="number">{html.escape(number)}</b> <small>{html.escape(rest)}</small></p>'
+        for number, rest in headline_numbers(verdict)
     )
+    lost = f" <small>{verdict.lost}</small>" if verdict.lost else ""
     thumbnail = ""
     if picture is not None:
         alt = html.escape(picture.alt, quote=True)
         thumbnail = (
             f'<a class="thumbnail" href="#{picture.slug}"><img src={_embed_small(picture.file)} alt="{alt}"></a>'
         )
-    variant = f"<br><small>{html.escape(verdict.claim.variant)}</small>" if verdict.claim.variant else ""
+    told = " · ".join(filter(None, (finding.dataset, verdict.claim.variant)))
     claim = f'<a href="#{anchor_of(verdict)}">{html.escape(verdict.claim.claim)}</a>'
     return (
-        f'<li>{thumbnail}<div><p class="words">{claim}</p><p><b class="number">{html.escape(number)}</b> '
-        f"<small>{rest}</small>{variant}</p><p>{badge}{lost}</p></div></li>"
+        f'<li>{thumbnail}<div><p class="words">{claim}</p>{numbers}<p><small>{html.escape(told)}</small></p>'
+        f"<p>{render_badge(verdict)}{lost}</p></div></li>"
     )
 
 
 def _render_picture(picture: Picture, folder: Path) -> str:
     width, height = _measure(picture.file)
-    alt, is_wide = html.escape(picture.alt, quote=True), ' class="wide"' if width > 700 else ""
+    alt = html.escape(f"{picture.alt}. {picture.caption}", quote=True)  # folded in, and so not read out
+    is_wide = ' class="wide"' if width > 700 else ""
     if picture.file.suffix == ".svg":  # in the page itself, where marks say their values when they are pointed at
         text = picture.file.read_text(encoding="utf-8")
         drawn = re.sub(r"<title>.*?</title><desc>.*?</desc>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)

@@ -43,9 +43,9 @@ def render_matrix(claims: Claims) -> str:
     return "\n".join([*parts, "</div>"])
 
 
-def render_badge(outcome: str, *, is_exploratory: bool = False) -> str:
+def render_badge(verdict: Verdict) -> str:
     """A verdict as sign, word and colour; a dashed frame where it is exploratory."""
-    kind = " exploratory" if is_exploratory else ""
+    outcome, kind = verdict.outcome, " exploratory" if verdict.role == "exploratory" else ""
     return f'<span class="badge {outcome}{kind}"><i aria-hidden="true">{SIGNS[outcome]}</i> {outcome}</span>'
 
 
@@ -62,13 +62,12 @@ def _lead(own: Sequence[Verdict], columns: Sequence[str], datasets: dict[str, st
 def _render_cell(verdict: Verdict | None, column: str) -> str:
     if verdict is None:
         return '<span class="cell none">not asked</span>'
-    badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
-    told = [f'<span class="dataset">{html.escape(column)}</span>{badge}']
-    if verdict.outcome != verdict.before_correction:
-        told.append(f"<small>{verdict.before_correction} before Holm</small>")
+    told = [f'<span class="dataset">{html.escape(column)}</span>{render_badge(verdict)}']
+    if verdict.lost:
+        told.append(f"<small>{verdict.lost}</small>")
+    axes = _find_axes(verdict.shown)
     told += [
-        f"{draw_forest(part, find_axis([part]))}<small>{html.escape(format_part(part))}</small>"
-        for part in verdict.shown[:1]
+        f"{draw_forest(part, axes[part.unit])}<small>{html.escape(format_part(part))}</small>" for part in verdict.shown
     ]
     if not verdict.shown:
         told.append("<small>not measured</small>")
@@ -89,13 +88,19 @@ def _render_verdict(verdict: Verdict, datasets: dict[str, str]) -> str:
     if counted := count_parts(verdict).removeprefix("; "):
         notes.append(counted)
     notes += [html.escape(note) for note in dict.fromkeys(part.note for part in shown if part.note)]
-    badge = render_badge(verdict.outcome, is_exploratory=verdict.role == "exploratory")
     dataset = html.escape(dataset_label(datasets[verdict.study]))
     told = f"<small>{' · '.join(notes)}</small>"
-    head = f'<p id="{anchor_of(verdict)}">{badge} <b>{dataset}</b>, {html.escape(variant)}<br>{told}</p>'
-    axes = {unit: find_axis([part for part in shown if part.unit == unit]) for unit in {part.unit for part in shown}}
+    head = (
+        f'<p id="{anchor_of(verdict)}">{render_badge(verdict)} <b>{dataset}</b>, {html.escape(variant)}<br>{told}</p>'
+    )
+    axes = _find_axes(shown)
     rows = "".join(_render_part(part, axes[part.unit]) for part in shown)
     return f'{head}<div class="scroll"><table class="parts">{rows}</table></div>' if rows else head
+
+
+def _find_axes(parts: Sequence[Part]) -> dict[str, tuple[float, float]]:
+    """By unit the axis that its parts share, so that they can be compared."""
+    return {part.unit: find_axis([own for own in parts if own.unit == part.unit]) for part in parts}
 
 
 def _render_part(part: Part, axis: tuple[float, float]) -> str:

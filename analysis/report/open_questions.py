@@ -28,7 +28,7 @@ from analysis.report.answers_from_searches import (
 from analysis.report.guard import Guard
 from analysis.tables import Tables, of_search
 from analysis.tables.series import NothingToDrawError
-from analysis.wording import ALPHA, plural
+from analysis.wording import ALPHA, plural, span
 
 
 def answer_open_questions(tables: Mapping[str, Tables], guard: Guard | None = None) -> str:
@@ -87,8 +87,7 @@ def _from_each(tables: Mapping[str, Tables], describe: Callable[[Tables], str], 
 
 def _name(name: str, trials: pd.DataFrame) -> str:
     """The study with its dataset, seeds and epochs, and how many of its trials have not come to an end."""
-    low, high = trials["epochs"].min(), trials["epochs"].max()
-    epochs = plural(high, "epoch") if low == high else f"{low:,} to {high:,} epochs"
+    epochs = span(trials["epochs"].min(), trials["epochs"].max(), "epoch")
     parts = [", ".join(sorted(trials["dataset"].unique())), plural(trials["seed"].nunique(), "seed"), epochs]
     left = trials["status"][~trials["status"].isin(["finished", "stopped"])].value_counts().sort_index()
     parts += [f"{num:,} of {len(trials):,} trials {status}" for status, num in left.items()]

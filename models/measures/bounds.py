@@ -45,7 +45,7 @@ def compute_bound(
     sharpness: None: samples are hard. Else samples are as training draws them, at this sharpness: relaxed with the
     estimator relaxed, hard with the others, where it is the true bound under other noise, as of a model without gates.
     Only hard samples give a bound: a relaxed one carries information through nearly closed gates that the rate does not
-    count. The rate is exact in all cases.
+    count. The rate is exact in all cases, but of vsc_uai_*, of which it is an upper bound.
     num_samples: samples per image, over which distortions are averaged.
     """
     totals = torch.zeros(3, dtype=torch.float64)

@@ -45,7 +45,7 @@ def measure_edits(
     class_kept_other, changed_pixels_other: the same where, as a control, another active (non-zero) entry, drawn at
     random, is moved by the same distance towards zero and beyond; on the images whose code has one.
     class_kept_beyond_other, changed_pixels_beyond_other: what the largest entry does less what the other one does, on
-    those images. Another control is another model: the largest entry of a code that is not sparse.
+    those images. Another model is no control: the largest entry of a code that is not sparse is mostly an idle one.
     pixel_probe_accuracy: accuracy of the classifier on the unedited test images.
 
     Images whose code lacks the entry are left out; the metric is absent if no image has it.

@@ -7,6 +7,7 @@ from analysis.wording import (
     exact_value,
     format_p,
     markdown_table,
+    span,
     unit_or_whole,
     with_interval,
     with_minus,
@@ -60,6 +61,14 @@ def test_a_label_names_the_model_and_the_settings_that_it_has() -> None:
     assert configuration_label(settings, names, exact_value) == "VSC, α = 0.0123456, latent dimension = 8"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "noun", "text"),
+    [(1, 1, "seed", "1 seed"), (3, 3, "seed", "3 seeds"), (1, 3, "seed", "1 to 3 seeds"), (5, 1_200, "", "5 to 1,200")],
+)
+def test_a_span_is_one_number_or_two(low: int, high: int, noun: str, text: str) -> None:
+    assert span(low, high, noun) == text
+
+
 def test_an_exact_value_has_the_digits_that_tell_it_from_others_and_no_more() -> None:
     assert [exact_value(value) for value in (0.1, 0.1 + 0.2, 3, "sigmoid")] == [
         "0.1",
@@ -76,6 +85,7 @@ def test_an_exact_value_has_the_digits_that_tell_it_from_others_and_no_more() ->
         ("train_seconds", "seconds"),
         ("code/nonzero_fraction", "of the latents"),
         ("code/hoyer", ""),
+        ("code/gate_information", "nats"),
     ],
 )
 def test_a_number_has_its_unit_or_what_it_is_a_share_of(metric: str, text: str) -> None:

@@ -50,6 +50,14 @@ def test_a_claim_has_one_primary_endpoint(tmp_path: Path) -> None:
     assert load_claims(write(tmp_path / "c.yaml", first, GOOD | {"id": "b"}))[1].primary is None
 
 
+def test_edits_are_judged_only_where_codes_are_sparse() -> None:
+    """The largest entry of another code is mostly an idle latent, which shows in no picture."""
+    of_edits = [claim for claim in CLAIMS.values() if str(claim.parameters.get("metric")).startswith("edit/")]
+    assert len(of_edits) == 4
+    for claim in of_edits:
+        assert (claim.quantity, claim.parameters["max_alpha"]) == ("level", 0.2), claim.id
+
+
 def test_a_claim_names_one_study_or_several(tmp_path: Path) -> None:
     first, second = load_claims(write(tmp_path / "c.yaml", GOOD, GOOD | {"id": "b", "study": ["x", "my_study"]}))
     assert (first.study, second.study) == (("a-study",), ("x", "my_study"))

@@ -69,6 +69,17 @@ def test_collapse_is_a_share_of_trials_with_its_exact_interval() -> None:
     assert at_24.note == "code/num_informative below 10"
 
 
+def test_a_model_with_fewer_latents_than_are_asked_for_says_nothing_of_collapse() -> None:
+    """Eight latents are fewer than ten whatever they do: planted without any collapse, the claim is refuted."""
+    first, second = ([-1.0] * NUM_TRIALS,) * 2
+    study = grow((first, second), lambda *args: {"code/num_informative": float(args[2])}, dims=(8, 24, 200))
+    verdict = judge_one("small-alpha-collapses", study, "elbo-vs-latent-dim-quick")
+    assert (verdict.role, verdict.outcome, len(verdict.parts)) == ("exploratory", "refuted", 2)
+    few = grow((first, second), lambda *args: {"code/num_informative": float(args[2])}, dims=(2, 8))
+    verdict = judge_one("small-alpha-collapses", few, "elbo-vs-latent-dim-quick")
+    assert verdict.reason == "no model has as many as 10 latents"
+
+
 def test_where_informative_latents_were_not_counted_collapse_is_told_by_active_ones() -> None:
     study = grow(SAME, lambda *args: {"code/active_units": 9.0})
     assert judge_one("small-alpha-collapses", study).parts[0].note == "code/active_units below 10"
@@ -96,6 +107,14 @@ def test_what_was_still_to_gain_is_measured_to_the_lowest_level_not_to_the_last(
         history.loc[history["epoch"] > 30, "test/loss"] = 103.0  # overfitting
         history.loc[history["epoch"] == 20, "test/loss"] = 40.0  # one epoch is no level: 3 are, 20 nats lower
     assert judge_one("loss-still-falls", study).parts[0].mean == pytest.approx(25)
+
+
+def test_what_is_trained_may_still_fall_where_the_loss_of_test_images_does_not() -> None:
+    study = losses(lambda *_: 103.0, after=100.0, metric="train/loss")(SAME)
+    for history in study.history:
+        history["test/loss"] = 100.0
+    assert judge_one("trained-loss-still-falls", study).parts[0].mean == pytest.approx(3)
+    assert judge_one("loss-still-falls", study).parts[0].mean == pytest.approx(0)
 
 
 def test_a_training_no_longer_than_the_reports_shows_nothing_beyond_it() -> None:

@@ -9,6 +9,7 @@ from analysis.claims import Claim, Outcome, claims_frame, claims_table, judge_cl
 from analysis.claims.quantities import QUANTITIES
 from analysis.claims.summary import count_parts, format_outcome, format_ps
 from analysis.tables import Tables, load_tables
+from analysis.tables.significance import LEVEL, OUTCOMES, decide, estimate_share
 from tests.analysis.claims.judging import CLAIMS, judge_one, keep
 from tests.analysis.planted_claims import EFFECTS, NEVER_MIXED, NUM_TRIALS, PLANTS, better_bound, cost, plant
 
@@ -97,7 +98,7 @@ def test_a_study_without_its_measures_decides_nothing(claim: Claim) -> None:
     tables = plant(claim.id, "supported")
     trials = tables.trials.drop(columns=[name for name in tables.trials if "/" in name or name == "train_seconds"])
     trials["train_seconds"] = np.nan
-    verdict = judge_one(claim.id, Tables(trials, tables.history.drop(columns=["test/loss"])))
+    verdict = judge_one(claim.id, Tables(trials, tables.history.drop(columns=["train/loss", "test/loss"])))
     if claim.id not in OF_STATUS:  # which ask for the status alone
         assert (verdict.outcome, verdict.p) == ("undecided", 1)
         assert verdict.reason
@@ -199,6 +200,17 @@ def test_a_share_of_trials_needs_11_seeds_that_agree(num: int) -> None:
     assert (verdict.before_correction, verdict.outcome) == ("supported", "supported" if num > 10 else "undecided")
 
 
+@pytest.mark.parametrize(("num_parts", "num"), [(2, 12), (4, 13)])
+def test_one_part_of_shares_is_refuted_by_as_many_seeds_as_the_file_says(num_parts: int, num: int) -> None:
+    """At Holm's strictest level: it counts as often as there are parts."""
+    level = LEVEL / sum(len(claim.study) for claim in CLAIMS.values() if claim.primary is not None)
+    for seeds in (num - 1, num):
+        against = float(estimate_share(np.zeros(seeds), "greater", 0.5).p_against)
+        unsure = [1.0] * num_parts
+        found = OUTCOMES[int(decide(unsure, [against, *unsure[1:]], [False] * num_parts, level))]
+        assert found == ("refuted" if seeds == num else "undecided")
+
+
 def test_seeds_that_all_give_one_number_decide_nothing() -> None:
     """A share of ten latents, 0.06 on average, is 0 with each of three seeds in one study of six."""
     tables = plant("informative-latents-are-off-at-times", "supported")
@@ -238,7 +250,7 @@ def test_a_part_that_is_against_it_too_unsurely_for_their_number_leaves_a_claim_
 @pytest.mark.parametrize(
     ("shown", "reason"),
     [
-        ((-0.7, -1.0, -1.5), "one part surely does not hold, but not surely enough among 2"),
+        ((-0.7, -1.0, -1.5), "by its own interval one part does not hold, but not surely enough among 2"),
         ((-1.0, -1.0, -1.0), "no spread between seeds: no interval"),
     ],
 )
@@ -260,9 +272,17 @@ def test_a_premise_that_holds_is_not_counted_among_the_parts_that_do() -> None:
     assert [(part.is_premise, part.outcome) for part in refuted.parts] == [
         (True, "supported"), (False, "refuted"), (False, "refuted")
     ]  # fmt: skip
-    assert count_parts(refuted) == "; of 2 parts, 0 surely hold and 2 surely do not"
+    assert count_parts(refuted) == "; by their own intervals 0 of 2 parts hold and 2 do not"
     failing = [replace(part, outcome="refuted") for part in refuted.parts]
-    assert count_parts(replace(refuted, parts=tuple(failing))) == "; of 3 parts, 0 surely hold and 3 surely do not"
+    assert (
+        count_parts(replace(refuted, parts=tuple(failing))) == "; by their own intervals 0 of 3 parts hold and 3 do not"
+    )
+
+
+def test_a_part_against_a_claim_that_is_undecided_is_counted_by_its_own_interval() -> None:
+    verdict = judge_one("epoch-takes-a-minute-on-a-cpu", cost(60.0, "cpu")(((-0.7, -1.0, -1.5), (0.9, 1.0, 1.1))))
+    assert verdict.outcome == "undecided"
+    assert count_parts(verdict) == "; by their own intervals 1 of 2 parts holds and 1 does not"
 
 
 def test_one_part_surely_against_it_makes_a_claim_mixed_and_is_shown() -> None:
@@ -319,8 +339,8 @@ def test_the_table_says_what_each_verdict_hangs_on() -> None:
         "| verdict | claim, and how it is measured | effect (95% interval) | p (by Holm) | study | section | seeds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| **supported** | **Images scaled to unit norm are reconstructed worse than images scaled to between 0 and 1."
-        "** | 0.0100 (0.0098 to 0.0102) of relative squared error (VAE at latent dimension 24; claimed > 0; of 2 "
-        "parts, 2 surely hold and 0 surely do not) | < 0.0001 (< 0.0001) | `pixel-scaling` † | 4.1 | 5 |",
+        "** | 0.0100 (0.0098 to 0.0102) of relative squared error (VAE at latent dimension 24; claimed > 0; by "
+        "their own intervals 2 of 2 parts hold and 0 do not) | < 0.0001 (< 0.0001) | `pixel-scaling` † | 4.1 | 5 |",
         f"| undecided (exploratory) | {gap} | study convergence has not been run |  | `convergence` | 6 | 0 |",
         "| undecided (exploratory) | relaxed samples, as the report evaluated it, which is no bound "
         "| study convergence-fashion has not been run |  | `convergence-fashion` | 6 | 0 |",
@@ -345,4 +365,7 @@ def test_the_frame_has_a_row_for_each_part_and_its_role() -> None:
     assert frame["before_holm"].tolist() == ["refuted"] * 12 + ["undecided"] * 2
     assert frame["effect"].isna().tolist() == [False] * 12 + [True] * 2
     assert frame["reason"].tolist()[-1] == "study pixel-scaling has not been run"
+    paired = CLAIMS["twenty-thousand-iterations-are-too-few"]
+    frames = [frame, claims_frame(judge_claims([paired], {"convergence": plant(paired.id, "supported")}))]
+    assert [set(one["paired"]) for one in frames] == [{False}, {True}]
     assert claims_frame([]).columns.tolist() == frame.columns.tolist()

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (minus signs, meant as such)
 """What stands first on the page: the findings, and the claims by dataset."""
 
 import re
@@ -10,9 +11,10 @@ from analysis.claims import Claim, Outcome, Part, Verdict, load_claims
 from analysis.claims.quantity import Criterion
 from analysis.claims.verdict import Role
 from analysis.figures.draw import FIGURES
-from analysis.report.blocks import Claims, headline_number, say_finding
+from analysis.report.blocks import Claims, Finding, Findings, Heading, headline_numbers, say_finding
 from analysis.report.findings import MOST, pick_findings
 from analysis.report.forest import WIDTH, draw_forest, find_axis
+from analysis.report.html import as_html
 from analysis.report.matrix import render_matrix
 
 CLAIMS = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
@@ -78,7 +80,19 @@ def test_a_finding_says_its_verdict_in_sign_and_word_and_its_number() -> None:
     told = "Undecided, supported before Holm: 2.0 (1.0 to 3.0) points (VAE at latent dimension 8)."
     assert CLAIMS[0].variant in say_finding(verdict)
     assert say_finding(verdict) == f"? **{CLAIMS[0].claim.removesuffix('.')} ({CLAIMS[0].variant}).** {told}"
-    assert headline_number(verdict) == ("2.0", "(1.0 to 3.0) points · VAE at latent dimension 8")
+    assert headline_numbers(verdict) == [("2.0", "(1.0 to 3.0) points · VAE at latent dimension 8")]
+
+
+@pytest.mark.parametrize(("outcome", "before"), [("mixed", "mixed"), ("undecided", "mixed")])
+def test_of_a_mixed_claim_card_and_cell_show_the_part_that_makes_it_so(outcome: Outcome, before: Outcome) -> None:
+    against = replace(part(-5.0, -6.0, -4.0, "refuted"), p_for=1.0, p_against=0.01)
+    verdict = replace(judged(CLAIMS[0], outcome, before), parts=(part(2.0, 1.0, 3.0), against))
+    assert [number for number, _ in headline_numbers(verdict)] == ["2.0", "−5.0"]
+    page = as_html([Heading(1, "Page"), Findings([Finding(verdict, None, "MNIST")])], Path())
+    cell = render_matrix(Claims([verdict], DATASETS, "")).partition("</summary>")[0]
+    for text in (page, cell):
+        assert text.index("2.0") < text.index("−5.0")
+    assert re.findall(r"−5.0 \(−6.0 to −4.0\) points", cell)
 
 
 def test_a_forest_plot_has_its_threshold_and_tells_its_numbers() -> None:

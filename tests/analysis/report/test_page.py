@@ -201,10 +201,34 @@ def test_claims_stand_first_with_their_verdicts(quickstart: SyntheticStudy, tmp_
     assert text.index("## The answer") < text.index("claims at a glance") < text.index("## Studies")
     assert re.search(r"nothing is said of .*`convergence`.*: not run", text)
     assert text.index("### Primary endpoints\n\nNone.") < text.index("### Exploratory")  # a quick study is exploratory
+    num = sum(len(claim.study) - ("elbo-vs-latent-dim" in claim.study) for claim in claims if claim.primary is not None)
+    assert f"Primary endpoints: 0 verdicts: 0 supported, 0 refuted, 0 mixed, 0 undecided, and {num} not run; " in text
     assert "**Not tested:** nothing here is of CelebA" in text
     assert re.search(r"1\. . \*\*.*\*\* \w+, exploratory: ", text)
     frame = pd.read_csv(tmp_path / "claims.csv")
     assert set(frame["id"]) == {claim.id for claim in claims}
+
+
+def test_who_does_not_see_a_picture_is_told_what_it_is_once(quickstart: SyntheticStudy, tmp_path: Path) -> None:
+    claims = [claim for claim in load_claims(CLAIMS) if claim.id == "true-bound-has-an-optimum"]
+    name, asks = "elbo-vs-latent-dim-quick", replace(STUDY, figures=["elbo_by_latent_dim"])
+    paths = write_report({name: quickstart.tables()}, {name: asks}, tmp_path, claims=claims)
+    html = paths[1].read_text()
+    (label,) = re.findall(r'aria-label="(Figure 1[^"]+)"', html)
+    title, _, _ = label.partition(", elbo-vs-latent-dim-quick. ")
+    found = re.findall(r"<figcaption>.*?<p>(.*?)</p>", html)
+    assert all(re.sub("<.*?>", "", line)[:40] not in label for line in found)
+    assert "95% interval" in label  # the caption, which is folded in
+    for alt in re.findall(r'class="thumbnail"[^>]*><img [^>]*alt="([^"]*)"', html):
+        assert f"Figure 1: {alt.partition(',')[0]}" in title
+
+
+def test_contents_open_by_keyboard_and_paper_has_captions_and_definitions(written: tuple[str, str]) -> None:
+    css = written[1].partition("<style>")[2].partition("</style>")[0]
+    narrow, _, paper = css.partition("@media (max-width: 48rem)")[2].partition("@media print")
+    assert "nav input { display: block; position: absolute; opacity: 0; }" in narrow  # none could not be focused
+    assert "nav input:focus-visible + label { outline" in narrow
+    assert "figure > details::details-content, #how-verdicts-are-reached::details-content" in paper
 
 
 def test_an_error_in_any_part_is_said_in_its_place_and_costs_no_other(
