@@ -193,7 +193,9 @@ def _check(setting: str, value: Any) -> Any:
     try:
         checked = check_setting(setting, value)
     except ValueError as error:
-        mended = mend_number(value, "{{grid: [{}]}}") if {int, float} & {*_kinds(setting)} else ""
+        kinds = _kinds(setting)
+        several = "[{}]" if get_origin(SETTING_TYPES[setting]) is tuple else "{{grid: [{}]}}"
+        mended = mend_number(value, several, is_whole=float not in kinds) if {int, float} & {*kinds} else ""
         raise ValueError(f"{str(error).removeprefix(f'{setting}: ')}{mended}") from None
     for number in checked if isinstance(checked, tuple) else (checked,):
         if isinstance(number, int) and number > MAX_WHOLE:

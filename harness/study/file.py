@@ -59,8 +59,8 @@ def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tup
 _MENDS: Mapping[str, Callable[[Any], str]] = {
     "tuple_type": mend_list,
     "string_type": mend_text,
-    "int_type": lambda value: mend_number(value, "one of {}"),
-    "float_type": lambda value: mend_number(value, "one of {}"),
+    "int_type": lambda value: mend_number(value, "one of {}", is_whole=True),
+    "float_type": lambda value: mend_number(value, "one of {}", is_whole=False),
 }
 """The fix for a value of the wrong type, by pydantic's name of the complaint."""
 

@@ -29,6 +29,20 @@ def test_a_mistake_is_reported_with_its_line_its_field_and_the_fix(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "end"),
+    [
+        ("latent_dim: 2\n", "latent_dim: 4,8\n", "; write {grid: [4, 8]}"),
+        ("[8]", "64,32", "such as 16; write [64, 32]"),
+        ("[0, 1]", "0,1", "'0,1' should be a list; write [0, 1]"),
+        (SEEDS, "iw_samples: 5,6\n", "'5,6' should be an integer; write one of 5, 6"),
+        (SEEDS, "resources: {cpu: '0,5'}\n", "'0,5' should be a number; write one of 0, 5, or 0.5 with a point"),
+    ],
+)
+def test_a_point_is_named_only_where_a_fraction_may_be_meant(tmp_path: Path, old: str, new: str, end: str) -> None:
+    assert refusal(tmp_path, edit(old, new)).endswith(end)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (b"", "study.yaml: not a mapping; write `key: value` lines, beginning with `name:`"),
