@@ -75,11 +75,11 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
         raise InputError(f"--set {override}: plug-ins are named in the study's file alone; change it there")
     if len(parts) == 1 and key in SETTINGS and key != "seed":
         parts = ["defaults", key]
+    if parts == ["seeds"] or (parts[0] == "defaults" and len(parts) == 2):
         subs = content.get("space")
-        if isinstance(subs, list):  # the override is for every trial
-            for sub in subs:
-                if isinstance(sub, dict):
-                    sub.pop(key, None)
+        for sub in subs if isinstance(subs, list) else ():  # the override is for every trial
+            if isinstance(sub, dict):
+                sub.pop(parts[-1], None)
     target: Any = content
     for part in parts[:-1]:
         if isinstance(target, list):  # space.0.latent_dim

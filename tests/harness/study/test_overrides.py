@@ -13,16 +13,22 @@ from tests.harness.small_studies import (
 )
 
 
-def test_a_setting_is_overridden_for_every_trial(tmp_path: Path) -> None:
-    study = load(
-        tmp_path, edit("latent_dim: 2\n", "latent_dim: 2\n    epochs: 7\n"), "epochs=3", "latent_dim={grid: [5, 6]}"
-    )
+@pytest.mark.parametrize("under", ["", "defaults."])
+def test_a_setting_is_overridden_for_every_trial(tmp_path: Path, under: str) -> None:
+    text = edit("latent_dim: 2\n", "latent_dim: 2\n    epochs: 7\n")
+    study = load(tmp_path, text, f"{under}epochs=3", f"{under}latent_dim={{grid: [5, 6]}}")
     assert [(c["model"], c["latent_dim"], c["epochs"]) for c in enumerate_grid(study)] == [
         ("vae", 5, 3),
         ("vae", 6, 3),
         ("vsc", 5, 3),
         ("vsc", 6, 3),
     ]
+
+
+def test_seeds_are_overridden_for_every_trial(tmp_path: Path) -> None:
+    text = edit("latent_dim: 2\n", "latent_dim: 2\n    seeds: [3, 4, 5]\n")
+    assert load(tmp_path, text, "seeds=[7]").all_seeds == (7,)
+    assert load(tmp_path, text, "space.1.seeds=[7]").all_seeds == (0, 1, 3, 4, 5, 7)
 
 
 def test_settings_of_the_spike_are_overridden_where_there_is_one(tmp_path: Path) -> None:
