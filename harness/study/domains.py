@@ -172,6 +172,8 @@ def parse_domain(setting: str, raw: Any) -> Domain:
     if not items:
         raise ValueError(f"an empty {kind}; give at least one value, such as {_EXAMPLES[kind]}")
     values = tuple(_check(setting, item) for item in items)
+    if setting == "model":
+        raise ValueError(f"a {kind}; give one model to each sub-space")
     if len(set(values)) < len(values):
         raise ValueError(f"a value is given twice in the {kind}; remove one")
     return Finite(setting, kind, values, raw)
@@ -258,6 +260,8 @@ def build_json_schema(setting: str) -> dict[str, Any]:
             value = {"anyOf": [{"const": 0}, value]}
     else:
         value = {"enum": list_choices(setting)}
+    if setting == "model":  # of which a sub-space has one
+        return {"description": meta["help"], **value}
     forms: list[dict[str, Any]] = [
         value,
         _domain_schema("grid", value, 1),

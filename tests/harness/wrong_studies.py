@@ -180,7 +180,7 @@ WRONG_FIELDS = [
     _wrong("alpha-on-vae", "dim: 2\n", "dim: 2\n    alpha: 0.3\n", "9: space[0].alpha", "remove it", in_schema=False),
     _wrong("no-alpha", "    alpha: 0.2\n", "", "9: space[1].alpha", "a vsc needs one, such as", in_schema=False),
     _wrong("no-latent", "    latent_dim: 2\n", "", "7: space[0].latent_dim", "or under defaults", in_schema=False),
-    _wrong("two-models", "vae", "{grid: [vae, vsc]}", "7: space[0].model", "one model to each", in_schema=False),
+    _wrong("two-models", "vae", "{grid: [vae, vsc]}", "7: space[0].model", "one model to each"),
     _wrong("too-many", "epochs: 2", "batch_size: {range: [1, 90000, 1]}", "6: space", "take fewer", in_schema=False),
     # the seeds
     _wrong("seeds-empty", "[0, 1]", "[]", "12: seeds", "give at least one whole number from 0, each once"),
