@@ -32,6 +32,9 @@ def test_the_reference_of_study_files_is_as_their_schema_says() -> None:
         make_study_file()
     )
     assert "| `learning_rate` |" in make_study_file()
+    rows = [line.split(" | ") for line in make_study_file().splitlines() if line.startswith("| `")]
+    needed = {row[0].strip("| `") for row in rows if row[-1] == "needed |"}
+    assert needed == {"name", "dataset", "space", "model", "latent_dim", "alpha", "tc_weight"}
 
 
 def test_the_documentation_is_built_offline_and_a_dead_link_is_refused(tmp_path: Path) -> None:
