@@ -13,7 +13,10 @@ import yaml
 
 from docs.generate import make_study_file
 from harness.cli.main import app
+from harness.metrics import EVALUATION_METRICS
 from harness.study.file import load_study
+from models.choices import MODELS
+from models.measures.metric_names import CONTROL_INPUTS, INPUTS, LABEL_SETS, PROBES
 
 FOLDER = Path(__file__).parents[1]
 README = FOLDER / "README.md"
@@ -35,6 +38,27 @@ def test_the_reference_of_study_files_is_as_their_schema_says() -> None:
     rows = [line.split(" | ") for line in make_study_file().splitlines() if line.startswith("| `")]
     needed = {row[0].strip("| `") for row in rows if row[-1] == "needed |"}
     assert needed == {"name", "dataset", "space", "model", "latent_dim", "alpha", "tc_weight"}
+
+
+def test_every_model_is_on_the_page_of_models() -> None:
+    named = set(
+        re.findall(
+            r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", (FOLDER / "docs" / "models.md").read_text(), re.MULTILINE))
+        )
+    )
+    assert named >= MODELS.keys()
+
+
+def test_every_metric_is_on_the_page_of_metrics_if_not_by_its_whole_name_by_its_parts() -> None:
+    page = (FOLDER / "docs" / "metrics.md").read_text()
+    of_probes = re.compile(
+        f"probe/({'|'.join(PROBES)})_({'|'.join((*INPUTS, *CONTROL_INPUTS))})_({'|'.join(LABEL_SETS)})"
+    )
+    for name in (name for names in EVALUATION_METRICS.values() for name in names):
+        whole = of_probes.sub("", name).removeprefix("disentanglement/")
+        base = re.sub(r"_(floor|ceiling|same_image|noise|bias|beyond_other|other)$", "", whole)
+        parts = [base.rpartition("/")[2] if "gradient/" not in name else "gradient/", whole.removeprefix(base)]
+        assert all(part in page for part in parts), name
 
 
 def test_the_documentation_is_built_offline_and_a_dead_link_is_refused(tmp_path: Path) -> None:
