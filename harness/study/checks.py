@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from analysis.wording import OF_BOUNDS, OF_IMAGES
+from analysis.wording import OF_BOUNDS, OF_IMAGES, find_near
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
@@ -54,12 +54,15 @@ def _check_search(study: StudyFields) -> None:
 
 def _check_objectives(study: StudyFields) -> None:
     available = [*study.list_metrics(), *COST_METRICS]
+    steering = (*TRAIN_METRICS, *VALIDATION_METRICS, *COST_METRICS)
     for metric in study.objectives:
         if metric not in available:
-            raise ValueError(f"search.metric: no evaluation yields {metric!r}; use one of {', '.join(available)}")
+            legal = steering if study.is_adaptive else available
+            hint = f"; did you mean {near}?" if (near := find_near(metric, legal)) else ""
+            raise ValueError(f"search.metric: no evaluation yields {metric!r}; use one of {', '.join(legal)}{hint}")
         if metric.startswith("val/") and not (study.is_adaptive or study.can_hold_out):
             raise ValueError(f"search.metric: {metric} needs validation images; add num_validation under defaults")
-        if study.is_adaptive and metric not in (*TRAIN_METRICS, *VALIDATION_METRICS, *COST_METRICS):
+        if study.is_adaptive and metric not in steering:
             raise ValueError(
                 f"search.metric: {metric} would choose hyperparameters on the test set or only once a trial "
                 "has ended; use val/elbo"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
+from analysis.wording import find_near
 from harness.study.slips import mend_number
 from harness.study.yamlfile import format_inline
 from models.setting import SETTING_TYPES, SETTINGS, check_setting, list_choices
@@ -198,6 +199,9 @@ def _check(setting: str, value: Any) -> Any:
         kinds = _kinds(setting)
         several = "[{}]" if get_origin(SETTING_TYPES[setting]) is tuple else "{{grid: [{}]}}"
         mended = mend_number(value, several, is_whole=float not in kinds) if {int, float} & {*kinds} else ""
+        if isinstance(value, str) and not mended and str in map(type, choices := list_choices(setting)):
+            near = find_near(value, choices)
+            mended = f"; did you mean {near}?" if near else ""
         raise ValueError(f"{str(error).removeprefix(f'{setting}: ')}{mended}") from None
     for number in checked if isinstance(checked, tuple) else (checked,):
         if isinstance(number, int) and number > MAX_WHOLE:

@@ -1,6 +1,5 @@
 """Find, read and write study files, with one clear sentence for every mistake in them."""
 
-import difflib
 import itertools
 import json
 import re
@@ -10,6 +9,7 @@ from typing import Any, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ValidationError
 
+from analysis.wording import find_near, suggest
 from harness.errors import InputError
 from harness.paths import parse_path, read_text
 from harness.plugins.source import Plugin, find_plugin
@@ -24,6 +24,9 @@ from models.setting import SETTINGS
 S = TypeVar("S", bound=Study)
 
 FIX = "give the path of a study file"
+MAX_SHOWN, MAX_MESSAGE = 120, 900
+_LONG = re.compile(r"'[^']{120,}'|\"[^\"]{120,}\"|\[[\[\], \d.e+-]{120,}\]|\[[^\[\]]{120,}\]|\S{120,}")
+"""What no list of legal names looks like: text in quotes, lists, words without an end."""
 
 
 @overload
@@ -108,10 +111,10 @@ def _describe(
     if first["type"] == "extra_forbidden":
         known = list(Study.model_fields) if len(loc) == 1 else _known_keys(loc)
         settings = _known_keys(("defaults",)) if len(loc) == 1 else []
-        near = difflib.get_close_matches(str(loc[-1]), [*known, *settings], n=1)
-        is_misplaced = near and near[0] not in known and loc not in overridden  # --set takes settings by themselves
-        where = " under defaults" if is_misplaced else ""
-        hint = f"did you mean {near[0]}{where}?" if near else f"use one of {', '.join(known)}"
+        key = str(loc[-1])
+        near = find_near(key, [*known, *settings])
+        is_misplaced = near and near not in known and loc not in overridden  # --set takes settings by themselves
+        hint = f"did you mean {near} under defaults?" if is_misplaced else suggest(key, [near] if near else known)
         message = f"unknown key; {hint}"
     elif first["type"] == "missing":
         message = "missing; add it"
@@ -125,7 +128,9 @@ def _describe(
         example = f"such as {examples[field]}" if field in examples else "see the examples in studies/"
         message = f"{first['input']!r} should be a mapping of `key: value`; {example}"
     elif first["type"] == "literal_error":
-        message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
+        expected = first["ctx"]["expected"].replace(" or ", ", ")
+        near = find_near(str(first["input"]), re.findall(r"'([^']+)'", expected))
+        message = f"{first['input']!r} is not one of {expected}{f'; did you mean {near}?' if near else ''}"
     elif first["type"] != "value_error":
         kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
         mend = _MENDS.get(first["type"], lambda _: "")
@@ -133,7 +138,7 @@ def _describe(
     elif not loc:  # a check of the whole study begins its message with the field
         field, _, message = message.partition(": ")
         loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
-    complaint = _shorten(f"{field}: {message}")
+    complaint = _shorten(f"{field}: {message}", first["input"])
     for parts, override in overridden.items():
         if loc[: len(parts)] == parts[: len(loc)]:
             return f"--set {override}: {complaint}"
@@ -141,9 +146,12 @@ def _describe(
     return f"{source}{f':{line}' if line else ''}: {complaint}"
 
 
-def _shorten(text: str) -> str:
-    """Cut the middle out of a very long text, as inputs may be long and the fix is at the end."""
-    return text if len(text) <= 500 else f"{text[:200]} ... {text[-200:]}"
+def _shorten(text: str, given: Any) -> str:
+    """Cut the middle out of what was given, where it is very long, and leave the fix: what would be legal."""
+    for long in (repr(given), *_LONG.findall(text)):
+        if len(long) > MAX_SHOWN:
+            text = text.replace(long, f"{long[:50]} ... {long[-50:]}")
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE // 2]} ... {text[-MAX_MESSAGE // 3 :]}"
 
 
 def _known_keys(loc: FieldPath) -> list[str]:
