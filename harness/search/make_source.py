@@ -63,10 +63,10 @@ def _check_networks(study: Study, dataset: DatasetIdentity) -> None:
 
 
 def _check_batches(study: Study, num_train: int) -> None:
-    """Refuse batches that would be smaller than the study says; of all that it may draw, before any trains."""
-    for size, left in study.list_largest_batches(num_train):
+    """Refuse batches and epochs of more images than there are; of all that it may draw, before any trains."""
+    for name, size, left in study.list_largest_batches(num_train):
         if 0 < left < size:  # where none is left, the trial itself is refused
             held_out = f" that are not held out of {num_train}" if left < num_train else ""
             raise InputError(
-                f"study {study.name}: batch_size: {size} of {left} training images{held_out}; give at most those"
+                f"study {study.name}: {name}: {size} of {left} training images{held_out}; give at most those"
             )

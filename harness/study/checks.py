@@ -33,6 +33,7 @@ def check_combination(study: StudyFields) -> None:
     _check_sampler(study)
     _check_scheduler(study)
     _check_confirm(study)
+    _check_clamps(study)
     _check_randomness(study)
     _check_binarisation(study)
     _check_discriminators(study)
@@ -250,6 +251,17 @@ def _check_confirm(study: StudyFields) -> None:
         raise ValueError("confirm: what pbt arrives at is no one configuration; remove it, or use fifo or asha")
     if "elbo" not in study.evaluate:
         raise ValueError("confirm: its answer is the test ELBO; add elbo to evaluate")
+
+
+def _check_clamps(study: StudyFields) -> None:
+    """Refuse to train anew what differs in a clamp that nothing is computed with."""
+    for i, sub in enumerate(study.sub_spaces()):
+        clamp, source = sub.get("gamma_clamp"), sub.get("kl_from")
+        if clamp and clamp.is_searched and isinstance(source, Finite) and "logits" in source.values:
+            raise ValueError(
+                f"space[{i}].gamma_clamp: with kl_from: logits nothing is clamped; remove it, or give kl_from: logits "
+                "a sub-space of its own"
+            )
 
 
 def _check_randomness(study: StudyFields) -> None:

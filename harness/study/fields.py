@@ -293,14 +293,16 @@ class StudyFields(Frozen):
         """How many images are held out of these where the file does not say."""
         return num_train // 6 if self.is_adaptive else 0
 
-    def list_largest_batches(self, num_train: int) -> Iterator[tuple[int, int]]:
-        """For each sub-space its largest batch, and the fewest images of num_train that it may train on."""
+    def list_largest_batches(self, num_train: int) -> Iterator[tuple[str, int, int]]:
+        """For each sub-space its largest batch, and its largest epoch, that it may ask for: setting and images.
+
+        Beside each are the fewest images of num_train that it may train on.
+        """
         for sub in self.sub_spaces():
-            size, held_out = sub.get("batch_size"), sub.get("num_validation")
-            yield (
-                DEFAULTS["batch_size"] if size is None else size.largest,
-                num_train - (self._hold_out(num_train) if held_out is None else held_out.largest),
-            )
+            held_out = sub.get("num_validation")
+            left = num_train - (self._hold_out(num_train) if held_out is None else held_out.largest)
+            for name in ("batch_size", "images_per_epoch"):
+                yield name, sub[name].largest if name in sub else DEFAULTS[name], left
 
     def enumerate_seeded(self) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
         """List every configuration of the grid with its seeds, sub-space by sub-space."""

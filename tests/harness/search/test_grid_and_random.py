@@ -108,14 +108,16 @@ def test_a_configuration_that_the_dataset_cannot_have_is_refused(tmp_path: Path,
         (edit("epochs: 2", "batch_size: {grid: [32, SIZE]}"), 1500),
         (edit("epochs: 2", "batch_size: SIZE\n  num_validation: {grid: [1200, 0]}"), 300),
         (STUDIES["gp"].replace("epochs: 2", "epochs: 2, batch_size: {int: [32, SIZE]}"), 1250),
+        (edit("epochs: 2", "images_per_epoch: {grid: [0, SIZE]}"), 1500),
     ],
-    ids=["grid", "held-out", "gp"],
+    ids=["grid", "held-out", "gp", "epochs"],
 )
-def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
+def test_batches_and_epochs_that_the_dataset_could_not_fill_are_refused_before_any_trains(
     tmp_path: Path, dataset: Dataset, text: str, most: int
 ) -> None:
     """They would be trained as smaller ones, alike whatever the study says. A search holds a sixth of 1500 out."""
-    with pytest.raises(InputError, match=f"study demo: batch_size: {most + 1} of {most} training images.*; give"):
+    name = "images_per_epoch" if "images_per_epoch" in text else "batch_size"
+    with pytest.raises(InputError, match=f"study demo: {name}: {most + 1} of {most} training images.*; give"):
         Searching(tmp_path, dataset, text.replace("SIZE", str(most + 1))).source()
     Searching(tmp_path, dataset, text.replace("SIZE", str(most))).source()
 
