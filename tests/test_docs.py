@@ -1,5 +1,7 @@
 """README and docs: short, built offline without a dead link, and true."""
 
+import ast
+import builtins
 import os
 import re
 import subprocess
@@ -95,6 +97,23 @@ def test_what_a_page_links_to_in_the_repository_is_there(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)", target.read_text(), flags=re.MULTILINE)
             assert anchor in {re.sub(r"\W+", "-", heading.lower()).strip("-") for heading in headings}, link
+
+
+@every_page
+def test_the_python_of_a_page_uses_no_name_that_the_page_does_not_define(page: Path) -> None:
+    text = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
+    nodes = list(ast.walk(ast.parse(text)))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made |= {
+        alias.asname or alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom | ast.Import)
+        for alias in node.names
+    }
+    made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    assert used <= made | set(dir(builtins))
 
 
 @every_page

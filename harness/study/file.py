@@ -19,6 +19,7 @@ from harness.study.notify import hide_target
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
 from harness.study.yamlfile import FieldPath, find_line, format_path, format_yaml, read_yaml_mapping
+from models.choices import MODELS
 from models.setting import SETTINGS
 
 S = TypeVar("S", bound=Study)
@@ -124,8 +125,10 @@ def _describe(
             "search.stop": "{hours: 8}",
             "scheduler": "{name: asha}",
             "confirm": "{top: 5}",
+            "space": f"{{model: {next(iter(MODELS))}}}",
         }
-        example = f"such as {examples[field]}" if field in examples else "see the examples in studies/"
+        kind = re.sub(r"\[\d+\]", "", field)
+        example = f"such as {examples[kind]}" if kind in examples else "see the examples in studies/"
         message = f"{first['input']!r} should be a mapping of `key: value`; {example}"
     elif first["type"] == "literal_error":
         expected = first["ctx"]["expected"].replace(" or ", ", ")

@@ -5,6 +5,7 @@ from typing import Any
 
 from analysis.yaml12 import read_number
 from harness.study.yamlfile import format_inline
+from models.choices import MODELS
 
 
 def mend_number(value: Any, several: str, *, is_whole: bool) -> str:
@@ -34,6 +35,8 @@ def mend_list(value: Any) -> str:
             return f"; begin it with a dash, as in - model: {model}"
         case dict() | None | "":
             return ""
+        case str() if value in MODELS:
+            return f"; write [{{model: {value}}}]"
         case str():
             mended = mend_number(value, "[{}]", is_whole=True) if "," in value else ""
             return mended or f"; write [{', '.join(part.strip() for part in value.split(','))}]"

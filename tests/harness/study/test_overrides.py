@@ -63,6 +63,8 @@ def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:
         ("seeds=3", "--set seeds=3: seeds: 3 should be a list"),
         ("search.sampler=bayes", "--set search.sampler=bayes: search.sampler: 'bayes' is not one of 'grid'"),
         ("search.smapler=tpe", "--set search.smapler=tpe: search.smapler: unknown key; did you mean sampler?"),
+        ("space=vae", "--set space=vae: space: 'vae' should be a list; write [{model: vae}]"),
+        ("space=[vae]", "--set space=[vae]: space[0]: 'vae' should be a mapping of `key: value`; such as {model: vae}"),
         ("search=tpe", "--set search=tpe: search: 'tpe' should be a mapping"),
         ("latent_dim=[4, 8]", "--set latent_dim=[4, 8]: defaults.latent_dim: a list; write {grid: [4, 8]}"),
         ("latent_dim=4,8", "--set latent_dim=4,8: defaults.latent_dim: '4,8' is not a whole number, such as 16; "),
