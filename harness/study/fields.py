@@ -24,6 +24,7 @@ from harness.plugins.use import use_plugins
 from harness.study.constraints import Constraint
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from harness.study.notify import Notify
+from harness.study.origin import Origin
 from harness.study.sections import (
     ADAPTIVE_SAMPLERS,
     Confirm,
@@ -159,6 +160,16 @@ class StudyFields(Frozen):
     def use_plugins(cls) -> None:
         """Make its plug-ins those of this process, which may have read other studies meanwhile."""
         use_plugins(cls.loaded_plugins)
+
+    @cached_property
+    def origin(self) -> Origin | None:
+        """Where it was read, as `load_study` notes; None if it was made in Python."""
+        return None
+
+    def place_complaint(self, complaint: str) -> str:
+        """Say where a mistake stands that only the dataset shows. complaint: begins with the field, and a colon."""
+        place = self.origin.locate_name(complaint.partition(":")[0]) if self.origin else f"study {self.name}"
+        return f"{place}: {complaint}"
 
     @property
     def all_seeds(self) -> tuple[int, ...]:

@@ -16,9 +16,10 @@ from harness.plugins.source import Plugin, find_plugin
 from harness.plugins.use import list_datasets_in_use, use_plugins
 from harness.study.fields import MAX_NAME, SLUG, extend_fields
 from harness.study.notify import hide_target
+from harness.study.origin import Origin
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
-from harness.study.yamlfile import FieldPath, find_line, format_path, format_yaml, read_yaml_mapping
+from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
 from models.choices import MODELS
 from models.setting import SETTINGS
 
@@ -43,11 +44,13 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     text = read_text(path, FIX)
     content, lines = read_yaml_mapping(text, path)
     plugins = _load_plugins(content.get("plugins"), path, lines)
-    overridden = {_apply_override(content, override, path): override for override in overrides}
+    origin = Origin(path, lines, {_apply_override(content, override, path): override for override in overrides})
     try:
-        return (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
+        study = (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
-        raise InputError(_describe(error, path, lines, overridden)) from None
+        raise InputError(_describe(error, origin)) from None
+    study.__dict__["origin"] = origin
+    return study
 
 
 def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tuple[Plugin, ...]:
@@ -101,9 +104,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _describe(
-    error: ValidationError, source: Path, lines: Mapping[FieldPath, int], overridden: Mapping[FieldPath, str]
-) -> str:
+def _describe(error: ValidationError, origin: Origin) -> str:
     """Describe the first error in one sentence, with its line of the file or the --set that caused it."""
     first = error.errors(include_url=False)[0]
     loc = first["loc"]
@@ -114,7 +115,7 @@ def _describe(
         settings = _known_keys(("defaults",)) if len(loc) == 1 else []
         key = str(loc[-1])
         near = find_near(key, [*known, *settings])
-        is_misplaced = near and near not in known and loc not in overridden  # --set takes settings by themselves
+        is_misplaced = near and near not in known and loc not in origin.overridden  # --set takes settings by themselves
         hint = f"did you mean {near} under defaults?" if is_misplaced else suggest(key, [near] if near else known)
         message = f"unknown key; {hint}"
     elif first["type"] == "missing":
@@ -141,12 +142,7 @@ def _describe(
     elif not loc:  # a check of the whole study begins its message with the field
         field, _, message = message.partition(": ")
         loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
-    complaint = _shorten(f"{field}: {message}", first["input"])
-    for parts, override in overridden.items():
-        if loc[: len(parts)] == parts[: len(loc)]:
-            return f"--set {override}: {complaint}"
-    line = find_line(lines, loc)
-    return f"{source}{f':{line}' if line else ''}: {complaint}"
+    return f"{origin.locate(loc)}: {_shorten(f'{field}: {message}', first['input'])}"
 
 
 def _shorten(text: str, given: Any) -> str:
