@@ -1,5 +1,6 @@
 """How things are written for a reader: numbers, units, models and settings, tables in Markdown."""
 
+import difflib
 import json
 import math
 import re
@@ -49,6 +50,18 @@ WHOLES = {
     **dict.fromkeys(("changed_pixels", "changed_pixels_other", "changed_pixels_beyond_other"), "of the inked pixels"),
 }
 """What a metric without a unit is a share of, by the same names."""
+
+
+def find_near(name: str, known: Iterable[str]) -> str | None:
+    """The one of the known names that another may have been meant as; None if it is like none."""
+    return next(iter(difflib.get_close_matches(name.lower(), known, n=1)), None)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The fix for a name that is none of those known: the one that it is like, or all of them."""
+    known = list(known)
+    near = find_near(name, known)
+    return f"did you mean {near}?" if near else f"use one of {', '.join(known)}"
 
 
 def decimal(value: float, decimals: int = 1) -> str:

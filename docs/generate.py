@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.study.file import build_study_schema
-from models.settings import DEFAULTS
+from models.settings import DEFAULTS, FIELDS
 
 FOLDER = Path(__file__).parent
 INTRODUCTION = """# The study file
@@ -35,7 +35,11 @@ def make_study_file() -> str:
     settings = parts["SubSpace"]
     for name, field in settings["properties"].items():
         field["default"] = DEFAULTS.get(name)
-    where = "In `defaults`, and in each entry of `space`; `seeds` in the latter alone."
+    settings["required"] = FIELDS.keys() - DEFAULTS.keys()
+    where = (
+        "In `defaults`, and in each entry of `space`; `seeds` in the latter alone. What is needed is so in the models "
+        "that have it."
+    )
     tables = [("Fields", "", schema), ("Settings", where, settings)]
     tables += [(f"`{name}`", parts[kind].get("description", ""), parts[kind]) for name, kind in SECTIONS.items()]
     texts = [INTRODUCTION.rstrip()]

@@ -42,7 +42,12 @@ def setting(
     there is no default. only_with, not_with: another setting's name, then values of it with which alone, or without
     which, the setting means something; elsewhere it stays at its default. defaults: of models, by name, whose default
     is another.
+
+    Raises:
+        ValueError: there is neither a default nor an example.
     """
+    if default is MISSING and example is None:
+        raise ValueError("a setting without a default needs an example, which messages show; give example=...")
     metadata = {
         "help": meaning,
         "of": of,

@@ -69,7 +69,8 @@ class TrialSettings:
         meaning="vae (Gaussian prior) or vsc (spike-and-slab prior); with another training objective annealed_vae, "
         "annealed_vsc (a capacity for the rate), beta_tcvae, factor_vae, factor_vsc (a weight on the total "
         "correlation); as first published vsc_iclr, vsc_uai_paper, vsc_uai_code; with a learned alpha "
-        "vsc_learned_alpha; sparse by a threshold in place of gates thresholded_vae"
+        "vsc_learned_alpha; sparse by a threshold in place of gates thresholded_vae",
+        example="vsc",
     )
     latent_dim: int = setting(meaning="number of latent dimensions", at_least=1, example=16)
     alpha: float | None = setting(

@@ -1,5 +1,7 @@
 """README and docs: short, built offline without a dead link, and true."""
 
+import ast
+import builtins
 import os
 import re
 import subprocess
@@ -13,7 +15,10 @@ import yaml
 
 from docs.generate import make_study_file
 from harness.cli.main import app
+from harness.metrics import EVALUATION_METRICS
 from harness.study.file import load_study
+from models.choices import MODELS
+from models.measures.metric_names import CONTROL_INPUTS, INPUTS, LABEL_SETS, PROBES
 
 FOLDER = Path(__file__).parents[1]
 README = FOLDER / "README.md"
@@ -32,6 +37,30 @@ def test_the_reference_of_study_files_is_as_their_schema_says() -> None:
         make_study_file()
     )
     assert "| `learning_rate` |" in make_study_file()
+    rows = [line.split(" | ") for line in make_study_file().splitlines() if line.startswith("| `")]
+    needed = {row[0].strip("| `") for row in rows if row[-1] == "needed |"}
+    assert needed == {"name", "dataset", "space", "model", "latent_dim", "alpha", "tc_weight"}
+
+
+def test_every_model_is_on_the_page_of_models() -> None:
+    named = set(
+        re.findall(
+            r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", (FOLDER / "docs" / "models.md").read_text(), re.MULTILINE))
+        )
+    )
+    assert named >= MODELS.keys()
+
+
+def test_every_metric_is_on_the_page_of_metrics_if_not_by_its_whole_name_by_its_parts() -> None:
+    page = (FOLDER / "docs" / "metrics.md").read_text()
+    of_probes = re.compile(
+        f"probe/({'|'.join(PROBES)})_({'|'.join((*INPUTS, *CONTROL_INPUTS))})_({'|'.join(LABEL_SETS)})"
+    )
+    for name in (name for names in EVALUATION_METRICS.values() for name in names):
+        whole = of_probes.sub("", name).removeprefix("disentanglement/")
+        base = re.sub(r"_(floor|ceiling|same_image|noise|bias|beyond_other|other)$", "", whole)
+        parts = [base.rpartition("/")[2] if "gradient/" not in name else "gradient/", whole.removeprefix(base)]
+        assert all(part in page for part in parts), name
 
 
 def test_the_documentation_is_built_offline_and_a_dead_link_is_refused(tmp_path: Path) -> None:
@@ -68,6 +97,23 @@ def test_what_a_page_links_to_in_the_repository_is_there(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)", target.read_text(), flags=re.MULTILINE)
             assert anchor in {re.sub(r"\W+", "-", heading.lower()).strip("-") for heading in headings}, link
+
+
+@every_page
+def test_the_python_of_a_page_uses_no_name_that_the_page_does_not_define(page: Path) -> None:
+    text = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
+    nodes = list(ast.walk(ast.parse(text)))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made |= {
+        alias.asname or alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom | ast.Import)
+        for alias in node.names
+    }
+    made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    assert used <= made | set(dir(builtins))
 
 
 @every_page

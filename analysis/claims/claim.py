@@ -1,7 +1,5 @@
 """claims.yaml: what is claimed and by which number it is judged, checked with one sentence for every mistake."""
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,7 +11,7 @@ from analysis.claims.quantities import QUANTITIES
 from analysis.claims.quantity import Frozen, Quantity
 from analysis.errors import AnalysisError
 from analysis.tables.significance import Test
-from analysis.wording import SLUG
+from analysis.wording import SLUG, suggest
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,7 +61,7 @@ class Claim(Frozen):
     @classmethod
     def _check_quantity(cls, name: str) -> str:
         if name not in QUANTITIES:
-            raise ValueError(f"no quantity {name!r}; {_suggest(name, QUANTITIES)}")
+            raise ValueError(f"no quantity {name!r}; {suggest(name, QUANTITIES)}")
         return name
 
     @property
@@ -135,12 +133,7 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{field}: missing; add it"
     if first["type"] == "extra_forbidden":
         known = model.model_fields if len(first["loc"]) == 1 else {}
-        return f"{field}: unknown key; {_suggest(field, known) if known else 'remove it'}"
+        return f"{field}: unknown key; {suggest(field, known) if known else 'remove it'}"
     message = str(first.get("ctx", {}).get("error", first["msg"]))
     fix = "" if ";" in message else f"; it is {first['input']!r} now"
     return f"{field}: {message}{fix}"
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"

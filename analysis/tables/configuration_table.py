@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.tables.configurations import number_configurations
+from analysis.tables.confirmed import find_lucky
 from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.objectives import last_values
 from analysis.tables.series import varying_settings
@@ -23,9 +25,10 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
 
     - phase, where the study has several: search, select or confirm; they are never averaged together.
     - model, alpha, and every other setting in which configurations differ; empty where a model has no such setting.
-    - num_seeds: finished trials. num_lost: trials that diverged or failed, over which no mean is taken: the mean of the
-      others is then a lucky one. Trials that a scheduler stopped, or that still run, are left out.
-    - <metric>_mean, _low, _high, _n of each metric: mean and 95% interval (Student t) over the finished trials that
+    - num_seeds: finished trials, in select and confirm without those that `find_lucky` finds. num_lost: trials that
+      diverged or failed, over which no mean is taken: the mean of the others is then a lucky one. Trials that a
+      scheduler stopped, or that still run, are left out.
+    - <metric>_mean, _low, _high, _n of each metric: mean and 95% interval (Student t) over those of these trials that
       have the metric, and their number. There is no interval where n = 1.
 
     metrics: those of the tables, such as test/elbo, or train_seconds; by default USUAL_METRICS.
@@ -44,10 +47,11 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
             raise AnalysisError(f"{name}: no trial has {metric}; choose with --metric among {', '.join(known)}")
     keys = _list_keys(trials)
     is_finished = trials["status"] == "finished"
-    rows = trials.assign(num_seeds=is_finished.astype(int), num_lost=(~is_finished).astype(int))
+    is_counted = is_finished & ~_find_lucky(trials[is_finished]).reindex(trials.index, fill_value=False)
+    rows = trials.assign(num_seeds=is_counted.astype(int), num_lost=(~is_finished).astype(int))
     frame = rows.groupby(keys, dropna=False, as_index=False)[["num_seeds", "num_lost"]].sum()
     for metric in chosen:
-        values = rows.assign(**{metric: last_values(rows, tables.history, metric)})[is_finished]
+        values = rows.assign(**{metric: last_values(rows, tables.history, metric)})[is_counted]
         columns = {column: f"{metric}_{column}" for column in INTERVAL}
         means = mean_interval(values, metric, by=keys, limits=limits_of(metric)).rename(columns=columns)
         frame = frame.merge(means, on=keys, how="left")
@@ -61,6 +65,14 @@ def list_metrics(tables: Tables) -> list[str]:
     names = [name for name in columns if name in tables.trials and (name in COSTS or "/" in name)]
     final = [name for name in dict.fromkeys(names) if tables.trials[name].notna().any()]
     return final + [name for name in map(str, tables.history) if "/" in name and tables.history[name].notna().any()]
+
+
+def _find_lucky(trials: pd.DataFrame) -> pd.Series:
+    """Which trials of the phases after a search have a seed by which it picked their configuration."""
+    rows = trials.assign(configuration=number_configurations(trials, apart_from=["num_validation"]))
+    searched = rows.loc[rows["phase"] == "search", ["configuration", "seed"]]
+    found: pd.Series = pd.concat(find_lucky(rows[rows["phase"] == phase], searched) for phase in ("select", "confirm"))
+    return found
 
 
 def _list_keys(trials: pd.DataFrame) -> list[str]:

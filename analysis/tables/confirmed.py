@@ -55,9 +55,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
       images held out.
     - test_mean, test_low, test_high, test_n, test_by_seed: the same of the test ELBO (nats per image) of the
       finished trials of phase "confirm"; trial_by_seed: {seed: trial_id} of these, whose checkpoints hold the models.
-
-    Of both, trials with a seed by which the search picked the configuration are left out where there are others: it was
-    lucky. (A study that searched, but confirmed nothing else, has no others.)
+    - test_left_out: how many trials of phase "confirm" are in none of these, as `find_lucky` says.
 
     Raises:
         NothingToDrawError: nothing was confirmed, no trial that confirms has finished, or none can be ranked.
@@ -82,7 +80,9 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     chosen_by = rows[(rows["phase"] != "confirm") & (rows["num_validation"] > 0)].dropna(subset=["reached"])
     if chosen_by.empty:
         raise NothingToDrawError(f"no confirmed configuration has a {short_label(objective)} to be ranked by")
-    tested, chosen_by = (_leave_out_the_lucky(rows, searched) for rows in (tested, chosen_by))
+    is_lucky = find_lucky(tested, searched)
+    frame["test_left_out"] = frame["configuration"].map(is_lucky.groupby(tested["configuration"]).sum()).fillna(0)
+    tested, chosen_by = tested[~is_lucky], chosen_by[~find_lucky(chosen_by, searched)]
     differing = varying_settings(frame if len(frame) > 1 else trials, apart_from=["alpha", "num_validation"])
     frame["label"] = short_labels(frame, ["alpha", *(name for name in differing if name != "configuration")])
     for name, source, value, metric in (
@@ -116,12 +116,16 @@ def compare_best(confirmed: pd.DataFrame) -> Comparison | None:
     return Comparison(found.num_seeds, (found.mean, found.low, found.high) if found.num_seeds > 1 else None)
 
 
-def _leave_out_the_lucky(rows: pd.DataFrame, searched: pd.DataFrame) -> pd.DataFrame:
-    """The trials of configurations with seeds that the search has not trained them with, where there are such."""
-    lucky = set(searched.itertuples(index=False, name=None))
+def find_lucky(rows: pd.DataFrame, searched: pd.DataFrame) -> pd.Series:
+    """Whether a trial has a seed by which the search picked its configuration, where others have another.
+
+    Such a seed was lucky, and is left out of means. (A study that searched, but confirmed nothing else, has no others.)
+    rows: with columns configuration and seed; searched: these two alone, of the search.
+    """
+    known = set(searched.itertuples(index=False, name=None))
     pairs = rows[["configuration", "seed"]].itertuples(index=False, name=None)
-    is_fresh = pd.Series([pair not in lucky for pair in pairs], index=rows.index, dtype=bool)
-    return rows[is_fresh | ~is_fresh.groupby(rows["configuration"]).transform("any")]
+    is_known = pd.Series([pair in known for pair in pairs], index=rows.index, dtype=bool)
+    return is_known & ~is_known.groupby(rows["configuration"]).transform("all")
 
 
 def _over_seeds(rows: pd.DataFrame, value: str, name: str, metric: str) -> pd.DataFrame:

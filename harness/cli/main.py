@@ -91,7 +91,7 @@ def _refuse(error: InputError | AnalysisError | OSError) -> NoReturn:
 
 def _describe_usage(error: typer.TyperException) -> str:
     """Describe a wrong option or argument as all else that is wrong: the option, the reason and the fix."""
-    said = re.sub(r"^Invalid value for '(.+?)': (?:Input )?", r"\1: ", error.format_message())
+    said = re.sub(r"^Invalid value for '(.+?)': (?:Input |Value error, )?", r"\1: ", error.format_message())
     said = re.sub(r", unable to parse.*|\.$", "", said)
     if ";" in said:
         return said

@@ -85,6 +85,8 @@ def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:
             with_interval(*(row[f"{of}_{name}"] for name in ("mean", "low", "high"))) for of in ("validation", "test")
         )
         seeds = plural(int(row["test_n"]), "seed")
+        if left_out := int(row["test_left_out"]):
+            seeds += f", {plural(left_out, 'seed')} left out, which the search used"
         lines.append(Text(f"{place if row['rank'] > 0 else 'not ranked':>10}  {row['label']}"))
         lines.append(Text(f"{'':>10}  {study.metric} {chosen}, test ELBO {worth} nats per image, {seeds}"))
     return lines

@@ -74,9 +74,14 @@ def summarise_plan(study: Study, results: Place) -> RenderableType:
 def summarise_status(study: Study, results: Place) -> RenderableType:
     """Describe the status of a study: trials by state, whether it is running now, what failed."""
     folder = results.folder / study.name
-    states, unknown, notices = read_states(study, results.folder)
-    counts = Counter(state.status for state in states)
-    counts["waiting"] += sum(unknown.values())
+    states: list[TrialState] = []
+    notices: Sequence[str] = ()
+    if is_published := _is_published(folder):  # which needs neither its trials nor the dataset
+        counts = _count_published(folder)
+    else:
+        states, unknown, notices = read_states(study, results.folder)
+        counts = Counter(state.status for state in states)
+        counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
     for name in ("finished", "stopped", "diverged", "failed", "begun", "waiting"):
         if counts[name]:
@@ -85,14 +90,14 @@ def summarise_status(study: Study, results: Place) -> RenderableType:
         f"{study.name}: {'running now' if results.is_held(study.name) else 'not running'}",
         *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
-        *_describe_constraints(study, states),
+        *([] if is_published else _describe_constraints(study, states)),
     ]
     for state in states:
         if state.status == "begun":
             s = state.trial.settings
             lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
     lines += _group_failures(states, results)
-    if _is_published(folder):
+    if is_published:
         lines.append(
             "Its tables are here, as published, and can be drawn; its trials are not, and a run would train them again."
         )
@@ -125,7 +130,7 @@ def summarise_studies(results: Place) -> RenderableType:
         note = "running now" if results.is_held(name) else "tables alone" if _is_published(folder) else ""
         try:
             if _is_published(folder):
-                counts = Counter(map(str, load_tables(folder).trials["status"]))
+                counts = _count_published(folder)
             else:
                 loaded = load_found(folder / "study.yaml", results.folder)
                 states, unknown, _ = read_states(loaded, results.folder)
@@ -141,6 +146,11 @@ def summarise_studies(results: Place) -> RenderableType:
 
 def _is_published(folder: Path) -> bool:
     return (folder / "trials.parquet").exists() and not (folder / "trials").exists()
+
+
+def _count_published(folder: Path) -> Counter[str]:
+    """Count the trials of published tables by their status."""
+    return Counter(map(str, load_tables(folder).trials["status"]))
 
 
 def _group_failures(states: Sequence["TrialState"], results: Place) -> list[Text]:

@@ -1,5 +1,6 @@
 """What a plug-in registers: models with settings of their own, networks, datasets."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass
@@ -65,11 +66,18 @@ class Registry:
 
         latent: makes the latent variables of a trial's settings, or the name of one of ours: gaussian, spike_and_slab.
         num_heads: outputs of the encoder for each latent dimension. objective: the same for the training objective.
-        settings: a class whose annotated fields, each made by `setting`, are settings that this model alone has;
-        `settings.NAME` of a trial has their values. also: our settings of other models that this one has, too, such as
-        alpha.
+        settings: a class whose annotated fields (int, float or tuple[int, ...]), each made by `setting`, are settings
+        that this model alone has; `settings.NAME` of a trial has their values. also: our settings of other models that
+        this one has, too, such as alpha.
         """
         _check_name("model", name, MODELS.maps[-1], self._models)
+        heads = {parts.latent: parts.num_heads for parts in MODELS.maps[-1].values()}
+        _check_part("latent", latent, 1, list(heads))
+        _check_part("objective", objective, 1, [parts.objective for parts in MODELS.maps[-1].values()])
+        if isinstance(latent, str) and num_heads != heads[latent]:
+            raise ValueError(
+                f"num_heads: a {latent} latent has {heads[latent]} for each dimension; give num_heads={heads[latent]}"
+            )
         self._models[name] = Parts(latent, num_heads, objective, self._plugin)
         for ours in also:
             if not FIELDS.get(ours) or not FIELDS[ours].metadata["of"]:
@@ -80,7 +88,10 @@ class Registry:
                 raise ValueError(f"setting {own}: the name is taken or not legal; choose another")
             declared = getattr(settings, own, None)
             if not isinstance(declared, Field) or "help" not in declared.metadata or kind not in TYPES:
-                raise ValueError(f"setting {own}: write it as `{own}: float = setting(1.0, meaning=...)`")
+                raise ValueError(
+                    f"setting {own}: write it as `{own}: float = setting(1.0, meaning=...)`, or as int or "
+                    "tuple[int, ...]"
+                )
             self._settings[own] = _extend(declared, name)
             self._types[own] = kind
 
@@ -97,6 +108,7 @@ class Registry:
         as torch's layers draw them by themselves.
         """
         _check_name("network", name, NETWORKS.maps[-1], self._networks)
+        _check_part("build", build, 3)
         self._networks[name] = Network(build, self._plugin)
 
     def add_dataset(self, name: str, load: Callable[[], Arrays]) -> None:
@@ -135,6 +147,22 @@ def _check_name(what: str, name: str, *taken: Any) -> None:
         raise ValueError(f"{what} {name!r}: no legal name; use a-z, 0-9 and single - or _")
     if any(name in names for names in taken):
         raise ValueError(f"{what} {name}: the name is taken; choose another")
+
+
+def _check_part(what: str, part: Any, num_arguments: int, ours: Sequence[Any] = ()) -> None:
+    """Refuse what builds no part, before a trial would. ours: the names of our own parts that may stand for one."""
+    if not callable(part):
+        if part not in ours:
+            names = f"{', '.join(dict.fromkeys(ours))}, or " if ours else ""
+            raise ValueError(f"{what}: {part!r} is none; use {names}a function")
+        return
+    try:
+        inspect.signature(part).bind(*[None] * num_arguments)
+    except TypeError as error:
+        given = ("settings", "image_shape", "generator")[:num_arguments]
+        raise ValueError(f"{what}: it is called as {what}({', '.join(given)}): {error}; mend its arguments") from None
+    except ValueError:  # of what is built in, whose arguments nobody knows
+        pass
 
 
 def _extend(declared: Field[Any], model: str) -> Field[Any]:

@@ -59,10 +59,11 @@ def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
     """Refuse measures of disentanglement where nobody knows what the images were made from."""
     needing = [name for name in study.evaluate if name in FACTOR_EVALUATIONS]
     if needing and not dataset.factors:
-        raise InputError(
-            f"study {study.name}: evaluate: {needing[0]} needs images whose factors are known, and those of "
-            f"{study.dataset} are not; remove it, or set dataset: dsprites"
+        complaint = (
+            f"evaluate: {needing[0]} needs images whose factors are known, and those of {study.dataset} are not; "
+            "remove it, or set dataset: dsprites"
         )
+        raise InputError(study.place_complaint(complaint))
 
 
 def _check_networks(study: Study, dataset: DatasetIdentity) -> None:
@@ -71,14 +72,13 @@ def _check_networks(study: Study, dataset: DatasetIdentity) -> None:
         for settings in list_largest(study):
             count_parameters(settings, dataset.image_shape)
     except ValueError as error:
-        raise InputError(f"study {study.name}: {error}") from None
+        raise InputError(study.place_complaint(str(error))) from None
 
 
 def _check_batches(study: Study, num_train: int) -> None:
-    """Refuse batches that would be smaller than the study says; of all that it may draw, before any trains."""
-    for size, left in study.list_largest_batches(num_train):
+    """Refuse batches and epochs of more images than there are; of all that it may draw, before any trains."""
+    for name, size, left in study.list_largest_batches(num_train):
         if 0 < left < size:  # where none is left, the trial itself is refused
             held_out = f" that are not held out of {num_train}" if left < num_train else ""
-            raise InputError(
-                f"study {study.name}: batch_size: {size} of {left} training images{held_out}; give at most those"
-            )
+            complaint = f"{name}: {size} of {left} training images{held_out}; give at most those"
+            raise InputError(study.place_complaint(complaint))

@@ -96,10 +96,11 @@ class _Population:
         self.members = [replace(trial, population=name) for trial in trials]
         self._folders = {trial.trial_id: TrialFolder(study_folder, trial, place) for trial in self.members}
         if len(trials) < MIN_POPULATION:
-            raise InputError(
-                f"study {study.name}: pbt needs a population of at least {MIN_POPULATION}, but one has {len(trials)} "
-                "different members; give the settings that it perturbs more values, or draw more"
+            complaint = (
+                f"space: pbt needs a population of at least {MIN_POPULATION}, but one has {len(trials)} different "
+                "members; give the settings that it perturbs more values, or draw more"
             )
+            raise InputError(study.place_complaint(complaint))
         self._draws_from = int(name[:12], 16)
         self._waiting: list[Trial] = []
         self._running: set[str] = set()

@@ -96,5 +96,5 @@ def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[st
     try:
         settings = study.resolve(configuration, seed, num_train=dataset.num_train)
     except ValueError as error:
-        raise InputError(f"study {study.name}: {error}") from None
+        raise InputError(study.place_complaint(str(error))) from None
     return Trial(settings, dataset.name, dataset.content_hash, plugins=settings.plugins, varied=study.varied_settings)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from analysis.wording import OF_BOUNDS, OF_IMAGES
+from analysis.wording import OF_BOUNDS, OF_IMAGES, find_near
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
@@ -33,6 +33,7 @@ def check_combination(study: StudyFields) -> None:
     _check_sampler(study)
     _check_scheduler(study)
     _check_confirm(study)
+    _check_clamps(study)
     _check_randomness(study)
     _check_binarisation(study)
     _check_discriminators(study)
@@ -54,12 +55,15 @@ def _check_search(study: StudyFields) -> None:
 
 def _check_objectives(study: StudyFields) -> None:
     available = [*study.list_metrics(), *COST_METRICS]
+    steering = (*TRAIN_METRICS, *VALIDATION_METRICS, *COST_METRICS)
     for metric in study.objectives:
         if metric not in available:
-            raise ValueError(f"search.metric: no evaluation yields {metric!r}; use one of {', '.join(available)}")
+            legal = steering if study.is_adaptive else available
+            hint = f"; did you mean {near}?" if (near := find_near(metric, legal)) else ""
+            raise ValueError(f"search.metric: no evaluation yields {metric!r}; use one of {', '.join(legal)}{hint}")
         if metric.startswith("val/") and not (study.is_adaptive or study.can_hold_out):
             raise ValueError(f"search.metric: {metric} needs validation images; add num_validation under defaults")
-        if study.is_adaptive and metric not in (*TRAIN_METRICS, *VALIDATION_METRICS, *COST_METRICS):
+        if study.is_adaptive and metric not in steering:
             raise ValueError(
                 f"search.metric: {metric} would choose hyperparameters on the test set or only once a trial "
                 "has ended; use val/elbo"
@@ -247,6 +251,17 @@ def _check_confirm(study: StudyFields) -> None:
         raise ValueError("confirm: what pbt arrives at is no one configuration; remove it, or use fifo or asha")
     if "elbo" not in study.evaluate:
         raise ValueError("confirm: its answer is the test ELBO; add elbo to evaluate")
+
+
+def _check_clamps(study: StudyFields) -> None:
+    """Refuse to train anew what differs in a clamp that nothing is computed with."""
+    for i, sub in enumerate(study.sub_spaces()):
+        clamp, source = sub.get("gamma_clamp"), sub.get("kl_from")
+        if clamp and clamp.is_searched and isinstance(source, Finite) and "logits" in source.values:
+            raise ValueError(
+                f"space[{i}].gamma_clamp: with kl_from: logits nothing is clamped; remove it, or give kl_from: logits "
+                "a sub-space of its own"
+            )
 
 
 def _check_randomness(study: StudyFields) -> None:

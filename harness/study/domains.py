@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
+from analysis.wording import find_near
 from harness.study.slips import mend_number
 from harness.study.yamlfile import format_inline
 from models.setting import SETTING_TYPES, SETTINGS, check_setting, list_choices
@@ -172,6 +173,8 @@ def parse_domain(setting: str, raw: Any) -> Domain:
     if not items:
         raise ValueError(f"an empty {kind}; give at least one value, such as {_EXAMPLES[kind]}")
     values = tuple(_check(setting, item) for item in items)
+    if setting == "model":
+        raise ValueError(f"a {kind}; give one model to each sub-space")
     if len(set(values)) < len(values):
         raise ValueError(f"a value is given twice in the {kind}; remove one")
     return Finite(setting, kind, values, raw)
@@ -193,7 +196,12 @@ def _check(setting: str, value: Any) -> Any:
     try:
         checked = check_setting(setting, value)
     except ValueError as error:
-        mended = mend_number(value, "{{grid: [{}]}}") if {int, float} & {*_kinds(setting)} else ""
+        kinds = _kinds(setting)
+        several = "[{}]" if get_origin(SETTING_TYPES[setting]) is tuple else "{{grid: [{}]}}"
+        mended = mend_number(value, several, is_whole=float not in kinds) if {int, float} & {*kinds} else ""
+        if isinstance(value, str) and not mended and str in map(type, choices := list_choices(setting)):
+            near = find_near(value, choices)
+            mended = f"; did you mean {near}?" if near else ""
         raise ValueError(f"{str(error).removeprefix(f'{setting}: ')}{mended}") from None
     for number in checked if isinstance(checked, tuple) else (checked,):
         if isinstance(number, int) and number > MAX_WHOLE:
@@ -256,6 +264,8 @@ def build_json_schema(setting: str) -> dict[str, Any]:
             value = {"anyOf": [{"const": 0}, value]}
     else:
         value = {"enum": list_choices(setting)}
+    if setting == "model":  # of which a sub-space has one
+        return {"description": meta["help"], **value}
     forms: list[dict[str, Any]] = [
         value,
         _domain_schema("grid", value, 1),

@@ -24,6 +24,7 @@ from harness.plugins.use import use_plugins
 from harness.study.constraints import Constraint
 from harness.study.domains import Domain, Finite, Interval, build_json_schema, parse_domain
 from harness.study.notify import Notify
+from harness.study.origin import Origin
 from harness.study.sections import (
     ADAPTIVE_SAMPLERS,
     Confirm,
@@ -160,6 +161,16 @@ class StudyFields(Frozen):
         """Make its plug-ins those of this process, which may have read other studies meanwhile."""
         use_plugins(cls.loaded_plugins)
 
+    @cached_property
+    def origin(self) -> Origin | None:
+        """Where it was read, as `load_study` notes; None if it was made in Python."""
+        return None
+
+    def place_complaint(self, complaint: str) -> str:
+        """Say where a mistake stands that only the dataset shows. complaint: begins with the field, and a colon."""
+        place = self.origin.locate_name(complaint.partition(":")[0]) if self.origin else f"study {self.name}"
+        return f"{place}: {complaint}"
+
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The study's seeds, then those that sub-spaces alone have."""
@@ -293,14 +304,16 @@ class StudyFields(Frozen):
         """How many images are held out of these where the file does not say."""
         return num_train // 6 if self.is_adaptive else 0
 
-    def list_largest_batches(self, num_train: int) -> Iterator[tuple[int, int]]:
-        """For each sub-space its largest batch, and the fewest images of num_train that it may train on."""
+    def list_largest_batches(self, num_train: int) -> Iterator[tuple[str, int, int]]:
+        """For each sub-space its largest batch, and its largest epoch, that it may ask for: setting and images.
+
+        Beside each are the fewest images of num_train that it may train on.
+        """
         for sub in self.sub_spaces():
-            size, held_out = sub.get("batch_size"), sub.get("num_validation")
-            yield (
-                DEFAULTS["batch_size"] if size is None else size.largest,
-                num_train - (self._hold_out(num_train) if held_out is None else held_out.largest),
-            )
+            held_out = sub.get("num_validation")
+            left = num_train - (self._hold_out(num_train) if held_out is None else held_out.largest)
+            for name in ("batch_size", "images_per_epoch"):
+                yield name, sub[name].largest if name in sub else DEFAULTS[name], left
 
     def enumerate_seeded(self) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
         """List every configuration of the grid with its seeds, sub-space by sub-space."""

@@ -1,6 +1,5 @@
 """Find, read and write study files, with one clear sentence for every mistake in them."""
 
-import difflib
 import itertools
 import json
 import re
@@ -10,20 +9,26 @@ from typing import Any, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ValidationError
 
+from analysis.wording import find_near, suggest
 from harness.errors import InputError
 from harness.paths import parse_path, read_text
 from harness.plugins.source import Plugin, find_plugin
 from harness.plugins.use import list_datasets_in_use, use_plugins
 from harness.study.fields import MAX_NAME, SLUG, extend_fields
 from harness.study.notify import hide_target
+from harness.study.origin import Origin
 from harness.study.slips import mend_list, mend_number, mend_text
 from harness.study.study import Study
-from harness.study.yamlfile import FieldPath, find_line, format_path, format_yaml, read_yaml_mapping
+from harness.study.yamlfile import FieldPath, format_path, format_yaml, read_yaml_mapping
+from models.choices import MODELS
 from models.setting import SETTINGS
 
 S = TypeVar("S", bound=Study)
 
 FIX = "give the path of a study file"
+MAX_SHOWN, MAX_MESSAGE = 120, 900
+_LONG = re.compile(r"'[^']{120,}'|\"[^\"]{120,}\"|\[[\[\], \d.e+-]{120,}\]|\[[^\[\]]{120,}\]|\S{120,}")
+"""What no list of legal names looks like: text in quotes, lists, words without an end."""
 
 
 @overload
@@ -39,11 +44,13 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     text = read_text(path, FIX)
     content, lines = read_yaml_mapping(text, path)
     plugins = _load_plugins(content.get("plugins"), path, lines)
-    overridden = {_apply_override(content, override, path): override for override in overrides}
+    origin = Origin(path, lines, {_apply_override(content, override, path): override for override in overrides})
     try:
-        return (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
+        study = (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
-        raise InputError(_describe(error, path, lines, overridden)) from None
+        raise InputError(_describe(error, origin)) from None
+    study.__dict__["origin"] = origin
+    return study
 
 
 def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tuple[Plugin, ...]:
@@ -59,8 +66,8 @@ def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tup
 _MENDS: Mapping[str, Callable[[Any], str]] = {
     "tuple_type": mend_list,
     "string_type": mend_text,
-    "int_type": lambda value: mend_number(value, "one of {}"),
-    "float_type": lambda value: mend_number(value, "one of {}"),
+    "int_type": lambda value: mend_number(value, "one of {}", is_whole=True),
+    "float_type": lambda value: mend_number(value, "one of {}", is_whole=False),
 }
 """The fix for a value of the wrong type, by pydantic's name of the complaint."""
 
@@ -75,11 +82,11 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
         raise InputError(f"--set {override}: plug-ins are named in the study's file alone; change it there")
     if len(parts) == 1 and key in SETTINGS and key != "seed":
         parts = ["defaults", key]
+    if parts == ["seeds"] or (parts[0] == "defaults" and len(parts) == 2):
         subs = content.get("space")
-        if isinstance(subs, list):  # the override is for every trial
-            for sub in subs:
-                if isinstance(sub, dict):
-                    sub.pop(key, None)
+        for sub in subs if isinstance(subs, list) else ():  # the override is for every trial
+            if isinstance(sub, dict):
+                sub.pop(parts[-1], None)
     target: Any = content
     for part in parts[:-1]:
         if isinstance(target, list):  # space.0.latent_dim
@@ -97,9 +104,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _describe(
-    error: ValidationError, source: Path, lines: Mapping[FieldPath, int], overridden: Mapping[FieldPath, str]
-) -> str:
+def _describe(error: ValidationError, origin: Origin) -> str:
     """Describe the first error in one sentence, with its line of the file or the --set that caused it."""
     first = error.errors(include_url=False)[0]
     loc = first["loc"]
@@ -108,10 +113,10 @@ def _describe(
     if first["type"] == "extra_forbidden":
         known = list(Study.model_fields) if len(loc) == 1 else _known_keys(loc)
         settings = _known_keys(("defaults",)) if len(loc) == 1 else []
-        near = difflib.get_close_matches(str(loc[-1]), [*known, *settings], n=1)
-        is_misplaced = near and near[0] not in known and loc not in overridden  # --set takes settings by themselves
-        where = " under defaults" if is_misplaced else ""
-        hint = f"did you mean {near[0]}{where}?" if near else f"use one of {', '.join(known)}"
+        key = str(loc[-1])
+        near = find_near(key, [*known, *settings])
+        is_misplaced = near and near not in known and loc not in origin.overridden  # --set takes settings by themselves
+        hint = f"did you mean {near} under defaults?" if is_misplaced else suggest(key, [near] if near else known)
         message = f"unknown key; {hint}"
     elif first["type"] == "missing":
         message = "missing; add it"
@@ -121,11 +126,15 @@ def _describe(
             "search.stop": "{hours: 8}",
             "scheduler": "{name: asha}",
             "confirm": "{top: 5}",
+            "space": f"{{model: {next(iter(MODELS))}}}",
         }
-        example = f"such as {examples[field]}" if field in examples else "see the examples in studies/"
+        kind = re.sub(r"\[\d+\]", "", field)
+        example = f"such as {examples[kind]}" if kind in examples else "see the examples in studies/"
         message = f"{first['input']!r} should be a mapping of `key: value`; {example}"
     elif first["type"] == "literal_error":
-        message = f"{first['input']!r} is not one of {first['ctx']['expected']}".replace(" or ", ", ")
+        expected = first["ctx"]["expected"].replace(" or ", ", ")
+        near = find_near(str(first["input"]), re.findall(r"'([^']+)'", expected))
+        message = f"{first['input']!r} is not one of {expected}{f'; did you mean {near}?' if near else ''}"
     elif first["type"] != "value_error":
         kind = first["msg"].replace("Input should be ", "").replace("valid tuple", "list").replace("valid ", "")
         mend = _MENDS.get(first["type"], lambda _: "")
@@ -133,17 +142,15 @@ def _describe(
     elif not loc:  # a check of the whole study begins its message with the field
         field, _, message = message.partition(": ")
         loc = tuple(int(p) if p.isdigit() else p for p in re.findall(r"\w+", field))
-    complaint = _shorten(f"{field}: {message}")
-    for parts, override in overridden.items():
-        if loc[: len(parts)] == parts[: len(loc)]:
-            return f"--set {override}: {complaint}"
-    line = find_line(lines, loc)
-    return f"{source}{f':{line}' if line else ''}: {complaint}"
+    return f"{origin.locate(loc)}: {_shorten(f'{field}: {message}', first['input'])}"
 
 
-def _shorten(text: str) -> str:
-    """Cut the middle out of a very long text, as inputs may be long and the fix is at the end."""
-    return text if len(text) <= 500 else f"{text[:200]} ... {text[-200:]}"
+def _shorten(text: str, given: Any) -> str:
+    """Cut the middle out of what was given, where it is very long, and leave the fix: what would be legal."""
+    for long in (repr(given), *_LONG.findall(text)):
+        if len(long) > MAX_SHOWN:
+            text = text.replace(long, f"{long[:50]} ... {long[-50:]}")
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE // 2]} ... {text[-MAX_MESSAGE // 3 :]}"
 
 
 def _known_keys(loc: FieldPath) -> list[str]:

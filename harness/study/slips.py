@@ -5,12 +5,13 @@ from typing import Any
 
 from analysis.yaml12 import read_number
 from harness.study.yamlfile import format_inline
+from models.choices import MODELS
 
 
-def mend_number(value: Any, several: str) -> str:
+def mend_number(value: Any, several: str, *, is_whole: bool) -> str:
     """The fix for text that was meant as a number: in quotes, with _, with a comma for a point or between numbers.
 
-    several: how more than one is written, with {} for the numbers.
+    several: how more than one is written, with {} for the numbers. is_whole: no number with a point is meant.
     """
     if not isinstance(value, str):
         return ""
@@ -21,7 +22,8 @@ def mend_number(value: Any, several: str) -> str:
     if len(parts) == 1:
         return f"; write {parts[0]}, without quotes and _"
     point = ".".join(parts)
-    return f"; write {listed}" + (f", or {point} with a point" if " " not in value and _is_number(point) else "")
+    may_be_fraction = not is_whole and " " not in value and _is_number(point)
+    return f"; write {listed}" + (f", or {point} with a point" if may_be_fraction else "")
 
 
 def mend_list(value: Any) -> str:
@@ -33,8 +35,10 @@ def mend_list(value: Any) -> str:
             return f"; begin it with a dash, as in - model: {model}"
         case dict() | None | "":
             return ""
+        case str() if value in MODELS:
+            return f"; write [{{model: {value}}}]"
         case str():
-            mended = mend_number(value, "[{}]") if "," in value else ""
+            mended = mend_number(value, "[{}]", is_whole=True) if "," in value else ""
             return mended or f"; write [{', '.join(part.strip() for part in value.split(','))}]"
         case _:
             items = [value]

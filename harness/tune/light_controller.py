@@ -1,10 +1,9 @@
-"""Tune's controller without its memory: what has ended is in our ledger, and Tune need not keep it or store it."""
+"""Tune's controller without its memory, as our ledger has what has ended, and patient with processes that die."""
 
 from pathlib import Path
 
 from ray.tune.execution.tune_controller import TuneController
-
-from harness.tune.patient_controller import PatientController
+from ray.tune.experiment import Trial
 
 NO_TRIALS = '{"trial_data": []}'
 
@@ -12,12 +11,24 @@ ATTRIBUTES = ("_trials", "_stopped_trials", "_failed_trials", "_live_trials", "_
 """Of Tune's own controller, which makes them as it begins; private, so that another version of Ray may lack one."""
 
 
-class LightController(PatientController):
-    """Lets go of trials that have ended, and stores no snapshots of the experiment.
+class LightController(TuneController):  # type: ignore[misc]
+    """Lets go of trials that have ended, stores no snapshots, and lets one run again whose process died under it.
 
     Tune itself keeps some 60 KB of each trial for good, a third of it as JSON for its snapshots, and looks through
-    all trials that there ever were at each step.
+    all trials that there ever were at each step. It tries again only what runs, and by its books a trial that is being
+    handed the process of one that has ended does not: it would give it up at the first failure.
     """
+
+    def _trial_task_failure(self, trial: Trial, exception: Exception) -> None:
+        """Queue it again. Of a process that died, Tune tells twice; the first time the trial counts as running."""
+        was_handed_over = trial in self._resetting_trials
+        self._resetting_trials.discard(trial)  # else it would wait for that process for ever
+        if not was_handed_over and trial.status != Trial.RUNNING:
+            return  # it was told before
+        if trial.status == Trial.PENDING:
+            self._set_trial_status(trial, Trial.RUNNING)
+            self._unstage_trial_with_resources(trial)
+        super()._trial_task_failure(trial, exception)
 
     def on_step_end(self) -> None:
         """Let go of the trials that have ended."""

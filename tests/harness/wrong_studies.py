@@ -157,6 +157,14 @@ WRONG_FIELDS = [
     _wrong("range-step-inf", LATENTS, "{range: [2, 4, .inf]}", "10: space[1].latent_dim", "needs", in_schema=False),
     _wrong("range-huge", LATENTS, "{range: [1, 1e9, 1]}", "10: space[1].latent_dim", "larger step", in_schema=False),
     _wrong("range-tiny", LATENTS, "{range: [1, 4, 5e-324]}", "10: space[1].latent_dim", "larger st", in_schema=False),
+    _wrong(
+        "clamps-of-nothing",
+        ALPHA,
+        "0.2\n    kl_from: {grid: [gamma, logits]}\n    gamma_clamp: {grid: [0, 1e-3]}",
+        "13: space[1].gamma_clamp",
+        "with kl_from: logits nothing is clamped; remove it, or give kl_from: logits a sub-space of its own",
+        in_schema=False,
+    ),
     _wrong("range-fractions", LATENTS, "{range: [1, 2, 0.5]}", "10: space[1].latent_dim", "1.5 is", in_schema=False),
     _wrong("uniform-reversed", ALPHA, "{uniform: [0.5, 0.1]}", "11: space[1].alpha", "below its high", in_schema=False),
     _wrong("uniform-point", ALPHA, "{uniform: [0.5, 0.5]}", "11: space[1].alpha", "below its high", in_schema=False),
@@ -180,7 +188,7 @@ WRONG_FIELDS = [
     _wrong("alpha-on-vae", "dim: 2\n", "dim: 2\n    alpha: 0.3\n", "9: space[0].alpha", "remove it", in_schema=False),
     _wrong("no-alpha", "    alpha: 0.2\n", "", "9: space[1].alpha", "a vsc needs one, such as", in_schema=False),
     _wrong("no-latent", "    latent_dim: 2\n", "", "7: space[0].latent_dim", "or under defaults", in_schema=False),
-    _wrong("two-models", "vae", "{grid: [vae, vsc]}", "7: space[0].model", "one model to each", in_schema=False),
+    _wrong("two-models", "vae", "{grid: [vae, vsc]}", "7: space[0].model", "one model to each"),
     _wrong("too-many", "epochs: 2", "batch_size: {range: [1, 90000, 1]}", "6: space", "take fewer", in_schema=False),
     # the seeds
     _wrong("seeds-empty", "[0, 1]", "[]", "12: seeds", "give at least one whole number from 0, each once"),

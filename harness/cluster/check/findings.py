@@ -1,12 +1,12 @@
 """What was found in a file, a sentence each, and what is looked for in the file of any kind of cluster."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.wording import suggest
 from harness.cluster import LOOPBACK
 from harness.storage.bucket import SCHEME
 from harness.study.yamlfile import FieldPath, find_line, format_path
@@ -56,9 +56,7 @@ class Findings:
         names = sorted(known)
         for key in given if isinstance(given, Mapping) else ():
             if key not in names:
-                near = difflib.get_close_matches(str(key), names, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
-                self.add((*where, str(key)), f"unknown key; {hint}")
+                self.add((*where, str(key)), f"unknown key; {suggest(str(key), names)}")
 
     def check_commands(self, where: FieldPath, commands: str) -> None:
         """Note what is wrong with shell commands wherever they stand."""

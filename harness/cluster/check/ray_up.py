@@ -1,12 +1,12 @@
 """Cluster files of `ray up`: what Ray's schema says, offline, and what Ray lets pass."""
 
 import copy
-import difflib
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis.wording import find_near
 from harness.cluster.check.findings import SHARED, Findings, find_values
 
 EC2 = (
@@ -58,7 +58,7 @@ def _prepare(content: dict[str, Any], findings: Findings) -> dict[str, Any] | No
     except ValidationError as error:
         unknown = re.findall(r"'(\w+)' (?:was|were) unexpected", error.message)
         known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
-        near = [match for name in unknown for match in difflib.get_close_matches(name, known, n=1)]
+        near = [match for name in unknown if (match := find_near(name, known))]
         where = (*map(str, error.absolute_path), *unknown[:1])
         findings.add(where, f"{error.message.splitlines()[0]}{f'; did you mean {near[0]}?' if near else ''}")
     except Exception as error:  # Ray raises many kinds

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.figures import confirmed as figure
 from analysis.figures.confirmed import note
+from analysis.tables.configuration_table import tabulate_configurations
 from analysis.tables.confirmed import Comparison, compare_best, compute_confirmed
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
@@ -51,6 +52,24 @@ def confirmed_study(**changes: Any) -> SyntheticStudy:
 @pytest.fixture
 def study() -> SyntheticStudy:
     return confirmed_study()
+
+
+def test_an_exported_table_leaves_out_the_seed_that_the_search_used_as_the_answer_does() -> None:
+    study = SyntheticStudy()
+    for latent_dim in REACHED:
+        add(study, "search", latent_dim, 0)
+        for phase in ("select", "confirm"):
+            for seed in (0, 1, 2):
+                add(study, phase, latent_dim, seed)
+    answer = compute(study).set_index("latent_dim")
+    table = tabulate_configurations(study.tables(), ["test/elbo"]).set_index(["phase", "latent_dim"])
+    assert table.loc["search", "test/elbo_n"].tolist() == [1, 1, 1]
+    assert table.loc["select", "num_seeds"].tolist() == [2, 2, 2]
+    for latent_dim in REACHED:
+        exported, confirmed = table.loc[("confirm", latent_dim)], answer.loc[latent_dim]
+        assert (exported["test/elbo_n"], confirmed["test_n"], confirmed["test_left_out"]) == (2, 2, 1)
+        for end in ("mean", "low", "high"):
+            assert exported[f"test/elbo_{end}"] == confirmed[f"test_{end}"]
 
 
 def compute(study: SyntheticStudy) -> pd.DataFrame:

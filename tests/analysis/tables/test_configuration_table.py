@@ -55,7 +55,7 @@ def test_phases_are_not_averaged_together_and_the_answer_comes_first() -> None:
             study.add("vae", 8, seed, phase=phase, num_validation=num_validation, sampler="random")
     frame = tabulate_configurations(study.tables())
     assert frame["phase"].tolist() == ["confirm", "select", "search"]
-    assert frame["num_seeds"].tolist() == [3, 2, 1]
+    assert frame["num_seeds"].tolist() == [2, 2, 1]  # to confirm without the seed of the search, which was lucky
     assert "num_validation" not in frame
 
 

@@ -289,7 +289,9 @@ def test_a_status_says_whether_the_study_runs_now(results: Results) -> None:
 def test_a_status_of_published_tables_says_that_the_trials_are_elsewhere(results: Results) -> None:
     assert "published" not in " ".join(results.status())
     results.folder.mkdir(parents=True, exist_ok=True)
-    (results.folder / "trials.parquet").touch()
+    for name in ("trials.parquet", "history.parquet"):
+        shutil.copy(PUBLISHED / "traversals" / name, results.folder)
+    assert results.status()[1:3] == ["state trials", "finished 6"]
     assert "Its tables are here, as published" in results.status()[-1]
     results.end(results.trials[0])
     assert "published" not in " ".join(results.status())

@@ -116,7 +116,42 @@ WRONG = {
         "    r.add_model('a', latent='gaussian', num_heads=2, settings=S)\n",
         "my_parts.py:4: ValueError: setting scale: write it as `scale: float = setting(1.0, meaning=...)`",
     ),
+    "setting of text": (
+        "from harness.plugins import setting\nclass S:\n    mode: str = setting('a', meaning='m')\ndef register(r):\n"
+        "    r.add_model('a', latent='gaussian', num_heads=2, settings=S)\n",
+        "setting mode: write it as `mode: float = setting(1.0, meaning=...)`, or as int or tuple[int, ...]",
+    ),
+    "setting without a value": (
+        "from harness.plugins import setting\nclass S:\n    width: int = setting(meaning='m')\ndef register(r): pass\n",
+        "my_parts.py:3: ValueError: a setting without a default needs an example, which messages show; give example=",
+    ),
+    "latent misspelt": (
+        "def register(r):\n    r.add_model('a', latent='gausian', num_heads=2)\n",
+        "my_parts.py:2: ValueError: latent: 'gausian' is none; use gaussian, spike_and_slab, pseudo_inputs, ",
+    ),
+    "objective misspelt": (
+        "def register(r):\n    r.add_model('a', latent='gaussian', num_heads=2, objective='elbow')\n",
+        "my_parts.py:2: ValueError: objective: 'elbow' is none; use elbo, capacity, ",
+    ),
+    "heads of our latent": (
+        "def register(r):\n    r.add_model('a', latent='gaussian', num_heads=3)\n",
+        "my_parts.py:2: ValueError: num_heads: a gaussian latent has 2 for each dimension; give num_heads=2",
+    ),
+    "latent of two arguments": (
+        "def register(r):\n    r.add_model('a', latent=lambda s, x: None, num_heads=2)\n",
+        "latent: it is called as latent(settings): missing a required argument: 'x'; mend its arguments",
+    ),
+    "network of one argument": (
+        "def register(r):\n    r.add_network('n', lambda s: None)\n",
+        "build: it is called as build(settings, image_shape, generator): too many positional arguments; mend its",
+    ),
 }
+
+
+def test_our_latents_have_one_number_of_heads_each() -> None:
+    """By which a plug-in's number is judged."""
+    parts = MODELS.maps[-1].values()
+    assert len({(own.latent, own.num_heads) for own in parts}) == len({own.latent for own in parts})
 
 
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)

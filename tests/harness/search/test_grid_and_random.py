@@ -11,6 +11,7 @@ from harness.errors import InputError
 from harness.ledger.trial import Trial
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.optuna_source import OptunaSource
+from harness.study import Study
 from tests.harness.search.searching import STUDIES, Searching, ids
 from tests.harness.small_studies import GOOD, RANDOM, SEEDS, TPE, edit, load
 
@@ -99,7 +100,25 @@ def test_a_configuration_that_the_dataset_cannot_have_is_refused(tmp_path: Path,
     study = load(tmp_path, edit("epochs: 2", "num_validation: 1500"))
     with pytest.raises(InputError) as caught:
         plan_trials(study, dataset)
-    assert str(caught.value) == ("study demo: num_validation: 1500 of 1500 training images; leave some to train on")
+    complaint = "num_validation: 1500 of 1500 training images; leave some to train on"
+    assert str(caught.value) == f"{tmp_path}/study.yaml:4: {complaint}"
+    with pytest.raises(InputError) as caught:
+        plan_trials(load(tmp_path, GOOD, "num_validation=1500"), dataset)
+    assert str(caught.value) == f"--set num_validation=1500: {complaint}"
+    with pytest.raises(InputError) as caught:
+        plan_trials(Study.model_validate(study.model_dump(mode="json", exclude_none=True)), dataset)
+    assert str(caught.value) == f"study demo: {complaint}"
+
+
+def test_a_setting_that_sub_spaces_give_each_has_the_line_of_none(tmp_path: Path, dataset: Dataset) -> None:
+    latents = "latent_dim: 2\n", "latent_dim: 2\n    batch_size: 5000\n"
+    for text, place in (
+        (edit(*latents), "study.yaml:9"),
+        (edit("epochs: 2", "batch_size: 64", edit(*latents)), "study.yaml"),
+    ):
+        with pytest.raises(InputError) as caught:
+            Searching(tmp_path, dataset, text).source()
+        assert str(caught.value).startswith(f"{tmp_path}/{place}: batch_size: 5000 of 1500 training images")
 
 
 @pytest.mark.parametrize(
@@ -108,14 +127,16 @@ def test_a_configuration_that_the_dataset_cannot_have_is_refused(tmp_path: Path,
         (edit("epochs: 2", "batch_size: {grid: [32, SIZE]}"), 1500),
         (edit("epochs: 2", "batch_size: SIZE\n  num_validation: {grid: [1200, 0]}"), 300),
         (STUDIES["gp"].replace("epochs: 2", "epochs: 2, batch_size: {int: [32, SIZE]}"), 1250),
+        (edit("epochs: 2", "images_per_epoch: {grid: [0, SIZE]}"), 1500),
     ],
-    ids=["grid", "held-out", "gp"],
+    ids=["grid", "held-out", "gp", "epochs"],
 )
-def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
+def test_batches_and_epochs_that_the_dataset_could_not_fill_are_refused_before_any_trains(
     tmp_path: Path, dataset: Dataset, text: str, most: int
 ) -> None:
     """They would be trained as smaller ones, alike whatever the study says. A search holds a sixth of 1500 out."""
-    with pytest.raises(InputError, match=f"study demo: batch_size: {most + 1} of {most} training images.*; give"):
+    name = "images_per_epoch" if "images_per_epoch" in text else "batch_size"
+    with pytest.raises(InputError, match=f"/study.yaml:[34]: {name}: {most + 1} of {most} training images.*; give"):
         Searching(tmp_path, dataset, text.replace("SIZE", str(most + 1))).source()
     Searching(tmp_path, dataset, text.replace("SIZE", str(most))).source()
 
@@ -124,7 +145,9 @@ def test_batches_that_the_dataset_could_not_fill_are_refused_before_any_trains(
 def test_networks_that_the_images_do_not_fit_are_refused_before_any_trains(
     tmp_path: Path, dataset: Dataset, text: str
 ) -> None:
-    with pytest.raises(InputError, match=r"study demo: network: conv takes square images .* 8 x 8; set network: mlp"):
+    with pytest.raises(
+        InputError, match=r"/study.yaml:4: network: conv takes square images .* 8 x 8; set network: mlp"
+    ):
         Searching(tmp_path, dataset, text.replace("epochs: 2", "network: conv")).source()
 
 

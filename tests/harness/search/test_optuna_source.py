@@ -216,6 +216,6 @@ def test_measures_of_disentanglement_are_refused_where_no_factors_are_known(
     with pytest.raises(InputError) as caught:
         Searching(tmp_path, dataset, edit(SEEDS, f"{SEEDS}\nevaluate: [{evaluation}]")).source()
     assert str(caught.value) == (
-        f"study demo: evaluate: {evaluation} needs images whose factors are known, and those of digits are not; remove "
-        "it, or set dataset: dsprites"
+        f"{tmp_path}/study.yaml:14: evaluate: {evaluation} needs images whose factors are known, and those of digits "
+        "are not; remove it, or set dataset: dsprites"
     )

@@ -270,6 +270,8 @@ def test_the_schema_accepts_every_domain_that_parses(given_domain: tuple[str, An
         ("hidden", {"int": [8, 16]}),
         ("model", "gan"),
         ("model", {"uniform": [1, 2]}),
+        ("model", {"grid": ["vae", "vsc"]}),
+        ("model", {"choice": ["vae"]}),
     ],
 )
 def test_the_schema_refuses_what_is_wrong_in_its_form(setting: str, raw: Any) -> None:

@@ -1,11 +1,14 @@
 """Study files: one sentence for every mistake, what is taken, and where they are found."""
 
+import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from harness.errors import InputError
 from harness.study.file import find_study, load_study
+from harness.study.sections import FigureName
 from tests.harness.small_studies import (
     ALPHA,
     GOOD,
@@ -26,6 +29,20 @@ def test_a_mistake_is_reported_with_its_line_its_field_and_the_fix(tmp_path: Pat
     message = refusal(tmp_path, wrong.text)
     assert message.startswith(wrong.place)
     assert wrong.fix in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "end"),
+    [
+        ("latent_dim: 2\n", "latent_dim: 4,8\n", "; write {grid: [4, 8]}"),
+        ("[8]", "64,32", "such as 16; write [64, 32]"),
+        ("[0, 1]", "0,1", "'0,1' should be a list; write [0, 1]"),
+        (SEEDS, "iw_samples: 5,6\n", "'5,6' should be an integer; write one of 5, 6"),
+        (SEEDS, "resources: {cpu: '0,5'}\n", "'0,5' should be a number; write one of 0, 5, or 0.5 with a point"),
+    ],
+)
+def test_a_point_is_named_only_where_a_fraction_may_be_meant(tmp_path: Path, old: str, new: str, end: str) -> None:
+    assert refusal(tmp_path, edit(old, new)).endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +84,33 @@ def test_a_very_long_value_is_not_repeated_in_full(tmp_path: Path) -> None:
     message = refusal(tmp_path, edit("digits", "x" * 100_000))
     assert len(message) < 600
     assert "one of 'digits', 'mnist', 'fashion-mnist', 'faces', " in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "end"),
+    [
+        ("digits", "MINST", "; did you mean mnist?"),
+        ("model: vae", "model: vea", "; did you mean vae?"),
+        (ALPHA, "0.2\n    estimator: {grid: [disram]}", "; did you mean disarm?"),
+        (SEEDS, "search: {sampler: tep, num_trials: 3}\n", "; did you mean tpe?"),
+        (SEEDS, "search: {sampler: tpe, num_trials: 3, metric: val/ebo}\n", "; did you mean val/elbo?"),
+    ],
+)
+def test_a_misspelt_value_is_told_what_may_have_been_meant(tmp_path: Path, old: str, new: str, end: str) -> None:
+    assert refusal(tmp_path, edit(old, new)).endswith(end)
+
+
+def test_a_search_is_offered_no_metric_that_it_may_not_steer_by(tmp_path: Path) -> None:
+    message = refusal(tmp_path, edit(SEEDS, "search: {sampler: tpe, num_trials: 3, metric: zzz}\n"))
+    assert "no evaluation yields 'zzz'; use one of train/loss, " in message
+    assert "test/" not in message
+
+
+@pytest.mark.parametrize("given", ["x" * 9000, "'a b'" * 3000, list(range(9000)), [[i, i] for i in range(9000)]])
+def test_of_a_long_value_the_middle_is_cut_and_the_fix_is_whole(tmp_path: Path, given: object) -> None:
+    message = refusal(tmp_path, edit(SEEDS, f"figures: [{json.dumps(given)}]\n"))
+    assert message.startswith("study.yaml:12: figures[0]: ")
+    assert message.endswith(", ".join(repr(name) for name in get_args(FigureName)))
 
 
 def test_a_mistake_in_a_merged_mapping_is_reported(tmp_path: Path) -> None:

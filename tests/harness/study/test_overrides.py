@@ -13,16 +13,22 @@ from tests.harness.small_studies import (
 )
 
 
-def test_a_setting_is_overridden_for_every_trial(tmp_path: Path) -> None:
-    study = load(
-        tmp_path, edit("latent_dim: 2\n", "latent_dim: 2\n    epochs: 7\n"), "epochs=3", "latent_dim={grid: [5, 6]}"
-    )
+@pytest.mark.parametrize("under", ["", "defaults."])
+def test_a_setting_is_overridden_for_every_trial(tmp_path: Path, under: str) -> None:
+    text = edit("latent_dim: 2\n", "latent_dim: 2\n    epochs: 7\n")
+    study = load(tmp_path, text, f"{under}epochs=3", f"{under}latent_dim={{grid: [5, 6]}}")
     assert [(c["model"], c["latent_dim"], c["epochs"]) for c in enumerate_grid(study)] == [
         ("vae", 5, 3),
         ("vae", 6, 3),
         ("vsc", 5, 3),
         ("vsc", 6, 3),
     ]
+
+
+def test_seeds_are_overridden_for_every_trial(tmp_path: Path) -> None:
+    text = edit("latent_dim: 2\n", "latent_dim: 2\n    seeds: [3, 4, 5]\n")
+    assert load(tmp_path, text, "seeds=[7]").all_seeds == (7,)
+    assert load(tmp_path, text, "space.1.seeds=[7]").all_seeds == (0, 1, 3, 4, 5, 7)
 
 
 def test_settings_of_the_spike_are_overridden_where_there_is_one(tmp_path: Path) -> None:
@@ -57,6 +63,8 @@ def test_the_last_of_two_overrides_holds(tmp_path: Path) -> None:
         ("seeds=3", "--set seeds=3: seeds: 3 should be a list"),
         ("search.sampler=bayes", "--set search.sampler=bayes: search.sampler: 'bayes' is not one of 'grid'"),
         ("search.smapler=tpe", "--set search.smapler=tpe: search.smapler: unknown key; did you mean sampler?"),
+        ("space=vae", "--set space=vae: space: 'vae' should be a list; write [{model: vae}]"),
+        ("space=[vae]", "--set space=[vae]: space[0]: 'vae' should be a mapping of `key: value`; such as {model: vae}"),
         ("search=tpe", "--set search=tpe: search: 'tpe' should be a mapping"),
         ("latent_dim=[4, 8]", "--set latent_dim=[4, 8]: defaults.latent_dim: a list; write {grid: [4, 8]}"),
         ("latent_dim=4,8", "--set latent_dim=4,8: defaults.latent_dim: '4,8' is not a whole number, such as 16; "),
