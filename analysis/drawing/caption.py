@@ -31,8 +31,10 @@ def means_note(frame: pd.DataFrame) -> str:
 
 def dots_note(frame: pd.DataFrame) -> str:
     """Likewise, where each trial is a dot in a row with its mean."""
-    if (num := int(frame["n"].max())) == 1:
+    low, high = int(frame["n"].min()), int(frame["n"].max())
+    if high == 1:
         return f"Dots are trials. {ONE_SEED}"
+    num = f"{high}" if low == high else f"{low} to {high}"
     return f"Dots are trials, one for each of {num} seeds; bars are their mean and its 95% interval (Student t)."
 
 
