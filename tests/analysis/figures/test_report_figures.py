@@ -323,6 +323,29 @@ def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed(make_a
     assert compared_settings.find(frame).startswith("VAE, Xavier: test ELBO +1.10 (")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "num_others", "is_sure"),
+    [(2, 1, False), (3, 1, True), (3, 24, False)],
+    ids=["two seeds", "three", "one of many"],
+)
+def test_the_largest_of_many_differences_is_sure_by_holm_and_never_over_two_seeds(
+    seeds: int, num_others: int, is_sure: bool
+) -> None:
+    study = SyntheticStudy()
+    for i in range(num_others + 1):  # the default, one choice that differs, and others like the default
+        for seed in range(seeds):
+            study.add("vae", 8, seed, hidden=DEFAULTS["hidden"] if i == 0 else f"[{i}, {i}]", network="mlp")
+            shift = 1 + 0.1 * seed if i == 1 else (-1) ** (seed + i) * 0.3
+            study.trials[-1]["test/elbo"] = -100.0 - 10 * seed + (shift if i else 0)
+    frame = compared_settings.compute(study.tables())
+    rows = frame[(frame["panel"] == "test/elbo") & ~frame["is_default"]]
+    assert (rows["gain_low"] > 0).sum() == 1, "by its own interval it leaves zero, whatever the number of rows"
+    found = compared_settings.find(frame)
+    assert (
+        found.startswith("VAE, hidden 2") if is_sure else found == "no difference from the default in test ELBO is sure"
+    )
+
+
 def test_the_defaults_are_those_of_the_settings() -> None:
     assert {name: DEFAULTS[name] for name in compared_settings.COMPARED} == {
         name: json.dumps(value) if isinstance(value, list) else value
