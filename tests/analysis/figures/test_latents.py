@@ -31,7 +31,10 @@ def test_a_row_of_panels_shows_kl_gamma_and_gamma_by_class(tmp_path: Path, make_
     axes = make_axes(2, 3)
     plot(frame, axes)
     vae, vsc = axes
-    assert vsc[0].get_title("left") == "VSC, α = 0.1, latent dimension = 5: 2 informative"
+    assert (
+        vsc[0].get_title("left")
+        == "VSC, α = 0.1, latent dimension = 5: 2 informative" + f" ({frame['standing'].iloc[-1]})"
+    )
     assert vsc[0].get_yscale() == "log"
     assert vsc[0].get_ylabel() == "mean KL (nats)"
     assert vsc[1].get_ylabel() == "mean P(z ≠ 0)"
