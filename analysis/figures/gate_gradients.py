@@ -16,7 +16,8 @@ from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
 from analysis.wording import NATS, configuration_label, setting_label, value_label
 
-COLOURS = {"relaxed": "#D55E00", "straight_through": "#56B4E9", "disarm": "#009E73"}
+# Of no model.
+COLOURS = {"relaxed": "#E69F00", "straight_through": "#56B4E9", "disarm": "#009E73"}
 PANELS = {
     "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
     "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",

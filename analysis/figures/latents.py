@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.style import QUIET, model_colour
+from analysis.drawing.style import QUIET, series_colour
 from analysis.tables import Tables
 from analysis.tables.exhibits import MEDIAN_SEED
 from analysis.tables.latents import choose_latents
@@ -101,7 +101,7 @@ def _draw_gamma(ax: Axes, latents: pd.DataFrame) -> None:
 
 def _draw_points(ax: Axes, latents: pd.DataFrame, values: pd.Series) -> None:
     """Draw a point per latent: filled if it is informative."""
-    colour = model_colour(latents["model"].iloc[0])
+    colour = series_colour(latents["model"].iloc[0], float(latents["alpha"].iloc[0]))
     faces = np.where(latents["kl"] > INFORMATIVE_KL, colour, "white")
     ax.scatter(latents["rank"], values, s=12, c=faces, edgecolors=colour, linewidths=0.7, zorder=3)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
