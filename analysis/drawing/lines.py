@@ -76,7 +76,7 @@ def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look, *, places: pd.Se
         ax.vlines(at[is_alone], low[is_alone], high[is_alone], color=look["color"], linewidth=1.2)
     is_one = (rows["n"] == 1).to_numpy() & (rows["n"].fillna(0) != 1).any()
     if is_one.any():
-        hollow = {"marker": "o"} | look | {"linestyle": "", "markerfacecolor": "white", "label": None}
+        hollow: Look = {"marker": "o"} | look | {"linestyle": "", "markerfacecolor": "white", "label": None}
         ax.plot(at[is_one], mean[is_one], **hollow)
     draw_seeds(ax, at, rows, look["color"])
 
