@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.series import varying_settings
+from analysis.tables.series import one_seed_note, varying_settings
 from analysis.wording import NATS, ONE_SEED, model_label, plural, setting_label, span
 
 MEANS = "Mean and 95% interval (Student t) over seeds; dots: each seed."
@@ -26,13 +26,15 @@ def reading_note(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
 
 def means_note(frame: pd.DataFrame) -> str:
     """What the means and dots of a frame are, and their intervals, if there are any."""
-    return MEANS if (frame["n"] > 1).any() else ONE_SEED
+    return MEANS + one_seed_note(frame) if (frame["n"] > 1).any() else ONE_SEED
 
 
 def dots_note(frame: pd.DataFrame) -> str:
     """Likewise, where each trial is a dot in a row with its mean."""
-    if (num := int(frame["n"].max())) == 1:
+    low, high = int(frame["n"].min()), int(frame["n"].max())
+    if high == 1:
         return f"Dots are trials. {ONE_SEED}"
+    num = f"{high}" if low == high else f"{low} to {high}"
     return f"Dots are trials, one for each of {num} seeds; bars are their mean and its 95% interval (Student t)."
 
 

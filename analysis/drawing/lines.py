@@ -41,7 +41,8 @@ def each_series(frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look]]:
         model, alpha, variant = str(first["model"]), float(first["alpha"]), int(first["variant"])
         look: Look = {"label": f"{label} ({count_label(rows)})"}
         if first["individual"]:
-            yield rows, look | {"color": model_colour(model), "marker": MARKERS[0]}
+            colour = series_colour(model, alpha) if rows["alpha"].nunique() == 1 else model_colour(model)
+            yield rows, look | {"color": colour, "marker": MARKERS[variant % len(MARKERS)]}
         else:
             look |= {"color": series_colour(model, alpha), "marker": series_marker(alpha)}
             yield rows, look | {"fillstyle": FILLS[variant % 4], "linestyle": LINE_STYLES[variant % 4]}
@@ -54,15 +55,28 @@ def count_label(rows: pd.DataFrame) -> str:
     return span(int(rows["n"].min()), int(rows["n"].max()), "seed")
 
 
-def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
-    """Draw means joined by a line, in a band of their 95% intervals; a single point gets a bar; each seed a dot."""
+def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look, *, places: pd.Series | None = None) -> None:
+    """Draw means joined by a line, in a band of their 95% intervals; each seed a dot.
+
+    A point whose interval has none beside it gets a bar. A point of one seed is hollow, among others of more or of
+    none: without a band it would look the surest. places: where the line has points, or is broken; None for where
+    `rows` has them.
+    """
+    if places is not None:
+        rows = rows.set_index(x).reindex(np.unique(places)).reset_index(names=x)
     rows = rows.sort_values(x)
     at, mean, low, high = (rows[name].to_numpy(float) for name in (x, "mean", "low", "high"))
     ax.plot(at, mean, **look)
+    is_known = np.isfinite(low)
+    is_alone = is_known & ~(np.append(is_known[1:], False) | np.append(False, is_known[:-1]))
     if len(rows) > 1:
         ax.fill_between(at, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
-    elif np.isfinite(low[0]):
-        ax.vlines(at, low, high, color=look["color"], linewidth=1.2)
+    if is_alone.any():
+        ax.vlines(at[is_alone], low[is_alone], high[is_alone], color=look["color"], linewidth=1.2)
+    is_one = (rows["n"] == 1).to_numpy() & (rows["n"].fillna(0) != 1).any()
+    if is_one.any():
+        hollow: Look = {"marker": "o"} | look | {"linestyle": "", "markerfacecolor": "white", "label": None}
+        ax.plot(at[is_one], mean[is_one], **hollow)
     draw_seeds(ax, at, rows, look["color"])
 
 
@@ -93,12 +107,12 @@ def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> Non
     ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
 
 
-def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look) -> None:
+def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look, *, places: pd.Series | None = None) -> None:
     """Draw a line with its band, or one point per trial where the series shows single trials."""
     if rows["individual"].any():
         draw_trials(ax, x, "mean", rows, look)
     else:
-        draw_line(ax, x, rows, look)
+        draw_line(ax, x, rows, look, places=places)
 
 
 def fit_to_data(

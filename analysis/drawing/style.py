@@ -25,6 +25,7 @@ MODEL_COLOURS = {
 }
 SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "<", "^", "D", "v", "P", "X", ">")
+LEVELS = mpl.colormaps["cividis"]  # as readers without red or green see it too
 FILLS = ("full", "none", "left", "top")
 LINE_STYLES = ("-", "--", ":", "-.")
 
@@ -108,6 +109,11 @@ def variant_colour(model: str, variant: int) -> str:
     """The colour of a model's further series (variant 1 and more), where line styles are taken."""
     spare = [colour for colour in SPARE_COLOURS if colour != model_colour(model)]
     return spare[(variant - 1) % len(spare)]
+
+
+def level_colour(rank: int, num: int) -> str:
+    """The colour of level `rank`, from 0, of `num` that are no models and no alphas: larger is lighter."""
+    return to_hex(LEVELS(0.85 * rank / max(num - 1, 1)))  # white paper swallows the lightest
 
 
 def sampler_label(sampler: str, scheduler: str) -> str:

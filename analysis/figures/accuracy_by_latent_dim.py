@@ -17,14 +17,13 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.lines import count_label, draw_reported, draw_series, each_series, legend_beside, scale_x
 from analysis.drawing.panels import each_panel, grid_shape
 from analysis.tables import Tables
-from analysis.tables.accuracies import accuracy_note, mean_accuracy
+from analysis.tables.accuracies import accuracy_note, mean_accuracy, without_dead
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.reported_numbers import are_as_reported, load_curves
 from analysis.tables.series import assign_series, finished_with
 from analysis.wording import plural
 
 AS_CODED = "probe/report_coded_mu_5k_accuracy"
-DEAD = "probe/report_coded_mu_5k_dead_logits"
 NEEDS = (AS_CODED,)
 PANELS = {
     AS_CODED: "as the report codes it: one layer,\nReLU on its logits, 5,000 labels",
@@ -62,16 +61,12 @@ def each_classifier(rows: pd.DataFrame) -> Iterator[tuple[int, str, str, pd.Data
     """Each panel with its column, title and rows that count: of the report's own, those without a dead logit."""
     for panel, (column, title) in enumerate(PANELS.items()):
         if column in rows and rows[column].notna().any():
-            yield panel, column, title, rows[~_is_dead(rows)] if column == AS_CODED else rows
+            yield panel, column, title, without_dead(rows, column)
 
 
 def count_dead(rows: pd.DataFrame) -> dict[str, int]:
     """Columns num_dead, the runs of the report's own classifier in which a logit died, and num_runs, all of them."""
-    return {"num_dead": int(_is_dead(rows).sum()), "num_runs": len(rows)}
-
-
-def _is_dead(rows: pd.DataFrame) -> pd.Series:
-    return rows[DEAD] > 0 if DEAD in rows else pd.Series(False, index=rows.index)
+    return {"num_dead": len(rows) - len(without_dead(rows, AS_CODED)), "num_runs": len(rows)}
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
@@ -98,9 +93,12 @@ def dead_note(frame: pd.DataFrame) -> str:
     num_dead, first = int(frame["num_dead"].iloc[0]), frame[frame["panel"] == 0]
     if not num_dead or first.empty:
         return ""
+    places = ["series", "latent_dim"]
+    is_lost = len(first[places].drop_duplicates()) < len(frame[places].drop_duplicates())
+    count = f"0 to {plural(int(first['n'].max()), 'seed')}" if is_lost else count_label(first)
     return (
         f" Left out of the first panel: {num_dead} of {plural(int(frame['num_runs'].iloc[0]), 'run')}, in which a "
-        f"logit died, so that its points are of {count_label(first)}."
+        f"logit died, so that its points are of {count}."
     )
 
 
@@ -127,7 +125,8 @@ def draw_classifiers(
     entries: dict[str, Artist] = {}
     for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
         for rows, look in each_series(panel):
-            draw_series(ax, "latent_dim", rows, look)
+            places = frame.loc[frame["series"] == rows["series"].iloc[0], "latent_dim"]
+            draw_series(ax, "latent_dim", rows, look, places=places)
             entries[str(rows["series"].iloc[0])] = ax.get_legend_handles_labels()[0][-1]
         yield ax, panel
         scale_x(ax, panel["latent_dim"])

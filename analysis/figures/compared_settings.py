@@ -17,6 +17,7 @@ from analysis.tables.defaults import is_default
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import ANYWHERE, limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
+from analysis.tables.significance import LEVEL, MIN_SEEDS, correct_by_holm, estimate_mean
 from analysis.wording import (
     NATS,
     configuration_label,
@@ -145,20 +146,28 @@ def note(frame: pd.DataFrame) -> str:
         return f"Of each configuration {shown}. {lost}"
     return (
         "Each configuration less the default one of the same model and prior (hollow, with what it reached), paired by "
-        f"seed: {shown}. {lost}"
+        f"seed: {shown}. Each interval is taken alone; what the title calls sure is so after Holm's correction for all "
+        f"rows, over {MIN_SEEDS} seeds or more. {lost}"
     )
 
 
 def find(frame: pd.DataFrame) -> str:
-    """The choice that changes most for the better or worse in the first panel, if any interval leaves zero."""
+    """The choice that changes most for the better or worse in the first panel, if any surely does.
+
+    Surely: over MIN_SEEDS or more, and by Holm's correction for all rows of the panel, since the largest of many
+    differences is named.
+    """
     if "gain" not in frame:
         return ""
-    rows = frame[(frame["panel"] == frame["panel"].iloc[0]) & ~frame["is_default"]]
-    sure = rows[(rows["gain_low"] > 0) | (rows["gain_high"] < 0)]
+    panel = frame["panel"].iloc[0]
+    name, _ = PANELS[str(panel)]
+    rows = frame[(frame["panel"] == panel) & ~frame["is_default"] & (frame["gain_n"] >= MIN_SEEDS)]
+    tests = [estimate_mean([float(one) for one in gains.split()], "greater", 0.0) for gains in rows["gain_by_seed"]]
+    corrected, _ = correct_by_holm([np.minimum(test.p_for, test.p_against) for test in tests])
+    sure = rows[corrected <= LEVEL]
     if sure.empty:
-        return "no difference from the default is sure"
+        return f"no difference from the default in {name} is sure"
     row = sure.loc[sure["gain"].abs().idxmax()]
-    name, _ = PANELS[str(row["panel"])]
     words = str(row["label"]).replace("\n", ", ")
     return f"{words}: {name} {signed(row['gain'], row['gain_low'], row['gain_high'])}"
 

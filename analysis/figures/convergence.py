@@ -21,7 +21,7 @@ from analysis.drawing.lines import (
     each_series,
     leave_out_the_far,
 )
-from analysis.drawing.style import variant_colour
+from analysis.drawing.style import level_colour, variant_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import decisive_length, longest_of_each
 from analysis.tables.plateau import plateau_epochs
@@ -125,9 +125,12 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             if panel.empty:
                 continue
             for rows, look in each_series(panel):
-                if variant := int(rows["variant"].iloc[0]):  # by colour, as line styles tell the images apart
-                    look |= {"color": variant_colour(str(model), variant)}
                 individual = bool(rows["individual"].any())
+                if individual and of_model["variant"].any():
+                    names = sorted(of_model["series"].cat.codes.unique())
+                    look |= {"color": level_colour(names.index(rows["series"].cat.codes.iloc[0]), len(names))}
+                elif variant := int(rows["variant"].iloc[0]):  # by colour, as line styles tell the images apart
+                    look |= {"color": variant_colour(str(model), variant)}
                 (_draw_each_trial if individual else _draw_mean)(ax, rows, look)
                 in_legend = look | {"linestyle": "-", "marker": "" if individual else look["marker"]}
                 series = rows["series"].iloc[0]  # of which panels may have different numbers of seeds

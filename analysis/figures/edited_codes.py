@@ -7,7 +7,7 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_code, draw_picture
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
-from analysis.tables.exhibits import choose_trials, shown_note
+from analysis.tables.exhibits import MEDIAN_SEED, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import ALPHA, model_label, plural, with_minus
 
@@ -70,8 +70,8 @@ def note(frame: pd.DataFrame) -> str:
     return (
         f"As Figure 3 of the report, for {plural(frame['image'].nunique(), 'test image')}: its code (a sample of "
         "q(z|x); entries that are zero are not drawn) and below it the picture decoded from it. The entry in colour is "
-        f"the code's largest in size. Of the {model}: the smallest {ALPHA}, the largest latent dimension, the lowest "
-        f"seed. {shown_note(frame)}"
+        f"the code's largest in size. Of the {model}: the smallest {ALPHA}, the largest latent dimension, "
+        f"{MEDIAN_SEED}. {shown_note(frame)}"
     )
 
 

@@ -16,7 +16,8 @@ from analysis.tables.intervals import limits_of, mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
 from analysis.wording import NATS, configuration_label, setting_label, unit_of, value_label
 
-COLOURS = {"relaxed": "#D55E00", "straight_through": "#56B4E9", "disarm": "#009E73"}
+# Of no model.
+COLOURS = {"relaxed": "#E69F00", "straight_through": "#56B4E9", "disarm": "#009E73"}
 PANELS = {
     "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
     "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",
@@ -83,12 +84,19 @@ def _label_rows(trials: pd.DataFrame) -> list[str]:
 
 
 def _take_own(trials: pd.DataFrame, own: pd.Series, name: str) -> pd.Series:
-    """Of `gradient/<estimator>_<name>` that of the estimator which trained the model."""
+    """Of `gradient/<estimator>_<name>` that of the estimator which trained the model.
+
+    A bias that is NaN where the noise was measured is one too small to be told from that noise, and counts as 0: a mean
+    over the others alone would be too large.
+    """
     values = pd.Series(np.nan, index=trials.index)
     for estimator in own.unique():
         column = f"gradient/{estimator}_{name}"
         if column in trials:
-            values = values.mask(own == estimator, trials[column])
+            found = trials[column]
+            if name == "bias":
+                found = found.mask(found.isna() & trials[f"gradient/{estimator}_noise"].notna(), 0.0)
+            values = values.mask(own == estimator, found)
     return values
 
 
@@ -107,10 +115,13 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     has_schedules = frame["label"].str.contains(",").any()
     schedules = " Behind a comma: how the sharpness of the gates rises from 50." if has_schedules else ""
+    biases = frame.loc[frame["panel"] == "bias", "value"]
+    num_lost = int((biases == 0).sum())
+    lost = f" Drawn as 0: the bias of {num_lost} of {len(biases)} trials, not told from noise." if num_lost else ""
     return (
         f"{dots_note(frame)} An interval that is wider than the panel is cut. The ELBO is that of hard gates, for "
         "every estimator. The gradient is that of the distortion by the gates' pre-activations, at the trained model; "
-        f"DisARM's has no bias.{schedules}"
+        f"DisARM's has no bias.{lost}{schedules}"
     )
 
 

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.style import QUIET, model_colour
+from analysis.drawing.style import QUIET, series_colour
 from analysis.tables import Tables
+from analysis.tables.exhibits import MEDIAN_SEED
 from analysis.tables.latents import choose_latents
 from analysis.wording import ALPHA, plural
 
@@ -55,6 +56,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             _draw_by_class(of_row[2], latents)
         num_informative = int((latents["kl"] > INFORMATIVE_KL).sum())
         title = f"{latents['label'].iloc[0]}: {num_informative} informative"
+        title += f" ({standing})" if (standing := latents["standing"].iloc[0]) else ""
         of_row[0].set_title(textwrap.fill(title, TITLE_WIDTH, break_on_hyphens=False), loc="left", fontsize=9.5)
     for ax in axes[-1]:
         ax.set_xlabel("latents, the largest KL first")
@@ -66,7 +68,7 @@ def note(frame: pd.DataFrame) -> str:
     return (
         "Means over the test images. A latent is informative above .05 nat (filled), always on above a mean "
         f"probability of .95; one that idles has that of the prior, {ALPHA}. Right: by class, of "
-        f"{MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and the lowest seed are "
+        f"{MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and {MEDIAN_SEED} are "
         "shown."
         + (f" Left out: {plural(num_left_out, 'configuration')}." if num_left_out else "")
         + (f" Left out: {broken}." if broken else "")
@@ -99,7 +101,7 @@ def _draw_gamma(ax: Axes, latents: pd.DataFrame) -> None:
 
 def _draw_points(ax: Axes, latents: pd.DataFrame, values: pd.Series) -> None:
     """Draw a point per latent: filled if it is informative."""
-    colour = model_colour(latents["model"].iloc[0])
+    colour = series_colour(latents["model"].iloc[0], float(latents["alpha"].iloc[0]))
     faces = np.where(latents["kl"] > INFORMATIVE_KL, colour, "white")
     ax.scatter(latents["rank"], values, s=12, c=faces, edgecolors=colour, linewidths=0.7, zorder=3)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

@@ -59,8 +59,9 @@ def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     last = int(frame["step"].max())
     return (
-        f"Mean and, of {MIN_SEEDS} seeds or more, 95% interval (Student t); training ended after {last:,} steps. Where "
-        "training takes relaxed samples this is no bound: that of samples that are exactly sparse is lower."
+        f"Mean and, of {MIN_SEEDS} seeds or more, 95% interval (Student t), cut where a panel is narrower; training "
+        f"ended after {last:,} steps. Where training takes relaxed samples this is no bound: that of samples that are "
+        "exactly sparse is lower."
     )
 
 

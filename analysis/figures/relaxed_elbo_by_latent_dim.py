@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.labels import name_lines
-from analysis.drawing.lines import DIAMONDS, each_series, scale_x
+from analysis.drawing.lines import DIAMONDS, draw_line, each_series, scale_x
 from analysis.drawing.style import QUIET
 from analysis.figures import elbo_by_latent_dim
 from analysis.tables import Tables
@@ -50,7 +50,9 @@ def note(frame: pd.DataFrame) -> str:
     text += f" {means_note(frame)}"
     if not frame["reported"].notna().any():
         return text
-    return f"{text} Hollow black diamonds: the report's own values, one seed. Below: ours less its own."
+    return (
+        f"{text} Hollow black diamonds: the report's own values, one seed. Below: ours less its own, with our interval."
+    )
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
@@ -70,14 +72,14 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 
 def _draw_differences(ax: Axes, reported: pd.DataFrame) -> None:
-    """Draw ours less the report's, by series."""
+    """Draw ours less the report's, by series, with the intervals of ours: its own is of one seed."""
     for rows, look in each_series(reported):
-        line = rows.sort_values("latent_dim")
-        gain, at = line["mean"] - line["reported"], line["latent_dim"].to_numpy(float)
-        ax.plot(at, gain, **look | {"linewidth": 1.2, "markersize": 4, "label": None})
+        gains = rows[["mean", "low", "high"]].sub(rows["reported"], axis=0).assign(n=rows["n"])
+        small = look | {"linewidth": 1.2, "markersize": 4, "label": None}
+        draw_line(ax, "latent_dim", gains.assign(latent_dim=rows["latent_dim"]), small)
     ax.axhline(0, color=QUIET, linewidth=0.8)
     ax.set_xlabel("latent dimensions")
-    ax.set_ylabel("ours less\nthe report's")
+    ax.set_ylabel(f"ours less\nthe report's\n({NATS})", fontsize=9)
 
 
 FIGURE = Figure(

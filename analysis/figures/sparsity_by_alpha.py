@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from analysis.drawing.figure import Figure, on_one_axes
 from analysis.drawing.labels import name_lines
 from analysis.drawing.lines import PLAIN_NUMBER, count_label, draw_line, draw_trials, each_series
-from analysis.drawing.style import MARKERS, QUIET, tint
+from analysis.drawing.style import LINE_STYLES, MARKERS, QUIET, level_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import MAX_SERIES, assign_series, finished_with, mean_over_seeds, spread
@@ -32,21 +32,25 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """Draw one line per series and latent dimension (larger is lighter) and, dashed, what the prior expects."""
+    """Draw one line per series and latent dimension (larger is lighter) and, dashed, what the prior expects.
+
+    Tints of one model's colour stand for alphas in other figures, so that latent dimensions have colours of their own.
+    """
     floor = min(frame["alpha"].min(), frame["mean"].min()) / 1.5
     is_log = frame["alpha"].max() >= WIDE_RANGE * frame["alpha"].min() and floor > 0
     if is_log:  # a log axis has no place for an interval that reaches zero: it ends at the axis
         frame = frame.assign(low=frame["low"].clip(lower=floor))
     latent_dims = sorted(frame["latent_dim"].unique())
-    for rows, look in each_series(frame):
+    for number, (rows, look) in enumerate(each_series(frame)):
         if rows["individual"].any():
             draw_trials(ax, "alpha", "mean", rows, look)
             continue
         for latent_dim, line in rows.groupby("latent_dim"):
             rank = latent_dims.index(latent_dim)
-            shade = tint(str(rows["model"].iloc[0]), (rank + 1) / (len(latent_dims) + 1))
+            shade = level_colour(rank, len(latent_dims))
             label = f"{line['series'].iloc[0]}, latent dimension {latent_dim:g} ({count_label(line)})"
-            line_look = look | {"color": shade, "marker": MARKERS[rank], "label": label}
+            style = LINE_STYLES[number % len(LINE_STYLES)]
+            line_look = look | {"color": shade, "linestyle": style, "marker": MARKERS[rank], "label": label}
             draw_line(ax, "alpha", line, line_look)
     _scale(ax, frame["alpha"], floor if is_log else None)
     _draw_prior(ax)

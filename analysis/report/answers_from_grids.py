@@ -32,22 +32,23 @@ def describe_batch_size(tables: Tables) -> str:
             row["batch_size"]: f"{decimal(row['value'])} at {short_value(row['learning_rate'])}"
             for row in of_label.to_dict("records")
         }
-        ordered = of_label.sort_values("value", ascending=not bool(cells["is_maximised"].all()), kind="stable")
-        gaps = [_compare(ordered.iloc[0], ordered.iloc[place]) for place in (1, -1)] if len(ordered) > 1 else ["", ""]
-        rows.append([str(label), *(found.get(size, "no value") for size in sizes), *gaps])
+        by_size = of_label.sort_values(
+            "batch_size"
+        )  # not by value: ends chosen by their numbers differ by chance alone
+        gap = _compare(by_size.iloc[0], by_size.iloc[-1]) if len(by_size) > 1 else ""
+        rows.append([str(label), *(found.get(size, "no value") for size in sizes), gap])
     metric, unit = _metric(cells)
     widest, narrowest = max(spreads, key=spreads.__getitem__), min(spreads.values())
     span = f"{decimal(narrowest, 2)} to {decimal(spreads[widest], 2)}" if len(spreads) > 1 else decimal(narrowest, 2)
     most = f", most for {widest}" if len(spreads) > 1 else ""
     states = cells["state"][cells["value"].isna()].value_counts().sort_index()
     lost = f" Without a value: {', '.join(f'{num} {state}' for state, num in states.items())}." if len(states) else ""
-    table = markdown_table(
-        ["", *(f"batch size {size:g}" for size in sizes), "best less second", "best less worst"], rows
-    )
+    table = markdown_table(["", *(f"batch size {size:g}" for size in sizes), "smallest less largest"], rows)
     return (
         f"each at its best learning rate, batch sizes from {sizes[0]:g} to {sizes[-1]:g} differ in {metric} by "
         f"{span}{unit}{most}. All train for as many epochs, so that a small batch takes more steps. Each cell of the "
-        "table: the best mean over seeds, and its learning rate; differences: 95% interval, paired by seed."
+        "table: the best mean over seeds, and its learning rate, chosen by these numbers; difference: 95% interval, "
+        "paired by seed."
         f"{lost}\n\n{table}"
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.tables.arrays import Layout, read_arrays
-from analysis.tables.configurations import longest_of_each, short_labels
+from analysis.tables.configurations import describe_standing, longest_of_each, median_of_each, short_labels
 from analysis.tables.series import NothingToDrawError, finished_with, spread
 from analysis.tables.tables import Tables
 from analysis.wording import ALPHA, setting_label, short_value
@@ -45,14 +45,13 @@ LATER_LAYOUT: Layout = {"redrawn_counts": ("i", "CS"), "redrawn_samples": ("u", 
 # Indices, -1 for none, and the size that they stay below.
 PLACES = {"edited_latents": "D", "traversed_images": "M", "traversed_latents": "D", "conditional_images": "M"}
 
-RULE = (
-    f"Of each model: the smallest {ALPHA}; the smallest, the median and the largest latent dimension; the lowest seed."
-)
+MEDIAN_SEED = "the seed of the median test ELBO among those stored"
+RULE = f"Of each model: the smallest {ALPHA}; the smallest, the median and the largest latent dimension; {MEDIAN_SEED}."
 
 NAMED_BY = ("network", "alpha", "latent_dim")
 """What names a trial that is shown, beside its model; the network only where several are."""
 
-TRIAL_COLUMNS = ["trial_id", "model", *NAMED_BY, "epochs", "seed"]
+TRIAL_COLUMNS = ["trial_id", "model", *NAMED_BY, "epochs", "seed", "standing"]
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,15 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool
     """The trials that a figure shows, of all that finished and stored exhibits.
 
     Of each model with each network (or each with a sparse code, so an alpha), those of the smallest alpha; of these
-    the largest latent dimension, or `num_latent_dims` from the smallest to the largest; of these the lowest seed, and
-    of trials alike even in that the first. A trial whose file is broken is left out, and the others' column `left_out`
-    says why.
+    the largest latent dimension, or `num_latent_dims` from the smallest to the largest; of these the seed of the median
+    test ELBO (`median_of_each`), and of several configurations the first of the lowest seed. `standing` says what it
+    reached. A trial whose file is broken is left out, and the others' column `left_out` says why.
 
     Raises:
         NothingToDrawError: there are none.
     """
     rows = finished_with(tables.trials, ())
+    standing = describe_standing(rows)
     folder = tables.exhibits
     if folder is None:
         raise NothingToDrawError("the study stored no exhibits")
@@ -94,8 +94,9 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool
         rows = rows[rows["alpha"].notna()]
         if rows.empty:
             raise NothingToDrawError("no model with a sparse code has stored exhibits")
+    rows = median_of_each(rows)
     networks = rows["network"] if "network" in rows and rows["network"].nunique() > 1 else None
-    rows = rows.assign(network=networks)
+    rows = rows.assign(network=networks, standing=standing[rows.index])
     read: list[tuple[dict[str, Any], Exhibits]] = []
     broken: list[str] = []
     for row in _pick(rows, num_latent_dims):
@@ -113,7 +114,8 @@ def shown_note(frame: pd.DataFrame) -> str:
     trials = frame.drop_duplicates("trial_id")
     common = [name for name in ("epochs", "seed") if len(trials) > 1 and trials[name].nunique() == 1]
     names = [name for name in (*NAMED_BY, "epochs", "seed") if name not in common]
-    labels = short_labels(trials, names)
+    named = zip(short_labels(trials, names), trials["standing"], strict=True)
+    labels = [f"{label} ({standing})" if standing else label for label, standing in named]
     labels += [f"{setting_label(name)} = {short_value(trials[name].iloc[0])} for all" for name in common]
     left_out = frame["left_out"].iloc[0]
     return f"Shown, of the trials below: {'; '.join(labels)}." + (f" Left out: {left_out}." if left_out else "")

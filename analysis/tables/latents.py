@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from analysis.tables.arrays import Layout, read_arrays
-from analysis.tables.configurations import longest_of_each, number_configurations, short_labels
+from analysis.tables.configurations import (
+    describe_standing,
+    longest_of_each,
+    median_of_each,
+    number_configurations,
+    short_labels,
+)
 from analysis.tables.series import NothingToDrawError, finished_with, spread, varying_settings
 from analysis.tables.tables import Tables
 
@@ -35,21 +41,22 @@ class LatentsOfTrial:
 def choose_latents(tables: Tables, *, num_trials: int) -> list[LatentsOfTrial]:
     """The trials that a figure shows, of all that finished and stored what each latent does.
 
-    Of each configuration the largest latent dimension and the lowest seed. Of more configurations than `num_trials`,
-    first one of those that differ in the schedule of the sharpness alone, then as many as there is room for, evenly
-    from the first to the last by model and alpha. `label` tells them apart; `num_left_out` counts the configurations
-    that are not shown; `broken` says why a file was left out.
+    Of each configuration the largest latent dimension and the seed of the median test ELBO. Of more configurations than
+    `num_trials`, first one of those that differ in the schedule of the sharpness alone, then as many as there is room
+    for, evenly from the first to the last by model and alpha. `label` tells them apart; `standing` says what it
+    reached; `num_left_out` counts the configurations that are not shown; `broken` says why a file was left out.
 
     Raises:
         NothingToDrawError: there are none.
     """
     rows = finished_with(tables.trials, ())
+    standing = describe_standing(rows)
     folder = tables.exhibits
     if folder is not None:
         rows = rows[[(folder / f"{trial_id}-latents.npz").is_file() for trial_id in rows["trial_id"]]]
     if folder is None or rows.empty:
         raise NothingToDrawError("no finished trial has stored what each latent does (latents under evaluate)")
-    rows = longest_of_each(rows)
+    rows = median_of_each(longest_of_each(rows))
     rows = rows.assign(configuration=number_configurations(rows, apart_from=["latent_dim"]))
     rows = rows.sort_values(["latent_dim", "seed"], ascending=[False, True], kind="stable")
     rows = rows.drop_duplicates("configuration").sort_values(["model", "alpha", "configuration"])
@@ -62,14 +69,15 @@ def choose_latents(tables: Tables, *, num_trials: int) -> list[LatentsOfTrial]:
     differing = varying_settings(shown, apart_from=["model", "alpha", "latent_dim"])
     labels = short_labels(shown, ["alpha", "latent_dim", *differing])
     found, broken = [], []
-    for label, row in zip(labels, shown.to_dict("records"), strict=True):
+    for label, reached, row in zip(labels, standing[shown.index], shown.to_dict("records"), strict=True):
         columns = {name: row[name] for name in ("trial_id", "model", "alpha", "latent_dim", "seed")}
+        columns |= {"label": label, "standing": reached, "num_left_out": len(rows) - len(shown)}
         try:
             arrays = read_arrays(folder / f"{row['trial_id']}-latents.npz", LAYOUT)
         except NothingToDrawError as reason:
             broken.append(str(reason))
             continue
-        found.append((columns | {"label": label, "num_left_out": len(rows) - len(shown)}, arrays))
+        found.append((columns, arrays))
     if not found:
         raise NothingToDrawError("; ".join(broken))
     return [LatentsOfTrial(columns | {"broken": "; ".join(broken)}, arrays) for columns, arrays in found]

@@ -56,22 +56,29 @@ def assign_series(trials: pd.DataFrame, *, apart_from: Sequence[str]) -> pd.Data
     """Add to each trial its series: trials alike in every setting but the seed and those in `apart_from`.
 
     series: ordered label. variant: number of the series among those of one model and alpha. individual:
-    trials are shown one by one, with the model as `series`. So they are where there are more than MAX_SERIES series, or
-    where each holds a single trial and there are more than MAX_SINGLES of them (after a search, more than one).
+    trials are shown one by one, with the model as `series`, and of a grid its alpha and estimator, too, unless these
+    are more than MAX_SERIES. So they are where there are more than MAX_SERIES series, or where each holds a single
+    trial and there are more than MAX_SINGLES of them (after a search, more than one).
     """
     named = [name for name in ("model", "alpha") if name not in apart_from]
     varying = varying_settings(trials, apart_from=[*named, *apart_from])
     group = trials.groupby([*named, *varying], dropna=False).ngroup()
     first = trials.assign(group=group).drop_duplicates("group").sort_values("group")
-    max_singles = MAX_SINGLES if (trials["sampler"] == "grid").all() else 1
+    is_grid = bool((trials["sampler"] == "grid").all())
+    max_singles = MAX_SINGLES if is_grid else 1
     individual = len(first) > MAX_SERIES or (bool(varying) and max_singles < len(first) == len(trials))
     told = varying_within_models(trials, apart_from=[*named, *apart_from]) if "model" in named else varying
-    shown = ["model"] if individual else [*named, *told]
+    shown = [*named, *told]
+    if individual:
+        shown = ["model", *(name for name in ("alpha", "estimator") if is_grid and name in (*named, *varying))]
+        if len(first[shown].drop_duplicates()) > MAX_SERIES:
+            shown = ["model"]
     labels = [configuration_label(row, shown, exact_value) for row in first[shown].to_dict("records")]
-    variants = first.groupby(named, dropna=False).cumcount().to_numpy()
+    part = first.groupby(shown if individual else ["group"], dropna=False).ngroup()
+    variants = part.groupby([first[name] for name in named], dropna=False).rank(method="dense").to_numpy(int) - 1
     return trials.assign(
         series=pd.Categorical([labels[i] for i in group], categories=list(dict.fromkeys(labels)), ordered=True),
-        variant=0 if individual else variants[group],
+        variant=variants[group],
         individual=individual,
     )
 
@@ -85,6 +92,16 @@ def mean_over_seeds(rows: pd.DataFrame, value: str, *, by: Sequence[str], each_s
     keys = [*(name for name in SERIES_COLUMNS if name not in by), *by]
     means = mean_interval(rows, value, by=[*keys, *alone], limits=limits_of(value))
     return means if alone or not each_seed else means.merge(values_by_seed(rows, value, by=keys), on=keys)
+
+
+def one_seed_note(means: pd.DataFrame) -> str:
+    """What points are, with a space before it, that have one seed where others of their series have more; or nothing.
+
+    means: of `mean_over_seeds`, perhaps of several panels.
+    """
+    of_series = means.groupby(["series", *means.columns.intersection(["panel", "probe", "input"])], observed=True)["n"]
+    is_one = (means["n"] == 1) & (of_series.transform("max") > 1)
+    return " Hollow: one seed, so no interval." if is_one.any() else ""
 
 
 def values_by_seed(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def test_only_the_edited_entry_has_a_colour(study: StudyWithExhibits, tmp_path: 
 def test_the_caption_says_which_figure_of_the_report_and_which_trial(study: StudyWithExhibits, tmp_path: Path) -> None:
     text = note(compute(study.stored(tmp_path)))
     assert text.startswith("As Figure 3 of the report, for 2 test images")
-    assert "VSC, α = 0.05, latent dimension = 8, epochs = 30, seed = 0." in text
+    assert "VSC, α = 0.05, latent dimension = 8, epochs = 30, seed = 0 (test ELBO " in text
 
 
 def test_a_study_without_a_sparse_code_has_none(tmp_path: Path) -> None:

@@ -42,6 +42,21 @@ def test_each_configuration_has_the_mean_of_its_seeds_and_the_gradient_that_trai
     assert elbo["high"].iloc[0] - elbo["mean"].iloc[0] == pytest.approx(4.303 / 3**0.5, rel=1e-3)
 
 
+def test_a_bias_that_is_lost_in_noise_counts_as_none_and_the_note_says_how_many() -> None:
+    study = make_study()
+    assert "not told from noise" not in gate_gradients.note(gate_gradients.compute(study.tables()))
+    for row in study.trials:
+        if row["seed"] == 0:
+            row["gradient/relaxed_bias"] = np.nan
+        if row["seed"] == 1 and row["alpha"] == 0.2:  # all of its gradients are lost
+            row |= {name: np.nan for name in row if name.startswith("gradient/")}
+    frame = gate_gradients.compute(study.tables())
+    relaxed = frame[(frame["panel"] == "bias") & (frame["estimator"] == "relaxed")]
+    assert relaxed.groupby("group", sort=False)["value"].apply(list).tolist() == [[0, 0.5, 0.5], [0, 0.5]]
+    assert relaxed.groupby("group", sort=False)["mean"].first().tolist() == pytest.approx([1 / 3, 0.25])
+    assert "Drawn as 0: the bias of 2 of 10 trials, not told from noise." in gate_gradients.note(frame)
+
+
 def test_no_interval_leaves_the_range_of_its_measure() -> None:
     study = make_study()
     for row in study.trials:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import to_rgba
 
-from analysis.drawing.style import model_colour
+from analysis.drawing.style import series_colour
 from analysis.figures.latents import compute, note, plot, shape
 from tests.analysis.made_up_latents import StudyWithLatents
 
@@ -31,13 +31,16 @@ def test_a_row_of_panels_shows_kl_gamma_and_gamma_by_class(tmp_path: Path, make_
     axes = make_axes(2, 3)
     plot(frame, axes)
     vae, vsc = axes
-    assert vsc[0].get_title("left") == "VSC, α = 0.1, latent dimension = 5: 2 informative"
+    assert (
+        vsc[0].get_title("left")
+        == "VSC, α = 0.1, latent dimension = 5: 2 informative" + f" ({frame['standing'].iloc[-1]})"
+    )
     assert vsc[0].get_yscale() == "log"
     assert vsc[0].get_ylabel() == "mean KL (nats)"
     assert vsc[1].get_ylabel() == "mean P(z ≠ 0)"
     points = vsc[0].collections[0]
     np.testing.assert_allclose(points.get_offsets()[:, 1], [2, 0.2, 0.02, 0.002, 0.0002], rtol=1e-5)
-    colour = to_rgba(model_colour("vsc"))
+    colour = to_rgba(series_colour("vsc", 0.1))
     is_filled = [tuple(face) == colour for face in points.get_facecolors()]
     assert is_filled == [True, True, False, False, False]
     assert sorted(line.get_ydata()[0] for line in vsc[1].lines) == [0.1, 0.95]

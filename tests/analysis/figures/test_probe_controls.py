@@ -4,7 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.figures.probe_controls import compute, plot, shape
+from analysis.drawing.style import MODEL_COLOURS
+from analysis.figures.probe_controls import INPUTS, compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy, with_probe_controls
 
@@ -45,6 +46,22 @@ def test_means_are_over_seeds(study: SyntheticStudy) -> None:
     (row,) = frame[frame["input"].eq("mu_off") & frame["probe"].str.startswith("log")].to_dict("records")
     assert (row["model"], row["latent_dim"], row["n"]) == ("vsc", 8, 2)
     assert row["mean"] == pytest.approx(0.85)
+
+
+def test_runs_in_which_a_logit_died_are_left_out_and_counted(study: SyntheticStudy) -> None:
+    note_of_all = note(compute(study.tables()))
+    assert "logit" not in note_of_all
+    for trial in study.trials:
+        trial["probe/report_coded_mu_5k_dead_logits"] = float(trial["model"] == "vae" and trial["seed"] == 1)
+    frame = compute(study.tables())
+    first = frame[frame["input"].eq("mu") & frame["probe"].str.startswith("as the report")]
+    assert first.groupby("model")["n"].unique().map(list).to_dict() == {"vae": [1], "vsc": [2]}
+    num_runs = frame["num_runs"].iloc[0]
+    assert f"Left out: 2 of {num_runs} runs, in which a logit died." in note(frame)
+
+
+def test_no_input_has_the_colour_of_a_model() -> None:
+    assert not {look["color"] for _, look in INPUTS.values()} & set(MODEL_COLOURS.values())
 
 
 def test_more_configurations_than_fit_are_a_reason() -> None:

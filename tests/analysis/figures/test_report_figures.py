@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from analysis import wording
@@ -28,6 +29,7 @@ from tests.analysis.synthetic import SyntheticStudy
 
 MakeAxes = Callable[..., np.ndarray]
 CODED = accuracy_by_latent_dim.AS_CODED
+DEAD = "probe/report_coded_mu_5k_dead_logits"
 
 
 def as_the_report(**changes: Any) -> SyntheticStudy:
@@ -195,7 +197,7 @@ def test_a_vsc_of_another_kind_is_not_the_reports(changes: dict[str, Any]) -> No
 def with_probes() -> SyntheticStudy:
     study = as_the_report()
     for i, row in enumerate(study.trials):
-        row |= {CODED: 0.5 + 0.01 * i, accuracy_by_latent_dim.DEAD: float(row["seed"] == 1)}
+        row |= {CODED: 0.5 + 0.01 * i, DEAD: float(row["seed"] == 1)}
         row |= {"probe/linear_mu_all_accuracy": 0.9}
     return study
 
@@ -323,6 +325,29 @@ def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed(make_a
     assert compared_settings.find(frame).startswith("VAE, Xavier: test ELBO +1.10 (")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "num_others", "is_sure"),
+    [(2, 1, False), (3, 1, True), (3, 24, False)],
+    ids=["two seeds", "three", "one of many"],
+)
+def test_the_largest_of_many_differences_is_sure_by_holm_and_never_over_two_seeds(
+    seeds: int, num_others: int, is_sure: bool
+) -> None:
+    study = SyntheticStudy()
+    for i in range(num_others + 1):  # the default, one choice that differs, and others like the default
+        for seed in range(seeds):
+            study.add("vae", 8, seed, hidden=DEFAULTS["hidden"] if i == 0 else f"[{i}, {i}]", network="mlp")
+            shift = 1 + 0.1 * seed if i == 1 else (-1) ** (seed + i) * 0.3
+            study.trials[-1]["test/elbo"] = -100.0 - 10 * seed + (shift if i else 0)
+    frame = compared_settings.compute(study.tables())
+    rows = frame[(frame["panel"] == "test/elbo") & ~frame["is_default"]]
+    assert (rows["gain_low"] > 0).sum() == 1, "by its own interval it leaves zero, whatever the number of rows"
+    found = compared_settings.find(frame)
+    assert (
+        found.startswith("VAE, hidden 2") if is_sure else found == "no difference from the default in test ELBO is sure"
+    )
+
+
 def test_the_defaults_are_those_of_the_settings() -> None:
     assert {name: DEFAULTS[name] for name in compared_settings.COMPARED} == {
         name: json.dumps(value) if isinstance(value, list) else value
@@ -370,8 +395,8 @@ def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed(make_axes: Make
     study = as_the_report()
     for row in study.trials:
         base = 0.8 + 0.1 * row["seed"]  # seeds part ways, models hardly
-        row |= {CODED: base + 0.02 * (row["model"] == "vsc"), accuracy_by_latent_dim.DEAD: 0.0}
-    study.trials[0][accuracy_by_latent_dim.DEAD] = 1.0  # a VAE: its pair has no partner
+        row |= {CODED: base + 0.02 * (row["model"] == "vsc"), DEAD: 0.0}
+    study.trials[0][DEAD] = 1.0  # a VAE: its pair has no partner
     frame = accuracy_gain_by_latent_dim.compute(study.tables())
     assert set(frame["model"]) == {"vsc"}
     assert frame["mean"].tolist() == pytest.approx([2, 2])
@@ -385,6 +410,26 @@ def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed(make_axes: Make
     )
     for figure in (accuracy_by_latent_dim, accuracy_gain_by_latent_dim):
         assert left_out in figure.note(figure.compute(study.tables()))
+
+
+def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_hollow(make_axes: MakeAxes) -> None:
+    study = SyntheticStudy(dataset="mnist")
+    study.grid([0.5], [8, 16, 24], seeds=3, epochs=11)
+    for row in study.trials:
+        row |= {CODED: 0.8 + 0.03 * row["seed"] * (row["model"] == "vsc"), "probe/linear_mu_all_accuracy": 0.9}
+        row[DEAD] = float(row["latent_dim"] == 16 or (row["latent_dim"] == 24 and row["seed"] > 0))
+    frame = accuracy_gain_by_latent_dim.compute(study.tables())
+    axes = make_axes(*accuracy_gain_by_latent_dim.shape(frame))
+    accuracy_gain_by_latent_dim.plot(frame, axes)
+    means, hollow, _ = axes[0, 0].lines
+    assert np.isnan(means.get_ydata()).tolist() == [False, True, False]
+    assert (hollow.get_xdata().tolist(), hollow.get_markerfacecolor()) == ([24], "white")
+    bars = [item for item in axes[0, 0].collections if isinstance(item, LineCollection)]
+    assert len(bars) == 1, "the interval of a point that has none beside it"
+    assert len(axes[0, 1].lines) == 2
+    note = accuracy_gain_by_latent_dim.note(frame)
+    assert "of 0 to 3 seeds" in note
+    assert "Hollow: one seed" in note
 
 
 def test_without_a_vae_there_is_no_gain() -> None:

@@ -2,7 +2,13 @@
 import pandas as pd
 import pytest
 
-from analysis.tables.configurations import longest_of_each, number_configurations, short_labels
+from analysis.tables.configurations import (
+    describe_standing,
+    longest_of_each,
+    median_of_each,
+    number_configurations,
+    short_labels,
+)
 from analysis.tables.tables import settings_of
 from analysis.wording import short_value
 from tests.analysis.synthetic import SyntheticStudy
@@ -63,3 +69,22 @@ def test_labels_of_different_settings_differ() -> None:
 )
 def test_values_are_written_short(value: object, text: str) -> None:
     assert short_value(value) == text
+
+
+def test_the_median_of_a_configuration_is_one_of_its_seeds_whatever_the_order() -> None:
+    study = SyntheticStudy()
+    for seed, bound in enumerate((-100.0, -130.0, -110.0, -110.0, float("nan"))):
+        study.add("vae", 8, seed)
+        study.trials[-1]["test/elbo"] = bound
+    study.add("vae", 16, 3)
+    study.trials[-1]["test/elbo"] = float("nan")
+    trials = study.tables().trials
+    assert median_of_each(trials)[["latent_dim", "seed"]].to_numpy().tolist() == [[8, 2], [16, 3]]
+    assert median_of_each(trials.iloc[::-1])["seed"].tolist() == [3, 2]
+    assert describe_standing(trials).tolist() == [
+        *("test ELBO −100.0, rank 1 of 4 seeds", "test ELBO −130.0, rank 4 of 4 seeds"),
+        *2 * ["test ELBO −110.0, rank 2 of 4 seeds"],
+        *("", ""),
+    ]
+    assert not describe_standing(trials.drop(columns="test/elbo")).any()
+    assert median_of_each(trials.drop(columns="test/elbo"))["seed"].tolist() == [0, 3]

@@ -33,6 +33,8 @@ def file(tmp_path: Path) -> Path:
 def grid(tmp_path: Path) -> Tables:
     study = StudyWithExhibits()
     study.grid([0.5, 0.05], [2, 4, 8, 16, 32], seeds=3)
+    for row in study.trials:  # seed 0 is the median
+        row["test/elbo"] = (-101.0, -100.0, -102.0)[row["seed"]]
     return study.stored(tmp_path)
 
 
@@ -132,7 +134,9 @@ def test_of_several_networks_each_is_shown_and_named(tmp_path: Path) -> None:
     shown = choose_trials(study.stored(tmp_path))
     assert [(one.columns["network"], one.columns["seed"]) for one in shown] == [("conv", 0), ("mlp", 0)]
     note = shown_note(pd.DataFrame([one.columns for one in shown]))
-    assert "VAE, network = conv, latent dimension = 2; VAE, network = mlp" in note
+    conv, mlp = note.partition(": ")[2].split("; ")[:2]
+    assert conv.startswith("VAE, network = conv, latent dimension = 2 (test ELBO ")
+    assert mlp.startswith("VAE, network = mlp, latent dimension = 2 (test ELBO ")
 
 
 def test_of_trials_that_share_a_training_the_longest_is_shown(tmp_path: Path) -> None:
@@ -141,6 +145,16 @@ def test_of_trials_that_share_a_training_the_longest_is_shown(tmp_path: Path) ->
         study.add("vae", 8, 0, epochs=epochs)
     (only,) = choose_trials(study.stored(tmp_path))
     assert only.columns["epochs"] == 30
+
+
+def test_the_seed_of_the_median_bound_is_shown_and_ranked_among_all(grid: Tables) -> None:
+    assert grid.exhibits is not None
+    grid.trials["test/elbo"] -= 20.0 * (grid.trials["seed"] == 0)  # the worst of all by far
+    assert [seed for *_, seed in shown(grid)] == [2, 2]
+    for trial in choose_trials(grid):
+        (grid.exhibits / f"{trial.columns['trial_id']}.npz").unlink()
+    columns = [trial.columns for trial in choose_trials(grid)]
+    assert [(own["seed"], own["standing"]) for own in columns] == 2 * [(0, "test ELBO −121.0, rank 3 of 3 seeds")]
 
 
 def test_a_trial_without_a_file_gives_way_to_the_next(grid: Tables) -> None:
@@ -158,7 +172,8 @@ def test_a_broken_file_is_left_out_and_the_others_say_so(grid: Tables) -> None:
     assert left.columns["trial_id"] == vsc.columns["trial_id"]
     note = shown_note(pd.DataFrame([left.columns]))
     assert note == (
-        "Shown, of the trials below: VSC, α = 0.05, latent dimension = 32, epochs = 30, seed = 0. "
+        "Shown, of the trials below: VSC, α = 0.05, latent dimension = 32, epochs = 30, seed = 0 "
+        "(test ELBO −101.0, rank 2 of 3 seeds). "
         f"Left out: {vae.columns['trial_id']}.npz is cut short or broken."
     )
 
@@ -166,8 +181,8 @@ def test_a_broken_file_is_left_out_and_the_others_say_so(grid: Tables) -> None:
 def test_what_the_trials_shown_have_in_common_is_said_once(grid: Tables) -> None:
     frame = pd.DataFrame([trial.columns for trial in choose_trials(grid)])
     assert shown_note(frame) == (
-        "Shown, of the trials below: VAE, latent dimension = 32; VSC, α = 0.05, latent dimension = 32; "
-        "epochs = 30 for all; seed = 0 for all."
+        "Shown, of the trials below: VAE, latent dimension = 32 (test ELBO −101.0, rank 2 of 3 seeds); VSC, α = 0.05, "
+        "latent dimension = 32 (test ELBO −101.0, rank 2 of 3 seeds); epochs = 30 for all; seed = 0 for all."
     )
 
 

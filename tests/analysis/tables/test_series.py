@@ -67,6 +67,19 @@ def test_a_search_in_which_every_trial_is_its_own_configuration_has_no_means(
     assert means["low"].isna().all()
 
 
+def test_single_trials_of_a_grid_are_told_apart_by_alpha_and_estimator() -> None:
+    study = SyntheticStudy()
+    for i in range(MAX_SERIES + 1):
+        for alpha in (0.01, 0.2):
+            for estimator in ("relaxed", "disarm"):
+                study.add("vsc", 8, 0, alpha, estimator=estimator, batch_size=16 + i)
+    rows = assign_series(study.tables().trials, apart_from=["latent_dim"])
+    assert rows["individual"].all()
+    assert rows.groupby(["alpha", "estimator"])["series"].nunique().tolist() == [1, 1, 1, 1]
+    assert rows["series"].nunique() == 4
+    assert rows.groupby("estimator")["variant"].unique().map(list).to_dict() == {"disarm": [0], "relaxed": [1]}
+
+
 @pytest.mark.parametrize(
     ("num", "num_seeds", "individual"),
     [(MAX_SERIES, 2, False), (MAX_SERIES + 1, 2, True), (MAX_SINGLES, 1, False), (MAX_SINGLES + 1, 1, True)],
