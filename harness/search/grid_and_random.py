@@ -29,7 +29,7 @@ class ListSource:
         still_open = [(trial, result) for trial, result in results if is_open(study, trial, result)]
         self._left = [trial for trial, _ in still_open]
         self.notices = describe_forgotten(study, trials, study_folder)
-        if count := sum(result is not None and result.status == "stopped" for _, result in still_open):
+        if count := sum(result is not None and bool(result.stopped_by) for _, result in still_open):
             self.notices.append(
                 f"{plural(count, 'trial')} that a scheduler stopped early will go on: the study's scheduler, or the "
                 "metric that it compares, is another now."

@@ -173,8 +173,8 @@ class TrialRun:
         message = f"{type(error).__name__}: {error}"
         before = self.folder.read_result()
         if before is not None and before.epochs_trained > len(self.history):  # as it is before a state is restored
-            kept = replace(before, status="failed", error=message, host=socket.gethostname(), ended=time.time())
-            ended = self._write(kept)
+            kept = replace(before, status="failed", error=message, stopped_by=None)
+            ended = self._write(replace(kept, host=socket.gethostname(), ended=time.time()))
         else:
             ended = self._end("failed", error=message)
         if is_out_of_memory(error):
