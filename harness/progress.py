@@ -112,8 +112,6 @@ class Progress:
         self._first_epoch_at = 0.0
         self._lock = threading.Lock()
         self._last_line = 0.0
-        self._told_measured = 0  # as the last line has it
-        self._ended = threading.Event()
         self._live: Live | NotebookLine | None = None
 
     def __enter__(self) -> "Progress":
@@ -126,11 +124,9 @@ class Progress:
             self._live.start()
         else:
             self._print()
-            threading.Thread(target=self._tell_of_measuring, name="progress", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
         if self._live is not None:
             self._live.stop()
         if self._stage == "training" and not isinstance(self._live, NotebookLine):
@@ -213,17 +209,7 @@ class Progress:
             self._last_line = now
             self._print()
 
-    def _tell_of_measuring(self) -> None:
-        """Print a line where trials are measured, which may take minutes, in which no epoch says anything."""
-        while not self._ended.wait(PLAIN_SECONDS):
-            if self._count_measured() not in (0, self._told_measured):
-                self._maybe_print()
-
-    def _count_measured(self) -> int:
-        return sum(trial.is_measured for trial in list(self._trials.values()))
-
     def _print(self) -> None:
-        self._told_measured = self._count_measured()
         # A terminal wraps it; elsewhere it stays one line, whatever width rich assumes.
         self._console.print(self._render().plain, soft_wrap=self._live is None, markup=False)
 
@@ -260,8 +246,6 @@ class Progress:
         rate = self._rate()
         is_steady = bool(self._marks) and time.monotonic() - self._first_epoch_at > STEADY_SECONDS
         parts = [Text(f"{self._done}/{self._num_trials} trials done"), Text(f"{self._running} running")]
-        if num_measured := self._count_measured():
-            parts[-1].append(f" ({num_measured} being measured)")
         if self._failed:
             parts.append(Text(f"{self._failed} failed", style="red"))
         if rate > 0:

@@ -23,11 +23,6 @@ class RunningTrial:
     epoch: int
     epochs: int
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether it has trained all its epochs, so that what runs is its evaluation."""
-        return self.epoch >= self.epochs > 0
-
 
 def sparkline(values: Sequence[float]) -> str:
     """The course of a value in blocks, the newest last; a level line where it did not change."""

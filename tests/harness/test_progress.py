@@ -114,21 +114,6 @@ def test_every_number_of_the_line_is_right(clock: Clock) -> None:
     assert written(console).splitlines(keepends=True)[-1] == expected
 
 
-def test_trials_that_are_measured_are_counted_and_a_plain_log_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.progress.PLAIN_SECONDS", 0.05)
-    console = make_console()
-    with make_progress(console) as progress:
-        for trial_id in "ab":
-            progress.start_trial(trial_id, "vae", 2)
-        progress.add_epoch(None, is_new=True, trial_id="a", epoch=1)
-        assert "measured" not in written(console)
-        progress.add_epoch(None, is_new=True, trial_id="a", epoch=2)
-        time.sleep(1)  # in which no trial says anything
-        assert written(console).count("3/10 trials done, 2 running (1 being measured)") == 1
-        progress.end_trial(failed=False, trial_id="a")
-        assert "measured" not in progress._render().plain
-
-
 def test_without_a_metric_no_best_is_shown(clock: Clock) -> None:
     """The test images are for the end."""
     console = make_console()
