@@ -24,6 +24,7 @@ AFTER_SETTINGS: Mapping[str, str] = {
     "device": "string",  # cpu, or the card's name
     "evaluated": "string",  # what its metrics and arrays are of, with what they depend on: elbo@v3; iw_bound@50v3
     "error": "string",
+    "stopped_by": "string",  # what stopped it early, as JSON: the scheduler, and the metric that it compares
 }
 """How the trial went."""
 

@@ -15,7 +15,8 @@ PHASES = ("search", "select", "confirm")
 
 NOT_SETTINGS = {
     **dict.fromkeys(("trial_id", "study", "phase", "status", "sampler", "scheduler"), "text"),
-    **dict.fromkeys(("objectives", "directions", "violates", "mlflow_run_id", "device", "evaluated", "error"), "text"),
+    **dict.fromkeys(("objectives", "directions", "violates", "mlflow_run_id", "device", "evaluated"), "text"),
+    **dict.fromkeys(("error", "stopped_by"), "text"),
     **dict.fromkeys(("seed", "epochs_trained", "train_seconds", "peak_memory_mb"), "number"),
 }
 """The columns that say which trial it is or how it went. Every other column without a slash is a setting."""
@@ -29,7 +30,16 @@ NAMED_SETTINGS = {
 """The settings that figures and claims ask for by name. A table may hold others, of whatever type they are."""
 
 # Of these a table may lack some.
-OPTIONAL = ("violates", "mlflow_run_id", "train_seconds", "peak_memory_mb", "device", "evaluated", "error")
+OPTIONAL = (
+    "violates",
+    "mlflow_run_id",
+    "train_seconds",
+    "peak_memory_mb",
+    "device",
+    "evaluated",
+    "error",
+    "stopped_by",
+)
 TRIAL_COLUMNS = {name: kind for name, kind in {**NOT_SETTINGS, **NAMED_SETTINGS}.items() if name not in OPTIONAL}
 HISTORY_COLUMNS = {"trial_id": "text", "epoch": "number", "train/loss": "number"}
 NEVER_EMPTY = (

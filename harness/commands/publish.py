@@ -22,13 +22,14 @@ from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.ledger.provenance import describe_checkout, is_current
 from harness.ledger.published import PublishedTrials, is_measured, publish_tables, take_published
+from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.paths import read_text
 from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import read_source
-from harness.search.source import Source, read_ended
+from harness.search.source import Source, is_open, read_ended
 from harness.storage.local import check_writable, locked
 from harness.storage.place import Folder
 from harness.study import Study
@@ -90,12 +91,16 @@ class Publication:
     @cached_property
     def left(self) -> list[Trial]:
         """The trials known so far that still have to be trained or measured."""
-        evaluated = self.study.measures.evaluated
-        return [
-            trial
-            for trial in ([] if self.is_whole else self.source.trials)
-            if read_ended(self.study, trial, self.folder) is None and self.published.find(trial, evaluated) is None
-        ]
+        return [trial for trial in ([] if self.is_whole else self.source.trials) if self._is_left(trial)]
+
+    def _is_left(self, trial: Trial) -> bool:
+        """Whether its result here leaves it open; where there is none, whether no published one ends it."""
+        own = TrialFolder(self.folder, trial).read_result()
+        return self.published.find(trial, self.has_ended) is None if own is None else is_open(self.study, trial, own)
+
+    def has_ended(self, trial: Trial, result: Result) -> bool:
+        """Whether a trial with this result need not run."""
+        return not is_open(self.study, trial, result)
 
     @property
     def num_unknown(self) -> int:
@@ -202,7 +207,7 @@ def publish_studies(
         fault, fix = (
             ("the checkout has changes that no commit holds", "commit them, those of published studies too")
             if is_dirty == "true"
-            else ("git does not say in time whether a commit holds all changes", "let `git status` end here once")
+            else ("git does not say whether a commit holds all changes", "let `git status` end here once")
         )
         raise InputError(f"{fault}, so that nobody could say what trained the results; {fix}, and publish again")
     check_writable(publications[0].into, 0, option="--into")
@@ -225,7 +230,7 @@ def publish_studies(
 def _take(one: Publication) -> None:
     """Store here what other machines have published of a study."""
     with locked(one.folder / ".lock", refusal=f"{one.folder}: study {one.study.name} is being run; wait for it"):
-        take_published(one.published, one.source.trials, one.study.measures.evaluated, one.folder)
+        take_published(one.published, one.source.trials, one.has_ended, one.folder)
 
 
 def _train(one: Publication, console: Console, data_dir: Path | None, address: str | None) -> None:

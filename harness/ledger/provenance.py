@@ -123,8 +123,14 @@ def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_changes(folder: Path, plugins: Mapping[str, str]) -> list[str]:
-    """Say which plug-ins are not what they were in the last run of a study. plugins: their hashes, as in the record."""
-    last = (read_provenance(folder) or [{}])[-1]
+    """Say which plug-ins are not what they were in the last run of a study, or that its record cannot be read.
+
+    plugins: their hashes, as in the record.
+    """
+    try:
+        last = (read_provenance(folder) or [{}])[-1]
+    except InputError as problem:
+        return [str(problem)]
     return [
         f"{name.split('.')[1]} has changed since the last run ({last[name][:8]}, now {sha256[:8]}): what it makes is "
         "trained anew."
@@ -152,11 +158,13 @@ def read_provenance(folder: Path) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); see to its disk, and run it again") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); see to its disk, and try again") from None
     except ValueError:
         record = None
     if not isinstance(record, list):
-        raise InputError(f"{path}: no record of what trained the study; move it elsewhere, and run it again")
+        raise InputError(
+            f"{path}: it is damaged, and says no more what trained the study; move it elsewhere, and try again"
+        )
     return [entry for entry in record if isinstance(entry, dict)]
 
 

@@ -9,7 +9,7 @@ what is missing alone.
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +31,9 @@ UNFINISHED = "unfinished"
 KEPT = ("finished", "stopped", "diverged")
 """How trials that are published have ended."""
 
+HasEnded = Callable[[Trial, Result], bool]
+"""Whether a trial with this result need not run: it is measured as asked for, and no rule of old stopped it early."""
+
 
 class PublishedTrials:
     """The trials that the tables of a folder hold, of whatever study: one trial has one result."""
@@ -48,18 +51,20 @@ class PublishedTrials:
                 for trial_id in tables.trials["trial_id"]:
                     self._homes.setdefault(str(trial_id), []).append(path.parent)
 
-    def find(self, trial: Trial, evaluated: Iterable[str]) -> tuple[Result, Path] | None:
-        """Find a trial that ended and was measured in all these ways; returns its result and the study's folder."""
+    def find(self, trial: Trial, has_ended: HasEnded) -> tuple[Result, Path] | None:
+        """Find a trial that has ended; returns its result and the study's folder."""
         for home in self._homes.get(trial.trial_id, ()):
             result = self._read(home, trial.trial_id)
-            if result.status in KEPT and (result.status != "finished" or set(evaluated) <= set(result.evaluated)):
+            if result.status in KEPT and has_ended(trial, result):
                 return result, home
         return None
 
     def find_seconds_per_epoch(self, dataset: str) -> float | None:
-        """How long an epoch on a dataset took, over all that is published of it; None if nothing is."""
-        tables = [tables.trials for tables in self._tables.values()]
-        return find_seconds_per_epoch([trials[trials["dataset"] == dataset] for trials in tables])
+        """How long an epoch on a dataset took to train, over all that is published of it; None if nothing says it."""
+        known = [tables.trials for tables in self._tables.values() if "train_seconds" in tables.trials]
+        trials = pd.concat([trials[trials["dataset"] == dataset] for trials in known]) if known else pd.DataFrame()
+        num_epochs = 0 if trials.empty else float(trials["epochs_trained"].sum())
+        return float(trials["train_seconds"].sum()) / num_epochs if num_epochs else None
 
     def _read(self, home: Path, trial_id: str) -> Result:
         trials, history = self._tables[home].trials, self._tables[home].history
@@ -76,13 +81,6 @@ def is_measured(trials: pd.DataFrame, evaluated: Iterable[str]) -> bool:
     return all(set(evaluated) <= set(text.split(SEPARATOR)) for text in found.unique())
 
 
-def find_seconds_per_epoch(tables: Iterable[pd.DataFrame]) -> float | None:
-    """How long an epoch of the trials of some tables took to train; None if no trial says it."""
-    known = [trials for trials in tables if "train_seconds" in trials]
-    num_epochs = sum(float(trials["epochs_trained"].sum()) for trials in known)
-    return sum(float(trials["train_seconds"].sum()) for trials in known) / num_epochs if num_epochs else None
-
-
 def read_row(row: Mapping[str, Any], epochs: pd.DataFrame) -> Result:
     """The result of a trial from its row of the one table and its rows of the other: `build_tables`, undone."""
     known = {name: row[name] for name in AFTER_SETTINGS if pd.notna(row.get(name))}
@@ -94,6 +92,7 @@ def read_row(row: Mapping[str, Any], epochs: pd.DataFrame) -> Result:
         metrics={name: float(value) for name, value in metrics.items() if pd.notna(value)},
         evaluated=str(known["evaluated"]).split(SEPARATOR) if "evaluated" in known else [],
         error=known.get("error"),
+        stopped_by=known.get("stopped_by"),
         peak_memory_mb=known.get("peak_memory_mb"),
         device=known.get("device"),
     )
@@ -107,13 +106,12 @@ def _drop_missing(epoch: Mapping[Any, Any]) -> dict[str, float | int]:
     }
 
 
-def take_published(published: PublishedTrials, trials: Iterable[Trial], evaluated: Iterable[str], folder: Path) -> int:
+def take_published(published: PublishedTrials, trials: Iterable[Trial], has_ended: HasEnded, folder: Path) -> int:
     """Store what is published of trials that have no result in a study's folder; returns of how many."""
-    evaluated = list(evaluated)
     num_taken = 0
     for trial in trials:
         own = TrialFolder(folder, trial)
-        if own.read_result() is not None or (found := published.find(trial, evaluated)) is None:
+        if own.read_result() is not None or (found := published.find(trial, has_ended)) is None:
             continue
         result, home = found
         own.path.mkdir(parents=True, exist_ok=True)

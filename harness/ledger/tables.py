@@ -70,6 +70,7 @@ def build_tables(
                 "device": result.device,
                 "evaluated": SEPARATOR.join(result.evaluated) or None,
                 "error": result.error,
+                "stopped_by": result.stopped_by,
             }
             | result.metrics
         )

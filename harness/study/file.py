@@ -198,7 +198,7 @@ def load_found(path: Path, results: Path, overrides: Iterable[str] = ()) -> Stud
     """
     overrides = list(overrides)
     study, folder = load_study(path, overrides), path.parent.name
-    is_renamed = path == results / folder / "study.yaml" and study.name != folder
+    is_renamed = path.absolute() == (results / folder / "study.yaml").absolute() and study.name != folder
     if is_renamed and not any(override.startswith("name=") for override in overrides):
         raise InputError(
             f"{path}: name: this folder holds study {study.name}; rename the folder to {study.name} again, or write "

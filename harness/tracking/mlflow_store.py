@@ -146,7 +146,7 @@ class MlflowStore:
         if result.peak_memory_mb is not None:
             final["peak_memory_mb"] = result.peak_memory_mb
         ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
-        ended |= {key: value for key in ("error", "device", "host") if (value := getattr(result, key))}
+        ended |= {key: value for key in ("error", "device", "host", "stopped_by") if (value := getattr(result, key))}
         artifacts = [
             path for path in (*folder.list_checkpoints()[:1], folder.log, *folder.arrays.values()) if path.exists()
         ]
@@ -238,6 +238,7 @@ class MlflowStore:
                 peak_memory_mb=at_end.get("peak_memory_mb"),
                 device=tags.get("device"),
                 host=tags.get("host"),
+                stopped_by=tags.get("stopped_by"),
                 began=run.info.start_time / 1000,
                 ended=run.info.end_time / 1000 if run.info.end_time else None,
             )

@@ -172,7 +172,8 @@ class StudyRun:
         progress.num_stored = len(epochs)
         self._explain(trial, progress.earlier, trial_folder, len(epochs))
         if state is not None and state.parent != trial_folder.path:  # another study trained it
-            adopt_provenance(self.folder, state.parents[2])
+            with self.noticing_problems():
+                adopt_provenance(self.folder, state.parents[2])
         if before is None or not before.is_running:
             self.display.start_trial(trial.trial_id, trial.label, trial.settings.epochs)
 

@@ -193,6 +193,9 @@ class TrialRun:
                 continue
             except OSError as error:
                 reason = error.strerror or error
+                if path.parent != self.folder.path:  # another study's, which may be another user's
+                    self.log.warning("%s: cannot be read (%s)", path, reason)
+                    continue
                 raise PlaceError(
                     f"{path}: cannot be read just now ({reason}); see to its disk and run again"
                 ) from error

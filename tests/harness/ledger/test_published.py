@@ -10,6 +10,7 @@ from harness.ledger.provenance import read_provenance
 from harness.ledger.published import (
     KEPT,
     UNFINISHED,
+    HasEnded,
     PublishedTrials,
     is_measured,
     publish_tables,
@@ -28,6 +29,11 @@ MEASURED = replace(
 )
 VAE = Trial(TrialSettings(model="vae", latent_dim=2, hidden=(8,), epochs=3), "digits", "d" * 64)
 DIVERGED = Result(status="diverged", error="the loss stopped being finite", device="cpu")
+
+
+def measured(*names: str) -> HasEnded:
+    """Whether a trial that has finished was measured in these ways."""
+    return lambda _, result: result.status != "finished" or set(names) <= set(result.evaluated)
 
 
 def store(folder: Path, trials: dict[Trial, Result]) -> Path:
@@ -55,14 +61,14 @@ def test_another_machine_takes_published_trials_over_and_writes_the_same_tables(
     there = store(tmp_path / "there" / "demo", {TRIAL: MEASURED, VAE: DIVERGED})
     place = publish_tables(there, tmp_path / "kept", [TRIAL, VAE], is_whole=True)
     here = tmp_path / "here" / "demo"
-    assert take_published(PublishedTrials(tmp_path / "kept"), [TRIAL, VAE], ["latents"], here) == 2
+    assert take_published(PublishedTrials(tmp_path / "kept"), [TRIAL, VAE], measured("latents"), here) == 2
     assert TrialFolder(here, TRIAL).read_result() == MEASURED
     assert TrialFolder(here, VAE).read_result() == DIVERGED
     assert read_provenance(here) == [{"host": "theirs"}]
     again = [(t, TrialFolder(here, t).read_result() or DIVERGED) for t in (TRIAL, VAE)]
     for name, table in zip(("trials", "history"), build_tables(STUDY, again, {}), strict=True):
         pd.testing.assert_frame_equal(table, pd.read_parquet(place / f"{name}.parquet"), check_dtype=False)
-    assert take_published(PublishedTrials(tmp_path / "kept"), [TRIAL, VAE], ["latents"], here) == 0
+    assert take_published(PublishedTrials(tmp_path / "kept"), [TRIAL, VAE], measured("latents"), here) == 0
 
 
 def test_a_trial_that_was_not_measured_so_or_that_failed_is_not_taken(tmp_path: Path) -> None:
@@ -70,16 +76,25 @@ def test_a_trial_that_was_not_measured_so_or_that_failed_is_not_taken(tmp_path: 
     there = store(tmp_path / "there" / "demo", {TRIAL: MEASURED, VAE: failed})
     publish_tables(there, tmp_path / "kept", [TRIAL, VAE], is_whole=True)
     published, here = PublishedTrials(tmp_path / "kept"), tmp_path / "here" / "demo"
-    assert take_published(published, [TRIAL], ["elbo@v4"], here) == 0
-    assert take_published(published, [VAE], ["elbo@v3"], here) == 0
-    assert take_published(published, [TRIAL], ["elbo@v3"], here) == 1
+    assert take_published(published, [TRIAL], measured("elbo@v4"), here) == 0
+    assert take_published(published, [VAE], measured("elbo@v3"), here) == 0
+    assert take_published(published, [TRIAL], measured("elbo@v3"), here) == 1
     assert failed.status not in KEPT
+
+
+def test_what_stopped_a_trial_early_is_published_and_decides_whether_it_is_taken(tmp_path: Path) -> None:
+    stopped = replace(MEASURED, status="stopped", stopped_by='{"name": "asha"}')
+    there = store(tmp_path / "there" / "demo", {TRIAL: stopped})
+    publish_tables(there, tmp_path / "kept", [TRIAL], is_whole=True)
+    published, here = PublishedTrials(tmp_path / "kept"), tmp_path / "here" / "demo"
+    assert take_published(published, [TRIAL], lambda _, result: result.stopped_by == '{"name": "median"}', here) == 0
+    assert take_published(published, [TRIAL], lambda _, result: result.stopped_by == stopped.stopped_by, here) == 1
 
 
 def test_tables_that_do_not_say_what_was_measured_give_nothing(tmp_path: Path) -> None:
     folder = store(tmp_path / "kept" / "demo", {TRIAL: MEASURED})
     pd.read_parquet(folder / "trials.parquet").drop(columns="evaluated").to_parquet(folder / "trials.parquet")
-    assert PublishedTrials(tmp_path / "kept").find(TRIAL, []) is None
+    assert PublishedTrials(tmp_path / "kept").find(TRIAL, measured()) is None
 
 
 def test_a_table_says_whether_all_that_finished_was_measured_so(tmp_path: Path) -> None:
@@ -99,7 +114,7 @@ def test_what_is_not_whole_waits_apart_until_it_is(tmp_path: Path) -> None:
     assert list(pd.read_parquet(place / "trials.parquet")["trial_id"]) == [TRIAL.trial_id]
     assert [path.name for path in (place / "exhibits").iterdir()] == [f"{TRIAL.trial_id}-latents.npz"]
     assert (kept / "demo" / "trials.parquet").read_text() == "of last year"
-    assert PublishedTrials(kept).find(TRIAL, ["latents"]) == (MEASURED, place)
+    assert PublishedTrials(kept).find(TRIAL, measured("latents")) == (MEASURED, place)
     publish_tables(there, kept, [TRIAL, VAE], is_whole=True)
     assert sorted(path.name for path in kept.iterdir()) == ["demo"]
     assert len(pd.read_parquet(kept / "demo" / "trials.parquet")) == 2
