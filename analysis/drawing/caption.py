@@ -34,8 +34,8 @@ def dots_note(frame: pd.DataFrame) -> str:
     low, high = int(frame["n"].min()), int(frame["n"].max())
     if high == 1:
         return f"Dots are trials. {ONE_SEED}"
-    num = f"{high}" if low == high else f"{low} to {high}"
-    return f"Dots are trials, one for each of {num} seeds; bars are their mean and its 95% interval (Student t)."
+    seeds = span(low, high, "seed")
+    return f"Dots are trials, one for each of {seeds}; bars are their mean and its 95% interval (Student t)."
 
 
 def floor_note(frame: pd.DataFrame) -> str:

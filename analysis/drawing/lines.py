@@ -58,8 +58,8 @@ def count_label(rows: pd.DataFrame) -> str:
 def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look, *, places: pd.Series | None = None) -> None:
     """Draw means joined by a line, in a band of their 95% intervals; each seed a dot.
 
-    A point whose interval has none beside it gets a bar. A point of one seed is hollow, among others of more or of
-    none: without a band it would look the surest. places: where the line has points, or is broken; None for where
+    A point whose interval has none beside it gets a bar. A point of one seed gets a ring, among others of more:
+    without a band it would look the surest. places: where the line has points, or is broken; None for where
     `rows` has them.
     """
     if places is not None:
@@ -73,10 +73,9 @@ def draw_line(ax: Axes, x: str, rows: pd.DataFrame, look: Look, *, places: pd.Se
         ax.fill_between(at, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
     if is_alone.any():
         ax.vlines(at[is_alone], low[is_alone], high[is_alone], color=look["color"], linewidth=1.2)
-    is_one = (rows["n"] == 1).to_numpy() & (rows["n"].fillna(0) != 1).any()
+    is_one = (rows["n"] == 1).to_numpy() & (rows["n"] > 1).any()
     if is_one.any():
-        hollow: Look = {"marker": "o"} | look | {"linestyle": "", "markerfacecolor": "white", "label": None}
-        ax.plot(at[is_one], mean[is_one], **hollow)
+        ax.plot(at[is_one], mean[is_one], "o", markersize=9, markerfacecolor="none", color=look["color"])
     draw_seeds(ax, at, rows, look["color"])
 
 

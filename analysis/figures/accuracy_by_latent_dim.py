@@ -94,11 +94,11 @@ def dead_note(frame: pd.DataFrame) -> str:
     if not num_dead or first.empty:
         return ""
     places = ["series", "latent_dim"]
-    is_lost = len(first[places].drop_duplicates()) < len(frame[places].drop_duplicates())
-    count = f"0 to {plural(int(first['n'].max()), 'seed')}" if is_lost else count_label(first)
+    num_lost = len(frame[places].drop_duplicates()) - len(first[places].drop_duplicates())
+    lost = f"; {plural(num_lost, 'point')} of no seed {'is' if num_lost == 1 else 'are'} not drawn" if num_lost else ""
     return (
         f" Left out of the first panel: {num_dead} of {plural(int(frame['num_runs'].iloc[0]), 'run')}, in which a "
-        f"logit died, so that its points are of {count}."
+        f"logit died, so that its points are of {count_label(first)}{lost}."
     )
 
 

@@ -8,7 +8,7 @@ from analysis.drawing.lines import draw_line, each_series, legend_beside, scale_
 from analysis.drawing.style import QUIET, variant_colour
 from analysis.tables import Tables
 from analysis.tables.reported_numbers import load_published_bounds
-from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds
+from analysis.tables.series import NothingToDrawError, assign_series, finished_with, mean_over_seeds, one_seed_note
 from analysis.wording import NATS, ONE_SEED, decimal, plural
 
 BOUNDS = {"test/elbo": "ELBO", "test/iw_bound": "importance-weighted bound"}
@@ -55,7 +55,9 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    text = "Mean and 95% interval (Student t) over seeds." if (frame["n"] > 1).any() else ONE_SEED
+    text = (
+        "Mean and 95% interval (Student t) over seeds." + one_seed_note(frame) if (frame["n"] > 1).any() else ONE_SEED
+    )
     text += " Pixels are drawn white with their intensity as probability, those of the test images once."
     if frame["published"].notna().any():
         text += (

@@ -51,7 +51,8 @@ def compute(tables: Tables) -> pd.DataFrame:
             if column in rows and rows[column].notna().any():
                 measured = rows.dropna(subset=[column])
                 shown = without_dead(measured, column)
-                num_dead, num_runs = num_dead + len(measured) - len(shown), num_runs + len(measured)
+                if f"probe/{probe.format(name)}_dead_logits" in rows:  # only the report's own can die
+                    num_dead, num_runs = num_dead + len(measured) - len(shown), num_runs + len(measured)
                 means = mean_accuracy(shown, column, by=["latent_dim"])
                 frames.append(means.assign(probe=title, input=name))
     return pd.concat(frames, ignore_index=True).assign(num_dead=num_dead, num_runs=num_runs)
@@ -65,7 +66,11 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and what it leaves out."""
     num_dead, num_runs = frame[["num_dead", "num_runs"]].iloc[0]
-    dead = f" Left out: {num_dead} of {num_runs:,} runs, in which a logit died." if num_dead else ""
+    dead = (
+        f" Left out: {num_dead} of {num_runs:,} runs of the report's classifier, in which a logit died."
+        if num_dead
+        else ""
+    )
     return (
         f"{accuracy_note(frame)} A latent is on for an image if P(z ≠ 0) is a half at least, "
         "and ever on if it is for some training image; the decoder reads μ only of latents that are. Where μ of those "

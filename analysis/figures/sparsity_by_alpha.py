@@ -17,6 +17,7 @@ from analysis.wording import ALPHA
 NEEDS = ("alpha", "code/nonzero_fraction")  # a model without alpha has a dense code: nothing to follow
 MAX_LATENT_DIMS = 5
 WIDE_RANGE = 10.0
+STYLES = tuple(style for style in LINE_STYLES if style != "--")  # the prior is dashed
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
             rank = latent_dims.index(latent_dim)
             shade = level_colour(rank, len(latent_dims))
             label = f"{line['series'].iloc[0]}, latent dimension {latent_dim:g} ({count_label(line)})"
-            style = LINE_STYLES[number % len(LINE_STYLES)]
+            style = STYLES[number % len(STYLES)]
             line_look = look | {"color": shade, "linestyle": style, "marker": MARKERS[rank], "label": label}
             draw_line(ax, "alpha", line, line_look)
     _scale(ax, frame["alpha"], floor if is_log else None)

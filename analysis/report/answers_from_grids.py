@@ -32,9 +32,8 @@ def describe_batch_size(tables: Tables) -> str:
             row["batch_size"]: f"{decimal(row['value'])} at {short_value(row['learning_rate'])}"
             for row in of_label.to_dict("records")
         }
-        by_size = of_label.sort_values(
-            "batch_size"
-        )  # not by value: ends chosen by their numbers differ by chance alone
+        # Not by value: ends chosen by their numbers differ by chance alone.
+        by_size = of_label.sort_values("batch_size")
         gap = _compare(by_size.iloc[0], by_size.iloc[-1]) if len(by_size) > 1 else ""
         rows.append([str(label), *(found.get(size, "no value") for size in sizes), gap])
     metric, unit = _metric(cells)

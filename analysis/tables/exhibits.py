@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.tables.arrays import Layout, read_arrays
-from analysis.tables.configurations import describe_standing, longest_of_each, median_of_each, short_labels
+from analysis.tables.configurations import (
+    describe_standing,
+    longest_of_each,
+    median_of_each,
+    number_configurations,
+    short_labels,
+)
 from analysis.tables.series import NothingToDrawError, finished_with, spread
 from analysis.tables.tables import Tables
 from analysis.wording import ALPHA, setting_label, short_value
@@ -76,7 +82,7 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool
 
     Of each model with each network (or each with a sparse code, so an alpha), those of the smallest alpha; of these
     the largest latent dimension, or `num_latent_dims` from the smallest to the largest; of these the seed of the median
-    test ELBO (`median_of_each`), and of several configurations the first of the lowest seed. `standing` says what it
+    test ELBO (`median_of_each`), and of several configurations the first in the table. `standing` says what it
     reached. A trial whose file is broken is left out, and the others' column `left_out` says why.
 
     Raises:
@@ -124,7 +130,10 @@ def shown_note(frame: pd.DataFrame) -> str:
 def _pick(rows: pd.DataFrame, num_latent_dims: int) -> Iterator[dict[str, Any]]:
     for _, of_model in rows.groupby(["model", "network"], dropna=False):
         has_smallest = of_model["alpha"].isna() | (of_model["alpha"] == of_model["alpha"].min())
-        of_alpha = of_model[has_smallest].sort_values("seed", kind="stable").drop_duplicates("latent_dim")
+        of_alpha = of_model[has_smallest]
+        configurations, _ = pd.factorize(number_configurations(of_alpha, apart_from=["latent_dim", "standing"]))
+        of_alpha = of_alpha.assign(order=configurations).sort_values("order", kind="stable")
+        of_alpha = of_alpha.drop_duplicates("latent_dim")  # the first configuration, wherever it was trained
         dims = of_alpha["latent_dim"]
         shown = spread(dims, num_latent_dims) if num_latent_dims > 1 else [dims.max()]
         chosen = of_alpha[dims.isin(shown)].sort_values("latent_dim")

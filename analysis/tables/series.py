@@ -99,9 +99,11 @@ def one_seed_note(means: pd.DataFrame) -> str:
 
     means: of `mean_over_seeds`, perhaps of several panels.
     """
-    of_series = means.groupby(["series", *means.columns.intersection(["panel", "probe", "input"])], observed=True)["n"]
+    of_series = means.groupby(
+        ["series", *means.columns.intersection(["panel", "probe", "input", "split", "bound"])], observed=True
+    )["n"]
     is_one = (means["n"] == 1) & (of_series.transform("max") > 1)
-    return " Hollow: one seed, so no interval." if is_one.any() else ""
+    return " Ringed: one seed, so no interval." if is_one.any() else ""
 
 
 def values_by_seed(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:

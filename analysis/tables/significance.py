@@ -99,7 +99,7 @@ def combine_parts(p_for: ArrayLike, p_against: ArrayLike) -> Array:  # (K, ...),
 def decide(p_for: ArrayLike, p_against: ArrayLike, is_premise: ArrayLike, level: ArrayLike) -> Array:
     """The outcome of a claim of K parts, as an index into OUTCOMES. (K, ...), (K, ...), (K,), (...) -> (...)
 
-    - supported: every part surely holds.
+    - supported: every part holds, by its p at the level.
     - refuted: some part surely does not hold, and none speaks for the claim; or a premise surely does not hold.
     - mixed: some part surely does not hold, another speaks for the claim. A premise that holds does not.
     - undecided: anything else.

@@ -29,6 +29,9 @@ class Origin:
         given = {field for field in (*self.overridden, *self.lines) if field[-1] == name and field[0] == "space"}
         if default in self.overridden or (not given and default in self.lines):
             return self.locate(default)
+        for whole in (("space",), ("defaults",)):
+            if whole in self.overridden and not given:
+                return self.locate(whole)
         if given:
             return self.locate(given.pop()) if len(given) == 1 and default not in self.lines else str(self.path)
         return self.locate((name,))

@@ -150,6 +150,10 @@ def test_the_figure_of_a_claim_draws_what_the_claim_measures(claim: Claim) -> No
     trials = tables.trials.assign(**{name: 1.0 for name in figure.needs if name not in tables.trials})
     if claim.figure == "gate_gradients":  # which compares estimators
         trials["estimator"] = np.where(trials["seed"] > 1, "disarm", "relaxed")
-    other = trials.assign(**{metric: trials[metric] + 0.01 * (1 + trials["seed"])})
-    drawn, changed = (figure.compute(Tables(own, tables.history)) for own in (trials, other))
+    other, history = trials, tables.history
+    if metric in trials:
+        other = trials.assign(**{metric: trials[metric] + 0.01 * (1 + trials["seed"])})
+    else:
+        history = history.assign(**{metric: history[metric] + 0.01 * history["epoch"]})
+    drawn, changed = (figure.compute(one) for one in (Tables(trials, tables.history), Tables(other, history)))
     assert not drawn.equals(changed)

@@ -56,8 +56,7 @@ def test_runs_in_which_a_logit_died_are_left_out_and_counted(study: SyntheticStu
     frame = compute(study.tables())
     first = frame[frame["input"].eq("mu") & frame["probe"].str.startswith("as the report")]
     assert first.groupby("model")["n"].unique().map(list).to_dict() == {"vae": [1], "vsc": [2]}
-    num_runs = frame["num_runs"].iloc[0]
-    assert f"Left out: 2 of {num_runs} runs, in which a logit died." in note(frame)
+    assert f"Left out: 2 of {len(study.trials)} runs of the report's classifier, in which a logit died." in note(frame)
 
 
 def test_no_input_has_the_colour_of_a_model() -> None:

@@ -412,7 +412,7 @@ def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed(make_axes: Make
         assert left_out in figure.note(figure.compute(study.tables()))
 
 
-def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_hollow(make_axes: MakeAxes) -> None:
+def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_ringed(make_axes: MakeAxes) -> None:
     study = SyntheticStudy(dataset="mnist")
     study.grid([0.5], [8, 16, 24], seeds=3, epochs=11)
     for row in study.trials:
@@ -421,15 +421,16 @@ def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_hollow
     frame = accuracy_gain_by_latent_dim.compute(study.tables())
     axes = make_axes(*accuracy_gain_by_latent_dim.shape(frame))
     accuracy_gain_by_latent_dim.plot(frame, axes)
-    means, hollow, _ = axes[0, 0].lines
+    means, ring, _ = axes[0, 0].lines
     assert np.isnan(means.get_ydata()).tolist() == [False, True, False]
-    assert (hollow.get_xdata().tolist(), hollow.get_markerfacecolor()) == ([24], "white")
+    assert (ring.get_xdata().tolist(), ring.get_markerfacecolor()) == ([24], "none")
+    assert ring.get_markersize() > means.get_markersize()
     bars = [item for item in axes[0, 0].collections if isinstance(item, LineCollection)]
     assert len(bars) == 1, "the interval of a point that has none beside it"
     assert len(axes[0, 1].lines) == 2
     note = accuracy_gain_by_latent_dim.note(frame)
-    assert "of 0 to 3 seeds" in note
-    assert "Hollow: one seed" in note
+    assert "so that its points are of 1 to 3 seeds; 1 point of no seed is not drawn." in note
+    assert "Ringed: one seed" in note
 
 
 def test_without_a_vae_there_is_no_gain() -> None:

@@ -77,7 +77,7 @@ def test_two_machines_publish_a_list_between_them(folder: Path, ray_cluster: str
 
 @pytest.mark.parametrize(
     ("is_dirty", "told"),
-    [("true", r"changes that no commit holds.*commit them"), ("unknown", r"git does not say in time.*`git status`")],
+    [("true", r"changes that no commit holds.*commit them"), ("unknown", r"git does not say whether.*`git status`")],
 )
 def test_code_that_no_commit_holds_publishes_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, is_dirty: str, told: str
