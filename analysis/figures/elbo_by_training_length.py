@@ -178,8 +178,9 @@ def plateau_note(row: pd.Series) -> str:
 
 
 def _draw_star(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """Draw a star at the first of the lengths at which the training was on its plateau: nothing else was measured."""
-    there = rows[rows["epochs"] >= rows["plateau"]].sort_values("epochs")
+    """Draw a star at the first of the lengths at which all seeds were on their plateau: nothing else was measured."""
+    has_settled = rows["plateau_n"] == rows["num_seeds"]
+    there = rows[has_settled & (rows["epochs"] >= rows["plateau"])].sort_values("epochs")
     if not there.empty:
         ax.plot(there["at"].iloc[:1], there["mean"].iloc[:1], color=look["color"], zorder=3, **STAR)
 

@@ -148,6 +148,7 @@ def test_seeds_without_a_plateau_are_told(study: SyntheticStudy, make_axes: Make
         labels(ax)[0]
         == "VAE (2 seeds), −189.0 after 10 epochs\nwithin 1 nat of its plateau from epoch 12 (1 of 2 seeds)"
     )
+    assert stars(ax) == [], "the other seed is still falling"
 
 
 def test_axes_have_names_and_units_and_a_tick_at_each_length(study: SyntheticStudy, make_axes: MakeAxes) -> None:
