@@ -56,8 +56,8 @@ def note(frame: pd.DataFrame) -> str:
         "As Figure 5 of the report: each row changes one latent of an image's code (named with its encoded value, the "
         "largest first) by the number above the column, and leaves the others; the column marked is the code as it is. "
         "Of the test images that all of them stored, the same for all: that with the most latents not zero. "
-        "An entry is a sample and may be large by chance: where nearly all latents idle, as in a VAE with many, most "
-        f"rows are of idle ones, which change nothing. {RULE} {shown_note(frame)}"
+        "An entry is a sample and may be large by chance: where a model without gates leaves nearly all of many "
+        f"latents idle, most rows are of idle ones, which change nothing. {RULE} {shown_note(frame)}"
     )
 
 
