@@ -38,7 +38,6 @@ def finished_with(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 def varying_settings(trials: pd.DataFrame, *, apart_from: Collection[str] = ()) -> list[str]:
     """Settings in which trials differ. A setting that only some models have is not in itself a difference."""
-
     names = [name for name in settings_of(trials) if name not in apart_from]
     share_missing = trials[names].isna().groupby(trials["model"]).mean()  # not a function for each of sixty columns
     is_partly_missing = ((share_missing > 0) & (share_missing < 1)).any()

@@ -31,14 +31,8 @@ NAMED_SETTINGS = {
 
 # Of these a table may lack some.
 OPTIONAL = (
-    "violates",
-    "mlflow_run_id",
-    "train_seconds",
-    "peak_memory_mb",
-    "device",
-    "evaluated",
-    "error",
-    "stopped_by",
+    *("violates", "mlflow_run_id", "train_seconds", "peak_memory_mb"),
+    *("device", "evaluated", "error", "stopped_by"),
 )
 TRIAL_COLUMNS = {name: kind for name, kind in {**NOT_SETTINGS, **NAMED_SETTINGS}.items() if name not in OPTIONAL}
 HISTORY_COLUMNS = {"trial_id": "text", "epoch": "number", "train/loss": "number"}
