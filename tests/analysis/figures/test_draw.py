@@ -26,8 +26,9 @@ from analysis.tables.series import NothingToDrawError, finished_with
 from harness.study.sections import FigureName
 from tests.analysis.disentangled_study import make_study as make_disentangled
 from tests.analysis.figures.test_bounds_beside_published import read_off
+from tests.analysis.figures.test_compared_settings import links
 from tests.analysis.figures.test_gate_gradients import make_study as estimators
-from tests.analysis.figures.test_report_figures import cost_study, links, with_probes
+from tests.analysis.figures.test_report_figures import cost_study, with_probes
 from tests.analysis.synthetic import SyntheticStudy, with_collapse, with_inference_gap, with_probe_controls
 
 ALWAYS = ["elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence", "sparsity_by_alpha"]
