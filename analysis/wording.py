@@ -34,22 +34,6 @@ NATS = "nats per image"
 POINTS = "points"  # percentage points
 EACH_TRIAL = "Each trial on its own, no means."
 ONE_SEED = "One seed: no interval."
-UNITS = {
-    **dict.fromkeys(("loss", "elbo", "elbo_relaxed", "iw_bound", "rate", "distortion", "entropy_floor"), NATS),
-    **dict.fromkeys(("iw_bound_5000", "inference_gap", "iw_bound_gap"), NATS),
-    "train_seconds": "seconds",
-    "gate_information": "nats",
-}
-"""Of metrics, by their name behind the split."""
-
-WHOLES = {
-    "reconstruction_error": "of relative squared error",
-    "nonzero_fraction": "of the latents",
-    "always_on_fraction": "of the informative latents",
-    **dict.fromkeys(("class_kept", "class_kept_other", "class_kept_beyond_other"), "of the images"),
-    **dict.fromkeys(("changed_pixels", "changed_pixels_other", "changed_pixels_beyond_other"), "of the inked pixels"),
-}
-"""What a metric without a unit is a share of, by the same names."""
 
 
 def find_near(name: str, known: Iterable[str]) -> str | None:
@@ -138,16 +122,6 @@ def exact_value(value: Any) -> str:
         return str(value)
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
-
-
-def unit_of(metric: str) -> str:
-    """The unit of a metric such as test/elbo, or nothing where it has none."""
-    return UNITS.get(metric.rpartition("/")[2], "")
-
-
-def unit_or_whole(metric: str) -> str:
-    """What stands behind a metric's number: its unit, or what it is a share of, or nothing."""
-    return unit_of(metric) or WHOLES.get(metric.rpartition("/")[2], "")
 
 
 VALUE_LABELS = {

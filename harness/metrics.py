@@ -59,22 +59,11 @@ FACTOR_EVALUATIONS: tuple[Evaluation, ...] = ("disentanglement", "dci")
 """Evaluations that need to know the factors that images were made from."""
 ARRAY_EVALUATIONS: tuple[Evaluation, ...] = ("latents", "exhibits")
 """Evaluations that store arrays, for figures: what each latent does; codes and pictures."""
-LOWER_IS_BETTER = (
-    *("loss", "rate", "distortion", "inference_gap", "iw_bound_gap", "reconstruction_error", "train_seconds"),
-    *("nonzero_fraction", "num_nonzero", "always_on_fraction", "support_overlap", "changed_pixels"),
-    *(name.removeprefix("probe/") for name in (*PROBE_METRICS, *CONTROL_METRICS) if name.endswith("_dead_logits")),
-    *(name.removeprefix("gradient/") for name in GRADIENT_METRICS),
-)
 
 
 def evaluation_of(evaluated: str) -> Evaluation:
     """The evaluation of an entry of `Measures.evaluated`, such as iw_bound@50."""
     return cast("Evaluation", evaluated.partition("@")[0])
-
-
-def mode_of(metric: str) -> Literal["max", "min"]:
-    """Whether a higher (max) or a lower (min) value of a metric is better."""
-    return "min" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"
 
 
 @dataclass(frozen=True)

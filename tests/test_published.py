@@ -10,9 +10,10 @@ import pytest
 
 from analysis.claims import Verdict, claims_frame
 from analysis.claims.summary import format_part
+from analysis.metrics import ANYWHERE
 from analysis.tables import load_tables
 from analysis.tables.conflicts import find_conflicts
-from analysis.tables.intervals import ANYWHERE, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.reported_numbers import (
     compute_deviations,
     describe_deviations,

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.claims.quantity import Sample, UndecidableError
-from analysis.tables.intervals import ANYWHERE, Limits
+from analysis.metrics import ANYWHERE, Limits
 from analysis.tables.series import varying_settings
 from analysis.wording import ALPHA, configuration_label, model_label, plural, setting_label, short_value
 

@@ -17,10 +17,10 @@ from analysis.claims.curves import (
     union_of_dims,
 )
 from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of_difference
+from analysis.metrics import metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.intervals import limits_of
-from analysis.wording import ALPHA, setting_label, unit_or_whole
+from analysis.wording import ALPHA, setting_label
 
 
 class Level(Quantity):
@@ -43,7 +43,7 @@ class Level(Quantity):
             curves = [curve for curve in curves if not curve.alpha > self.max_alpha]
             if not curves:
                 raise UndecidableError(f"the study has no model with {ALPHA} of {self.max_alpha:g} or less")
-        return sample_curves(curves, unit_or_whole(self.metric), limits=limits_of(self.metric))
+        return sample_curves(curves, metric_of(self.metric).unit_or_whole, limits=metric_of(self.metric).limits)
 
 
 class SettingDifference(Quantity):
@@ -63,7 +63,7 @@ class SettingDifference(Quantity):
         first, second = (
             {curve.name: curve for curve in self._trace(tables, value)} for value in (self.value, self.minus)
         )
-        unit, limits = unit_or_whole(self.metric), limits_of_difference(limits_of(self.metric))
+        unit, limits = metric_of(self.metric).unit_or_whole, limits_of_difference(metric_of(self.metric).limits)
         samples = []
         for name in dict.fromkeys([*first, *second]):
             curves = [of_value.get(name) or as_not_run((first | second)[name]) for of_value in (first, second)]

@@ -2,8 +2,8 @@
 
 from analysis.claims.curves import compare_at, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample
+from analysis.metrics import metric_of
 from analysis.tables import Tables
-from analysis.wording import unit_or_whole
 
 
 class VaeOverVsc(Quantity):
@@ -15,7 +15,7 @@ class VaeOverVsc(Quantity):
         """See the class."""
         curves = trace_curves(tables.trials, self.metric)
         dims, vae = union_of_dims(curves), pick(curves, "vae")[0]
-        unit = unit_or_whole(self.metric)
+        unit = metric_of(self.metric).unit_or_whole
         return [
             compare_at(f"{vae.name} less {vsc.name},", unit, vae, vsc, dim, alphas=(vsc.alpha,))
             for vsc in pick(curves, "vsc")

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from analysis.claims.curves import Curve, describe_missing, pick_dims, trace_curves
 from analysis.claims.quantity import Quantity, Sample
+from analysis.metrics import metric_of
 from analysis.tables import Tables
-from analysis.wording import unit_or_whole
 
 Three = Annotated[tuple[int, int, int], Field(strict=False)]
 
@@ -33,7 +33,7 @@ class Optimum(Quantity):
         return [sample for curve in curves for sample in self._measure_one(curve.at(dims))]
 
     def _measure_one(self, curve: Curve) -> list[Sample]:
-        unit, alphas, lacks = unit_or_whole(self.metric), (curve.alpha,), describe_missing(curve)
+        unit, alphas, lacks = metric_of(self.metric).unit_or_whole, (curve.alpha,), describe_missing(curve)
         small, middle, large = curve.values.T
         at_small, at_middle, at_large = curve.dims
         rise, fall = (middle - small) / (at_middle - at_small), (middle - large) / (at_large - at_middle)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from analysis.metrics import ANYWHERE, Limits
 from analysis.tables import Tables
-from analysis.tables.intervals import ANYWHERE, Limits
 from analysis.tables.significance import Test
 
 

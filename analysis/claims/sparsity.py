@@ -4,9 +4,8 @@ import numpy as np
 
 from analysis.claims.curves import Curve, compare_at, describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.quantity import Quantity, Sample, UndecidableError, limits_of_difference
+from analysis.metrics import metric_of
 from analysis.tables import Tables
-from analysis.tables.intervals import limits_of
-from analysis.wording import unit_or_whole
 
 METRIC = "code/nonzero_fraction"
 
@@ -46,8 +45,8 @@ class SmallestOverLargestAlpha(Quantity):
         smallest, largest = (choose(curves, key=lambda curve: curve.alpha) for choose in (min, max))
         if smallest is largest:
             raise UndecidableError("the study has a single alpha")
-        part, unit = f"{smallest.name}, less {largest.name},", unit_or_whole(self.metric)
-        alphas, limits = (smallest.alpha, largest.alpha), limits_of_difference(limits_of(self.metric))
+        part, unit = f"{smallest.name}, less {largest.name},", metric_of(self.metric).unit_or_whole
+        alphas, limits = (smallest.alpha, largest.alpha), limits_of_difference(metric_of(self.metric).limits)
         return [
             compare_at(part, unit, smallest, largest, dim, alphas=alphas, limits=limits)
             for dim in union_of_dims([smallest, largest])

@@ -18,10 +18,11 @@ from analysis.claims.curves import (
     union_of_dims,
 )
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
+from analysis.metrics import metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.plateau import TAIL
-from analysis.wording import NATS, plural, span, unit_or_whole
+from analysis.wording import NATS, plural, span
 
 
 class StillToGain(Quantity):
@@ -93,7 +94,8 @@ class GapClosed(Quantity):
                 lacks = describe_missing(*(curve.at([dim]) for curve in (*vaes, *vscs)))
                 name = name_at(f"gain of {vscs[0].name}, less that of the VAE,", dim)
                 gains = of_vsc[:, i], of_vae[:, i]
-                samples.append(Sample(name, unit_or_whole(self.metric), *gains, dim, (alpha,), lacks=lacks, note=note))
+                unit = metric_of(self.metric).unit_or_whole
+                samples.append(Sample(name, unit, *gains, dim, (alpha,), lacks=lacks, note=note))
         return samples
 
 
@@ -112,7 +114,7 @@ class BoundGained(Quantity):
             before, after = (
                 next((curve for curve in of_length if curve.name == name), as_not_run(either)) for of_length in lengths
             )
-            samples.append(compare_at(name, unit_or_whole(self.metric), after, before, dim, note=note))
+            samples.append(compare_at(name, metric_of(self.metric).unit_or_whole, after, before, dim, note=note))
         return samples
 
 

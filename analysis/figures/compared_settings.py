@@ -11,11 +11,12 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_seeds, fit_to_data
 from analysis.drawing.style import QUIET, series_colour
+from analysis.metrics import ANYWHERE, metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.defaults import is_default
 from analysis.tables.entropy_floor import have_comparable_bounds
-from analysis.tables.intervals import ANYWHERE, limits_of, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
 from analysis.tables.significance import LEVEL, MIN_SEEDS, correct_by_holm, estimate_mean
 from analysis.wording import (
@@ -88,7 +89,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     for panel in PANELS:
         if panel not in ended or ended[panel].isna().all() or ("elbo" in panel and not have_comparable_bounds(ended)):
             continue
-        means = mean_interval(ended, panel, by=keys, limits=limits_of(panel))
+        means = mean_interval(ended, panel, by=keys, limits=metric_of(panel).limits)
         means = means.merge(values_by_seed(ended, panel, by=keys), on=keys)
         rows = counts.merge(means, how="left").assign(panel=panel)
         frames.append(_compare_with_default(rows, ended, panel, keys, varying))

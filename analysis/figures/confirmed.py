@@ -17,10 +17,11 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_seeds, fit_to_data, leave_out_the_far, legend_beside
 from analysis.drawing.style import QUIET, model_colour
+from analysis.metrics import metric_label
 from analysis.tables import Tables
 from analysis.tables.confirmed import compare_best, compute_confirmed
 from analysis.tables.intervals import Difference, paired_difference
-from analysis.tables.objectives import goal_label, short_label
+from analysis.tables.objectives import goal_label
 from analysis.wording import NATS, ONE_SEED, plural, with_interval
 
 LABEL_WIDTH = 38  # characters
@@ -120,7 +121,7 @@ def _plot_reached(frame: pd.DataFrame, ax: Axes) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and whether the two best differ."""
-    objective = short_label(frame["objective"].iloc[0])
+    objective = metric_label(frame["objective"].iloc[0])
     chosen = f"Ranked by the {objective} on images held out, mean over seeds, without the search's own where others are"
     bars = "Bars: 95% interval (Student t) over seeds." if (frame["test_n"] > 1).any() else ONE_SEED
     text = f"{chosen}; then trained on all training images and measured on the test images. {bars}"
@@ -138,7 +139,7 @@ def _row_label(row: dict[Any, Any], *, is_elbo: bool) -> str:
     place = "winner" if row["rank"] == 1 else f"{row['rank']:.0f}" if row["rank"] > 0 else "not ranked"
     parts = [f"{place}: {row['label']}"]
     if not is_elbo and row["rank"] > 0:
-        parts.append(f"{short_label(row['objective'])} = {row['validation_mean']:.4g}")
+        parts.append(f"{metric_label(row['objective'])} = {row['validation_mean']:.4g}")
     return ", ".join(parts).replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
 
 

@@ -7,10 +7,11 @@ from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
 from analysis.drawing.style import QUIET, series_colour
+from analysis.metrics import metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.disentanglement import SCORES, column_of
-from analysis.tables.intervals import limits_of, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.named_configurations import name_configurations
 from analysis.tables.series import NothingToDrawError, finished_with
 
@@ -32,7 +33,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         by = rows.groupby("configuration", observed=True)
         ends = {name: by[columns[end]].transform("mean") for name, end in (("noise", "floor"), ("ceiling", "ceiling"))}
         rows = rows[["configuration", "model", "alpha", "seed", "value"]].assign(score=score, **ends)
-        means = mean_interval(rows, "value", by=["configuration"], limits=limits_of(columns[""]))
+        means = mean_interval(rows, "value", by=["configuration"], limits=metric_of(columns[""]).limits)
         frames.append(rows.merge(means, on="configuration"))
     if not frames:
         raise NothingToDrawError("no finished trial has a disentanglement score")

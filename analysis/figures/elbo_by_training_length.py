@@ -20,10 +20,11 @@ from analysis.drawing.lines import (
     scale_lengths,
 )
 from analysis.drawing.style import QUIET
+from analysis.metrics import ANYWHERE
 from analysis.tables import Tables
 from analysis.tables.configurations import number_configurations
 from analysis.tables.entropy_floor import find_floor
-from analysis.tables.intervals import ANYWHERE, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.plateau import plateau_epochs
 from analysis.tables.series import (
     NothingToDrawError,

@@ -10,18 +10,19 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
+from analysis.metrics import metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.intervals import limits_of, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
-from analysis.wording import NATS, configuration_label, setting_label, unit_of, value_label
+from analysis.wording import NATS, configuration_label, setting_label, value_label
 
 # Of no model.
 COLOURS = {"relaxed": "#E69F00", "straight_through": "#56B4E9", "disarm": "#009E73"}
 PANELS = {
     "test/elbo": f"true test ELBO\n({NATS}, higher is better)",
     "code/num_informative": "latents that carry information\n(mean KL above 0.05 nats)",
-    "code/gate_information": f"information in the gates\n({unit_of('code/gate_information')})",
+    "code/gate_information": f"information in the gates\n({metric_of('code/gate_information').unit})",
     "code/always_on_fraction": "share of the informative latents that is always on\n(mean gate above 0.95)",
     "bias": "bias of the gates' gradient\n(share of its length; 0 for DisARM)",
     "noise": "noise of the gates' gradient\n(one draw, in its lengths)",
@@ -61,7 +62,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     for panel in PANELS:
         if panel in trials and trials[panel].notna().any():
             rows = trials[[*keys, "seed", panel]].dropna().rename(columns={panel: "value"}).assign(panel=panel)
-            limits = limits_of(f"_{panel}" if panel in OWN else panel)
+            limits = metric_of(f"gradient/relaxed_{panel}" if panel in OWN else panel).limits
             frames.append(rows.merge(mean_interval(rows, "value", by=keys, limits=limits), on=keys))
     if not frames:
         raise NothingToDrawError("no trial measured a bound, its sparsity or its gradients")

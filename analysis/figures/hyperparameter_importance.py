@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.style import model_colour
+from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import goals, searched_values, short_label
+from analysis.tables.objectives import goals, searched_values
 from analysis.tables.searched_settings import prefers_log, refuse_populations
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import model_label, plural, setting_label
@@ -110,7 +111,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             if not panel.empty:
                 _plot_bars(ax, panel)
                 num = plural(int(panel["num_trials"].iloc[0]), "trial")
-                ax.set_title(f"{short_label(str(objective))}, {model_label(model)} ({num})")
+                ax.set_title(f"{metric_label(str(objective))}, {model_label(model)} ({num})")
     for ax in axes[-1]:
         ax.set_xlabel("share of the importance (PED-ANOVA)")
 
@@ -128,7 +129,7 @@ def find(frame: pd.DataFrame) -> str:
     """The setting that makes the most difference for the first objective, of the model with the most trials."""
     first = frame[frame["objective"] == frame["objective"].iloc[0]]
     row = first.sort_values(["num_trials", "share"], ascending=False, kind="stable").iloc[0]
-    several = f" for the {short_label(str(row['objective']))}" if frame["objective"].nunique() > 1 else ""
+    several = f" for the {metric_label(str(row['objective']))}" if frame["objective"].nunique() > 1 else ""
     return f"most of all {setting_label(row['setting'])}{several}, with {row['share']:.0%}"
 
 

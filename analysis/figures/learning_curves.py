@@ -6,9 +6,10 @@ import pandas as pd
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import BAND_OPACITY
 from analysis.drawing.style import LINE_STYLES, series_colour
+from analysis.metrics import ANYWHERE
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.intervals import ANYWHERE, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.named_configurations import name_configurations
 from analysis.tables.series import NothingToDrawError, finished_with
 from analysis.wording import NATS

@@ -8,8 +8,9 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import leave_out_the_far, legend_beside
 from analysis.drawing.searched import draw_searched
+from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import COUNTED, goal_label, goals, running_best, searched_values, short_label
+from analysis.tables.objectives import COUNTED, goal_label, goals, running_best, searched_values
 from analysis.wording import count_decimals, decimal
 
 BEST_COLOUR = "#333333"
@@ -65,7 +66,7 @@ def find(frame: pd.DataFrame) -> str:
     best = known["best"].iloc[-1]
     number = int(known.loc[known["best"] == best, "number"].iloc[0])
     name = str(known["objective"].iloc[0])
-    words = f"{short_label(name)} {decimal(best, count_decimals(best, most=3) if abs(best) < 1 else 1)}"
+    words = f"{metric_label(name)} {decimal(best, count_decimals(best, most=3) if abs(best) < 1 else 1)}"
     return f"the best, {words}, is trial {number} of {frame['num_trials'].iloc[0]}"
 
 

@@ -11,8 +11,9 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.lines import leave_out_the_far, legend_beside
 from analysis.drawing.searched import draw_searched
 from analysis.figures.rate_distortion import draw_equal_elbo_lines
+from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import final_values, goal_label, goals, short_label
+from analysis.tables.objectives import final_values, goal_label, goals
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import plural, setting_label, short_value
 
@@ -87,8 +88,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     fronts = [
-        f"{panel['is_best'].sum():,} of {plural(len(panel), 'trial')} in {short_label(panel['y_name'].iloc[0])} and "
-        f"{short_label(panel['x_name'].iloc[0])}"
+        f"{panel['is_best'].sum():,} of {plural(len(panel), 'trial')} in {metric_label(panel['y_name'].iloc[0])} and "
+        f"{metric_label(panel['x_name'].iloc[0])}"
         for _, panel in frame.groupby("panel")
     ]
     return f"On the front, where no other trial is as good in both and better in one: {'; '.join(fronts)}."

@@ -5,10 +5,10 @@ import pandas as pd
 
 from analysis.figures.learning_rate_by_batch_size import best_cell
 from analysis.figures.learning_rate_by_batch_size import compute as compute_cells
+from analysis.metrics import metric_label, metric_of
 from analysis.tables import Tables, of_search
 from analysis.tables.intervals import paired_difference
-from analysis.tables.objectives import short_label
-from analysis.wording import decimal, markdown_table, short_value, unit_of, with_interval
+from analysis.wording import decimal, markdown_table, short_value, with_interval
 
 NO_GRID = "no study here trains a grid of learning rates by batch sizes"
 
@@ -87,5 +87,5 @@ def _best_by_batch_size(cells: pd.DataFrame) -> pd.DataFrame:
 def _metric(cells: pd.DataFrame) -> tuple[str, str]:
     """The metric of a grid as a reader says it, and its unit with a space before it."""
     name = cells["metric"].iloc[0]
-    unit = unit_of(name)
-    return short_label(name), f" {unit}" if unit else ""
+    unit = metric_of(name).unit
+    return metric_label(name), f" {unit}" if unit else ""

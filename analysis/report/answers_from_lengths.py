@@ -3,9 +3,10 @@
 import pandas as pd
 
 from analysis.figures.elbo_by_training_length import find_plateaus, read_at_lengths
+from analysis.metrics import ANYWHERE
 from analysis.tables import Tables, of_search
 from analysis.tables.configurations import number_configurations, short_labels
-from analysis.tables.intervals import ANYWHERE, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
 from analysis.wording import (
     NATS,

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis.claims.curves import name_at, name_model
+from analysis.metrics import metric_of
 from analysis.tables.conflicts import leading_results
-from analysis.wording import decimal, markdown_table, plural, unit_of
+from analysis.wording import decimal, markdown_table, plural
 
 TITLE = "One trial, several results"
 ANCHOR = "one-trial-several-results"
@@ -48,7 +49,7 @@ def tabulate_conflicts(conflicts: pd.DataFrame, records: Mapping[str, Sequence[M
                 f"`{str(trial_id)[:8]}`",
                 f"{name}, {plural(int(first['epochs']), 'epoch')}, seed {first['seed']}",
                 f"{metric}: {'; '.join(told)}",
-                f"{decimal(difference, 2)} {unit_of(metric)}".strip(),
+                f"{decimal(difference, 2)} {metric_of(metric).unit}".strip(),
             ]
         )
     machines = ", as of several machines: training carries on how each rounds" if len(letters) > 1 else ""

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.metrics import metric_of
 from analysis.tables.configurations import number_configurations
 from analysis.tables.confirmed import find_lucky
-from analysis.tables.intervals import limits_of, mean_interval
+from analysis.tables.intervals import mean_interval
 from analysis.tables.objectives import last_values
 from analysis.tables.series import varying_settings
 from analysis.tables.tables import PHASES, Tables, settings_of
@@ -53,7 +54,7 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
     for metric in chosen:
         values = rows.assign(**{metric: last_values(rows, tables.history, metric)})[is_counted]
         columns = {column: f"{metric}_{column}" for column in INTERVAL}
-        means = mean_interval(values, metric, by=keys, limits=limits_of(metric)).rename(columns=columns)
+        means = mean_interval(values, metric, by=keys, limits=metric_of(metric).limits).rename(columns=columns)
         frame = frame.merge(means, on=keys, how="left")
         frame[f"{metric}_n"] = frame[f"{metric}_n"].fillna(0).astype(int)
     return _sort(frame, keys)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.metrics import metric_label, metric_of
 from analysis.tables.configurations import number_configurations, short_labels
-from analysis.tables.intervals import limits_of, mean_interval, paired_difference
-from analysis.tables.objectives import final_values, goals, is_allowed, short_label
+from analysis.tables.intervals import mean_interval, paired_difference
+from analysis.tables.objectives import final_values, goals, is_allowed
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.tables.significance import MIN_SEEDS
 from analysis.tables.tables import settings_of
@@ -79,7 +80,7 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
         raise NothingToDrawError("no trial that confirms a configuration has finished")
     chosen_by = rows[(rows["phase"] != "confirm") & (rows["num_validation"] > 0)].dropna(subset=["reached"])
     if chosen_by.empty:
-        raise NothingToDrawError(f"no confirmed configuration has a {short_label(objective)} to be ranked by")
+        raise NothingToDrawError(f"no confirmed configuration has a {metric_label(objective)} to be ranked by")
     is_lucky = find_lucky(tested, searched)
     frame["test_left_out"] = frame["configuration"].map(is_lucky.groupby(tested["configuration"]).sum()).fillna(0)
     tested, chosen_by = tested[~is_lucky], chosen_by[~find_lucky(chosen_by, searched)]
@@ -129,7 +130,7 @@ def find_lucky(rows: pd.DataFrame, searched: pd.DataFrame) -> pd.Series:
 
 
 def _over_seeds(rows: pd.DataFrame, value: str, name: str, metric: str) -> pd.DataFrame:
-    means = mean_interval(rows, value, by=["configuration"], limits=limits_of(metric))
+    means = mean_interval(rows, value, by=["configuration"], limits=metric_of(metric).limits)
     return means.rename(columns={column: f"{name}_{column}" for column in ("mean", "low", "high", "n")})
 
 

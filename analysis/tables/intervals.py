@@ -7,27 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.special import ndtri, stdtrit  # scipy.stats has them too, but takes a second to import
 
+from analysis.metrics import ANYWHERE, Limits
+
 COVERAGE = 0.95
-
-
-Limits = tuple[float, float]
-
-ANYWHERE: Limits = (-math.inf, math.inf)
-
-SHARES = (
-    *("nonzero_fraction", "slab_prob", "hoyer", "always_on_fraction", "support_overlap", "support_overlap_same_image"),
-    *("class_kept", "class_kept_other", "changed_pixels", "changed_pixels_other"),
-)
-"""Metrics from 0 to 1, by their name behind the split; accuracies are, too."""
-
-DIFFERENCES_OF_SHARES = ("class_kept_beyond_other", "changed_pixels_beyond_other")
-
-NEVER_NEGATIVE = (
-    *("num_nonzero", "num_informative", "active_units", "gate_information", "num_on", "rate"),
-    *("num_images", "num_knn_images", "num_active"),
-    *("reconstruction_error", "entropy_floor", "train_seconds", "peak_memory_mb"),
-)
-"""Counts, information, errors and costs, by the same names; bias, noise, numbers of dead logits and C are, too."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +25,7 @@ class Difference:
 def mean_interval(rows: pd.DataFrame, value: str, *, by: Sequence[str], limits: Limits) -> pd.DataFrame:
     """Columns `by`, mean, low, high and n of the values in each group, without NaN; no interval where n = 1.
 
-    limits: where an interval ends, as the values do: `limits_of` the metric, or ANYWHERE.
+    limits: where an interval ends, as the values do: those of `metric_of`, or ANYWHERE.
     """
     groups = rows.dropna(subset=[value]).groupby(list(by), dropna=False, observed=True)[value]
     frame = groups.agg(mean="mean", std="std", n="count").reset_index()
@@ -67,18 +49,6 @@ def widen_by_images(means: pd.DataFrame, num_images: float) -> pd.DataFrame:
     half_width = (uncut.where(of_seeds.notna()) ** 2 + of_images.fillna(0.0)) ** 0.5
     ends = {"low": means["mean"] - half_width, "high": means["mean"] + half_width}
     return means.assign(**{name: end.clip(0.0, 1.0) for name, end in ends.items()})
-
-
-def limits_of(metric: str) -> Limits:
-    """The numbers between which a metric lies."""
-    name = metric.rpartition("/")[2]
-    if name in SHARES or name.endswith("_accuracy") or (metric.startswith("disentanglement/") and "num_" not in metric):
-        return 0.0, 1.0
-    if name in DIFFERENCES_OF_SHARES:
-        return -1.0, 1.0
-    if name in NEVER_NEGATIVE or name.endswith(("_bias", "_noise", "_dead_logits", "_c")):
-        return 0.0, math.inf
-    return ANYWHERE
 
 
 def paired_difference(by_seed: Mapping[int, float], other: Mapping[int, float]) -> Difference:

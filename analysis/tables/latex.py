@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables.objectives import short_label
-from analysis.wording import count_decimals, model_label, setting_label, short_value, unit_of
+from analysis.metrics import metric_label, metric_of
+from analysis.wording import count_decimals, model_label, setting_label, short_value
 
 SPECIAL = {
     **{character: f"\\{character}" for character in "#$%&_{}"},
@@ -59,7 +59,7 @@ def format_latex(frame: pd.DataFrame) -> str:
 
 
 def _head_of(metric: str) -> str:
-    label, unit = ("peak memory", "MB") if metric == "peak_memory_mb" else (short_label(metric), unit_of(metric))
+    label, unit = metric_label(metric), metric_of(metric).unit
     return escape(f"{label} ({unit})" if unit else label)
 
 

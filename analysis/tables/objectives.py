@@ -4,19 +4,10 @@ import json
 
 import pandas as pd
 
+from analysis.metrics import metric_label, metric_of
 from analysis.tables.series import NothingToDrawError
-from analysis.wording import unit_of
 
 COUNTED = ("finished", "stopped")  # a trial that a scheduler stopped counts with the value it reached
-
-LABELS = {
-    "elbo": "ELBO",
-    "elbo_relaxed": "relaxed ELBO",
-    "iw_bound": "importance-weighted bound",
-    "nonzero_fraction": "non-zero fraction of the code",
-    "train_seconds": "training time",
-}
-SPLITS = {"train": "training", "val": "validation", "test": "test", "code": "test"}
 
 
 def goals(trials: pd.DataFrame) -> list[tuple[str, bool]]:
@@ -92,11 +83,4 @@ def goal_label(name: str, *, is_maximised: bool, lines: int = 1) -> str:
     """An objective with its unit, and which way is better, on one line or two."""
     better = "higher is better" if is_maximised else "lower is better"
     separator = " " if lines == 1 else "\n"
-    return f"{short_label(name)}{separator}({', '.join(filter(None, [unit_of(name), better]))})"
-
-
-def short_label(name: str) -> str:
-    """An objective as a reader says it, without its unit."""
-    split, _, metric = name.rpartition("/")
-    words = LABELS.get(metric, metric.replace("_", " "))
-    return " ".join(filter(None, [SPLITS.get(split, split), words]))
+    return f"{metric_label(name)}{separator}({', '.join(filter(None, [metric_of(name).unit, better]))})"

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.tables.intervals import limits_of, mean_interval
+from analysis.metrics import metric_of
+from analysis.tables.intervals import mean_interval
 from analysis.tables.tables import settings_of
 from analysis.wording import configuration_label, exact_value
 
@@ -89,7 +90,7 @@ def mean_over_seeds(rows: pd.DataFrame, value: str, *, by: Sequence[str], each_s
     """
     alone = ["trial_id"] if rows["individual"].any() else []
     keys = [*(name for name in SERIES_COLUMNS if name not in by), *by]
-    means = mean_interval(rows, value, by=[*keys, *alone], limits=limits_of(value))
+    means = mean_interval(rows, value, by=[*keys, *alone], limits=metric_of(value).limits)
     return means if alone or not each_seed else means.merge(values_by_seed(rows, value, by=keys), on=keys)
 
 

@@ -8,16 +8,16 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from analysis.errors import describe_error
+from analysis.metrics import metric_label, metric_of
 from analysis.tables import Tables, load_tables, of_search
 from analysis.tables.configuration_table import list_metrics, tabulate_configurations
 from analysis.tables.configurations import short_labels
 from analysis.tables.confirmed import compute_confirmed
 from analysis.tables.entropy_floor import have_comparable_bounds
-from analysis.tables.objectives import goals, is_allowed, short_label
+from analysis.tables.objectives import goals, is_allowed
 from analysis.tables.series import varying_within_models
 from analysis.tables.tables import settings_of
-from analysis.wording import plural, unit_of, with_interval
-from harness.metrics import mode_of
+from analysis.wording import plural, with_interval
 from harness.study import Study
 
 MAX_ROWS = 10
@@ -69,11 +69,11 @@ def summarise_answer(tables: Tables) -> RenderableType | None:
     answer = compute_answer(tables)
     if answer is None or answer.ranked.empty:
         return None
-    unit = unit_of(answer.metric)
+    unit = metric_of(answer.metric).unit
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("configuration", overflow="fold")
-    table.add_column(f"{short_label(answer.metric)} (95% interval)\n{unit}".rstrip(), justify="right")
+    table.add_column(f"{metric_label(answer.metric)} (95% interval)\n{unit}".rstrip(), justify="right")
     table.add_column("seeds", justify="right")
     for row in answer.list_rows():
         table.add_row(*row)
@@ -113,5 +113,5 @@ def compute_answer(tables: Tables) -> Answer | None:
     settings = [name for name in settings_of(trials) if name in frame and name in told]
     frame = frame.assign(label=short_labels(frame, sorted(settings, key=lambda name: name != "alpha")))
     frame = frame.rename(columns=lambda name: name.removeprefix(f"{metric}_"))
-    ranked = frame.sort_values("mean", ascending=mode_of(metric) == "min", kind="stable", ignore_index=True)
+    ranked = frame.sort_values("mean", ascending=metric_of(metric).is_lower_better, kind="stable", ignore_index=True)
     return Answer(metric, ranked[["label", "mean", "low", "high", "n"]], is_selected)

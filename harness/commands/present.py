@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
+from analysis.metrics import metric_of
 from analysis.tables import Tables, load_tables
 from analysis.tables.configuration_table import list_metrics
 from analysis.tables.objectives import goals
 from analysis.tables.series import varying_settings
-from analysis.wording import markdown_table, unit_of
+from analysis.wording import markdown_table
 from harness.commands.answer import Answer, compute_answer
 from harness.commands.best import rank_candidates
 from harness.errors import InputError
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.metrics import mode_of
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import read_question
@@ -41,7 +41,7 @@ def present_study(study: Study, results: Place, trials: Iterable[Trial], image_s
         description=_describe(read_question(folder / "study.yaml"), answer, study.name),
         best=_find_best(answer),
         metric=metric,
-        is_maximised=mode_of(metric) == "max",
+        is_maximised=not metric_of(metric).is_lower_better,
         settings=[name for name in varying_settings(tables.trials) if name != "model"],
         metrics=_list_shown(tables),
         figure=_find_figure(study, folder / "figures"),
@@ -84,7 +84,7 @@ def _find_winner(study: Study, results: Place, trials: Iterable[Trial], image_sh
 def _describe(question: str, answer: Answer | None, name: str) -> str:
     parts = [f"**{question}**" if question else ""]
     if answer is not None and not answer.ranked.empty:
-        unit = unit_of(answer.metric)
+        unit = metric_of(answer.metric).unit
         head = ["", "configuration", f"{answer.metric} (95% interval){f', {unit}' if unit else ''}", "seeds"]
         parts += [markdown_table(head, answer.list_rows()), answer.note]
     parts.append(f"Figures: the parent run's artifacts, `figures/`. Again: `spikeslab run {name}`.")

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, create_model
 
 from analysis import wording
+from analysis.metrics import metric_of
 from harness.datasets import DatasetName
-from harness.metrics import (
-    EVALUATION_METRICS,
-    TEST_METRICS,
-    TRAIN_METRICS,
-    VALIDATION_METRICS,
-    Evaluation,
-    Measures,
-    mode_of,
-)
+from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS, Evaluation, Measures
 from harness.plugins.source import Plugin
 from harness.plugins.use import use_plugins
 from harness.study.constraints import Constraint
@@ -230,12 +223,12 @@ class StudyFields(Frozen):
     @property
     def mode(self) -> Literal["max", "min"]:
         """Whether a higher (max) or a lower (min) value of the first objective is better."""
-        return mode_of(self.metric)
+        return metric_of(self.metric).mode
 
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
         """The direction of each objective, in Optuna's words."""
-        return ["maximize" if mode_of(metric) == "max" else "minimize" for metric in self.objectives]
+        return ["maximize" if metric_of(metric).mode == "max" else "minimize" for metric in self.objectives]
 
     @property
     def measures(self) -> Measures:

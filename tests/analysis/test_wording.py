@@ -8,7 +8,6 @@ from analysis.wording import (
     format_p,
     markdown_table,
     span,
-    unit_or_whole,
     with_interval,
     with_minus,
 )
@@ -76,17 +75,3 @@ def test_an_exact_value_has_the_digits_that_tell_it_from_others_and_no_more() ->
         "3",
         "sigmoid",
     ]
-
-
-@pytest.mark.parametrize(
-    ("metric", "text"),
-    [
-        ("val/elbo", "nats per image"),
-        ("train_seconds", "seconds"),
-        ("code/nonzero_fraction", "of the latents"),
-        ("code/hoyer", ""),
-        ("code/gate_information", "nats"),
-    ],
-)
-def test_a_number_has_its_unit_or_what_it_is_a_share_of(metric: str, text: str) -> None:
-    assert unit_or_whole(metric) == text

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.metrics import ANYWHERE, metric_of
 from analysis.tables.accuracies import OVER, OVER_SEEDS, accuracy_note, mean_accuracy
-from analysis.tables.intervals import ANYWHERE, limits_of, mean_interval, paired_difference, widen_by_images
+from analysis.tables.intervals import mean_interval, paired_difference, widen_by_images
 from analysis.tables.series import assign_series
-from models.measures.metric_names import EDIT_METRICS, GRADIENT_METRICS, PROBE_METRICS, SPARSITY_METRICS
 from tests.analysis.synthetic import SyntheticStudy
 
 
@@ -68,18 +68,9 @@ def test_differences_that_are_all_alike_have_no_interval() -> None:
 
 def test_an_interval_ends_where_its_metric_does_whatever_its_column_is_called() -> None:
     rows = pd.DataFrame({"g": 0, "value": [0.98, 0.99, 1.0]})
-    (row,) = mean_interval(rows, "value", by=["g"], limits=limits_of("code/nonzero_fraction")).to_dict("records")
+    (row,) = mean_interval(rows, "value", by=["g"], limits=metric_of("code/nonzero_fraction").limits).to_dict("records")
     assert (row["high"], row["mean"]) == (1.0, pytest.approx(0.99))
     assert row["low"] == pytest.approx(0.99 - 4.302653 * 0.01 / np.sqrt(3), abs=1e-6)
-
-
-@pytest.mark.parametrize("metric", [*SPARSITY_METRICS, *GRADIENT_METRICS, *EDIT_METRICS, *PROBE_METRICS])
-def test_each_metric_of_codes_and_edits_has_limits(metric: str) -> None:
-    """All are shares, differences of shares, counts or lengths, but for C, which is positive."""
-    low, high = limits_of(metric)
-    of_edits = metric.startswith("edit/")
-    assert low == (-1 if metric.endswith("beyond_other") else 0)
-    assert high == 1 or not of_edits
 
 
 def test_an_accuracy_of_few_images_is_as_uncertain_as_a_share_of_them_however_alike_the_seeds() -> None:

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import final_values, goal_label, goals, searched_values, short_label
+from analysis.tables.objectives import final_values, goal_label, goals, searched_values
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -102,4 +103,4 @@ def test_a_study_in_which_nothing_was_searched_says_so(tables: Tables, reason: s
 )
 def test_labels_have_units_and_say_which_way_is_better(name: str, is_maximised: bool, label: str) -> None:
     assert goal_label(name, is_maximised=is_maximised) == label
-    assert label.startswith(short_label(name))
+    assert label.startswith(metric_label(name))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError
-from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS, mode_of
+from harness.metrics import EVALUATION_METRICS, TEST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
 from models.settings import TrialSettings
 from tests.harness.small_studies import ALPHA, LATENTS, RANDOM, SEEDS, TPE, edit, enumerate_grid, load
 
@@ -127,12 +127,6 @@ def test_some_images_must_be_left_to_train_on(tmp_path: Path, held_out: int) -> 
 def test_losses_are_minimised_and_bounds_maximised(tmp_path: Path, search: str, metric: str, mode: str) -> None:
     study = load(tmp_path, edit(SEEDS, search))
     assert (study.metric, study.mode) == (metric, mode)
-
-
-@pytest.mark.parametrize("of", ["probe/report_coded_mu_5k_dead_logits", "probe/report_coded_mu_on_all_dead_logits"])
-def test_fewer_dead_logits_and_fewer_changed_pixels_are_better(of: str) -> None:
-    assert of in (*EVALUATION_METRICS["probe"], *EVALUATION_METRICS["probe_controls"])
-    assert mode_of(of) == mode_of("edit/changed_pixels") == "min"
 
 
 def test_the_metrics_of_a_study_are_those_of_its_epochs_and_of_what_it_evaluates(tmp_path: Path) -> None:
