@@ -99,5 +99,5 @@ DISENTANGLEMENT_METRICS = (
 
 DCI_METRICS = _list_scores(DCI_SCORES)
 
-DISENTANGLEMENT_VERSION = 1
+DISENTANGLEMENT_VERSION = 2
 """Version of these measures: raise it when a score changes, and stored measures are made again."""

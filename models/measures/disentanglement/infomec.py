@@ -1,7 +1,7 @@
 """InfoM, InfoC and InfoE: modularity, compactness and explicitness, each by what latents tell of factors.
 
 Source: Hsu et al., Disentanglement via Latent Quantization (NeurIPS 2023), section 5, and its code
-(latent_quantization, commit 9a420a3).
+(latent_quantization, commit 4ba4c9d).
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from models.measures.disentanglement.fitting import fit_logistic, standardise
 NUM_POINTS = 10_000
 NUM_NEIGHBOURS = 10
 MIN_RANGE = 1 / 20
-"""Range of a latent, as a share of the largest one's, up to which it is left out."""
+"""Range of a latent, as a share of the largest one's, up to which modularity and compactness leave it out."""
 
 
 class InfoMEC(NamedTuple):
@@ -31,9 +31,10 @@ def score_infomec(table: CodeTable, rng: np.random.Generator) -> InfoMEC:
     ranges = np.ptp(codes, axis=0)
     if not ranges.any():
         return InfoMEC(0.0, 0.0, 0.0)
-    (kept,) = standardise(codes[:, ranges > MIN_RANGE * ranges.max()])
+    (scaled,) = standardise(codes)
+    kept = scaled[:, ranges > MIN_RANGE * ranges.max()]
     information = _measure_information(kept, factors, seed=int(rng.integers(2**31)))
-    explicitness = [_score_explicitness(kept, factor) for factor in factors.T]
+    explicitness = [_score_explicitness(scaled, factor) for factor in factors.T]
     return InfoMEC(
         compute_concentration(information.T), float(np.mean(explicitness)), compute_concentration(information)
     )
@@ -66,12 +67,14 @@ def _measure_information(codes: Floats, factors: Ints, *, seed: int) -> Floats: 
 
 
 def _score_explicitness(codes: Floats, factor: Ints) -> float:  # (N, D), (N,)
-    """Compute the share of a factor's balanced log loss that an unpenalised logistic regression removes, in sample."""
+    """Compute the share of a factor's log loss that an unpenalised logistic regression removes, in sample.
+
+    As in the cited code, it is fitted to balanced classes, so that without codes it gives each value the same
+    probability; its loss is then the mean over images as they are.
+    """
     from sklearn.metrics import log_loss
-    from sklearn.utils.class_weight import compute_sample_weight
 
     classifier = fit_logistic(codes, factor, C=np.inf, class_weight="balanced")
     num_values = len(classifier.classes_)
-    weights = compute_sample_weight("balanced", factor)
-    loss = log_loss(factor, classifier.predict_proba(codes), sample_weight=weights, labels=classifier.classes_)
+    loss = log_loss(factor, classifier.predict_proba(codes), labels=classifier.classes_)
     return float(1 - loss / np.log(num_values))

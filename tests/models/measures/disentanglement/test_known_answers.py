@@ -13,7 +13,12 @@ from models.measures.disentanglement.dci import compute_completeness, compute_di
 from models.measures.disentanglement.explicitness import score_explicitness
 from models.measures.disentanglement.factor_vae import score_factor_vae
 from models.measures.disentanglement.fitting import fitting, standardise
-from models.measures.disentanglement.infomec import _measure_information, compute_concentration, score_infomec
+from models.measures.disentanglement.infomec import (
+    _measure_information,
+    _score_explicitness,
+    compute_concentration,
+    score_infomec,
+)
 from models.measures.disentanglement.mig import compute_mig
 from models.measures.disentanglement.modularity import compute_modularity
 from models.measures.disentanglement.mutual_information import measure_information
@@ -174,3 +179,23 @@ def test_the_gap_of_information_is_a_share_of_each_factors_entropy() -> None:
     assert compute_mig(information[:1], np.array([2.0, 0.8])) == pytest.approx(
         (0.5 + 0.25) / 2
     )  # one latent: no second
+
+
+def test_infomec_reads_unequal_factors_as_its_source_does() -> None:
+    """Fitted to balanced values, but its loss is the mean over images as they are."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(1)
+    factor = rng.choice(3, size=2_000, p=[0.8, 0.15, 0.05])
+    (codes,) = standardise(factor[:, None] + rng.normal(size=(2_000, 2)))
+    model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=1_000).fit(codes, factor)
+    losses = -np.log(model.predict_proba(codes)[np.arange(2_000), factor])
+    assert _score_explicitness(codes, factor) == pytest.approx(1 - losses.mean() / np.log(3), abs=1e-4)
+    weighted = np.mean([losses[factor == value].mean() for value in range(3)])
+    assert abs(losses.mean() - weighted) > 0.01, "the two ways differ here"
+
+
+def test_infomec_reads_factors_from_narrow_latents_too() -> None:
+    table = make_known_table("perfect")
+    narrow = CodeTable(table.codes * np.array([1, 1, 1, 1, 1e-3]), table.factors)
+    assert score_infomec(narrow, np.random.default_rng(0)).explicitness > 0.99
