@@ -1,6 +1,5 @@
 """What is the best value of one objective at each value of another?"""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from analysis.drawing.searched import draw_searched
 from analysis.figures.rate_distortion import draw_equal_elbo_lines
 from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import final_values, goal_label, goals
+from analysis.tables.objectives import goal_label, goals
+from analysis.tables.pareto import find_front, finished_values
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import plural, setting_label, short_value
 
@@ -32,18 +32,14 @@ def compute(tables: Tables) -> pd.DataFrame:
     y, x: what the trial reached. is_best: it is on the front, so no other trial is as good in both and better in one.
     label: the settings that tell the trials of the front apart.
     """
-    trials, history = tables.trials, tables.history
+    trials = tables.trials
     if trials.empty:
         raise NothingToDrawError("no trial has finished")
     (first, first_up), *others = goals(trials)
     if not others:
         raise NothingToDrawError("the study has one objective, so nothing is traded off")
-    names = [first, *(name for name, _ in others)]
-    reached = final_values(trials, history)
-    is_shown = (reached["status"] == "finished") & reached[names].notna().all(axis=1)
-    if not (is_shown & reached["is_allowed"]).any():
-        raise NothingToDrawError("no finished trial has a value of every objective and keeps to the constraints")
-    reached, rows = reached[is_shown], trials.reset_index(drop=True)[is_shown]
+    reached = finished_values(tables)
+    rows = trials.reset_index(drop=True).loc[reached.index]
     varying = varying_settings(rows)
     telling = [name for name in TELLING if name in varying][:2]
     points = rows[["trial_id", "status", "model"]].assign(
@@ -52,7 +48,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     points = points.assign(y=reached[first], y_name=first, y_up=first_up)
     panels = []
     for panel, (name, up) in enumerate(others):
-        is_best = _find_best(reached[[first, name]].where(reached["is_allowed"]), [first_up, up])
+        is_best = find_front(reached[[first, name]].where(reached["is_allowed"]), [first_up, up])
         panels.append(points.assign(panel=panel, x=reached[name], x_name=name, x_up=up, is_best=is_best))
     return pd.concat(panels, ignore_index=True)
 
@@ -93,21 +89,6 @@ def note(frame: pd.DataFrame) -> str:
         for _, panel in frame.groupby("panel")
     ]
     return f"On the front, where no other trial is as good in both and better in one: {'; '.join(fronts)}."
-
-
-def _find_best(values: pd.DataFrame, is_up: Sequence[bool]) -> np.ndarray:
-    """Which rows Optuna's `best_trials` names, as a mask; one column per objective, NaN in rows that do not count."""
-    import optuna  # imported late, since most studies have no front
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(directions=["maximize" if up else "minimize" for up in is_up])
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    counted = np.flatnonzero(values.notna().all(axis=1))
-    study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float)[counted].tolist()])
-    return np.isin(np.arange(len(values)), counted[[trial.number for trial in study.best_trials]])
 
 
 def _label(settings: dict[Any, Any]) -> str:

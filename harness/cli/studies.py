@@ -188,7 +188,10 @@ def plot(
 
 @app.command(epilog="Example: `spikeslab best open-hyperparameters-vsc`")
 def best(study: StudyArgument, results: Results = RESULTS) -> None:
-    """Print a study's winner with its interval, whether the runner-up differs, its settings and its checkpoints."""
+    """Print a study's winner with its interval, whether the runner-up differs, its settings and its checkpoints.
+
+    Of a search with several metrics, print the trials on its front.
+    """
     from harness.commands.best import summarise_best
 
     loaded = load_named_study(study, results, stored_first=True)

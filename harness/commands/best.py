@@ -1,4 +1,4 @@
-"""What `best` prints: the winner that a study chose on images held out, and whether the runner-up differs."""
+"""What `best` prints: a study's winner, and whether the runner-up differs; or, of several metrics, its front."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,16 @@ from typing import Any, get_args, get_origin
 
 import pandas as pd
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from analysis.tables import load_tables
+from analysis.tables.configurations import short_labels
 from analysis.tables.confirmed import compare_best, compute_confirmed
-from analysis.tables.series import NothingToDrawError
-from analysis.wording import plural, with_interval
+from analysis.tables.objectives import goal_label, goals
+from analysis.tables.pareto import find_front, finished_values
+from analysis.tables.series import NothingToDrawError, varying_settings
+from analysis.wording import decimal, plural, with_interval
 from harness.errors import InputError
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import read_source
@@ -26,15 +30,20 @@ MAX_ROWS = 5
 def summarise_best(study: Study, results: Place) -> RenderableType:
     """Describe the winner with its interval, the runner-up and whether they differ, settings as YAML, checkpoints.
 
+    Of a search with several objectives, which has no single winner, describe the trials of its front.
+
     Raises:
         InputError: nothing can be chosen, or not yet; the message says what to do.
         TableError: the study was not run.
     """
+    if len(study.objectives) > 1:
+        return _summarise_front(study, results)
     ranked, is_confirmed = rank_candidates(study, results)
     best = ranked.iloc[0].to_dict()
     num_seeds = plural(int(best["test_n"]), "seed")
     head = f"confirmed over {num_seeds}, on all training images" if is_confirmed else "not confirmed: see `confirm`"
-    notices, checkpoints = _look_at_trials(study, results, best["trial_by_seed"])
+    by_name = {f"seed {seed}": trial_id for seed, trial_id in best["trial_by_seed"].items()}
+    notices, checkpoints = _look_at_trials(study, results, by_name)
     return Group(
         *map(Text, notices),
         Text(f"{study.name} on {study.dataset}, {head}. Ranked by {study.metric}, mean over seeds."),
@@ -54,19 +63,19 @@ def rank_candidates(study: Study, results: Place) -> tuple[pd.DataFrame, bool]:
         TableError: the study was not run.
     """
     if len(study.objectives) > 1:
-        figure = results.folder / study.name / "figures/pareto_front.png"
-        raise InputError(f"{study.name}: several metrics have no single best; see {figure}")
+        raise InputError(f"{study.name}: several metrics have no single best")
     if study.scheduler.name == "pbt":
         raise InputError(
             f"{study.name}: pbt does not end with one configuration, as settings change during training; "
             f"see the metrics pbt/... of its trials: spikeslab ui --results {results.address}"
         )
+    tables = load_tables(results.folder / study.name)
     if not study.metric.startswith("val/"):
         raise InputError(
             f"{study.name}: its trials are compared by {study.metric}, but settings are chosen on images held out; "
-            "add confirm: {top: 5} to its file, or num_validation under defaults"
+            "add confirm: {top: 5} to its file, or num_validation under defaults, and run it again: "
+            "its trials are then trained anew, on fewer images"
         )
-    tables = load_tables(results.folder / study.name)
     trials = tables.trials
     is_confirmed = bool((trials["phase"] == "confirm").any())
     if not is_confirmed:  # the trials of the search stand in for those that confirm
@@ -75,6 +84,37 @@ def rank_candidates(study: Study, results: Place) -> tuple[pd.DataFrame, bool]:
         return compute_confirmed(trials, tables.history), is_confirmed
     except NothingToDrawError as reason:
         raise InputError(f"{study.name}: {reason}; run the study to its end") from None
+
+
+def _summarise_front(study: Study, results: Place) -> RenderableType:
+    tables = load_tables(results.folder / study.name)
+    try:
+        reached = finished_values(tables)
+    except NothingToDrawError as reason:
+        raise InputError(f"{study.name}: {reason}; run the study to its end") from None
+    names, directions = zip(*goals(tables.trials), strict=True)
+    is_best = find_front(reached[[*names]].where(reached["is_allowed"]), directions)
+    front = reached[is_best].sort_values(names[0], ascending=not directions[0], kind="stable")
+    trials = tables.trials.reset_index(drop=True)
+    labels = short_labels(trials, [*dict.fromkeys(["alpha", *varying_settings(trials)])])
+    table = Table(box=None, pad_edge=False)
+    table.add_column("trial")
+    for name, is_maximised in goals(tables.trials):
+        table.add_column(goal_label(name, is_maximised=is_maximised, lines=2), justify="right")
+    table.add_column("configuration", overflow="fold")
+    for row in front.to_dict("records"):
+        table.add_row(row["trial_id"], *(decimal(row[name], 2) for name in names), labels[row["number"] - 1])
+    by_name = {f"trial {trial_id}": trial_id for trial_id in front["trial_id"]}
+    notices, checkpoints = _look_at_trials(study, results, by_name)
+    return Group(
+        *map(Text, notices),
+        Text(
+            f"{study.name} on {study.dataset}. {len(front)} of {plural(len(reached), 'trial')} are on its front, where "
+            "no other trial is as good in every metric and better in one."
+        ),
+        table,
+        *(Text(line, no_wrap=True, overflow="ignore") for line in checkpoints),
+    )
 
 
 def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:
@@ -117,8 +157,8 @@ def _restore(name: str, value: Any) -> Any:
     return int(value) if int in (kind, *get_args(kind)) else value
 
 
-def _look_at_trials(study: Study, results: Place, trial_by_seed: Mapping[int, str]) -> tuple[Sequence[str], list[str]]:
-    """What the study's file as it is now does not count, and where the winner's checkpoints are."""
+def _look_at_trials(study: Study, results: Place, trial_by_name: Mapping[str, str]) -> tuple[Sequence[str], list[str]]:
+    """What the study's file as it is now does not count, and where the checkpoints of these trials are."""
     folder = results.folder / study.name
     if not (folder / "trials").exists():
         return [], ["Checkpoints: none here, as tables alone were published."]
@@ -128,7 +168,7 @@ def _look_at_trials(study: Study, results: Place, trial_by_seed: Mapping[int, st
         return [], [f"Checkpoints: not known: {problem}"]
     by_id = {trial.trial_id: trial for trial in source.trials}
     lines = []
-    for seed, trial_id in trial_by_seed.items():
+    for name, trial_id in trial_by_name.items():
         if trial_id not in by_id:
             where = "not known, as the study's file asks for other trials now"
         else:
@@ -136,5 +176,5 @@ def _look_at_trials(study: Study, results: Place, trial_by_seed: Mapping[int, st
             trial_folder.fetch()
             stored = trial_folder.list_checkpoints()
             where = str(stored[0]) if stored else "gone; run the study again"
-        lines.append(f"Checkpoint, seed {seed}: {where}")
+        lines.append(f"Checkpoint, {name}: {where}")
     return source.notices, lines

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 RESULTS = "results"
 """Where the command line has results, too: one folder a study, in the current folder."""
 
+PLANNED = ("trial_id", "phase", "status", "epochs_left")
+"""The columns of a plan, beside the settings."""
+
 StudyOrName = StudyOfFile | str
 """A study; or one that was run, by its name or the path of its file."""
 
@@ -45,6 +48,8 @@ class Study(StudyOfFile):
     def plan(self, results: str | os.PathLike[str] = RESULTS) -> "pd.DataFrame":
         """What `run` would do: a row for each trial known so far, in the order of training. Nothing starts.
 
+        A search proposes its trials as it goes on, so that before it is run it has no row.
+
         Columns: trial_id; phase (search, select, confirm); status (waiting, begun, or how it ended); epochs_left, to be
         trained; and the settings.
 
@@ -59,7 +64,7 @@ class Study(StudyOfFile):
         place = open_place(results)
         fetch_to_read(place, self.name)
         states, _, _ = read_states(self, place.folder)
-        return pd.DataFrame(
+        rows = [
             {
                 "trial_id": state.trial.trial_id,
                 "phase": state.trial.phase,
@@ -68,7 +73,8 @@ class Study(StudyOfFile):
                 **state.trial.settings.to_dict(),
             }
             for state in states
-        )
+        ]
+        return pd.DataFrame(rows, columns=None if rows else PLANNED)
 
     def to_yaml(self) -> str:
         """The study as the text of a study file, with the question of the file that it was read from."""

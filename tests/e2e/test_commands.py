@@ -194,6 +194,8 @@ def test_a_study_that_chooses_nothing_has_no_best(spikeslab: Spikeslab, trained:
     assert done.returncode == 2
     assert "tiny: its trials are compared by test/loss" in done.stderr
     assert "add confirm: {top: 5}" in done.stderr
+    never = spikeslab("best", "tiny.yaml", "--results", "nothing")
+    assert "trials.parquet does not exist" in never.stderr
 
 
 def test_a_damaged_history_of_a_sampler_is_named_with_the_way_out(spikeslab: Spikeslab, folder: Path) -> None:
@@ -288,6 +290,23 @@ def test_export_writes_the_table_of_published_configurations_in_each_format(spik
     wrong = spikeslab(*words, "--metric", "test/x")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "elbo-vs-latent-dim: no trial has test/x; choose with --metric among" in wrong.stderr
+
+
+def test_the_best_of_several_metrics_are_the_trials_of_its_front(spikeslab: Spikeslab) -> None:
+    published = REPOSITORY / "studies" / "published"
+    done = spikeslab("best", "rate-distortion-quick", "--results", str(published))
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(published / "rate-distortion-quick" / "trials.parquet")
+    history = pd.read_parquet(published / "rate-distortion-quick" / "history.parquet")
+    reached = history.sort_values("epoch").groupby("trial_id")[["val/rate", "val/distortion"]].last()
+    points = reached.loc[trials.loc[trials["status"] == "finished", "trial_id"]]
+    front = [
+        name
+        for name, point in points.iterrows()
+        if not ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()
+    ]
+    assert sorted(re.findall(r"^([0-9a-f]{16}) ", done.stdout, re.MULTILINE)) == sorted(front)
+    assert f"{len(front)} of {len(points)} trials are on its front" in done.stdout
 
 
 def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:

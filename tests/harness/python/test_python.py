@@ -108,6 +108,13 @@ def test_a_plan_has_a_row_for_each_trial_and_starts_nothing(trained: Path, tmp_p
     assert not (tmp_path / "nothing").exists()
 
 
+def test_a_plan_of_a_search_that_was_not_run_has_its_columns_and_no_row(tmp_path: Path) -> None:
+    space = [{"model": "vae", "latent_dim": 2, "learning_rate": {"loguniform": [1e-4, 1e-2]}}]
+    study = Study(name="searched", dataset="digits", space=space, search={"sampler": "tpe", "num_trials": 3})
+    plan = study.plan(tmp_path)
+    assert (len(plan), list(plan.columns)) == (0, ["trial_id", "phase", "status", "epochs_left"])
+
+
 def test_tables_have_a_row_per_trial_and_one_per_epoch(trained: Path) -> None:
     for given in (Study.from_file(trained / "study.yaml"), "demo"):
         trials, history = load_tables(given, trained / "results")
