@@ -37,7 +37,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         columns |= {f"{CLASS_COLUMN}{label}": gamma[order] for label, gamma in by_class}
         frame = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "latent": order} | columns)
         frames.append(frame.assign(**trial.columns))
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).rename(columns={"left_out": "broken"})  # as latents.csv has it
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
