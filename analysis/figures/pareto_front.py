@@ -14,6 +14,7 @@ from analysis.figures.rate_distortion import draw_equal_elbo_lines
 from analysis.metrics import metric_label
 from analysis.tables import Tables
 from analysis.tables.objectives import final_values, goal_label, goals
+from analysis.tables.quiet_optuna import quiet_optuna
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import plural, setting_label, short_value
 
@@ -97,17 +98,11 @@ def note(frame: pd.DataFrame) -> str:
 
 def _find_best(values: pd.DataFrame, is_up: Sequence[bool]) -> np.ndarray:
     """Which rows Optuna's `best_trials` names, as a mask; one column per objective, NaN in rows that do not count."""
-    import optuna  # imported late, since most studies have no front
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(directions=["maximize" if up else "minimize" for up in is_up])
-    finally:
-        optuna.logging.set_verbosity(verbosity)
     counted = np.flatnonzero(values.notna().all(axis=1))
-    study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float)[counted].tolist()])
-    return np.isin(np.arange(len(values)), counted[[trial.number for trial in study.best_trials]])
+    with quiet_optuna() as optuna:
+        study = optuna.create_study(directions=["maximize" if up else "minimize" for up in is_up])
+        study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float)[counted].tolist()])
+        return np.isin(np.arange(len(values)), counted[[trial.number for trial in study.best_trials]])
 
 
 def _label(settings: dict[Any, Any]) -> str:
