@@ -104,6 +104,16 @@ def short_value(value: Any, digits: int = 3) -> str:
     return str(int(value)) if value.is_integer() else f"{value:.{digits}g}"
 
 
+def fewest_digits(write: Callable[[int], list[str]], num_different: int) -> list[str]:
+    """What `write` makes with as few digits as tell so many texts apart, or else with all digits."""
+    texts: list[str] = []
+    for digits in (3, 6, 17):
+        texts = write(digits)
+        if len(set(texts)) == num_different:
+            break
+    return texts
+
+
 def plural(num: int, noun: str) -> str:
     """The number with its noun, as in "1 seed" and "3 studies"."""
     many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
