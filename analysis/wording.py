@@ -59,9 +59,9 @@ def with_minus(number: str) -> str:
     return f"\N{MINUS SIGN}{number[1:]}" if number.startswith("-") else number
 
 
-def with_sign(value: float, decimals: int) -> str:
-    """The number with its sign, also of what is positive."""
-    return ("+" if value > 0 else "") + decimal(value, decimals)
+def with_sign(value: float) -> str:
+    """The number with two decimals and its sign, also of what is positive."""
+    return ("+" if value > 0 else "") + decimal(value, 2)
 
 
 def with_interval(mean: float, low: float, high: float) -> str:

@@ -72,7 +72,7 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     name_rows(
         ax,
         [
-            f"{latent}: {with_sign(encoded, 2)}"
+            f"{latent}: {with_sign(encoded)}"
             for latent, encoded in zip(latents["latent"], latents["encoded"], strict=True)
         ],
     )
