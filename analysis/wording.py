@@ -59,9 +59,9 @@ def with_minus(number: str) -> str:
     return f"\N{MINUS SIGN}{number[1:]}" if number.startswith("-") else number
 
 
-def with_sign(value: float, decimals: int) -> str:
-    """The number with its sign, also of what is positive."""
-    return ("+" if value > 0 else "") + decimal(value, decimals)
+def with_sign(value: float) -> str:
+    """The number with two decimals and its sign, also of what is positive."""
+    return ("+" if value > 0 else "") + decimal(value, 2)
 
 
 def with_interval(mean: float, low: float, high: float) -> str:
@@ -102,6 +102,16 @@ def short_value(value: Any, digits: int = 3) -> str:
     if not isinstance(value, float):
         return str(value)
     return str(int(value)) if value.is_integer() else f"{value:.{digits}g}"
+
+
+def fewest_digits(write: Callable[[int], list[str]], num_different: int) -> list[str]:
+    """What `write` makes with as few digits as tell so many texts apart, or else with all digits."""
+    texts: list[str] = []
+    for digits in (3, 6, 17):
+        texts = write(digits)
+        if len(set(texts)) == num_different:
+            break
+    return texts
 
 
 def plural(num: int, noun: str) -> str:

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.claims.quantity import Sample, UndecidableError
-from analysis.metrics import ANYWHERE, Limits
 from analysis.tables.series import varying_settings
 from analysis.wording import ALPHA, configuration_label, model_label, plural, setting_label, short_value
 
@@ -146,8 +145,8 @@ def compare_at(part: str, unit: str, first: Curve, second: Curve, dim: int, **mo
     return Sample(name_at(part, dim), unit, ours.values[:, 0], theirs.values[:, 0], **about)
 
 
-def sample_curves(curves: Sequence[Curve], unit: str, *, note: str = "", limits: Limits = ANYWHERE) -> list[Sample]:
-    """The values of curves as the parts of a claim: one for each curve and latent dimension."""
+def sample_curves(curves: Sequence[Curve], unit: str, **more: Any) -> list[Sample]:
+    """The values of curves as the parts of a claim: one for each curve and latent dimension. more: of the `Sample`."""
     return [
         Sample(
             name_at(curve.name, dim),
@@ -156,8 +155,7 @@ def sample_curves(curves: Sequence[Curve], unit: str, *, note: str = "", limits:
             latent_dim=dim,
             alphas=(curve.alpha,),
             lacks=describe_missing(curve.at([dim])),
-            note=note,
-            limits=limits,
+            **more,
         )
         for curve in curves
         for i, dim in enumerate(curve.dims)

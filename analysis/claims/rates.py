@@ -1,13 +1,14 @@
 """How many of the trials end in a way that a mean over seeds would hide?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from analysis.claims.curves import describe_missing, name_at, pick, trace_curves
+from analysis.claims.curves import pick, sample_curves, trace_curves
 from analysis.claims.quantity import Quantity, Sample, UndecidableError
 from analysis.tables import Tables
 
@@ -37,19 +38,8 @@ class ShareBelow(Quantity):
             raise UndecidableError(f"no model has as many as {self.below:g} latents")
         curve = curve.at(dims)
         is_below = np.where(np.isnan(curve.values), np.nan, curve.values < self.below)
-        return [
-            Sample(
-                name_at(curve.name, dim),
-                OF_TRIALS,
-                is_below[:, i],
-                latent_dim=dim,
-                alphas=(curve.alpha,),
-                lacks=describe_missing(curve.at([dim])),
-                note=f"{metric} below {self.below:g}",
-                is_share=self.is_share,
-            )
-            for i, dim in enumerate(dims)
-        ]
+        note = f"{metric} below {self.below:g}"
+        return sample_curves([replace(curve, values=is_below)], OF_TRIALS, note=note, is_share=self.is_share)
 
 
 def find_measured(trials: pd.DataFrame, metrics: Sequence[str]) -> str:

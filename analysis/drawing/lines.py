@@ -93,12 +93,12 @@ def draw_seeds(ax: Axes, at: np.ndarray, rows: pd.DataFrame, colour: Any, *, hor
     ax.scatter(x, y, s=7, color=colour, alpha=0.55, linewidths=0, zorder=2.5)
 
 
-def draw_reported(ax: Axes, x: str, frame: pd.DataFrame) -> None:
+def draw_reported(ax: Axes, frame: pd.DataFrame) -> None:
     """Draw what the report published (column `reported`), dashed in the colour of the series that it stands beside."""
     for rows, look in each_series(frame.dropna(subset=["reported"])):
-        line, label = rows.sort_values(x), f"{rows['series'].iloc[0]}, the report's"
-        ax.plot(line[x], line["reported"], color=look["color"], linestyle=(0, (3, 2)), linewidth=1, label=label,
-                marker=look["marker"], markersize=3)  # fmt: skip
+        line, label = rows.sort_values("latent_dim"), f"{rows['series'].iloc[0]}, the report's"
+        ax.plot(line["latent_dim"], line["reported"], color=look["color"], linestyle=(0, (3, 2)), linewidth=1,
+                label=label, marker=look["marker"], markersize=3)  # fmt: skip
 
 
 def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> None:
@@ -106,12 +106,17 @@ def draw_trials(ax: Axes, x: str, y: str, rows: pd.DataFrame, look: Look) -> Non
     ax.scatter(*(rows[x], rows[y]), s=26, alpha=0.6, linewidths=0, rasterized=len(rows) > MAX_VECTOR_POINTS, **look)
 
 
-def draw_series(ax: Axes, x: str, rows: pd.DataFrame, look: Look, *, places: pd.Series | None = None) -> None:
-    """Draw a line with its band, or one point per trial where the series shows single trials."""
+def draw_series(ax: Axes, rows: pd.DataFrame, look: Look, *, places: pd.Series | None = None) -> None:
+    """Draw a line with its band by latent_dim, or one point per trial where the series shows single trials."""
     if rows["individual"].any():
-        draw_trials(ax, x, "mean", rows, look)
+        draw_trials(ax, "latent_dim", "mean", rows, look)
     else:
-        draw_line(ax, x, rows, look, places=places)
+        draw_line(ax, "latent_dim", rows, look, places=places)
+
+
+def set_apart(frame: pd.DataFrame) -> np.ndarray:
+    """How far each series is moved along x: where all are at one latent_dim they would lie on each other."""
+    return np.linspace(-0.3, 0.3, frame["series"].nunique()) * (frame["latent_dim"].nunique() == 1)
 
 
 def fit_to_data(

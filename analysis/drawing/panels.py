@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 IN_A_ROW = 3
 
 
-def grid_shape(num: int) -> tuple[int, int]:
-    """Rows and columns for so many panels: three in a row."""
-    return -(-num // IN_A_ROW), min(num, IN_A_ROW)
+def grid_shape(num: int, in_a_row: int = IN_A_ROW) -> tuple[int, int]:
+    """Rows and columns for so many panels."""
+    return -(-num // in_a_row), min(num, in_a_row)
 
 
 def each_panel(axes: np.ndarray, names: Iterable[Any]) -> Iterator[tuple[Axes, Any]]:

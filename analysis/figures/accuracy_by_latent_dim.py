@@ -49,7 +49,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     curves = load_curves("accuracy", rows["dataset"].iloc[0] if is_beside else "").rename(columns={"value": "reported"})
     frames = []
     for panel, column, title, shown in each_classifier(rows):
-        means = mean_accuracy(shown, column, by=["latent_dim"]).assign(panel=panel, title=title)
+        means = mean_accuracy(shown, column).assign(panel=panel, title=title)
         means = means.merge(curves, on=["model", "alpha", "latent_dim"], how="left")
         if column != AS_CODED:
             means["reported"] = np.nan
@@ -108,7 +108,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     if frame["reported"].notna().any():
         entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
     for ax, panel in draw_classifiers(frame, axes, entries):
-        draw_reported(ax, "latent_dim", panel)
+        draw_reported(ax, panel)
     for ax in axes.flat:  # after all are drawn, since the panels of a row share it
         ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
     for ax in axes[:, 0]:
@@ -126,7 +126,7 @@ def draw_classifiers(
     for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
         for rows, look in each_series(panel):
             places = frame.loc[frame["series"] == rows["series"].iloc[0], "latent_dim"]
-            draw_series(ax, "latent_dim", rows, look, places=places)
+            draw_series(ax, rows, look, places=places)
             entries[str(rows["series"].iloc[0])] = ax.get_legend_handles_labels()[0][-1]
         yield ax, panel
         scale_x(ax, panel["latent_dim"])

@@ -27,7 +27,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """
     rows = []
     for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
-        stored = shown.exhibits
+        stored = shown.arrays
         for image in range(min(MAX_IMAGES, len(stored["images"]))):
             code = stored["codes"][image]
             about = {"label": int(stored["labels"][image]), "image": image, "num_nonzero": np.count_nonzero(code)}

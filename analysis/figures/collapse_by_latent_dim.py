@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_trials, each_series, legend_beside, scale_x
-from analysis.drawing.panels import each_panel
+from analysis.drawing.lines import draw_trials, each_series, legend_beside, scale_x, set_apart
+from analysis.drawing.panels import each_panel, grid_shape
 from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -20,7 +20,6 @@ PANELS = {
     "code/gate_information": "information in the gates\n(nats, summed over latents)",
     "code/num_nonzero": "entries that are not zero,\nper image",
 }
-NUM_COLUMNS = 2
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -43,8 +42,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of panels: two to a row."""
-    num = frame["panel"].nunique()
-    return -(-num // NUM_COLUMNS), min(num, NUM_COLUMNS)
+    return grid_shape(frame["panel"].nunique(), in_a_row=2)
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -61,8 +59,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw a panel per metric, a line of means and dots of seeds per series. axes: as `shape` has them."""
     for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
         is_mean = panel["individual"] | panel["trial_id"].isna()
-        only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
-        shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
+        shifts = set_apart(frame)
         for rows, look in each_series(panel[is_mean]):
             shift = shifts[rows["series"].cat.codes.iloc[0]]
             if rows["individual"].any():

@@ -8,8 +8,9 @@ import pandas as pd
 from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_pictures, name_columns, name_rows
 from analysis.tables import Tables
+from analysis.tables.arrays import Shown
 from analysis.tables.configurations import short_labels
-from analysis.tables.exhibits import NAMED_BY, RULE, Shown, choose_trials, shown_note
+from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
 
 MAX_LATENT_DIMS = 3
@@ -69,11 +70,11 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def _list_ways(shown: Shown) -> list[str]:
-    return [AT_RANDOM, LARGEST] if "redrawn_samples" in shown.exhibits else [LARGEST]
+    return [AT_RANDOM, LARGEST] if "redrawn_samples" in shown.arrays else [LARGEST]
 
 
 def _list_rows(shown: Shown, num_images: int) -> list[dict[str, object]]:
-    stored = shown.exhibits
+    stored = shown.arrays
     num_active = np.count_nonzero(stored["codes"][stored["conditional_images"]], axis=1)
     rows: list[dict[str, object]] = []
     for place in np.flatnonzero(num_active)[:num_images]:

@@ -22,7 +22,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     whose code is not all zero.
     """
     shown = choose_trials(tables, only_sparse=True)[0]
-    stored = shown.exhibits
+    stored = shown.arrays
     images = np.flatnonzero(stored["edited_latents"] >= 0)[:MAX_IMAGES]
     if not len(images):
         raise NothingToDrawError("every code of the trial shown is all zero")

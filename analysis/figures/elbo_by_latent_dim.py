@@ -1,6 +1,5 @@
 """How does the test ELBO change with the number of latent dimensions?"""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -13,6 +12,7 @@ from analysis.drawing.lines import (
     fit_to_data,
     leave_out_the_far,
     scale_x,
+    set_apart,
 )
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -40,11 +40,9 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
 
 def draw_curves(frame: pd.DataFrame, ax: Axes) -> None:
     """Draw the lines or points."""
-    only_one = frame["latent_dim"].nunique() == 1  # then series stand side by side, not on each other
-    shifts = np.linspace(-0.3, 0.3, frame["series"].nunique()) * only_one
-    for shift, (rows, look) in zip(shifts, each_series(frame), strict=True):
+    for shift, (rows, look) in zip(set_apart(frame), each_series(frame), strict=True):
         shifted = rows if rows["individual"].any() else rows.assign(latent_dim=rows["latent_dim"] + shift)
-        draw_series(ax, "latent_dim", shifted, look)
+        draw_series(ax, shifted, look)
     if frame["individual"].any():
         leave_out_the_far(ax, "y", frame["mean"])
     else:

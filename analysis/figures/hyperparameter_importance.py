@@ -4,11 +4,7 @@ By PED-ANOVA, Optuna's default: it compares how a setting is spread among the be
 takes 0.02 seconds for 1,000 trials, where fANOVA takes 30, and needs no random numbers.
 """
 
-import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,7 +14,8 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.style import model_colour
 from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import goals, searched_values
+from analysis.tables.objectives import count_best, goals, searched_values
+from analysis.tables.quiet_optuna import quiet_optuna
 from analysis.tables.searched_settings import prefers_log, refuse_populations
 from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import model_label, plural, setting_label
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 ENOUGH_TRIALS = 20  # fewer say little: a sampler soon proposes only where it found good ones
-BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -62,7 +58,7 @@ def measure_importance(settings: pd.DataFrame, losses: pd.Series) -> pd.Series:
 
     settings, losses: one row per trial.
     """
-    with _quiet_optuna() as optuna:
+    with quiet_optuna() as optuna:
         distributions = {str(name): infer_distribution(settings[name]) for name in settings}
         study = optuna.create_study()
         for row, loss in zip(settings.to_dict("records"), losses, strict=True):
@@ -86,11 +82,6 @@ def infer_distribution(values: pd.Series) -> "BaseDistribution":
     is_whole = pd.api.types.is_integer_dtype(known)
     low, high, log = known.min().item(), known.max().item(), prefers_log(known)
     return IntDistribution(low, high, log=log) if is_whole else FloatDistribution(low, high, log=log)
-
-
-def count_best(num_trials: int) -> int:
-    """How many trials count as the best: a tenth, at least five, but not more than half."""
-    return min(max(math.ceil(BEST_SHARE * num_trials), MIN_BEST), num_trials // 2)
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:
@@ -142,21 +133,6 @@ def _plot_bars(ax: Axes, panel: pd.DataFrame) -> None:
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set_xlim(0, 1)
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[Any]:
-    """Optuna without its remarks on studies it makes and on few trials."""
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield optuna
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 FIGURE = Figure(

@@ -45,7 +45,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw a panel per bound, one line with its band per series. axes: (1, 3), which share the y axis."""
     for ax, (panel, rows) in zip(axes[0], frame.groupby("panel", sort=False), strict=True):
         for series, look in each_series(rows):
-            draw_series(ax, "latent_dim", series, look)
+            draw_series(ax, series, look)
         scale_x(ax, rows["latent_dim"])
         ax.set_title(panel, fontsize=10)
         ax.set_xlabel("latent dimensions")

@@ -64,14 +64,14 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and which trials it shows."""
-    num_left_out, broken = int(frame["num_left_out"].iloc[0]), frame["broken"].iloc[0]
+    num_left_out, left_out = int(frame["num_left_out"].iloc[0]), frame["left_out"].iloc[0]
     return (
         "Means over the test images. A latent is informative above .05 nat (filled), always on above a mean "
         f"probability of .95; one that idles has that of the prior, {ALPHA}. Right: by class, of "
         f"{MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and {MEDIAN_SEED} are "
         "shown."
         + (f" Left out: {plural(num_left_out, 'configuration')}." if num_left_out else "")
-        + (f" Left out: {broken}." if broken else "")
+        + (f" Left out: {left_out}." if left_out else "")
     )
 
 

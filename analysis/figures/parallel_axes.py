@@ -8,11 +8,10 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from analysis.drawing.lines import near_values
-from analysis.tables.searched_settings import prefers_log
+from analysis.tables.searched_settings import has_few_levels, prefers_log
 from analysis.wording import with_minus
 
 ABSENT = -0.13  # where the line of a trial without the setting goes, below the axis
-MAX_LEVELS = 6  # of a number, with a tick at each
 MAX_TICK_LENGTH = 12
 NEAR = 0.06  # of the axis: a tick nearer to an end would touch its number
 
@@ -79,9 +78,8 @@ def _make_axis(rows: pd.DataFrame, scale: _Scale, ticks: dict[str, float]) -> Pa
 
 def _choose_ticks(values: pd.Series, scale: _Scale) -> list[float]:
     """Each level if they are few; otherwise a few round values that the scale reaches."""
-    levels: list[float] = sorted(values.dropna().unique())
-    if len(levels) <= min(MAX_LEVELS, len(values) // 2):
-        return levels
+    if has_few_levels(values):
+        return sorted(values.dropna().unique())
     subs = (1,) if scale.high > 1000 * scale.low else (1, 3)
     ticks = (LogLocator(subs=subs) if scale.is_log else MaxNLocator(5)).tick_values(scale.low, scale.high)
     inner = [float(tick) for tick in ticks if scale.low <= tick <= scale.high]

@@ -15,11 +15,11 @@ from analysis.drawing.lines import MAX_VECTOR_LINES, Look, near_values
 from analysis.drawing.style import QUIET
 from analysis.figures.parallel_axes import ABSENT, ParallelAxis, make_objective_axis, make_setting_axis
 from analysis.tables import Tables
-from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values
+from analysis.tables.objectives import BEST_SHARE, COUNTED, goal_label, goals, searched_values
 from analysis.tables.searched_settings import list_searched_settings
 from analysis.wording import setting_label
 
-BEST_SHARE, MAX_BEST = 0.1, 20
+MAX_BEST = 20
 COLOURS = {True: "viridis_r", False: "viridis"}  # by whether the goal is maximised: the best trials are dark
 TITLE_CHARACTERS = 95  # that fit side by side
 

@@ -24,7 +24,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """
     rows = []
     for shown in choose_trials(tables, num_latent_dims=MAX_LATENT_DIMS):
-        stored = shown.exhibits
+        stored = shown.arrays
         for source in ("prior", "gaussian") if pd.notna(shown.columns["alpha"]) else ("prior",):
             for code, picture in zip(stored["prior_codes"], stored[f"{source}_pictures"], strict=True):
                 num_nonzero = np.count_nonzero(code) if source == "prior" else code.size

@@ -53,7 +53,7 @@ def compute(tables: Tables) -> pd.DataFrame:
                 shown = without_dead(measured, column)
                 if f"probe/{probe.format(name)}_dead_logits" in rows:  # only the report's own can die
                     num_dead, num_runs = num_dead + len(measured) - len(shown), num_runs + len(measured)
-                means = mean_accuracy(shown, column, by=["latent_dim"])
+                means = mean_accuracy(shown, column)
                 frames.append(means.assign(probe=title, input=name))
     return pd.concat(frames, ignore_index=True).assign(num_dead=num_dead, num_runs=num_runs)
 

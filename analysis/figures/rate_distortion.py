@@ -15,6 +15,7 @@ from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with,
 from analysis.wording import EACH_TRIAL, NATS, with_minus
 
 NEEDS = ("test/rate", "test/distortion")
+LEAST_SPAN = 2.0  # nats that an axis shows
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -81,15 +82,15 @@ def _draw_means(ax: Axes, means: pd.DataFrame, look: Look) -> None:
         ax.annotate(name, tuple(points[end]), tuple(4 * away), textcoords="offset points", **style)
 
 
-def _at_least(limits: tuple[float, float], span: float = 2.0) -> tuple[float, float]:
-    """The limits, widened about their middle where the data are narrower than `span` nats."""
-    middle, half = sum(limits) / 2, max(limits[1] - limits[0], span) / 2
+def _widen(limits: tuple[float, float]) -> tuple[float, float]:
+    """The limits, widened about their middle where the data are narrower than LEAST_SPAN."""
+    middle, half = sum(limits) / 2, max(limits[1] - limits[0], LEAST_SPAN) / 2
     return middle - half, middle + half
 
 
 def draw_equal_elbo_lines(ax: Axes) -> None:
     """Draw lines of equal ELBO = -(rate + distortion), each labelled where it enters at the top or the left."""
-    (left, right), (bottom, top) = _at_least(ax.get_xlim()), _at_least(ax.get_ylim())
+    (left, right), (bottom, top) = _widen(ax.get_xlim()), _widen(ax.get_ylim())
     ax.set_xlim(left, right)  # the lines must not move the limits
     ax.set_ylim(bottom, top)
     for total in MaxNLocator(7).tick_values(left + bottom, right + top):

@@ -1,6 +1,5 @@
 """At which values of each setting do the good trials of a search lie?"""
 
-import math
 from collections.abc import Hashable
 from typing import Any
 
@@ -13,14 +12,12 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.lines import PLAIN_NUMBER, leave_out_the_far, legend_beside, scale_x
 from analysis.drawing.searched import BEST_LABEL, draw_searched, mark_best
 from analysis.tables import Tables
-from analysis.tables.objectives import COUNTED, goal_label, goals, searched_values
-from analysis.tables.searched_settings import list_searched_settings, prefers_log
+from analysis.tables.objectives import COUNTED, count_best, goal_label, goals, searched_values
+from analysis.tables.searched_settings import has_few_levels, list_searched_settings, prefers_log
 from analysis.wording import setting_label, short_value
 
 MAX_COLUMNS = 4
-GOOD_SHARE, MIN_GOOD = 0.1, 5  # of the trials, those that are shaded
 SHADE = "#f0f0f0"
-MAX_LEVELS = 6  # of a number, with a tick at each
 MAX_LEVEL_LENGTH = 16
 GOLDEN = 0.618  # its multiples are spread evenly between whole numbers, however many there are
 
@@ -48,8 +45,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         losses = (-1 if is_maximised else 1) * reached["value"].where(reached["is_allowed"])
         is_done = reached["status"] == "finished"
         best = (losses.where(is_done) if (is_done & losses.notna()).any() else losses).rank(method="first")
-        num_good = min(max(math.ceil(GOOD_SHARE * len(losses)), MIN_GOOD), max(len(losses) // 2, 1))
-        reached = reached.assign(is_best=best == 1, is_good=losses.rank(method="first") <= num_good)
+        reached = reached.assign(is_best=best == 1, is_good=losses.rank(method="first") <= count_best(len(losses)))
         panels = settings.assign(row=i * num_rows + place // num_columns, column=place % num_columns)
         frames.append(panels.merge(reached, on="trial_id"))
     return pd.concat(frames, ignore_index=True).merge(trials[["trial_id", "model"]], on="trial_id")
@@ -138,7 +134,7 @@ def _plot_setting(ax: Axes, panel: pd.DataFrame) -> None:
 
 
 def _scale_numbers(ax: Axes, values: pd.Series) -> None:
-    if values.nunique() <= min(MAX_LEVELS, len(values) // 2):
+    if has_few_levels(values):
         scale_x(ax, values)
     elif prefers_log(values):
         ax.set_xscale("log")

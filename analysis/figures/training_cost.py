@@ -47,7 +47,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     for ax, (name, title) in zip(axes[0], PANELS.items(), strict=True):
         panel = frame[frame["panel"] == name]
         for rows, look in each_series(panel):
-            draw_series(ax, "latent_dim", rows, look)
+            draw_series(ax, rows, look)
         scale_x(ax, frame["latent_dim"])
         ax.set_xlabel("latent dimensions")
         ax.set_ylabel(title)

@@ -11,8 +11,9 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import SMALL, draw_pictures, mark_column, name_columns, name_rows
 from analysis.drawing.style import model_colour
 from analysis.tables import Tables
+from analysis.tables.arrays import Shown
 from analysis.tables.configurations import short_labels
-from analysis.tables.exhibits import NAMED_BY, RULE, Shown, choose_trials, shown_note
+from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import with_minus, with_sign
 
@@ -71,7 +72,7 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     name_rows(
         ax,
         [
-            f"{latent}: {with_sign(encoded, 2)}"
+            f"{latent}: {with_sign(encoded)}"
             for latent, encoded in zip(latents["latent"], latents["encoded"], strict=True)
         ],
     )
@@ -83,17 +84,17 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
 def _choose_image(chosen: Sequence[Shown]) -> int:
     """The image with the most latents to change, counted over all trials, of those that each of them traversed."""
     counts: Counter[int] = Counter()
-    common: set[int] = set.intersection(*(set(shown.exhibits["traversed_images"].tolist()) for shown in chosen))
+    common: set[int] = set.intersection(*(set(shown.arrays["traversed_images"].tolist()) for shown in chosen))
     for shown in chosen:
-        latents = (shown.exhibits["traversed_latents"] >= 0).sum(1)
-        counts.update(dict(zip(shown.exhibits["traversed_images"].tolist(), latents.tolist(), strict=True)))
+        latents = (shown.arrays["traversed_latents"] >= 0).sum(1)
+        counts.update(dict(zip(shown.arrays["traversed_images"].tolist(), latents.tolist(), strict=True)))
     if not common:
         raise NothingToDrawError("the trials shown have traversed no image in common")
     return max(sorted(common), key=counts.__getitem__)
 
 
 def _list_rows(shown: Shown, image: int) -> list[dict[str, object]]:
-    stored = shown.exhibits
+    stored = shown.arrays
     place = stored["traversed_images"].tolist().index(image)
     about = shown.columns | {"label": int(stored["labels"][image]), "image": image}
     rows: list[dict[str, object]] = []

@@ -69,7 +69,6 @@ def write_report(
     there = {name: tables[name] for name in studies if name in tables}
     datasets = {name: ", ".join(sorted(one.trials["dataset"].unique())) for name, one in tables.items()}
     asked = {name: _list_figures(name, studies[name], claims) for name in there}
-    records = {name: study.provenance for name, study in studies.items()}
     with ThreadPoolExecutor(1) as thread:  # figures take the longest; all else is computed meanwhile
         drawing = thread.submit(
             draw_studies,
@@ -86,6 +85,32 @@ def write_report(
         with guard.part("what the report left open", answers):
             answers.append(answer_open_questions(tables, guard))
         drawn = drawing.result()
+    pictures, sections = _show_studies(studies, tables, drawn, verdicts, beside=beside, guard=guard)
+    blocks: list[Block] = [Heading(1, "Studies of Variational Sparse Coding")]
+    blocks += _open_page(verdicts, pictures, sections, datasets, guard)
+    blocks += of_claims
+    blocks += answers
+    blocks.append(Heading(2, "Studies"))
+    with guard.part("the cost of all studies", blocks):
+        blocks.append(describe_cost(tables))
+    blocks += [block for section in sections.values() for block in section]
+    blocks += _close_page(conflicts, {name: study.provenance for name, study in studies.items()}, guard)
+    paths = [folder / "report.md", folder / "report.html"]
+    for path, render in zip(paths, (as_markdown, as_html), strict=True):
+        write_atomically(path, partial(Path.write_text, data=render(blocks, folder), encoding="utf-8"))
+    return paths
+
+
+def _show_studies(
+    studies: Mapping[str, StudyReport],
+    tables: Mapping[str, Tables],
+    drawn: Mapping[str, Sequence[Drawn]],
+    verdicts: Sequence[Verdict],
+    *,
+    beside: Mapping[str, Mapping[str, float]],
+    guard: Guard,
+) -> tuple[Pictures, dict[str, list[Block]]]:
+    """The section of each study, and the figures in them, each with what the verdicts find in it."""
     pictures: Pictures = {}
     sections: dict[str, list[Block]] = {}
     for name, study in studies.items():
@@ -100,14 +125,14 @@ def write_report(
                 found = _verdicts_shown_by(verdicts, block)
                 picture = replace(block, found=list(map(say_finding, found)))
                 parts[place] = pictures[name, block.name] = picture
-    blocks: list[Block] = [Heading(1, "Studies of Variational Sparse Coding")]
-    blocks += _open_page(verdicts, pictures, sections, datasets, guard)
-    blocks += of_claims
-    blocks += answers
-    blocks.append(Heading(2, "Studies"))
-    with guard.part("the cost of all studies", blocks):
-        blocks.append(describe_cost(tables))
-    blocks += [block for section in sections.values() for block in section]
+    return pictures, sections
+
+
+def _close_page(
+    conflicts: pd.DataFrame, records: Mapping[str, Sequence[Mapping[str, str]]], guard: Guard
+) -> list[Block]:
+    """Where studies have several results of one trial, and what produced them all."""
+    blocks: list[Block] = []
     if not conflicts.empty:
         blocks.append(Heading(2, TITLE))
         with guard.part("trials with several results", blocks):
@@ -115,10 +140,7 @@ def write_report(
     blocks.append(Heading(2, "What produced these results"))
     with guard.part("the record of what produced them", blocks):
         blocks.append(Folded("Code, study files, machines and packages", tabulate_provenance(records)))
-    paths = [folder / "report.md", folder / "report.html"]
-    for path, render in zip(paths, (as_markdown, as_html), strict=True):
-        write_atomically(path, partial(Path.write_text, data=render(blocks, folder), encoding="utf-8"))
-    return paths
+    return blocks
 
 
 def _list_figures(name: str, study: StudyReport, claims: Sequence[Claim]) -> list[str] | None:

@@ -1,7 +1,5 @@
 """Mean accuracies of probes, with intervals over seeds and test images."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from analysis.tables.intervals import widen_by_images
@@ -15,14 +13,14 @@ OVER_SEEDS = (
 )
 
 
-def mean_accuracy(rows: pd.DataFrame, column: str, *, by: Sequence[str]) -> pd.DataFrame:
-    """Mean and 95% interval of an accuracy (0 to 1), by series and `by`. num_images: NaN in tables of older versions.
+def mean_accuracy(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean and 95% interval of an accuracy (0 to 1), by series and latent_dim.
 
-    All trials are measured on the same test images.
+    All trials are measured on the same test images. num_images: NaN in tables of older versions.
     """
     counted = rows.get(NUM_IMAGES[column.startswith("probe/knn_")], pd.Series(dtype=float)).dropna()
     num_images = float(counted.iloc[0]) if counted.nunique() == 1 else float("nan")
-    return widen_by_images(mean_over_seeds(rows, column, by=by), num_images).assign(num_images=num_images)
+    return widen_by_images(mean_over_seeds(rows, column, by=["latent_dim"]), num_images).assign(num_images=num_images)
 
 
 def without_dead(rows: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -1,11 +1,18 @@
-"""A file of arrays that a trial stored for figures: read whole, and checked."""
+"""The files of arrays that trials stored for figures: who has one, read whole, and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from analysis.tables.series import NothingToDrawError
+from analysis.tables.configurations import describe_standing, longest_of_each, median_of_each
+from analysis.tables.series import NothingToDrawError, finished_with
+from analysis.tables.tables import Tables
+
+Arrays = Mapping[str, np.ndarray]
 
 Layout = Mapping[str, tuple[str, str]]
 """The kind of each array (u: bytes, i: indices and counts, f: numbers) and its shape. A letter is one size.
@@ -14,6 +21,45 @@ Pictures, whose shape ends with HW, may all have one size more: the 3 colours.
 """
 
 COLOURS = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One trial in a figure. columns: which one it is, the same in every row of the figure's frame."""
+
+    columns: dict[str, Any]
+    arrays: Arrays
+
+
+def find_stored(tables: Tables, ending: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The finished trials that stored a file of this ending: of each configuration the longest, and the median seed.
+
+    Beside them, by index, what `describe_standing` says of each finished trial.
+    """
+    rows, folder = finished_with(tables.trials, ()), tables.exhibits
+    standing = describe_standing(rows)
+    has_file = [folder is not None and (folder / f"{trial_id}{ending}").is_file() for trial_id in rows["trial_id"]]
+    return median_of_each(longest_of_each(rows[has_file])), standing
+
+
+def read_each(trials: Iterable[dict[str, Any]], read: Callable[[str], Arrays]) -> list[Shown]:
+    """What these trials stored. One whose file is broken is left out, and the others' column `left_out` says why.
+
+    trials: the columns of each. read: from a trial's id to its arrays.
+
+    Raises:
+        NothingToDrawError: every file is broken.
+    """
+    found: list[Shown] = []
+    broken: list[str] = []
+    for columns in trials:
+        try:
+            found.append(Shown(columns, read(columns["trial_id"])))
+        except NothingToDrawError as reason:
+            broken.append(str(reason))
+    if not found:
+        raise NothingToDrawError("; ".join(broken))
+    return [Shown(one.columns | {"left_out": "; ".join(broken)}, one.arrays) for one in found]
 
 
 def read_arrays(

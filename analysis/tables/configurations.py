@@ -10,7 +10,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.tables.tables import settings_of
-from analysis.wording import configuration_label, decimal, short_value
+from analysis.wording import configuration_label, decimal, fewest_digits, short_value
 
 DEPENDS_ON_LENGTH = ("ramp",)  # schedules of the sharpness
 
@@ -66,11 +66,9 @@ def short_labels(trials: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Label each trial by its model and these settings, with as few digits as tell different ones apart."""
     others = [name for name in names if name != "model"]
     rows = trials[["model", *others]]
-    num_different = len(rows.drop_duplicates())
-    labels: list[str] = []
-    for digits in (3, 6, 17):
+
+    def label_all(digits: int) -> list[str]:
         write = partial(short_value, digits=digits)
-        labels = [configuration_label(row, others, write) for row in rows.to_dict("records")]
-        if len(set(labels)) == num_different:
-            break
-    return labels
+        return [configuration_label(row, others, write) for row in rows.to_dict("records")]
+
+    return fewest_digits(label_all, len(rows.drop_duplicates()))

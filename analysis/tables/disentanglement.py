@@ -27,8 +27,8 @@ MIN_SPAN = 0.2
 counts shares of information, such as InfoM, noise in one or two latents can score as perfect codes do."""
 
 
-def column_of(score: str, reference: str = "") -> str:
-    """The column of a score, or of its `reference`: floor or ceiling."""
+def column_of(score: str, reference: str) -> str:
+    """The column of a score ("") or of its `reference`: floor or ceiling."""
     return f"disentanglement/{score}_{reference}" if reference else f"disentanglement/{score}"
 
 

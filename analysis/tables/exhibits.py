@@ -5,27 +5,17 @@ is. LAYOUT repeats it here, since analysis may not import models; tests/models/m
 with the one and reads it with the other.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from analysis.tables.arrays import Layout, read_arrays
-from analysis.tables.configurations import (
-    describe_standing,
-    longest_of_each,
-    median_of_each,
-    number_configurations,
-    short_labels,
-)
-from analysis.tables.series import NothingToDrawError, finished_with, spread
+from analysis.tables.arrays import Arrays, Layout, Shown, find_stored, read_arrays, read_each
+from analysis.tables.configurations import number_configurations, short_labels
+from analysis.tables.series import NothingToDrawError, spread
 from analysis.tables.tables import Tables
 from analysis.wording import ALPHA, setting_label, short_value
-
-Exhibits = Mapping[str, np.ndarray]
 
 LAYOUT: Layout = {
     "images": ("u", "MHW"),
@@ -60,15 +50,7 @@ NAMED_BY = ("network", "alpha", "latent_dim")
 TRIAL_COLUMNS = ["trial_id", "model", *NAMED_BY, "epochs", "seed", "standing"]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One trial in a figure. columns: which one it is, the same in every row of the figure's frame."""
-
-    columns: dict[str, Any]
-    exhibits: Exhibits
-
-
-def read_exhibits(file: Path) -> Exhibits:
+def read_exhibits(file: Path) -> Arrays:
     """The arrays of one trial, complete and of shapes that fit each other; those of LATER_LAYOUT only if it has them.
 
     Raises:
@@ -83,36 +65,24 @@ def choose_trials(tables: Tables, *, num_latent_dims: int = 1, only_sparse: bool
     Of each model with each network (or each with a sparse code, so an alpha), those of the smallest alpha; of these
     the largest latent dimension, or `num_latent_dims` from the smallest to the largest; of these the seed of the median
     test ELBO (`median_of_each`), and of several configurations the first in the table. `standing` says what it
-    reached. A trial whose file is broken is left out, and the others' column `left_out` says why.
+    reached, `left_out` which files are broken (`read_each`).
 
     Raises:
         NothingToDrawError: there are none.
     """
-    rows = finished_with(tables.trials, ())
-    standing = describe_standing(rows)
+    rows, standing = find_stored(tables, ".npz")
     folder = tables.exhibits
     if folder is None:
         raise NothingToDrawError("the study stored no exhibits")
-    rows = longest_of_each(rows[[(folder / f"{trial_id}.npz").is_file() for trial_id in rows["trial_id"]]])
     if rows.empty:
         raise NothingToDrawError("no finished trial has stored exhibits")
     if only_sparse:
         rows = rows[rows["alpha"].notna()]
         if rows.empty:
             raise NothingToDrawError("no model with a sparse code has stored exhibits")
-    rows = median_of_each(rows)
     networks = rows["network"] if "network" in rows and rows["network"].nunique() > 1 else None
     rows = rows.assign(network=networks, standing=standing[rows.index])
-    read: list[tuple[dict[str, Any], Exhibits]] = []
-    broken: list[str] = []
-    for row in _pick(rows, num_latent_dims):
-        try:
-            read.append((row, read_exhibits(folder / f"{row['trial_id']}.npz")))
-        except NothingToDrawError as reason:
-            broken.append(str(reason))
-    if not read:
-        raise NothingToDrawError("; ".join(broken))
-    return [Shown(row | {"left_out": "; ".join(broken)}, exhibits) for row, exhibits in read]
+    return read_each(_pick(rows, num_latent_dims), lambda trial_id: read_exhibits(folder / f"{trial_id}.npz"))
 
 
 def shown_note(frame: pd.DataFrame) -> str:

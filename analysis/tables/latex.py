@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.metrics import metric_label, metric_of
-from analysis.wording import count_decimals, model_label, setting_label, short_value
+from analysis.wording import count_decimals, fewest_digits, model_label, setting_label, short_value
 
 SPECIAL = {
     **{character: f"\\{character}" for character in "#$%&_{}"},
@@ -65,13 +65,12 @@ def _head_of(metric: str) -> str:
 
 def _format_settings(name: str, column: pd.Series) -> list[str]:
     """A column of settings, numbers with as few digits as tell different ones apart."""
-    texts: list[str] = []
-    for digits in (3, 6, 17):
+
+    def write_all(digits: int) -> list[str]:
         write = model_label if name == "model" else partial(short_value, digits=digits)
-        texts = ["--" if pd.isna(value) else escape(write(value)) for value in column]
-        if len(set(texts)) == column.nunique(dropna=False):
-            break
-    return texts
+        return ["--" if pd.isna(value) else escape(write(value)) for value in column]
+
+    return fewest_digits(write_all, column.nunique(dropna=False))
 
 
 def _format_mean(row: Mapping[Hashable, Any], metric: str) -> str:

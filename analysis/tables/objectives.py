@@ -1,12 +1,14 @@
 """What a search steers by, and what each of its trials reached."""
 
 import json
+import math
 
 import pandas as pd
 
 from analysis.metrics import metric_label, metric_of
 from analysis.tables.series import NothingToDrawError
 
+BEST_SHARE, MIN_BEST = 0.1, 5  # Optuna asks for five among the best at least
 COUNTED = ("finished", "stopped")  # a trial that a scheduler stopped counts with the value it reached
 
 
@@ -66,6 +68,11 @@ def require_search(trials: pd.DataFrame) -> None:
         raise NothingToDrawError("no trial has finished")
     if (trials["sampler"] == "grid").all():
         raise NothingToDrawError("a grid trains every point, so nothing was searched")
+
+
+def count_best(num_trials: int) -> int:
+    """How many trials count as the best: a tenth, at least five, but not more than half, or one."""
+    return min(max(math.ceil(BEST_SHARE * num_trials), MIN_BEST), max(num_trials // 2, 1))
 
 
 def running_best(frame: pd.DataFrame, name: str, *, is_maximised: bool) -> pd.Series:

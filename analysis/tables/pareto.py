@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.tables import Tables
 from analysis.tables.objectives import final_values, goals
+from analysis.tables.quiet_optuna import quiet_optuna
 from analysis.tables.series import NothingToDrawError
 
 
@@ -26,14 +27,8 @@ def finished_values(tables: Tables) -> pd.DataFrame:
 
 def find_front(values: pd.DataFrame, is_up: Sequence[bool]) -> np.ndarray:
     """Which rows Optuna's `best_trials` names, as a mask; one column per objective, NaN in rows that do not count."""
-    import optuna  # imported late, since most studies have no front
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(directions=["maximize" if up else "minimize" for up in is_up])
-    finally:
-        optuna.logging.set_verbosity(verbosity)
     counted = np.flatnonzero(values.notna().all(axis=1))
-    study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float)[counted].tolist()])
-    return np.isin(np.arange(len(values)), counted[[trial.number for trial in study.best_trials]])
+    with quiet_optuna() as optuna:
+        study = optuna.create_study(directions=["maximize" if up else "minimize" for up in is_up])
+        study.add_trials([optuna.trial.create_trial(values=row) for row in values.to_numpy(float)[counted].tolist()])
+        return np.isin(np.arange(len(values)), counted[[trial.number for trial in study.best_trials]])

@@ -23,6 +23,7 @@ IMAGES_PER_BATCH = 10_000 / 313
 SECONDS_PER_EPOCH = {"a Titan Xp": 8.0, "a CPU": 60.0}  # section 4.3
 DATASETS = ("mnist", "fashion-mnist")
 SEED = 1
+CLOSE = 1.0  # percent that a final test loss may differ by from the report's own
 EPOCHS = 11
 SETTINGS = {
     **{"hidden": "[400]", "batch_size": 32, "epochs": EPOCHS, "learning_rate": 1e-3, "beta": 1.0},
@@ -107,8 +108,8 @@ def compute_deviations(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFr
     return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=names)
 
 
-def describe_deviations(deviations: pd.DataFrame, within: float = 1.0) -> str:
-    """For which seeds the final test losses are `within` so many percent of the report's own; nothing where none is.
+def describe_deviations(deviations: pd.DataFrame) -> str:
+    """For which seeds the final test losses are within CLOSE of the report's own; nothing where there are none.
 
     deviations: as `compute_deviations` returns them, of one dataset. The report's own seed is 1.
     """
@@ -119,9 +120,9 @@ def describe_deviations(deviations: pd.DataFrame, within: float = 1.0) -> str:
     parts = []
     for which, chosen in ((f"of seed {SEED}, the report's own", own), ("of all seeds", own | True)):
         if chosen.any():
-            beyond, num = int((size[chosen] > within).sum()), int(chosen.sum())
+            beyond, num = int((size[chosen] > CLOSE).sum()), int(chosen.sum())
             parts.append(
                 f"{which}, {beyond} of {plural(num, 'model')} {'differs' if beyond == 1 else 'differ'} by more than "
-                f"{within:g}%, by {decimal(float(size[chosen].max()), 2)}% at most"
+                f"{CLOSE:g}%, by {decimal(float(size[chosen].max()), 2)}% at most"
             )
     return f"After {EPOCHS} epochs the test loss beside the report's own: {'; '.join(parts)}."

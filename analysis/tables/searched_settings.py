@@ -7,6 +7,7 @@ from analysis.tables.series import NothingToDrawError, varying_settings
 from analysis.wording import model_label
 
 WIDE_RANGE = 10.0
+MAX_LEVELS = 6
 
 
 def list_searched_settings(trials: pd.DataFrame) -> pd.DataFrame:
@@ -38,6 +39,11 @@ def prefers_log(values: pd.Series) -> bool:
     if levels.size == 0 or levels[0] <= 0 or levels[-1] < WIDE_RANGE * levels[0]:
         return False
     return bool((levels % 1).any()) or is_geometric(levels)
+
+
+def has_few_levels(values: pd.Series) -> bool:
+    """Whether an axis has room for a tick at each of these values, and most of them come up again."""
+    return values.nunique() <= min(MAX_LEVELS, len(values) // 2)
 
 
 def _place(trials: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -97,9 +97,9 @@ def test_intervals_of_accuracies_hold_the_images_that_a_probe_has_classified(pro
         study.add("vae", 8, seed)
         study.trials[-1] |= {column: 0.9, "probe/num_images": 10_000.0, "probe/num_knn_images": 2_000.0}
     rows = assign_series(study.tables().trials, apart_from=["latent_dim"])
-    means = mean_accuracy(rows, column, by=["latent_dim"])
+    means = mean_accuracy(rows, column)
     assert means["high"].tolist() == pytest.approx([0.9 + 1.959964 * np.sqrt(0.09 / num)])
     assert accuracy_note(means) == OVER
-    older = mean_accuracy(rows.drop(columns=["probe/num_images", "probe/num_knn_images"]), column, by=["latent_dim"])
+    older = mean_accuracy(rows.drop(columns=["probe/num_images", "probe/num_knn_images"]), column)
     assert older["high"].tolist() == [0.9]
     assert accuracy_note(older) == OVER_SEEDS

@@ -81,7 +81,7 @@ def test_a_broken_file_is_left_out_and_the_others_say_so(tmp_path: Path) -> None
     tables = study.stored(tmp_path)
     (tmp_path / "exhibits" / "t00000-latents.npz").write_bytes(b"PK")
     (only,) = choose_latents(tables, num_trials=3)
-    assert only.columns["broken"] == "t00000-latents.npz is cut short or broken"
+    assert only.columns["left_out"] == "t00000-latents.npz is cut short or broken"
 
 
 def test_a_study_that_stored_none_is_a_reason(quickstart: SyntheticStudy) -> None:
