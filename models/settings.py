@@ -370,6 +370,12 @@ class TrialSettings:
         """Whether the first epochs train otherwise if more epochs are to follow."""
         return self.sharpness_schedule == "ramp"
 
+    def pick(self, *names: str) -> dict[str, Any]:
+        """Return some settings by name; the model must have each of them."""
+        values = {name: getattr(self, name) for name in names}
+        assert None not in values.values()
+        return values
+
     def count_images(self, num_train: int) -> int:
         """How many of the training images an epoch passes over."""
         return min(self.images_per_epoch or num_train, num_train)
