@@ -38,7 +38,7 @@ from models.choices import (
     Variance,
     WarmUp,
 )
-from models.conflicts import count_outputs, find_conflict
+from models.illegal_settings import count_outputs, find_conflict
 from models.setting import (
     MAX_FLOAT,
     MIN_FLOAT,

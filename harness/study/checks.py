@@ -9,7 +9,7 @@ from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
 from models.choices import MODELS, OF_DISCRIMINATORS
-from models.conflicts import UNLIKE_BINARY, UNLIKE_DISCRIMINATORS, refuse_binarisation, refuse_discriminator
+from models.illegal_settings import UNLIKE_BINARY, UNLIKE_DISCRIMINATORS, refuse_binarisation, refuse_discriminator
 from models.setting import SETTINGS, belongs
 
 OF_DISTORTION = ("/loss", "/elbo", "/distortion")
