@@ -1,4 +1,4 @@
-"""What README and docs say of the claims, as the published tables have them: `python -m tests.readme_claims`.
+"""What README and docs say of the claims, as the published tables have them: `python -m docs.claims`.
 
 README has five findings in words, the first of them in its first screen; the page in docs has all that can be said, and
 every claim.
@@ -31,7 +31,7 @@ from harness.study.file import load_study
 FOLDER = Path(__file__).parent.parent
 README = FOLDER / "README.md"
 FINDINGS = FOLDER / "docs" / "findings.md"
-START, END = "<!-- claims: python -m tests.readme_claims -->\n", "<!-- end of claims -->\n"
+START, END = "<!-- claims: python -m docs.claims -->\n", "<!-- end of claims -->\n"
 SECTION = re.compile(f"{re.escape(START)}(.*?){re.escape(END)}", re.DOTALL)
 OF_FASHION = "-fashion"
 ERRATIC_ALPHA = 0.01
