@@ -33,7 +33,7 @@ gpu: $(DEV)  ## what takes a graphics card, at most 8 minutes: GPU=check,bench,s
 publish: $(DEV)  ## train what studies/published.yaml lacks, then write the page and README's numbers: ARGS=--plan says what is left
 	$(BIN)/spikeslab publish $(ARGS)
 	case '$(ARGS)' in *--plan*) ;; *) $(BIN)/spikeslab report --results studies/published && \
-		$(BIN)/python -m tests.readme_claims ;; esac
+		$(BIN)/python -m docs.claims ;; esac
 
 lint: $(DEV)  ## style, types and import directions
 	$(BIN)/ruff check .

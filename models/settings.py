@@ -38,7 +38,7 @@ from models.choices import (
     Variance,
     WarmUp,
 )
-from models.conflicts import count_outputs, find_conflict
+from models.illegal_settings import count_outputs, find_conflict
 from models.setting import (
     MAX_FLOAT,
     MIN_FLOAT,
@@ -369,6 +369,12 @@ class TrialSettings:
     def depends_on_length(self) -> bool:
         """Whether the first epochs train otherwise if more epochs are to follow."""
         return self.sharpness_schedule == "ramp"
+
+    def pick(self, *names: str) -> dict[str, Any]:
+        """Return some settings by name; the model must have each of them."""
+        values = {name: getattr(self, name) for name in names}
+        assert None not in values.values()
+        return values
 
     def count_images(self, num_train: int) -> int:
         """How many of the training images an epoch passes over."""

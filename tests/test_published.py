@@ -20,13 +20,7 @@ from analysis.tables.reported_numbers import (
     load_curves,
     load_training_curves,
 )
-from harness.commands.publish import read_list
-from harness.datasets import identify_dataset
-from harness.ledger.provenance import is_current, read_provenance
-from harness.search.grid_and_random import plan_trials
-from harness.study.file import load_study
-from harness.study.yamlfile import format_inline
-from tests.readme_claims import (
+from docs.claims import (
     ASKED_SEEDS,
     ERRATIC_ALPHA,
     FINDINGS,
@@ -40,6 +34,12 @@ from tests.readme_claims import (
     make_first_finding,
     make_pages,
 )
+from harness.commands.publish import read_list
+from harness.datasets import identify_dataset
+from harness.ledger.provenance import is_current, read_provenance
+from harness.search.grid_and_random import plan_trials
+from harness.study.file import load_study
+from harness.study.yamlfile import format_inline
 
 PUBLISHED = FOLDER / "studies" / "published"
 GRIDS = [
@@ -166,7 +166,7 @@ def test_the_published_report_shows_the_claims_as_they_are_judged(verdicts: list
 def test_readme_and_docs_show_the_claims_as_they_are_judged(verdicts: list[Verdict]) -> None:
     for page, sections in make_pages(verdicts).items():
         shown = [section.strip() for section in SECTION.findall(page.read_text())]
-        assert shown == sections, "run `python -m tests.readme_claims`"
+        assert shown == sections, "run `python -m docs.claims`"
 
 
 def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does(verdicts: list[Verdict]) -> None:

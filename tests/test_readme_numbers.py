@@ -1,6 +1,6 @@
 """Every number that README and docs tell as measured is in the published tables, and none stands anywhere else in them.
 
-The rule: what was measured stands between the two marks of `tests.readme_claims`. Elsewhere a number is the value of a
+The rule: what was measured stands between the two marks of `docs.claims`. Elsewhere a number is the value of a
 setting, of this repository's or of a study's, or a name (a year, a version, a figure): it has no unit of measurement.
 """
 
@@ -14,10 +14,10 @@ import yaml
 
 from analysis.tables.reported_numbers import compute_deviations
 from analysis.tables.significance import estimate_difference
+from docs.claims import ERRATIC_ALPHA, FINDINGS, FOLDER, README, SECTION, find_largest_deviation, load_published
 from harness.datasets import identify_dataset
 from harness.search.make_source import make_source
 from harness.study.file import load_study
-from tests.readme_claims import ERRATIC_ALPHA, FINDINGS, FOLDER, README, SECTION, find_largest_deviation, load_published
 
 PUBLISHED = FOLDER / "studies" / "published"
 NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?")  # noqa: RUF001  (a minus sign, meant as such)

@@ -24,9 +24,11 @@ def check(
     ],
 ) -> None:
     """Say what is wrong with a cluster's file, a sentence for each fault, before anything is started or paid for."""
-    from harness.commands.cluster import check_cluster
+    from harness.cluster.check.file import check_file
+    from harness.cluster.connect import quieten_ray
 
-    kind, faults, unfilled = check_cluster(file)
+    quieten_ray()  # a file of `ray up` is checked by the schema of Ray, which is imported for it
+    kind, faults, unfilled = check_file(file)
     for sentence in unfilled:
         console.print(sentence, soft_wrap=True)
     for sentence in faults:

@@ -5,6 +5,7 @@ import gc
 import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -65,7 +66,6 @@ def run(
     overrides: Overrides = None,
 ) -> None:
     """Train what is missing of a study, with live progress, then draw its figures."""
-    from harness.cluster.connect import is_job
     from harness.cluster.variables import read_variables
     from harness.commands.notify import parse_target
     from harness.commands.plot import draw_quietly
@@ -81,12 +81,8 @@ def run(
     loaded = load_found(path, results.folder, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
     here = format_option("--results", results, RESULTS)
-    again = "".join(format_option("--set", given) for given in overrides or () if not given.startswith("notify="))
     options = {"--data": data, "--address": address, "--env-file": env_file}
-    again += here + "".join(format_option(name, value) for name, value in options.items())
-    # In a job, its copy of the study's file is not where anybody can run it.
-    how = "Submitting it again" if is_job() else f"`spikeslab run {shlex.quote(study)}{again}`"
-    resumes = f"{how} resumes from there."
+    resumes = f"{_format_again(study, overrides or (), here, options)} resumes from there."
     draw = partial(draw_quietly, loaded, console=errors)
     try:
         outcome = run_study(
@@ -313,6 +309,17 @@ def collect(study: StudyArgument, results: Results = RESULTS) -> None:
         f"tables of {collected.num_trials} trials are in {results.name(results.folder / loaded.name)}",
         soft_wrap=True,
     )
+
+
+def _format_again(study: str, overrides: Sequence[str], here: str, options: Mapping[str, object]) -> str:
+    """How a run that was stopped is started again: the command, or, of a job, in words. here: the option of results."""
+    from harness.cluster.connect import is_job
+
+    if is_job():  # whose copy of the study's file is not where anybody can run it
+        return "Submitting it again"
+    again = "".join(format_option("--set", given) for given in overrides if not given.startswith("notify="))
+    again += here + "".join(format_option(name, value) for name, value in options.items())
+    return f"`spikeslab run {shlex.quote(study)}{again}`"
 
 
 def _report_run(study: "Study", results: Place, outcome: "Outcome", here: str) -> None:

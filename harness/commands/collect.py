@@ -22,7 +22,7 @@ from harness.study import Study
 from harness.study.fields import SLUG
 from harness.study.file import find_study, load_found
 from harness.study.sections import ADAPTIVE_SAMPLERS
-from harness.tracking.failures import explain
+from harness.tracking.explain import explain
 from harness.tracking.local_store import locate_runs
 from harness.tracking.mlflow_settings import tracking_uri
 from harness.tracking.mlflow_store import MlflowStore

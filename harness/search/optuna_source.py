@@ -14,7 +14,7 @@ from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.search.history import history_errors, name_metrics, open_history
 from harness.search.history_name import list_former_names, name_history
-from harness.search.memory import name_parameters, recall, store
+from harness.search.recall import name_parameters, recall, store
 from harness.search.samplers import make_sampler
 from harness.search.source import HISTORY_FILE, count_forgotten, read_ended
 from harness.search.space import SearchSpace

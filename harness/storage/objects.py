@@ -47,7 +47,6 @@ class Listed:
     key: str
     size: int  # bytes
     tag: str  # of S3, the MD5 of its content, unless the bucket encrypts it by a key of the user's
-    modified: datetime  # by the bucket's clock
 
 
 class Objects:
@@ -252,7 +251,7 @@ def _describe_silence(address: str) -> str:
 
 
 def _describe(meta: Any) -> Listed:
-    return Listed(meta["path"], meta["size"], str(meta["e_tag"] or "").strip('"'), meta["last_modified"])
+    return Listed(meta["path"], meta["size"], str(meta["e_tag"] or "").strip('"'))
 
 
 def _name_version(meta: Any) -> Version:

@@ -9,7 +9,7 @@ from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
 from models.choices import MODELS, OF_DISCRIMINATORS
-from models.conflicts import UNLIKE_BINARY, UNLIKE_DISCRIMINATORS, refuse_binarisation, refuse_discriminator
+from models.illegal_settings import UNLIKE_BINARY, UNLIKE_DISCRIMINATORS, refuse_binarisation, refuse_discriminator
 from models.setting import SETTINGS, belongs
 
 OF_DISTORTION = ("/loss", "/elbo", "/distortion")
@@ -166,8 +166,8 @@ def _check_sampler(study: StudyFields) -> None:
         for name, domain in searched.items():
             if isinstance(domain, Finite) and domain.kind != "range":
                 raise ValueError(
-                    f"space[0].{name}: cmaes searches intervals, and this is a {domain.kind}; write it as int, "
-                    "uniform or loguniform, or use tpe or gp"
+                    f"{study.section_of(0, name)}.{name}: cmaes searches intervals, and this is a {domain.kind}; "
+                    "write it as int, uniform or loguniform, or use tpe or gp"
                 )
         if len(searched) < 2:
             raise ValueError("search.sampler: cmaes needs two settings to search at least; use tpe or gp")
@@ -218,7 +218,7 @@ def _check_population(study: StudyFields) -> None:
             )
         others = [name for name, d in sub.items() if name not in perturb and d.is_searched]
         if sampler != "grid" and (others or i):
-            where = f"space[{i}].{others[0]}" if others else "space"
+            where = f"{study.section_of(i, others[0])}.{others[0]}" if others else "space"
             raise ValueError(
                 f"{where}: pbt changes {names} alone, in one population; give one value, or use sampler grid"
             )
@@ -259,8 +259,8 @@ def _check_clamps(study: StudyFields) -> None:
         clamp, source = sub.get("gamma_clamp"), sub.get("kl_from")
         if clamp and clamp.is_searched and isinstance(source, Finite) and "logits" in source.values:
             raise ValueError(
-                f"space[{i}].gamma_clamp: with kl_from: logits nothing is clamped; remove it, or give kl_from: logits "
-                "a sub-space of its own"
+                f"{study.section_of(i, 'gamma_clamp')}.gamma_clamp: with kl_from: logits nothing is clamped; remove "
+                "it, or give kl_from: logits a sub-space of its own"
             )
 
 
@@ -272,8 +272,8 @@ def _check_randomness(study: StudyFields) -> None:
         network = sub.get("network")
         if isinstance(network, Finite) and network.values != ("mlp",):
             raise ValueError(
-                f"space[{i}].network: the reproduction's random numbers are those of an mlp; remove it, or set "
-                "randomness: counter"
+                f"{study.section_of(i, 'network')}.network: the reproduction's random numbers are those of an mlp; "
+                "remove it, or set randomness: counter"
             )
     for field, seeds in (("seeds", study.all_seeds), ("confirm.seeds", study.confirm.seeds if study.confirm else ())):
         if max(seeds, default=0) >= 2**32:  # torch's generator keeps the low 32 bits
@@ -293,7 +293,7 @@ def _check_binarisation(study: StudyFields) -> None:
             continue
         for name, value in UNLIKE_BINARY.items():
             if value in values.get(name, ()):
-                raise ValueError(f"space[{i}].{refuse_binarisation(name)}")
+                raise ValueError(f"{study.section_of(i, 'binarisation')}.{refuse_binarisation(name)}")
 
 
 def _check_discriminators(study: StudyFields) -> None:
@@ -302,7 +302,7 @@ def _check_discriminators(study: StudyFields) -> None:
             continue
         for name, value in UNLIKE_DISCRIMINATORS.items():
             if name in sub and value in sub[name].extent:
-                raise ValueError(f"space[{i}].{refuse_discriminator(name)}")
+                raise ValueError(f"{study.section_of(i, name)}.{refuse_discriminator(name)}")
 
 
 def _check_likelihood(study: StudyFields) -> None:

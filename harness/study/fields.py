@@ -164,6 +164,11 @@ class StudyFields(Frozen):
         place = self.origin.locate_name(complaint.partition(":")[0]) if self.origin else f"study {self.name}"
         return f"{place}: {complaint}"
 
+    def section_of(self, i: int, setting: str) -> str:
+        """Where the file gives a setting of the i-th sub-space: the sub-space itself, or the defaults."""
+        is_default = getattr(self.space[i], setting) is None and getattr(self.defaults, setting) is not None
+        return "defaults" if is_default else f"space[{i}]"
+
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The study's seeds, then those that sub-spaces alone have."""

@@ -6,7 +6,7 @@ from typing import Any
 from harness.study.domains import Domain, Finite
 from harness.study.fields import StudyFields, list_choices_of, list_models
 from models.choices import MODELS, OF_PSEUDO_INPUTS
-from models.conflicts import count_outputs
+from models.illegal_settings import count_outputs
 from models.setting import SETTING_TYPES, SETTINGS, belongs, list_required
 from models.settings import FIELDS, TrialSettings
 

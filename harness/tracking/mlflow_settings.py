@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.errors import InputError
 from harness.ledger.names import MLFLOW_DATABASE
 from harness.storage.local import database_uri
-from harness.tracking.failures import explain
+from harness.tracking.explain import explain
 
 SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_DISABLE_TELEMETRY")
 

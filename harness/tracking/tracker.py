@@ -11,7 +11,7 @@ from harness.ledger.provenance import describe_provenance
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.tracking.failures import Failure, explain
+from harness.tracking.explain import Failure, explain
 from harness.tracking.mlflow_settings import is_own_store, tracking_uri
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tracking.presentation import Presentation

@@ -25,7 +25,7 @@ from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.source import Source, describe_stopping, is_open
 from harness.storage.place import Folder, Place
 from harness.study import Study
-from harness.tracking.failures import Failure
+from harness.tracking.explain import Failure
 from harness.tracking.local_store import locate_runs
 from harness.tracking.tracker import Tracker
 

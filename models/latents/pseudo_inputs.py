@@ -173,21 +173,5 @@ def _compute_bernoulli_kl(prob: Tensor, alpha: Tensor) -> Tensor:
 
 def build(settings: TrialSettings) -> PseudoInputLatent:
     """Build the latent variables of a trial's model."""
-    assert settings.num_pseudo_inputs is not None
-    assert settings.selector is not None
-    assert settings.pseudo_gammas is not None
-    assert settings.sparsity_of is not None
-    assert settings.warm_up is not None
-    assert settings.warm_up_from is not None
-    assert settings.warm_up_to is not None
-    return PseudoInputLatent(
-        settings.latent_dim,
-        num_pseudo_inputs=settings.num_pseudo_inputs,
-        selector=settings.selector,
-        pseudo_gammas=settings.pseudo_gammas,
-        sparsity_of=settings.sparsity_of,
-        warm_up=settings.warm_up,
-        warm_up_from=settings.warm_up_from,
-        warm_up_to=settings.warm_up_to,
-        **build_spike_and_slab_arguments(settings),
-    )
+    own = ("num_pseudo_inputs", "selector", "pseudo_gammas", "sparsity_of", "warm_up", "warm_up_from", "warm_up_to")
+    return PseudoInputLatent(settings.latent_dim, **settings.pick(*own), **build_spike_and_slab_arguments(settings))

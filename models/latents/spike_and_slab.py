@@ -131,18 +131,7 @@ def compute_log_probs(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
 
 def build_arguments(settings: TrialSettings) -> dict[str, Any]:
     """What a trial's settings say of spikes, by the names of SpikeAndSlabLatent's arguments."""
-    assert settings.alpha is not None
-    assert settings.gamma_link is not None
-    assert settings.gamma_clamp is not None
-    assert settings.kl_from is not None
-    assert settings.estimator is not None
-    return {
-        "alpha": settings.alpha,
-        "gamma_link": settings.gamma_link,
-        "gamma_clamp": settings.gamma_clamp,
-        "kl_from": settings.kl_from,
-        "estimator": settings.estimator,
-    }
+    return settings.pick("alpha", "gamma_link", "gamma_clamp", "kl_from", "estimator")
 
 
 def build(settings: TrialSettings) -> SpikeAndSlabLatent:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.harness.small_studies import ALPHA, LATENTS, ONE_SEED, RANDOM_STUDY, SEEDS, TPE, edit
+from tests.harness.small_studies import ALPHA, GOOD, LATENTS, ONE_SEED, RANDOM_STUDY, SEEDS, TPE, edit
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,10 @@ class Wrong:
 def _wrong(id: str, old: str, new: str, place: str, fix: str, *, in_schema: bool = True) -> Wrong:  # noqa: A002
     return Wrong(id, edit(old, new), f"study.yaml:{place}: ", fix, in_schema)
 
+
+CMAES = edit("  - model: vae\n    latent_dim: 2\n", "", edit("    latent_dim: {grid: [2, 4]}\n", "", ONE_SEED)) + (
+    "search: {sampler: cmaes, num_trials: 3}\n"
+)
 
 WRONG_FIELDS = [
     # keys
@@ -307,6 +311,37 @@ WRONG_FIELDS = [
             ),
         ]
         for changed in ["what a bound is of" if setting == "likelihood" else "the images"]
+    ),
+    # what a check of the whole study finds under defaults, and not in the sub-space that it makes wrong
+    *(
+        Wrong(
+            f"default-{setting}", edit("epochs: 2", given, text), f"study.yaml:{line}: defaults.{setting}: ", fix, False
+        )
+        for setting, line, fix, given, text in [
+            (
+                "network",
+                5,
+                "are those of an mlp",
+                "randomness: report\n  network: conv",
+                edit("  hidden: [8]\n", ""),
+            ),
+            ("binarisation", 4, "pixels stay grey", "binarisation: static\n  pixel_scaling: unit_norm", GOOD),
+            (
+                "gamma_clamp",
+                5,
+                "nothing is clamped",
+                "kl_from: {grid: [gamma, logits]}\n  gamma_clamp: {grid: [0, 1e-6]}",
+                GOOD,
+            ),
+            ("latent_dim", 5, "cmaes searches intervals", "epochs: 2\n  latent_dim: {choice: [2, 4]}", CMAES),
+            (
+                "randomness",
+                5,
+                "does not go with a discriminator",
+                "tc_weight: 1\n  randomness: report",
+                edit("model: vae", "model: factor_vae"),
+            ),
+        ]
     ),
     # what means nothing beside another setting
     _wrong(

@@ -165,7 +165,7 @@ def test_binary_pixels_are_refused_with_what_does_not_go_with_them_before_a_tria
     load(tmp_path, edit("epochs: 2", "epochs: 2\n  binarisation: {grid: [none, static, dynamic]}"))
     load(tmp_path, edit("epochs: 2", "epochs: 2\n  binarisation: none\n  pixel_scaling: unit_norm"))
     both = edit("epochs: 2", "epochs: 2\n  binarisation: dynamic\n  pixel_scaling: {grid: [minmax, unit_norm]}")
-    with pytest.raises(InputError, match=r"space\[0\]\.binarisation: .* unit_norm; set pixel_scaling: minmax"):
+    with pytest.raises(InputError, match=r"defaults\.binarisation: .* unit_norm; set pixel_scaling: minmax"):
         load(tmp_path, both)
 
 

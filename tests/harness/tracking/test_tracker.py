@@ -10,7 +10,7 @@ import pytest
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.tracking import tracker as tracking
-from harness.tracking.failures import Failure
+from harness.tracking.explain import Failure
 from harness.tracking.tracker import Tracker
 from models.settings import TrialSettings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.tracking.failures import explain
+from harness.tracking.explain import explain
 from harness.tracking.mlflow_settings import check_store
 from harness.tracking.mlflow_store import MlflowStore
 

@@ -1,4 +1,4 @@
-"""What README and docs say of the claims, as the published tables have them: `python -m tests.readme_claims`.
+"""What README and docs say of the claims, as the published tables have them: `python -m docs.claims`.
 
 README has five findings in words, the first of them in its first screen; the page in docs has all that can be said, and
 every claim.
@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from harness.study.file import load_study
 FOLDER = Path(__file__).parent.parent
 README = FOLDER / "README.md"
 FINDINGS = FOLDER / "docs" / "findings.md"
-START, END = "<!-- claims: python -m tests.readme_claims -->\n", "<!-- end of claims -->\n"
+START, END = "<!-- claims: python -m docs.claims -->\n", "<!-- end of claims -->\n"
 SECTION = re.compile(f"{re.escape(START)}(.*?){re.escape(END)}", re.DOTALL)
 OF_FASHION = "-fashion"
 ERRATIC_ALPHA = 0.01
@@ -88,15 +89,7 @@ def make_first_finding(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]
 
 def make_findings(verdicts: Sequence[Verdict]) -> str:
     """The other findings of README: words before numbers, of single parts, whose intervals are not corrected."""
-
-    def better_at(latent_dim: int) -> str:
-        name = f"VAE less {VSC.format(alpha='0.5')}, at latent dimension {latent_dim}"
-        return _effect(verdicts, "vae-has-the-better-true-bound", name)
-
-    def lead(variant: str) -> str:
-        name = f"{VSC.format(alpha='0.01')}, less VAE, at latent dimension 200"
-        return _effect(verdicts, f"vsc-accuracy-beats-vae{variant}", name)
-
+    gap, lead = partial(_gap, verdicts), partial(_lead, verdicts)
     collapsed = _effect(verdicts, "small-alpha-collapses", _vsc("0.01", 200))
     diverged = _effect(
         verdicts, "unguarded-gamma-diverges", f"{_vsc('0.2', 24)}, the report's link, no clamp: diverged"
@@ -104,8 +97,8 @@ def make_findings(verdicts: Sequence[Verdict]) -> str:
     name = f"{_vsc('0.2', 24)}, the report's link, KL from logits: finite"
     finite = _effect(verdicts, "kl-from-logits-needs-no-clamp", name)
     lines = [
-        f"**A VAE models the images better.** Its true bound exceeds that of a VSC with alpha 0.5 by {better_at(24)} "
-        f"at 24 latent dimensions and by {better_at(200)} at 200.",
+        f"**A VAE models the images better.** Its true bound exceeds that of a VSC with alpha 0.5 by {gap('0.5', 24)} "
+        f"at 24 latent dimensions and by {gap('0.5', 200)} at 200.",
         "**Whether sparse codes classify better depends on the classifier.** With alpha 0.01 and 200 latent dimensions "
         f"they lead by {lead('')} under the report's own, and by {lead('-mlp')} under a multilayer perceptron.",
         f"**With a small alpha, sparsity is collapse.** In {collapsed} with alpha 0.01 and 200 latent dimensions, "
@@ -151,6 +144,18 @@ def _effect(verdicts: Sequence[Verdict], claim: str, name: str) -> str:
     part = _find_part(verdicts, claim, name)
     is_alike = part.num_seeds > 1 and math.isnan(part.low)
     return f"{format_part(part)}{f' (with each of {part.num_seeds} seeds: no interval)' if is_alike else ''}"
+
+
+def _gap(verdicts: Sequence[Verdict], alpha: str, latent_dim: int) -> str:
+    """The VAE's true bound less the VSC's."""
+    name = f"VAE less {VSC.format(alpha=alpha)}, at latent dimension {latent_dim}"
+    return _effect(verdicts, "vae-has-the-better-true-bound", name)
+
+
+def _lead(verdicts: Sequence[Verdict], variant: str) -> str:
+    """By how much sparse codes of 200 latents classify better than the VAE's. variant: of the claim."""
+    name = f"{VSC.format(alpha='0.01')}, less VAE, at latent dimension 200"
+    return _effect(verdicts, f"vsc-accuracy-beats-vae{variant}", name)
 
 
 def _count_outcomes(verdicts: Sequence[Verdict]) -> str:
@@ -205,21 +210,15 @@ def find_largest_deviation(tables: Tables, model: str) -> float:
 
 
 def _tell_bounds(verdicts: Sequence[Verdict]) -> str:
-    def lead(alpha: str, latent_dim: int) -> str:
-        name = f"VAE less {VSC.format(alpha=alpha)}, at latent dimension {latent_dim}"
-        return _effect(verdicts, "vae-has-the-better-true-bound", name)
-
+    gap = partial(_gap, verdicts)
     return (
-        f"Of the true bound, VAE less VSC is {lead('0.5', 24)} at 24 latent dimensions and {lead('0.5', 200)} at 200 "
-        f"with alpha 0.5, {lead('0.01', 24)} and {lead('0.01', 200)} with alpha 0.01: the VAE's is better."
+        f"Of the true bound, VAE less VSC is {gap('0.5', 24)} at 24 latent dimensions and {gap('0.5', 200)} at 200 "
+        f"with alpha 0.5, {gap('0.01', 24)} and {gap('0.01', 200)} with alpha 0.01: the VAE's is better."
     )
 
 
 def _tell_probes(verdicts: Sequence[Verdict]) -> str:
-    def lead(variant: str) -> str:
-        name = f"{VSC.format(alpha='0.01')}, less VAE, at latent dimension 200"
-        return _effect(verdicts, f"vsc-accuracy-beats-vae{variant}", name)
-
+    lead = partial(_lead, verdicts)
     grown = _effect(verdicts, "vsc-accuracy-beats-vae-linear", "VAE: 200 over 24")
     return (
         "Whether VSC codes classify better depends on the classifier. At 200 latent dimensions and alpha 0.01, VSC "
@@ -283,8 +282,7 @@ def _format_gain(tables: Mapping[str, Tables], first: str, second: str, **where:
 
 def _tell_gates(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> str:
     with_link, bound, tells, informative, always_on = _compare_gates(verdicts)
-    name = f"VAE less {VSC.format(alpha='0.01')}, at latent dimension 200"
-    cost = _effect(verdicts, "vae-has-the-better-true-bound", name)
+    cost = _gap(verdicts, "0.01", 200)
     straight, beside = (_format_gain(tables, *two) for two in ((STRAIGHT, "relaxed"), ("disarm", STRAIGHT)))
     at_larger = [_format_gain(tables, "disarm", "relaxed", alpha=0.2, link=link) for link in ("sigmoid", "exp_relu")]
     return (
