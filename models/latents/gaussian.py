@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution, Normal, kl_divergence
 
 from models.latents.latent import At, Encode, Latent
 from models.randomness import Noise
@@ -33,6 +33,10 @@ class GaussianLatent(Latent):
         """Draw mu + sigma eps. Without a spike, relaxed and hard samples are the same."""
         assert isinstance(q, Normal)
         return q.loc + q.scale * noise.normal(*q.loc.shape)
+
+    def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
+        """Compute KL(q || p) in closed form."""
+        return kl_divergence(q, self.prior(encode)).sum(-1)
 
 
 def build(settings: TrialSettings) -> GaussianLatent:

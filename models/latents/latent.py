@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution
 
 from models.choices import ImageShape
 from models.randomness import Noise
@@ -70,13 +70,13 @@ class Latent(nn.Module, ABC):
         """
         return compute_nats(self.draw(q, noise, at))
 
-    def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
+    @abstractmethod
+    def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:
         """Compute KL(q || p) in nats per image, (B,), for the posteriors q of images x (B, C, H, W).
 
         at: the training step, whose objective may clamp probabilities. None: the KL is exact or, where it has no
-        closed form, an upper bound. This one is the closed form that torch knows.
+        closed form, an upper bound.
         """
-        return kl_divergence(q, self.prior(encode)).sum(-1)
 
     def draw_prior(self, num: int, noise: Noise, encode: Encode) -> Tensor:  # -> (num, D)
         """Draw hard samples of the prior."""

@@ -54,6 +54,10 @@ class ThresholdedLatent(Latent):
         base = q.loc + q.scale * eps
         return z.detach() + (base - base.detach())
 
+    def rate(self, q: Distribution, x: Tensor, encode: Encode, at: At | None = None) -> Tensor:  # noqa: ARG002
+        """Compute KL(q || p) in closed form."""
+        return kl_divergence(q, self.prior(encode)).sum(-1)
+
     def compute_base_rate(self, q: Distribution) -> Tensor:
         """Compute the KL of the Gaussians before the threshold, nats per image, (B,).
 
