@@ -168,6 +168,11 @@ class SyntheticStudy:
         return folder
 
 
+def falling(until: int, length: int) -> list[float]:
+    """A loss that falls by 10 nats an epoch to 100 in the epoch `until`, and stays there."""
+    return [100.0 + 10 * max(0, until - epoch) for epoch in range(1, length + 1)]
+
+
 def with_collapse(study: SyntheticStudy) -> SyntheticStudy:
     """The study with measures of collapse: one informative latent in four; those of gates if a trial has an alpha."""
     for trial in study.trials:

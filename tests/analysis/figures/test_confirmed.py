@@ -10,7 +10,7 @@ from analysis.figures.confirmed import note
 from analysis.tables.configuration_table import tabulate_configurations
 from analysis.tables.confirmed import Comparison, compare_best, compute_confirmed
 from analysis.tables.series import NothingToDrawError
-from tests.analysis.axes import make_axes
+from tests.analysis.axes import draw
 from tests.analysis.synthetic import SyntheticStudy
 
 # By latent dimension: validation and test ELBO of seeds 0, 1 and 2. The best on test images is not the best on
@@ -76,15 +76,8 @@ def compute(study: SyntheticStudy) -> pd.DataFrame:
     return compute_confirmed(tables.trials, tables.history)
 
 
-def draw(study: SyntheticStudy) -> Any:
-    return draw_all(study)[0, 0]
-
-
 def draw_all(study: SyntheticStudy) -> np.ndarray:
-    frame = figure.compute(study.tables())
-    axes = make_axes(*figure.shape(frame))
-    figure.plot(frame, axes)
-    return axes
+    return draw(figure.FIGURE, study.tables())[1]
 
 
 def test_configurations_are_ranked_by_the_mean_on_validation_images_never_by_the_test(study: SyntheticStudy) -> None:
@@ -289,7 +282,7 @@ def test_nor_is_what_was_lost_with_one_seed_a_runner_up(study: SyntheticStudy) -
 
 
 def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy) -> None:
-    ax = draw(study)
+    ax = draw_all(study)[0, 0]
     names = [" ".join(label.get_text().split()) for label in ax.get_yticklabels()]
     assert names == [
         "winner: VSC, α = 0.2, latent dimension = 8",
@@ -301,7 +294,7 @@ def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy)
 
 
 def test_both_means_have_their_bars_and_seeds_in_the_models_colour(study: SyntheticStudy) -> None:
-    ax = draw(study)
+    ax = draw_all(study)[0, 0]
     assert [item.lines[0].get_xdata()[0] for item in ax.containers] == [-102, -100, -104, -92, -105, -96]
     assert {item.lines[0].get_color() for item in ax.containers} == {"#D55E00"}
     dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]
@@ -326,7 +319,7 @@ def test_a_row_below_has_each_less_the_winner_paired_by_seed(study: SyntheticStu
 
 
 def test_axes_and_legend_name_what_is_drawn(study: SyntheticStudy) -> None:
-    ax = draw(study)
+    ax = draw_all(study)[0, 0]
     assert ax.get_xlabel() == "ELBO (nats per image, higher is better)"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         *("validation images", "test images", "single seeds")
@@ -337,7 +330,7 @@ def test_an_objective_on_another_scale_is_told_not_drawn() -> None:
     study = confirmed_study(objectives='["val/nonzero_fraction"]', directions='["minimize"]')
     for history in study.history:
         history["val/nonzero_fraction"] = 0.25
-    ax = draw(study)
+    ax = draw_all(study)[0, 0]
     assert ax.get_xlabel() == "test ELBO (nats per image, higher is better)"
     assert len(ax.containers) == 3
     name = " ".join(ax.get_yticklabels()[0].get_text().split())
@@ -355,7 +348,7 @@ def test_one_seed_has_no_interval(study: SyntheticStudy) -> None:
     study.trials = [row for row in study.trials if row["seed"] == 0]
     assert compute(study)["test_low"].isna().all()
     assert note(compute(study)).endswith("One seed: no interval.")
-    assert len(draw(study).containers) == 6
+    assert len(draw_all(study)[0, 0].containers) == 6
 
 
 @pytest.mark.parametrize(

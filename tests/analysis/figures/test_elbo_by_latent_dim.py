@@ -5,7 +5,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 
 from analysis.figures.elbo_by_latent_dim import compute, plot
-from tests.analysis.axes import make_axes
+from tests.analysis.axes import labels, make_axes
 from tests.analysis.synthetic import SyntheticStudy
 
 
@@ -17,12 +17,6 @@ def three_seeds() -> SyntheticStudy:
             study.add("vae", latent_dim, seed)
             study.trials[-1]["test/elbo"] = elbo - shift
     return study
-
-
-def labels(ax) -> list[str]:
-    """What the axes name: at the ends of lines, then in a legend."""
-    legend = ax.get_legend()
-    return [text.get_text() for text in (*ax.texts, *(legend.get_texts() if legend else ()))]
 
 
 def test_mean_and_interval_are_those_computed_by_hand() -> None:

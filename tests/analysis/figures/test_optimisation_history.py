@@ -1,14 +1,14 @@
+import numpy as np
 import pytest
 
 from analysis.drawing.style import MODEL_COLOURS
 from analysis.figures.optimisation_history import (
+    FIGURE,
     compute,
     find,
     note,
-    plot,
-    shape,
 )
-from tests.analysis.axes import make_axes
+from tests.analysis.axes import draw
 from tests.analysis.synthetic import SyntheticStudy
 
 
@@ -16,11 +16,8 @@ def history_of(study: SyntheticStudy):
     return compute(study.tables())
 
 
-def draw(study: SyntheticStudy):
-    frame = history_of(study)
-    axes = make_axes(*shape(frame))
-    plot(frame, axes)
-    return axes
+def draw_axes(study: SyntheticStudy) -> np.ndarray:
+    return draw(FIGURE, study.tables())[1]
 
 
 def five_trials() -> SyntheticStudy:
@@ -49,7 +46,7 @@ def test_what_breaks_a_constraint_is_a_cross_and_never_the_best() -> None:
     assert list(frame["best"]) == [-30, -30, -30, -20, -20]
     assert "Crosses break a constraint" in note(frame)
     assert "Crosses" not in note(history_of(five_trials()))
-    labels = draw(study)[0, 0].get_legend_handles_labels()[1]
+    labels = draw_axes(study)[0, 0].get_legend_handles_labels()[1]
     assert "VAE, breaks a constraint" in labels
 
 
@@ -76,7 +73,7 @@ def test_what_is_minimised_falls() -> None:
 
 
 def test_the_line_and_the_points_are_those_of_the_frame() -> None:
-    ax = draw(five_trials())[0, 0]
+    ax = draw_axes(five_trials())[0, 0]
     (line,) = ax.lines
     assert line.get_drawstyle() == "steps-post"
     assert line.get_xydata().tolist() == [[1, -30], [2, -30], [4, -30], [5, -20], [5, -20]]
@@ -86,13 +83,13 @@ def test_the_line_and_the_points_are_those_of_the_frame() -> None:
 
 
 def test_finished_trials_are_filled_and_stopped_ones_hollow() -> None:
-    points = {item.get_label(): item for item in draw(five_trials())[0, 0].collections}
+    points = {item.get_label(): item for item in draw_axes(five_trials())[0, 0].collections}
     assert len(points["VSC, finished"].get_facecolor()) == 1
     assert len(points["VSC, stopped early"].get_facecolor()) == 0
 
 
 def test_models_have_their_colours_and_the_axes_units() -> None:
-    ax = draw(five_trials())[0, 0]
+    ax = draw_axes(five_trials())[0, 0]
     points = {item.get_label(): item for item in ax.collections}
     red, green, blue, _ = points["VSC, finished"].get_facecolor()[0]
     assert (round(255 * red), round(255 * green), round(255 * blue)) == tuple(bytes.fromhex(MODEL_COLOURS["vsc"][1:]))
@@ -108,14 +105,14 @@ def test_one_panel_per_objective() -> None:
     study.random_search(
         5, objectives='["val/rate", "val/distortion"]', directions='["minimize", "minimize"]', sampler="nsga2"
     )
-    axes = draw(study)
+    axes = draw_axes(study)
     assert axes.shape == (2, 1)
     assert [ax.get_ylabel().split("\n")[0] for ax in axes[:, 0]] == ["validation rate", "validation distortion"]
 
 
 def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy) -> None:
     random_search.history[3]["val/elbo"] -= 1e6
-    ax = draw(random_search)[0, 0]
+    ax = draw_axes(random_search)[0, 0]
     assert ax.get_ylim()[0] > -1000
     assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as -1e+06"]
 
@@ -124,5 +121,5 @@ def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: Synth
 def test_a_search_that_has_just_begun_is_drawn(num: int) -> None:
     study = SyntheticStudy()
     study.random_search(num)
-    ax = draw(study)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert ax.get_xlim()[0] < 1 <= num < ax.get_xlim()[1]

@@ -4,14 +4,8 @@ import pytest
 
 from analysis.figures.sparsity_by_alpha import compute, plot
 from analysis.tables.series import NothingToDrawError
-from tests.analysis.axes import make_axes
+from tests.analysis.axes import labels, make_axes
 from tests.analysis.synthetic import SyntheticStudy
-
-
-def labels(ax) -> list[str]:
-    """What the axes name: at the ends of lines, then in a legend."""
-    legend = ax.get_legend()
-    return [text.get_text() for text in (*ax.texts, *(legend.get_texts() if legend else ()))]
 
 
 def test_mean_and_interval_are_those_computed_by_hand() -> None:
