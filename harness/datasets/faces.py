@@ -87,9 +87,9 @@ class Faces:
 class FaceDrawer:
     """Draws the face of a number, always the same."""
 
-    def __init__(self, side: int, style: str = STYLE) -> None:
+    def __init__(self, side: int) -> None:
         self._side = side
-        self._style, self._classes = _load_style(style)
+        self._style, self._classes = _load_style()
 
     def draw(self, number: int) -> tuple[NDArray[np.uint8], list[int]]:
         """The face (side, side, 3) on white, and the class of each attribute: 1, 2, ..., or ABSENT."""
@@ -106,12 +106,12 @@ class FaceDrawer:
         return face, [known.get(value, ABSENT) for known, value in zip(self._classes.values(), values, strict=True)]
 
 
-@cache  # a style is checked as it is made, which takes a second
-def _load_style(name: str) -> tuple[Any, dict[str, dict[str, int]]]:
-    """A style of DiceBear, and for each of its attributes the class of each value."""
+@cache  # the style is checked as it is made, which takes a second
+def _load_style() -> tuple[Any, dict[str, dict[str, int]]]:
+    """The style of DiceBear, and for each of its attributes the class of each value."""
     from dicebear import Style
 
-    definition = json.loads(files("dicebear_styles").joinpath(f"{name}.json").read_text("utf-8"))
+    definition = json.loads(files("dicebear_styles").joinpath(f"{STYLE}.json").read_text("utf-8"))
     colours, components = definition["colors"], definition["components"]
     values = {f"{name}Color": colours[name]["values"] for name in sorted(colours)}
     values |= {f"{name}Variant": list(components[name]["variants"]) for name in sorted(components)}

@@ -1,10 +1,6 @@
-"""Axes to draw on, and made-up studies of the usual shapes (see synthetic.py)."""
+"""Made-up studies of the usual shapes (see synthetic.py)."""
 
-from collections.abc import Callable
-
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -28,11 +24,3 @@ def one_trial() -> SyntheticStudy:
     study = SyntheticStudy()
     study.add("vsc", latent_dim=8, seed=0, alpha=0.2)
     return study
-
-
-@pytest.fixture
-def make_axes() -> Callable[..., np.ndarray]:
-    def make(rows: int = 1, columns: int = 1) -> np.ndarray:
-        return Figure().subplots(rows, columns, squeeze=False)
-
-    return make

@@ -11,6 +11,44 @@ import pandas as pd
 
 from analysis.tables import Tables
 
+TRIAL: dict[str, Any] = {
+    "trial_id": "",
+    "study": "synthetic",
+    "status": "finished",
+    "phase": "search",
+    "sampler": "grid",
+    "scheduler": "fifo",
+    "objectives": json.dumps(["test/loss"]),
+    "directions": json.dumps(["minimize"]),
+    "dataset": "",
+    "model": "",
+    "latent_dim": 0,
+    "alpha": np.nan,
+    "beta": 1.0,
+    "hidden": json.dumps([400]),
+    "gamma_link": None,
+    "gamma_clamp": np.nan,
+    "sharpness_schedule": None,
+    "sharpness": np.nan,
+    "learning_rate": 1e-3,
+    "batch_size": 32,
+    "epochs": 30,
+    "initialisation": "kaiming",
+    "pixel_scaling": "minmax",
+    "precision": "float32",
+    "randomness": "counter",
+    "num_validation": 0,
+    "seed": 0,
+}
+"""A trial's columns in their order, before those of what was measured."""
+
+OF_VSC = {"gamma_link": "exp_relu", "gamma_clamp": 1e-6, "sharpness_schedule": "per_epoch", "sharpness": 50.0}
+OF_SEARCH = {
+    "objectives": json.dumps(["val/elbo"]),
+    "directions": json.dumps(["maximize"]),
+    "num_validation": 300,
+}
+
 
 @dataclass
 class SyntheticStudy:
@@ -25,35 +63,9 @@ class SyntheticStudy:
         """One trial. Where images are held out (`num_validation`), its epochs have val/* and no test/loss."""
         vsc = model == "vsc"
         searched = changes.get("sampler", "grid") != "grid"
-        row: dict[str, Any] = {
-            "trial_id": f"t{len(self.trials):05d}",
-            "study": "synthetic",
-            "status": "finished",
-            "phase": "search",
-            "sampler": "grid",
-            "scheduler": "fifo",
-            "objectives": json.dumps(["val/elbo" if searched else "test/loss"]),
-            "directions": json.dumps(["maximize" if searched else "minimize"]),
-            "dataset": self.dataset,
-            "model": model,
-            "latent_dim": latent_dim,
-            "alpha": alpha,
-            "beta": 1.0,
-            "hidden": json.dumps([400]),
-            "gamma_link": "exp_relu" if vsc else None,
-            "gamma_clamp": 1e-6 if vsc else np.nan,
-            "sharpness_schedule": "per_epoch" if vsc else None,
-            "sharpness": 50.0 if vsc else np.nan,
-            "learning_rate": 1e-3,
-            "batch_size": 32,
-            "epochs": 30,
-            "initialisation": "kaiming",
-            "pixel_scaling": "minmax",
-            "precision": "float32",
-            "randomness": "counter",
-            "num_validation": 300 if searched else 0,
-            "seed": seed,
-        } | changes
+        row = TRIAL | {"trial_id": f"t{len(self.trials):05d}", "dataset": self.dataset, "model": model, "seed": seed}
+        row |= {"latent_dim": latent_dim, "alpha": alpha}
+        row |= (OF_VSC if vsc else {}) | (OF_SEARCH if searched else {}) | changes
         slow = abs(np.log10(row["learning_rate"] / 1e-3)) * 6
         slab = 1.0 if np.isnan(alpha) else alpha
         rate = 4.0 * np.sqrt(slab * latent_dim) / (1 + latent_dim / 60) + self.rng.normal(0, 0.15)
@@ -166,6 +178,11 @@ class SyntheticStudy:
             types = dict.fromkeys(whole, "Int64") | dict.fromkeys(text, "string")
             table.astype(types).to_parquet(folder / f"{name}.parquet", index=False)
         return folder
+
+
+def falling(until: int, length: int) -> list[float]:
+    """A loss that falls by 10 nats an epoch to 100 in the epoch `until`, and stays there."""
+    return [100.0 + 10 * max(0, until - epoch) for epoch in range(1, length + 1)]
 
 
 def with_collapse(study: SyntheticStudy) -> SyntheticStudy:

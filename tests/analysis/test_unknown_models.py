@@ -17,6 +17,7 @@ from analysis.drawing.style import MODEL_COLOURS, model_colour
 from analysis.figures.draw import FIGURES, draw_figures
 from analysis.tables import Tables
 from analysis.wording import model_label
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import with_collapse, with_inference_gap, with_probe_controls
 
@@ -24,7 +25,6 @@ ANALYSIS = Path(__file__).parents[2] / "analysis"
 MAY_NAME_MODELS = ("claims/", "tables/reported_numbers.py", "drawing/style.py", "wording.py")
 """The report's claims and numbers are of its two models by nature; the others hold the table of looks."""
 
-MakeAxes = Callable[..., np.ndarray]
 SCALES = (0.5, 2.0)
 TELLING_SCALES = ("elbo_by_latent_dim", "relaxed_elbo_by_latent_dim", "rate_distortion", "convergence")
 
@@ -117,8 +117,8 @@ def test_every_figure_is_accounted_for() -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_it_is_named_in_every_figure_and_no_other_model_is(name: str, tmp_path: Path, make_axes: MakeAxes) -> None:
-    axes, frame, tables = plot(name, tmp_path, make_axes)
+def test_it_is_named_in_every_figure_and_no_other_model_is(name: str, tmp_path: Path) -> None:
+    axes, frame, tables = plot(name, tmp_path)
     words = "\n".join(text.get_text() for text in axes[0, 0].figure.findobj(Text))
     note = FIGURES[name].note
     caption = note(frame) if note else ""
@@ -129,10 +129,8 @@ def test_it_is_named_in_every_figure_and_no_other_model_is(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", [*TELLING_SCALES, "accuracy_by_latent_dim", "training_cost"])
-def test_legends_and_labels_tell_its_settings_apart_and_none_is_said_of_the_vae(
-    name: str, tmp_path: Path, make_axes: MakeAxes
-) -> None:
-    axes, _, _ = plot(name, tmp_path, make_axes)
+def test_legends_and_labels_tell_its_settings_apart_and_none_is_said_of_the_vae(name: str, tmp_path: Path) -> None:
+    axes, _, _ = plot(name, tmp_path)
     legends = [legend for ax in axes.flat if (legend := ax.get_legend())]
     texts = [text.get_text() for ax in axes.flat for text in ax.texts]  # at the ends of lines
     labels = {text.get_text() for legend in legends for text in legend.get_texts()} | set(texts)
@@ -140,22 +138,20 @@ def test_legends_and_labels_tell_its_settings_apart_and_none_is_said_of_the_vae(
         assert {label, f"{label} (3 seeds)"} & labels
 
 
-def test_it_has_one_colour_in_every_figure_and_its_series_differ(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_it_has_one_colour_in_every_figure_and_its_series_differ(tmp_path: Path) -> None:
     for name in ("elbo_by_latent_dim", "rate_distortion", "training_cost"):
-        axes, _, _ = plot(name, tmp_path / name, make_axes)
+        axes, _, _ = plot(name, tmp_path / name)
         looks = {(to_hex(line.get_color()), line.get_linestyle(), line.get_fillstyle()) for line in lines_of(axes)}
         assert {colour for colour, _, _ in looks} == {model_colour("laplace").lower()}
         assert len(looks) == len(SCALES)
 
 
 @pytest.mark.parametrize("model", ["laplace", "soft_vae"])  # whose colours are the first two of the spare ones
-def test_series_of_one_model_differ_in_colour_where_line_styles_tell_losses_apart(
-    model: str, tmp_path: Path, make_axes: MakeAxes
-) -> None:
+def test_series_of_one_model_differ_in_colour_where_line_styles_tell_losses_apart(model: str, tmp_path: Path) -> None:
     study = by_latent_dim()
     for row in study.trials:
         row["model"] = {"laplace": model}.get(row["model"], row["model"])
-    axes = draw("convergence", study.stored(tmp_path), make_axes)[0]
+    axes = draw("convergence", study.stored(tmp_path))[0]
     colours = {to_hex(line.get_color()) for line in lines_of(axes, model_label(model))}
     assert len(colours) == len(SCALES)
     assert colours.isdisjoint(colour.lower() for colour in MODEL_COLOURS.values())
@@ -192,12 +188,12 @@ def texts_of(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def plot(name: str, folder: Path, make_axes: MakeAxes) -> tuple[np.ndarray, pd.DataFrame, Tables]:
+def plot(name: str, folder: Path) -> tuple[np.ndarray, pd.DataFrame, Tables]:
     tables = MADE[name]().stored(folder)
-    return (*draw(name, tables, make_axes), tables)
+    return (*draw(name, tables), tables)
 
 
-def draw(name: str, tables: Tables, make_axes: MakeAxes) -> tuple[np.ndarray, pd.DataFrame]:
+def draw(name: str, tables: Tables) -> tuple[np.ndarray, pd.DataFrame]:
     frame = FIGURES[name].compute(tables)
     axes = make_axes(*FIGURES[name].shape(frame))
     FIGURES[name].plot(frame, axes)

@@ -1,17 +1,14 @@
 """Lines that are named at their ends, where there is room."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
 from analysis.drawing.labels import SIZE, name_lines
+from tests.analysis.axes import make_axes
 
-MakeAxes = Callable[..., np.ndarray]
 
-
-def draw(make_axes: MakeAxes, ends: dict[str, float]) -> Axes:
+def draw(ends: dict[str, float]) -> Axes:
     ax: Axes = make_axes()[0, 0]
     for name, end in ends.items():
         ax.plot([1, 2, 3], [0, 5, end], label=name)
@@ -26,8 +23,8 @@ def heights(ax: Axes) -> dict[str, float]:
     return {text.get_text(): text.xy[1] / 10 * height + text.get_position()[1] for text in ax.texts}
 
 
-def test_each_name_stands_at_the_end_of_its_line_without_the_number_of_seeds(make_axes: MakeAxes) -> None:
-    ax = draw(make_axes, {"low (3 seeds)": 1, "high (3 seeds)": 9})
+def test_each_name_stands_at_the_end_of_its_line_without_the_number_of_seeds() -> None:
+    ax = draw({"low (3 seeds)": 1, "high (3 seeds)": 9})
     assert ax.get_legend() is None
     assert {text.get_text(): (text.xy, text.get_position()) for text in ax.texts} == {
         "low": ((1.0, 1), (6, pytest.approx(0))),
@@ -35,23 +32,23 @@ def test_each_name_stands_at_the_end_of_its_line_without_the_number_of_seeds(mak
     }
 
 
-def test_numbers_of_seeds_that_differ_are_told(make_axes: MakeAxes) -> None:
-    ax = draw(make_axes, {"low (2 seeds)": 1, "high (3 seeds)": 9})
+def test_numbers_of_seeds_that_differ_are_told() -> None:
+    ax = draw({"low (2 seeds)": 1, "high (3 seeds)": 9})
     assert [text.get_text() for text in ax.texts] == ["low (2 seeds)", "high (3 seeds)"]
 
 
-def test_names_of_lines_that_end_close_to_each_other_part(make_axes: MakeAxes) -> None:
-    at = sorted(heights(draw(make_axes, {"a": 5.0, "b": 5.1, "c": 5.05})).values())
+def test_names_of_lines_that_end_close_to_each_other_part() -> None:
+    at = sorted(heights(draw({"a": 5.0, "b": 5.1, "c": 5.05})).values())
     assert np.diff(at).min() >= SIZE
 
 
-def test_where_too_many_end_together_there_is_a_legend(make_axes: MakeAxes) -> None:
-    ax = draw(make_axes, {str(i): 5 + 0.01 * i for i in range(12)})
+def test_where_too_many_end_together_there_is_a_legend() -> None:
+    ax = draw({str(i): 5 + 0.01 * i for i in range(12)})
     assert not ax.texts
     assert len(ax.get_legend().get_texts()) == 12
 
 
-def test_points_without_a_line_keep_a_legend_of_their_own(make_axes: MakeAxes) -> None:
+def test_points_without_a_line_keep_a_legend_of_their_own() -> None:
     ax: Axes = make_axes()[0, 0]
     ax.plot([1, 2], [1, 2], label="line")
     ax.plot([1, 2], [1, 2], "D", label="points")

@@ -1,15 +1,11 @@
-from collections.abc import Callable
-
-import numpy as np
 import pytest
 
 from analysis.drawing.style import MODEL_COLOURS, SAMPLER_COLOURS
-from analysis.figures.best_so_far import compute, count_new_epochs, note, plot, shape
+from analysis.figures.best_so_far import FIGURE, compute, count_new_epochs, note
 from analysis.tables import Tables, join_studies
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import draw
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def search(*values: float, **changes: object) -> Tables:
@@ -69,20 +65,13 @@ def test_studies_may_share_trials() -> None:
     assert curve(joined) == [[3, -35, -40, -30]]
 
 
-def draw(tables: Tables, make_axes: MakeAxes):
-    frame = compute(tables)
-    axes = make_axes(*shape(frame))
-    plot(frame, axes)
-    return frame, axes[0, 0]
-
-
-def test_each_sampler_and_scheduler_is_a_line_with_a_look_of_its_own(make_axes: MakeAxes) -> None:
+def test_each_sampler_and_scheduler_is_a_line_with_a_look_of_its_own() -> None:
     studies = {
         f"{sampler}, {scheduler}, {i}": search(-30 - i, -20, sampler=sampler, scheduler=scheduler)
         for sampler, scheduler in (("random", "fifo"), ("tpe", "fifo"), ("tpe", "asha"))
         for i in range(2)
     }
-    frame, ax = draw(join_studies(studies), make_axes)
+    frame, ((ax,),) = draw(FIGURE, join_studies(studies))
     steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
     looks = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in steps}
     assert looks == {
@@ -97,8 +86,8 @@ def test_each_sampler_and_scheduler_is_a_line_with_a_look_of_its_own(make_axes: 
     assert note(frame).startswith("Median of the studies")
 
 
-def test_one_study_is_a_line_without_a_band(make_axes: MakeAxes) -> None:
-    frame, ax = draw(search(-30, -20), make_axes)
+def test_one_study_is_a_line_without_a_band() -> None:
+    frame, ((ax,),) = draw(FIGURE, search(-30, -20))
     assert not ax.collections
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["TPE, FIFO"]
     assert "Median" not in note(frame)

@@ -1,16 +1,14 @@
 """Bounds on binary pixels: their means, and what a paper prints, beside models of its shape alone."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from analysis.figures.bounds_beside_published import compute, note, plot
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
 
-MakeAxes = Callable[..., np.ndarray]
 AS_PUBLISHED: dict[str, Any] = {"hidden": "[200, 200]", "activation": "tanh", "binarisation": "dynamic"}
 
 
@@ -32,7 +30,7 @@ def test_both_bounds_are_averaged_over_seeds_at_each_length() -> None:
     assert set(frame["n"]) == {2}
 
 
-def test_what_a_paper_prints_is_a_level_beside_a_model_of_its_shape(make_axes: MakeAxes) -> None:
+def test_what_a_paper_prints_is_a_level_beside_a_model_of_its_shape() -> None:
     frame = compute(read_off().tables())
     assert set(frame["published"]) == {-86.76}
     assert set(frame["published_epochs"]) == {3280}
@@ -56,7 +54,7 @@ def test_what_a_paper_prints_is_a_level_beside_a_model_of_its_shape(make_axes: M
         {"binarisation": "static"},
     ],
 )
-def test_no_level_stands_beside_another_model(changes: dict[str, Any], make_axes: MakeAxes) -> None:
+def test_no_level_stands_beside_another_model(changes: dict[str, Any]) -> None:
     frame = compute(read_off(**changes).tables())
     assert frame["published"].isna().all()
     ax = make_axes()[0, 0]

@@ -1,8 +1,5 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from analysis.figures.codes_and_reconstructions import (
     compute,
@@ -10,12 +7,11 @@ from analysis.figures.codes_and_reconstructions import (
     plot,
     shape,
 )
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of, heights_of
 
-MakeAxes = Callable[..., np.ndarray]
 
-
-def test_image_code_and_reconstruction_stand_side_by_side_per_trial(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_image_code_and_reconstruction_stand_side_by_side_per_trial(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.grid([0.05, 0.5], [8, 96, 200], seeds=2)
     frame = compute(study.stored(tmp_path))

@@ -1,13 +1,10 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from analysis.figures.collapse_by_latent_dim import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy, with_collapse
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 @pytest.fixture
@@ -31,9 +28,7 @@ def test_means_and_single_seeds_are_those_of_the_table() -> None:
     assert (mean["mean"], mean["n"]) == (4.5, 2)
 
 
-def test_a_panel_has_a_line_and_dots_for_each_series_that_has_its_metric(
-    study: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_a_panel_has_a_line_and_dots_for_each_series_that_has_its_metric(study: SyntheticStudy) -> None:
     frame = compute(study.tables())
     assert shape(frame) == (2, 2)
     axes = make_axes(2, 2)
@@ -47,7 +42,7 @@ def test_a_panel_has_a_line_and_dots_for_each_series_that_has_its_metric(
     assert "nats" in axes[1, 0].get_title()
 
 
-def test_a_search_shows_each_trial(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_search_shows_each_trial(random_search: SyntheticStudy) -> None:
     frame = compute(with_collapse(random_search).tables())
     plot(frame, make_axes(2, 2))
     assert note(frame).startswith("Each trial on its own")

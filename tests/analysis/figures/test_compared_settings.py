@@ -1,9 +1,7 @@
 """What each choice of setting is worth: differences from the default, paired by seed."""
 
 import json
-from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,9 +11,8 @@ from analysis.tables.defaults import DEFAULTS
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import decimal
 from models import settings
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def links() -> SyntheticStudy:
@@ -27,7 +24,7 @@ def links() -> SyntheticStudy:
     return study
 
 
-def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAxes) -> None:
+def test_a_configuration_that_always_diverged_is_shown_as_such() -> None:
     frame = compared_settings.compute(links().tables())
     rows = frame[frame["panel"] == "test/elbo"].set_index("gamma_clamp")
     assert rows.loc[0.0, "num_diverged"] == 3
@@ -40,7 +37,7 @@ def test_a_configuration_that_always_diverged_is_shown_as_such(make_axes: MakeAx
     assert any(line.get_marker() == "x" for line in axes[0, 0].lines)
 
 
-def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed(make_axes: MakeAxes) -> None:
+def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed() -> None:
     study = SyntheticStudy()
     for initialisation, shift in (("xavier", 1.0), ("kaiming", 0.0)):
         for seed in range(3):

@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,11 @@ from analysis.figures.conditional_samples import (
     plot,
     shape,
 )
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of
 
-MakeAxes = Callable[..., np.ndarray]
 
-
-def test_a_row_per_image_whose_code_is_not_empty_says_how_many_entries_it_keeps(
-    tmp_path: Path, make_axes: MakeAxes
-) -> None:
+def test_a_row_per_image_whose_code_is_not_empty_says_how_many_entries_it_keeps(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.add("vae", 4, 0)
     study.add("vsc", 4, 0, 0.2)

@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001  (Greek letters and minus signs, meant as such)
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from analysis.figures.confirmed import note
 from analysis.tables.configuration_table import tabulate_configurations
 from analysis.tables.confirmed import Comparison, compare_best, compute_confirmed
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import draw
 from tests.analysis.synthetic import SyntheticStudy
 
-MakeAxes = Callable[..., np.ndarray]
 # By latent dimension: validation and test ELBO of seeds 0, 1 and 2. The best on test images is not the best on
 # validation images, and the luckiest single trial of the search is of neither.
 REACHED = {
@@ -77,15 +76,8 @@ def compute(study: SyntheticStudy) -> pd.DataFrame:
     return compute_confirmed(tables.trials, tables.history)
 
 
-def draw(study: SyntheticStudy, make_axes: MakeAxes) -> Any:
-    return draw_all(study, make_axes)[0, 0]
-
-
-def draw_all(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
-    frame = figure.compute(study.tables())
-    axes = make_axes(*figure.shape(frame))
-    figure.plot(frame, axes)
-    return axes
+def draw_all(study: SyntheticStudy) -> np.ndarray:
+    return draw(figure.FIGURE, study.tables())[1]
 
 
 def test_configurations_are_ranked_by_the_mean_on_validation_images_never_by_the_test(study: SyntheticStudy) -> None:
@@ -289,8 +281,8 @@ def test_nor_is_what_was_lost_with_one_seed_a_runner_up(study: SyntheticStudy) -
     assert compare_best(frame) is None
 
 
-def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    ax = draw(study, make_axes)
+def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy) -> None:
+    ax = draw_all(study)[0, 0]
     names = [" ".join(label.get_text().split()) for label in ax.get_yticklabels()]
     assert names == [
         "winner: VSC, α = 0.2, latent dimension = 8",
@@ -301,8 +293,8 @@ def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy,
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
-def test_both_means_have_their_bars_and_seeds_in_the_models_colour(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    ax = draw(study, make_axes)
+def test_both_means_have_their_bars_and_seeds_in_the_models_colour(study: SyntheticStudy) -> None:
+    ax = draw_all(study)[0, 0]
     assert [item.lines[0].get_xdata()[0] for item in ax.containers] == [-102, -100, -104, -92, -105, -96]
     assert {item.lines[0].get_color() for item in ax.containers} == {"#D55E00"}
     dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]
@@ -311,11 +303,11 @@ def test_both_means_have_their_bars_and_seeds_in_the_models_colour(study: Synthe
     assert bar.get_segments()[0][:, 0] == pytest.approx([-100 - T_2 / np.sqrt(3), -100 + T_2 / np.sqrt(3)], abs=1e-5)
 
 
-def test_a_row_below_has_each_less_the_winner_paired_by_seed(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_row_below_has_each_less_the_winner_paired_by_seed(study: SyntheticStudy) -> None:
     frame = figure.compute(study.tables())
     assert frame["gain"].tolist() == pytest.approx([np.nan, 8, 4], nan_ok=True)
     assert frame["gain_low"][1] == pytest.approx(8 - T_2 / np.sqrt(3), abs=1e-5)  # differences 9, 8 and 7
-    ax = draw_all(study, make_axes)[1, 0]
+    ax = draw_all(study)[1, 0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["2, less the winner", "3, less the winner"]
     dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]
     assert dots == [[9, 8, 7], [4, 4, 4]]
@@ -326,19 +318,19 @@ def test_a_row_below_has_each_less_the_winner_paired_by_seed(study: SyntheticStu
     assert figure.find(alone) == "VSC, α = 0.2, latent dimension = 8 wins"
 
 
-def test_axes_and_legend_name_what_is_drawn(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    ax = draw(study, make_axes)
+def test_axes_and_legend_name_what_is_drawn(study: SyntheticStudy) -> None:
+    ax = draw_all(study)[0, 0]
     assert ax.get_xlabel() == "ELBO (nats per image, higher is better)"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         *("validation images", "test images", "single seeds")
     ]
 
 
-def test_an_objective_on_another_scale_is_told_not_drawn(make_axes: MakeAxes) -> None:
+def test_an_objective_on_another_scale_is_told_not_drawn() -> None:
     study = confirmed_study(objectives='["val/nonzero_fraction"]', directions='["minimize"]')
     for history in study.history:
         history["val/nonzero_fraction"] = 0.25
-    ax = draw(study, make_axes)
+    ax = draw_all(study)[0, 0]
     assert ax.get_xlabel() == "test ELBO (nats per image, higher is better)"
     assert len(ax.containers) == 3
     name = " ".join(ax.get_yticklabels()[0].get_text().split())
@@ -352,11 +344,11 @@ def test_the_caption_says_whether_the_two_best_differ(study: SyntheticStudy) -> 
     )
 
 
-def test_one_seed_has_no_interval(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_one_seed_has_no_interval(study: SyntheticStudy) -> None:
     study.trials = [row for row in study.trials if row["seed"] == 0]
     assert compute(study)["test_low"].isna().all()
     assert note(compute(study)).endswith("One seed: no interval.")
-    assert len(draw(study, make_axes).containers) == 6
+    assert len(draw_all(study)[0, 0].containers) == 6
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """The figures of disentanglement: which rows there are, how scores are scaled, what is drawn."""
 # ruff: noqa: RUF001  (Greek letters, meant as such)
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +10,9 @@ from analysis.figures import disentanglement_by_sparsity, disentanglement_scores
 from analysis.tables import Tables
 from analysis.tables.disentanglement import SCORES, scale_score
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.disentangled_study import CEILING, FLOOR, make_study
 
-MakeAxes = Callable[..., np.ndarray]
 NAMES = [
     "FactorVAE, latent dimension = 10, TC weight = 10",
     "FactorVAE, latent dimension = 10, TC weight = 40",
@@ -27,7 +25,7 @@ NAMES = [
 ]
 
 
-def test_each_configuration_is_a_row_named_by_what_sets_it_apart_dense_models_first(make_axes: MakeAxes) -> None:
+def test_each_configuration_is_a_row_named_by_what_sets_it_apart_dense_models_first() -> None:
     frame = disentanglement_scores.compute(make_study().tables())
     assert list(frame["configuration"].cat.categories) == NAMES
     assert frame["score"].nunique() == len(SCORES) == 12
@@ -39,7 +37,7 @@ def test_each_configuration_is_a_row_named_by_what_sets_it_apart_dense_models_fi
     assert "3 seeds" in disentanglement_scores.note(frame)
 
 
-def test_scores_stand_with_mean_interval_floor_and_ceiling_and_every_seed_is_a_dot(make_axes: MakeAxes) -> None:
+def test_scores_stand_with_mean_interval_floor_and_ceiling_and_every_seed_is_a_dot() -> None:
     frame = disentanglement_scores.compute(make_study(("mig",)).tables())
     vsc = frame[frame["configuration"] == NAMES[-1]]
     assert vsc["value"].tolist() == pytest.approx([0.4, 0.42, 0.44])
@@ -56,7 +54,7 @@ def test_scores_stand_with_mean_interval_floor_and_ceiling_and_every_seed_is_a_d
     assert sum(len(line.get_xdata()) for line in axes[0, 0].lines) == 3 * len(NAMES)
 
 
-def test_by_sparsity_scores_go_from_noise_to_perfect_codes(make_axes: MakeAxes) -> None:
+def test_by_sparsity_scores_go_from_noise_to_perfect_codes() -> None:
     study = make_study(("mig", "factor_vae"))
     frame = disentanglement_by_sparsity.compute(study.tables())
     assert list(dict.fromkeys(frame["score"])) == ["factor_vae", "mig"]
@@ -71,7 +69,7 @@ def test_by_sparsity_scores_go_from_noise_to_perfect_codes(make_axes: MakeAxes) 
     assert axes[0, 0].get_xlabel() == "share of latents that are not zero"
 
 
-def test_learning_curves_are_of_the_bound_by_step_whatever_was_trained_on(make_axes: MakeAxes) -> None:
+def test_learning_curves_are_of_the_bound_by_step_whatever_was_trained_on() -> None:
     study = make_study(("mig",))
     frame = learning_curves.compute(study.tables())
     assert list(dict.fromkeys(frame["panel"])) == ["elbo", "train/rate", "train/total_correlation"]
@@ -121,7 +119,7 @@ def test_a_score_whose_floor_is_as_high_as_its_ceiling_is_not_scaled() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "num_bands"), [(4, 0), (5, len(NAMES))])
-def test_a_band_needs_five_seeds(make_axes: MakeAxes, seeds: int, num_bands: int) -> None:
+def test_a_band_needs_five_seeds(seeds: int, num_bands: int) -> None:
     frame = learning_curves.compute(make_study((), seeds=seeds).tables())
     axes = make_axes(*learning_curves.shape(frame))
     learning_curves.plot(frame, axes)

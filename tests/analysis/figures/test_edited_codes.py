@@ -1,17 +1,14 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from analysis.drawing.style import MODEL_COLOURS, QUIET
 from analysis.figures.edited_codes import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of, heights_of
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 @pytest.fixture
@@ -32,9 +29,7 @@ def test_a_row_per_image_and_factor_with_the_edited_entry(study: StudyWithExhibi
     assert [picture[0, 0] for picture in frame["picture"]] == [20, 30, 31, 22, 34, 35]
 
 
-def test_the_code_stands_above_the_picture_decoded_from_it(
-    study: StudyWithExhibits, tmp_path: Path, make_axes: MakeAxes
-) -> None:
+def test_the_code_stands_above_the_picture_decoded_from_it(study: StudyWithExhibits, tmp_path: Path) -> None:
     frame = compute(study.stored(tmp_path))
     axes = make_axes(*shape(frame))
     assert axes.shape == (4, 4)
@@ -54,7 +49,7 @@ def test_the_code_stands_above_the_picture_decoded_from_it(
     assert len({ax.get_ylim() for ax in axes[0, 1:]}) == 1
 
 
-def test_only_the_edited_entry_has_a_colour(study: StudyWithExhibits, tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_only_the_edited_entry_has_a_colour(study: StudyWithExhibits, tmp_path: Path) -> None:
     frame = compute(study.stored(tmp_path))
     axes = make_axes(*shape(frame))
     plot(frame, axes)

@@ -1,14 +1,12 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
 from analysis.figures.elbo_by_latent_dim import compute, plot
+from tests.analysis.axes import labels, make_axes
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def three_seeds() -> SyntheticStudy:
@@ -21,12 +19,6 @@ def three_seeds() -> SyntheticStudy:
     return study
 
 
-def labels(ax) -> list[str]:
-    """What the axes name: at the ends of lines, then in a legend."""
-    legend = ax.get_legend()
-    return [text.get_text() for text in (*ax.texts, *(legend.get_texts() if legend else ()))]
-
-
 def test_mean_and_interval_are_those_computed_by_hand() -> None:
     frame = compute(three_seeds().tables())
     half_width = 4.302653 * np.sqrt(7) / np.sqrt(3)  # t(0.975, 2) * standard deviation / sqrt(n)
@@ -37,7 +29,7 @@ def test_mean_and_interval_are_those_computed_by_hand() -> None:
     assert list(frame["n"]) == [3, 3]
 
 
-def test_the_line_and_its_band_show_the_frame(make_axes: MakeAxes) -> None:
+def test_the_line_and_its_band_show_the_frame() -> None:
     ax = make_axes()[0, 0]
     frame = compute(three_seeds().tables())
     plot(frame, ax)
@@ -50,7 +42,7 @@ def test_the_line_and_its_band_show_the_frame(make_axes: MakeAxes) -> None:
     assert labels(ax) == ["2 intervals run beyond the axis", "VAE"]
 
 
-def test_axes_have_names_and_units(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_axes_have_names_and_units(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     assert ax.get_xlabel() == "latent dimensions"
@@ -59,7 +51,7 @@ def test_axes_have_names_and_units(quickstart: SyntheticStudy, make_axes: MakeAx
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "4", "8", "16", "32"]
 
 
-def test_evenly_spaced_latent_dimensions_have_a_linear_axis(make_axes: MakeAxes) -> None:
+def test_evenly_spaced_latent_dimensions_have_a_linear_axis() -> None:
     study = SyntheticStudy()
     study.grid([0.2], range(8, 201, 8), seeds=1)
     ax = make_axes()[0, 0]
@@ -67,7 +59,7 @@ def test_evenly_spaced_latent_dimensions_have_a_linear_axis(make_axes: MakeAxes)
     assert ax.get_xscale() == "linear"
 
 
-def test_one_line_per_model_and_alpha(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_one_line_per_model_and_alpha(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     assert len(ax.lines) == 4
@@ -76,7 +68,7 @@ def test_one_line_per_model_and_alpha(quickstart: SyntheticStudy, make_axes: Mak
     assert ax.lines[0].get_color() == "#0072B2"
 
 
-def test_one_seed_has_no_band_and_lines_are_named_at_their_ends(make_axes: MakeAxes) -> None:
+def test_one_seed_has_no_band_and_lines_are_named_at_their_ends() -> None:
     study = SyntheticStudy()
     study.grid([0.2], [8, 16], seeds=1)
     ax = make_axes()[0, 0]
@@ -86,7 +78,7 @@ def test_one_seed_has_no_band_and_lines_are_named_at_their_ends(make_axes: MakeA
     assert all(np.isnan(path.vertices).any() or not len(path) for band in bands for path in band.get_paths())
 
 
-def test_a_search_is_points_without_lines_or_bands(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_search_is_points_without_lines_or_bands(random_search: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     tables = random_search.tables()
     plot(compute(tables), ax)
@@ -96,7 +88,7 @@ def test_a_search_is_points_without_lines_or_bands(random_search: SyntheticStudy
     assert labels(ax) == ["VAE (20 trials)", "VSC (20 trials)"]
 
 
-def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy) -> None:
     random_search.trials[3]["test/elbo"] = -1e6
     ax = make_axes()[0, 0]
     plot(compute(random_search.tables()), ax)
@@ -104,7 +96,7 @@ def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: Synth
     assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as -1e+06"]
 
 
-def test_series_of_a_single_latent_dimension_stand_side_by_side(make_axes: MakeAxes) -> None:
+def test_series_of_a_single_latent_dimension_stand_side_by_side() -> None:
     study = SyntheticStudy()
     study.grid([0.05, 0.2], [8], seeds=3)
     ax = make_axes()[0, 0]

@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -7,20 +6,14 @@ import pytest
 
 from analysis.drawing.style import series_colour
 from analysis.figures.elbo_by_training_length import (
+    FIGURE,
     compute,
     note,
-    plot,
     shape,
 )
 from analysis.tables.series import NothingToDrawError
-from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
-
-
-def falling(until: int, length: int) -> list[float]:
-    """A loss that falls by 10 nats an epoch to 100 in the epoch `until`, and stays there."""
-    return [100.0 + 10 * max(0, until - epoch) for epoch in range(1, length + 1)]
+from tests.analysis.axes import draw
+from tests.analysis.synthetic import SyntheticStudy, falling
 
 
 @pytest.fixture
@@ -43,11 +36,8 @@ def compute_of(study: SyntheticStudy) -> pd.DataFrame:
     return compute(study.tables())
 
 
-def draw(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
-    frame = compute_of(study)
-    axes = make_axes(*shape(frame))
-    plot(frame, axes)
-    return axes
+def draw_axes(study: SyntheticStudy) -> np.ndarray:
+    return draw(FIGURE, study.tables())[1]
 
 
 def labels(ax) -> list[str]:
@@ -105,8 +95,8 @@ def test_seeds_that_have_not_come_to_the_greatest_length_do_not_count_for_the_pl
     assert list(vae["n"]) == [2, 3, 2]
 
 
-def test_one_panel_per_latent_dimension_and_one_line_per_series(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    axes = draw(study, make_axes)
+def test_one_panel_per_latent_dimension_and_one_line_per_series(study: SyntheticStudy) -> None:
+    axes = draw_axes(study)
     assert axes.shape == (2, 1)
     assert [ax.get_title() for ax in axes[:, 0]] == ["latent dimension 8", "latent dimension 16"]
     lines = [line for line in axes[0, 0].lines if line.get_marker() != "*"]
@@ -116,13 +106,11 @@ def test_one_panel_per_latent_dimension_and_one_line_per_series(study: Synthetic
     assert [line.get_color() for line in lines] == [series_colour("vae", np.nan), series_colour("vsc", 0.2)]
 
 
-def test_a_star_marks_the_plateau_on_the_line_and_the_legend_tells_the_epoch(
-    study: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_a_star_marks_the_plateau_on_the_line_and_the_legend_tells_the_epoch(study: SyntheticStudy) -> None:
     for trial, history in zip(study.trials, study.history, strict=True):
         if trial["model"] == "vae" and trial["epochs"] == 40:
             history["test/loss"] = falling(20, 40)
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert stars(ax) == [(20, 10)]
     assert labels(ax) == [
         "VAE (2 seeds), −189.0 after 10 epochs\nwithin 1 nat of its plateau from epoch 20",
@@ -131,19 +119,17 @@ def test_a_star_marks_the_plateau_on_the_line_and_the_legend_tells_the_epoch(
     ]
 
 
-def test_a_star_stands_where_something_was_measured_not_between_two_lengths(
-    study: SyntheticStudy, make_axes: MakeAxes
-) -> None:
-    ax = draw(study, make_axes)[0, 0]
+def test_a_star_stands_where_something_was_measured_not_between_two_lengths(study: SyntheticStudy) -> None:
+    ax = draw_axes(study)[0, 0]
     study.history[0]["test/loss"] = falling(15, 40)
     study.history[6]["test/loss"] = falling(15, 40)
-    assert stars(draw(study, make_axes)[0, 0]) == [(20, 10)]
+    assert stars(draw_axes(study)[0, 0]) == [(20, 10)]
     assert stars(ax) == [(10, 0)]
 
 
-def test_seeds_without_a_plateau_are_told(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_seeds_without_a_plateau_are_told(study: SyntheticStudy) -> None:
     study.history[0]["test/loss"] = falling(40, 40)
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert (
         labels(ax)[0]
         == "VAE (2 seeds), −189.0 after 10 epochs\nwithin 1 nat of its plateau from epoch 12 (1 of 2 seeds)"
@@ -151,19 +137,19 @@ def test_seeds_without_a_plateau_are_told(study: SyntheticStudy, make_axes: Make
     assert stars(ax) == [], "the other seed is still falling"
 
 
-def test_axes_have_names_and_units_and_a_tick_at_each_length(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    axes = draw(study, make_axes)
+def test_axes_have_names_and_units_and_a_tick_at_each_length(study: SyntheticStudy) -> None:
+    axes = draw_axes(study)
     assert axes[-1, 0].get_xlabel() == "epochs of training"
     assert {ax.get_ylabel() for ax in axes[:, 0]} == {"test ELBO gained since\nepoch 10 (nats per image)"}
     assert {ax.get_xscale() for ax in axes[:, 0]} == {"log"}
     assert [tick.get_text() for tick in axes[0, 0].get_xticklabels()] == ["10", "20", "40"]
 
 
-def test_of_many_lengths_the_ticks_that_have_room_are_kept(make_axes: MakeAxes) -> None:
+def test_of_many_lengths_the_ticks_that_have_room_are_kept() -> None:
     study = SyntheticStudy()
     for epochs in range(5, 101, 5):
         study.add("vae", 8, 0, epochs=epochs)
-    ticks = draw(study, make_axes)[0, 0].get_xticks()
+    ticks = draw_axes(study)[0, 0].get_xticks()
     assert len(ticks) < 11
     assert {5, 100} <= set(ticks)
     assert np.diff(np.log(np.sort(ticks))).min() > 0.29
@@ -179,12 +165,12 @@ def test_of_many_latent_dimensions_three_are_shown_and_the_caption_says_so() -> 
     assert "dots: each seed. Paired by seed. 3 of 5 latent dimensions are shown." in note(frame)
 
 
-def test_too_many_configurations_are_drawn_one_training_each(make_axes: MakeAxes) -> None:
+def test_too_many_configurations_are_drawn_one_training_each() -> None:
     study = SyntheticStudy()
     for rate in np.linspace(1e-4, 1e-2, 12):
         for epochs in (5, 10):
             study.add("vae", 8, 0, epochs=epochs, learning_rate=float(rate))
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert len(ax.lines) == 12
     assert {len(line.get_xdata()) for line in ax.lines} == {2}
     assert labels(ax) == ["VAE (24 trials)"]

@@ -1,6 +1,5 @@
 """The figure of estimators: what it groups, which gradients it takes, and what it refuses."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 
 from analysis.figures import gate_gradients
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
 
-MakeAxes = Callable[..., np.ndarray]
 ESTIMATORS = ("relaxed", "straight_through", "disarm")
 
 
@@ -67,7 +66,7 @@ def test_no_interval_leaves_the_range_of_its_measure() -> None:
     assert (rows["low"] == 0).all()
 
 
-def test_every_seed_is_a_dot_and_rows_are_named_once(make_axes: MakeAxes) -> None:
+def test_every_seed_is_a_dot_and_rows_are_named_once() -> None:
     frame = gate_gradients.compute(make_study().tables())
     axes = make_axes(*gate_gradients.shape(frame))
     gate_gradients.plot(frame, axes)
@@ -81,7 +80,7 @@ def test_every_seed_is_a_dot_and_rows_are_named_once(make_axes: MakeAxes) -> Non
     assert "3 seeds" in gate_gradients.note(frame)
 
 
-def test_schedules_of_the_sharpness_stand_beside_their_estimator(make_axes: MakeAxes) -> None:
+def test_schedules_of_the_sharpness_stand_beside_their_estimator() -> None:
     study = make_study(alphas=(0.01,))
     for row in [dict(row) for row in study.trials if row["estimator"] == "relaxed"]:
         shifted = {"trial_id": row["trial_id"] + "r", "sharpness_schedule": "ramp", "test/elbo": row["test/elbo"] + 3}

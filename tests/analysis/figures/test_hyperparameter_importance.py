@@ -2,7 +2,6 @@
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,8 @@ from analysis.figures.hyperparameter_importance import (
 )
 from analysis.tables.objectives import count_best
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def search(num: int = 60, **changes: object) -> SyntheticStudy:
@@ -134,7 +132,7 @@ def test_trials_that_all_reached_the_same_are_a_reason() -> None:
         importance_of(study)
 
 
-def test_bars_show_the_shares_with_their_values(make_axes: MakeAxes) -> None:
+def test_bars_show_the_shares_with_their_values() -> None:
     frame = importance_of(search())
     axes = make_axes(*shape(frame))
     plot(frame, axes)

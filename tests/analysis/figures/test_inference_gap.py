@@ -1,15 +1,12 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from analysis.figures.inference_gap import compute, plot, shape
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy, with_inference_gap
 
-MakeAxes = Callable[..., np.ndarray]
 
-
-def test_the_bounds_are_the_tightest_less_its_gaps(make_axes: MakeAxes) -> None:
+def test_the_bounds_are_the_tightest_less_its_gaps() -> None:
     study = SyntheticStudy()
     study.grid([0.1], [8, 32], seeds=2)
     with_inference_gap(study)

@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +6,8 @@ from matplotlib.colors import to_rgba
 
 from analysis.drawing.style import series_colour
 from analysis.figures.latents import compute, note, plot, shape
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_latents import StudyWithLatents
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def test_latents_are_sorted_by_kl_and_keep_their_numbers(tmp_path: Path) -> None:
@@ -23,7 +21,7 @@ def test_latents_are_sorted_by_kl_and_keep_their_numbers(tmp_path: Path) -> None
     np.testing.assert_allclose(frame["slab_prob_class_5"], frame["slab_prob"])
 
 
-def test_a_row_of_panels_shows_kl_gamma_and_gamma_by_class(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_a_row_of_panels_shows_kl_gamma_and_gamma_by_class(tmp_path: Path) -> None:
     study = StudyWithLatents()
     study.grid([0.1], [5], seeds=2)
     frame = compute(study.stored(tmp_path))

@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from analysis.figures.learning_rate_by_batch_size import (
+    FIGURE,
     best_cell,
     compute,
     note,
-    plot,
-    shape,
 )
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import draw
 from tests.analysis.synthetic import SyntheticStudy
 
-MakeAxes = Callable[..., np.ndarray]
 NAN = float("nan")
 VALUES = {(16, 1e-3): -100.0, (16, 1e-2): -130.0, (64, 1e-3): -104.0, (64, 1e-2): -102.0}
 
@@ -51,11 +49,8 @@ def compute_of(study: SyntheticStudy) -> pd.DataFrame:
     return compute(study.tables())
 
 
-def draw(study: SyntheticStudy, make_axes: MakeAxes) -> np.ndarray:
-    frame = compute_of(study)
-    axes = make_axes(*shape(frame))
-    plot(frame, axes)
-    return axes
+def draw_axes(study: SyntheticStudy) -> np.ndarray:
+    return draw(FIGURE, study.tables())[1]
 
 
 def by_cell(frame: pd.DataFrame, column: str) -> dict[tuple[float, float], Any]:
@@ -102,17 +97,15 @@ def test_cells_without_a_value_say_why(study: SyntheticStudy) -> None:
     ]
 
 
-def test_each_configuration_is_a_panel_named_by_what_varies(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_each_configuration_is_a_panel_named_by_what_varies(study: SyntheticStudy) -> None:
     add_grid(study, model="vsc", alpha=0.2)
-    axes = draw(study, make_axes)
+    axes = draw_axes(study)
     assert axes.shape == (1, 2)
     assert [ax.get_title() for ax in axes[0]] == ["VAE", "VSC, α = 0.2"]
 
 
-def test_rows_are_batch_sizes_and_columns_learning_rates_both_increasing(
-    study: SyntheticStudy, make_axes: MakeAxes
-) -> None:
-    ax = draw(study, make_axes)[0, 0]
+def test_rows_are_batch_sizes_and_columns_learning_rates_both_increasing(study: SyntheticStudy) -> None:
+    ax = draw_axes(study)[0, 0]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.001", "0.01"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["16", "64"]
     assert ax.get_ylim()[0] < ax.get_ylim()[1]
@@ -120,8 +113,8 @@ def test_rows_are_batch_sizes_and_columns_learning_rates_both_increasing(
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate", "batch size (images)")
 
 
-def test_the_value_stands_in_each_cell_and_the_best_is_framed(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    ax = draw(study, make_axes)[0, 0]
+def test_the_value_stands_in_each_cell_and_the_best_is_framed(study: SyntheticStudy) -> None:
+    ax = draw_axes(study)[0, 0]
     assert texts(ax) == {(0, 0): "−100.0", (1, 0): "−130.0", (0, 1): "−104.0", (1, 1): "−102.0"}
     assert framed(ax) == [(0, 0)]
 
@@ -133,51 +126,49 @@ def test_the_best_of_what_is_minimised_is_the_lowest() -> None:
     assert (best["batch_size"], best["learning_rate"]) == (16, 1e-2)
 
 
-def test_a_cell_in_which_a_seed_diverged_is_not_the_best_and_says_how_many_did_not(
-    study: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_a_cell_in_which_a_seed_diverged_is_not_the_best_and_says_how_many_did_not(study: SyntheticStudy) -> None:
     study.trials[0] |= {"status": "diverged", "test/elbo": NAN}
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert texts(ax)[0, 0] == "−99.0\n(1 of 2)"
     assert framed(ax) == [(1, 1)]
 
 
-def test_a_cell_without_a_value_is_hatched(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_cell_without_a_value_is_hatched(study: SyntheticStudy) -> None:
     study.trials = [row for row in study.trials if (row["batch_size"], row["learning_rate"]) != (64, 1e-2)]
     add(study, NAN, batch_size=64, learning_rate=1e-2, status="diverged")
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     (hatched,) = [patch for patch in ax.patches if patch.get_hatch()]
     assert hatched.get_center().tolist() == [1, 1]
     assert texts(ax)[1, 1] == "diverged"
 
 
-def test_a_configuration_that_always_diverged_is_hatched_all_over(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_configuration_that_always_diverged_is_hatched_all_over(study: SyntheticStudy) -> None:
     add_grid(study, latent_dim=4, status="diverged")
-    ax, other = draw(study, make_axes)[0]
+    ax, other = draw_axes(study)[0]
     assert [len([patch for patch in each.patches if patch.get_hatch()]) for each in (ax, other)] == [4, 0]
     assert set(texts(ax).values()) == {"diverged"}
     assert framed(ax) == []
 
 
-def test_the_text_stands_out_from_its_cell(study: SyntheticStudy, make_axes: MakeAxes) -> None:
-    ax = draw(study, make_axes)[0, 0]
+def test_the_text_stands_out_from_its_cell(study: SyntheticStudy) -> None:
+    ax = draw_axes(study)[0, 0]
     colours = {text.get_position(): to_rgb(text.get_color()) for text in ax.texts}
     assert colours[0, 0] == (0, 0, 0)  # the best cell is light
     assert colours[1, 0] == (1, 1, 1)  # the worst is dark
 
 
-def test_a_cell_that_nearly_diverged_does_not_set_the_colours(study: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_cell_that_nearly_diverged_does_not_set_the_colours(study: SyntheticStudy) -> None:
     study.trials[2]["test/elbo"] = study.trials[3]["test/elbo"] = -1e6
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert ax.images[0].norm.vmin > -200
     assert texts(ax)[1, 0] == "−1e+06"
 
 
-def test_of_many_configurations_six_are_drawn_and_the_caption_says_so(make_axes: MakeAxes) -> None:
+def test_of_many_configurations_six_are_drawn_and_the_caption_says_so() -> None:
     study = SyntheticStudy()
     for latent_dim in range(2, 18, 2):
         add_grid(study, latent_dim=latent_dim)
-    axes = draw(study, make_axes)
+    axes = draw_axes(study)
     assert axes.shape == (2, 3)
     assert axes[0, 0].get_title() == "VAE, latent dimension = 2"
     assert axes[1, 2].get_title() == "VAE, latent dimension = 16"
@@ -192,11 +183,11 @@ def test_the_caption_names_the_metric_with_its_unit(study: SyntheticStudy) -> No
     assert "configurations" not in text
 
 
-def test_panels_that_are_not_needed_stay_empty(make_axes: MakeAxes) -> None:
+def test_panels_that_are_not_needed_stay_empty() -> None:
     study = SyntheticStudy()
     for latent_dim in (2, 4, 8, 16, 32):
         add_grid(study, latent_dim=latent_dim)
-    assert [ax.get_visible() for ax in draw(study, make_axes).flat] == [*[True] * 5, False]
+    assert [ax.get_visible() for ax in draw_axes(study).flat] == [*[True] * 5, False]
 
 
 @pytest.mark.parametrize(

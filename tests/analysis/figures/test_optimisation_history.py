@@ -1,30 +1,23 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from analysis.drawing.style import MODEL_COLOURS
 from analysis.figures.optimisation_history import (
+    FIGURE,
     compute,
     find,
     note,
-    plot,
-    shape,
 )
+from tests.analysis.axes import draw
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def history_of(study: SyntheticStudy):
     return compute(study.tables())
 
 
-def draw(study: SyntheticStudy, make_axes: MakeAxes):
-    frame = history_of(study)
-    axes = make_axes(*shape(frame))
-    plot(frame, axes)
-    return axes
+def draw_axes(study: SyntheticStudy) -> np.ndarray:
+    return draw(FIGURE, study.tables())[1]
 
 
 def five_trials() -> SyntheticStudy:
@@ -45,7 +38,7 @@ def test_the_best_so_far_is_that_of_the_finished_trials() -> None:
     assert list(frame["best"]) == [-30, -30, -30, -20]
 
 
-def test_what_breaks_a_constraint_is_a_cross_and_never_the_best(make_axes: MakeAxes) -> None:
+def test_what_breaks_a_constraint_is_a_cross_and_never_the_best() -> None:
     study = five_trials()
     study.add_searched(-5.0, violates="val/rate <= 9")
     frame = history_of(study)
@@ -53,7 +46,7 @@ def test_what_breaks_a_constraint_is_a_cross_and_never_the_best(make_axes: MakeA
     assert list(frame["best"]) == [-30, -30, -30, -20, -20]
     assert "Crosses break a constraint" in note(frame)
     assert "Crosses" not in note(history_of(five_trials()))
-    labels = draw(study, make_axes)[0, 0].get_legend_handles_labels()[1]
+    labels = draw_axes(study)[0, 0].get_legend_handles_labels()[1]
     assert "VAE, breaks a constraint" in labels
 
 
@@ -79,8 +72,8 @@ def test_what_is_minimised_falls() -> None:
     assert list(history_of(study)["best"]) == [3, 3, 1]
 
 
-def test_the_line_and_the_points_are_those_of_the_frame(make_axes: MakeAxes) -> None:
-    ax = draw(five_trials(), make_axes)[0, 0]
+def test_the_line_and_the_points_are_those_of_the_frame() -> None:
+    ax = draw_axes(five_trials())[0, 0]
     (line,) = ax.lines
     assert line.get_drawstyle() == "steps-post"
     assert line.get_xydata().tolist() == [[1, -30], [2, -30], [4, -30], [5, -20], [5, -20]]
@@ -89,14 +82,14 @@ def test_the_line_and_the_points_are_those_of_the_frame(make_axes: MakeAxes) -> 
     assert points["VSC, stopped early"].get_offsets().tolist() == [[2, -10]]
 
 
-def test_finished_trials_are_filled_and_stopped_ones_hollow(make_axes: MakeAxes) -> None:
-    points = {item.get_label(): item for item in draw(five_trials(), make_axes)[0, 0].collections}
+def test_finished_trials_are_filled_and_stopped_ones_hollow() -> None:
+    points = {item.get_label(): item for item in draw_axes(five_trials())[0, 0].collections}
     assert len(points["VSC, finished"].get_facecolor()) == 1
     assert len(points["VSC, stopped early"].get_facecolor()) == 0
 
 
-def test_models_have_their_colours_and_the_axes_units(make_axes: MakeAxes) -> None:
-    ax = draw(five_trials(), make_axes)[0, 0]
+def test_models_have_their_colours_and_the_axes_units() -> None:
+    ax = draw_axes(five_trials())[0, 0]
     points = {item.get_label(): item for item in ax.collections}
     red, green, blue, _ = points["VSC, finished"].get_facecolor()[0]
     assert (round(255 * red), round(255 * green), round(255 * blue)) == tuple(bytes.fromhex(MODEL_COLOURS["vsc"][1:]))
@@ -107,26 +100,26 @@ def test_models_have_their_colours_and_the_axes_units(make_axes: MakeAxes) -> No
     ]
 
 
-def test_one_panel_per_objective(make_axes: MakeAxes) -> None:
+def test_one_panel_per_objective() -> None:
     study = SyntheticStudy()
     study.random_search(
         5, objectives='["val/rate", "val/distortion"]', directions='["minimize", "minimize"]', sampler="nsga2"
     )
-    axes = draw(study, make_axes)
+    axes = draw_axes(study)
     assert axes.shape == (2, 1)
     assert [ax.get_ylabel().split("\n")[0] for ax in axes[:, 0]] == ["validation rate", "validation distortion"]
 
 
-def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: SyntheticStudy) -> None:
     random_search.history[3]["val/elbo"] -= 1e6
-    ax = draw(random_search, make_axes)[0, 0]
+    ax = draw_axes(random_search)[0, 0]
     assert ax.get_ylim()[0] > -1000
     assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as -1e+06"]
 
 
 @pytest.mark.parametrize("num", [1, 2])
-def test_a_search_that_has_just_begun_is_drawn(num: int, make_axes: MakeAxes) -> None:
+def test_a_search_that_has_just_begun_is_drawn(num: int) -> None:
     study = SyntheticStudy()
     study.random_search(num)
-    ax = draw(study, make_axes)[0, 0]
+    ax = draw_axes(study)[0, 0]
     assert ax.get_xlim()[0] < 1 <= num < ax.get_xlim()[1]

@@ -1,15 +1,13 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from analysis.figures.prior_samples import compute, note, plot, shape
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits, grays_of
 
-MakeAxes = Callable[..., np.ndarray]
 
-
-def test_the_prior_stands_beside_the_gaussian_and_both_are_named(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_the_prior_stands_beside_the_gaussian_and_both_are_named(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.add("vsc", 4, 0, 0.2)
     frame = compute(study.stored(tmp_path))
@@ -26,7 +24,7 @@ def test_the_prior_stands_beside_the_gaussian_and_both_are_named(tmp_path: Path,
     assert "Shown, of the trials below: VSC" in note(frame)
 
 
-def test_a_vae_has_its_prior_only_as_that_is_the_gaussian(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_a_vae_has_its_prior_only_as_that_is_the_gaussian(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.grid([0.2], [8, 16], seeds=1)
     study.add("vsc", 32, 0, 0.2)
@@ -36,7 +34,7 @@ def test_a_vae_has_its_prior_only_as_that_is_the_gaussian(tmp_path: Path, make_a
     assert [[ax.get_visible() for ax in row] for row in axes] == [[True, True, False], [True] * 3, [True] * 3]
 
 
-def test_one_gray_per_place_in_the_order_of_the_samples(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_one_gray_per_place_in_the_order_of_the_samples(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.changed[0] = {
         "prior_codes": np.ones((8, 4), np.float32),

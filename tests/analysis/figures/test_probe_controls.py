@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -7,9 +6,8 @@ import pytest
 from analysis.drawing.style import MODEL_COLOURS
 from analysis.figures.probe_controls import INPUTS, compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy, with_probe_controls
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 @pytest.fixture
@@ -19,9 +17,7 @@ def study() -> SyntheticStudy:
     return with_probe_controls(study)
 
 
-def test_each_probe_and_series_has_a_panel_with_a_line_per_input_that_it_has(
-    study: SyntheticStudy, make_axes: MakeAxes
-) -> None:
+def test_each_probe_and_series_has_a_panel_with_a_line_per_input_that_it_has(study: SyntheticStudy) -> None:
     frame = compute(study.tables())
     assert shape(frame) == (2, 2)
     axes = make_axes(2, 2)

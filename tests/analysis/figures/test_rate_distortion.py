@@ -1,14 +1,12 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from analysis.drawing.style import contrast_to_white
 from analysis.figures.rate_distortion import compute, plot
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
 
 
 def two_seeds() -> SyntheticStudy:
@@ -34,7 +32,7 @@ def test_each_seed_is_in_the_frame_too() -> None:
     assert own[["rate", "distortion"]].to_numpy().tolist() == [[10, 60], [14, 70]]
 
 
-def test_axes_have_names_and_units_and_means_are_drawn(make_axes: MakeAxes) -> None:
+def test_axes_have_names_and_units_and_means_are_drawn() -> None:
     ax = make_axes()[0, 0]
     plot(compute(two_seeds().tables()), ax)
     assert ax.get_xlabel() == "distortion (nats per image, lower is better)"
@@ -43,7 +41,7 @@ def test_axes_have_names_and_units_and_means_are_drawn(make_axes: MakeAxes) -> N
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["VSC, α = 0.2 (2 seeds)"]
 
 
-def test_diagonals_join_points_of_equal_elbo(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_diagonals_join_points_of_equal_elbo(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     named = [text for text in ax.texts if "ELBO" in text.get_text()]
@@ -54,7 +52,7 @@ def test_diagonals_join_points_of_equal_elbo(quickstart: SyntheticStudy, make_ax
     assert all(line.get_slope() == -1 for line in ax.lines if hasattr(line, "get_slope"))
 
 
-def test_the_ends_of_a_series_name_their_latent_dimension(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_the_ends_of_a_series_name_their_latent_dimension(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     named = [text.get_text() for text in ax.texts if "ELBO" not in text.get_text()]
@@ -62,14 +60,14 @@ def test_the_ends_of_a_series_name_their_latent_dimension(quickstart: SyntheticS
     assert all(contrast_to_white(text.get_color()) >= 4.5 for text in ax.texts)
 
 
-def test_a_search_is_one_point_per_trial(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_search_is_one_point_per_trial(random_search: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(random_search.tables()), ax)
     assert sum(len(item.get_offsets()) for item in ax.collections) == 40
     assert not [line for line in ax.lines if line.get_label().startswith("VSC")]
 
 
-def test_one_trial_is_drawn_with_room_around(one_trial: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_one_trial_is_drawn_with_room_around(one_trial: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(one_trial.tables()), ax)
     assert np.diff(ax.get_xlim())[0] >= 2

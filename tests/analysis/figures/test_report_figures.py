@@ -1,6 +1,5 @@
 """The figures that stand beside the report's own numbers, and those of what it observed in passing."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from analysis.figures import (
 from analysis.tables import Tables
 from analysis.tables.reported_numbers import SECONDS_PER_EPOCH, are_as_reported, load_curves, load_training_curves
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
 
-MakeAxes = Callable[..., np.ndarray]
 CODED = accuracy_by_latent_dim.AS_CODED
 DEAD = "probe/report_coded_mu_5k_dead_logits"
 
@@ -63,7 +62,7 @@ def test_accuracies_are_shares(dataset: str) -> None:
     assert len(accuracies) == 50
 
 
-def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
+def test_the_reports_curve_stands_beside_ours() -> None:
     frame = relaxed_elbo_by_latent_dim.compute(as_the_report().tables())
     vae = frame[(frame["model"] == "vae") & (frame["latent_dim"] == 8)].iloc[0]
     assert vae["reported"] == pytest.approx(-3558.8611 * 313 / 10000)
@@ -81,7 +80,7 @@ def test_the_reports_curve_stands_beside_ours(make_axes: MakeAxes) -> None:
     assert "diamonds" in relaxed_elbo_by_latent_dim.note(frame)
 
 
-def test_the_strip_of_differences_stands_below_the_curves_to_scale(make_axes: MakeAxes) -> None:
+def test_the_strip_of_differences_stands_below_the_curves_to_scale() -> None:
     study = as_the_report()
     study.grid([0.5], [2, 384], seeds=3, epochs=11)  # of which the report has none
     frame = relaxed_elbo_by_latent_dim.compute(study.tables())
@@ -121,7 +120,7 @@ def two_seeds_of_a_vae(**changes: Any) -> SyntheticStudy:
     return study
 
 
-def test_losses_are_percents_of_the_reports_own(make_axes: MakeAxes) -> None:
+def test_losses_are_percents_of_the_reports_own() -> None:
     tables = two_seeds_of_a_vae().tables()
     frame = losses_beside_reported.compute(tables)
     shown = frame.set_index(["split", "epoch"])["mean"]
@@ -197,7 +196,7 @@ def with_probes() -> SyntheticStudy:
     return study
 
 
-def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted(make_axes: MakeAxes) -> None:
+def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted() -> None:
     tables = with_probes().tables()
     trials = tables.trials
     frame = accuracy_by_latent_dim.compute(tables)
@@ -231,9 +230,7 @@ def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
 
 
 @pytest.mark.parametrize("num_more", [0, 1])
-def test_the_legend_of_accuracies_has_every_series_whatever_the_last_panel_shows(
-    make_axes: MakeAxes, num_more: int
-) -> None:
+def test_the_legend_of_accuracies_has_every_series_whatever_the_last_panel_shows(num_more: int) -> None:
     study = with_probes()
     for row in study.trials:  # no VAE in the last panel
         row.update(dict.fromkeys(list(accuracy_by_latent_dim.PANELS)[3 : 3 + num_more], 0.9))
@@ -259,7 +256,7 @@ def cost_study() -> SyntheticStudy:
     return study
 
 
-def test_seconds_are_those_of_an_epoch_beside_what_the_report_took(make_axes: MakeAxes) -> None:
+def test_seconds_are_those_of_an_epoch_beside_what_the_report_took() -> None:
     frame = training_cost.compute(cost_study().tables())
     seconds = frame[frame["panel"] == "seconds"].set_index(["model", "latent_dim"])["mean"]
     assert seconds["vae", 24] == pytest.approx(24.0)  # of 23, 24 and 25
@@ -276,7 +273,7 @@ def test_a_study_of_something_else_shows_no_cost() -> None:
         training_cost.compute(as_the_report().tables())
 
 
-def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed(make_axes: MakeAxes) -> None:
+def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed() -> None:
     study = as_the_report()
     for row in study.trials:
         base = 0.8 + 0.1 * row["seed"]  # seeds part ways, models hardly
@@ -297,7 +294,7 @@ def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed(make_axes: Make
         assert left_out in figure.note(figure.compute(study.tables()))
 
 
-def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_ringed(make_axes: MakeAxes) -> None:
+def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_ringed() -> None:
     study = SyntheticStudy(dataset="mnist")
     study.grid([0.5], [8, 16, 24], seeds=3, epochs=11)
     for row in study.trials:

@@ -1,20 +1,11 @@
 # ruff: noqa: RUF001  (a Greek letter, meant as one)
-from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from analysis.figures.sparsity_by_alpha import compute, plot
 from analysis.tables.series import NothingToDrawError
+from tests.analysis.axes import labels, make_axes
 from tests.analysis.synthetic import SyntheticStudy
-
-MakeAxes = Callable[..., np.ndarray]
-
-
-def labels(ax) -> list[str]:
-    """What the axes name: at the ends of lines, then in a legend."""
-    legend = ax.get_legend()
-    return [text.get_text() for text in (*ax.texts, *(legend.get_texts() if legend else ()))]
 
 
 def test_mean_and_interval_are_those_computed_by_hand() -> None:
@@ -28,7 +19,7 @@ def test_mean_and_interval_are_those_computed_by_hand() -> None:
     assert row["high"] - row["mean"] == pytest.approx(12.7062 * 0.05, abs=1e-4)  # t(0.975, 1)
 
 
-def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     (prior,) = (line for line in ax.lines if line.get_label() == "the prior: fraction = α")
@@ -36,14 +27,14 @@ def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy, make_axes
     assert prior.get_linestyle() == "--"
 
 
-def test_one_line_per_latent_dimension_and_none_for_the_vae(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_one_line_per_latent_dimension_and_none_for_the_vae(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     assert labels(ax)[:-1] == [f"VSC, latent dimension {dim}" for dim in (2, 4, 8, 16, 32)]
     assert len({line.get_color() for line in ax.lines}) == 6
 
 
-def test_axes_have_names(quickstart: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_axes_have_names(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
     assert ax.get_xlabel() == "α (prior probability that a code entry is not zero)"
@@ -53,7 +44,7 @@ def test_axes_have_names(quickstart: SyntheticStudy, make_axes: MakeAxes) -> Non
 @pytest.mark.parametrize(
     ("alphas", "scale"), [([0.01, 0.2, 0.5], "log"), ([0.2, 0.3, 0.5], "linear"), ([0.2], "linear")]
 )
-def test_a_wide_range_of_alpha_has_log_axes(alphas: list[float], scale: str, make_axes: MakeAxes) -> None:
+def test_a_wide_range_of_alpha_has_log_axes(alphas: list[float], scale: str) -> None:
     study = SyntheticStudy()
     study.grid(alphas, [8], seeds=2)
     ax = make_axes()[0, 0]
@@ -61,7 +52,7 @@ def test_a_wide_range_of_alpha_has_log_axes(alphas: list[float], scale: str, mak
     assert (ax.get_xscale(), ax.get_yscale()) == (scale, scale)
 
 
-def test_a_code_that_is_all_zeros_keeps_its_place_on_a_linear_axis(make_axes: MakeAxes) -> None:
+def test_a_code_that_is_all_zeros_keeps_its_place_on_a_linear_axis() -> None:
     study = SyntheticStudy()
     study.grid([0.01, 0.5], [8], seeds=1)
     study.trials[1]["code/nonzero_fraction"] = 0.0
@@ -78,7 +69,7 @@ def test_of_many_latent_dimensions_five_are_shown() -> None:
     assert sorted(frame["latent_dim"].unique()) == [8, 56, 104, 152, 200]
 
 
-def test_a_search_is_one_point_per_trial_that_has_an_alpha(random_search: SyntheticStudy, make_axes: MakeAxes) -> None:
+def test_a_search_is_one_point_per_trial_that_has_an_alpha(random_search: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(random_search.tables()), ax)
     assert [len(item.get_offsets()) for item in ax.collections] == [20]

@@ -1,16 +1,14 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from matplotlib.patches import Rectangle
 
 from analysis.figures.traversals import compute, note, plot, shape
+from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits, fill, grays_of, make_exhibits
 
-MakeAxes = Callable[..., np.ndarray]
 
-
-def test_a_row_of_pictures_per_active_latent_the_code_itself_marked(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_a_row_of_pictures_per_active_latent_the_code_itself_marked(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.add("vsc", 4, 0, 0.2)
     frame = compute(study.stored(tmp_path))
@@ -30,7 +28,7 @@ def test_a_row_of_pictures_per_active_latent_the_code_itself_marked(tmp_path: Pa
     assert note(frame).startswith("As Figure 5 of the report")
 
 
-def test_models_stand_side_by_side_and_latent_dimensions_below_each_other(tmp_path: Path, make_axes: MakeAxes) -> None:
+def test_models_stand_side_by_side_and_latent_dimensions_below_each_other(tmp_path: Path) -> None:
     study = StudyWithExhibits()
     study.grid([0.2], [2, 8], seeds=1)
     study.add("vae", 32, 0)

@@ -4,15 +4,10 @@ import pytest
 
 from analysis.report.answers_from_lengths import compute_gains, describe_convergence, describe_epochs, has_lengths
 from analysis.tables.series import NothingToDrawError
-from tests.analysis.synthetic import SyntheticStudy
+from tests.analysis.synthetic import SyntheticStudy, falling
 
 GAINS = (9.0, 10.0, 14.0)  # of 40 epochs over 11, by seed: mean 11, standard deviation sqrt(7)
 HALF = 4.302653 * (7 / 3) ** 0.5  # t(0.975, 2) * standard deviation / sqrt(3)
-
-
-def falling(until: int, length: int) -> list[float]:
-    """A loss that falls by 10 nats an epoch to 100 in the epoch `until`, and stays there."""
-    return [100.0 + 10 * max(0, until - epoch) for epoch in range(1, length + 1)]
 
 
 @pytest.fixture

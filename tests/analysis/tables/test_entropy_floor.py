@@ -1,7 +1,5 @@
 """The entropy of grey pixels: found in the tables, drawn as an axis, said in captions and given in tables."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +9,9 @@ from analysis.drawing.caption import floor_note
 from analysis.figures import elbo_by_latent_dim, relaxed_elbo_by_latent_dim
 from analysis.report.numbers import tabulate_numbers
 from analysis.tables.entropy_floor import find_floor
+from tests.analysis.axes import make_axes
 from tests.analysis.synthetic import SyntheticStudy
 
-MakeAxes = Callable[..., np.ndarray]
 FIGURES = [elbo_by_latent_dim, relaxed_elbo_by_latent_dim]
 
 
@@ -48,7 +46,7 @@ def test_a_table_written_before_there_was_a_floor_has_none(quickstart: Synthetic
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda module: module.__name__.rpartition(".")[2])
-def test_an_axis_on_the_right_reads_bounds_as_nats_above_it(figure: object, make_axes: MakeAxes) -> None:
+def test_an_axis_on_the_right_reads_bounds_as_nats_above_it(figure: object) -> None:
     frame = figure.FIGURE.compute(with_floors(10.0, 10.0).tables())  # type: ignore[attr-defined]
     axes = make_axes()
     figure.FIGURE.plot(frame, axes)  # type: ignore[attr-defined]
@@ -62,7 +60,7 @@ def test_an_axis_on_the_right_reads_bounds_as_nats_above_it(figure: object, make
 
 
 @pytest.mark.parametrize("floor", [0.0, np.nan])
-def test_none_is_drawn_where_pixels_are_binary_or_nothing_is_known(floor: float, make_axes: MakeAxes) -> None:
+def test_none_is_drawn_where_pixels_are_binary_or_nothing_is_known(floor: float) -> None:
     frame = elbo_by_latent_dim.compute(with_floors(floor, floor).tables())
     ax = make_axes()[0, 0]
     elbo_by_latent_dim.plot(frame, ax)

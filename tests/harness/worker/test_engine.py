@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.datasets import Dataset, load_dataset
+from harness.datasets import Dataset
 from harness.ledger.result import Ended, Epoch, Event, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
@@ -27,13 +27,6 @@ from models.training.autograd_trainer import AutogradTrainer
 from models.training.stacked.stack import Stack
 
 MEASURES = Measures(("elbo", "sparsity"), iw_samples=3, checkpoint_every=1)
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    digits = load_dataset("digits")
-    few = {"train_images": 300, "train_labels": 300, "test_images": 90, "test_labels": 90}
-    return dataclasses.replace(digits, **{name: getattr(digits, name)[:count] for name, count in few.items()})
 
 
 def make_trial(dataset: Dataset, **changes: Any) -> Trial:

@@ -115,15 +115,6 @@ class TestSameBits:
     @pytest.mark.parametrize("schedule", SCHEDULES)
     def test_stopped_and_resumed_equals_uninterrupted(self, stop: int, schedule: str, images: Tensor) -> None:
         settings = make_settings("vsc_exp_relu", epochs=4, learning_rate=0.01, sharpness_schedule=schedule)
-        self.check_resume(settings, stop, images)
-
-    def test_stopped_and_resumed_equals_uninterrupted_for_every_model(
-        self, settings: TrialSettings, images: Tensor
-    ) -> None:
-        self.check_resume(settings, 2, images)
-
-    @staticmethod
-    def check_resume(settings: TrialSettings, stop: int, images: Tensor) -> None:
         expected_state, expected = train(settings, images)
 
         stopped = init_state(settings, SMALL)
