@@ -198,7 +198,9 @@ def best(study: StudyArgument, results: Results = RESULTS) -> None:
 
 @app.command(epilog="Example: `spikeslab compare my-search other-search --out comparison`")
 def compare(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies that search the same space.")],
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="Two studies or more that search the same space.")
+    ],
     results: Results = RESULTS,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.", parser=as_path)] = Path(
         "comparison"
