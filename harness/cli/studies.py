@@ -217,14 +217,18 @@ def compare(
     console.print(f"{out}: {draw_comparison(tables, out)}", soft_wrap=True)
 
 
-@app.command(epilog="Example: `spikeslab export quickstart --format latex --out quickstart.tex`")
+@app.command(epilog="Example: `spikeslab export quickstart --out quickstart.tex`")
 def export(
     study: StudyArgument,
     results: Results = RESULTS,
-    file_format: Annotated[
-        Literal["csv", "latex", "parquet"],
-        typer.Option("--format", help="latex needs booktabs; parquet needs --out, unless it goes into a pipe."),
-    ] = "csv",
+    given: Annotated[
+        Literal["csv", "latex", "parquet"] | None,
+        typer.Option(
+            "--format",
+            help="Default: by the name of --out (.csv, .tex, .parquet), else csv. latex needs booktabs; parquet needs "
+            "--out, unless it goes into a pipe.",
+        ),
+    ] = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option("--metric", help="One to tabulate, such as test/elbo or train_seconds; may be given again."),
@@ -238,9 +242,10 @@ def export(
 
     Only the tables are read. By default it has the test ELBO, its two terms, and how sparse the codes are.
     """
-    from harness.commands.export import export_study
+    from harness.commands.export import choose_format, export_study
     from harness.storage.local import check_writable, write_atomically
 
+    file_format = choose_format(given, out)
     loaded = load_named_study(study, results, stored_first=True, trials=False)
     if out is None and file_format == "parquet" and sys.stdout.isatty():
         raise InputError("--format parquet: no text for a terminal; give a file with --out")
