@@ -118,7 +118,15 @@ BAD_INPUT = {
     ),
     "no such option": ("run tiny.yaml --adress x", "", "", "option: --adress (Possible options: --address, --results)"),
     "no such command": ("plam", "", "", "no such command 'plam'"),
-    "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
+    **{
+        f"results of {words} is a file": (
+            f"{words} --results tiny.yaml",
+            "",
+            "",
+            "error: --results: tiny.yaml: is a file, not a folder; give the folder that has a folder for each study",
+        )
+        for words in ("run tiny.yaml", "plan tiny.yaml", "status", "report", "submit tiny.yaml")
+    },
 }
 
 
