@@ -339,8 +339,9 @@ def _report_run(study: "Study", results: Place, outcome: "Outcome", here: str) -
     for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
         console.print(f"{what}: {where}", soft_wrap=True)
     if outcome.num_failed:
+        counts = {"diverged": outcome.num_diverged, "failed": outcome.num_failed - outcome.num_diverged}
+        ended = " and ".join(f"{plural(num, 'trial')} {how}" for how, num in counts.items() if num)
         console.print(
-            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {study.name}{here}` and the logs "
-            f"in {results.name(folder / 'trials')}",
+            f"{ended}: see `spikeslab status {study.name}{here}` and the logs in {results.name(folder / 'trials')}",
             soft_wrap=True,
         )
