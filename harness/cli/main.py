@@ -30,8 +30,8 @@ app = typer.Typer(
     name="spikeslab",
     help="Hyperparameter studies of Variational Sparse Coding, on Ray.\n\n"
     "A study is a YAML file that asks one question. `run` trains what is missing of it and draws its figures; running "
-    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed, 2 bad input, 128 and the signal that "
-    "stopped it (130: Ctrl-C).",
+    "it again trains nothing twice. Exit status: 0 done, 1 some trials failed or diverged, 2 bad input, 128 and "
+    "the signal that stopped it (130: Ctrl-C).",
     epilog="Example: `spikeslab run studies/quickstart.yaml`, then `spikeslab ui`",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

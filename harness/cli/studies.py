@@ -197,7 +197,9 @@ def best(study: StudyArgument, results: Results = RESULTS) -> None:
 
 @app.command(epilog="Example: `spikeslab compare my-search other-search --out comparison`")
 def compare(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies that search the same space.")],
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="Two studies or more that search the same space.")
+    ],
     results: Results = RESULTS,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the figure.", parser=as_path)] = Path(
         "comparison"
@@ -214,14 +216,18 @@ def compare(
     console.print(f"{out}: {draw_comparison(tables, out)}", soft_wrap=True)
 
 
-@app.command(epilog="Example: `spikeslab export quickstart --format latex --out quickstart.tex`")
+@app.command(epilog="Example: `spikeslab export quickstart --out quickstart.tex`")
 def export(
     study: StudyArgument,
     results: Results = RESULTS,
-    file_format: Annotated[
-        Literal["csv", "latex", "parquet"],
-        typer.Option("--format", help="latex needs booktabs; parquet needs --out, unless it goes into a pipe."),
-    ] = "csv",
+    given: Annotated[
+        Literal["csv", "latex", "parquet"] | None,
+        typer.Option(
+            "--format",
+            help="Default: by the name of --out (.csv, .tex, .parquet), else csv. latex needs booktabs; parquet needs "
+            "--out, unless it goes into a pipe.",
+        ),
+    ] = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option("--metric", help="One to tabulate, such as test/elbo or train_seconds; may be given again."),
@@ -235,9 +241,10 @@ def export(
 
     Only the tables are read. By default it has the test ELBO, its two terms, and how sparse the codes are.
     """
-    from harness.commands.export import export_study
+    from harness.commands.export import choose_format, export_study
     from harness.storage.local import check_writable, write_atomically
 
+    file_format = choose_format(given, out)
     loaded = load_named_study(study, results, stored_first=True, trials=False)
     if out is None and file_format == "parquet" and sys.stdout.isatty():
         raise InputError("--format parquet: no text for a terminal; give a file with --out")
@@ -342,8 +349,9 @@ def _report_run(study: "Study", results: Place, outcome: "Outcome", here: str) -
     for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
         console.print(f"{what}: {where}", soft_wrap=True)
     if outcome.num_failed:
+        counts = {"diverged": outcome.num_diverged, "failed": outcome.num_failed - outcome.num_diverged}
+        ended = " and ".join(f"{plural(num, 'trial')} {how}" for how, num in counts.items() if num)
         console.print(
-            f"{outcome.num_failed} trials failed or diverged: see `spikeslab status {study.name}{here}` and the logs "
-            f"in {results.name(folder / 'trials')}",
+            f"{ended}: see `spikeslab status {study.name}{here}` and the logs in {results.name(folder / 'trials')}",
             soft_wrap=True,
         )

@@ -10,12 +10,14 @@ BUDGET = "epochs"  # which searches of one space may spend differently
 
 
 def check_same_space(studies: Sequence[Study]) -> None:
-    """Check that studies search the same space of one dataset by the same metric.
+    """Check that these are several studies, which search the same space of one dataset by the same metric.
 
     Raises:
-        InputError: two do not.
+        InputError: two do not, or there is one alone.
     """
     first = studies[0]
+    if all(other.name == first.name for other in studies):
+        raise InputError(f"{first.name}: nothing to compare it with; name a second study that searches the same space")
     for other in studies[1:]:
         if difference := _find_difference(first, other):
             raise InputError(

@@ -1,15 +1,29 @@
 """Write a study's table of configurations for a paper or another program: CSV, LaTeX or Parquet."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from analysis.tables import load_tables
 from analysis.tables.configuration_table import tabulate_configurations
 from analysis.tables.latex import format_latex
+from harness.errors import InputError
 
 Format = Literal["csv", "latex", "parquet"]
+BY_SUFFIX: Mapping[str, Format] = {".csv": "csv", ".tex": "latex", ".parquet": "parquet"}
+
+
+def choose_format(given: Format | None, out: Path | None) -> Format:
+    """The format that is given, or else that of the file's name; CSV where neither says it.
+
+    Raises:
+        InputError: they disagree.
+    """
+    named = BY_SUFFIX.get(out.suffix.lower()) if out is not None else None
+    if given and named and given != named:
+        raise InputError(f"--out {out}: a name for {named}, but --format is {given}; change one, or leave --format out")
+    return given or named or "csv"
 
 
 def export_study(folder: Path, file_format: Format, metrics: Sequence[str] = ()) -> bytes:

@@ -60,7 +60,8 @@ def describe(study: Study, ending: Ending, outcome: Outcome | None, error: str =
     facts: dict[str, str | int | float | None] = {"study": study.name, "outcome": ending}
     text = f"{study.name}: {ending}"
     if outcome is not None:
-        facts |= {"trials": outcome.num_trials, "trials_done": outcome.num_done, "trials_failed": outcome.num_failed}
+        facts |= {"trials": outcome.num_trials, "trials_done": outcome.num_done}
+        facts |= {"trials_diverged": outcome.num_diverged, "trials_failed": outcome.num_failed - outcome.num_diverged}
         facts |= {"metric": study.metric, "best": outcome.best, "seconds": round(outcome.seconds, 1)}
         text += f", {outcome.num_done} of {plural(outcome.num_trials, 'trial')} done"
         text += "" if outcome.best is None else f", best {study.metric} {outcome.best:.5g}"

@@ -16,3 +16,4 @@ class Outcome:
     interrupted: int  # by which signal; 0: by none
     seconds: float
     startup_seconds: float
+    num_diverged: int = 0  # of `num_failed`: a result, which no other run would change

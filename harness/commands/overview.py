@@ -116,7 +116,7 @@ def _describe_constraints(study: Study, states: Sequence["TrialState"]) -> list[
 
 
 def summarise_studies(results: Place) -> RenderableType:
-    """Describe every study of a results folder in a row: how many of its trials are done, failed and left.
+    """Describe every study of a results folder in a row: how many of its trials are done, diverged, failed, left.
 
     Raises:
         InputError: there are none.
@@ -124,10 +124,10 @@ def summarise_studies(results: Place) -> RenderableType:
     names = list_stored(results.folder)
     if not names:
         raise InputError(f"{results.address}: no study has results there; run one first, or give --results")
-    table = _new_table("study", "trials", "done", "failed", "left", "")
+    table = _new_table("study", "trials", "done", "diverged", "failed", "left", "")
     for name in names:
         folder = results.folder / name
-        note = "running now" if results.is_held(name) else "tables alone" if _is_published(folder) else ""
+        note = "running now" if results.is_held(name) else "tables" if _is_published(folder) else ""
         try:
             if _is_published(folder):
                 counts = _count_published(folder)
@@ -136,11 +136,10 @@ def summarise_studies(results: Place) -> RenderableType:
                 states, unknown, _ = read_states(loaded, results.folder)
                 counts = Counter(state.status for state in states) + Counter(unknown)
         except (InputError, TableError) as problem:  # the others are listed
-            table.add_row(name, "", "", "", "", Text(str(problem)))
+            table.add_row(name, "", "", "", "", "", Text(str(problem)))
             continue
-        num_done, num_failed = (sum(counts[status] for status in which) for which in (DONE, FAILED))
-        left = counts.total() - num_done - num_failed
-        table.add_row(name, *map(str, (counts.total(), num_done, num_failed, left)), note)
+        ended = sum(counts[status] for status in DONE), counts["diverged"], counts["failed"]
+        table.add_row(name, *map(str, (counts.total(), *ended, counts.total() - sum(ended))), note)
     return table
 
 

@@ -209,6 +209,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
         num_trials=run.source.num_trials,
         num_done=sum(r is not None and r.status in DONE for r in known),
         num_failed=sum(r is not None and r.status in FAILED for r in known),
+        num_diverged=sum(r is not None and r.status == "diverged" for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
         best=_find_best(run),

@@ -176,7 +176,10 @@ def open_place(text: str | os.PathLike[str]) -> Place:
     address = os.fspath(text)
     if re.match(SCHEME, address):
         return Bucket(address.rstrip("/"))
-    return Folder(parse_path(text))
+    folder = parse_path(text)
+    if folder.is_file():
+        raise InputError(f"{text}: is a file, not a folder; give the folder that has a folder for each study")
+    return Folder(folder)
 
 
 def find_fault(mark: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from analysis.wording import OF_BOUNDS, OF_IMAGES, find_near
 from harness.metrics import COST_METRICS, TRAIN_METRICS, VALIDATION_METRICS
+from harness.study.constraints import Constraint
 from harness.study.domains import Finite, parse_domain
 from harness.study.fields import StudyFields, list_models
 from harness.study.sections import ADAPTIVE_SAMPLERS, MIN_POPULATION, SCHEDULER_FIELDS, Scheduler, check_seeds
@@ -98,6 +99,17 @@ def _check_constraints(study: StudyFields) -> None:
                 f"search.constraints[{i}]: {constraint.metric} is none that a search may steer by, without a look at "
                 f"the test images; use one of {', '.join(known)}"
             )
+        for other in constraints[:i]:
+            if other.metric == constraint.metric and _exclude_each_other(other, constraint):
+                raise ValueError(
+                    f"search.constraints[{i}]: no trial keeps to both {other} and {constraint}; change a bound, or "
+                    "remove one"
+                )
+
+
+def _exclude_each_other(one: Constraint, other: Constraint) -> bool:
+    """Whether no value keeps to both of two bounds on one metric: the lower one exceeds the upper one."""
+    return one.sign != other.sign and one.measure_excess(other.bound) > 0
 
 
 def _check_stop(study: StudyFields) -> None:
@@ -183,6 +195,12 @@ def _check_scheduler(study: StudyFields) -> None:
         raise ValueError("scheduler.grace: with resource: epochs it is grace_epochs; use that, or resource: steps")
     if "grace_epochs" in changed and scheduler.resource != "epochs":
         raise ValueError(f"scheduler.grace_epochs: {name} counts {scheduler.resource} here; use grace: 1000")
+    longest = max(sub.get("epochs", _DEFAULT_EPOCHS).largest for sub in study.sub_spaces())
+    if scheduler.resource == "epochs" and scheduler.grace_epochs > longest:
+        raise ValueError(
+            f"scheduler.grace_epochs: with {scheduler.grace_epochs} of {longest} epochs {name} stops no trial; give "
+            "fewer, or use fifo"
+        )
     if name != "fifo" and (len(study.objectives) > 1 or study.metric in COST_METRICS):
         raise ValueError(f"scheduler.name: {name} compares trials by one metric of an epoch; use fifo or val/elbo")
     if name == "pbt":

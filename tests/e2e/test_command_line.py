@@ -110,9 +110,23 @@ BAD_INPUT = {
     "bad port": ("ui --port 0", "", "", "--port: should be greater than or equal to 1; see `spikeslab ui --help`"),
     "no number": ("bench --seconds x", "", "", "--seconds: should be a valid number; see `spikeslab bench --help`"),
     "no such format": ("export tiny.yaml --format tex", "", "", "error: --format: 'tex' is not one of 'csv', 'latex'"),
+    "another format": (
+        "export tiny.yaml --format csv --out x.tex",
+        "",
+        "",
+        "error: --out x.tex: a name for latex, but --format is csv; change one, or leave --format out",
+    ),
     "no such option": ("run tiny.yaml --adress x", "", "", "option: --adress (Possible options: --address, --results)"),
     "no such command": ("plam", "", "", "no such command 'plam'"),
-    "results is a file": ("run tiny.yaml --results tiny.yaml", "", "", "choose another folder with --results"),
+    **{
+        f"results of {words} is a file": (
+            f"{words} --results tiny.yaml",
+            "",
+            "",
+            "error: --results: tiny.yaml: is a file, not a folder; give the folder that has a folder for each study",
+        )
+        for words in ("run tiny.yaml", "plan tiny.yaml", "status", "report", "submit tiny.yaml")
+    },
 }
 
 

@@ -287,6 +287,8 @@ def test_export_writes_the_table_of_published_configurations_in_each_format(spik
     pd.testing.assert_frame_equal(csv, parquet, check_dtype=False)
     latex = spikeslab(*words, "--format", "latex", "--metric", "test/elbo")
     assert r"VAE & 8 & -- & $-111.41 \pm 0.25$ & 5 \\" in latex.stdout  # as the published report has it
+    assert spikeslab(*words, "--metric", "test/elbo", "--out", "table.tex").returncode == 0
+    assert (folder / "table.tex").read_text() == latex.stdout
     wrong = spikeslab(*words, "--metric", "test/x")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "elbo-vs-latent-dim: no trial has test/x; choose with --metric among" in wrong.stderr

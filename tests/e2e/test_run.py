@@ -43,7 +43,7 @@ def test_run_reports_failed_trials_by_its_exit_status(spikeslab: Spikeslab, fold
     (folder / "tiny.yaml").write_text(text.replace("seeds: [0, 1]", "seeds: [0]"))
     done = spikeslab("run", "tiny.yaml", "--address", ray_cluster, *QUICK)
     assert done.returncode == 1
-    assert "4 trials failed or diverged" in done.stdout
+    assert "\n4 trials diverged: see `spikeslab status tiny`" in done.stdout
     status = spikeslab("status", "tiny.yaml")
     assert "diverged" in status.stdout
     assert "log.txt" in status.stdout

@@ -415,6 +415,20 @@ WRONG_FIELDS = [
                 "one stands twice; remove it",
             ),
             (
+                "constraints-that-exclude-each-other",
+                "search: {sampler: tpe, num_trials: 3, constraints: [val/elbo >= -30, val/rate<=9, val/elbo <= -40]}\n",
+                13,
+                "search.constraints[2]",
+                "no trial keeps to both val/elbo >= -30 and val/elbo <= -40; change a bound, or remove one",
+            ),
+            (
+                "constraints-that-exclude-each-other-upper-first",
+                "search: {sampler: tpe, num_trials: 3, constraints: [val/rate <= 5, val/rate >= 6]}\n",
+                13,
+                "search.constraints[1]",
+                "no trial keeps to both val/rate <= 5 and val/rate >= 6; change a bound, or remove one",
+            ),
+            (
                 "stop-of-random",
                 "search: {sampler: random, num_trials: 3, stop: {epochs: 9}}\n",
                 13,
@@ -479,6 +493,16 @@ WRONG_FIELDS = [
                 13,
                 "scheduler.reduction_factor",
                 "asha or hyperband",
+            ),
+            *(
+                (
+                    f"{name}-grace",
+                    f"scheduler: {{name: {name}, grace_epochs: 3}}\n",
+                    13,
+                    "scheduler.grace_epochs",
+                    f"with 3 of 2 epochs {name} stops no trial; give fewer, or use fifo",
+                )
+                for name in ("asha", "hyperband", "median")
             ),
             (
                 "pbt-tpe",

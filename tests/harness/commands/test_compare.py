@@ -61,13 +61,20 @@ def test_lists_of_widths_may_stand_in_any_order(tmp_path: Path) -> None:
     one, same = (
         SEARCH.replace("hidden: [8]", f"hidden: {{choice: {widths}}}") for widths in ([[8], [16]], [[16], [8]])
     )
-    check_same_space([load(tmp_path, one), load(tmp_path, same)])
+    check_same_space([load(tmp_path, one), load(tmp_path, same.replace("name: one", "name: other"))])
+
+
+@pytest.mark.parametrize("num", [1, 2, 3])
+def test_a_study_is_not_compared_with_itself(tmp_path: Path, num: int) -> None:
+    with pytest.raises(InputError) as caught:
+        check_same_space([load(tmp_path, SEARCH)] * num)
+    assert str(caught.value) == "one: nothing to compare it with; name a second study that searches the same space"
 
 
 def test_a_constrained_search_is_not_compared_with_a_free_one(tmp_path: Path) -> None:
     text = SEARCH.replace("random", "tpe").replace("train/loss", "val/elbo")
     constrained = text.replace("val/elbo", "val/elbo, constraints: [val/rate <= 5]").replace("name: one", "name: two")
-    check_same_space([load(tmp_path, constrained), load(tmp_path, constrained)])
+    check_same_space([load(tmp_path, constrained), load(tmp_path, constrained.replace("name: two", "name: three"))])
     with pytest.raises(InputError) as caught:
         check_same_space([load(tmp_path, text), load(tmp_path, constrained)])
     assert "one and two differ in search.constraints (none, val/rate <= 5);" in str(caught.value)

@@ -104,6 +104,11 @@ def test_what_is_said_is_a_sentence_for_a_chat() -> None:
     assert describe(STUDY, "done", OUTCOME)["text"] == f"small: done, 8 of 8 trials done, best {STUDY.metric} -26.5"
 
 
+def test_trials_that_diverged_are_told_apart_from_those_that_failed() -> None:
+    facts = describe(STUDY, "failed", Outcome(8, 5, 3, 8, 24, -26.5, 0, 12.34, 3.0, num_diverged=2))
+    assert (facts["trials_done"], facts["trials_diverged"], facts["trials_failed"]) == (5, 2, 1)
+
+
 def test_a_failure_is_tried_once_more_and_then_said_without_the_address(receive: Callable[..., Receiver]) -> None:
     said = list[str]()
     once = receive(500, 204)

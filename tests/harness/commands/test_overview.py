@@ -231,18 +231,29 @@ def test_without_a_study_each_has_a_row(results: Results, tmp_path: Path) -> Non
         summarise_studies(Folder(results.path))
     results.end(results.trials[0])
     results.end(results.trials[1], "diverged", error="nan")
+    results.end(results.trials[2], "diverged", error="nan")
+    results.end(results.trials[3], "failed", error="OSError: no space")
     for name, text in {"demo": STUDY, "broken": STUDY.replace("seeds:", "sedes:")}.items():
         (results.path / name).mkdir(exist_ok=True)
         (results.path / name / "study.yaml").write_text(text)
     shutil.copytree(PUBLISHED / "traversals", results.path / "traversals")
     head, broken, demo, published = lines(summarise_studies(Folder(results.path)))
-    assert head == "study trials done failed left"
+    assert head == "study trials done diverged failed left"
     assert broken.startswith("broken ")
     assert "sedes: unknown key" in broken
-    assert demo == "demo 10 1 1 8"
-    assert published == "traversals 6 6 0 0 tables alone"
+    assert demo == "demo 10 1 2 1 6"
+    assert published == "traversals 6 6 0 0 0 tables"
     with locked(results.folder / ".lock", refusal="held"):
-        assert lines(summarise_studies(Folder(results.path)))[2] == "demo 10 1 1 8 running now"
+        assert lines(summarise_studies(Folder(results.path)))[2] == "demo 10 1 2 1 6 running now"
+
+
+def test_the_list_of_published_studies_names_each_in_80_columns() -> None:
+    console = Console(width=80, file=open(os.devnull, "w"), record=True)  # noqa: SIM115, PTH123
+    console.print(summarise_studies(Folder(PUBLISHED)), soft_wrap=True)
+    console.file.close()
+    rows = {words[0]: words[1:] for line in console.export_text().splitlines() if (words := line.split())}
+    assert {path.parent.name for path in PUBLISHED.glob("*/study.yaml")} <= rows.keys()
+    assert rows["gamma-links"] == ["72", "48", "24", "0", "0", "tables"]
 
 
 def test_a_folder_that_was_renamed_answers_with_no_other_studys_numbers(results: Results) -> None:
@@ -265,7 +276,7 @@ def test_a_folder_that_was_renamed_answers_with_no_other_studys_numbers(results:
         with pytest.raises(InputError) as caught:
             read()
         assert str(caught.value) == said
-    assert lines(summarise_studies(place))[1:] == ["demo 10 1 0 9", f"demo-v1 {said}"]
+    assert lines(summarise_studies(place))[1:] == ["demo 10 1 0 0 9", f"demo-v1 {said}"]
     assert load_named_study("demo-v1", place, ["name=demo-v2"]).name == "demo-v2"
     path.write_text(edit("name: demo", "name: demo-v1", STUDY))
     assert load_named_study("demo-v1", place, stored_first=True).name == "demo-v1"

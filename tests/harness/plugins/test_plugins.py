@@ -177,7 +177,7 @@ def test_what_a_study_means_is_the_same_whichever_was_read_last(folder: Path, tm
 
 def test_searches_with_and_without_a_plugin_are_compared(folder: Path, tmp_path: Path) -> None:
     (folder / "demo.yaml").write_text(GOOD + "plugins: [my_parts]\n")
-    with_plugins, without = load_study(folder / "demo.yaml"), load(tmp_path, GOOD)
+    with_plugins, without = load_study(folder / "demo.yaml"), load(tmp_path, GOOD, "name=other")
     for studies in ((with_plugins, without), (without, with_plugins)):
         check_same_space(studies)
 

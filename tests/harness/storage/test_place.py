@@ -153,6 +153,12 @@ def test_what_is_no_address_is_one_sentence(text: str) -> None:
     assert "word" not in str(caught.value)
 
 
+def test_a_file_is_no_place(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").touch()
+    with pytest.raises(InputError, match=r"study\.yaml: is a file, not a folder; give the folder that has"):
+        open_place(tmp_path / "study.yaml")
+
+
 def test_the_end_of_a_process_frees_what_it_held_after_a_while(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 1.0)
