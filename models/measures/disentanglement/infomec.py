@@ -31,8 +31,7 @@ def score_infomec(table: CodeTable, rng: np.random.Generator) -> InfoMEC:
     ranges = np.ptp(codes, axis=0)
     if not ranges.any():
         return InfoMEC(0.0, 0.0, 0.0)
-    (scaled,) = standardise(codes)
-    kept = scaled[:, ranges > MIN_RANGE * ranges.max()]
+    (kept,), (scaled,) = standardise(codes[:, ranges > MIN_RANGE * ranges.max()]), standardise(codes)
     information = _measure_information(kept, factors, seed=int(rng.integers(2**31)))
     explicitness = [_score_explicitness(scaled, factor) for factor in factors.T]
     return InfoMEC(

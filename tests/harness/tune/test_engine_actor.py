@@ -16,7 +16,8 @@ from harness.tune.engine_actor import EngineSpec, train_fused
 from harness.worker import slots as slots_module
 from harness.worker.engine import Engine
 from harness.worker.memory import MemoryShortageError
-from tests.harness.worker.test_engine import assert_alike, dataset, make_engine, make_trial, train_alone
+from tests.harness.worker.test_engine import assert_alike, make_engine, make_trial, train_alone
+from tests.harness.worker.tiny_trials import dataset
 
 __all__ = ["dataset", "make_engine"]  # fixtures
 
