@@ -40,9 +40,8 @@ class Metric:
         return self.unit or self.whole
 
 
-_COUNT = Metric(limits=NEVER_NEGATIVE)
-_LOWER_COUNT = Metric(limits=NEVER_NEGATIVE, is_lower_better=True)
-_OF_TRUE_GRADIENT = _LOWER_COUNT
+_NOT_NEGATIVE = Metric(limits=NEVER_NEGATIVE)
+_LOWER_NOT_NEGATIVE = Metric(limits=NEVER_NEGATIVE, is_lower_better=True)
 _OF_IMAGES = Metric(whole="of the images", limits=SHARE)
 _OF_PIXELS = Metric(whole="of the inked pixels", limits=SHARE)
 
@@ -57,32 +56,32 @@ METRICS: Mapping[str, Metric] = {
     "entropy_floor": Metric(unit=NATS, limits=NEVER_NEGATIVE),
     "inference_gap": Metric(unit=NATS, is_lower_better=True),
     "iw_bound_gap": Metric(unit=NATS, is_lower_better=True),
-    "reconstruction_error": replace(_LOWER_COUNT, whole="of relative squared error"),
+    "reconstruction_error": replace(_LOWER_NOT_NEGATIVE, whole="of relative squared error"),
     "slab_prob": Metric(limits=SHARE),
     "nonzero_fraction": Metric("non-zero fraction of the code", "", "of the latents", SHARE, is_lower_better=True),
-    "num_nonzero": _LOWER_COUNT,
+    "num_nonzero": _LOWER_NOT_NEGATIVE,
     "hoyer": Metric(limits=SHARE),
-    "active_units": _COUNT,
-    "num_informative": _COUNT,
+    "active_units": _NOT_NEGATIVE,
+    "num_informative": _NOT_NEGATIVE,
     "always_on_fraction": Metric(whole="of the informative latents", limits=SHARE, is_lower_better=True),
     "gate_information": Metric(unit="nats", limits=NEVER_NEGATIVE),
     "support_overlap": Metric(limits=SHARE, is_lower_better=True),
     "support_overlap_same_image": Metric(limits=SHARE),
-    "relaxed_bias": _OF_TRUE_GRADIENT,
-    "straight_through_bias": _OF_TRUE_GRADIENT,
-    "relaxed_noise": _OF_TRUE_GRADIENT,
-    "straight_through_noise": _OF_TRUE_GRADIENT,
-    "disarm_noise": _OF_TRUE_GRADIENT,
+    "relaxed_bias": _LOWER_NOT_NEGATIVE,
+    "straight_through_bias": _LOWER_NOT_NEGATIVE,
+    "relaxed_noise": _LOWER_NOT_NEGATIVE,
+    "straight_through_noise": _LOWER_NOT_NEGATIVE,
+    "disarm_noise": _LOWER_NOT_NEGATIVE,
     "class_kept": _OF_IMAGES,
     "class_kept_other": _OF_IMAGES,
     "class_kept_beyond_other": replace(_OF_IMAGES, limits=DIFFERENCE_OF_SHARES),
     "changed_pixels": replace(_OF_PIXELS, is_lower_better=True),
     "changed_pixels_other": _OF_PIXELS,
     "changed_pixels_beyond_other": replace(_OF_PIXELS, limits=DIFFERENCE_OF_SHARES),
-    "num_on": _COUNT,
-    "num_images": _COUNT,
-    "num_knn_images": _COUNT,
-    "num_active": _COUNT,
+    "num_on": _NOT_NEGATIVE,
+    "num_images": _NOT_NEGATIVE,
+    "num_knn_images": _NOT_NEGATIVE,
+    "num_active": _NOT_NEGATIVE,
     "train_seconds": Metric("training time", "seconds", limits=NEVER_NEGATIVE, is_lower_better=True),
     "peak_memory_mb": Metric("peak memory", "MB", limits=NEVER_NEGATIVE, is_lower_better=True),
 }
@@ -99,8 +98,10 @@ def metric_of(name: str) -> Metric:
     if bare.endswith("_accuracy") or split == "disentanglement":
         return Metric(limits=SHARE)
     if bare.endswith("_dead_logits"):
-        return _LOWER_COUNT
-    return _COUNT if split == "probe" else Metric()  # the C of a linear probe
+        return _LOWER_NOT_NEGATIVE
+    if split == "probe" and bare.endswith("_c"):
+        return _NOT_NEGATIVE
+    return Metric()
 
 
 def metric_label(name: str) -> str:

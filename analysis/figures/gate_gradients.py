@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
-from analysis.metrics import metric_of
+from analysis.metrics import NEVER_NEGATIVE, metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import mean_interval
@@ -62,7 +62,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     for panel in PANELS:
         if panel in trials and trials[panel].notna().any():
             rows = trials[[*keys, "seed", panel]].dropna().rename(columns={panel: "value"}).assign(panel=panel)
-            limits = metric_of(f"gradient/relaxed_{panel}" if panel in OWN else panel).limits
+            limits = NEVER_NEGATIVE if panel in OWN else metric_of(panel).limits
             frames.append(rows.merge(mean_interval(rows, "value", by=keys, limits=limits), on=keys))
     if not frames:
         raise NothingToDrawError("no trial measured a bound, its sparsity or its gradients")

@@ -88,7 +88,8 @@ def note(frame: pd.DataFrame) -> str:
         f"{metric_label(panel['x_name'].iloc[0])}"
         for _, panel in frame.groupby("panel")
     ]
-    return f"On the front, where no other trial is as good in both and better in one: {'; '.join(fronts)}."
+    keeping = "" if frame["is_allowed"].all() else " that keeps to the constraints"
+    return f"On the front, where no other trial{keeping} is as good in both and better in one: {'; '.join(fronts)}."
 
 
 def _label(settings: dict[Any, Any]) -> str:

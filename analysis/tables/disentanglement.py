@@ -28,7 +28,7 @@ counts shares of information, such as InfoM, noise in one or two latents can sco
 
 
 def column_of(score: str, reference: str) -> str:
-    """The column of a score ("") or of its `reference`: floor or ceiling."""
+    """The column of a score. reference: floor, ceiling, or "" for the score itself."""
     return f"disentanglement/{score}_{reference}" if reference else f"disentanglement/{score}"
 
 

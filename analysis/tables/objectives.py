@@ -71,7 +71,7 @@ def require_search(trials: pd.DataFrame) -> None:
 
 
 def count_best(num_trials: int) -> int:
-    """How many trials count as the best: a tenth, at least five, but not more than half, or one."""
+    """How many trials count as the best: a tenth, at least five, but not more than half, and never none."""
     return min(max(math.ceil(BEST_SHARE * num_trials), MIN_BEST), max(num_trials // 2, 1))
 
 

@@ -17,6 +17,8 @@ def finished_values(tables: Tables) -> pd.DataFrame:
     Raises:
         NothingToDrawError: none of them keeps to the constraints of the search.
     """
+    if tables.trials.empty:
+        raise NothingToDrawError("no trial has finished")
     names = [name for name, _ in goals(tables.trials)]
     reached = final_values(tables.trials, tables.history)
     reached = reached[(reached["status"] == "finished") & reached[names].notna().all(axis=1)]

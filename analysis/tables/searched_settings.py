@@ -42,7 +42,7 @@ def prefers_log(values: pd.Series) -> bool:
 
 
 def has_few_levels(values: pd.Series) -> bool:
-    """Whether an axis has room for a tick at each of these values, and most of them come up again."""
+    """Whether an axis has room for a tick at each of these values, and each of them comes up twice on average."""
     return values.nunique() <= min(MAX_LEVELS, len(values) // 2)
 
 

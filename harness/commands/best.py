@@ -63,7 +63,7 @@ def rank_candidates(study: Study, results: Place) -> tuple[pd.DataFrame, bool]:
         TableError: the study was not run.
     """
     if len(study.objectives) > 1:
-        raise InputError(f"{study.name}: several metrics have no single best")
+        raise InputError(f"{study.name}: several metrics have no single best; see its front")
     if study.scheduler.name == "pbt":
         raise InputError(
             f"{study.name}: pbt does not end with one configuration, as settings change during training; "
@@ -95,26 +95,37 @@ def _summarise_front(study: Study, results: Place) -> RenderableType:
     names, directions = zip(*goals(tables.trials), strict=True)
     is_best = find_front(reached[[*names]].where(reached["is_allowed"]), directions)
     front = reached[is_best].sort_values(names[0], ascending=not directions[0], kind="stable")
-    trials = tables.trials.reset_index(drop=True)
-    labels = short_labels(trials, [*dict.fromkeys(["alpha", *varying_settings(trials)])])
+    labels = short_labels(tables.trials, [*dict.fromkeys(["alpha", *varying_settings(tables.trials)])])
     table = Table(box=None, pad_edge=False)
     table.add_column("trial")
-    for name, is_maximised in goals(tables.trials):
+    for name, is_maximised in zip(names, directions, strict=True):
         table.add_column(goal_label(name, is_maximised=is_maximised, lines=2), justify="right")
     table.add_column("configuration", overflow="fold")
-    for row in front.to_dict("records"):
-        table.add_row(row["trial_id"], *(decimal(row[name], 2) for name in names), labels[row["number"] - 1])
+    columns = [_write_apart(front[name].tolist()) for name in names]
+    for trial_id, number, *values in zip(front["trial_id"], front["number"], *columns, strict=True):
+        table.add_row(trial_id, *values, labels[number - 1])
     by_name = {f"trial {trial_id}": trial_id for trial_id in front["trial_id"]}
     notices, checkpoints = _look_at_trials(study, results, by_name)
+    keeping = "" if reached["is_allowed"].all() else " that keeps to the constraints"
     return Group(
         *map(Text, notices),
         Text(
-            f"{study.name} on {study.dataset}. {len(front)} of {plural(len(reached), 'trial')} are on its front, where "
-            "no other trial is as good in every metric and better in one."
+            f"{study.name} on {study.dataset}. Of {plural(len(reached), 'finished trial')}, {len(front)} are on the "
+            f"front: no other{keeping} is as good in every metric and better in one."
         ),
         table,
         *(Text(line, no_wrap=True, overflow="ignore") for line in checkpoints),
     )
+
+
+def _write_apart(values: Sequence[float]) -> list[str]:
+    """Numbers with two decimals, or as many more as tell different ones apart."""
+    texts: list[str] = []
+    for decimals in range(2, 7):
+        texts = [decimal(value, decimals) for value in values]
+        if len(set(texts)) == len(set(values)):
+            break
+    return texts
 
 
 def _list_ranks(study: Study, ranked: pd.DataFrame) -> list[Text]:

@@ -233,7 +233,7 @@ class StudyFields(Frozen):
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
         """The direction of each objective, in Optuna's words."""
-        return ["maximize" if metric_of(metric).mode == "max" else "minimize" for metric in self.objectives]
+        return ["minimize" if metric_of(metric).is_lower_better else "maximize" for metric in self.objectives]
 
     @property
     def measures(self) -> Measures:

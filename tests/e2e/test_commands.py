@@ -308,7 +308,7 @@ def test_the_best_of_several_metrics_are_the_trials_of_its_front(spikeslab: Spik
         if not ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()
     ]
     assert sorted(re.findall(r"^([0-9a-f]{16}) ", done.stdout, re.MULTILINE)) == sorted(front)
-    assert f"{len(front)} of {len(points)} trials are on its front" in done.stdout
+    assert f"Of {len(points)} finished trials, {len(front)} are on the front: no other is as good" in done.stdout
 
 
 def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:
