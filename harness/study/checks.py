@@ -195,12 +195,6 @@ def _check_scheduler(study: StudyFields) -> None:
         raise ValueError("scheduler.grace: with resource: epochs it is grace_epochs; use that, or resource: steps")
     if "grace_epochs" in changed and scheduler.resource != "epochs":
         raise ValueError(f"scheduler.grace_epochs: {name} counts {scheduler.resource} here; use grace: 1000")
-    longest = max(sub.get("epochs", _DEFAULT_EPOCHS).largest for sub in study.sub_spaces())
-    if scheduler.resource == "epochs" and scheduler.grace_epochs > longest:
-        raise ValueError(
-            f"scheduler.grace_epochs: with {scheduler.grace_epochs} of {longest} epochs {name} stops no trial; give "
-            "fewer, or use fifo"
-        )
     if name != "fifo" and (len(study.objectives) > 1 or study.metric in COST_METRICS):
         raise ValueError(f"scheduler.name: {name} compares trials by one metric of an epoch; use fifo or val/elbo")
     if name == "pbt":

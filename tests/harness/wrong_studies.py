@@ -494,16 +494,6 @@ WRONG_FIELDS = [
                 "scheduler.reduction_factor",
                 "asha or hyperband",
             ),
-            *(
-                (
-                    f"{name}-grace",
-                    f"scheduler: {{name: {name}, grace_epochs: 3}}\n",
-                    13,
-                    "scheduler.grace_epochs",
-                    f"with 3 of 2 epochs {name} stops no trial; give fewer, or use fifo",
-                )
-                for name in ("asha", "hyperband", "median")
-            ),
             (
                 "pbt-tpe",
                 "search: {sampler: tpe, num_trials: 8}\nscheduler: {name: pbt}\n",

@@ -110,13 +110,6 @@ def test_a_metric_may_be_kept_between_two_bounds_or_at_one(tmp_path: Path) -> No
         assert len(study.search.constraints) == 2
 
 
-def test_a_scheduler_may_wait_as_long_as_the_longest_trials_train(tmp_path: Path) -> None:
-    longer = edit("latent_dim: 2\n", "latent_dim: 2\n    epochs: 5\n", edit(SEEDS, ASHA))
-    assert load(tmp_path, longer, "scheduler.grace_epochs=5").scheduler.grace_epochs == 5
-    with pytest.raises(InputError, match="with 6 of 5 epochs asha stops no trial"):
-        load(tmp_path, longer, "scheduler.grace_epochs=6")
-
-
 @pytest.mark.parametrize("held_out", [100, 101])
 def test_some_images_must_be_left_to_train_on(tmp_path: Path, held_out: int) -> None:
     study = load(tmp_path, edit(SEEDS, SEEDS))
