@@ -91,13 +91,13 @@ def _summarise_front(study: Study, results: Place) -> RenderableType:
     try:
         reached = finished_values(tables)
     except NothingToDrawError as reason:
-        raise InputError(f"{study.name}: {reason}; run the study to its end") from None
+        raise InputError(f"{study.name}: {reason}; see spikeslab status {study.name}") from None
     names, directions = zip(*goals(tables.trials), strict=True)
     is_best = find_front(reached[[*names]].where(reached["is_allowed"]), directions)
     front = reached[is_best].sort_values(names[0], ascending=not directions[0], kind="stable")
     labels = short_labels(tables.trials, [*dict.fromkeys(["alpha", *varying_settings(tables.trials)])])
     table = Table(box=None, pad_edge=False)
-    table.add_column("trial")
+    table.add_column("trial", no_wrap=True, min_width=16)
     for name, is_maximised in zip(names, directions, strict=True):
         table.add_column(goal_label(name, is_maximised=is_maximised, lines=2), justify="right")
     table.add_column("configuration", overflow="fold")

@@ -18,9 +18,14 @@ def choose_format(given: Format | None, out: Path | None) -> Format:
     """The format that is given, or else that of the file's name; CSV where neither says it.
 
     Raises:
-        InputError: they disagree.
+        InputError: they disagree, the name is of another format and none is given, or it is a folder's.
     """
-    named = BY_SUFFIX.get(out.suffix.lower()) if out is not None else None
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out}: is a folder; give the name of a file")
+    suffix = out.suffix.lower() if out is not None else ""
+    named = BY_SUFFIX.get(suffix)
+    if suffix and not (given or named):
+        raise InputError(f"--out {out}: {suffix} is none of {', '.join(BY_SUFFIX)}; change it, or give --format")
     if given and named and given != named:
         raise InputError(f"--out {out}: a name for {named}, but --format is {given}; change one, or leave --format out")
     return given or named or "csv"

@@ -83,7 +83,7 @@ def summarise_status(study: Study, results: Place) -> RenderableType:
         counts = Counter(state.status for state in states)
         counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
-    for name in ("finished", "stopped", "diverged", "failed", "begun", "waiting"):
+    for name in ("finished", "stopped", "diverged", "failed", "begun", "running", "waiting"):
         if counts[name]:
             table.add_row(name, str(counts[name]))
     lines: list[RenderableType] = [

@@ -48,7 +48,7 @@ class Study(StudyOfFile):
     def plan(self, results: str | os.PathLike[str] = RESULTS) -> "pd.DataFrame":
         """What `run` would do: a row for each trial known so far, in the order of training. Nothing starts.
 
-        A search proposes its trials as it goes on, so that before it is run it has no row.
+        A search proposes its trials as it goes on, so that before it is run the frame has no row and no settings.
 
         Columns: trial_id; phase (search, select, confirm); status (waiting, begun, or how it ended); epochs_left, to be
         trained; and the settings.

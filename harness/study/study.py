@@ -51,7 +51,7 @@ class Study(StudyFields):
         for setting, domain in sub.items():
             unfit = [beside for beside in list_choices_of(sub) if not applies(setting, beside)]
             if unfit and domain.extent != (SETTINGS[setting].default,):
-                raise ValueError(f"{where}.{setting}: {refuse_beside(setting, unfit[0])}")
+                raise ValueError(f"{self.section_of(i, setting)}.{setting}: {refuse_beside(setting, unfit[0])}")
         for setting in list_required(model):
             if setting not in sub:
                 example = SETTINGS[setting].metadata["example"]
@@ -62,11 +62,11 @@ class Study(StudyFields):
         for setting, domain in sub.items():
             if self.search.sampler == "grid" and isinstance(domain, Interval):
                 raise ValueError(
-                    f"{where}.{setting}: a grid cannot enumerate {domain.kind}; list values with grid: [...], "
-                    "or set search.sampler to random or tpe"
+                    f"{self.section_of(i, setting)}.{setting}: a grid cannot enumerate {domain.kind}; list values "
+                    "with grid: [...], or set search.sampler to random or tpe"
                 )
         self._check_seeds(where, self.space[i].seeds)
-        self._check_epochs(where, sub.get("epochs"))
+        self._check_epochs(self.section_of(i, "epochs"), sub.get("epochs"))
 
     def _check_seeds(self, where: str, seeds: tuple[int, ...] | None) -> None:
         if seeds is None:

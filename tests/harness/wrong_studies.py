@@ -182,6 +182,14 @@ WRONG_FIELDS = [
     _wrong("int-huge", LATENTS, "{int: [1, 1e18]}", "10: space[1].latent_dim", "is too large"),
     _wrong("int-hidden", "[8]", "{int: [8, 16]}", "5: defaults.hidden", "hidden is a list; use {grid: [[128],"),
     _wrong("range-hidden", "[8]", "{range: [8, 16, 8]}", "5: defaults.hidden", "hidden is a list; use {grid: [[128],"),
+    _wrong(
+        "interval-by-default",
+        "hidden: [8]",
+        "learning_rate: {loguniform: [1.0e-4, 1.0e-2]}",
+        "5: defaults.learning_rate",
+        "a grid cannot enumerate loguniform",
+        in_schema=False,
+    ),
     _wrong("interval-in-grid", ALPHA, "{uniform: [0.1, 0.5]}", "11: space[1].alpha", "list values", in_schema=False),
     # the space
     _wrong(
@@ -356,7 +364,7 @@ WRONG_FIELDS = [
         "hidden-of-some-networks",
         "hidden: [8]",
         "hidden: [8]\n  network: {grid: [mlp, conv]}",
-        "8: space[0].hidden",
+        "5: defaults.hidden",
         "network conv has none; remove it, or set network: mlp",
         in_schema=False,
     ),
@@ -529,7 +537,7 @@ WRONG_FIELDS = [
         Wrong(
             f"lengths-{name}",
             edit("epochs: 2", "epochs: {grid: [2, 4]}") + text,
-            "study.yaml:7: space[0].epochs: ",
+            "study.yaml:4: defaults.epochs: ",
             fix,
             in_schema=False,
         )
@@ -550,7 +558,7 @@ WRONG_FIELDS = [
         "asha-without-length",
         edit("epochs: 2", "epochs: {int: [2, 4]}")
         + "scheduler: {name: asha}\nsearch: {sampler: random, num_trials: 2}\n",
-        "study.yaml:7: space[0].epochs: ",
+        "study.yaml:4: defaults.epochs: ",
         "asha needs one number of epochs",
         in_schema=False,
     ),

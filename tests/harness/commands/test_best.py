@@ -84,6 +84,7 @@ def test_a_front_of_no_finished_trial_is_refused_in_one_sentence(traded_off: Pat
     trials = pd.read_parquet(traded_off / "trials.parquet")
     (trials.assign(status=status) if status else trials.head(0)).to_parquet(traded_off / "trials.parquet")
     with pytest.raises(
-        InputError, match=r"^rate-distortion-quick: no (finished )?trial has .*; run the study to its end$"
+        InputError,
+        match=r"^rate-distortion-quick: no (finished )?trial has .*; see spikeslab status rate-distortion-quick$",
     ):
         write_best(traded_off)
