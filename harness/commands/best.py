@@ -110,8 +110,9 @@ def _summarise_front(study: Study, results: Place) -> RenderableType:
     return Group(
         *map(Text, notices),
         Text(
-            f"{study.name} on {study.dataset}. Of {plural(len(reached), 'finished trial')}, {len(front)} are on the "
-            f"front: no other{keeping} is as good in every metric and better in one."
+            f"{study.name} on {study.dataset}. Of {plural(len(reached), 'finished trial')}, {len(front)} "
+            f"{'is' if len(front) == 1 else 'are'} on the front: no other{keeping} is as good in every metric and "
+            "better in one."
         ),
         table,
         *(Text(line, no_wrap=True, overflow="ignore") for line in checkpoints),
@@ -119,11 +120,11 @@ def _summarise_front(study: Study, results: Place) -> RenderableType:
 
 
 def _write_apart(values: Sequence[float]) -> list[str]:
-    """Numbers with two decimals, or as many more as tell different ones apart."""
+    """Numbers with two decimals, or as many more as tell different ones apart, and small ones from 0."""
     texts: list[str] = []
     for decimals in range(2, 7):
         texts = [decimal(value, decimals) for value in values]
-        if len(set(texts)) == len(set(values)):
+        if len(set(texts)) == len(set(values)) and all(round(value, decimals) or not value for value in values):
             break
     return texts
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness.commands.best import format_settings, summarise_best
+from harness.commands.best import _write_apart, format_settings, summarise_best
 from harness.errors import InputError
 from harness.storage.place import Folder
 from harness.study.file import load_study
@@ -88,3 +88,16 @@ def test_a_front_of_no_finished_trial_is_refused_in_one_sentence(traded_off: Pat
         match=r"^rate-distortion-quick: no (finished )?trial has .*; see spikeslab status rate-distortion-quick$",
     ):
         write_best(traded_off)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([-30.0, -27.1], ["\N{MINUS SIGN}30.00", "\N{MINUS SIGN}27.10"]),
+        ([0.0104, 0.0102], ["0.0104", "0.0102"]),
+        ([0.0031], ["0.003"]),
+        ([0.0, 0.0, 1.0], ["0.00", "0.00", "1.00"]),
+    ],
+)
+def test_numbers_have_as_many_decimals_as_tell_them_apart(values: list[float], texts: list[str]) -> None:
+    assert _write_apart(values) == texts
