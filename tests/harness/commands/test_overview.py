@@ -31,9 +31,9 @@ PUBLISHED = Path(__file__).parents[3] / "studies" / "published"
 STUDY = edit("epochs: 2", "epochs: 5", edit(ALPHA, "{grid: [0.2, 0.05]}"))  # 10 trials: 2 VAE, 4 and 4 VSC
 
 
-def lines(renderable: object) -> list[str]:
+def lines(renderable: object, width: int = 500) -> list[str]:
     """As printed, with the spaces between columns as one."""
-    console = Console(width=500, file=open(os.devnull, "w"), record=True)  # noqa: SIM115, PTH123
+    console = Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115, PTH123
     console.print(renderable)
     console.file.close()
     return [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -248,10 +248,8 @@ def test_without_a_study_each_has_a_row(results: Results, tmp_path: Path) -> Non
 
 
 def test_the_list_of_published_studies_names_each_in_80_columns() -> None:
-    console = Console(width=80, file=open(os.devnull, "w"), record=True)  # noqa: SIM115, PTH123
-    console.print(summarise_studies(Folder(PUBLISHED)), soft_wrap=True)
-    console.file.close()
-    rows = {words[0]: words[1:] for line in console.export_text().splitlines() if (words := line.split())}
+    printed = lines(summarise_studies(Folder(PUBLISHED)), width=80)
+    rows = {words[0]: words[1:] for line in printed if (words := line.split())}
     assert {path.parent.name for path in PUBLISHED.glob("*/study.yaml")} <= rows.keys()
     assert rows["gamma-links"] == ["72", "48", "24", "0", "0", "tables"]
 
