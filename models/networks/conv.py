@@ -8,9 +8,27 @@ from torch import Tensor, nn
 from models.choices import ImageShape, Initialisation
 from models.networks.architectures import ConvShapes, list_shapes
 from models.networks.mlp import MLP
+from models.numerics.onednn import is_float32_on_cpu
 from models.settings import TrialSettings
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+FEW = 3
+"""Output channels up to which torch's own transposed convolution is faster than oneDNN's (BENCHMARKS.md)."""
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """torch's, by torch's own kernel, which it calls slow, where oneDNN's is slower: for few output channels."""
+
+    def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, in, H, W) -> (B, out, ...)
+        """Apply it."""
+        if self.out_channels > FEW or not is_float32_on_cpu(maps):
+            return super().forward(maps, output_size)
+        weight, bias = self.weight, self.bias
+        out: Tensor = torch.ops.aten.slow_conv_transpose2d(
+            maps, weight, self.kernel_size, bias, self.stride, self.padding
+        )
+        return out
 
 
 def make_convolution(
@@ -87,7 +105,7 @@ class ConvDecoder(nn.Module):
         self.innermost = shapes.innermost
         self.bottom = MLP(shapes.decoder, generator, initialisation=initialisation)
         self.convolutions = nn.ModuleList(
-            make_convolution(nn.ConvTranspose2d, *shape, generator, initialisation=initialisation)
+            make_convolution(TransposedConvolution, *shape, generator, initialisation=initialisation)
             for shape in shapes.transposed
         )
 

@@ -3,15 +3,24 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.choices import Activation, ImageShape, Initialisation
 from models.networks.widths import list_widths_of
-from models.numerics.onednn import multiply
+from models.numerics.onednn import apply_layer
 from models.settings import TrialSettings
+
+
+class Linear(nn.Linear):
+    """torch's, with what follows the layer, and through oneDNN where that is faster."""
+
+    def forward(self, x: Tensor, *, activation: Activation | None = None, is_fixed: bool = False) -> Tensor:
+        """Apply it: x (..., in) -> (..., out). is_fixed: the parameters are constants, which get no gradients."""
+        weight, bias = (p.detach() if is_fixed else p for p in (self.weight, self.bias))
+        return apply_layer(x, weight, bias, activation=activation)
 
 
 def make_linear(
@@ -21,7 +30,7 @@ def make_linear(
     *,
     num_heads: int = 1,
     initialisation: Initialisation = "kaiming",
-) -> nn.Linear:
+) -> Linear:
     """Make a linear layer, initialised as torch does (Kaiming uniform), but from a generator; None: not initialised.
 
     initialisation: xavier draws the weights uniformly within sqrt(6 / (inputs + outputs)), the biases as kaiming does.
@@ -31,8 +40,8 @@ def make_linear(
     num_heads: number of layers of equal width that stand side by side, computed in one product. Their parameters are
     drawn one head after the other, so that they equal those of separate layers.
     """
-    layer = nn.utils.skip_init(nn.Linear, num_in, num_out)
-    assert isinstance(layer, nn.Linear)
+    layer = nn.utils.skip_init(Linear, num_in, num_out)
+    assert isinstance(layer, Linear)
     if generator is None:
         return layer
     bound = 1 / math.sqrt(num_in)
@@ -75,12 +84,8 @@ class MLP(nn.Module):
 
     def _apply_layer(self, index: int, x: Tensor) -> Tensor:
         """Apply one layer, and the activation unless it is the last."""
-        linear = cast("nn.Linear", self.layers[index])
-        activation = self.activation if index < len(self.layers) - 1 else None
-        if not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
-            return multiply(x, linear.weight, linear.bias, activation=activation)
-        out: Tensor = linear(x)
-        return out if activation is None else out.relu() if activation == "relu" else out.tanh()
+        out: Tensor = self.layers[index](x, activation=self.activation if index < len(self.layers) - 1 else None)
+        return out
 
 
 class MLPEncoder(MLP):

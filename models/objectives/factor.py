@@ -31,11 +31,14 @@ class Discriminator(nn.Module):
         self.hidden = nn.ModuleList(make_linear(i, o, generator) for i, o in pairwise(widths))
         self.last = make_linear(width, 2, generator)
 
-    def forward(self, z: Tensor) -> Tensor:  # (B, D) -> (B, 2)
-        """Compute the logits of z being a code, and of z being shuffled."""
+    def forward(self, z: Tensor, *, is_fixed: bool = False) -> Tensor:  # (B, D) -> (B, 2)
+        """Compute the logits of z being a code, and of z being shuffled.
+
+        is_fixed: the parameters are constants, so that no time goes into their gradients.
+        """
         for layer in self.hidden:
-            z = leaky_relu(layer(z), SLOPE)
-        logits: Tensor = self.last(z)
+            z = leaky_relu(layer(z, is_fixed=is_fixed), SLOPE)
+        logits: Tensor = self.last(z, is_fixed=is_fixed)
         return logits
 
 
@@ -56,7 +59,7 @@ class FactorElbo(WeightedElbo):
     def terms(self, model: Autoencoder, x: Tensor, noise: Noise, at: At) -> Terms:
         """Compute rate, distortion and total correlation, from one sample for each image."""
         elbo, _, z = model.compute_elbo_and_codes(x, noise, at)
-        is_code, is_shuffled = self.discriminator(z).to(z.dtype).unbind(1)
+        is_code, is_shuffled = self.discriminator(z, is_fixed=True).to(z.dtype).unbind(1)
         return Terms(*elbo, {"total_correlation": is_code - is_shuffled})
 
     def loss(self, terms: Terms) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.build import build_model
 from models.choices import ImageShape
 from models.networks.architectures import ARCHITECTURES
-from models.networks.conv import ConvEncoder
+from models.networks.conv import FEW, ConvEncoder, TransposedConvolution
 from models.networks.counting import count_parameters
 from models.settings import TrialSettings
 from models.training.autograd_trainer import AutogradTrainer
@@ -208,3 +208,17 @@ def test_trained_alone_among_others_or_resumed_it_has_the_same_bits(kind: str) -
     start = copy_tensors(init_state(settings, TINY, DEVICE))
     still = [name for name, tensor in take(settings, alone).items() if torch.equal(tensor, start[name])]
     assert still == [], "gradients reach every parameter"
+
+
+@pytest.mark.parametrize("num_out", [1, FEW, FEW + 1])
+def test_a_map_is_doubled_as_by_torchs_layer(num_out: int) -> None:
+    """Forward and backward, whichever kernel torch takes for so many channels."""
+    with torch.random.fork_rng(devices=[]):
+        torchs = nn.ConvTranspose2d(8, num_out, 4, stride=2, padding=1)
+        ours = TransposedConvolution(8, num_out, 4, stride=2, padding=1)
+    ours.load_state_dict(torchs.state_dict())
+    maps = torch.randn(5, 8, 4, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    by_out = torch.randn(5, num_out, 8, 8, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(ours(maps), torchs(maps))
+    gradients = (torch.autograd.grad(layer(maps), [maps, *layer.parameters()], by_out) for layer in (ours, torchs))
+    torch.testing.assert_close(*gradients)

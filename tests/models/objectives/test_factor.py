@@ -49,6 +49,10 @@ def test_the_losses_gradients_do_not_mix(state: TrainState) -> None:
     loss.backward()
     assert [name for name, p in state.model.named_parameters() if p.grad is not None] == []
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in objective.parameters())
+    objective.zero_grad()
+    objective.loss(objective.terms(state.model, read(state, 1), make_noise(0), AT)).backward()
+    assert all(p.grad is not None for p in state.model.parameters())
+    assert [name for name, p in objective.named_parameters() if p.grad is not None] == []
 
 
 def test_the_models_step_leaves_the_discriminator_alone_and_the_discriminators_the_model() -> None:
