@@ -264,8 +264,8 @@ def _tell_probes(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> s
         f"are never on, which the decoder never sees, suffice for {_tell_unused(tables)}. Of gamma * mu VSC less VAE "
         f"is {lead('-mlp-gamma-mu')} under the perceptron with all labels; of samples, which are sparse, "
         f"{lead('-mlp-z')} under that and {lead('-knn-z')} under nearest neighbours, whom the VAE's idle latents "
-        f"mislead. That the VAE's accuracy is past its best there is not so under logistic regression: it gains {grown} "
-        "from 24 to 200."
+        f"mislead. That the VAE's accuracy is past its best there is not so under logistic regression: it gains "
+        f"{grown} from 24 to 200."
     )
 
 
@@ -376,10 +376,9 @@ def _tell_gates(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> st
         f"information, and {always_on} are always on. The gradient alone does not explain it: straight-through "
         f"gates, whose samples are hard and whose gradient is that of relaxed ones, with a bias of "
         f"{_measure_bias(tables)} of its length, gain as much, {straight} (DisARM less these: {beside}). Relaxed gates "
-        f"reach a loss of {decimal(relaxed, 1)} on test images as they are trained, DisARM's {decimal(disarm, 1)}: most is "
-        "lost where they are made hard. "
-        f"With alpha 0.2 there is no gain: DisARM less relaxed is {at_larger[0]} with the sigmoid and {at_larger[1]} with "
-        "the report's link."
+        f"reach a loss of {decimal(relaxed, 1)} on test images as they are trained, DisARM's {decimal(disarm, 1)}: most "
+        f"is lost where they are made hard. With alpha 0.2 there is no gain: DisARM less relaxed is {at_larger[0]} with "
+        f"the sigmoid and {at_larger[1]} with the report's link."
     )
 
 
