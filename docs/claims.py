@@ -376,9 +376,9 @@ def _tell_gates(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> st
         f"information, and {always_on} are always on. The gradient alone does not explain it: straight-through "
         f"gates, whose samples are hard and whose gradient is that of relaxed ones, with a bias of "
         f"{_measure_bias(tables)} of its length, gain as much, {straight} (DisARM less these: {beside}). Relaxed gates "
-        f"reach a loss of {decimal(relaxed, 1)} on test images as they are trained, DisARM's {decimal(disarm, 1)}: most "
-        f"is lost where they are made hard. With alpha 0.2 there is no gain: DisARM less relaxed is {at_larger[0]} with "
-        f"the sigmoid and {at_larger[1]} with the report's link."
+        f"reach a loss of {decimal(relaxed, 1)} on test images as they are trained, DisARM's {decimal(disarm, 1)}: "
+        f"most is lost where they are made hard. With alpha 0.2 there is no gain: DisARM less relaxed is "
+        f"{at_larger[0]} with the sigmoid and {at_larger[1]} with the report's link."
     )
 
 

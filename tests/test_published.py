@@ -193,7 +193,7 @@ def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does(verdicts:
 
 
 def test_what_readme_says_of_other_gates_and_another_alpha_is_so(verdicts: list[Verdict]) -> None:
-    """Straight-through gates, whose gradient is biased, gain as much; a sharper baseline leaves less; with alpha 0.2 DisARM's gain nothing."""
+    """Straight-through gates gain as much, over sharper relaxed gates DisARM's gain less, with alpha 0.2 nothing."""
     tables = load_published()
     trials = tables["gate-gradients"].trials.query("latent_dim == 200 and sharpness_schedule == 'per_epoch'")
     of_gates = trials[trials["gamma_link"] == "sigmoid"].groupby(["alpha", "estimator"])["test/elbo"].mean()
