@@ -207,7 +207,7 @@ def test_what_readme_says_of_other_gates_and_another_alpha_is_so(verdicts: list[
     over_ramp = of_gates[0.01]["disarm"] - ramp[ramp["estimator"] == "relaxed"]["test/elbo"].mean()
     assert f"{over_ramp:.0f} (" in told
     for text in (f"({of_gates[0.01]['disarm']:.1f} against {of_gates[0.01]['relaxed']:.1f},", f"{over_ramp:.0f} ("):
-        assert text.replace("-", "−") in FINDINGS.read_text()
+        assert text.replace("-", "\u2212") in FINDINGS.read_text()
     beside = compare_gates(tables, "disarm", "straight_through")
     assert -1 < beside.low < 0 < beside.high < 1
     for link in ("sigmoid", "exp_relu"):
