@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import PrivateAttr
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
+from harness.errors import InputError
 from harness.paths import parse_path
 from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
-from harness.study.file import dump_study, find_study, format_study_file, load_found, load_study
+from harness.study.file import describe, dump_study, find_study, format_study_file, load_found, load_study
+from harness.study.origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +27,31 @@ StudyOrName = StudyOfFile | str
 """A study; or one that was run, by its name or the path of its file."""
 
 
-class Study(StudyOfFile):
+class _InOneSentence(type(BaseModel)):  # type: ignore[misc]
+    """The class of `Study`, which says in one sentence what is wrong with what it is called with.
+
+    An `__init__` would do so, too, but pydantic also calls it for a study from a file, whose lines it does not know.
+    """
+
+    def __call__(cls, *positional: object, **fields: Any) -> Any:
+        if positional:
+            raise InputError(
+                f"Study: {positional[0]!r}: fields are given by name, as name=...; a file is read by Study.from_file"
+            )
+        try:
+            return super().__call__(**fields)
+        except ValidationError as error:
+            raise InputError(describe(error, Origin(Path("Study"), {}, {}))) from None
+
+
+class Study(StudyOfFile, metaclass=_InOneSentence):
     """One question: a dataset, a space of settings, how to search it, what to measure.
 
     `Study.from_file("my-study.yaml")` reads it from its file; `Study(name=..., dataset=..., space=[...])` takes the
     same fields from Python.
+
+    Raises:
+        InputError: one sentence that names the field and the fix.
     """
 
     _path: Path | None = PrivateAttr(default=None)

@@ -48,7 +48,7 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     try:
         study = (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
-        raise InputError(_describe(error, origin)) from None
+        raise InputError(describe(error, origin)) from None
     study.__dict__["origin"] = origin
     return study
 
@@ -104,7 +104,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _describe(error: ValidationError, origin: Origin) -> str:
+def describe(error: ValidationError, origin: Origin) -> str:
     """Describe the first error in one sentence, with its line of the file or the --set that caused it."""
     first = error.errors(include_url=False)[0]
     loc = first["loc"]

@@ -166,6 +166,19 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no study": (lambda folder: load_model("other", "x", folder / "results"), "other: no study of that name"),
     "a wrong override": (lambda folder: Study.from_file(folder / "study.yaml", ["epochs=0"]), "give at least 1"),
+    "a file in the place of fields": (
+        lambda _: Study("my-study.yaml"),  # type: ignore[call-arg, misc]
+        "Study: 'my-study.yaml': fields are given by name, as name=...; a file is read by Study.from_file",
+    ),
+    "no space": (lambda _: Study(name="demo", dataset="digits"), "Study: space: missing; add it"),  # type: ignore[call-arg]
+    "a setting in the place of a field": (
+        lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae"}], epochs=3),  # type: ignore[call-arg, arg-type]
+        "Study: epochs: unknown key; did you mean epochs under defaults?",
+    ),
+    "a seed twice": (
+        lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae", "latent_dim": 2}], seeds=[0, 0]),  # type: ignore[arg-type]
+        "Study: seeds: ",
+    ),
 }
 
 
