@@ -1,7 +1,7 @@
 """A study in Python: read from its file, and planned."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,6 +66,18 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
         study = load_study(parse_path(path), overrides, kind=cls)
         study._path = parse_path(path)
         return study
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+        """A study with other values in the fields of `update`, checked as those of `Study(...)` are.
+
+        deep: has no effect, as no value of a study can be changed.
+
+        Raises:
+            InputError: one sentence that names the field and the fix.
+        """
+        made = type(self)(**self.model_dump(mode="json", exclude_none=True) | dict(update or {}))
+        made._path = self._path
+        return made
 
     def plan(self, results: str | os.PathLike[str] = RESULTS) -> "pd.DataFrame":
         """What `run` would do: a row for each trial known so far, in the order of training. Nothing starts.

@@ -140,6 +140,18 @@ def test_the_text_of_a_study_keeps_its_question_and_its_changes(trained: Path) -
     assert "- 7" in copied.to_yaml()
 
 
+def test_a_changed_copy_is_a_study_as_if_made_so(trained: Path) -> None:
+    """Also once it has been planned, when the study it is made from knows by which settings to tell trials apart."""
+    study = Study.from_file(trained / "study.yaml")
+    study.plan(trained / "results")
+    space = [{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-3, 1e-4]}}]
+    copied = study.model_copy(update={"space": space, "confirm": None})
+    made = Study(**study.model_dump(mode="json", exclude_none=True) | {"space": space})
+    dataset = load_dataset("digits")
+    assert copied.model_dump() == made.model_dump()
+    assert [t.label for t in plan_trials(copied, dataset)] == [t.label for t in plan_trials(made, dataset)]
+
+
 def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +186,18 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "a setting in the place of a field": (
         lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae"}], epochs=3),  # type: ignore[call-arg, arg-type]
         "Study: epochs: unknown key; did you mean epochs under defaults?",
+    ),
+    "a setting in the place of a field of a copy": (
+        lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"epochs": 3}),
+        "Study: epochs: unknown key; did you mean epochs under defaults?",
+    ),
+    "a seed twice in a copy": (
+        lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"seeds": [0, 0]}),
+        "Study: seeds: ",
+    ),
+    "a setting of a copy that is none": (
+        lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"defaults": {"epoch": 3}}),
+        "Study: defaults.epoch: unknown key; did you mean epochs?",
     ),
     "a seed twice": (
         lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae", "latent_dim": 2}], seeds=[0, 0]),  # type: ignore[arg-type]
