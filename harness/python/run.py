@@ -10,14 +10,13 @@ from harness.commands.plot import draw_quietly
 from harness.commands.run import run_study
 from harness.interruption import Interrupted
 from harness.paths import parse_path
-from harness.python.study import RESULTS, Study
+from harness.python.study import RESULTS, Study, StudyOrName, as_study
 from harness.storage.bucket import open_place
-from harness.study import Study as StudyOfFile
 from harness.study.file import dump_study
 
 
 def run(
-    study: StudyOfFile,
+    study: StudyOrName,
     results: str | os.PathLike[str] = RESULTS,
     *,
     data: str | os.PathLike[str] | None = None,
@@ -33,16 +32,18 @@ def run(
     it is called again.
 
     Raises:
-        InputError: a dataset is missing, the results cannot be written to, the study is running already, or Ray cannot
-            be used.
+        InputError: there is no such study, a dataset is missing, the results cannot be written to, the study is running
+            already, or Ray cannot be used.
         KeyboardInterrupt: it was interrupted.
     """
+    place = open_place(results)
+    study = as_study(study, place.folder, stored_first=False)
     console = Console(highlight=False, markup=False)
     try:
         outcome = run_study(
             study,
             study.to_yaml() if isinstance(study, Study) else dump_study(study),
-            results=open_place(results),
+            results=place,
             console=console,
             data_dir=None if data is None else parse_path(data),
             address=address,

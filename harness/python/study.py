@@ -11,7 +11,8 @@ from harness.errors import InputError
 from harness.paths import parse_path
 from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
-from harness.study.file import describe, dump_study, find_study, format_study_file, load_found, load_study
+from harness.study.fields import MAX_NAME, SLUG
+from harness.study.file import check_folder, describe, dump_study, find_study, format_study_file, load_study
 from harness.study.origin import Origin
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ RESULTS = "results"
 PLANNED = ("trial_id", "phase", "status", "epochs_left")
 """The columns of a plan, beside the settings."""
 
-StudyOrName = StudyOfFile | str
-"""A study; or one that was run, by its name or the path of its file."""
+StudyOrName = StudyOfFile | str | os.PathLike[str]
+"""A study, its name, or the path of its file."""
 
 
 class _InOneSentence(type(BaseModel)):  # type: ignore[misc]
@@ -63,7 +64,10 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
         Raises:
             InputError: one sentence that names the file, the line, the field and the fix.
         """
-        study = load_study(parse_path(path), overrides, kind=cls)
+        given = [overrides] if isinstance(overrides, str) else list(overrides)
+        if isinstance(overrides, Mapping) or not all(isinstance(override, str) for override in given):
+            raise InputError(f"{os.fspath(path)}: overrides are a list of texts; write them as in ['epochs=3']")
+        study = load_study(parse_path(path), given, kind=cls)
         study._path = parse_path(path)
         return study
 
@@ -118,10 +122,30 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
         return format_study_file(self._path, self, is_changed=is_changed)
 
 
-def as_study(study: StudyOrName, results: Path) -> StudyOfFile:
-    """The study that is meant.
+def as_study(study: StudyOrName, results: Path, *, stored_first: bool = True) -> StudyOfFile:
+    """The study that is meant. stored_first: of two files of its name, prefer that of the results, the last one run.
 
     Raises:
-        InputError: no study has this name.
+        InputError: no study has this name, or it is none of the three.
     """
-    return load_found(find_study(study, results, stored_first=True), results) if isinstance(study, str) else study
+    if isinstance(study, StudyOfFile):
+        return study
+    if not isinstance(study, (str, os.PathLike)):
+        raise InputError(
+            f"no study, but of type {type(study).__name__}; give a Study, its name or the path of its file"
+        )
+    path = find_study(os.fspath(study), results, stored_first=stored_first)
+    found = Study.from_file(path)
+    check_folder(found, path, results)
+    return found
+
+
+def name_of(study: StudyOrName, results: Path) -> str:
+    """The name of the study that is meant; one that is given by its name needs no file.
+
+    Raises:
+        InputError: as of `as_study`.
+    """
+    if isinstance(study, str) and SLUG.fullmatch(study) and len(study) <= MAX_NAME:
+        return study
+    return as_study(study, results).name

@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from harness import Study, load_model, load_tables
+from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.interruption import raise_interrupted
@@ -116,7 +117,8 @@ def test_a_plan_of_a_search_that_was_not_run_has_its_columns_and_no_row(tmp_path
 
 
 def test_tables_have_a_row_per_trial_and_one_per_epoch(trained: Path) -> None:
-    for given in (Study.from_file(trained / "study.yaml"), "demo"):
+    path = trained / "study.yaml"
+    for given in (Study.from_file(path), "demo", path, str(path)):
         trials, history = load_tables(given, trained / "results")
         assert isinstance(trials, pd.DataFrame)
         assert (len(trials), len(history)) == (2, 8)
@@ -150,6 +152,36 @@ def test_a_changed_copy_is_a_study_as_if_made_so(trained: Path) -> None:
     dataset = load_dataset("digits")
     assert copied.model_dump() == made.model_dump()
     assert [t.label for t in plan_trials(copied, dataset)] == [t.label for t in plan_trials(made, dataset)]
+
+
+def test_tables_without_a_study_file_are_read_by_their_name(trained: Path) -> None:
+    assert not (trained / "results" / "demo" / "study.yaml").exists()
+    assert len(load_tables("demo", trained / "results")[0]) == 2
+
+
+def test_a_file_is_run_as_it_is(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its question; and of a name the file in ./studies, which may be newer, as `spikeslab run` does."""
+    texts = []
+
+    def note(study: Study, text: str, **_: object) -> Outcome:
+        assert study.name == "demo"
+        texts.append(text)
+        return Outcome(1, 1, 0, 0, 0, None, 0, 0.0, 0.0)
+
+    monkeypatch.setattr("harness.python.run.run_study", note)
+    monkeypatch.chdir(tmp_path)
+    for path, question in (("studies/demo.yaml", "Newer?"), ("results/demo/study.yaml", "Older?")):
+        Path(path).parent.mkdir(parents=True)
+        Path(path).write_text(f"# {question}\n{GOOD}")
+    for given in (trained / "study.yaml", str(trained / "study.yaml"), "demo"):
+        harness.run(given)
+    text = (trained / "study.yaml").read_text()
+    assert texts == [text, text, f"# Newer?\n{GOOD}"]
+
+
+def test_one_override_may_stand_without_a_list(trained: Path) -> None:
+    path = trained / "study.yaml"
+    assert Study.from_file(path, "epochs=3") == Study.from_file(path, ["epochs=3"]) != Study.from_file(path)
 
 
 def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
@@ -198,6 +230,35 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "a setting of a copy that is none": (
         lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"defaults": {"epoch": 3}}),
         "Study: defaults.epoch: unknown key; did you mean epochs?",
+    ),
+    "overrides as a dictionary": (
+        lambda folder: Study.from_file(folder / "study.yaml", {"epochs": 3}),  # type: ignore[arg-type]
+        "study.yaml: overrides are a list of texts; write them as in ['epochs=3']",
+    ),
+    "tables of no name": (lambda folder: load_tables("", folder / "results"), ": neither a study file nor the name"),
+    "tables beside the results": (
+        lambda folder: load_tables("../results/demo", folder / "results"),
+        "../results/demo: neither a study file nor the name of a study",
+    ),
+    "tables of a number": (
+        lambda folder: load_tables(3, folder / "results"),  # type: ignore[arg-type]
+        "no study, but of type int; give a Study, its name or the path of its file",
+    ),
+    "a run of nothing": (
+        lambda folder: harness.run(None, folder / "results"),
+        "no study, but of type NoneType",
+    ),
+    "a trial by its number": (
+        lambda folder: load_model(folder / "study.yaml", 0, folder / "results"),  # type: ignore[arg-type]
+        "trial: neither a trial_id nor a row that has one; give one row, such as trials.iloc[0]",
+    ),
+    "a row without a trial": (
+        lambda folder: load_model(folder / "study.yaml", {"a": 1}, folder / "results"),
+        "trial: neither a trial_id nor a row that has one",
+    ),
+    "a whole table": (
+        lambda folder: load_model(folder / "study.yaml", Study.from_file(folder / "study.yaml").plan()),
+        "trial: neither a trial_id nor a row that has one",
     ),
     "a seed twice": (
         lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae", "latent_dim": 2}], seeds=[0, 0]),  # type: ignore[arg-type]
