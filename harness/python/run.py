@@ -25,8 +25,9 @@ def run(
     """Train what is missing of a study, with live progress, then draw its figures: the same as `spikeslab run`.
 
     results: the folder that has a folder for each study, or s3://bucket/path. data: a folder to look for datasets in
-    first. address: of a running Ray cluster; by default Ray runs on this machine, until the study has ended. Returns
-    how many trials are done, failed, and were trained or measured now.
+    first. address: of a running Ray cluster; by default the one that this process is connected to, or else Ray runs
+    on this machine, until the study has ended. Returns how many trials are done, failed, and were trained or measured
+    now.
 
     Interrupted, by Ctrl-C or by the stop button of a notebook, it stores what is training, and goes on from there when
     it is called again.

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import harness
 from harness import Study, load_model, load_tables
+from harness.cluster.connect import check_not_elsewhere, quieten_ray
 from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
 from harness.errors import InputError
@@ -195,6 +197,24 @@ def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
     monkeypatch.setattr("harness.python.run.run_study", press_twice)
     with pytest.raises(KeyboardInterrupt, match="run it again"):
         harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
+
+
+def test_an_address_beside_another_ray_of_this_process_is_refused(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the study would run on that one; nothing is stored before."""
+    quieten_ray()
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="10.0.0.1:6379"))
+    with pytest.raises(
+        InputError, match=r"^10.0.0.2:6379: this process is .* already, at 10.0.0.1:6379; call ray.shut"
+    ):
+        harness.run(Study.from_file(trained / "study.yaml"), tmp_path / "new", address="10.0.0.2:6379")
+    assert not (tmp_path / "new").exists()
+    check_not_elsewhere("10.0.0.1:6379")
+    check_not_elsewhere(None)
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
