@@ -13,6 +13,7 @@ from harness.paths import parse_path
 from harness.python.study import RESULTS, Study, StudyOrName, as_study
 from harness.storage.bucket import open_place
 from harness.study.file import dump_study
+from harness.tracking.mlflow_settings import keeping_variables
 
 
 def run(
@@ -41,15 +42,16 @@ def run(
     study = as_study(study, place.folder, stored_first=False)
     console = Console(highlight=False, markup=False)
     try:
-        outcome = run_study(
-            study,
-            study.to_yaml() if isinstance(study, Study) else dump_study(study),
-            results=place,
-            console=console,
-            data_dir=None if data is None else parse_path(data),
-            address=address,
-            draw=partial(draw_quietly, study, console=console),
-        )
+        with keeping_variables():
+            outcome = run_study(
+                study,
+                study.to_yaml() if isinstance(study, Study) else dump_study(study),
+                results=place,
+                console=console,
+                data_dir=None if data is None else parse_path(data),
+                address=address,
+                draw=partial(draw_quietly, study, console=console),
+            )
     except Interrupted:  # a second time, before what was training was stored; a SystemExit would end a notebook
         raise KeyboardInterrupt("stopped before all was stored; run it again to go on") from None
     if outcome.interrupted:

@@ -1,9 +1,11 @@
 """`from harness import ...`: a small study on digits, trained without Ray, then read back."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +22,7 @@ from harness.interruption import raise_interrupted
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
+from harness.tracking.mlflow_settings import quieten_mlflow
 from harness.worker.trial_run import run_trial
 from tests.harness.small_studies import GOOD, edit, write
 
@@ -197,6 +200,29 @@ def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
     monkeypatch.setattr("harness.python.run.run_study", press_twice)
     with pytest.raises(KeyboardInterrupt, match="run it again"):
         harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_run_leaves_the_variables_of_mlflow_as_they_were(
+    is_stopped: bool, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quieten(*_: object, **__: object) -> Outcome:
+        quieten_mlflow()
+        assert "MLFLOW_EXPERIMENT_NAME" not in os.environ
+        assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ
+        if is_stopped:
+            raise_interrupted(signal.SIGINT)
+        return Outcome(1, 1, 0, 0, 0, None, 0, 0.0, 0.0)
+
+    monkeypatch.setattr("harness.python.run.run_study", quieten)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///mine.db")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(KeyboardInterrupt) if is_stopped else nullcontext():
+        harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
+    assert dict(os.environ) == before
 
 
 def test_an_address_beside_another_ray_of_this_process_is_refused(
