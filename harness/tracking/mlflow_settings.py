@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import InputError
@@ -35,6 +37,18 @@ def check_store(uri: str) -> None:
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
     except Exception as error:
         raise InputError(f"{uri}: MLflow cannot be used: {explain(error, uri)}") from error
+
+
+@contextmanager
+def keeping_variables() -> Iterator[None]:
+    """Leave MLflow's variables as they were: a notebook may use MLflow for itself, too."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_") and name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def quieten_mlflow() -> None:
