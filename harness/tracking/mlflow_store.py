@@ -76,11 +76,12 @@ class MlflowStore:
         self._runs: dict[str, SentRun] = {}
         self.run_ids: dict[str, str] = {}  # of MLflow's run of each trial, by trial_id; another thread may read it
         self.parent_id: str | None = None
+        self._is_parent_told = False  # by what this process trains the study
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Find the parent run and its children. With tags, make the parent if it is missing, and mark it as running.
 
-        Whoever gives tags ends with `close`.
+        Whoever gives tags ends with `close`. A parent that is there keeps its tags until a trial is sent anew.
         """
         if tags is not None and self._write_ahead is not None:
             self._write_ahead.begin()
@@ -93,10 +94,10 @@ class MlflowStore:
                     "spikeslab.kind": "study",
                     "spikeslab.study": self.study,
                 }
-                self.parent_id = self.client.create_run(self.experiment_id, tags=names).info.run_id
+                made = self.client.create_run(self.experiment_id, tags={**tags, **names})
+                self.parent_id, self._is_parent_told = made.info.run_id, True
             else:
                 self.client.update_run(self.parent_id, status="RUNNING")
-            self._log(self.parent_id, tags=tags)
         for sent in self._list_sent():
             self._note(sent)
             if tags is not None and sent.parent_id != self.parent_id:  # it was deleted
@@ -136,9 +137,11 @@ class MlflowStore:
         elif not has_ended and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
+        new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
+        if new or not run.has_params:
+            self._tell_parent(tags)
         if not run.has_params:  # the run is new, or an earlier process died while making it
             params = _as_params(trial)
-        new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
         if not has_ended:
             self._log_rows(run, new, params=params)
             return bool(new)
@@ -158,6 +161,13 @@ class MlflowStore:
         self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
         run.complete, run.status = complete, RUN_STATUS[result.status]
         return True
+
+    def _tell_parent(self, tags: Mapping[str, str]) -> None:
+        """Say in the parent run, once, by what its trials are trained: whoever trains nothing leaves it as it is."""
+        if not self._is_parent_told:
+            assert self.parent_id is not None
+            self._log(self.parent_id, tags=tags)
+            self._is_parent_told = True
 
     def _store_artifacts(self, run: SentRun, paths: Iterable[Path]) -> None:
         """Store files in a trial's run. MLflow's client would ask for the run before each, and keep threads for it."""

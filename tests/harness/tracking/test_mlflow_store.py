@@ -125,3 +125,24 @@ def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     store = MlflowStore("small", tmp_path, create=False)
     assert [e.name for e in store.client.search_experiments()] == ["small", "Default"]
     assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.lock"}
+
+
+def test_versions_of_the_parent_run_are_those_that_trained_last_not_those_that_looked_last(tmp_path: Path) -> None:
+    other = replace(TRIAL, dataset_hash="other")
+    further: list[Row] = [*ROWS, {"epoch": 3, "train/loss": 28.0, "seconds": 0.1}]
+
+    def run(version: str, *trials: Trial, result: Result = STOPPED) -> str:
+        store, tags = MlflowStore("small", tmp_path), {"version.torch": version, "git.commit": version}
+        store.open(tags)
+        for trial in trials:
+            store.sync(trial, result, TrialFolder(tmp_path / "small", trial), tags)
+        store.close("FINISHED")
+        assert store.parent_id is not None
+        told = store.client.get_run(store.parent_id).data.tags
+        assert told["version.torch"] == told["git.commit"]
+        return told["git.commit"]
+
+    assert run("A", TRIAL) == "A"
+    assert run("B", TRIAL) == "A"
+    assert run("C", TRIAL, other) == "C"
+    assert run("D", TRIAL, result=replace(RUNNING, history=further)) == "D"
