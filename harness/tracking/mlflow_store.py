@@ -363,11 +363,11 @@ class MlflowStore:
 
 
 def _as_input(trial: Trial) -> "DatasetInput":
-    """The dataset of a trial, as MLflow notes what a run was given."""
+    """The dataset of a trial, as MLflow notes what a run was given: of a type that `mlflow.data.get_source` can read."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"name": trial.dataset, "sha256": trial.dataset_hash})
-    dataset = Dataset(trial.dataset, trial.dataset_hash[:36], "local", source)
+    source = json.dumps({"tags": {"name": trial.dataset, "sha256": trial.dataset_hash}})
+    dataset = Dataset(trial.dataset, trial.dataset_hash[:36], "code", source)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 

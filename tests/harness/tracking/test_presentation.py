@@ -4,6 +4,7 @@ import pwd
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from harness.ledger.trial import Trial
@@ -76,3 +77,5 @@ def test_a_study_says_what_it_found_and_its_trials_what_they_are(tmp_path: Path)
     assert (run.data.tags["host"], "version.torch" in run.data.tags) == ("here", False)
     [given] = run.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == (TRIAL.dataset, TRIAL.dataset_hash)
+    source = mlflow.data.get_source(given).to_dict()
+    assert source == {"tags": {"name": TRIAL.dataset, "sha256": TRIAL.dataset_hash}}
