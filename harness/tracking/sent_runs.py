@@ -1,12 +1,14 @@
-"""How much of each trial MLflow has."""
+"""How much of each trial MLflow has, and the times that it is told."""
 
 import math
+import time
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.ledger.result import Result
+from harness.ledger.result import Result, Row
 from harness.storage import sqlite
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ class SentRun:
             return result.status == "running"  # which tells its stored epochs again
         known = next((row[LOSS] for row in reversed(rows) if row.get(LOSS) is not None), None)
         return known is None or self.last_loss is None or math.isclose(known, self.last_loss)
+
+    def list_lacking(self, result: Result) -> list[Row]:
+        """List the epochs of a trial that MLflow lacks."""
+        return [row for row in result.history if int(row["epoch"] or 0) > self.last_epoch]
 
     def has_all_of(self, ended_as: str, status: str) -> bool:
         """Whether nothing is missing of a trial whose last state is stored by the time that its end is known."""
@@ -75,3 +81,18 @@ def list_sent_runs(database: Path, experiment_id: str) -> list[SentRun]:
         SentRun(trial_id, run_id, uri, parent_id, status, complete, bool(has_params), int(epoch or 0), loss)
         for trial_id, run_id, uri, parent_id, status, complete, has_params, epoch, loss in rows
     ]
+
+
+def time_epochs(result: Result) -> dict[int, int | None]:
+    """When each epoch was trained, as if without evaluation or pause; empty for results that older versions stored."""
+    if result.began is None:
+        return {}
+    began, end = result.began, time.time() if result.ended is None else result.ended
+    spent = accumulate(float(row.get("seconds") or 0) for row in result.history)
+    epochs = (int(row["epoch"] or 0) for row in result.history)
+    return {epoch: as_milliseconds(min(began + seconds, end)) for epoch, seconds in zip(epochs, spent, strict=True)}
+
+
+def as_milliseconds(seconds: float | None) -> int | None:
+    """A time as MLflow has it; None, which is now to MLflow, of results that older versions stored."""
+    return None if seconds is None else round(1000 * seconds)
