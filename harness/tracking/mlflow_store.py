@@ -126,6 +126,9 @@ class MlflowStore:
             self.client.delete_run(run.run_id)
             del self._runs[run.trial_id], self.run_ids[run.trial_id]
             run = None
+        if run is not None and run.configuration != (name := name_configuration(trial)):  # of an earlier version
+            self.client.set_tag(run.run_id, "configuration", name)
+            run.configuration = name
         ended_as = f"{result.status}: {' '.join(result.evaluated)}"
         if run is not None and result.status in FINAL and run.has_all_of(ended_as, RUN_STATUS[result.status]):
             return False

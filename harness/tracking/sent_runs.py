@@ -30,6 +30,7 @@ class SentRun:
     has_params: bool
     last_epoch: int
     last_loss: float | None  # of the epochs that were sent
+    configuration: str | None  # the tag by which runs are grouped
 
     def is_of(self, result: Result) -> bool:
         """Whether what was sent is of the same training: a trial whose states were lost is trained anew elsewhere."""
@@ -60,6 +61,7 @@ def describe_run(run: "Run") -> SentRun:
         has_params=bool(run.data.params),
         last_epoch=int(run.data.metrics.get("epoch", 0)),
         last_loss=run.data.metrics.get(LOSS),
+        configuration=run.data.tags.get("configuration"),
     )
 
 
@@ -70,7 +72,7 @@ def list_sent_runs(database: Path, experiment_id: str) -> list[SentRun]:
     query = f"""
         SELECT {tag.format("spikeslab.trial_id")}, run_uuid, artifact_uri, {tag.format("mlflow.parentRunId")}, status,
             {tag.format("spikeslab.complete")}, EXISTS (SELECT 1 FROM params WHERE params.run_uuid = runs.run_uuid),
-            {metric.format("epoch")}, {metric.format(LOSS)}
+            {metric.format("epoch")}, {metric.format(LOSS)}, {tag.format("configuration")}
         FROM runs
         WHERE experiment_id = ? AND lifecycle_stage = 'active' AND {tag.format("spikeslab.kind")} = 'trial'
         ORDER BY start_time, run_uuid
@@ -78,8 +80,8 @@ def list_sent_runs(database: Path, experiment_id: str) -> list[SentRun]:
     with closing(sqlite.connect(database, read_only=True)) as connection:
         rows = connection.execute(query, (int(experiment_id),)).fetchall()
     return [
-        SentRun(trial_id, run_id, uri, parent_id, status, complete, bool(has_params), int(epoch or 0), loss)
-        for trial_id, run_id, uri, parent_id, status, complete, has_params, epoch, loss in rows
+        SentRun(trial_id, run_id, uri, parent_id, status, complete, bool(has_params), int(epoch or 0), loss, name)
+        for trial_id, run_id, uri, parent_id, status, complete, has_params, epoch, loss, name in rows
     ]
 
 

@@ -140,6 +140,16 @@ def test_what_is_measured_anew_is_shown_whatever_the_clock_of_its_machine_said(t
     assert result.metrics == {"test/elbo": -9.5}
 
 
+def test_a_run_of_an_earlier_version_is_grouped_with_new_ones_and_not_sent_again(tmp_path: Path) -> None:
+    finished = replace(STOPPED, status="finished")
+    send(tmp_path, finished)
+    store = MlflowStore("small", tmp_path)
+    [before] = store._list_sent()
+    store.client.set_tag(before.run_id, "configuration", "vae learning rate 0.001 (4a0d39)")
+    assert not send(tmp_path, finished)
+    assert store._list_sent() == [before]
+
+
 def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow makes its tables one by one; a process killed meanwhile left a database that none could open again."""
     with monkeypatch.context() as patch:
