@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.ledger.names import MLFLOW_DATABASE
+from harness.ledger.names import MLFLOW_DATABASE, MLFLOW_LOCK
 from harness.storage.local import database_uri
 from harness.tracking.explain import explain
 
@@ -15,8 +15,27 @@ SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GC
 
 
 def is_own_store() -> bool:
-    """Whether the MLflow store is our own, in the results folder: MLFLOW_TRACKING_URI names no other."""
-    return not os.environ.get("MLFLOW_TRACKING_URI")
+    """Whether the MLflow store is our own, in the results folder: MLFLOW_TRACKING_URI names no other.
+
+    `mlflow.set_tracking_uri`, by which somebody opens what a results folder holds, sets that variable, too: our own
+    database of any results folder is no store that several share.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return not uri or _is_of_results(uri)
+
+
+def _is_of_results(uri: str) -> bool:
+    """Whether a store is a database that we have made in a results folder, where its lock stays."""
+    if not uri.startswith("sqlite"):
+        return False
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        path = Path(make_url(uri).database or "")
+    except ArgumentError:
+        return False
+    return path.name == MLFLOW_DATABASE and (path.parent / MLFLOW_LOCK).exists()
 
 
 def tracking_uri(results: Path) -> str:
