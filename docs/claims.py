@@ -55,9 +55,9 @@ def load_published() -> dict[str, Tables]:
     return {path.parent.name: load_tables(path.parent) for path in folders}
 
 
-def judge_published() -> list[Verdict]:
+def judge_published(tables: Mapping[str, Tables]) -> list[Verdict]:
     """The claims, as the published tables have them."""
-    return judge_claims(load_claims(FOLDER / "studies" / "claims.yaml"), load_published())
+    return judge_claims(load_claims(FOLDER / "studies" / "claims.yaml"), tables)
 
 
 def judge_unseen(tables: Mapping[str, Tables]) -> list[Verdict]:
@@ -480,5 +480,5 @@ def make_pages(verdicts: Sequence[Verdict]) -> dict[Path, list[str]]:
 
 
 if __name__ == "__main__":
-    for page, contents in make_pages(judge_published()).items():
+    for page, contents in make_pages(judge_published(load_published())).items():
         page.write_text(replace_sections(page.read_text(), contents))

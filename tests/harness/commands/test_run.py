@@ -27,6 +27,7 @@ from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
+from tests.harness.training import read, runs_of
 
 Run = Callable[..., tuple[Outcome, str]]
 ONE_PROCESS = {"cpu": 2}
@@ -45,15 +46,6 @@ def make_study(**changes: Any) -> Study:
         "iw_samples": 5,
     }
     return Study.model_validate(content | changes)
-
-
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
-
-
-def runs_of(results: Path, name: str = "small") -> list[Any]:
-    store = MlflowStore(name, results, create=False)
-    return store._search("tags.`spikeslab.kind` = 'trial'")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from tests.harness.worker.tiny_trials import (
     NONE,
     STEPS,
     Fits,
-    assert_same_tensors,
     both,
     log_of,
     make_trial,
@@ -36,6 +35,7 @@ from tests.harness.worker.tiny_trials import (
     tensors_of,
     untimed,
 )
+from tests.models.cases import assert_same_tensors
 
 # A trial that is left alone
 
