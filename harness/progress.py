@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from harness.ledger.result import DONE, FAILED, Status
 from harness.progress_screen import RunningTrial, draw_screen, draw_starting, sparkline
 
 PLAIN_SECONDS = 10.0  # between two lines if there is no terminal
@@ -98,7 +99,8 @@ class Progress:
     ) -> None:
         """metric: whose best value is shown, if any."""
         self._console, self._metric, self._sign = console, metric, 1 if mode == "max" else -1
-        self._num_trials, self._done, self._failed, self._running = num_trials, num_done, 0, 0
+        self._num_trials, self._done, self._running = num_trials, num_done, 0
+        self._failed: Counter[Status] = Counter()  # among them those that diverged
         self._epochs_left = 0
         self._best: float | None = None
         self._course: deque[float] = deque(maxlen=64)  # of the best value
@@ -194,12 +196,13 @@ class Progress:
         if self._live is None:  # a handler must not write where the program may be writing
             threading.Thread(target=self._console.print, args=(STOPPING,), name="stopping", daemon=True).start()
 
-    def end_trial(self, *, failed: bool, epochs_skipped: int = 0, trial_id: str = "") -> None:
-        """Count a trial that ended. epochs_skipped: of its epochs, those that will not be trained."""
+    def end_trial(self, status: Status, *, epochs_skipped: int = 0, trial_id: str = "") -> None:
+        """Count a trial that ended. status: how. epochs_skipped: of its epochs, those that will not be trained."""
         with self._lock:
             self._running -= 1
             self._trials.pop(trial_id, None)
-            self._done, self._failed = self._done + (not failed), self._failed + failed
+            self._done += status in DONE
+            self._failed[status] += status in FAILED
             self._epochs_left = max(self._epochs_left - epochs_skipped, 0)
         self._maybe_print()
 
@@ -239,15 +242,14 @@ class Progress:
             parts = [*self._list_parts(), Text(f"{elapsed} so far")]
             if len(self._course) > 1:
                 parts[-2].append(f" {sparkline(list(self._course))}") if self._best is not None else None
-            share = (self._done + self._failed) / max(self._num_trials, 1)
+            share = (self._done + self._failed.total()) / max(self._num_trials, 1)
             return draw_screen(parts, share, self._trials, width=self._console.width)
 
     def _list_parts(self) -> list[Text]:
         rate = self._rate()
         is_steady = bool(self._marks) and time.monotonic() - self._first_epoch_at > STEADY_SECONDS
         parts = [Text(f"{self._done}/{self._num_trials} trials done"), Text(f"{self._running} running")]
-        if self._failed:
-            parts.append(Text(f"{self._failed} failed", style="red"))
+        parts += [Text(f"{num} {status}", style="red") for status in FAILED if (num := self._failed[status])]
         if rate > 0:
             parts.append(Text(f"{rate:.3g} epochs/s"))
         if rate > 0 and self._epochs_left and is_steady:

@@ -14,7 +14,18 @@ import yaml
 
 from analysis.tables.reported_numbers import compute_deviations
 from analysis.tables.significance import estimate_difference
-from docs.claims import ERRATIC_ALPHA, FINDINGS, FOLDER, README, SECTION, find_largest_deviation, load_published
+from docs.claims import (
+    ERRATIC_ALPHA,
+    FINDINGS,
+    FOLDER,
+    README,
+    SECTION,
+    SEEN_OF,
+    SEEN_SEEDS,
+    find_largest_deviation,
+    judge_unseen,
+    load_published,
+)
 from harness.datasets import identify_dataset
 from harness.search.make_source import make_source
 from harness.study.file import load_study
@@ -70,24 +81,44 @@ def known() -> np.ndarray:
         size, own = deviations["percent"].abs(), deviations["seed"] == 1
         at_named = deviations["latent_dim"].isin([24, 200])
         numbers += [size.max(), size[own].max(), size[own & at_named].max(), (size > 1).sum(), len(size)]
-        steady = deviations[deviations["alpha"] != ERRATIC_ALPHA]
-        numbers.append(steady.groupby(["model", "alpha", "latent_dim"], dropna=False)["percent"].mean().abs().max())
+        for some in (deviations, deviations[deviations["alpha"] != ERRATIC_ALPHA]):
+            numbers.append(some.groupby(["model", "alpha", "latent_dim"], dropna=False)["percent"].mean().abs().max())
     numbers += [95, 10]  # per cent of an interval; seeds that the protocol asks for
     for name, published in tables.items():
         study = load_study(FOLDER / "studies" / f"{name}.yaml")
         asked = make_source(study, identify_dataset(study.dataset), PUBLISHED / name, read_only=True).num_trials
         numbers += [len(published.trials), published.trials["seed"].nunique(), asked]
-    gates = tables["gate-gradients"].trials.query("latent_dim == 200 and sharpness_schedule == 'per_epoch'")
+    for seen in (SEEN_SEEDS, *SEEN_OF.values()):
+        numbers += [seen[0], seen[-1], 10 - len(seen)]
+    outcomes = {(v.claim.id, v.study): v.outcome for v in judge_unseen(tables) if v.role == "primary"}
+    alone = [outcomes[one.id, one.study] for one in verdicts.itertuples() if one.verdict != "undecided"]
+    numbers += [len(alone), sum(outcome != "undecided" for outcome in alone), alone.count("supported")]
+    gates = tables["gate-gradients"].trials.query("latent_dim == 200")
+    last = tables["gate-gradients"].history.query("epoch == 11").set_index("trial_id")["test/loss"]
     for _, rows in gates.groupby(["alpha", "gamma_link"]):
-        bounds = [one.to_numpy(float) for _, one in rows.groupby("estimator")["test/elbo"]]
-        found = [
-            estimate_difference(one, other, "greater", 0) for one in bounds for other in bounds if one is not other
+        of_gates = rows.groupby(["estimator", "sharpness_schedule"])
+        numbers += [
+            *of_gates["test/elbo"].mean(),
+            *rows.assign(loss=rows["trial_id"].map(last)).groupby(of_gates.keys)["loss"].mean(),
         ]
-        numbers += [float(end) for one in found for end in (one.mean, one.low, one.high)]
-        numbers.append(rows.loc[rows["estimator"] == "straight_through", "gradient/straight_through_bias"].mean())
+        numbers += list_differences([one.to_numpy(float) for _, one in of_gates["test/elbo"]])
+        numbers.append(of_gates["gradient/straight_through_bias"].mean()["straight_through", "per_epoch"])
+    probed = tables["accuracy-vs-latent-dim"].trials.query("latent_dim == 200")
+    vae, vsc = (
+        rows.filter(like="probe/") * 100 for rows in (probed.query("model == 'vae'"), probed.query("alpha == 0.01"))
+    )
+    numbers += vsc.filter(like="report_coded").mean().tolist()
+    numbers += list_differences([one["probe/mlp_mu_5k_accuracy"].to_numpy(float) for one in (vae, vsc)])
     convergence = tables["convergence"].trials
     numbers += [*convergence["epochs"].unique(), *convergence["latent_dim"].unique()]
     return np.array([number for number in numbers if np.isfinite(number)], float)
+
+
+def list_differences(samples: list[np.ndarray]) -> list[float]:
+    """The mean of each sample less that of each other one, with its interval."""
+    pairs = [(one, other) for one in samples for other in samples if one is not other]
+    found = [estimate_difference(*pair, "greater", 0) for pair in pairs]
+    return [float(end) for one in found for end in (one.mean, one.low, one.high)]
 
 
 def read_number(text: str) -> float:

@@ -1,6 +1,7 @@
 """Is the VSC's accuracy above the VAE's, and does it grow, where the VAE's no longer does?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -35,11 +36,11 @@ class AccuracyPastBest(Quantity):
         """See the class."""
         vae, vsc = trace_both(tables, self.under, self.alpha)
         small, large = pick_dims([vae, vsc], self.between)
-        note = self.under.describe_dead(tables.trials, vae, vsc)
         past = sorted({*(dim for dim in vae.dims if dim > small), large})
+        say_dead = partial(self.under.describe_dead, tables.trials)
         return [
-            _measure_growth(vae, small, large, Criterion("less", self.margin), note, is_premise=True),
-            *(_compare_at(vae, vsc, dim, note) for dim in past),
+            _measure_growth(vae.at([small, large]), Criterion("less", self.margin), say_dead, is_premise=True),
+            *(_compare(vae.at([dim]), vsc.at([dim]), say_dead) for dim in past),
         ]
 
 
@@ -59,10 +60,10 @@ class AccuracyGrowth(Quantity):
         """See the class."""
         vae, vsc = trace_both(tables, self.under, self.alpha)
         small, large = pick_dims([vae, vsc], self.between)
-        note = self.under.describe_dead(tables.trials, vae, vsc)
+        say_dead = partial(self.under.describe_dead, tables.trials)
         return [
-            _measure_growth(vsc, small, large, None, note),
-            _measure_growth(vae, small, large, Criterion("less", self.margin), note),
+            _measure_growth(vsc.at([small, large]), None, say_dead),
+            _measure_growth(vae.at([small, large]), Criterion("less", self.margin), say_dead),
         ]
 
 
@@ -81,9 +82,9 @@ def trace_both(tables: Tables, probe: Probe, alphas: Sequence[float]) -> tuple[C
 
 
 def _measure_growth(
-    curve: Curve, small: int, large: int, criterion: Criterion | None, note: str, *, is_premise: bool = False
+    curve: Curve, criterion: Criterion | None, say_dead: Callable[[Curve], str], *, is_premise: bool = False
 ) -> Sample:
-    curve = curve.at([small, large])
+    small, large = curve.dims
     at_small, at_large = curve.values.T
     return Sample(
         f"{curve.name}: {large} over {small}",
@@ -93,13 +94,14 @@ def _measure_growth(
         large if is_premise else None,
         (curve.alpha,),
         lacks=describe_missing(curve),
-        note=note,
+        note=say_dead(curve),
         limits=ACCURACY_GAP,
         criterion=criterion,
         is_premise=is_premise,
     )
 
 
-def _compare_at(vae: Curve, vsc: Curve, dim: int, note: str) -> Sample:
+def _compare(vae: Curve, vsc: Curve, say_dead: Callable[[Curve, Curve], str]) -> Sample:
+    (dim,) = vae.dims
     part = f"{vsc.name}, less {vae.name},"
-    return compare_at(part, POINTS, vsc, vae, dim, note=note, limits=ACCURACY_GAP)
+    return compare_at(part, POINTS, vsc, vae, dim, note=say_dead(vae, vsc), limits=ACCURACY_GAP)

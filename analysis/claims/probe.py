@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.claims.curves import LEFT_OUT, Curve, trace_curves
+from analysis.claims.curves import LEFT_OUT, Curve, trace_curves, union_of_dims
 from analysis.claims.quantity import Frozen, UndecidableError
 from analysis.wording import plural
 
@@ -56,9 +56,9 @@ class Probe(Frozen):
     def describe_dead(self, trials: pd.DataFrame, *curves: Curve) -> str:
         """Describe in how many runs of these curves a logit died and what became of them; empty if not known."""
         models = trials["model"].str.cat(trials["alpha"].map(str), sep=" ")
-        runs = trials[
-            models.isin([f"{curve.model} {curve.alpha}" for curve in curves]) & (trials["status"] == "finished")
-        ]
+        is_theirs = models.isin([f"{curve.model} {curve.alpha}" for curve in curves])
+        is_there = trials["latent_dim"].isin(union_of_dims(curves))
+        runs = trials[is_theirs & is_there & (trials["status"] == "finished")]
         num = self._count_dead(runs)
         if num is None:
             return ""

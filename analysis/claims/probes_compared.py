@@ -1,7 +1,9 @@
 """How much more accurate is one probe than another on the same codes, and does that depend on the model?"""
 
+from collections.abc import Sequence
+
 from analysis.claims.accuracy import Alphas, trace_both
-from analysis.claims.curves import compare_at, describe_missing, name_at
+from analysis.claims.curves import Curve, compare_at, describe_missing, name_at
 from analysis.claims.probe import ACCURACY_GAP, Probe, join_parts
 from analysis.claims.quantity import Quantity, Sample, limits_of_difference
 from analysis.tables import Tables
@@ -19,10 +21,9 @@ class ProbeOverProbe(Quantity):
         curves = (probe.trace_accuracy(tables.trials) for probe in (self.under, self.less_under))
         samples = []
         for curve, other in zip(*curves, strict=True):
-            dead = join_parts([probe.describe_dead(tables.trials, curve) for probe in (self.under, self.less_under)])
-            samples += [
-                compare_at(curve.name, POINTS, curve, other, dim, note=dead, limits=ACCURACY_GAP) for dim in curve.dims
-            ]
+            for dim in curve.dims:
+                dead = _describe_dead(tables, (self.under, self.less_under), curve.at([dim]))
+                samples.append(compare_at(curve.name, POINTS, curve, other, dim, note=dead, limits=ACCURACY_GAP))
         return samples
 
 
@@ -41,7 +42,7 @@ class AdvantageByProbe(Quantity):
         """See the class."""
         vae, vsc = trace_both(tables, self.under, self.alpha)
         other_vae, other_vsc = (curve.at(vae.dims) for curve in trace_both(tables, self.less_under, self.alpha))
-        note = join_parts([probe.describe_dead(tables.trials, vae, vsc) for probe in (self.under, self.less_under)])
+        probes = (self.under, self.less_under)
         gains = [of.values - other.values for of, other in ((vsc, other_vsc), (vae, other_vae))]
         return [
             Sample(
@@ -52,8 +53,12 @@ class AdvantageByProbe(Quantity):
                 dim,
                 (vsc.alpha,),
                 lacks=describe_missing(*(curve.at([dim]) for curve in (vae, vsc, other_vae, other_vsc))),
-                note=note,
+                note=_describe_dead(tables, probes, vae.at([dim]), vsc.at([dim])),
                 limits=limits_of_difference(ACCURACY_GAP),
             )
             for i, dim in enumerate(vae.dims)
         ]
+
+
+def _describe_dead(tables: Tables, probes: Sequence[Probe], *curves: Curve) -> str:
+    return join_parts([probe.describe_dead(tables.trials, *curves) for probe in probes])

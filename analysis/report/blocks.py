@@ -58,12 +58,13 @@ class Picture:
 class Finding:
     """A claim that was decided, with the number that decides it and the figure that shows it, if it was drawn.
 
-    dataset: on whose images, as readers call it.
+    dataset: on whose images, as readers call it. elsewhere: what was found on other images, if anything was.
     """
 
     verdict: Verdict
     picture: Picture | None
     dataset: str
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from analysis.tables.significance import OUTCOMES
 from analysis.wording import plural
 
 PROTOCOL = (
-    "Each claim has one primary endpoint, named in `studies/claims.yaml`; everything else is exploratory. Tables that "
-    "are older than that file are judged by it, too, but only what is run after it confirms or refutes. A part of a "
+    "Each claim has one primary endpoint, named in `studies/claims.yaml`; everything else is exploratory. Only seeds "
+    "that nobody had seen when the endpoints were named can confirm: the file says which had been. A part of a "
     "claim *holds* if its 95% interval lies wholly on the side of the threshold that is claimed, and *does not* if it "
     "lies wholly on the other side: so are parts counted. One part against a claim is enough, so for a verdict, an "
     "exploratory one, too, its p counts as often as there are parts: a part *surely* does not hold if its p, times "

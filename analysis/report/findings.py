@@ -16,8 +16,9 @@ def pick_findings(
     """At most MOST claims that were decided, each once, in the order of the claims, which is one of weight.
 
     Chosen are corrected verdicts first, then those before the correction, then what is exploratory, and of it what is
-    mixed last; among equals the smallest p. verdicts: in the order of the claims. pictures: by study and figure.
-    datasets: of each study.
+    mixed last; among equals the smallest p. What was found on other images stands beside.
+
+    verdicts: in the order of the claims. pictures: by study and figure. datasets: of each study.
     """
     said: dict[str, Verdict] = {}
     for verdict in sorted(
@@ -25,8 +26,21 @@ def pick_findings(
     ):
         said.setdefault(verdict.claim.claim, verdict)
     chosen = sorted(list(said.values())[:MOST], key=verdicts.index)
-    found = ((one, pictures.get((one.study, one.claim.figure)), dataset_label(datasets[one.study])) for one in chosen)
-    return Findings([Finding(*parts) for parts in found])
+    return Findings(
+        [
+            Finding(
+                one,
+                pictures.get((one.study, one.claim.figure)),
+                dataset_label(datasets[one.study]),
+                ", ".join(
+                    f"on {dataset_label(datasets[other.study])} {other.outcome}"
+                    for other in verdicts
+                    if other.claim.id == one.claim.id and other.study != one.study and not other.is_of_missing_study
+                ),
+            )
+            for one in chosen
+        ]
+    )
 
 
 def _rank(verdict: Verdict) -> int:

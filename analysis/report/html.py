@@ -149,7 +149,7 @@ def _render_finding(finding: Finding) -> str:
         thumbnail = (
             f'<a class="thumbnail" href="#{picture.slug}"><img src={_embed_small(picture.file)} alt="{alt}"></a>'
         )
-    told = " · ".join(filter(None, (finding.dataset, verdict.claim.variant)))
+    told = " · ".join(filter(None, (finding.dataset, verdict.claim.variant, finding.elsewhere)))
     claim = f'<a href="#{anchor_of(verdict)}">{html.escape(verdict.claim.claim)}</a>'
     return (
         f'<li>{thumbnail}<div><p class="words">{claim}</p>{numbers}<p><small>{html.escape(told)}</small></p>'

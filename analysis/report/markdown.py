@@ -23,7 +23,8 @@ def _render(block: Block, folder: Path) -> str:
         case Findings():
             lines = []
             for number, finding in enumerate(block.findings, 1):
-                where = f" ({finding.dataset}, `{finding.verdict.study}`)"
+                elsewhere = f"; {finding.elsewhere}" if finding.elsewhere else ""
+                where = f" ({finding.dataset}, `{finding.verdict.study}`{elsewhere})"
                 lines.append(f"{number}. {say_finding(finding.verdict)}{where}")
             return "\n".join(lines)
         case Claims():

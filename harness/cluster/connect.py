@@ -208,6 +208,23 @@ def check_address(address: str | None) -> None:
             raise InputError(f"{_name_origin(address)}: {reason}")
 
 
+def check_not_elsewhere(address: str | None) -> None:
+    """Check that the program which runs a study has not connected to another Ray than that of the address.
+
+    Raises:
+        InputError: it has, and the study would run there.
+    """
+    if not address:
+        return
+    import ray
+
+    if ray.is_initialized() and (other := ray.get_runtime_context().gcs_address) != address:
+        raise InputError(
+            f"{address}: this process is connected to a Ray already, at {other}; call ray.shutdown() first, or leave "
+            "address out"
+        )
+
+
 def _refuse(address: str | None, reason: str) -> InputError:
     """Make the error about a wrong --address or $RAY_ADDRESS."""
     way_out = "leave --address out" if address else "unset RAY_ADDRESS"

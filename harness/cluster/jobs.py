@@ -33,7 +33,7 @@ STUDY, RESULTS = "spikeslab.study", "spikeslab.results"
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 STOPPED_STATUS = 128 + 15  # as a shell says that TERM ended a process
 
-PROGRESS = re.compile(r"\d+(?: of |/)\d+ trials (?:are )?done(?:, \d+ (?:running|failed))*")
+PROGRESS = re.compile(r"\d+(?: of |/)\d+ trials (?:are )?done(?:, \d+ (?:running|failed|diverged))*")
 """Lines of a job's log that say how far its study is."""
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from analysis.wording import plural
-from harness.cluster.connect import check_address, check_interpreter, quieten_ray
+from harness.cluster.connect import check_address, check_interpreter, check_not_elsewhere, quieten_ray
 from harness.commands.notify import describe, tell, telling
 from harness.commands.outcome import Outcome
 from harness.commands.present import present_study
@@ -95,6 +95,7 @@ def _run_study(
     study.use_plugins()
     quieten_ray()
     check_interpreter()
+    check_not_elsewhere(address)
     check_address(address)
     if results.is_remote:  # before much is read: it may be out of reach
         results.check(study.name)

@@ -3,6 +3,7 @@
 Needs neither Ray nor MLflow.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, lo
 from harness.datasets.mapped import fetch_map, find_map, load_map
 from harness.datasets.mnist import MNIST
 from harness.errors import InputError
+from harness.paths import parse_path
 
 __all__ = [
     "DATASET_NAMES",
@@ -75,18 +77,21 @@ def install_datasets(added: Mapping[str, Callable[[], Dataset]]) -> None:
     _added.update({name: cache(load) for name, load in added.items()})
 
 
-def load_dataset(name: str, data_dir: Path | None = None, on_count: OnCount = lambda *_: None) -> Dataset:
+def load_dataset(
+    name: str, data_dir: str | os.PathLike[str] | None = None, on_count: OnCount = lambda *_: None
+) -> Dataset:
     """Load a dataset and verify its files; images that are kept on the disk are made if they are not there.
 
     data_dir: a folder to look in first. on_count: is told how far they are.
     Raises InputError if the name is unknown, or if a file is missing or wrong.
     """
+    folder = None if data_dir is None else parse_path(data_dir)
     if name in _added:
         return _added[name]()
     if name in _MAP_SPECS:
-        return load_map(_MAP_SPECS[name], data_dir, on_count)
+        return load_map(_MAP_SPECS[name], folder, on_count)
     spec = _spec(name)
-    return digits.load_digits() if spec is None else spec.load(_folder(spec, data_dir))
+    return digits.load_digits() if spec is None else spec.load(_folder(spec, folder))
 
 
 def identify_dataset(name: str) -> DatasetIdentity:

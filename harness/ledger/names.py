@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 MLFLOW_DATABASE = "mlflow.db"
+MLFLOW_LOCK = ".mlflow.lock"  # beside it
 
 PROVENANCE = "provenance.json"
 """The record of what trained and measured a study, in its folder.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.python.study import RESULTS, StudyOrName, as_study
+from harness.python.study import RESULTS, StudyOrName, as_study, name_of
 from harness.storage.bucket import open_place
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ def load_tables(study: StudyOrName, results: str | os.PathLike[str] = RESULTS) -
 
     Raises:
         TableError: the study was not run.
+        InputError: there is no such study.
     """
     from analysis.tables import load_tables as read
     from harness.ledger.fetching import fetch_to_read
 
-    place, name = open_place(results), study if isinstance(study, str) else study.name
+    place = open_place(results)
+    name = name_of(study, place.folder)
     fetch_to_read(place, name, trials=False)
     tables = read(place.folder / name)
     return tables.trials, tables.history
@@ -51,13 +53,12 @@ def load_model(
     from models.trained_model import TrainedModel
     from models.training.state import init_state
 
-    place = open_place(results)
+    trial_id, place = _id_of(trial), open_place(results)
     if isinstance(study, str):
         fetch_to_read(place, study)
     study = as_study(study, place.folder)
     fetch_to_read(place, study.name)
     folder = place.folder / study.name
-    trial_id = trial if isinstance(trial, str) else str(trial["trial_id"])
     planned = {known.trial_id: known for known in read_source(study, folder).trials}
     if trial_id not in planned:
         plugins = " and ".join(study.plugins)
@@ -76,3 +77,14 @@ def load_model(
     state = init_state(found.settings, image_shape, is_drawn=False)
     state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
     return TrainedModel(found.settings, image_shape, len(history), state.model.eval())
+
+
+def _id_of(trial: Any) -> str:
+    """The trial_id that is given, or that of the row that is given."""
+    try:
+        found = trial if isinstance(trial, str) else trial["trial_id"]
+    except (TypeError, LookupError):
+        found = None
+    if not isinstance(found, str):  # of a whole table it is a column
+        raise InputError("trial: neither a trial_id nor a row that has one; give one row, such as trials.iloc[0]")
+    return found

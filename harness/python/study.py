@@ -1,16 +1,19 @@
 """A study in Python: read from its file, and planned."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import PrivateAttr
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
+from harness.errors import InputError
 from harness.paths import parse_path
 from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
-from harness.study.file import dump_study, find_study, format_study_file, load_found, load_study
+from harness.study.fields import MAX_NAME, SLUG
+from harness.study.file import check_folder, describe, dump_study, find_study, format_study_file, load_study
+from harness.study.origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,15 +24,35 @@ RESULTS = "results"
 PLANNED = ("trial_id", "phase", "status", "epochs_left")
 """The columns of a plan, beside the settings."""
 
-StudyOrName = StudyOfFile | str
-"""A study; or one that was run, by its name or the path of its file."""
+StudyOrName = StudyOfFile | str | os.PathLike[str]
+"""A study, its name, or the path of its file."""
 
 
-class Study(StudyOfFile):
+class _InOneSentence(type(BaseModel)):  # type: ignore[misc]
+    """The class of `Study`, which says in one sentence what is wrong with what it is called with.
+
+    An `__init__` would do so, too, but pydantic also calls it for a study from a file, whose lines it does not know.
+    """
+
+    def __call__(cls, *positional: object, **fields: Any) -> Any:
+        if positional:
+            raise InputError(
+                f"Study: {positional[0]!r}: fields are given by name, as name=...; a file is read by Study.from_file"
+            )
+        try:
+            return super().__call__(**fields)
+        except ValidationError as error:
+            raise InputError(describe(error, Origin(Path("Study"), {}, {}))) from None
+
+
+class Study(StudyOfFile, metaclass=_InOneSentence):
     """One question: a dataset, a space of settings, how to search it, what to measure.
 
     `Study.from_file("my-study.yaml")` reads it from its file; `Study(name=..., dataset=..., space=[...])` takes the
     same fields from Python.
+
+    Raises:
+        InputError: one sentence that names the field and the fix.
     """
 
     _path: Path | None = PrivateAttr(default=None)
@@ -41,9 +64,24 @@ class Study(StudyOfFile):
         Raises:
             InputError: one sentence that names the file, the line, the field and the fix.
         """
-        study = load_study(parse_path(path), overrides, kind=cls)
+        given = [overrides] if isinstance(overrides, str) else list(overrides)
+        if isinstance(overrides, Mapping) or not all(isinstance(override, str) for override in given):
+            raise InputError(f"{os.fspath(path)}: overrides are a list of texts; write them as in ['epochs=3']")
+        study = load_study(parse_path(path), given, kind=cls)
         study._path = parse_path(path)
         return study
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+        """A study with other values in the fields of `update`, checked as those of `Study(...)` are.
+
+        deep: has no effect, as no value of a study can be changed.
+
+        Raises:
+            InputError: one sentence that names the field and the fix.
+        """
+        made = type(self)(**self.model_dump(mode="json", exclude_none=True) | dict(update or {}))
+        made._path = self._path
+        return made
 
     def plan(self, results: str | os.PathLike[str] = RESULTS) -> "pd.DataFrame":
         """What `run` would do: a row for each trial known so far, in the order of training. Nothing starts.
@@ -84,10 +122,30 @@ class Study(StudyOfFile):
         return format_study_file(self._path, self, is_changed=is_changed)
 
 
-def as_study(study: StudyOrName, results: Path) -> StudyOfFile:
-    """The study that is meant.
+def as_study(study: StudyOrName, results: Path, *, stored_first: bool = True) -> StudyOfFile:
+    """The study that is meant. stored_first: of two files of its name, prefer that of the results, the last one run.
 
     Raises:
-        InputError: no study has this name.
+        InputError: no study has this name, or it is none of the three.
     """
-    return load_found(find_study(study, results, stored_first=True), results) if isinstance(study, str) else study
+    if isinstance(study, StudyOfFile):
+        return study
+    if not isinstance(study, (str, os.PathLike)):
+        raise InputError(
+            f"no study, but of type {type(study).__name__}; give a Study, its name or the path of its file"
+        )
+    path = find_study(os.fspath(study), results, stored_first=stored_first)
+    found = Study.from_file(path)
+    check_folder(found, path, results)
+    return found
+
+
+def name_of(study: StudyOrName, results: Path) -> str:
+    """The name of the study that is meant; one that is given by its name needs no file.
+
+    Raises:
+        InputError: as of `as_study`.
+    """
+    if isinstance(study, str) and SLUG.fullmatch(study) and len(study) <= MAX_NAME:
+        return study
+    return as_study(study, results).name

@@ -57,7 +57,8 @@ def list_former_names(study: Study, content_hash: str) -> list[str]:
 
 
 def _with_mode(study: Study, mode: Literal["max", "min"] | None) -> Study:
-    return study.model_copy(update={"search": study.search.model_copy(update={"mode": mode})})
+    # Not as a study from Python copies itself, with checks: several metrics and a mode together are none today.
+    return Study.model_copy(study, update={"search": study.search.model_copy(update={"mode": mode})})
 
 
 def _dump_given(study: Study, parts: Any) -> dict[str, Any]:

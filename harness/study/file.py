@@ -48,7 +48,7 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     try:
         study = (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
-        raise InputError(_describe(error, origin)) from None
+        raise InputError(describe(error, origin)) from None
     study.__dict__["origin"] = origin
     return study
 
@@ -104,7 +104,7 @@ def _apply_override(content: dict[str, Any], override: str, path: Path) -> Field
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _describe(error: ValidationError, origin: Origin) -> str:
+def describe(error: ValidationError, origin: Origin) -> str:
     """Describe the first error in one sentence, with its line of the file or the --set that caused it."""
     first = error.errors(include_url=False)[0]
     loc = first["loc"]
@@ -197,14 +197,24 @@ def load_found(path: Path, results: Path, overrides: Iterable[str] = ()) -> Stud
         InputError: as of `load_study`; or the file is in the results of another name, which nobody would read.
     """
     overrides = list(overrides)
-    study, folder = load_study(path, overrides), path.parent.name
-    is_renamed = path.absolute() == (results / folder / "study.yaml").absolute() and study.name != folder
-    if is_renamed and not any(override.startswith("name=") for override in overrides):
+    study = load_study(path, overrides)
+    if not any(override.startswith("name=") for override in overrides):
+        check_folder(study, path, results)
+    return study
+
+
+def check_folder(study: Study, path: Path, results: Path) -> None:
+    """Check that the file of a study, if it is among the results, is in those of its name.
+
+    Raises:
+        InputError: it is in those of another, which nobody would read.
+    """
+    folder = path.parent.name
+    if path.absolute() == (results / folder / "study.yaml").absolute() and study.name != folder:
         raise InputError(
             f"{path}: name: this folder holds study {study.name}; rename the folder to {study.name} again, or write "
             f"name: {folder} in that file"
         )
-    return study
 
 
 def list_stored(results: Path) -> list[str]:

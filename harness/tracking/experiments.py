@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import InputError, hide_secrets
-from harness.ledger.names import RESULTS_ID
+from harness.ledger.names import MLFLOW_LOCK, RESULTS_ID
 from harness.storage.local import locked, write_text_atomically
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _read_owner(results: Path) -> str | None:
 
 def _name_results(results: Path, name: str | None = None) -> str:
     """Read what names a results folder, or name it. name: to use; None: a new one."""
-    with locked(results / ".mlflow.lock"):
+    with locked(results / MLFLOW_LOCK):
         owner = _read_owner(results)
         if owner is None:
             owner = name or secrets.token_hex(8)

@@ -5,7 +5,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from harness.ledger.names import MLFLOW_DATABASE
+from harness.ledger.names import MLFLOW_DATABASE, MLFLOW_LOCK
 from harness.storage import sqlite
 from harness.storage.local import database_uri, locked
 from harness.storage.place import Place
@@ -38,7 +38,7 @@ def make_database(path: Path) -> None:
     """
     from mlflow import MlflowClient
 
-    with locked(path.parent / ".mlflow.lock"):
+    with locked(path.parent / MLFLOW_LOCK):
         if sqlite.is_damaged(path):
             aside = sqlite.move_aside(path)
             sqlite.log.warning(

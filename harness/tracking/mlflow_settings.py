@@ -2,10 +2,12 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.ledger.names import MLFLOW_DATABASE
+from harness.ledger.names import MLFLOW_DATABASE, MLFLOW_LOCK
 from harness.storage.local import database_uri
 from harness.tracking.explain import explain
 
@@ -13,8 +15,27 @@ SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GC
 
 
 def is_own_store() -> bool:
-    """Whether the MLflow store is our own, in the results folder: MLFLOW_TRACKING_URI names no other."""
-    return not os.environ.get("MLFLOW_TRACKING_URI")
+    """Whether the MLflow store is our own, in the results folder: MLFLOW_TRACKING_URI names no other.
+
+    `mlflow.set_tracking_uri`, by which somebody opens what a results folder holds, sets that variable, too: our own
+    database of any results folder is no store that several share.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return not uri or _is_of_results(uri)
+
+
+def _is_of_results(uri: str) -> bool:
+    """Whether a store is a database that we have made in a results folder, where its lock stays."""
+    if not uri.startswith("sqlite"):
+        return False
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        path = Path(make_url(uri).database or "")
+    except ArgumentError:
+        return False
+    return path.name == MLFLOW_DATABASE and (path.parent / MLFLOW_LOCK).exists()
 
 
 def tracking_uri(results: Path) -> str:
@@ -35,6 +56,18 @@ def check_store(uri: str) -> None:
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
     except Exception as error:
         raise InputError(f"{uri}: MLflow cannot be used: {explain(error, uri)}") from error
+
+
+@contextmanager
+def keeping_variables() -> Iterator[None]:
+    """Leave MLflow's variables as they were: a notebook may use MLflow for itself, too."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_") and name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def quieten_mlflow() -> None:

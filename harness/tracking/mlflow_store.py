@@ -30,7 +30,7 @@ from harness.tracking.presentation import (
     show_figure,
     tags_of_source,
 )
-from harness.tracking.sent_runs import LOSS, SentRun, describe_run, list_sent_runs
+from harness.tracking.sent_runs import LOSS, SentRun, as_milliseconds, describe_run, list_sent_runs, time_epochs
 from harness.tracking.winner import log_winner
 from harness.tracking.write_ahead import WriteAhead
 from models.settings import TrialSettings
@@ -42,6 +42,9 @@ FINAL = ("finished", "diverged", "failed")  # a stopped trial may store its last
 RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 BUSY_SECONDS = 60.0  # how long a database that another program holds is waited for
 MAX_BATCH = 1000  # metrics that MLflow accepts in one call
+
+Measured = tuple[str, float, int, int | None]
+"""A metric, its value, its epoch, and when that was, in milliseconds since 1970; None: now."""
 
 
 class MlflowStore:
@@ -76,11 +79,12 @@ class MlflowStore:
         self._runs: dict[str, SentRun] = {}
         self.run_ids: dict[str, str] = {}  # of MLflow's run of each trial, by trial_id; another thread may read it
         self.parent_id: str | None = None
+        self._is_parent_told = False  # by what this process trains the study
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Find the parent run and its children. With tags, make the parent if it is missing, and mark it as running.
 
-        Whoever gives tags ends with `close`.
+        Whoever gives tags ends with `close`. A parent that is there keeps its tags until a trial is sent anew.
         """
         if tags is not None and self._write_ahead is not None:
             self._write_ahead.begin()
@@ -93,10 +97,10 @@ class MlflowStore:
                     "spikeslab.kind": "study",
                     "spikeslab.study": self.study,
                 }
-                self.parent_id = self.client.create_run(self.experiment_id, tags=names).info.run_id
+                made = self.client.create_run(self.experiment_id, tags={**tags, **names})
+                self.parent_id, self._is_parent_told = made.info.run_id, True
             else:
                 self.client.update_run(self.parent_id, status="RUNNING")
-            self._log(self.parent_id, tags=tags)
         for sent in self._list_sent():
             self._note(sent)
             if tags is not None and sent.parent_id != self.parent_id:  # it was deleted
@@ -122,6 +126,9 @@ class MlflowStore:
             self.client.delete_run(run.run_id)
             del self._runs[run.trial_id], self.run_ids[run.trial_id]
             run = None
+        if run is not None and run.configuration != (name := name_configuration(trial)):  # of an earlier version
+            self.client.set_tag(run.run_id, "configuration", name)
+            run.configuration = name
         ended_as = f"{result.status}: {' '.join(result.evaluated)}"
         if run is not None and result.status in FINAL and run.has_all_of(ended_as, RUN_STATUS[result.status]):
             return False
@@ -136,12 +143,14 @@ class MlflowStore:
         elif not has_ended and run.status != "RUNNING":
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
+        has_new = bool(run.list_lacking(result))
+        if has_new or not run.has_params:
+            self._tell_parent(tags)
         if not run.has_params:  # the run is new, or an earlier process died while making it
             params = _as_params(trial)
-        new = [row for row in result.history if int(row["epoch"] or 0) > run.last_epoch]
         if not has_ended:
-            self._log_rows(run, new, params=params)
-            return bool(new)
+            self._log_rows(run, result, params=params)
+            return has_new
         final = dict(result.metrics) | {"train_seconds": result.train_seconds}
         if result.peak_memory_mb is not None:
             final["peak_memory_mb"] = result.peak_memory_mb
@@ -152,12 +161,22 @@ class MlflowStore:
         ]
         if artifacts:
             self._store_artifacts(run, artifacts)
-        self.client.set_terminated(run.run_id, RUN_STATUS[result.status], _as_milliseconds(result.ended))
+        self.client.set_terminated(run.run_id, RUN_STATUS[result.status], as_milliseconds(result.ended))
         # MLflow stores the tags of a batch after all else of it: this one says that nothing is missing.
         ended["spikeslab.complete"] = complete
-        self._log_rows(run, new, [(k, v, result.epochs_trained) for k, v in final.items()], params, ended)
+        # Of two values of one epoch MLflow shows that of the later time: those that are measured anew are of now.
+        at_end = as_milliseconds(result.ended if run.complete is None else None)
+        measured = [(k, v, result.epochs_trained, at_end) for k, v in final.items()]
+        self._log_rows(run, result, measured, params, ended)
         run.complete, run.status = complete, RUN_STATUS[result.status]
         return True
+
+    def _tell_parent(self, tags: Mapping[str, str]) -> None:
+        """Say in the parent run, once, by what its trials are trained: whoever trains nothing leaves it as it is."""
+        if not self._is_parent_told:
+            assert self.parent_id is not None
+            self._log(self.parent_id, tags=tags)
+            self._is_parent_told = True
 
     def _store_artifacts(self, run: SentRun, paths: Iterable[Path]) -> None:
         """Store files in a trial's run. MLflow's client would ask for the run before each, and keep threads for it."""
@@ -191,7 +210,7 @@ class MlflowStore:
             description += f"\n\n{describe_winner(address)}"
         for name, value in ((OF_EXPERIMENT, description), (VIEW_TAG, make_view(shown))):
             self.client.set_experiment_tag(self.experiment_id, name, value)
-        best = [(name, value, 0) for name, value in shown.best.items()]
+        best = [(name, value, 0, None) for name, value in shown.best.items()]
         about = {f"study.{name}": value for name, value in shown.about.items()}  # tags, as a study may change
         self._log(self.parent_id, metrics=best, tags={OF_EXPERIMENT: description, **about, **tags_of_source()})
 
@@ -302,7 +321,7 @@ class MlflowStore:
             **tags_of_source(),
         }
         own = {name: value for name, value in tags.items() if not name.startswith("version.")}  # the parent has them
-        run = describe_run(self.client.create_run(self.experiment_id, _as_milliseconds(began), {**own, **names}))
+        run = describe_run(self.client.create_run(self.experiment_id, as_milliseconds(began), {**own, **names}))
         self.client.log_inputs(run.run_id, datasets=[_as_input(trial)])
         self._note(run)
         return run
@@ -310,8 +329,8 @@ class MlflowStore:
     def _log_rows(
         self,
         run: SentRun,
-        rows: list[Row],
-        final: Iterable[tuple[str, float, int]] = (),
+        result: Result,
+        final: Iterable[Measured] = (),
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -319,14 +338,15 @@ class MlflowStore:
 
         Uses as few calls as MLflow's limits allow: each takes several milliseconds.
         """
-        batch = [(name_in_mlflow(name, at_end=True), value, step) for name, value, step in final]
+        rows, times = run.list_lacking(result), time_epochs(result)
+        batch = [(name_in_mlflow(name, at_end=True), value, step, at) for name, value, step, at in final]
         for row in rows:
             epoch = int(row["epoch"] or 0)
             if len(batch) + len(row) > MAX_BATCH:
                 self._log(run.run_id, metrics=batch)
                 batch = []
             named = ((name_in_mlflow(name, at_end=False), value) for name, value in row.items())
-            batch += [(name, float(value), epoch) for name, value in named if value is not None]
+            batch += [(name, float(value), epoch, times.get(epoch)) for name, value in named if value is not None]
         self._log(run.run_id, metrics=batch, params=params, tags=tags)
         run.has_params = run.has_params or bool(params)
         if rows:
@@ -337,7 +357,7 @@ class MlflowStore:
         self,
         run_id: str,
         *,
-        metrics: Iterable[tuple[str, float, int]] = (),
+        metrics: Iterable[Measured] = (),
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -346,24 +366,19 @@ class MlflowStore:
         now = int(time.time() * 1000)
         self.client.log_batch(
             run_id,
-            metrics=[Metric(name, value, now, step) for name, value, step in metrics],
+            metrics=[Metric(name, value, now if at is None else at, step) for name, value, step, at in metrics],
             params=[Param(name, value) for name, value in (params or {}).items()],
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
 
 
 def _as_input(trial: Trial) -> "DatasetInput":
-    """The dataset of a trial, as MLflow notes what a run was given."""
+    """The dataset of a trial, as MLflow notes what a run was given; `mlflow.data.get_source` reads this type."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"name": trial.dataset, "sha256": trial.dataset_hash})
-    dataset = Dataset(trial.dataset, trial.dataset_hash[:36], "local", source)
+    source = json.dumps({"tags": {"name": trial.dataset, "sha256": trial.dataset_hash}})
+    dataset = Dataset(trial.dataset, trial.dataset_hash[:36], "code", source)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
-
-
-def _as_milliseconds(seconds: float | None) -> int | None:
-    """A time as MLflow has it; None, which is now to MLflow, of results that older versions stored."""
-    return None if seconds is None else round(1000 * seconds)
 
 
 def _as_params(trial: Trial) -> dict[str, str]:

@@ -1,11 +1,10 @@
 """What a person sees first in MLflow: what a study asked and found, and a view of its trials."""
 
 import getpass
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.ledger.trial import Trial
 from harness.tracking.metric_names import name_in_mlflow
@@ -82,10 +81,12 @@ def list_pages(uri: str, address: str) -> list[tuple[str, str]]:
 
 
 def name_configuration(trial: Trial) -> str:
-    """What the seeds of one configuration have in common, so that MLflow can group runs by it."""
-    settings = {name: value for name, value in trial.settings.to_dict().items() if name != "seed"}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
-    return f"{trial.label.rpartition(' seed ')[0]} ({digest})"
+    """What the seeds of one configuration have in common, so that MLflow can group runs by it.
+
+    It is the same whatever varies in the study by now. Members of a population depend on each other: it is part of it.
+    """
+    first = replace(trial, settings=replace(trial.settings, seed=0), varied=())
+    return f"{first.label.rpartition(' seed ')[0]} ({first.trial_id[:6]})"
 
 
 def tags_of_source() -> dict[str, str]:

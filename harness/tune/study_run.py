@@ -15,7 +15,7 @@ from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
 from harness.ledger.provenance import adopt_provenance
-from harness.ledger.result import FAILED, Ended, Event, Paused, Result, Row, Status, list_violated
+from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -257,7 +257,7 @@ class StudyRun:
         progress.pack()
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
-            failed=result.status in FAILED,
+            result.status,
             epochs_skipped=trial.settings.epochs - result.epochs_trained,
             trial_id=trial.trial_id,
         )

@@ -249,6 +249,8 @@ class TrialRun:
         evaluator = Evaluator(state.model, images, self.measures, self.settings, self.log.info)
         for name in sorted(self.measures.evaluated, key=lambda name: name not in known):  # what may fail comes last
             evaluation = evaluation_of(name)
+            if name not in known:
+                self.log.info("measures %s", evaluation)
             metrics = known[name] if name in known else drop_nonfinite(evaluator.evaluate(evaluation))
             self.metrics |= {key: metrics[key] for key in EVALUATION_METRICS[evaluation] if key in metrics}
             # Arrays stay with their study: another study that measured the same has some of its own.

@@ -1,15 +1,23 @@
 """The command line: help, paths in every option, and what is said of bad input."""
 
+import atexit
+import gc
+import logging
+import os
 import re
+import signal
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from harness.cli.main import app
-from tests.e2e.conftest import REPOSITORY, Spikeslab
+from harness.cli import output
+from harness.cli.main import app, main
+from tests.e2e.conftest import REPOSITORY, Result, Spikeslab
 
 
 def test_version_and_help(spikeslab: Spikeslab) -> None:
@@ -130,14 +138,51 @@ BAD_INPUT = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_INPUT.values(), ids=BAD_INPUT)
+IN_A_PROCESS = ("unknown key", "bad port")
+"""Those that a process is started for, as for a user; the others take the same way, through `main`, in this one."""
+
+
+@pytest.fixture
+def spikeslab_here(
+    folder: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Spikeslab:
+    """Run the command in the user's folder, but in this process, which is left as it was."""
+
+    def run(*arguments: str) -> Result:
+        before = read_state()
+        with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment, clear=True):
+            for name in ("stdout", "stderr", "excepthook"):  # which `main` replaces
+                patch.setattr(sys, name, getattr(sys, name))
+            patch.setattr(output, "_streams", {})
+            patch.setattr(sys, "argv", ["spikeslab", *arguments])
+            patch.setattr(sys.modules["__main__"], "__package__", None)  # as in a script, which is named by its file
+            patch.chdir(folder)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        atexit.unregister(gc.freeze)  # which `run` registers
+        assert read_state() == before
+        assert isinstance(ended.value.code, int)
+        return Result(list(arguments), ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+def read_state() -> list[object]:
+    """What a command could leave changed in its process; loading a library alone changes none of it."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    streams = (sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
+    return [dict(os.environ), Path.cwd(), list(sys.path), handlers, streams, list(logging.root.handlers)]
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
 def test_bad_input_is_one_sentence_and_status_2(
-    spikeslab: Spikeslab, folder: Path, case: tuple[str, str, str, str]
+    name: str, spikeslab: Spikeslab, spikeslab_here: Spikeslab, folder: Path
 ) -> None:
-    arguments, old, new, expected = case
+    arguments, old, new, expected = BAD_INPUT[name]
     (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace(old, new))
     before = {p for p in folder.rglob("*") if "cache" not in p.parts}
-    done = spikeslab(*arguments.split())
+    run = spikeslab if name in IN_A_PROCESS else spikeslab_here
+    done = run(*arguments.split())
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert expected in done.stderr

@@ -85,25 +85,25 @@ def drawn(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "extra",
     [
-        {"MPLBACKEND": "module://no_such_package.backend"},
-        {"MPLBACKEND": "nonsense"},
-        {"MPLBACKEND": "TkAgg", "DISPLAY": ":77"},
         {
+            "MPLBACKEND": "module://no_such_package.backend",
             "HOME": "/dev/null",
             "MPLCONFIGDIR": "/dev/null/x",
             "XDG_CACHE_HOME": "/dev/null",
             "XDG_CONFIG_HOME": "/dev/null",
+            "PYTHONPATH": "clone",
         },
-        {"MATPLOTLIBRC": "matplotlibrc"},
-        {"TMPDIR": "/no/such/folder"},
-        {"PYTHONWARNINGS": "error"},
-        {"PYTHONOPTIMIZE": "2"},
-        {"PYTHONSAFEPATH": "1", "PYTHONDEVMODE": "1"},
-        {"PYTHONPATH": "clone"},
+        {"MPLBACKEND": "nonsense", "PYTHONSAFEPATH": "1", "PYTHONDEVMODE": "1"},
+        {"MPLBACKEND": "TkAgg", "DISPLAY": ":77", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"},
+        {"MATPLOTLIBRC": "matplotlibrc", "TMPDIR": "/no/such/folder"},
     ],
     ids=" ".join,
 )
 def test_figures_are_drawn_in_any_environment(drawn: Path, spikeslab: Spikeslab, extra: dict[str, str]) -> None:
+    """Together what hides no other: a backend hides a matplotlibrc's, and without a home TMPDIR takes its place.
+
+    PYTHONSAFEPATH leaves out what PYTHONPATH could precede, and the other variables of Python's silence warnings.
+    """
     if extra.get("PYTHONPATH"):
         for name in ("models", "analysis"):
             (drawn / "clone" / name).mkdir(parents=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands.report import report_studies
 from tests.e2e.conftest import REPOSITORY, Spikeslab
 from tests.e2e.test_ui import CHROMIUM
 
@@ -112,12 +113,20 @@ def test_the_page_fits_its_window_and_shows_the_verdicts_that_are_chosen(report:
     assert num_supported == int(told)
 
 
-@pytest.mark.parametrize("lost", ["trials.parquet", "history.parquet", "exhibits", "provenance.json"])
-def test_what_is_deleted_is_said_to_be_missing(lost: str, folder: Path, spikeslab: Spikeslab) -> None:
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("trials.parquet", "{folder}/trials.parquet does not exist; `spikeslab collect STUDY` rebuilds it"),
+        ("history.parquet", "{folder}/history.parquet does not exist; `spikeslab collect STUDY` rebuilds it"),
+        ("exhibits", "edited_codes: not drawn, the study stored no exhibits"),
+        ("provenance.json", "no record of what trained `edited-codes`."),
+    ],
+)
+def test_what_is_deleted_is_said_to_be_missing(lost: str, said: str, tmp_path: Path) -> None:
     name = "edited-codes"
-    shutil.copytree(PUBLISHED / name, folder / "results" / name)
-    found = folder / "results" / name / lost
+    shutil.copytree(PUBLISHED / name, tmp_path / "results" / name)
+    found = tmp_path / "results" / name / lost
     shutil.rmtree(found) if found.is_dir() else found.unlink()
-    done = spikeslab("report")
-    assert done.returncode == 0, done.stderr
-    assert "**Missing:**" in (folder / "results" / "report" / "report.md").read_text()
+    report_studies([], tmp_path / "results", tmp_path / "report")
+    (missing,) = re.findall(r"\*\*Missing:\*\* (.*)", (tmp_path / "report" / "report.md").read_text())
+    assert missing.startswith(said.format(folder=found.parent))

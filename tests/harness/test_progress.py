@@ -107,10 +107,13 @@ def test_every_number_of_the_line_is_right(clock: Clock) -> None:
             progress.add_epoch(value, is_new=True)
         clock.now += 4
         progress.add_epoch(None, is_new=True)
-        progress.end_trial(failed=True, epochs_skipped=16)
-        progress.end_trial(failed=False)
+        progress.end_trial("diverged", epochs_skipped=16)
+        progress.end_trial("finished")
+        progress.end_trial("failed")
     # 4 epochs in 10 seconds; 100 - 4 - 16 are left
-    expected = "4/10 trials done, 1 running, 1 failed, 0.4 epochs/s, 3 min 20 s left, best val/elbo -20.12\n"
+    expected = (
+        "4/10 trials done, 0 running, 1 failed, 1 diverged, 0.4 epochs/s, 3 min 20 s left, best val/elbo -20.12\n"
+    )
     assert written(console).splitlines(keepends=True)[-1] == expected
 
 
@@ -210,7 +213,7 @@ def run_through(console: Console, pause: float = 0.0) -> None:
         for i in range(6):
             progress.start_trial()
             progress.add_epoch(-123456.789 + i, is_new=True)
-            progress.end_trial(failed=True)
+            progress.end_trial("failed")
             time.sleep(pause)
 
 
@@ -286,7 +289,7 @@ def test_a_terminal_shows_each_trial_that_runs_and_how_far_it_is(clock: Clock, t
             progress.start_trial(str(number), f"vsc latent {number}", epochs=20)
         progress.add_epoch(-3.0, is_new=True, trial_id="1", epoch=4)
         progress.add_epoch(-2.0, is_new=True, trial_id="1", epoch=5)
-        progress.end_trial(failed=True, trial_id="0")
+        progress.end_trial("failed", trial_id="0")
         screen = draw(progress)
     assert re.search(r"vsc latent 1 .* epoch 5 of 20", screen)
     assert "vsc latent 0" not in screen  # it has ended
@@ -304,7 +307,7 @@ def draw(progress: Progress) -> str:
 def test_what_failed_is_red(clock: Clock, terminal: Console) -> None:
     with make_progress(terminal) as progress:
         progress.start_trial()
-        progress.end_trial(failed=True)
+        progress.end_trial("failed")
         (failed,) = (part for part in progress._list_parts() if "failed" in part.plain)
     assert failed.style == "red"
 

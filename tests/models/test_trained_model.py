@@ -54,3 +54,31 @@ def test_images_of_another_kind_are_refused() -> None:
         ValueError, match=r"in the shape \(60, 4, 4\); give bytes \(uint8\) in the shape \(N, 1, 4, 4\)"
     ):
         make().encode(IMAGES[:, 0])
+    with pytest.raises(ValueError, match=r"images of type list; give bytes \(uint8\) in the shape \(N, 1, 4, 4\)"):
+        make().encode(IMAGES.tolist())  # type: ignore[arg-type]
+
+
+def test_codes_may_be_an_array_or_of_another_precision() -> None:
+    trained = make()
+    codes = trained.encode(IMAGES)
+    frozen = codes.numpy().copy()
+    frozen.flags.writeable = False  # torch warns of such
+    for given in (codes.numpy(), frozen, codes.double(), codes.double().numpy()):
+        assert torch.equal(trained.decode(given), trained.decode(codes))
+
+
+def test_codes_of_another_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"codes of float32 in the shape \(2, 4\); .*: latent_dim is 3"):
+        make().decode(torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r"shape \(\); .*: latent_dim is 3"):
+        make().decode(torch.zeros(()))
+    with pytest.raises(ValueError, match=r"codes of type str; give numbers in the shape \(..., 3\)"):
+        make().decode("abc")  # type: ignore[arg-type]
+
+
+def test_counts_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="num: -1 samples; give at least 0"):
+        make().sample(-1)
+    with pytest.raises(ValueError, match="num_samples: 0; give at least 1"):
+        make().log_prob(IMAGES, num_samples=0)
+    assert make().sample(0).shape == (0, *SHAPE)

@@ -56,17 +56,25 @@ def test_a_vae_that_grows_by_less_than_half_a_point_does_not_grow() -> None:
 def test_runs_with_a_dead_logit_are_counted_and_said() -> None:
     study = accuracy_beyond(CODED, has_dead=True)(SUPPORTED)
     part = judge_one("vsc-accuracy-beats-vae", study).parts[-1]
-    assert "a logit died in 8 of 48 runs, counted in" in part.note  # all of the last seed
+    assert "a logit died in 2 of 12 runs, counted in" in part.note  # both of the last seed
     assert part.outcome == "undecided"
     study.add("vsc", 8, 0, 0.5)  # of no concern to the claim
     study.trials[-1] |= {f"{CODED}_dead_logits": 1, f"{CODED}_accuracy": 0.3}
-    assert "a logit died in 8 of 48 runs" in judge_one("vsc-accuracy-beats-vae", study).parts[-1].note
+    premise, *_, at_200 = judge_one("vsc-accuracy-beats-vae", study).parts
+    assert "a logit died in 2 of 12 runs" in at_200.note
+    assert "a logit died in 2 of 12 runs" in premise.note  # the VAE's, at two latent dimensions
+    for row in study.trials:
+        if row["latent_dim"] == 200:
+            row[f"{CODED}_dead_logits"] = 0
+    premise, *_, at_200 = judge_one("vsc-accuracy-beats-vae", study).parts
+    assert "a logit died in 0 of 12 runs" in at_200.note
+    assert "a logit died in 1 of 12 runs" in premise.note
 
 
 def test_runs_with_a_dead_logit_are_left_out_of_the_variant_and_are_not_missing() -> None:
     study = accuracy_beyond(CODED, has_dead=True)(SUPPORTED)
     *_, at_48, at_200 = judge_one("vsc-accuracy-beats-vae-without-dead-logits", study).parts
-    assert "a logit died in 8 of 48 runs, left out" in at_200.note
+    assert "a logit died in 2 of 12 runs, left out" in at_200.note
     assert [(at.mean, at.num_seeds) for at in (at_48, at_200)] == [(pytest.approx(1), 5)] * 2
     for row in study.trials:
         if (row["model"], row["latent_dim"]) == ("vae", 200) and row["seed"] < 3:

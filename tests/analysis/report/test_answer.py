@@ -15,6 +15,7 @@ from analysis.report.blocks import Claims, Finding, Findings, Heading, headline_
 from analysis.report.findings import MOST, pick_findings
 from analysis.report.forest import WIDTH, draw_forest, find_axis
 from analysis.report.html import as_html
+from analysis.report.markdown import as_markdown
 from analysis.report.matrix import render_matrix
 
 CLAIMS = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
@@ -68,6 +69,20 @@ def test_a_finding_says_on_whose_images() -> None:
     sure = [first, replace(first, study=claim.study[1], p=0.001)]
     (finding,) = pick_findings(sure, {}, DATASETS).findings
     assert (finding.verdict.study, finding.dataset) == (claim.study[1], "Fashion-MNIST")
+    assert finding.elsewhere == "on MNIST supported"
+
+
+def test_a_finding_says_what_other_images_say() -> None:
+    claim = next(claim for claim in CLAIMS if len(claim.study) > 1)
+    found = pick_findings(
+        [judged(claim, "supported"), replace(judged(claim, "undecided"), study=claim.study[1])], {}, DATASETS
+    )
+    assert found.findings[0].elsewhere == "on Fashion-MNIST undecided"
+    markdown = as_markdown([found], Path())
+    assert f"(MNIST, `{claim.study[0]}`; on Fashion-MNIST undecided)" in markdown
+    assert "on Fashion-MNIST undecided" in as_html([Heading(1, "Page"), found], Path())
+    (alone,) = pick_findings([judged(claim, "supported")], {}, DATASETS).findings
+    assert alone.elsewhere == ""
 
 
 def test_there_are_eight_findings_at_most() -> None:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
+import pytest
 
 IP = "127.0.0"
 """Of loopback, but for 127.0.0.1, which Ray replaces by the machine's public address."""
@@ -147,3 +148,15 @@ class Head:
                 continue
         for started in (self.process, *self._nodes):
             started.wait()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, process: subprocess.Popen[Any]) -> float:
+    """Wait until something holds of what `process` does; returns how long that took."""
+    began = time.monotonic()
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        if time.monotonic() - began > seconds:
+            process.kill()
+            pytest.fail(f"not within {seconds:.0f} s: {process.communicate()}")
+        time.sleep(0.1)
+    return time.monotonic() - began

@@ -133,8 +133,8 @@ def test_following_outlasts_a_short_loss_of_the_network(monkeypatch: pytest.Monk
     ("log", "progress"),
     [
         ("Running entrypoint\n", ""),
-        ("0/4 trials done, starting Ray ...\n3/4 trials done, 2 running, 1 failed, 24.1 epochs/s\n",
-         "3/4 trials done, 2 running, 1 failed"),
+        ("0/4 trials done, starting Ray ...\n3/4 trials done, 2 running, 1 failed, 1 diverged, 24.1 epochs/s\n",
+         "3/4 trials done, 2 running, 1 failed, 1 diverged"),
         ("3/4 trials done\ntiny: 4 of 4 trials done (4 trained), in 15 s.\nFigures: x", "4 of 4 trials done"),
         ("Stopped: 0 of 4 trials are done. Submitting it again resumes.", "0 of 4 trials are done"),
     ],

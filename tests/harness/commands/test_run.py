@@ -27,6 +27,7 @@ from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
+from tests.harness.training import read, runs_of
 
 Run = Callable[..., tuple[Outcome, str]]
 ONE_PROCESS = {"cpu": 2}
@@ -45,15 +46,6 @@ def make_study(**changes: Any) -> Study:
         "iw_samples": 5,
     }
     return Study.model_validate(content | changes)
-
-
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
-
-
-def runs_of(results: Path, name: str = "small") -> list[Any]:
-    store = MlflowStore(name, results, create=False)
-    return store._search("tags.`spikeslab.kind` = 'trial'")
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +192,7 @@ def test_a_diverging_trial_ends_as_diverged_and_the_study_continues(run: Run, tm
     )
     outcome, output = run(study)
     assert (outcome.num_done, outcome.num_failed, outcome.num_diverged) == (1, 1, 1)
-    assert "1 failed" in output
+    assert "1 diverged" in output
     trials, _ = read(tmp_path / "results" / "small")
     (diverged,) = trials[trials.status == "diverged"].itertuples()
     assert "epoch 1" in diverged.error

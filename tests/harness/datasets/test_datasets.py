@@ -51,6 +51,13 @@ def test_idx_files_load_gzipped_or_not_dashed_or_dotted(
     assert dataset.content_hash != SPECS["fashion-mnist"].content_hash
 
 
+def test_the_folder_may_be_given_as_text(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(small / "mnist", CONTENTS)
+    monkeypatch.setenv("HOME", str(small.parent))
+    for given in (small, str(small), f"~/{small.name}"):
+        assert load_dataset("mnist", given).content_hash == SPECS["mnist"].content_hash
+
+
 def test_loaded_arrays_are_read_only(small: Path) -> None:
     put(small, CONTENTS)
     for dataset in (load_dataset("mnist", small), load_dataset("digits")):

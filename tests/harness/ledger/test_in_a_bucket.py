@@ -29,7 +29,6 @@ from tests.harness.worker.tiny_trials import (
     ALL,
     EPOCHS,
     Fits,
-    assert_same_tensors,
     dataset,
     fits,
     make_trial,
@@ -37,6 +36,7 @@ from tests.harness.worker.tiny_trials import (
     tensors_of,
     untimed,
 )
+from tests.models.cases import assert_same_tensors
 
 __all__ = ["dataset", "fits"]  # fixtures
 

@@ -1,22 +1,28 @@
 """`from harness import ...`: a small study on digits, trained without Ray, then read back."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import harness
 from harness import Study, load_model, load_tables
+from harness.cluster.connect import check_not_elsewhere, quieten_ray
+from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
 from harness.errors import InputError
 from harness.interruption import raise_interrupted
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
+from harness.tracking.mlflow_settings import quieten_mlflow
 from harness.worker.trial_run import run_trial
 from tests.harness.small_studies import GOOD, edit, write
 
@@ -116,7 +122,8 @@ def test_a_plan_of_a_search_that_was_not_run_has_its_columns_and_no_row(tmp_path
 
 
 def test_tables_have_a_row_per_trial_and_one_per_epoch(trained: Path) -> None:
-    for given in (Study.from_file(trained / "study.yaml"), "demo"):
+    path = trained / "study.yaml"
+    for given in (Study.from_file(path), "demo", path, str(path)):
         trials, history = load_tables(given, trained / "results")
         assert isinstance(trials, pd.DataFrame)
         assert (len(trials), len(history)) == (2, 8)
@@ -140,6 +147,48 @@ def test_the_text_of_a_study_keeps_its_question_and_its_changes(trained: Path) -
     assert "- 7" in copied.to_yaml()
 
 
+def test_a_changed_copy_is_a_study_as_if_made_so(trained: Path) -> None:
+    """Also once it has been planned, when the study it is made from knows by which settings to tell trials apart."""
+    study = Study.from_file(trained / "study.yaml")
+    study.plan(trained / "results")
+    space = [{"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-3, 1e-4]}}]
+    copied = study.model_copy(update={"space": space, "confirm": None})
+    made = Study(**study.model_dump(mode="json", exclude_none=True) | {"space": space})
+    dataset = load_dataset("digits")
+    assert copied.model_dump() == made.model_dump()
+    assert [t.label for t in plan_trials(copied, dataset)] == [t.label for t in plan_trials(made, dataset)]
+
+
+def test_tables_without_a_study_file_are_read_by_their_name(trained: Path) -> None:
+    assert not (trained / "results" / "demo" / "study.yaml").exists()
+    assert len(load_tables("demo", trained / "results")[0]) == 2
+
+
+def test_a_file_is_run_as_it_is(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its question; and of a name the file in ./studies, which may be newer, as `spikeslab run` does."""
+    texts = []
+
+    def note(study: Study, text: str, **_: object) -> Outcome:
+        assert study.name == "demo"
+        texts.append(text)
+        return Outcome(1, 1, 0, 0, 0, None, 0, 0.0, 0.0)
+
+    monkeypatch.setattr("harness.python.run.run_study", note)
+    monkeypatch.chdir(tmp_path)
+    for path, question in (("studies/demo.yaml", "Newer?"), ("results/demo/study.yaml", "Older?")):
+        Path(path).parent.mkdir(parents=True)
+        Path(path).write_text(f"# {question}\n{GOOD}")
+    for given in (trained / "study.yaml", str(trained / "study.yaml"), "demo"):
+        harness.run(given)
+    text = (trained / "study.yaml").read_text()
+    assert texts == [text, text, f"# Newer?\n{GOOD}"]
+
+
+def test_one_override_may_stand_without_a_list(trained: Path) -> None:
+    path = trained / "study.yaml"
+    assert Study.from_file(path, "epochs=3") == Study.from_file(path, ["epochs=3"]) != Study.from_file(path)
+
+
 def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +200,47 @@ def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
     monkeypatch.setattr("harness.python.run.run_study", press_twice)
     with pytest.raises(KeyboardInterrupt, match="run it again"):
         harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_run_leaves_the_variables_of_mlflow_as_they_were(
+    is_stopped: bool, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quieten(*_: object, **__: object) -> Outcome:
+        quieten_mlflow()
+        assert "MLFLOW_EXPERIMENT_NAME" not in os.environ
+        assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ
+        if is_stopped:
+            raise_interrupted(signal.SIGINT)
+        return Outcome(1, 1, 0, 0, 0, None, 0, 0.0, 0.0)
+
+    monkeypatch.setattr("harness.python.run.run_study", quieten)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///mine.db")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(KeyboardInterrupt) if is_stopped else nullcontext():
+        harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
+    assert dict(os.environ) == before
+
+
+def test_an_address_beside_another_ray_of_this_process_is_refused(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the study would run on that one; nothing is stored before."""
+    quieten_ray()
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="10.0.0.1:6379"))
+    with pytest.raises(
+        InputError, match=r"^10.0.0.2:6379: this process is .* already, at 10.0.0.1:6379; call ray.shut"
+    ):
+        harness.run(Study.from_file(trained / "study.yaml"), tmp_path / "new", address="10.0.0.2:6379")
+    assert not (tmp_path / "new").exists()
+    check_not_elsewhere("10.0.0.1:6379")
+    check_not_elsewhere(None)
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -166,6 +256,60 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no study": (lambda folder: load_model("other", "x", folder / "results"), "other: no study of that name"),
     "a wrong override": (lambda folder: Study.from_file(folder / "study.yaml", ["epochs=0"]), "give at least 1"),
+    "a file in the place of fields": (
+        lambda _: Study("my-study.yaml"),  # type: ignore[call-arg, misc]
+        "Study: 'my-study.yaml': fields are given by name, as name=...; a file is read by Study.from_file",
+    ),
+    "no space": (lambda _: Study(name="demo", dataset="digits"), "Study: space: missing; add it"),  # type: ignore[call-arg]
+    "a setting in the place of a field": (
+        lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae"}], epochs=3),  # type: ignore[call-arg, arg-type]
+        "Study: epochs: unknown key; did you mean epochs under defaults?",
+    ),
+    "a setting in the place of a field of a copy": (
+        lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"epochs": 3}),
+        "Study: epochs: unknown key; did you mean epochs under defaults?",
+    ),
+    "a seed twice in a copy": (
+        lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"seeds": [0, 0]}),
+        "Study: seeds: ",
+    ),
+    "a setting of a copy that is none": (
+        lambda folder: Study.from_file(folder / "study.yaml").model_copy(update={"defaults": {"epoch": 3}}),
+        "Study: defaults.epoch: unknown key; did you mean epochs?",
+    ),
+    "overrides as a dictionary": (
+        lambda folder: Study.from_file(folder / "study.yaml", {"epochs": 3}),  # type: ignore[arg-type]
+        "study.yaml: overrides are a list of texts; write them as in ['epochs=3']",
+    ),
+    "tables of no name": (lambda folder: load_tables("", folder / "results"), ": neither a study file nor the name"),
+    "tables beside the results": (
+        lambda folder: load_tables("../results/demo", folder / "results"),
+        "../results/demo: neither a study file nor the name of a study",
+    ),
+    "tables of a number": (
+        lambda folder: load_tables(3, folder / "results"),  # type: ignore[arg-type]
+        "no study, but of type int; give a Study, its name or the path of its file",
+    ),
+    "a run of nothing": (
+        lambda folder: harness.run(None, folder / "results"),
+        "no study, but of type NoneType",
+    ),
+    "a trial by its number": (
+        lambda folder: load_model(folder / "study.yaml", 0, folder / "results"),  # type: ignore[arg-type]
+        "trial: neither a trial_id nor a row that has one; give one row, such as trials.iloc[0]",
+    ),
+    "a row without a trial": (
+        lambda folder: load_model(folder / "study.yaml", {"a": 1}, folder / "results"),
+        "trial: neither a trial_id nor a row that has one",
+    ),
+    "a whole table": (
+        lambda folder: load_model(folder / "study.yaml", Study.from_file(folder / "study.yaml").plan()),
+        "trial: neither a trial_id nor a row that has one",
+    ),
+    "a seed twice": (
+        lambda _: Study(name="demo", dataset="digits", space=[{"model": "vae", "latent_dim": 2}], seeds=[0, 0]),  # type: ignore[arg-type]
+        "Study: seeds: ",
+    ),
 }
 
 

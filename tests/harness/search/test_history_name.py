@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.datasets import identify_dataset, load_dataset
+from harness.python.study import Study as StudyOfPython
 from harness.search.history_name import list_former_names, name_history
 from harness.study.file import load_study
 from tests.harness.plugins.examples import change, folder, none_left
@@ -38,6 +39,14 @@ def test_mode_is_no_part_of_a_historys_name(tmp_path: Path) -> None:
     with_mode = load(tmp_path, TPE.replace("val/elbo}", "val/elbo, mode: max}"))
     assert name_history(with_mode, "c" * 64) == name_history(load(tmp_path, TPE), "c" * 64)
     assert list_former_names(with_mode, "c" * 64) == list_former_names(load(tmp_path, TPE), "c" * 64)
+
+
+def test_a_study_from_python_has_the_histories_of_its_file() -> None:
+    """With several metrics, too, beside which no study may have a mode today."""
+    path = STUDIES / "rate-distortion-quick.yaml"
+    python, file = StudyOfPython.from_file(path), load_study(path)
+    assert name_history(python, "c" * 64) == name_history(file, "c" * 64)
+    assert list_former_names(python, "c" * 64) == list_former_names(file, "c" * 64)
 
 
 @pytest.mark.parametrize("read_only", [True, False])

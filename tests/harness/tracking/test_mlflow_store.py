@@ -114,6 +114,42 @@ def test_a_run_lasts_as_long_as_its_trial_did_whenever_it_is_sent(tmp_path: Path
     assert (result.began, result.ended) == (ended.began, ended.ended)  # so that another store gets them, too
 
 
+def test_epochs_that_are_sent_at_once_have_the_times_of_their_training(tmp_path: Path) -> None:
+    """Or MLflow's axes of time would say when they were sent."""
+    rows: list[Row] = [{"epoch": n, "train/loss": 30.0 - n, "seconds": 50.0} for n in (1, 2, 3)]
+    ended = replace(STOPPED, history=rows, metrics={"test/elbo": -9.0}, began=1_700_000_000.25, ended=1_700_000_123.5)
+    send(tmp_path, ended)
+    store = MlflowStore("small", tmp_path)
+    run_id = store._list_sent()[0].run_id
+
+    def times(metric: str) -> list[int]:
+        return [point.timestamp for point in store.client.get_metric_history(run_id, metric)]
+
+    expected = [1_700_000_050_250, 1_700_000_100_250, 1_700_000_123_500]  # not after its end
+    assert times("train/loss") == times("train/seconds") == expected
+    assert times("test/elbo") == expected[-1:]
+
+
+def test_what_is_measured_anew_is_shown_whatever_the_clock_of_its_machine_said(tmp_path: Path) -> None:
+    ended = replace(STOPPED, status="finished", began=1_700_000_000.0, ended=1_700_000_123.5)
+    send(tmp_path, replace(ended, metrics={"test/elbo": -9.0}, evaluated=["elbo"]))
+    again = replace(ended, ended=1_700_000_100.0, metrics={"test/elbo": -9.5}, evaluated=["elbo", "sparsity"])
+    assert send(tmp_path, again)
+    assert not send(tmp_path, again)
+    [(_, result)] = MlflowStore("small", tmp_path).read_trials()
+    assert result.metrics == {"test/elbo": -9.5}
+
+
+def test_a_run_of_an_earlier_version_is_grouped_with_new_ones_and_not_sent_again(tmp_path: Path) -> None:
+    finished = replace(STOPPED, status="finished")
+    send(tmp_path, finished)
+    store = MlflowStore("small", tmp_path)
+    [before] = store._list_sent()
+    store.client.set_tag(before.run_id, "configuration", "vae learning rate 0.001 (4a0d39)")
+    assert not send(tmp_path, finished)
+    assert store._list_sent() == [before]
+
+
 def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow makes its tables one by one; a process killed meanwhile left a database that none could open again."""
     with monkeypatch.context() as patch:
@@ -125,3 +161,24 @@ def test_a_database_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     store = MlflowStore("small", tmp_path, create=False)
     assert [e.name for e in store.client.search_experiments()] == ["small", "Default"]
     assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.lock"}
+
+
+def test_versions_of_the_parent_run_are_those_that_trained_last_not_those_that_looked_last(tmp_path: Path) -> None:
+    other = replace(TRIAL, dataset_hash="other")
+    further: list[Row] = [*ROWS, {"epoch": 3, "train/loss": 28.0, "seconds": 0.1}]
+
+    def run(version: str, *trials: Trial, result: Result = STOPPED) -> str:
+        store, tags = MlflowStore("small", tmp_path), {"version.torch": version, "git.commit": version}
+        store.open(tags)
+        for trial in trials:
+            store.sync(trial, result, TrialFolder(tmp_path / "small", trial), tags)
+        store.close("FINISHED")
+        assert store.parent_id is not None
+        told = store.client.get_run(store.parent_id).data.tags
+        assert told["version.torch"] == told["git.commit"]
+        return told["git.commit"]
+
+    assert run("A", TRIAL) == "A"
+    assert run("B", TRIAL) == "A"
+    assert run("C", TRIAL, other) == "C"
+    assert run("D", TRIAL, result=replace(RUNNING, history=further)) == "D"

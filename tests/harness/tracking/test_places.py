@@ -1,15 +1,18 @@
 """Results that are copied, moved or named as people name folders, and runs that were deleted in MLflow's UI."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from harness.ledger.trial_folder import TrialFolder
+from harness.tracking.mlflow_settings import is_own_store
 from harness.tracking.mlflow_store import MlflowStore
 from tests.harness.tracking.test_mlflow_store import STOPPED, TRIAL
 
@@ -139,3 +142,29 @@ def test_variables_for_other_programs_do_not_reach_the_store(tmp_path: Path, mon
     store_text(tmp_path, "mine")
     assert read_text(tmp_path) == "mine"
     assert list(parents(tmp_path).values()) == [1]
+
+
+@pytest.mark.parametrize("name", ["a", "why?"])
+def test_a_notebook_that_looks_into_one_results_folder_sends_the_next_study_to_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    store_text(tmp_path / name, "of a")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    uri = MlflowStore("small", tmp_path / name).uri
+    try:
+        mlflow.set_tracking_uri(uri)  # which also sets the variable
+        assert os.environ["MLFLOW_TRACKING_URI"] == uri
+        store_text(tmp_path / "b", "of b")
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert (tmp_path / "b" / "mlflow.db").exists()
+    assert len(list(tmp_path.glob("b/mlartifacts/small/*/artifacts/study.yaml"))) == 1
+    assert read_text(tmp_path / name) == "of a"
+
+
+def test_a_database_that_several_share_is_theirs_whatever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mlflow.db", "shared.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / name}")
+        assert not is_own_store()

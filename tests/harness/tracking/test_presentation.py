@@ -4,6 +4,7 @@ import pwd
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from harness.ledger.trial import Trial
@@ -21,7 +22,14 @@ def test_seeds_of_a_configuration_have_one_name_and_other_configurations_another
     names = {name_configuration(of(seed=seed)) for seed in range(3)}
     assert len(names) == 1
     assert name_configuration(of(learning_rate=2e-3)) not in names
+    assert name_configuration(replace(TRIAL, plugins=("0123",))) not in names
+    assert name_configuration(replace(TRIAL, population="0123")) not in names
     assert "seed" not in names.pop()
+
+
+def test_a_configuration_has_one_name_whatever_its_study_varies_by_now() -> None:
+    names = {name_configuration(replace(TRIAL, varied=varied)) for varied in ((), ("learning_rate",), ("latent_dim",))}
+    assert len(names) == 1
 
 
 def test_who_has_no_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +84,5 @@ def test_a_study_says_what_it_found_and_its_trials_what_they_are(tmp_path: Path)
     assert (run.data.tags["host"], "version.torch" in run.data.tags) == ("here", False)
     [given] = run.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == (TRIAL.dataset, TRIAL.dataset_hash)
+    source = mlflow.data.get_source(given).to_dict()
+    assert source == {"tags": {"name": TRIAL.dataset, "sha256": TRIAL.dataset_hash}}

@@ -1,5 +1,6 @@
 """The winner of a study as a model of MLflow's, logged from a stored state and opened as docs/mlflow.md says."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -84,6 +85,8 @@ def test_the_winner_is_opened_by_mlflow_as_the_documentation_says(
     assert told["trained"].settings == SETTINGS  # type: ignore[attr-defined]
     assert told["trained"].epochs_trained == 2  # type: ignore[attr-defined]
 
+    assert "MLFLOW_TRACKING_URI" not in os.environ  # which would say where the next study is sent
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
     winner = mlflow.pyfunc.load_model(address)
     assert winner.input_example.shape == (1, 64)
     assert winner.predict(winner.input_example).shape == (1, 2)

@@ -27,8 +27,7 @@ from harness.tune.callbacks import Watcher
 from harness.tune.driver import Driver, UnfitError
 from harness.tune.trainable import StudyTrainable
 from tests.e2e.conftest import STUDY, command
-from tests.harness.cluster.heads import Head
-from tests.harness.tune.test_filling import wait_until
+from tests.harness.cluster.heads import Head, wait_until
 from tests.harness.worker.tiny_trials import dataset, make_trial
 
 __all__ = ["dataset"]

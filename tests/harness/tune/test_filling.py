@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ import pytest
 
 from harness.tune.schedulers import make_scheduler
 from tests.e2e.conftest import command
-from tests.harness.cluster.heads import Head
+from tests.harness.cluster.heads import Head, wait_until
 from tests.harness.tune.test_schedulers import make_earlier
 
 
@@ -155,18 +154,6 @@ def list_processes(node: int) -> set[int]:
 
 def count_done(folder: Path) -> int:
     return len(list(folder.glob("results/short/trials/*/result-*.json")))
-
-
-def wait_until(holds: Callable[[], bool], seconds: float, process: subprocess.Popen[Any]) -> float:
-    """Wait until something holds; returns how long that took."""
-    began = time.monotonic()
-    while not holds():
-        assert process.poll() is None, process.communicate()
-        if time.monotonic() - began > seconds:
-            process.kill()
-            pytest.fail(f"not within {seconds:.0f} s: {process.communicate()}")
-        time.sleep(0.1)
-    return time.monotonic() - began
 
 
 class Trains:

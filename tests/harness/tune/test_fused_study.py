@@ -26,9 +26,8 @@ from harness.study.file import dump_study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune.study_run import StudyRun
 from tests.e2e.conftest import command
-from tests.harness.cluster.heads import Head
-from tests.harness.training import train_here
-from tests.harness.tune.test_filling import wait_until
+from tests.harness.cluster.heads import Head, wait_until
+from tests.harness.training import read, train_here
 
 Run = Callable[..., tuple[Outcome, str]]
 
@@ -49,10 +48,6 @@ def make_study(**changes: Any) -> Study:
         "resources": EIGHT_AT_ONCE,
     }
     return Study.model_validate(content | changes)
-
-
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
 
 
 def list_engines(parent: int | None = None) -> list[psutil.Process]:

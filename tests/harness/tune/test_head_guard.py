@@ -15,8 +15,7 @@ import pytest
 from harness.tune import head_guard
 from harness.tune.head_guard import HeadGuard
 from tests.e2e.conftest import STUDY, command
-from tests.harness.cluster.heads import Head
-from tests.harness.tune.test_filling import wait_until
+from tests.harness.cluster.heads import Head, wait_until
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from tests.harness.worker.tiny_trials import (
     EPOCHS,
     NONE,
     Fits,
-    assert_same_tensors,
     dataset,
     fits,
     make_trial,
@@ -31,6 +30,7 @@ from tests.harness.worker.tiny_trials import (
     tensors_of,
     untimed,
 )
+from tests.models.cases import assert_same_tensors
 
 __all__ = ["dataset", "fits"]  # fixtures
 

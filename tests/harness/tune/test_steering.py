@@ -21,7 +21,7 @@ from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.tune import trainable
-from tests.harness.training import train_here
+from tests.harness.training import read, runs_of, train_here
 
 Run = Callable[..., tuple[Outcome, str]]
 
@@ -38,14 +38,6 @@ RATES = {"model": "vae", "latent_dim": 2, "learning_rate": {"grid": [1e-2, 3e-3,
 
 def make_study(**changes: Any) -> Study:
     return Study.model_validate(BASE | changes)
-
-
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "history.parquet")
-
-
-def runs_of(results: Path, study: str) -> list[Any]:
-    return MlflowStore(study, results, create=False)._search("tags.`spikeslab.kind` = 'trial'")
 
 
 # Lengths

@@ -23,13 +23,13 @@ from tests.harness.worker.tiny_trials import (
     NUM_TRAIN,
     STEPS,
     Fits,
-    assert_same_tensors,
     make_trial,
     result_of,
     run,
     tensors_of,
     untimed,
 )
+from tests.models.cases import assert_same_tensors
 
 # Images
 

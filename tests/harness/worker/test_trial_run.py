@@ -27,7 +27,6 @@ from tests.harness.worker.tiny_trials import (
     NONE,
     STEPS,
     Fits,
-    assert_same_tensors,
     both,
     log_of,
     make_trial,
@@ -36,6 +35,7 @@ from tests.harness.worker.tiny_trials import (
     tensors_of,
     untimed,
 )
+from tests.models.cases import assert_same_tensors
 
 # A trial that is left alone
 
@@ -126,7 +126,9 @@ def test_the_log_has_every_epoch_in_the_trials_own_file_only(
     log = log_of(trial, tmp_path)
     assert log.count("train/loss") == EPOCHS
     assert trial.label in log
-    assert log.splitlines()[-1].endswith("INFO finished")
+    measured = [f"measures {name.split('@')[0]}" for name in result_of(trial, tmp_path).evaluated]
+    assert len(measured) > 1
+    assert [line.split(" INFO ")[1] for line in log.splitlines()[-len(measured) - 1 :]] == [*measured, "finished"]
     assert caplog.text == ""
     assert capfd.readouterr() == ("", "")
 

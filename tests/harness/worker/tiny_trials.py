@@ -54,11 +54,6 @@ def tensors_of(trial: Trial, folder: Path) -> dict[str, torch.Tensor]:
     return read_checkpoint(TrialFolder(folder, trial).list_checkpoints()[0])[0]
 
 
-def assert_same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-
-
 def log_of(trial: Trial, folder: Path) -> str:
     return TrialFolder(folder, trial).log.read_text()
 
