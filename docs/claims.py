@@ -13,19 +13,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from analysis.claims import MIN_SEEDS, Part, Verdict, judge_claims, load_claims
-from analysis.claims.levels import Level, select
+from analysis.claims import Part, Verdict, judge_claims, load_claims
 from analysis.claims.summary import count_parts, format_outcome, format_part
 from analysis.figures import losses_beside_reported
 from analysis.tables import Tables, load_tables
 from analysis.tables.configurations import number_configurations
 from analysis.tables.conflicts import find_conflicts, leading_results
 from analysis.tables.reported_numbers import compute_deviations
-from analysis.tables.significance import OUTCOMES, Estimate, estimate_difference
+from analysis.tables.significance import OUTCOMES
 from analysis.wording import decimal, markdown_table, plural, span, with_interval
+from docs.compared import (
+    ACCURACY,
+    GATES_STUDY,
+    SPARSE,
+    compare,
+    compare_gates,
+    format_estimate,
+    gates_of,
+    read_last_loss,
+    read_values,
+)
 from harness.datasets import identify_dataset
 from harness.ledger.provenance import is_current
 from harness.search.make_source import make_source
@@ -44,8 +51,6 @@ ASKED_SEEDS = 10
 SEEN_SEEDS, SEEN_OF = range(3), {"gamma-links": range(8), "reproduction-cost": range(100, 103)}
 """Seeds that had been published when the primary endpoints were named (commit 14dac28), and those of some studies."""
 GATES, STRAIGHT = "relaxed-gates-cost-the-bound", "straight_through"
-ACCURACY, GATES_STUDY = "accuracy-vs-latent-dim", "gate-gradients"
-SPARSE = {"model": "vsc", "alpha": 0.01}
 VSC = "VSC, α = {alpha}"  # noqa: RUF001  (a Greek letter, meant as one)
 
 
@@ -311,39 +316,6 @@ def _compare_gates(verdicts: Sequence[Verdict]) -> list[str]:
     return [_effect(verdicts, claim, _vsc("0.01", 200)) for claim in claims]
 
 
-def read_values(tables: Tables, metric: str, where: Mapping[str, Any]) -> NDArray[Any]:
-    """A metric at 200 latent dimensions, of the trials with these settings of one configuration: (S,) by seed."""
-    (sample,) = (one for one in Level(metric=metric, where=where).measure(tables) if one.latent_dim == 200)
-    values = sample.values[np.isfinite(sample.values)]  # not every seed is of each configuration
-    assert len(values) >= MIN_SEEDS
-    return values
-
-
-def compare(
-    tables: Tables, metric: str, first: Mapping[str, Any], second: Mapping[str, Any], *, scale: float = 1
-) -> Estimate:
-    """A metric at 200 latent dimensions with some settings less that with others, times `scale`."""
-    values = (read_values(tables, metric, where) * scale for where in (first, second))
-    return estimate_difference(*values, "greater", 0)
-
-
-def format_estimate(found: Estimate) -> str:
-    """A mean with its interval."""
-    return with_interval(float(found.mean), float(found.low), float(found.high))
-
-
-def gates_of(
-    estimator: str, *, alpha: float = 0.01, link: str = "sigmoid", schedule: str = "per_epoch"
-) -> dict[str, Any]:
-    """The settings of models that differ in how their gates were trained."""
-    return {"estimator": estimator, "alpha": alpha, "gamma_link": link, "sharpness_schedule": schedule}
-
-
-def compare_gates(tables: Mapping[str, Tables], first: str, second: str, **others: Any) -> Estimate:
-    """The true bound with gates of one estimator less that of another, at 200 latent dimensions."""
-    return compare(tables[GATES_STUDY], "test/elbo", gates_of(first, **others), gates_of(second, **others))
-
-
 def _gain_over_ramp(tables: Mapping[str, Tables]) -> str:
     """DisARM's gain over relaxed gates whose sharpness rises to 200 over the run."""
     ramp = gates_of("relaxed", schedule="ramp")
@@ -380,13 +352,6 @@ def _tell_gates(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> st
         f"most is lost where they are made hard. With alpha 0.2 there is no gain: DisARM less relaxed is "
         f"{at_larger[0]} with the sigmoid and {at_larger[1]} with the report's link."
     )
-
-
-def read_last_loss(tables: Tables, where: Mapping[str, Any]) -> float:
-    """The loss of test images after the last epoch, of samples as in training, at 200 latent dimensions: the mean."""
-    trials = select(tables.trials, where | {"latent_dim": 200})
-    history = tables.history[tables.history["trial_id"].isin(trials["trial_id"])]
-    return float(history[history["epoch"] == trials["epochs"].max()]["test/loss"].mean())
 
 
 def _measure_bias(tables: Mapping[str, Tables]) -> str:

@@ -28,7 +28,6 @@ from docs.claims import (
     README,
     SECTION,
     START,
-    compare_gates,
     judge_published,
     judge_unseen,
     load_published,
@@ -36,6 +35,7 @@ from docs.claims import (
     make_first_finding,
     make_pages,
 )
+from docs.compared import compare_gates
 from harness.commands.publish import read_list
 from harness.datasets import identify_dataset
 from harness.ledger.provenance import is_current, read_provenance
