@@ -55,10 +55,11 @@ class Probe(Frozen):
 
     def describe_dead(self, trials: pd.DataFrame, *curves: Curve) -> str:
         """Describe in how many runs of these curves a logit died and what became of them; empty if not known."""
-        models = trials["model"].str.cat(trials["alpha"].map(str), sep=" ")
-        is_theirs = models.isin([f"{curve.model} {curve.alpha}" for curve in curves])
-        is_there = trials["latent_dim"].isin(union_of_dims(curves))
-        runs = trials[is_theirs & is_there & (trials["status"] == "finished")]
+        if f"{self.key}_dead_logits" not in trials:
+            return ""
+        runs = trials[trials["latent_dim"].isin(union_of_dims(curves)) & (trials["status"] == "finished")]
+        models = runs["model"].str.cat(runs["alpha"].map(str), sep=" ")
+        runs = runs[models.isin([f"{curve.model} {curve.alpha}" for curve in curves])]
         num = self._count_dead(runs)
         if num is None:
             return ""
