@@ -61,7 +61,7 @@ def load_published() -> dict[str, Tables]:
 
 
 def judge_published(tables: Mapping[str, Tables]) -> list[Verdict]:
-    """The claims, as the published tables have them."""
+    """The claims, as these tables have them."""
     return judge_claims(load_claims(FOLDER / "studies" / "claims.yaml"), tables)
 
 
@@ -73,7 +73,7 @@ def judge_unseen(tables: Mapping[str, Tables]) -> list[Verdict]:
         history = published.history[published.history["trial_id"].isin(trials["trial_id"])]
         if not trials.empty:
             unseen[study] = replace(published, trials=trials, history=history)
-    return judge_claims(load_claims(FOLDER / "studies" / "claims.yaml"), unseen)
+    return judge_published(unseen)
 
 
 def make_section(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> str:
@@ -264,10 +264,10 @@ def _tell_probes(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> s
     return (
         "Whether a VSC classifies better depends on the classifier. At 200 latent dimensions and alpha 0.01, VSC less "
         f"VAE is {lead('')} under the report's classifier as coded and {lead('-as-written')} as written, both on the "
-        f"means, with 5,000 labels; under a multilayer perceptron it is {format_estimate(same_labels)} with as many "
-        f"and {lead('-mlp')} with all. The means are not sparse: under the report's classifier those of latents that "
-        f"are never on, which the decoder never sees, suffice for {_tell_unused(tables)}. Of gamma * mu VSC less VAE "
-        f"is {lead('-mlp-gamma-mu')} under the perceptron with all labels; of samples, which are sparse, "
+        f"means, with 5,000 labels; under a multilayer perceptron it is {format_estimate(same_labels)} points with as "
+        f"many and {lead('-mlp')} with all. The means are not sparse: under the report's classifier those of latents "
+        f"that are never on, which the decoder never sees, suffice for {_tell_unused(tables)}. Of gamma * mu VSC less "
+        f"VAE is {lead('-mlp-gamma-mu')} under the perceptron with all labels; of samples, which are sparse, "
         f"{lead('-mlp-z')} under that and {lead('-knn-z')} under nearest neighbours, whom the VAE's idle latents "
         f"mislead. That the VAE's accuracy is past its best there is not so under logistic regression: it gains "
         f"{grown} from 24 to 200."
@@ -435,9 +435,8 @@ def replace_sections(text: str, sections: Sequence[str]) -> str:
     return SECTION.sub(lambda _: f"{START}\n{next(left)}\n\n{END}", text)
 
 
-def make_pages(verdicts: Sequence[Verdict]) -> dict[Path, list[str]]:
+def make_pages(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> dict[Path, list[str]]:
     """What stands between the marks of each page."""
-    tables = load_published()
     return {
         README: [make_first_finding(verdicts, tables), make_findings(verdicts, tables)],
         FINDINGS: [make_section(verdicts, tables), make_overview(tables)],
@@ -445,5 +444,6 @@ def make_pages(verdicts: Sequence[Verdict]) -> dict[Path, list[str]]:
 
 
 if __name__ == "__main__":
-    for page, contents in make_pages(judge_published(load_published())).items():
+    published = load_published()
+    for page, contents in make_pages(judge_published(published), published).items():
         page.write_text(replace_sections(page.read_text(), contents))

@@ -174,8 +174,8 @@ def test_the_published_report_shows_the_claims_as_they_are_judged(verdicts: list
     pd.testing.assert_frame_equal(shown, expected, rtol=1e-6, obj="claims.csv: write the report again")
 
 
-def test_readme_and_docs_show_the_claims_as_they_are_judged(verdicts: list[Verdict]) -> None:
-    for page, sections in make_pages(verdicts).items():
+def test_readme_and_docs_show_the_claims_as_they_are_judged(verdicts: list[Verdict], tables: dict[str, Tables]) -> None:
+    for page, sections in make_pages(verdicts, tables).items():
         shown = [section.strip() for section in SECTION.findall(page.read_text())]
         assert shown == sections, "run `python -m docs.claims`"
 
@@ -202,9 +202,10 @@ def test_the_first_screen_of_readme_tells_what_the_gates_gradient_does(
     assert "without bias" not in told
 
 
-def test_what_readme_says_of_other_gates_and_another_alpha_is_so(verdicts: list[Verdict]) -> None:
+def test_what_readme_says_of_other_gates_and_another_alpha_is_so(
+    verdicts: list[Verdict], tables: dict[str, Tables]
+) -> None:
     """Straight-through gates gain as much, over sharper relaxed gates DisARM's gain less, with alpha 0.2 nothing."""
-    tables = load_published()
     trials = tables["gate-gradients"].trials.query("latent_dim == 200 and sharpness_schedule == 'per_epoch'")
     of_gates = trials[trials["gamma_link"] == "sigmoid"].groupby(["alpha", "estimator"])["test/elbo"].mean()
     gain = of_gates[0.01] - of_gates[0.01]["relaxed"]
@@ -249,9 +250,10 @@ def test_what_readme_says_of_undecided_claims_is_so(verdicts: list[Verdict]) -> 
     assert said in " ".join(README.read_text().split())
 
 
-def test_what_findings_say_of_seeds_that_had_not_been_seen_is_so(verdicts: list[Verdict]) -> None:
+def test_what_findings_say_of_seeds_that_had_not_been_seen_is_so(
+    verdicts: list[Verdict], tables: dict[str, Tables]
+) -> None:
     """By them alone no verdict is another; fewer are decided."""
-    tables = load_published()
     unseen = {(v.claim.id, v.study): v for v in judge_unseen(tables)}
     decided = [v for v in verdicts if v.role == "primary" and v.outcome != "undecided"]
     alone = [unseen[v.claim.id, v.study] for v in decided]
@@ -266,9 +268,10 @@ def test_what_findings_say_of_seeds_that_had_not_been_seen_is_so(verdicts: list[
     assert f"{reached['disarm'] - reached['relaxed']:.1f} nats, had been\n# published" in CLAIMS.read_text()
 
 
-def test_what_is_told_of_accuracy_names_what_the_classifier_reads(verdicts: list[Verdict]) -> None:
+def test_what_is_told_of_accuracy_names_what_the_classifier_reads(
+    verdicts: list[Verdict], tables: dict[str, Tables]
+) -> None:
     """Means, which are not sparse: those that the decoder never sees classify nearly as well."""
-    tables = load_published()
     trials = tables["accuracy-vs-latent-dim"].trials.query("alpha == 0.01 and latent_dim == 200")
     unused, all_means = (trials[f"probe/report_coded_{codes}_5k_accuracy"].mean() * 100 for codes in ("mu_off", "mu"))
     told = make_findings(verdicts, tables)
