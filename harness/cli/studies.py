@@ -101,7 +101,7 @@ def run(
         console.print(f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. {resumes}", soft_wrap=True)
         raise typer.Exit(128 + outcome.interrupted)
     _report_run(loaded, results, outcome, here)
-    if outcome.num_failed:
+    if outcome.has_failures:
         raise typer.Exit(FAILED)
 
 
@@ -348,8 +348,8 @@ def _report_run(study: "Study", results: Place, outcome: "Outcome", here: str) -
     runs = f"spikeslab ui --results {results.address}/{study.name}" if results.is_remote else f"spikeslab ui{here}"
     for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
         console.print(f"{what}: {where}", soft_wrap=True)
-    if outcome.num_failed:
-        counts = {"diverged": outcome.num_diverged, "failed": outcome.num_failed - outcome.num_diverged}
+    if outcome.has_failures:
+        counts = {"diverged": outcome.num_diverged, "failed": outcome.num_failed}
         ended = " and ".join(f"{plural(num, 'trial')} {how}" for how, num in counts.items() if num)
         console.print(
             f"{ended}: see `spikeslab status {study.name}{here}` and the logs in {results.name(folder / 'trials')}",

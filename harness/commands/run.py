@@ -23,7 +23,7 @@ from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.names import PROVENANCE
 from harness.ledger.provenance import describe_changes, record_provenance
-from harness.ledger.result import DONE, FAILED, list_violated
+from harness.ledger.result import DONE, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
@@ -209,8 +209,8 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     return Outcome(
         num_trials=run.source.num_trials,
         num_done=sum(r is not None and r.status in DONE for r in known),
-        num_failed=sum(r is not None and r.status in FAILED for r in known),
         num_diverged=sum(r is not None and r.status == "diverged" for r in known),
+        num_failed=sum(r is not None and r.status == "failed" for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
         best=_find_best(run),
