@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.ledger.names import MLFLOW_DATABASE, MLFLOW_LOCK
+from harness.proxies import spare_this_machine
 from harness.storage.local import database_uri
 from harness.tracking.explain import explain
 
@@ -84,6 +85,7 @@ def quieten_mlflow() -> None:
     Of the environment it obeys what says how to reach a server: the rest is meant for other programs, and would log
     later, elsewhere or to another run.
     """
+    spare_this_machine()
     for name in list(os.environ):
         if name.startswith("MLFLOW_") and not name.startswith(SERVER_VARIABLES):
             del os.environ[name]
