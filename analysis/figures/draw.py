@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
@@ -130,11 +131,15 @@ def draw_studies(
             yield result
 
     jobs = [(one, folder / name, only[name]) for name, one in tables.items()]
+    one_by_one = starmap(_draw_study, jobs)
     if min(num_processes, len(jobs)) < 2:
-        return dict(zip(tables, count(starmap(_draw_study, jobs)), strict=True))
+        return dict(zip(tables, count(one_by_one), strict=True))
     # Not forked, since a fork would keep the locks that threads of the libraries for tables hold just then.
-    with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=get_context("spawn")) as pool:
-        return dict(zip(tables, count(pool.map(_draw_study, *zip(*jobs, strict=True))), strict=True))
+    try:
+        with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=get_context("spawn")) as pool:
+            return dict(zip(tables, count(pool.map(_draw_study, *zip(*jobs, strict=True))), strict=True))
+    except BrokenProcessPool:  # one was killed, perhaps for lack of memory: this process alone needs the least
+        return dict(zip(tables, count(one_by_one), strict=True))
 
 
 def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> list[Drawn]:
