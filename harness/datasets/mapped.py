@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import paths
 from harness.datasets import locations
 from harness.datasets.dataset import Dataset, Rows
 from harness.datasets.image_map import MapSpec, OnCount, is_made, make_map, open_arrays, verify_map
@@ -105,7 +106,7 @@ def _reopen(spec: MapSpec, folder: Path, data_dir: Path | None) -> MappedDataset
 
 
 def _name_folder(spec: MapSpec, data_dir: Path | None) -> Path:
-    return (locations.user_cache() if data_dir is None else data_dir) / MAPS_FOLDER / spec.name
+    return (paths.user_cache() if data_dir is None else data_dir) / MAPS_FOLDER / spec.name
 
 
 def _check(spec: MapSpec, folder: Path) -> None:
