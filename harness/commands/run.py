@@ -35,6 +35,7 @@ from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import hide_address
+from harness.study.largest import list_training_plugins
 from harness.study.notify import Target
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
@@ -110,7 +111,7 @@ def _run_study(
             fetch_study(results, study.name)
         with Sharing(results, folder, hold) as sharing:
             source = make_source(study, dataset, folder, place=results)
-            for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
+            for notice in (*describe_changes(folder, describe_plugins(list_training_plugins(study))), *source.notices):
                 console.print(notice, soft_wrap=True)
             check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
             write_text_atomically(folder / "study.yaml", study_text)

@@ -125,7 +125,7 @@ def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
 def describe_changes(folder: Path, plugins: Mapping[str, str]) -> list[str]:
     """Say which plug-ins are not what they were in the last run of a study, or that its record cannot be read.
 
-    plugins: their hashes, as in the record.
+    plugins: the hashes of those that its trials train by, as in the record.
     """
     try:
         last = (read_provenance(folder) or [{}])[-1]

@@ -14,6 +14,7 @@ import torch
 
 from harness import Study, load_model
 from harness.commands.compare import check_same_space
+from harness.commands.overview import read_states
 from harness.commands.publish import Entry, plan_publication, tabulate
 from harness.datasets import identify_dataset, load_dataset
 from harness.ledger.provenance import describe_changes, record_provenance
@@ -221,6 +222,22 @@ def test_a_change_is_told_from_the_record_of_the_last_run(folder: Path, tmp_path
     (told,) = describe_changes(tmp_path, describe_plugins(read(folder).loaded_plugins))
     assert told.startswith("my_parts has changed since the last run (")
     assert told.endswith("what it makes is trained anew.")
+
+
+def test_no_change_is_told_of_a_plugin_that_makes_a_dataset_alone(folder: Path) -> None:
+    """Nothing is trained anew for its text, only for other images."""
+    own = "\ndef register(registry): registry.add_dataset('stripes', load_stripes)\n"
+    (folder / "my_data.py").write_text((folder / "my_parts.py").read_text() + own)
+    change(folder, '    registry.add_dataset("stripes", load_stripes)\n', "")
+    change(folder, "[my_parts]", "[my_parts, my_data]", "laplace.yaml")
+    (folder / "results" / "laplace").mkdir(parents=True)
+    (folder / "results" / "laplace" / "study.yaml").write_text("name: laplace\n")
+    record_provenance(folder / "results" / "laplace", describe_plugins(read(folder).loaded_plugins))
+    told = []
+    for name in ("my_data.py", "my_parts.py"):
+        (folder / name).write_text((folder / name).read_text() + "# a comment\n")
+        told.append([notice.partition(" since")[0] for notice in read_states(read(folder), folder / "results")[2]])
+    assert told == [[], ["my_parts has changed"]]
 
 
 def test_a_model_takes_over_settings_of_ours_and_parts_of_ours(folder: Path) -> None:
