@@ -71,6 +71,11 @@ class Dataset:
         return channels, height, width
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the training labels tell images apart."""
+        return bool((self.train_labels != self.train_labels[:1]).any())
+
+    @property
     def factors(self) -> tuple[str, ...]:
         """The names of the factors that the images were made from; none where they are not known."""
         return ()

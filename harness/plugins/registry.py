@@ -115,8 +115,9 @@ class Registry:
         """Register a dataset, `dataset: NAME` in study files.
 
         load: returns training images, training labels, test images and test labels: images (N, C, H, W) uint8, 0 is
-        black and 255 white, labels (N,) uint8. It is called by the process that starts the study, and has to return the
-        same arrays each time: the trials are named by their content.
+        black and 255 white, labels (N,) uint8; without labels zeros, and then no evaluation that needs classes, such as
+        probe. It is called by the process that starts the study, and has to return the same arrays each time: the
+        trials are named by their content, and by nothing else of a plug-in that registers datasets alone.
         """
         _check_name("dataset", name, DATASET_NAMES, self._datasets)
         self._datasets[name] = lambda: _load(name, load)
