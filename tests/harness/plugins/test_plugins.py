@@ -226,9 +226,9 @@ def test_a_change_is_told_from_the_record_of_the_last_run(folder: Path, tmp_path
 
 def test_no_change_is_told_of_a_plugin_that_makes_a_dataset_alone(folder: Path) -> None:
     """Nothing is trained anew for its text, only for other images."""
-    own = "\ndef register(registry): registry.add_dataset('stripes', load_stripes)\n"
-    (folder / "my_data.py").write_text((folder / "my_parts.py").read_text() + own)
-    change(folder, '    registry.add_dataset("stripes", load_stripes)\n', "")
+    add = 'registry.add_dataset("stripes", load_stripes, factors=("orientation", "place"))\n'
+    (folder / "my_data.py").write_text((folder / "my_parts.py").read_text() + f"\ndef register(registry): {add}")
+    change(folder, f"    {add}", "")
     change(folder, "[my_parts]", "[my_parts, my_data]", "laplace.yaml")
     (folder / "results" / "laplace").mkdir(parents=True)
     (folder / "results" / "laplace" / "study.yaml").write_text("name: laplace\n")
