@@ -87,12 +87,12 @@ class _Finder(MetaPathFinder):
         self._sources: dict[str, tuple[Plugin, str, bytes]] = {}  # by module
 
     def serve_plugins(self, plugins: Sequence[Plugin]) -> None:
-        """Find these from now on; a module of other source is imported anew."""
+        """Find these from now on; the modules of one that has changed, or lies elsewhere, are all imported anew."""
         sources = {_name_module(path): (plugin, path, content) for plugin in plugins for path, content in plugin.files}
-        tops = {plugin.name for plugin in plugins}
-        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
-            plugin, path, content = sources.get(name, (None, "", b""))
-            if plugin is None or _source_of(sys.modules[name]) != (content, _locate(plugin, path)):
+        tops = dict(zip((plugin.name for plugin in plugins), _key(plugins), strict=True))
+        for name in list(sys.modules):
+            top = name.partition(".")[0]
+            if top in tops and _find_key(sys.modules[name]) != tops[top]:
                 del sys.modules[name]
         self._sources = sources
         if self not in sys.meta_path:
@@ -109,8 +109,8 @@ class _Finder(MetaPathFinder):
         if found is None:
             return None
         plugin, file, content = found
-        loader = _Loader(content, _name_file(plugin, file), file.endswith("__init__.py"))
-        spec = spec_from_loader(fullname, loader, origin=_locate(plugin, file))
+        loader = _Loader(content, _name_file(plugin, file), file.endswith("__init__.py"), *_key([plugin]))
+        spec = spec_from_loader(fullname, loader, origin=str(Path(plugin.folder, file)))
         if spec is not None:
             spec.has_location = True  # the module gets __file__, by which it may find data beside it
         return spec
@@ -119,8 +119,9 @@ class _Finder(MetaPathFinder):
 class _Loader(InspectLoader):
     """Runs the source of one module."""
 
-    def __init__(self, content: bytes, filename: str, is_package: bool) -> None:
-        self.content, self.filename, self._is_package = content, filename, is_package
+    def __init__(self, content: bytes, filename: str, is_package: bool, key: tuple[str, str]) -> None:
+        """key: of the plug-in that the module is part of."""
+        self.content, self.filename, self._is_package, self.key = content, filename, is_package, key
 
     def is_package(self, fullname: str) -> bool:  # noqa: ARG002
         """Whether the module is a package."""
@@ -140,16 +141,10 @@ def _name_module(path: str) -> str:
     return ".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _locate(plugin: Plugin, path: str) -> str:
-    """Where a file of a plug-in was read, whatever the current folder is."""
-    return str(Path(plugin.folder, path))
-
-
-def _source_of(module: ModuleType) -> tuple[bytes, str | None] | None:
-    """The source that a module was made of, and where it was read, if it is a plug-in's."""
-    spec = getattr(module, "__spec__", None)
-    loader = getattr(spec, "loader", None)
-    return (loader.content, spec.origin) if spec is not None and isinstance(loader, _Loader) else None
+def _find_key(module: ModuleType) -> tuple[str, str] | None:
+    """The key of the plug-in that a module is part of, if it is of any."""
+    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    return loader.key if isinstance(loader, _Loader) else None
 
 
 _finder = _Finder()

@@ -200,6 +200,18 @@ def test_a_package_and_an_installed_module_are_plugins_too(folder: Path, monkeyp
     assert [path for path, _ in plugin.files] == ["my_parts/__init__.py", "my_parts/parts.py"]
 
 
+def test_a_package_registers_what_has_changed_in_a_file_that_is_not_its_first(folder: Path) -> None:
+    (folder / "my_parts").mkdir()
+    (folder / "my_parts.py").rename(folder / "my_parts" / "parts.py")
+    (folder / "my_parts" / "__init__.py").write_text("from my_parts.parts import register\n")
+    hashes = []
+    for seed in (1, 2):
+        change(folder / "my_parts", f"default_rng({seed - 1})", f"default_rng({seed})", "parts.py")
+        read(folder)
+        hashes.append(identify_dataset("stripes").content_hash)
+    assert hashes[0] != hashes[1]
+
+
 def test_trials_of_plugins_are_unpickled_without_them(folder: Path, tmp_path: Path) -> None:
     """By the light processes, which train nothing themselves, and name the same folder."""
     trial = trials_of(read(folder))[1]
