@@ -24,6 +24,7 @@ from harness.search.source import is_open
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_found
+from harness.study.largest import list_training_plugins
 from harness.study.sections import ADAPTIVE_SAMPLERS, Resources
 from models.numerics.machine import count_cores
 
@@ -209,7 +210,7 @@ def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str
         states,
         {what: num for what, num in unknown.items() if num},
         (
-            *describe_changes(folder, describe_plugins(study.loaded_plugins)),
+            *describe_changes(folder, describe_plugins(list_training_plugins(study))),
             *source.notices,
         ),
     )

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +22,7 @@ from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.names import PROVENANCE
-from harness.ledger.provenance import describe_changes, record_provenance
+from harness.ledger.provenance import describe_changes, locate_plugins, record_provenance, store_plugins
 from harness.ledger.result import DONE, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
@@ -35,6 +35,7 @@ from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import hide_address
+from harness.study.largest import list_training_plugins
 from harness.study.notify import Target
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
@@ -110,7 +111,7 @@ def _run_study(
             fetch_study(results, study.name)
         with Sharing(results, folder, hold) as sharing:
             source = make_source(study, dataset, folder, place=results)
-            for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
+            for notice in (*describe_changes(folder, describe_plugins(list_training_plugins(study))), *source.notices):
                 console.print(notice, soft_wrap=True)
             check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
             write_text_atomically(folder / "study.yaml", study_text)
@@ -133,6 +134,7 @@ def _train_and_conclude(
     if first is not None:
         run.place.remove(run.folder / PACK)
         record_provenance(run.folder, run.tags)
+        store_plugins(run.folder, run.study.loaded_plugins)
         run.display.set_epochs_left(run.count_epochs_left(first))
         with run.display:
             from harness.tune.run import run_tune
@@ -192,6 +194,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
             None: [path for name in PARENT_FILES if (path := run.folder / name).exists()],
             "tables": tables,
             "figures": figures,
+            **_group(run.folder, locate_plugins(run.folder, run.study.loaded_plugins)),
         },
         interrupted=[trial_id for trial_id, result in results.items() if result.status == "running"],
         shown=None if run.is_stopping else _present(run),
@@ -218,6 +221,14 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
         seconds=time.monotonic() - run.started,
         startup_seconds=run.startup_seconds,
     )
+
+
+def _group(folder: Path, paths: Iterable[Path]) -> dict[str | None, list[Path]]:
+    """Group files by the folder that they lie in, as it is called in a study's folder."""
+    grouped: dict[str | None, list[Path]] = {}
+    for path in paths:
+        grouped.setdefault(path.parent.relative_to(folder).as_posix(), []).append(path)
+    return grouped
 
 
 def _pack(run: StudyRun) -> None:

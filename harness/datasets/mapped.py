@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness import paths
 from harness.datasets import locations
@@ -26,16 +25,6 @@ class MappedDataset(Dataset):
     spec: MapSpec
     folder: Path
     data_dir: Path | None = None  # that the user named, where another machine finds what its map is made of
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """The names of the factors that the images show every combination of; none where they do not."""
-        return self.spec.factors
-
-    @property
-    def train_factors(self) -> NDArray[np.uint8] | None:
-        """The classes of the factors of the training images, (N, factors), from 0; None where there are none."""
-        return open_arrays(self.spec, self.folder)[1][: self.num_train] if self.factors else None
 
     def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:  # noqa: ARG002
         """Hold out the last training images, whose order is random: a slice of a map is no copy."""
@@ -97,7 +86,16 @@ def open_map(spec: MapSpec, folder: Path, data_dir: Path | None = None) -> Mappe
         test_images = np.asarray(test_images)
         test_images.setflags(write=False)
     arrays = images[:n], labels[:n], test_images, labels[n:]
-    return MappedDataset(spec.name, *arrays, spec.content_hash, spec, folder, data_dir)
+    return MappedDataset(
+        spec.name,
+        *arrays,
+        spec.content_hash,
+        spec,
+        folder,
+        data_dir,
+        factors=spec.factors,
+        train_factors=attributes[:n] if spec.factors else None,
+    )
 
 
 def _reopen(spec: MapSpec, folder: Path, data_dir: Path | None) -> MappedDataset:

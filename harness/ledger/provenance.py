@@ -5,15 +5,15 @@ import json
 import platform
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.errors import InputError, hide_secrets
-from harness.ledger.names import PROVENANCE
-from harness.plugins.source import OWN
-from harness.storage.local import write_text_atomically
+from harness.ledger.names import PLUGINS, PROVENANCE
+from harness.plugins.source import OWN, Plugin
+from harness.storage.local import write_atomically, write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
 
@@ -104,6 +104,22 @@ def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
         write_text_atomically(folder / PROVENANCE, json.dumps([*record, entry], indent=1))
 
 
+def store_plugins(folder: Path, plugins: Iterable[Plugin]) -> None:
+    """Store the source of plug-ins beside the record, which has only their hashes."""
+    for path, content in _list_sources(folder, plugins):
+        write_atomically(path, partial(Path.write_bytes, data=content))
+
+
+def locate_plugins(folder: Path, plugins: Iterable[Plugin]) -> list[Path]:
+    """Find what `store_plugins` has stored of these."""
+    return [path for path, _ in _list_sources(folder, plugins) if path.exists()]
+
+
+def _list_sources(folder: Path, plugins: Iterable[Plugin]) -> Iterator[tuple[Path, bytes]]:
+    for plugin in plugins:
+        yield from ((folder / PLUGINS / plugin.sha256[:8] / path, content) for path, content in plugin.files)
+
+
 def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
     """Add the machines that train a study, besides the one that started it, to the last entry of its record."""
     record = read_provenance(folder)
@@ -125,7 +141,7 @@ def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
 def describe_changes(folder: Path, plugins: Mapping[str, str]) -> list[str]:
     """Say which plug-ins are not what they were in the last run of a study, or that its record cannot be read.
 
-    plugins: their hashes, as in the record.
+    plugins: the hashes of those that its trials train by, as in the record.
     """
     try:
         last = (read_provenance(folder) or [{}])[-1]
