@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -27,6 +29,8 @@ from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
+from models.networks.counting import count_parameters
+from models.settings import TrialSettings
 from tests.harness.training import read, runs_of
 
 Run = Callable[..., tuple[Outcome, str]]
@@ -102,6 +106,22 @@ def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Ou
     children = runs_of(results)
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
     assert {"epoch-3.safetensors", "log.txt"} <= {i.path for i in store.client.list_artifacts(children[0].info.run_id)}
+
+
+def test_a_trial_names_the_folder_of_its_weights_which_the_tutorial_opens_without_us(results: Path) -> None:
+    trials = json.loads((results / "small" / "resolved.json").read_text())["trials"]
+    stored = {path.parent.name for path in (results / "small" / "trials").glob("*/epoch-3.safetensors")}
+    assert {trial["training_id"] for trial in trials} == stored
+    tutorial = (Path(__file__).parents[3] / "docs" / "tutorial.md").read_text()
+    (script,) = (text for text in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL) if "safetensors" in text)
+    assert "harness" not in script
+    found: dict[str, Any] = {}
+    with contextlib.chdir(results.parent):
+        exec(script.replace("my-study", "small"), found)
+    assert found["trial"] == trials[0]
+    assert sum(tensor.numel() for tensor in found["weights"].values()) == count_parameters(
+        TrialSettings.from_dict(trials[0]["settings"]), (1, 8, 8)
+    )
 
 
 def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, results: Path) -> None:
