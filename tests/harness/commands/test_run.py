@@ -21,6 +21,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from harness.commands.collect import collect_study
 from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
+from harness.ledger.provenance import read_provenance
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from harness.search.grid_and_random import plan_trials
@@ -138,6 +139,7 @@ def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: 
     assert (outcome.num_trained, outcome.num_done) == (1, 4)
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
     assert len(read(results / "small")[0]) == len(runs_of(results)) == 4
+    assert ["0.5" in entry["study"] for entry in read_provenance(results / "small")] == [False, True]
 
 
 def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(
