@@ -21,8 +21,9 @@ from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import PROVENANCE
+from harness.ledger.names import DATASET, PROVENANCE
 from harness.ledger.provenance import describe_changes, record_provenance
+from harness.ledger.recorded_dataset import record_dataset
 from harness.ledger.result import DONE, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
@@ -40,7 +41,7 @@ from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
-PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE, HISTORY_FILE)
+PARENT_FILES = ("study.yaml", "resolved.json", DATASET, PROVENANCE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
 
 
@@ -115,6 +116,7 @@ def _run_study(
             check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
             write_text_atomically(folder / "study.yaml", study_text)
             _write_resolved(folder, study, source)
+            record_dataset(folder, dataset)
             run = StudyRun(study, source, folder, dataset, console, place=results)
             run.on_news, sharing.on_problem = sharing.soon, run.end_with
             with on_endings(run.request_stop):

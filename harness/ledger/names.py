@@ -12,6 +12,9 @@ PROVENANCE = "provenance.json"
 It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
 other studies whose states were taken over."""
 
+DATASET = "dataset.json"
+"""What identifies the dataset of a study's last run, in its folder."""
+
 TRIALS = "trials"
 EXHIBITS = "exhibits"
 """The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of

@@ -98,7 +98,9 @@ def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Ou
     store.open()
     assert store.parent_id is not None
     names = {item.path for item in store.client.list_artifacts(store.parent_id)}
-    assert {"study.yaml", "resolved.json", "tables"} <= names
+    assert {"study.yaml", "resolved.json", "dataset.json", "tables"} <= names
+    told = json.loads((results / "small" / "dataset.json").read_text())
+    assert (told["name"], told["content_hash"]) == ("digits", load_dataset("digits").content_hash)
     resolved = json.loads((results / "small" / "resolved.json").read_text())
     assert [trial["trial_id"] for trial in resolved["trials"]] == list(read(results / "small")[0].trial_id)
     assert all(trial["settings"]["learning_rate"] == 1e-3 for trial in resolved["trials"])  # a default
