@@ -1,4 +1,4 @@
-"""From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF; or bare, for a page."""
+"""From a frame to the files of a figure: title above, panels, caption below; or bare, for a page or a paper."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +26,7 @@ from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import NothingToDrawError, finished_with
 
 FORMATS = ("png", "pdf")
+BARE_FORMATS = ("pdf",)  # what a paper takes
 PICTURES = (".png", ".svg")  # what `draw` writes for a page
 CHARACTERS_PER_INCH = 14  # of the caption
 TITLE_PER_INCH = 8.5  # characters
@@ -99,12 +100,13 @@ def draw(
     *,
     formats: Sequence[str] = FORMATS,
     for_page: bool = False,
+    is_bare: bool = False,
 ) -> Drawn:
     """Write one figure to `folder` as `name`, if the tables can support it.
 
     If they cannot, files that an earlier run left of it are removed: they would show other trials than their
     neighbours. for_page: instead of `formats`, one picture in the lightest format, without title and caption, which the
-    page says around it and the picture in its metadata.
+    page says around it and the picture in its metadata. is_bare: `formats` without title and caption, for a paper.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.{suffix}" for suffix in formats]
@@ -114,7 +116,7 @@ def draw(
         frame = figure.compute(tables)
         notes, headline = _notes(figure, frame, tables.trials), figure.headline(frame)
         with drawing_style():
-            sheet = _compose(figure, frame, headline, [] if for_page else notes)
+            sheet = _compose(figure, frame, headline, [] if for_page or is_bare else notes)
     except Exception as error:  # whatever it is, the other figures are drawn
         for file in (*files, *(pictures if for_page else ()), numbers):
             file.unlink(missing_ok=True)
@@ -141,8 +143,8 @@ def _explain(name: str, error: Exception) -> Drawn:
 def _compose(figure: Figure, frame: pd.DataFrame, headline: str, notes: list[str]) -> MplFigure:
     """Lay the figure out: title above, panels with legends beside them, caption below.
 
-    Without notes it is for a page: nothing but the panels, and the legends above them, so that it is narrow enough to
-    be read on a phone.
+    Without notes it is bare: nothing but the panels, and the legends above them, so that it is narrow enough for a
+    phone, or for the column of a paper.
     """
     rows, columns = figure.shape(frame)
     width, height = figure.panel_size[0], figure.panel_size[1] * figure.stretch(frame)

@@ -94,18 +94,19 @@ def draw_figures(
     formats: Sequence[str] = FORMATS,
     on_figure: Callable[[Drawn], object] = lambda _: None,
     for_page: bool = False,
+    is_bare: bool = False,
 ) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths: of each its `formats` and a CSV.
 
-    only: the names of those to draw; None for all. on_figure: called with what became of each. for_page: as in
-    `analysis.drawing.figure.draw`.
+    only: the names of those to draw; None for all. on_figure: called with what became of each. for_page,
+    is_bare: as in `analysis.drawing.figure.draw`.
     """
     searched = of_search(tables)
     written: list[Path] = []
     for name, figure in FIGURES.items():
         if only is None or name in only:
             shown = tables if figure.all_phases else searched
-            drawn = draw(name, figure, shown, folder, formats=formats, for_page=for_page)
+            drawn = draw(name, figure, shown, folder, formats=formats, for_page=for_page, is_bare=is_bare)
             on_figure(drawn)
             written += drawn.files
     return written

@@ -141,11 +141,14 @@ def plot(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for the figures, by study; default: figures/ of each study's results.",
+            help="Folder for the figures, by study; default: figures/ of each study's results, or figures/bare/.",
             parser=as_path,
         ),
     ] = None,
     *,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Draw them for a paper: as PDF, without title and caption.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say of each other figure why these tables cannot support it.")
     ] = False,
@@ -165,10 +168,10 @@ def plot(
         try:
             loaded = load_named_study(study, results, stored_first=True, trials=False)
             folder = results.folder / loaded.name
-            place = folder / "figures" if out is None else out / loaded.name
+            place = folder / "figures" / ("bare" if bare else "") if out is None else out / loaded.name
             console.print(f"{place}:", soft_wrap=True)
             asked, hidden = set(loaded.figures or ()), list[str]()
-            drawn = draw_study(loaded, folder, tell, out=place)
+            drawn = draw_study(loaded, folder, tell, out=place, is_bare=bare)
             if out is None:
                 results.share(*drawn)
             if hidden:

@@ -21,8 +21,9 @@ from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import PROVENANCE
+from harness.ledger.names import DATASET, PROVENANCE
 from harness.ledger.provenance import describe_changes, locate_plugins, record_provenance, store_plugins
+from harness.ledger.recorded_dataset import record_dataset
 from harness.ledger.result import DONE, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
@@ -41,7 +42,7 @@ from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
-PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE, HISTORY_FILE)
+PARENT_FILES = ("study.yaml", "resolved.json", DATASET, PROVENANCE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
 
 
@@ -116,6 +117,7 @@ def _run_study(
             check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
             write_text_atomically(folder / "study.yaml", study_text)
             _write_resolved(folder, study, source)
+            record_dataset(folder, dataset)
             run = StudyRun(study, source, folder, dataset, console, place=results)
             run.on_news, sharing.on_problem = sharing.soon, run.end_with
             with on_endings(run.request_stop):
@@ -286,8 +288,9 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
 
 
 def _write_resolved(folder: Path, study: Study, source: Source) -> None:
-    """Write every setting of every trial known so far, defaults included, in a line for each."""
-    trials = ({"trial_id": trial.trial_id, "settings": trial.settings.to_dict()} for trial in source.trials)
+    """Write every setting of every trial known so far, defaults included, and its folder's name, in a line for each."""
+    ids = ("trial_id", "training_id")
+    trials = ({id_: getattr(t, id_) for id_ in ids} | {"settings": t.settings.to_dict()} for t in source.trials)
     lines = ",\n  ".join(map(json.dumps, trials))
     resolved = f'{{\n "study": {json.dumps(study.model_dump(mode="json"))},\n "trials": [\n  {lines}\n ]\n}}\n'
     write_text_atomically(folder / "resolved.json", resolved)

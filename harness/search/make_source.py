@@ -4,6 +4,7 @@ from pathlib import Path
 
 from harness.datasets import Dataset, DatasetIdentity, identify_dataset
 from harness.errors import InputError
+from harness.ledger.recorded_dataset import recall_dataset
 from harness.metrics import CLASS_EVALUATIONS, FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
@@ -44,16 +45,18 @@ def make_source(
     return ConfirmingSource(study, source, study_folder)
 
 
-def read_source(study: Study, study_folder: Path) -> Source:
+def read_source(study: Study, study_folder: Path, *, as_recorded: bool = False) -> Source:
     """The source of a study's trials as far as they are known, to be read alone: another process may be running it.
 
-    The study's plug-ins are those of this process from here on.
+    The study's plug-ins are those of this process from here on. as_recorded: takes a plug-in's dataset as the last run
+    has recorded it, so that its images need not be there; else they are loaded, to say what a run would do.
 
     Raises:
         InputError: as of `make_source`.
     """
     study.use_plugins()
-    return make_source(study, identify_dataset(study.dataset), study_folder, read_only=True)
+    dataset = recall_dataset(study.dataset, study_folder) if as_recorded else identify_dataset(study.dataset)
+    return make_source(study, dataset, study_folder, read_only=True)
 
 
 def _check_factors(study: Study, dataset: DatasetIdentity) -> None:

@@ -194,6 +194,13 @@ def test_a_picture_carries_its_caption(quickstart: SyntheticStudy, tmp_path: Pat
     assert "60 finished trials" in text
 
 
+def test_the_letters_of_a_pdf_are_truetype_as_venues_ask(one_trial: SyntheticStudy, tmp_path: Path) -> None:
+    draw_figures(one_trial.tables(), tmp_path, only=["elbo_by_latent_dim"], formats=["pdf"])
+    content = (tmp_path / "elbo_by_latent_dim.pdf").read_bytes()
+    assert b"/CIDFontType2" in content
+    assert b"/Type3" not in content
+
+
 def test_one_trial_is_drawn_whole(one_trial: SyntheticStudy, tmp_path: Path) -> None:
     assert [path.name for path in draw_figures(one_trial.tables(), tmp_path)] == files_of(ALWAYS)
 
