@@ -123,7 +123,8 @@ def test_of_a_metric_that_is_minimised_the_least_is_the_best(dataset: Dataset, t
     text = STUDY.replace("num_trials: 8", "num_trials: 4, metric: val/rate, mode: min")
     (population,) = Living(tmp_path / "a", dataset, text).source(read_only=True)._populations
     histories: dict[str, list[Row]] = {name: [{"val/rate": float(name)}] for name in "3524"}
-    assert [(exploit.loser, exploit.donor) for exploit in population._evolve(histories, {"2": {}}, 1)] == [("5", "2")]
+    exploits = population._evolve(histories, {name: {} for name in histories}, 1)
+    assert [(exploit.loser, exploit.donor) for exploit in exploits] == [("5", "2")]
 
 
 def test_each_generation_draws_anew_whom_to_copy_and_by_which_factor(dataset: Dataset, tmp_path: Path) -> None:
