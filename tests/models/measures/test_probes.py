@@ -242,14 +242,19 @@ def test_every_probe_input_and_label_set_has_its_number(model: str) -> None:
     assert all(0 <= value <= 1 for name, value in metrics.items() if name.endswith("accuracy"))
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_others() -> None:
-    assert measure() == measure()
-    assert measure(seed=1) != measure()
+@pytest.fixture(scope="module")
+def plain() -> dict[str, float]:
+    return measure()
 
 
-def test_classes_are_those_that_there_are_from_whichever_number_on() -> None:
+def test_the_same_seed_gives_the_same_numbers_and_another_others(plain: dict[str, float]) -> None:
+    assert measure() == plain
+    assert measure(seed=1) != plain
+
+
+def test_classes_are_those_that_there_are_from_whichever_number_on(plain: dict[str, float]) -> None:
     """As of the drawn faces, where 0 stands for an attribute that a face does not have."""
-    assert measure(first_class=1) == measure()
+    assert measure(first_class=1) == plain
 
 
 def test_a_gaussian_code_has_one_mean_under_two_names() -> None:
@@ -265,3 +270,13 @@ def test_with_few_images_all_labels_are_the_few(num: int) -> None:
     for name, value in metrics.items():
         if "_5k_" in name:
             assert value == metrics[name.replace("_5k_", "_all_")]
+
+
+def test_the_few_labels_are_those_of_the_label_set_5k_alone(
+    plain: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "NUM_FEW_LABELS", 60)
+    both = measure()
+    changed = [name for name in both if both[name] != plain[name]]
+    assert changed
+    assert all("_5k_" in name for name in changed)
