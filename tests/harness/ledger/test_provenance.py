@@ -124,6 +124,16 @@ def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPat
     assert describe_provenance()["git.commit"] == "not a git checkout"
 
 
+def test_a_change_and_a_change_back_are_entries_of_the_record_and_a_run_without_any_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "_git", lambda *_: None)
+    (tmp_path / "study.yaml").write_text("")
+    for sha256 in "abaa":
+        record_provenance(tmp_path, {"dataset.sha256": sha256})
+    assert [entry["dataset.sha256"] for entry in read_provenance(tmp_path)] == ["a", "b", "a"]
+
+
 @pytest.mark.parametrize(("flaw", "told"), [("{cut", "it is damaged"), ("", "cannot be read"), ("{}", "it is damaged")])
 def test_a_record_that_cannot_be_read_is_not_written_over(
     tmp_path: Path, flaw: str, told: str, monkeypatch: pytest.MonkeyPatch
