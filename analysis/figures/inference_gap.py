@@ -43,13 +43,13 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def find(frame: pd.DataFrame) -> str:
-    """The lead of the VAE over each other series by the first and the last bound, at the largest latent dimension."""
-    is_of_vae = frame["model"] == BASELINE
-    common = set(frame.loc[is_of_vae, "latent_dim"]) & set(frame.loc[~is_of_vae, "latent_dim"])
+    """The lead of the baseline over each other series at the largest latent dimension, by the first and last bound."""
+    is_baseline = frame["model"] == BASELINE
+    common = set(frame.loc[is_baseline, "latent_dim"]) & set(frame.loc[~is_baseline, "latent_dim"])
     if frame["individual"].any() or not common:
         return ""
     shown = frame["latent_dim"] == max(common)
-    base, others = (frame[shown & rows].set_index("series") for rows in (is_of_vae, ~is_of_vae))
+    base, others = (frame[shown & rows].set_index("series") for rows in (is_baseline, ~is_baseline))
     first, *_, last = PANELS
     if base.index.nunique() > 1 or others.index.nunique() > MOST_NAMED:
         return ""
