@@ -207,16 +207,24 @@ def _neighbours(ax: Axes, sheet: MplFigure) -> Iterator[BboxBase]:
 
 
 def _lift_legends(sheet: MplFigure) -> None:
-    """Put what the legends beside the panels say into one above them, of as many columns as have room."""
-    entries: dict[str, Any] = {}
-    for ax in sheet.axes:
-        if (legend := ax.get_legend()) is not None and legend.get_bbox_to_anchor() is not ax.bbox:
-            entries |= {
-                text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles, strict=True)
-            }
-            legend.remove()
-    if not entries:
+    """Put what the legends beside the panels say into one above them, of as many columns as have room.
+
+    What some of several legends alone say stands behind the title of its panel.
+    """
+    legends = {
+        ax: legend
+        for ax in sheet.axes
+        if (legend := ax.get_legend()) is not None and legend.get_bbox_to_anchor() is not ax.bbox
+    }
+    if not legends:
         return
+    common = set.intersection(*({text.get_text() for text in legend.texts} for legend in legends.values()))
+    entries: dict[str, Any] = {}
+    for ax, legend in legends.items():
+        for text, handle in zip(legend.texts, legend.legend_handles, strict=True):
+            words, title = text.get_text(), ax.get_title()
+            entries[words if words in common or not title else f"{title}: {words}"] = handle
+        legend.remove()
     longest = max(len(line) for label in entries for line in label.splitlines()) + 6
     columns = int(sheet.get_figwidth() * 72 / (0.62 * LEGEND_SIZE * longest))
     before = sheet.get_figheight()

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure, draw
+from analysis.drawing.lines import legend_beside
 from analysis.figures.draw import FIGURES
 from tests.analysis.synthetic import SyntheticStudy
 
@@ -91,3 +92,31 @@ def test_the_tutorial_draws_a_figure_from_its_numbers(quickstart: SyntheticStudy
         width, _, text = read_pdf(Path("elbo.pdf").read_bytes())
     assert width == pytest.approx(3.25, abs=0.01)
     assert "test ELBO" in text
+
+
+def test_what_panels_say_each_for_itself_has_their_titles_in_the_legend_above_them(
+    quickstart: SyntheticStudy, tmp_path: Path
+) -> None:
+    drawn: list[Axes] = []
+
+    def plot(_: object, axes: np.ndarray) -> None:
+        for ax, reached in zip(axes[:, 0], (1, 2), strict=True):
+            ax.set_title(f"panel {reached}")
+            ax.plot([0, 1], label=f"reached {reached}")
+            ax.plot([1, 0], label="the same in both")
+            legend_beside(ax)
+            drawn.append(ax)
+
+    figure = Figure(
+        title="", compute=lambda tables: tables.trials, plot=plot, shape=lambda _: (2, 1), note=lambda _: ""
+    )
+    draw("two", figure, quickstart.tables(), tmp_path, for_page=True)
+    assert [ax.get_legend() for ax in drawn] == [None, None]
+    sheet = drawn[0].get_figure(root=True)
+    assert sheet is not None
+    [legend] = sheet.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "panel 1: reached 1",
+        "the same in both",
+        "panel 2: reached 2",
+    ]

@@ -129,8 +129,8 @@ def test_a_change_and_a_change_back_are_entries_of_the_record_and_a_run_without_
 ) -> None:
     monkeypatch.setattr(provenance, "_git", lambda *_: None)
     (tmp_path / "study.yaml").write_text("")
-    for sha256 in "abaa":
-        record_provenance(tmp_path, {"dataset.sha256": sha256})
+    for content in "abaa":
+        record_provenance(tmp_path, {"dataset.sha256": content})
     assert [entry["dataset.sha256"] for entry in read_provenance(tmp_path)] == ["a", "b", "a"]
 
 
