@@ -57,6 +57,8 @@ EVALUATION_METRICS: Mapping[Evaluation, tuple[str, ...]] = {
 }
 FACTOR_EVALUATIONS: tuple[Evaluation, ...] = ("disentanglement", "dci")
 """Evaluations that need to know the factors that images were made from."""
+CLASS_EVALUATIONS: tuple[Evaluation, ...] = ("probe", "probe_controls", "edits")
+"""Evaluations that tell classes of images apart."""
 ARRAY_EVALUATIONS: tuple[Evaluation, ...] = ("latents", "exhibits")
 """Evaluations that store arrays, for figures: what each latent does; codes and pictures."""
 

@@ -23,6 +23,20 @@ def parse_path(text: str | os.PathLike[str]) -> Path:
         raise InputError(f"{text}: no home of that user; write the path in full") from None
 
 
+def user_cache() -> Path:
+    """The user's cache folder of spikeslab; it need not exist yet.
+
+    Raises:
+        InputError: the user has no home.
+    """
+    import platformdirs
+
+    try:
+        return platformdirs.user_cache_path("spikeslab")
+    except RuntimeError:
+        raise InputError("no home of this user is known; set HOME or XDG_CACHE_HOME to a folder") from None
+
+
 def read_text(path: Path, fix: str, *, option: str = "") -> str:
     """Read the text of a user's file, with or without the mark that some editors put before UTF-8.
 

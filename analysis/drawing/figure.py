@@ -1,4 +1,4 @@
-"""From a frame to the files of a figure: title above, panels, caption below, as PNG and PDF; or bare, for a page."""
+"""From a frame to the files of a figure: title above, panels, caption below; or bare, for a page or a paper."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +26,7 @@ from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import NothingToDrawError, finished_with
 
 FORMATS = ("png", "pdf")
+BARE_FORMATS = ("pdf",)  # what a paper takes
 PICTURES = (".png", ".svg")  # what `draw` writes for a page
 CHARACTERS_PER_INCH = 14  # of the caption
 TITLE_PER_INCH = 8.5  # characters
@@ -99,12 +100,13 @@ def draw(
     *,
     formats: Sequence[str] = FORMATS,
     for_page: bool = False,
+    is_bare: bool = False,
 ) -> Drawn:
     """Write one figure to `folder` as `name`, if the tables can support it.
 
     If they cannot, files that an earlier run left of it are removed: they would show other trials than their
     neighbours. for_page: instead of `formats`, one picture in the lightest format, without title and caption, which the
-    page says around it and the picture in its metadata.
+    page says around it and the picture in its metadata. is_bare: `formats` without title and caption, for a paper.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.{suffix}" for suffix in formats]
@@ -114,7 +116,7 @@ def draw(
         frame = figure.compute(tables)
         notes, headline = _notes(figure, frame, tables.trials), figure.headline(frame)
         with drawing_style():
-            sheet = _compose(figure, frame, headline, [] if for_page else notes)
+            sheet = _compose(figure, frame, headline, [] if for_page or is_bare else notes)
     except Exception as error:  # whatever it is, the other figures are drawn
         for file in (*files, *(pictures if for_page else ()), numbers):
             file.unlink(missing_ok=True)
@@ -141,8 +143,8 @@ def _explain(name: str, error: Exception) -> Drawn:
 def _compose(figure: Figure, frame: pd.DataFrame, headline: str, notes: list[str]) -> MplFigure:
     """Lay the figure out: title above, panels with legends beside them, caption below.
 
-    Without notes it is for a page: nothing but the panels, and the legends above them, so that it is narrow enough to
-    be read on a phone.
+    Without notes it is bare: nothing but the panels, and the legends above them, so that it is narrow enough for a
+    phone, or for the column of a paper.
     """
     rows, columns = figure.shape(frame)
     width, height = figure.panel_size[0], figure.panel_size[1] * figure.stretch(frame)
@@ -205,16 +207,24 @@ def _neighbours(ax: Axes, sheet: MplFigure) -> Iterator[BboxBase]:
 
 
 def _lift_legends(sheet: MplFigure) -> None:
-    """Put what the legends beside the panels say into one above them, of as many columns as have room."""
-    entries: dict[str, Any] = {}
-    for ax in sheet.axes:
-        if (legend := ax.get_legend()) is not None and legend.get_bbox_to_anchor() is not ax.bbox:
-            entries |= {
-                text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles, strict=True)
-            }
-            legend.remove()
-    if not entries:
+    """Put what the legends beside the panels say into one above them, of as many columns as have room.
+
+    What some of several legends alone say stands behind the title of its panel.
+    """
+    legends = {
+        ax: legend
+        for ax in sheet.axes
+        if (legend := ax.get_legend()) is not None and legend.get_bbox_to_anchor() is not ax.bbox
+    }
+    if not legends:
         return
+    common = set.intersection(*({text.get_text() for text in legend.texts} for legend in legends.values()))
+    entries: dict[str, Any] = {}
+    for ax, legend in legends.items():
+        for text, handle in zip(legend.texts, legend.legend_handles, strict=True):
+            words, title = text.get_text(), ax.get_title()
+            entries[words if words in common or not title else f"{title}: {words}"] = handle
+        legend.remove()
     longest = max(len(line) for label in entries for line in label.splitlines()) + 6
     columns = int(sheet.get_figwidth() * 72 / (0.62 * LEGEND_SIZE * longest))
     before = sheet.get_figheight()

@@ -11,7 +11,7 @@ from analysis.drawing.lines import legend_beside
 from analysis.drawing.style import text_colour
 
 SIZE = 9.5  # points, of a label
-MOST_MOVED = 2.5  # heights of a label, by which one may stand away from its line's end
+MOST_MOVED = 1.0  # heights of a label: one that stands farther from the end of its line seems to name another
 OF_FIGURE = 0.78  # the share of a figure's height that its panel takes, before it is laid out
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.drawing.style import FILLS, LINE_STYLES, MARKERS, QUIET, model_colour, series_colour, series_marker
 from analysis.tables.searched_settings import is_geometric
-from analysis.wording import plural, span
+from analysis.wording import plural, span, with_minus
 
 Look = dict[str, Any]  # keyword arguments of a line: colour, marker, label ...
 
@@ -173,21 +173,39 @@ def scale_lengths(ax: Axes, epochs: pd.Series) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def leave_out_the_far(ax: Axes, axis: str, values: pd.Series, *, of_interest: pd.Series | None = None) -> None:
+def leave_out_the_far(
+    ax: Axes, axis: str, values: pd.Series, *, of_interest: pd.Series | None = None, is_said: bool = False
+) -> None:
     """Scale the axis ("x" or "y") to the bulk of the values, and say how many lie beyond it.
 
     One trial of a search that nearly diverged would otherwise press all others into a line. of_interest: those of the
-    values that the axis has to show; None for all.
+    values that the axis has to show; None for all. is_said: the caption has `far_note`, so that the axes need not.
     """
-    near = near_values(values if of_interest is None else of_interest)
-    num_far = int((values.notna() & ~values.between(near.min(), near.max())).sum())
-    if num_far == 0:
+    if not (note := far_note(axis, values, of_interest=of_interest)):
         return
+    near = near_values(values if of_interest is None else of_interest)
+    ax.set(**{f"{axis}lim": _limits_of(near)})
+    if not is_said:
+        _say_beyond(ax, axis, note, is_above=_find_farthest(values, near) > near.median())
+
+
+def far_note(axis: str, values: pd.Series, *, of_interest: pd.Series | None = None) -> str:
+    """How many values lie beyond the axis that `leave_out_the_far` takes, and how far; empty if none do."""
+    near = near_values(values if of_interest is None else of_interest)
+    num_far = int((values.notna() & ~values.between(*_limits_of(near))).sum())
+    if num_far == 0:
+        return ""
+    farthest = with_minus(f"{_find_farthest(values, near):.3g}")
+    return f"{plural(num_far, 'value')} off the {axis} axis, as far as {farthest}"
+
+
+def _limits_of(near: pd.Series) -> tuple[float, float]:
     margin = 0.08 * (near.max() - near.min())
-    ax.set(**{f"{axis}lim": (near.min() - margin, near.max() + margin)})
-    farthest = values.iloc[int(np.nanargmax(np.abs(values - near.median())))]
-    note = f"{plural(num_far, 'value')} off the {axis} axis, as far as {farthest:.3g}"
-    _say_beyond(ax, axis, note, is_above=farthest > near.median())
+    return near.min() - margin, near.max() + margin
+
+
+def _find_farthest(values: pd.Series, near: pd.Series) -> float:
+    return float(values.iloc[int(np.nanargmax(np.abs(values - near.median())))])
 
 
 def _say_beyond(ax: Axes, axis: str, note: str, *, is_above: bool) -> None:

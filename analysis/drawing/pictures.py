@@ -1,5 +1,6 @@
 """What figures of pictures are drawn with: pictures, tables of pictures, codes."""
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ BLACK_TO_WHITE: dict[str, Any] = {
     "interpolation": "nearest",
 }  # 255 is white, as it was stored
 SMALL = 8.5
+FAINT = "#aaaaaa"  # of entries beside a marked one, which may be a dark tint
+COLUMN_NAME = 7.0  # points: smaller letters are not legible, larger ones meet
 
 
 def draw_picture(ax: Axes, picture: np.ndarray) -> None:
@@ -50,11 +53,11 @@ def name_rows(ax: Axes, names: list[str]) -> None:
 
 
 def name_columns(ax: Axes, names: list[str]) -> None:
-    """Write a name above each column of a table of pictures; where neighbours share it, above the first alone."""
-    first = [name if place == 0 or name != names[place - 1] else "" for place, name in enumerate(names)]
-    ax.set_xticks(range(len(names)), first)
+    """Write a name above each column of a table of pictures; where neighbours share it, above their middle."""
+    shared = [list(columns) for _, columns in groupby(range(len(names)), key=names.__getitem__)]
+    ax.set_xticks([float(np.mean(columns)) for columns in shared], [names[columns[0]] for columns in shared])
     ax.xaxis.tick_top()
-    ax.tick_params(axis="x", length=0, labelsize=SMALL - 3)
+    ax.tick_params(axis="x", length=0, labelsize=COLUMN_NAME)
 
 
 def mark_column(ax: Axes, column: int, num_rows: int, colour: str) -> None:
@@ -66,7 +69,7 @@ def mark_column(ax: Axes, column: int, num_rows: int, colour: str) -> None:
 def draw_code(ax: Axes, code: np.ndarray, colour: str, *, marked: int | None = None) -> None:
     """Draw a stem for each entry of a code, (D,), that is not zero; where one is marked, the others are gray."""
     latents = np.flatnonzero(code)
-    colours = [colour if marked in (None, latent) else QUIET for latent in latents]
+    colours = [colour if marked in (None, latent) else FAINT for latent in latents]
     ax.axhline(0, color=QUIET, linewidth=0.6)
     ax.vlines(latents, 0, code[latents], colors=colours, linewidth=1.2)
     ax.scatter(latents, code[latents], s=9, c=colours, zorder=3)

@@ -71,6 +71,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 10,
     "figure.dpi": 150,
+    "pdf.fonttype": 42,  # TrueType: venues refuse papers with Type 3 fonts
 }
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import SMALL, draw_code, draw_picture
-from analysis.drawing.style import model_colour
+from analysis.drawing.style import series_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import short_labels
 from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
@@ -17,7 +17,7 @@ from analysis.tables.exhibits import NAMED_BY, RULE, choose_trials, shown_note
 MAX_LATENT_DIMS = 3
 MAX_IMAGES = 2
 # Left, bottom, width and height, as shares of a panel.
-INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.36, 0.14, 0.38, 0.7), (0.78, 0.1, 0.22, 0.8)
+INPUT, CODE, RECONSTRUCTION = (0.0, 0.1, 0.22, 0.8), (0.38, 0.14, 0.36, 0.7), (0.78, 0.1, 0.22, 0.8)
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -53,25 +53,29 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         (title,) = short_labels(of_trial.head(1), NAMED_BY)
         of_row[0].set_title(title, loc="left", fontsize=9.5)
         for ax, row in zip(of_row, of_trial.to_dict("records"), strict=True):
-            _draw_row(ax, row)
+            code_ax = _draw_row(ax, row)
+            if ax is axes[-1, 0]:  # names both axes once for all codes
+                code_ax.set_xlabel("latent", fontsize=SMALL)
+                code_ax.set_ylabel("code entry", fontsize=SMALL, labelpad=2)
 
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and which trials it shows."""
     return (
         "As Figure 4 of the report: a test image, its code (a sample of q(z|x), one stem per entry that is not zero), "
-        f"and the picture decoded from it. {RULE} {shown_note(frame)}"
+        f"and the picture decoded from it. Each code has a scale of its own. {RULE} {shown_note(frame)}"
     )
 
 
-def _draw_row(ax: Axes, row: Mapping[Hashable, Any]) -> None:
-    """Divide one panel among the image, the code and the reconstruction."""
+def _draw_row(ax: Axes, row: Mapping[Hashable, Any]) -> Axes:
+    """Divide one panel among the image, the code and the reconstruction; return the code's axes."""
     ax.axis("off")
     draw_picture(ax.inset_axes(INPUT), row["picture_input"])
     draw_picture(ax.inset_axes(RECONSTRUCTION), row["picture_reconstruction"])
     code_ax = ax.inset_axes(CODE)
-    draw_code(code_ax, row["code"], model_colour(row["model"]))
+    draw_code(code_ax, row["code"], series_colour(row["model"], row["alpha"]))
     code_ax.set_title(f"{row['num_nonzero']} of {len(row['code'])} not zero", fontsize=SMALL)
+    return code_ax
 
 
 FIGURE = Figure(

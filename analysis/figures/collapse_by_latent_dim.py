@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.drawing.caption import means_note
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_trials, each_series, legend_beside, scale_x, set_apart
+from analysis.drawing.lines import draw_line, draw_trials, each_series, legend_beside, scale_x, set_apart
 from analysis.drawing.panels import each_panel, grid_shape
 from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.series import SERIES_COLUMNS, assign_series, finished_with, mean_over_seeds
+from analysis.tables.series import assign_series, finished_with, mean_over_seeds
 from analysis.wording import ALPHA, EACH_TRIAL
 
 NEEDS = ("code/num_informative",)
@@ -20,22 +21,17 @@ PANELS = {
     "code/gate_information": "information in the gates\n(nats, summed over latents)",
     "code/num_nonzero": "entries that are not zero,\nper image",
 }
+LOGARITHMIC = ("code/num_nonzero",)
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """Each panel's metric by series and latent_dim, over seeds and trial by trial.
-
-    A row with a trial_id is that trial's own `mean`. A row without is the mean over seeds with its 95% interval.
-    """
+    """Mean and 95% interval over seeds of each panel's metric, by series and latent_dim."""
     rows = assign_series(longest_of_each(finished_with(tables.trials, NEEDS)), apart_from=["latent_dim"])
     frames = []
     for panel, (column, title) in enumerate(PANELS.items()):
         if column not in rows or rows[column].isna().all():
             continue
         means = mean_over_seeds(rows, column, by=["latent_dim"])
-        if not rows["individual"].any():
-            singles = rows.dropna(subset=[column]).rename(columns={column: "mean"}).assign(n=1)
-            means = pd.concat([means, singles[[*SERIES_COLUMNS, "latent_dim", "trial_id", "mean", "n"]]])
         frames.append(means.assign(panel=panel, title=title, metric=column))
     return pd.concat(frames, ignore_index=True)
 
@@ -47,7 +43,7 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
-    how = EACH_TRIAL if frame["individual"].any() else "Dots: seeds. Lines: their means."
+    how = EACH_TRIAL if frame["individual"].any() else means_note(frame)
     return (
         f"{how} A code is sparse without collapse if many latents are informative, few of them always on, and the "
         "gates tell much of the image. Dotted: what latents at the prior would have, "
@@ -56,21 +52,17 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
-    """Draw a panel per metric, a line of means and dots of seeds per series. axes: as `shape` has them."""
+    """Draw a panel per metric, a line of means with its band per series. axes: as `shape` has them."""
     for ax, (_, panel) in each_panel(axes, frame.groupby("panel")):
-        is_mean = panel["individual"] | panel["trial_id"].isna()
+        is_log = panel["metric"].iloc[0] in LOGARITHMIC  # an interval near zero would stretch it
+        floor = panel["mean"].min() / 1.5 if is_log else None
         shifts = set_apart(frame)
-        for rows, look in each_series(panel[is_mean]):
+        for rows, look in each_series(panel.assign(low=panel["low"].clip(lower=floor))):
             shift = shifts[rows["series"].cat.codes.iloc[0]]
             if rows["individual"].any():
                 draw_trials(ax, "latent_dim", "mean", rows, look)
-                continue
-            singles = panel[~is_mean & (panel["series"] == rows["series"].iloc[0])]
-            ax.scatter(
-                singles["latent_dim"] + shift, singles["mean"], s=11, color=look["color"], alpha=0.5, linewidths=0
-            )
-            means = rows.sort_values("latent_dim")
-            ax.plot(means["latent_dim"] + shift, means["mean"], **look)
+            else:
+                draw_line(ax, "latent_dim", rows.assign(latent_dim=rows["latent_dim"] + shift), look)
         scale_x(ax, frame["latent_dim"])
         ax.set_title(panel["title"].iloc[0], fontsize=10)
         _scale_y(ax, panel)
@@ -84,7 +76,7 @@ def _scale_y(ax: Axes, panel: pd.DataFrame) -> None:
     metric = panel["metric"].iloc[0]
     if metric == "code/always_on_fraction":
         ax.set_ylim(-0.05, 1.05)
-    elif metric == "code/num_nonzero":
+    elif metric in LOGARITHMIC:
         ax.set_yscale("log")
         for alpha in panel["alpha"].unique():
             dims = np.unique(panel["latent_dim"])

@@ -96,7 +96,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     if not frames:
         raise NothingToDrawError("no finished trial has a bound or a reconstruction error")
     frame = pd.concat(frames, ignore_index=True)
-    frame["label"] = [_label(row, varying) for row in frame.to_dict("records")]
+    frame["label"] = _label_rows(counts, varying) * len(frames)
     return frame
 
 
@@ -118,6 +118,15 @@ def _compare_with_default(
     gains = gains.merge(values_by_seed(paired, "gain", by=keys), on=keys)
     names = {new: old for old, new in GAIN.items()} | {"n": "gain_n"}
     return rows.merge(gains.rename(columns=names), on=keys, how="left")
+
+
+def _label_rows(rows: pd.DataFrame, varying: list[str]) -> list[str]:
+    """Name each row's settings; a clamp, which a KL from logits does not use, only where it alone tells rows apart."""
+    records = rows.to_dict("records")
+    full = [_label(row, varying) for row in records]
+    acting = [[name for name in varying if name != "gamma_clamp" or row.get("kl_from") != "logits"] for row in records]
+    short = [_label(row, names) for row, names in zip(records, acting, strict=True)]
+    return [long if short.count(label) > 1 else label for long, label in zip(full, short, strict=True)]
 
 
 def _label(row: dict[Hashable, Any], varying: list[str]) -> str:
@@ -181,7 +190,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         name, unit = PANELS[str(panel)]
         if "gain" in frame:
             drawn = rows.drop(columns=list(GAIN.values())).rename(columns=GAIN)
-            ax.axvline(0, color=QUIET, linewidth=1)
+            ax.axvline(0, color=QUIET, linewidth=1, zorder=1)
             name = f"{name} less the default's"
         else:
             drawn = rows
@@ -205,11 +214,16 @@ def _plot_row(ax: Axes, y: int, row: dict[Hashable, Any], reached: float, *, is_
         ax.plot(row["mean"], y, "o", color=colour)
         ax.hlines(y, row["low"], row["high"], color=colour)
         draw_seeds(ax, np.array([y + BELOW]), pd.DataFrame([row]), colour, horizontal=True)
-    if row["num_diverged"] and is_first:
-        text = f"{row['num_diverged']} of {row['num_trials']} diverged"
+    if row["num_diverged"]:
         at, place = ax.get_yaxis_transform(), 0.04
         ax.plot([place], [y - BELOW], "x", color=LOST, markersize=7, markeredgewidth=2, transform=at)
-        ax.text(place + 0.05, y - BELOW, text, color=LOST, fontsize=9, va="center", transform=at)
+        if is_first:
+            text = f"{row['num_diverged']} of {row['num_trials']} diverged"
+            # On paper of their own, above the line at zero, which would strike the words through, and below the data.
+            box = {"facecolor": "white", "linewidth": 0, "pad": 1}
+            ax.text(
+                place + 0.05, y - BELOW, text, color=LOST, fontsize=9, va="center", transform=at, bbox=box, zorder=1.5
+            )
 
 
 FIGURE = Figure(

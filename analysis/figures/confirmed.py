@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_seeds, fit_to_data, leave_out_the_far, legend_beside
-from analysis.drawing.style import QUIET, model_colour
+from analysis.drawing.style import QUIET, series_colour
 from analysis.metrics import metric_label
 from analysis.tables import Tables
 from analysis.tables.confirmed import compare_best, compute_confirmed
@@ -78,7 +78,7 @@ def _plot_differences(rows: pd.DataFrame, ax: Axes) -> None:
     """Draw a row per configuration: mean difference from the winner with its interval, and single seeds below."""
     ax.axvline(0, color=QUIET, linewidth=1)
     for y, row in enumerate(rows.to_dict("records")):
-        colour = model_colour(row["model"])
+        colour = series_colour(row["model"], float(row["alpha"]))
         ax.plot(row["gain"], y, "o", color=colour)
         ax.hlines(y, row["gain_low"], row["gain_high"], color=colour, linewidth=1.2)
         draw_seeds(ax, np.array([y + BELOW]), pd.DataFrame([row]), colour, horizontal=True)
@@ -95,7 +95,7 @@ def _plot_reached(frame: pd.DataFrame, ax: Axes) -> None:
     is_elbo = frame["objective"].iloc[0] == "val/elbo"  # another objective has no place on the axis of the test ELBO
     kinds = ("validation", "test") if is_elbo else ("test",)
     for y, row in enumerate(frame.to_dict("records")):
-        colour = model_colour(row["model"])
+        colour = series_colour(row["model"], float(row["alpha"]))
         for kind in kinds:
             at = y + SHIFTS[kind]
             values = list(row[f"{kind}_by_seed"].values())

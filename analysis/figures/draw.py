@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
@@ -93,18 +94,19 @@ def draw_figures(
     formats: Sequence[str] = FORMATS,
     on_figure: Callable[[Drawn], object] = lambda _: None,
     for_page: bool = False,
+    is_bare: bool = False,
 ) -> list[Path]:
     """Write every figure that the tables can support to `folder`; return the paths: of each its `formats` and a CSV.
 
-    only: the names of those to draw; None for all. on_figure: called with what became of each. for_page: as in
-    `analysis.drawing.figure.draw`.
+    only: the names of those to draw; None for all. on_figure: called with what became of each. for_page,
+    is_bare: as in `analysis.drawing.figure.draw`.
     """
     searched = of_search(tables)
     written: list[Path] = []
     for name, figure in FIGURES.items():
         if only is None or name in only:
             shown = tables if figure.all_phases else searched
-            drawn = draw(name, figure, shown, folder, formats=formats, for_page=for_page)
+            drawn = draw(name, figure, shown, folder, formats=formats, for_page=for_page, is_bare=is_bare)
             on_figure(drawn)
             written += drawn.files
     return written
@@ -130,11 +132,15 @@ def draw_studies(
             yield result
 
     jobs = [(one, folder / name, only[name]) for name, one in tables.items()]
+    one_by_one = starmap(_draw_study, jobs)
     if min(num_processes, len(jobs)) < 2:
-        return dict(zip(tables, count(starmap(_draw_study, jobs)), strict=True))
+        return dict(zip(tables, count(one_by_one), strict=True))
     # Not forked, since a fork would keep the locks that threads of the libraries for tables hold just then.
-    with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=get_context("spawn")) as pool:
-        return dict(zip(tables, count(pool.map(_draw_study, *zip(*jobs, strict=True))), strict=True))
+    try:
+        with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=get_context("spawn")) as pool:
+            return dict(zip(tables, count(pool.map(_draw_study, *zip(*jobs, strict=True))), strict=True))
+    except BrokenProcessPool:  # one was killed, perhaps for lack of memory: this process alone needs the least
+        return dict(zip(tables, count(one_by_one), strict=True))
 
 
 def _draw_study(tables: Tables, folder: Path, only: Collection[str] | None) -> list[Drawn]:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import draw_code, draw_picture
-from analysis.drawing.style import model_colour
+from analysis.drawing.style import series_colour
 from analysis.tables import Tables
 from analysis.tables.exhibits import MEDIAN_SEED, choose_trials, shown_note
 from analysis.tables.series import NothingToDrawError
@@ -56,7 +56,8 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         draw_picture(below[0], of_image["original"].iloc[0])
         below[0].set_title("the image", fontsize=9.5)
         for code_ax, picture_ax, row in zip(above[1:], below[1:], of_image.to_dict("records"), strict=True):
-            draw_code(code_ax, row["code"], model_colour(row["model"]), marked=row["latent"])
+            colour = series_colour(row["model"], row["alpha"])
+            draw_code(code_ax, row["code"], colour, marked=row["latent"])
             code_ax.set_ylim(-1.2 * highest, 1.2 * highest)
             code_ax.set_title(_name_edit(row["latent"], row["factor"]), fontsize=9.5)
             draw_picture(picture_ax, row["picture"])

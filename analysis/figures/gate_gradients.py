@@ -154,10 +154,12 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     left = -LETTER * max(len(label) for _, label in places)
     for ax in axes[:, 0]:
         ax.set_yticks(list(places.values()), [label for _, label in places], fontsize=ROW_SIZE)
-        for group, y in headers.items():  # in a row of its own, so that it may reach into the panel
+        # In a row of its own, so that it may reach into the panel, and on paper that the axis does not cross.
+        box = {"facecolor": "white", "linewidth": 0, "pad": 1}
+        for group, y in headers.items():
             ax.annotate(
                 group, (0, y), xycoords=ax.get_yaxis_transform(), xytext=(left, 0), textcoords="offset points",
-                va="center", fontsize=ROW_SIZE, fontweight="bold",
+                va="center", fontsize=ROW_SIZE, fontweight="bold", bbox=box,
             )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import PLAIN_NUMBER, leave_out_the_far, legend_beside, scale_x
+from analysis.drawing.lines import PLAIN_NUMBER, far_note, leave_out_the_far, legend_beside, scale_x
 from analysis.drawing.searched import BEST_LABEL, draw_searched, mark_best
+from analysis.metrics import metric_label
 from analysis.tables import Tables
 from analysis.tables.objectives import COUNTED, count_best, goal_label, goals, searched_values
 from analysis.tables.searched_settings import has_few_levels, list_searched_settings, prefers_log
@@ -70,7 +71,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     for of_row, (_, rows) in zip(axes, frame.groupby("row"), strict=True):
         first = rows.iloc[0]
         values = rows[rows["column"] == rows["column"].min()]
-        leave_out_the_far(of_row[0], "y", values["value"], of_interest=_take_better(values))
+        leave_out_the_far(of_row[0], "y", values["value"], of_interest=_take_better(values), is_said=True)
         label = goal_label(str(first["objective"]), is_maximised=bool(first["is_maximised"]), lines=2)
         of_row[0].set_ylabel(label)
     _legend(axes)
@@ -81,10 +82,15 @@ def note(frame: pd.DataFrame) -> str:
     num_good = int(frame.drop_duplicates(["objective", "trial_id"]).groupby("objective")["is_good"].sum().iloc[0])
     apart = " Text settings: points are spread sideways." if frame["level"].notna().any() else ""
     better = " The axis shows what finished and the better half." if (frame["status"] == "stopped").any() else ""
+    beyond = ""
+    for objective, rows in frame.groupby("objective", sort=False):
+        values = rows.drop_duplicates("trial_id")
+        if far := far_note("y", values["value"], of_interest=_take_better(values)):
+            beyond += f" Not shown of the {metric_label(str(objective))}: {far}."
     return (
         "Each point is a trial at the last value it reached, at its value of one setting; others vary too. Star: the "
         f"best, with its value. Shaded: from the least to the greatest value of the best {num_good}, where each is a "
-        f"number.{better}{apart}"
+        f"number.{better}{beyond}{apart}"
     )
 
 

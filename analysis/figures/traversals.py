@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.figure import Figure
 from analysis.drawing.pictures import SMALL, draw_pictures, mark_column, name_columns, name_rows
-from analysis.drawing.style import model_colour
+from analysis.drawing.style import series_colour
 from analysis.tables import Tables
 from analysis.tables.arrays import Shown
 from analysis.tables.configurations import short_labels
@@ -18,6 +18,7 @@ from analysis.tables.series import NothingToDrawError
 from analysis.wording import with_minus, with_sign
 
 MAX_LATENT_DIMS = 3
+MOST_NAMED = 5  # columns that are all named; of more, every second one, as names are wider than their pictures
 
 
 def compute(tables: Tables) -> pd.DataFrame:
@@ -64,7 +65,8 @@ def note(frame: pd.DataFrame) -> str:
 
 def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
     (name,) = short_labels(of_trial.head(1), NAMED_BY)
-    ax.set_title(f"{name}\nimage of class {of_trial['label'].iloc[0]}", fontsize=SMALL)
+    first = of_trial.iloc[0]
+    ax.set_title(f"{name}\nimage of class {first['label']}", fontsize=SMALL)
     latents = of_trial.drop_duplicates("latent")
     changes = of_trial["change"].unique()
     pictures = np.stack(list(of_trial["picture"]))
@@ -76,8 +78,11 @@ def _draw_trial(ax: Axes, of_trial: pd.DataFrame) -> None:
             for latent, encoded in zip(latents["latent"], latents["encoded"], strict=True)
         ],
     )
-    name_columns(ax, [with_minus(f"{change:+.3g}") if change else "code" for change in changes])
-    mark_column(ax, int(np.argmin(np.abs(changes))), len(latents), model_colour(of_trial["model"].iloc[0]))
+    middle = int(np.argmin(np.abs(changes)))
+    step = 1 if len(changes) <= MOST_NAMED else 2
+    names = [with_minus(f"{change:+.3g}") if change else "code" for change in changes]
+    name_columns(ax, [name if (place - middle) % step == 0 else "" for place, name in enumerate(names)])
+    mark_column(ax, middle, len(latents), series_colour(first["model"], first["alpha"]))
     ax.set_anchor("N")  # panels of a row may have fewer latents than their neighbours
 
 

@@ -19,6 +19,10 @@ ROWS = {
 }
 
 
+OWN = ("study.sha256", "study", "date", "git.diff", "host")
+"""What each study, each run or each machine has of its own."""
+
+
 def describe_cost(tables: Mapping[str, Tables]) -> str:
     """Trials, seeds and training time of all studies together; what studies share is counted once."""
     if not tables:
@@ -36,7 +40,7 @@ def tabulate_provenance(records: Mapping[str, Sequence[Mapping[str, str]]]) -> l
     lacking = [name for name, record in records.items() if not record]
     for name, record in records.items():
         for entry in record:
-            kept = {key: value for key, value in entry.items() if key not in ("study.sha256", "git.diff", "host")}
+            kept = {key: value for key, value in entry.items() if key not in OWN}
             alike.setdefault(tuple(sorted(kept.items())), []).append(name)
     parts = []
     for shared, names in alike.items():

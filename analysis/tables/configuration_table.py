@@ -32,12 +32,13 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
     - <metric>_mean, _low, _high, _n of each metric: mean and 95% interval (Student t) over those of these trials that
       have the metric, and their number. There is no interval where n = 1.
 
-    metrics: those of the tables, such as test/elbo, or train_seconds; by default USUAL_METRICS.
+    metrics: those of the tables, such as test/elbo, or train_seconds; by default USUAL_METRICS. A trial that joined
+    studies share counts once, with what any of them has measured.
 
     Raises:
         AnalysisError: no trial has ended, or none has one of the metrics.
     """
-    trials = tables.trials[tables.trials["status"].isin(ENDED)].reset_index(drop=True)
+    trials = _merge_repeated(tables.trials[tables.trials["status"].isin(ENDED)])
     name = str(tables.trials["study"].iloc[0]) if len(tables.trials) else "the study"
     if trials.empty:
         raise AnalysisError(f"{name}: no trial has ended, so there is nothing to export; run the study")
@@ -66,6 +67,14 @@ def list_metrics(tables: Tables) -> list[str]:
     names = [name for name in columns if name in tables.trials and (name in COSTS or "/" in name)]
     final = [name for name in dict.fromkeys(names) if tables.trials[name].notna().any()]
     return final + [name for name in map(str, tables.history) if "/" in name and tables.history[name].notna().any()]
+
+
+def _merge_repeated(trials: pd.DataFrame) -> pd.DataFrame:
+    """One row for each trial and phase: of those that studies share, the finished one, filled with what others have."""
+    if not trials.duplicated(["trial_id", "phase"]).any():
+        return trials.reset_index(drop=True)
+    finished_first = trials.sort_values("status", key=lambda status: status.map(ENDED.index), kind="stable")
+    return finished_first.groupby(["trial_id", "phase"], as_index=False, sort=False).first()
 
 
 def _find_lucky(trials: pd.DataFrame) -> pd.Series:

@@ -123,6 +123,8 @@ def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         raise TableError(f"{file} does not exist; {REBUILD}.")
     try:
         table = pd.read_parquet(file, engine="pyarrow")
+    except UnicodeEncodeError:  # a ValueError, too, and no fault of the file
+        raise TableError(f"{file}: its name is not UTF-8, so that it cannot be read; rename the folder.") from None
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         raise TableError(f"{file} is cut short or not a Parquet file; {REBUILD}.") from error
     for name in columns:

@@ -79,14 +79,16 @@ def build_residual(
     )
 
 
-def load_stripes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def load_stripes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Images of 8 x 8 pixels with one bright row (label 0) or column (label 1), the same each time."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 600, dtype=np.uint8)
     images = rng.integers(0, 64, (600, 1, 8, 8), dtype=np.uint8)
-    for image, label, place in zip(images[:, 0], labels, rng.integers(0, 8, 600), strict=True):
+    places = rng.integers(0, 8, 600)
+    for image, label, place in zip(images[:, 0], labels, places, strict=True):
         (image.T if label else image)[place] = 255
-    return images[:500], labels[:500], images[500:], labels[500:]
+    factors = np.stack([labels, places], 1)  # what each image was made from, which scores of disentanglement need
+    return images[:500], labels[:500], images[500:], labels[500:], factors[:500]
 
 
 def register(registry: Registry) -> None:
@@ -98,4 +100,4 @@ def register(registry: Registry) -> None:
         settings=LaplaceSettings,
     )
     registry.add_network("residual", build_residual)
-    registry.add_dataset("stripes", load_stripes)
+    registry.add_dataset("stripes", load_stripes, factors=("orientation", "place"))

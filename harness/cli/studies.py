@@ -101,7 +101,7 @@ def run(
         console.print(f"Stopped: {outcome.num_done} of {outcome.num_trials} trials are done. {resumes}", soft_wrap=True)
         raise typer.Exit(128 + outcome.interrupted)
     _report_run(loaded, results, outcome, here)
-    if outcome.num_failed:
+    if outcome.has_failures:
         raise typer.Exit(FAILED)
 
 
@@ -141,11 +141,14 @@ def plot(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for the figures, by study; default: figures/ of each study's results.",
+            help="Folder for the figures, by study; default: figures/ of each study's results, or figures/bare/.",
             parser=as_path,
         ),
     ] = None,
     *,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Draw them for a paper: as PDF, without title and caption.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say of each other figure why these tables cannot support it.")
     ] = False,
@@ -165,10 +168,10 @@ def plot(
         try:
             loaded = load_named_study(study, results, stored_first=True, trials=False)
             folder = results.folder / loaded.name
-            place = folder / "figures" if out is None else out / loaded.name
+            place = folder / "figures" / ("bare" if bare else "") if out is None else out / loaded.name
             console.print(f"{place}:", soft_wrap=True)
             asked, hidden = set(loaded.figures or ()), list[str]()
-            drawn = draw_study(loaded, folder, tell, out=place)
+            drawn = draw_study(loaded, folder, tell, out=place, is_bare=bare)
             if out is None:
                 results.share(*drawn)
             if hidden:
@@ -348,8 +351,8 @@ def _report_run(study: "Study", results: Place, outcome: "Outcome", here: str) -
     runs = f"spikeslab ui --results {results.address}/{study.name}" if results.is_remote else f"spikeslab ui{here}"
     for what, where in {"Figures": folder / "figures", "Tables": folder, "Runs": runs}.items():
         console.print(f"{what}: {where}", soft_wrap=True)
-    if outcome.num_failed:
-        counts = {"diverged": outcome.num_diverged, "failed": outcome.num_failed - outcome.num_diverged}
+    if outcome.has_failures:
+        counts = {"diverged": outcome.num_diverged, "failed": outcome.num_failed}
         ended = " and ".join(f"{plural(num, 'trial')} {how}" for how, num in counts.items() if num)
         console.print(
             f"{ended}: see `spikeslab status {study.name}{here}` and the logs in {results.name(folder / 'trials')}",

@@ -55,7 +55,7 @@ def describe_token() -> str:
 
 def keep_token() -> None:
     """Let nobody else read the user's token, which Ray stores for all to read: it lets its owner run code there."""
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # a user without a home has none
         path = TOKEN.expanduser()
         if path.stat().st_uid == os.getuid():
             path.chmod(0o600)

@@ -19,6 +19,7 @@ from harness.cluster import DASHBOARD
 from harness.cluster.connect import answers
 from harness.cluster.greeting import ANSWER_SECONDS, describe_token, keep_token
 from harness.errors import InputError, first_line, hide_secrets
+from harness.proxies import spare_this_machine
 
 REQUEST_SECONDS = 60.0  # the package is uploaded in one request
 POLL_SECONDS = 1.0
@@ -104,6 +105,7 @@ class Jobs:
         for module in ("dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):
             logging.getLogger(f"ray.{module}").setLevel(logging.ERROR)  # of packages that it makes and uploads
         keep_token()
+        spare_this_machine()
         with self._telling():
             try:
                 self._client = _Client(self.address)

@@ -175,7 +175,7 @@ def _look_at_trials(study: Study, results: Place, trial_by_name: Mapping[str, st
     if not (folder / "trials").exists():
         return [], ["Checkpoints: none here, as tables alone were published."]
     try:
-        source = read_source(study, folder)
+        source = read_source(study, folder, as_recorded=True)
     except InputError as problem:  # the tables have the answer all the same
         return [], [f"Checkpoints: not known: {problem}"]
     by_id = {trial.trial_id: trial for trial in source.trials}

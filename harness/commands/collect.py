@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.commands.present import present_study
-from harness.datasets import DatasetIdentity, identify_dataset
+from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
 from harness.ledger.names import MLFLOW_DATABASE
 from harness.ledger.provenance import describe_provenance
+from harness.ledger.recorded_dataset import recall_dataset
 from harness.ledger.sharing import Sharing
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
@@ -72,7 +73,7 @@ def collect_study(study: Study, results: Place) -> Collected:
     folder = results.folder.absolute() / study.name
     runs = locate_runs(results, study.name)
     study.use_plugins()
-    dataset = identify_dataset(study.dataset)
+    dataset = recall_dataset(study.dataset, folder)
     refusal = f"{results.name(folder)}: study {study.name} is being run by another process; it sends its trials itself"
     if results.is_remote:
         results.check()
@@ -114,7 +115,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
         sqlite.log.warning(
             "%s is damaged, and is kept as %s", folder / HISTORY_FILE, sqlite.move_aside(folder / HISTORY_FILE)
         )
-    planned = read_source(study, folder).trials
+    planned = read_source(study, folder, as_recorded=True).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
     ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]
     store = MlflowStore(study.name, runs, create=bool(ended))
@@ -134,7 +135,7 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
         store.download_parent_file(HISTORY_FILE, folder)
     # In the order of the plan, which is made again, as results decide which trials confirm the best. A sampler whose
     # history is lost has no plan: then all its trials are taken.
-    again = read_source(study, folder).trials or [trial for trial, _ in trials.values()]
+    again = read_source(study, folder, as_recorded=True).trials or [trial for trial, _ in trials.values()]
     known = ((trial, TrialFolder(folder, trial).read_result()) for trial in again if trial.trial_id in trials)
     kept = [(trial, result or trials[trial.trial_id][1]) for trial, result in known]  # a folder has what is new
     if not kept:

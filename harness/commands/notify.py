@@ -52,7 +52,7 @@ def describe_ending(outcome: Outcome) -> Ending:
     """In a word, how a run ended."""
     if outcome.interrupted:
         return "stopped"
-    return "failed" if outcome.num_failed else "done"
+    return "failed" if outcome.has_failures else "done"
 
 
 def describe(study: Study, ending: Ending, outcome: Outcome | None, error: str = "") -> Said:
@@ -61,7 +61,7 @@ def describe(study: Study, ending: Ending, outcome: Outcome | None, error: str =
     text = f"{study.name}: {ending}"
     if outcome is not None:
         facts |= {"trials": outcome.num_trials, "trials_done": outcome.num_done}
-        facts |= {"trials_diverged": outcome.num_diverged, "trials_failed": outcome.num_failed - outcome.num_diverged}
+        facts |= {"trials_diverged": outcome.num_diverged, "trials_failed": outcome.num_failed}
         facts |= {"metric": study.metric, "best": outcome.best, "seconds": round(outcome.seconds, 1)}
         text += f", {outcome.num_done} of {plural(outcome.num_trials, 'trial')} done"
         text += "" if outcome.best is None else f", best {study.metric} {outcome.best:.5g}"

@@ -9,11 +9,16 @@ class Outcome:
 
     num_trials: int
     num_done: int
-    num_failed: int  # diverged, or ended by an error
+    num_diverged: int  # a result, which no other run would change
+    num_failed: int  # ended by an error
     num_trained: int  # in this run, or only measured in it
     num_epochs: int  # trained in this run
     best: float | None  # of the study's metric
     interrupted: int  # by which signal; 0: by none
     seconds: float
     startup_seconds: float
-    num_diverged: int = 0  # of `num_failed`: a result, which no other run would change
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a trial diverged or failed."""
+        return bool(self.num_diverged or self.num_failed)

@@ -24,6 +24,7 @@ from harness.search.source import is_open
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_found
+from harness.study.largest import list_training_plugins
 from harness.study.sections import ADAPTIVE_SAMPLERS, Resources
 from models.numerics.machine import count_cores
 
@@ -79,7 +80,7 @@ def summarise_status(study: Study, results: Place) -> RenderableType:
     if is_published := _is_published(folder):  # which needs neither its trials nor the dataset
         counts = _count_published(folder)
     else:
-        states, unknown, notices = read_states(study, results.folder)
+        states, unknown, notices = read_states(study, results.folder, as_recorded=True)
         counts = Counter(state.status for state in states)
         counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
@@ -133,7 +134,7 @@ def summarise_studies(results: Place) -> RenderableType:
                 counts = _count_published(folder)
             else:
                 loaded = load_found(folder / "study.yaml", results.folder)
-                states, unknown, _ = read_states(loaded, results.folder)
+                states, unknown, _ = read_states(loaded, results.folder, as_recorded=True)
                 counts = Counter(state.status for state in states) + Counter(unknown)
         except (InputError, TableError) as problem:  # the others are listed
             table.add_row(name, "", "", "", "", "", Text(str(problem)))
@@ -189,10 +190,15 @@ class TrialState:
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
-def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str, int], Sequence[str]]:
-    """Read the trials known so far, how many are not known yet, by the reason, and what begins anew."""
+def read_states(
+    study: Study, results: Path, *, as_recorded: bool = False
+) -> tuple[list[TrialState], dict[str, int], Sequence[str]]:
+    """Read the trials known so far, how many are not known yet, by the reason, and what begins anew.
+
+    as_recorded: see `read_source`.
+    """
     folder = results / study.name
-    source = read_source(study, folder)
+    source = read_source(study, folder, as_recorded=as_recorded)
     states = [TrialState(study, trial, folder) for trial in source.trials]
     left = count_epochs_to_train((state.trial for state in states if state.is_open), folder)
     for state in states:
@@ -209,7 +215,7 @@ def read_states(study: Study, results: Path) -> tuple[list[TrialState], dict[str
         states,
         {what: num for what, num in unknown.items() if num},
         (
-            *describe_changes(folder, describe_plugins(study.loaded_plugins)),
+            *describe_changes(folder, describe_plugins(list_training_plugins(study))),
             *source.notices,
         ),
     )

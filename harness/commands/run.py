@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -21,9 +21,10 @@ from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import PROVENANCE
-from harness.ledger.provenance import describe_changes, record_provenance
-from harness.ledger.result import DONE, FAILED, list_violated
+from harness.ledger.names import DATASET, PROVENANCE
+from harness.ledger.provenance import describe_changes, locate_plugins, record_provenance, store_plugins
+from harness.ledger.recorded_dataset import record_dataset
+from harness.ledger.result import DONE, list_violated
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
@@ -35,12 +36,13 @@ from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import hide_address
+from harness.study.largest import list_training_plugins
 from harness.study.notify import Target
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
 
-PARENT_FILES = ("study.yaml", "resolved.json", PROVENANCE, HISTORY_FILE)
+PARENT_FILES = ("study.yaml", "resolved.json", DATASET, PROVENANCE, HISTORY_FILE)
 """Files of a study's folder that are stored in its parent run."""
 
 
@@ -110,11 +112,12 @@ def _run_study(
             fetch_study(results, study.name)
         with Sharing(results, folder, hold) as sharing:
             source = make_source(study, dataset, folder, place=results)
-            for notice in (*describe_changes(folder, describe_plugins(study.loaded_plugins)), *source.notices):
+            for notice in (*describe_changes(folder, describe_plugins(list_training_plugins(study))), *source.notices):
                 console.print(notice, soft_wrap=True)
             check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
             write_text_atomically(folder / "study.yaml", study_text)
             _write_resolved(folder, study, source)
+            record_dataset(folder, dataset)
             run = StudyRun(study, source, folder, dataset, console, place=results)
             run.on_news, sharing.on_problem = sharing.soon, run.end_with
             with on_endings(run.request_stop):
@@ -133,6 +136,7 @@ def _train_and_conclude(
     if first is not None:
         run.place.remove(run.folder / PACK)
         record_provenance(run.folder, run.tags)
+        store_plugins(run.folder, run.study.loaded_plugins)
         run.display.set_epochs_left(run.count_epochs_left(first))
         with run.display:
             from harness.tune.run import run_tune
@@ -192,6 +196,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
             None: [path for name in PARENT_FILES if (path := run.folder / name).exists()],
             "tables": tables,
             "figures": figures,
+            **_group(run.folder, locate_plugins(run.folder, run.study.loaded_plugins)),
         },
         interrupted=[trial_id for trial_id, result in results.items() if result.status == "running"],
         shown=None if run.is_stopping else _present(run),
@@ -209,8 +214,8 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     return Outcome(
         num_trials=run.source.num_trials,
         num_done=sum(r is not None and r.status in DONE for r in known),
-        num_failed=sum(r is not None and r.status in FAILED for r in known),
         num_diverged=sum(r is not None and r.status == "diverged" for r in known),
+        num_failed=sum(r is not None and r.status == "failed" for r in known),
         num_trained=run.num_trained,
         num_epochs=run.num_epochs,
         best=_find_best(run),
@@ -218,6 +223,14 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
         seconds=time.monotonic() - run.started,
         startup_seconds=run.startup_seconds,
     )
+
+
+def _group(folder: Path, paths: Iterable[Path]) -> dict[str | None, list[Path]]:
+    """Group files by the folder that they lie in, as it is called in a study's folder."""
+    grouped: dict[str | None, list[Path]] = {}
+    for path in paths:
+        grouped.setdefault(path.parent.relative_to(folder).as_posix(), []).append(path)
+    return grouped
 
 
 def _pack(run: StudyRun) -> None:
@@ -275,8 +288,9 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
 
 
 def _write_resolved(folder: Path, study: Study, source: Source) -> None:
-    """Write every setting of every trial known so far, defaults included, in a line for each."""
-    trials = ({"trial_id": trial.trial_id, "settings": trial.settings.to_dict()} for trial in source.trials)
+    """Write every setting of every trial known so far, defaults included, and its folder's name, in a line for each."""
+    ids = ("trial_id", "training_id")
+    trials = ({id_: getattr(t, id_) for id_ in ids} | {"settings": t.settings.to_dict()} for t in source.trials)
     lines = ",\n  ".join(map(json.dumps, trials))
     resolved = f'{{\n "study": {json.dumps(study.model_dump(mode="json"))},\n "trials": [\n  {lines}\n ]\n}}\n'
     write_text_atomically(folder / "resolved.json", resolved)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from harness import paths
 from harness.datasets import digits
 from harness.datasets.celeba import CelebA
 from harness.datasets.dataset import Dataset, DatasetIdentity, FileCheck, Location, make_dataset
@@ -19,7 +20,7 @@ from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
 from harness.datasets.image_map import MapSpec, OnCount, verify_map
-from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, search_roots, user_cache
+from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, search_roots
 from harness.datasets.mapped import fetch_map, find_map, load_map
 from harness.datasets.mnist import MNIST
 from harness.errors import InputError
@@ -146,7 +147,7 @@ def fetch_dataset(
     if found is not None and (data_dir is None or found.is_relative_to(data_dir)) and _is_right(spec, found):
         on_progress(f"{name} is already in {found}, and its bytes are right: nothing to do")
         return found
-    destination = (user_cache() if data_dir is None else data_dir) / name
+    destination = (paths.user_cache() if data_dir is None else data_dir) / name
     if not _is_right(spec, destination):
         fetch(spec, destination, on_progress)
     used = _locate(spec, data_dir).folder

@@ -1,13 +1,15 @@
 """A dataset: its images and labels, where it was found, and whether its files are right."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.datasets.factors import check_classes
 from harness.datasets.packed import ImageArray
 from harness.datasets.split import Indices, split_stratified
 from harness.errors import InputError
@@ -48,6 +50,8 @@ class Dataset:
     Training images can be packed, as those of `PackedArray` are.
     train_labels, test_labels: (N,) uint8.
     content_hash: SHA-256 of the arrays' content in hex, which does not depend on how the files are compressed.
+    factors: the names of the factors that the images were made from; none where they are not known.
+    train_factors: the classes of the factors of the training images, (N, factors), from 0; None where not known.
 
     The arrays are read-only, as are those from Ray's object store: copy an array to change it.
     """
@@ -58,6 +62,8 @@ class Dataset:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.uint8]
     content_hash: str
+    factors: tuple[str, ...] = field(default=(), kw_only=True)
+    train_factors: NDArray[np.integer[Any]] | None = field(default=None, kw_only=True)
 
     @property
     def num_train(self) -> int:
@@ -71,14 +77,9 @@ class Dataset:
         return channels, height, width
 
     @property
-    def factors(self) -> tuple[str, ...]:
-        """The names of the factors that the images were made from; none where they are not known."""
-        return ()
-
-    @property
-    def train_factors(self) -> NDArray[np.integer[Any]] | None:
-        """The classes of the factors of the training images, (N, factors), from 0; None where they are not known."""
-        return None
+    def has_classes(self) -> bool:
+        """Whether the training labels tell images apart."""
+        return bool((self.train_labels != self.train_labels[:1]).any())
 
     def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:
         """Choose training images to hold out, the same on every machine; returns those that stay and those held out."""
@@ -91,11 +92,16 @@ def make_dataset(
     train_labels: NDArray[np.uint8],
     test_images: NDArray[np.uint8],
     test_labels: NDArray[np.uint8],
+    *,
+    factors: Sequence[str] = (),
+    train_factors: NDArray[np.integer[Any]] | None = None,
 ) -> Dataset:
     """Make a dataset of arrays, which is identified by their content.
 
+    factors, train_factors: see Dataset.
+
     Raises:
-        InputError: they are not bytes, or their shapes do not fit each other.
+        InputError: they are not bytes, their shapes do not fit each other, or no score can be made of the factors.
     """
     arrays = train_images, train_labels, test_images, test_labels
     if not all(isinstance(array, np.ndarray) and array.dtype == np.uint8 for array in arrays):
@@ -113,7 +119,12 @@ def make_dataset(
     for array in arrays:
         array.setflags(write=False)
         content.update(repr(array.shape).encode() + array.tobytes())
-    return Dataset(name, *arrays, content.hexdigest())
+    if factors:
+        check_classes(name, factors, train_factors, len(train_images))
+        train_factors = np.array(train_factors, np.int64)  # the same hash however many bytes a class took
+        train_factors.setflags(write=False)
+        content.update(repr(train_factors.shape).encode() + train_factors.tobytes())
+    return Dataset(name, *arrays, content.hexdigest(), factors=tuple(factors), train_factors=train_factors)
 
 
 @dataclass(frozen=True)

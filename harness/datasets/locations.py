@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import platformdirs
-
+from harness import paths
 from harness.datasets.dataset import Location
 from harness.datasets.idx import FlawError, IdxSpec
 from harness.paths import parse_path
@@ -14,18 +13,13 @@ ENVIRONMENT_VARIABLE = "SPIKESLAB_DATA"
 DEBIAN_FOLDER = Path("/usr/share/datasets")  # of the package dataset-fashion-mnist
 
 
-def user_cache() -> Path:
-    """The user's cache folder of spikeslab, for fetched datasets; it need not exist yet."""
-    return platformdirs.user_cache_path("spikeslab")
-
-
 def search_roots(data_dir: Path | None) -> tuple[Path, ...]:
     """List the folders to search, in order, each once."""
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     roots = [
         data_dir,
         parse_path(from_environment) if from_environment else None,
-        user_cache(),
+        paths.user_cache(),
         DEBIAN_FOLDER,
     ]
     return tuple(dict.fromkeys(root for root in roots if root is not None))
@@ -58,7 +52,7 @@ def _candidates(spec: IdxSpec, roots: Iterable[Path], others: Iterable[IdxSpec])
 
 def find_unreadable(location: Location, spec: IdxSpec) -> Path | None:
     """The first folder where the user says that the dataset is, but that this user has no right to look into."""
-    named = [root for root in location.searched if root not in (user_cache(), DEBIAN_FOLDER)]
+    named = [root for root in location.searched if root not in (paths.user_cache(), DEBIAN_FOLDER)]
     for folder in _candidates(spec, named, ()):
         path = inside = folder.absolute() / spec.test_labels.name
         while _is_refused(path):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness import paths
 from harness.datasets import locations
 from harness.datasets.dataset import Dataset, Rows
 from harness.datasets.image_map import MapSpec, OnCount, is_made, make_map, open_arrays, verify_map
@@ -25,16 +25,6 @@ class MappedDataset(Dataset):
     spec: MapSpec
     folder: Path
     data_dir: Path | None = None  # that the user named, where another machine finds what its map is made of
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """The names of the factors that the images show every combination of; none where they do not."""
-        return self.spec.factors
-
-    @property
-    def train_factors(self) -> NDArray[np.uint8] | None:
-        """The classes of the factors of the training images, (N, factors), from 0; None where there are none."""
-        return open_arrays(self.spec, self.folder)[1][: self.num_train] if self.factors else None
 
     def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:  # noqa: ARG002
         """Hold out the last training images, whose order is random: a slice of a map is no copy."""
@@ -96,7 +86,16 @@ def open_map(spec: MapSpec, folder: Path, data_dir: Path | None = None) -> Mappe
         test_images = np.asarray(test_images)
         test_images.setflags(write=False)
     arrays = images[:n], labels[:n], test_images, labels[n:]
-    return MappedDataset(spec.name, *arrays, spec.content_hash, spec, folder, data_dir)
+    return MappedDataset(
+        spec.name,
+        *arrays,
+        spec.content_hash,
+        spec,
+        folder,
+        data_dir,
+        factors=spec.factors,
+        train_factors=attributes[:n] if spec.factors else None,
+    )
 
 
 def _reopen(spec: MapSpec, folder: Path, data_dir: Path | None) -> MappedDataset:
@@ -105,7 +104,7 @@ def _reopen(spec: MapSpec, folder: Path, data_dir: Path | None) -> MappedDataset
 
 
 def _name_folder(spec: MapSpec, data_dir: Path | None) -> Path:
-    return (locations.user_cache() if data_dir is None else data_dir) / MAPS_FOLDER / spec.name
+    return (paths.user_cache() if data_dir is None else data_dir) / MAPS_FOLDER / spec.name
 
 
 def _check(spec: MapSpec, folder: Path) -> None:

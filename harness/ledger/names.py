@@ -12,6 +12,13 @@ PROVENANCE = "provenance.json"
 It has an entry for each run by different code, on another machine or of a changed study file, including the entries of
 other studies whose states were taken over."""
 
+PLUGINS = "plugins"
+"""The folder of a study that holds the source of the plug-ins that it was run with, each in a folder named by the start
+of its SHA-256 in the record: to be read, never to be run."""
+
+DATASET = "dataset.json"
+"""What identifies the dataset of a study's last run, in its folder."""
+
 TRIALS = "trials"
 EXHIBITS = "exhibits"
 """The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of

@@ -5,15 +5,16 @@ import json
 import platform
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.errors import InputError, hide_secrets
-from harness.ledger.names import PROVENANCE
-from harness.plugins.source import OWN
-from harness.storage.local import write_text_atomically
+from harness.ledger.names import PLUGINS, PROVENANCE
+from harness.plugins.source import OWN, Plugin
+from harness.storage.local import write_atomically, write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
 
@@ -94,14 +95,35 @@ def describe_checkout() -> dict[str, str]:
 
 
 def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
-    """Add the code and machine that are about to train a study to its record, unless the last entry is the same."""
+    """Add the code, machine and study file that are about to train a study to its record, with the date.
+
+    Nothing is added where the last entry is the same but for its date.
+    """
     entry = {name: value for name, value in describe_provenance().items() if name != "mlflow.source.git.commit"}
     entry |= {"cpu": name_cpu(), "cores": str(count_cores()), **dataset}
-    entry["study.sha256"] = hashlib.sha256((folder / "study.yaml").read_bytes()).hexdigest()
+    content = (folder / "study.yaml").read_bytes()  # without the address of `notify`
+    entry |= {"study.sha256": hashlib.sha256(content).hexdigest(), "study": content.decode()}
     entry |= {name: value for name, value in describe_checkout().items() if name == "git.diff"}
     record = read_provenance(folder)
-    if entry not in [_without_nodes(last) for last in record[-1:]]:
-        write_text_atomically(folder / PROVENANCE, json.dumps([*record, entry], indent=1))
+    if entry not in [_without_nodes_and_date(last) for last in record[-1:]]:
+        dated = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **entry}
+        write_text_atomically(folder / PROVENANCE, json.dumps([*record, dated], indent=1))
+
+
+def store_plugins(folder: Path, plugins: Iterable[Plugin]) -> None:
+    """Store the source of plug-ins beside the record, which has only their hashes."""
+    for path, content in _list_sources(folder, plugins):
+        write_atomically(path, partial(Path.write_bytes, data=content))
+
+
+def locate_plugins(folder: Path, plugins: Iterable[Plugin]) -> list[Path]:
+    """Find what `store_plugins` has stored of these."""
+    return [path for path, _ in _list_sources(folder, plugins) if path.exists()]
+
+
+def _list_sources(folder: Path, plugins: Iterable[Plugin]) -> Iterator[tuple[Path, bytes]]:
+    for plugin in plugins:
+        yield from ((folder / PLUGINS / plugin.sha256[:8] / path, content) for path, content in plugin.files)
 
 
 def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
@@ -118,14 +140,14 @@ def record_nodes(folder: Path, machines: Iterable[Mapping[str, str]]) -> None:
         write_text_atomically(folder / PROVENANCE, json.dumps([*record[:-1], last | told], indent=1))
 
 
-def _without_nodes(entry: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in entry.items() if not name.startswith(NODE)}
+def _without_nodes_and_date(entry: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in entry.items() if name != "date" and not name.startswith(NODE)}
 
 
 def describe_changes(folder: Path, plugins: Mapping[str, str]) -> list[str]:
     """Say which plug-ins are not what they were in the last run of a study, or that its record cannot be read.
 
-    plugins: their hashes, as in the record.
+    plugins: the hashes of those that its trials train by, as in the record.
     """
     try:
         last = (read_provenance(folder) or [{}])[-1]

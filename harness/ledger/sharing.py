@@ -14,6 +14,7 @@ from typing import Self
 
 from harness.errors import first_line
 from harness.ledger.fetching import MLFLOW, PACK, is_private
+from harness.ledger.names import PLUGINS
 from harness.storage import sqlite
 from harness.storage.objects import PlaceError
 from harness.storage.place import Hold, Place
@@ -111,6 +112,8 @@ class Sharing:
                 if path.suffix == ".db" and path.stat().st_size == 0:
                     continue  # Optuna has only just made it
                 yield path
+        sources = (self._folder / PLUGINS).rglob("*")
+        yield from (path for path in sources if path.is_file() and not is_private(path))
         for name in FOLDERS if is_end else ():
             yield from (path for path in (self._folder / name).rglob("*") if path.is_file())
 

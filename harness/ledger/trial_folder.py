@@ -12,6 +12,7 @@ trained or measured of the same trial.
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -155,7 +156,8 @@ class TrialFolder:
             return []
         this, results = self.path.parents[1], self.path.parents[2]
         twins = (study / TRIALS / self.path.name for study in sorted(_list_files(results)) if study != this)
-        return [twin for twin in twins if twin.is_dir()]
+        # Another user may keep theirs to themselves.
+        return [twin for twin in twins if os.access(twin, os.R_OK | os.X_OK)]
 
     def list_damaged(self) -> list[Path]:
         """List the states of this study that were cut short or cannot be read: the trial begins before them."""

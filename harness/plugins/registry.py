@@ -31,6 +31,7 @@ RESERVED = frozenset((*COLUMNS, *dir(TrialSettings), *dir(BaseModel)))
 """Columns of tables, which a setting would be mistaken for, and attributes that would hide it or be hidden."""
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+ArraysAndFactors = tuple[*Arrays, NDArray[np.integer[Any]]]
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,25 @@ class Registry:
         _check_part("build", build, 3)
         self._networks[name] = Network(build, self._plugin)
 
-    def add_dataset(self, name: str, load: Callable[[], Arrays]) -> None:
+    def add_dataset(
+        self, name: str, load: Callable[[], Arrays | ArraysAndFactors], factors: Sequence[str] = ()
+    ) -> None:
         """Register a dataset, `dataset: NAME` in study files.
 
         load: returns training images, training labels, test images and test labels: images (N, C, H, W) uint8, 0 is
-        black and 255 white, labels (N,) uint8. It is called by the process that starts the study, and has to return the
-        same arrays each time: the trials are named by their content.
+        black and 255 white, labels (N,) uint8; without labels zeros, and then no evaluation that needs classes, such as
+        probe. It is called by the process that starts the study, and has to return the same arrays each time: the
+        trials are named by their content, and by nothing else of a plug-in that registers datasets alone.
+        factors: the names of the factors that the images were made from, two at least, if scores of disentanglement are
+        to be measured. load then returns a fifth array, their classes in the training images, (N, factors) integers
+        from 0.
         """
         _check_name("dataset", name, DATASET_NAMES, self._datasets)
-        self._datasets[name] = lambda: _load(name, load)
+        if isinstance(factors, str):
+            raise ValueError(f"factors: {factors!r} is text; give a tuple of names, such as ('shape', 'x')")
+        for i, factor in enumerate(factors):
+            _check_name("factor", factor, factors[:i])
+        self._datasets[name] = lambda: _load(name, load, tuple(factors))
 
     def collect(self, register: Callable[["Registry"], None], plugin: str) -> None:
         """Let a plug-in register. plugin: SHA-256 of its source."""
@@ -132,14 +143,22 @@ class Registry:
         return Registered(additions, self._datasets)
 
 
-def _load(name: str, load: Callable[[], Arrays]) -> Dataset:
+def _load(name: str, load: Callable[[], Arrays | ArraysAndFactors], factors: tuple[str, ...]) -> Dataset:
     try:
-        return make_dataset(name, *load())
+        arrays, classes = _part_factors([*load()], factors)
+        return make_dataset(name, *arrays, factors=factors, train_factors=classes)
     except InputError:
         raise
     except Exception as error:
         why = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"dataset {name}: the plug-in's load() gives no dataset ({why}); mend it") from None
+
+
+def _part_factors(arrays: list[Any], factors: tuple[str, ...]) -> tuple[list[Any], Any]:
+    """Tell the fifth array, if there is one, from the others."""
+    if len(arrays) == 5 and not factors:
+        raise ValueError("of a fifth array the factors are named: add_dataset(name, load, factors=(...))")
+    return arrays[:4] + arrays[5:], next(iter(arrays[4:5]), None)
 
 
 def _check_name(what: str, name: str, *taken: Any) -> None:

@@ -28,6 +28,7 @@ class Plugin:
     name: str  # of its module, as in study files
     files: tuple[tuple[str, bytes], ...]  # path below the folder that holds the module, and content; sorted
     origin: str  # where it was found, for messages
+    folder: str = ""  # the absolute path of the folder that holds the module, on the machine that read it
 
     @cached_property
     def sha256(self) -> str:
@@ -90,7 +91,7 @@ def _read(name: str, path: Path, place: str) -> Plugin:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}); see to its permissions") from None
     if sum(len(content) for _, content in files) > MAX_BYTES:
         raise InputError(f"{place}: {name} ({path}) is a library, no plug-in; name a module of your own")
-    return Plugin(name, files, str(path))
+    return Plugin(name, files, str(path), str(folder.absolute()))
 
 
 def _refuse_helpers(plugin: Plugin, folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import CodeType, ModuleType
 
 from harness.datasets import install_datasets
@@ -16,9 +16,12 @@ from harness.plugins.registry import Registered, Registry
 from harness.plugins.source import Plugin
 from models.additions import Additions, install
 
+_Key = tuple[tuple[str, str], ...]
+"""The SHA-256 of each plug-in, and its folder: a copy elsewhere may find other files beside it."""
+
 _NONE = Registered(Additions(), {})
 _in_use: tuple[Plugin, ...] = ()
-_registered: dict[tuple[str, ...], Registered] = {}  # by the SHA-256 of the plug-ins
+_registered: dict[_Key, Registered] = {}
 
 
 def use_plugins(plugins: Sequence[Plugin]) -> None:
@@ -28,8 +31,8 @@ def use_plugins(plugins: Sequence[Plugin]) -> None:
         InputError: one of them cannot be imported, or what it registers is not legal.
     """
     global _in_use  # noqa: PLW0603 (a process trains with one set of plug-ins at a time)
-    key = tuple(plugin.sha256 for plugin in plugins)
-    if key == tuple(plugin.sha256 for plugin in _in_use):
+    key = _key(plugins)
+    if key == _key(_in_use):
         return
     _finder.serve_plugins(plugins)
     try:
@@ -42,6 +45,10 @@ def use_plugins(plugins: Sequence[Plugin]) -> None:
     install(registered.additions)
     install_datasets(registered.datasets)
     _in_use = tuple(plugins)
+
+
+def _key(plugins: Sequence[Plugin]) -> _Key:
+    return tuple((plugin.sha256, plugin.folder) for plugin in plugins)
 
 
 def _register(plugins: Sequence[Plugin]) -> Registered:
@@ -80,14 +87,12 @@ class _Finder(MetaPathFinder):
         self._sources: dict[str, tuple[Plugin, str, bytes]] = {}  # by module
 
     def serve_plugins(self, plugins: Sequence[Plugin]) -> None:
-        """Find these from now on; a module of other source is imported anew."""
+        """Find these from now on; the modules of one that has changed, or lies elsewhere, are all imported anew."""
         sources = {_name_module(path): (plugin, path, content) for plugin in plugins for path, content in plugin.files}
-        tops = {plugin.name for plugin in plugins}
+        tops = dict(zip((plugin.name for plugin in plugins), _key(plugins), strict=True))
         for name in list(sys.modules):
-            if (
-                name.partition(".")[0] in tops
-                and _source_of(sys.modules[name]) != sources.get(name, (None, "", b""))[2]
-            ):
+            top = name.partition(".")[0]
+            if top in tops and _find_key(sys.modules[name]) != tops[top]:
                 del sys.modules[name]
         self._sources = sources
         if self not in sys.meta_path:
@@ -104,14 +109,19 @@ class _Finder(MetaPathFinder):
         if found is None:
             return None
         plugin, file, content = found
-        return spec_from_loader(fullname, _Loader(content, _name_file(plugin, file), file.endswith("__init__.py")))
+        loader = _Loader(content, _name_file(plugin, file), file.endswith("__init__.py"), *_key([plugin]))
+        spec = spec_from_loader(fullname, loader, origin=str(Path(plugin.folder, file)))
+        if spec is not None:
+            spec.has_location = True  # the module gets __file__, by which it may find data beside it
+        return spec
 
 
 class _Loader(InspectLoader):
     """Runs the source of one module."""
 
-    def __init__(self, content: bytes, filename: str, is_package: bool) -> None:
-        self.content, self.filename, self._is_package = content, filename, is_package
+    def __init__(self, content: bytes, filename: str, is_package: bool, key: tuple[str, str]) -> None:
+        """key: of the plug-in that the module is part of."""
+        self.content, self.filename, self._is_package, self.key = content, filename, is_package, key
 
     def is_package(self, fullname: str) -> bool:  # noqa: ARG002
         """Whether the module is a package."""
@@ -131,10 +141,10 @@ def _name_module(path: str) -> str:
     return ".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _source_of(module: ModuleType) -> bytes | None:
-    """The source that a module was made of, if it is a plug-in's."""
+def _find_key(module: ModuleType) -> tuple[str, str] | None:
+    """The key of the plug-in that a module is part of, if it is of any."""
     loader = getattr(getattr(module, "__spec__", None), "loader", None)
-    return loader.content if isinstance(loader, _Loader) else None
+    return loader.key if isinstance(loader, _Loader) else None
 
 
 _finder = _Finder()
@@ -142,7 +152,7 @@ _finder = _Finder()
 
 def list_datasets_in_use() -> list[str]:
     """The names of the datasets that the plug-ins of this process have registered."""
-    return list(_registered[tuple(plugin.sha256 for plugin in _in_use)].datasets) if _in_use else []
+    return list(_registered[_key(_in_use)].datasets) if _in_use else []
 
 
 def describe_plugins(plugins: Sequence[Plugin]) -> Mapping[str, str]:

@@ -46,8 +46,8 @@ def load_model(
     Raises:
         InputError: the study has no such trial, or no state of it is stored.
     """
-    from harness.datasets import identify_dataset
     from harness.ledger.fetching import fetch_to_read
+    from harness.ledger.recorded_dataset import recall_dataset
     from harness.ledger.trial_folder import TrialFolder, read_checkpoint
     from harness.search.make_source import read_source
     from models.trained_model import TrainedModel
@@ -59,7 +59,7 @@ def load_model(
     study = as_study(study, place.folder)
     fetch_to_read(place, study.name)
     folder = place.folder / study.name
-    planned = {known.trial_id: known for known in read_source(study, folder).trials}
+    planned = {known.trial_id: known for known in read_source(study, folder, as_recorded=True).trials}
     if trial_id not in planned:
         plugins = " and ".join(study.plugins)
         asks = f"its file and {plugins} as they are now ask" if plugins else "its file as it is now asks"
@@ -73,7 +73,7 @@ def load_model(
             f"{folder}: no state of trial {trial_id} is stored; train it with `spikeslab run {study.name}`"
         )
     tensors, history = read_checkpoint(path)
-    image_shape = identify_dataset(study.dataset).image_shape
+    image_shape = recall_dataset(study.dataset, folder).image_shape
     state = init_state(found.settings, image_shape, is_drawn=False)
     state.load(tensors, epoch=len(history), step=int(history[-1]["step"] or 0))
     return TrainedModel(found.settings, image_shape, len(history), state.model.eval())

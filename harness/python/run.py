@@ -13,7 +13,7 @@ from harness.paths import parse_path
 from harness.python.study import RESULTS, Study, StudyOrName, as_study
 from harness.storage.bucket import open_place
 from harness.study.file import dump_study
-from harness.tracking.mlflow_settings import keeping_variables
+from harness.tracking.mlflow_settings import keeping_settings
 
 
 def run(
@@ -42,7 +42,7 @@ def run(
     study = as_study(study, place.folder, stored_first=False)
     console = Console(highlight=False, markup=False)
     try:
-        with keeping_variables():
+        with keeping_settings():
             outcome = run_study(
                 study,
                 study.to_yaml() if isinstance(study, Study) else dump_study(study),

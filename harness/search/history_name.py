@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from harness.study import Study
-from harness.study.largest import list_largest
+from harness.study.largest import list_training_plugins
 from models.settings import SEMANTICS_VERSION
 
 _PARTS = {"dataset", "defaults", "space", "seeds", "search", "scheduler"}  # of a study file
@@ -37,7 +37,7 @@ def name_history(study: Study, content_hash: str) -> str:
     What has its default is left out, so that a setting or an option added later changes no older history's name; and so
     is `mode`, which each metric knows. Values of other code are of another history: no trial of it is one of ours.
     """
-    plugins = sorted({plugin for settings in list_largest(study) for plugin in settings.plugins})
+    plugins = sorted({plugin.sha256 for plugin in list_training_plugins(study)})
     code: dict[str, Any] = {"plugins": plugins} if plugins else {}
     code |= {"semantics": SEMANTICS_VERSION} if SEMANTICS_VERSION != FIRST_SEMANTICS else {}
     return _hash(study, content_hash, _dump_given(_with_mode(study, None), _PARTS), code)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from harness.datasets import DatasetIdentity, identify_dataset
+from harness.datasets import Dataset, DatasetIdentity, identify_dataset
 from harness.errors import InputError
-from harness.metrics import FACTOR_EVALUATIONS
+from harness.ledger.recorded_dataset import recall_dataset
+from harness.metrics import CLASS_EVALUATIONS, FACTOR_EVALUATIONS
 from harness.search.grid_and_random import ListSource, plan_trials
 from harness.search.source import Source
 from harness.storage.place import HERE, Place
@@ -24,6 +25,7 @@ def make_source(
     """
     _check_batches(study, dataset.num_train)
     _check_factors(study, dataset)
+    _check_classes(study, dataset)
     _check_networks(study, dataset)
     source: Source
     if study.search.sampler in ADAPTIVE_SAMPLERS:
@@ -43,16 +45,18 @@ def make_source(
     return ConfirmingSource(study, source, study_folder)
 
 
-def read_source(study: Study, study_folder: Path) -> Source:
+def read_source(study: Study, study_folder: Path, *, as_recorded: bool = False) -> Source:
     """The source of a study's trials as far as they are known, to be read alone: another process may be running it.
 
-    The study's plug-ins are those of this process from here on.
+    The study's plug-ins are those of this process from here on. as_recorded: takes a plug-in's dataset as the last run
+    has recorded it, so that its images need not be there; else they are loaded, to say what a run would do.
 
     Raises:
         InputError: as of `make_source`.
     """
     study.use_plugins()
-    return make_source(study, identify_dataset(study.dataset), study_folder, read_only=True)
+    dataset = recall_dataset(study.dataset, study_folder) if as_recorded else identify_dataset(study.dataset)
+    return make_source(study, dataset, study_folder, read_only=True)
 
 
 def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
@@ -62,6 +66,17 @@ def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
         complaint = (
             f"evaluate: {needing[0]} needs images whose factors are known, and those of {study.dataset} are not; "
             "remove it, or set dataset: dsprites"
+        )
+        raise InputError(study.place_complaint(complaint))
+
+
+def _check_classes(study: Study, dataset: DatasetIdentity) -> None:
+    """Refuse to tell classes apart where all images are of one. Our own datasets have several."""
+    needing = [name for name in study.evaluate if name in CLASS_EVALUATIONS]
+    if needing and isinstance(dataset, Dataset) and not dataset.has_classes:
+        complaint = (
+            f"evaluate: {needing[0]} needs images of several classes, and the training labels of {study.dataset} are "
+            "all the same; remove it"
         )
         raise InputError(study.place_complaint(complaint))
 

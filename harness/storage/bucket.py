@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-import platformdirs
 import psutil
 
 from harness.errors import InputError
-from harness.paths import parse_path
+from harness.paths import parse_path, user_cache
 from harness.storage import objects
 from harness.storage.lease import Lease, is_fresh
 from harness.storage.local import is_locked, locked, write_copy
@@ -57,7 +56,7 @@ class Bucket:
         name = hashlib.sha256(self.address.encode()).hexdigest()[:16]
         if self.is_of_trials:
             return _make_scratch() / name
-        return platformdirs.user_cache_path("spikeslab") / "results" / name
+        return user_cache() / "results" / name
 
     @property
     def _objects(self) -> Objects:

@@ -52,6 +52,10 @@ def check_writable(folder: Path, num_bytes: int, *, option: str = "--results") -
         InputError: it cannot be made or written to, or its disk is too full.
     """
     try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:  # files could be written there, but neither tables nor a database
+        raise InputError(f"{folder}: its name is not UTF-8; choose another folder with {option}") from None
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import InputError
+from harness.proxies import spare_this_machine
 from harness.storage.aws_profile import read_profile
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Objects:
     def __init__(self, address: str, patience: float, seconds: float) -> None:
         """patience: seconds for which a bucket that does not answer is tried again. seconds: of a request's silence."""
         self.address, self._patience, self._seconds = address, patience, seconds
+        spare_this_machine()
         self._store = _open_store(address, seconds)
 
     def list(self, folder: str = "") -> list[Listed]:

@@ -1,8 +1,9 @@
-"""The largest trials of a study, by which memory is measured and batches are checked."""
+"""The largest trials of a study, by which memory is measured and batches are checked, and whose code they run."""
 
 import itertools
 from typing import Any
 
+from harness.plugins.source import Plugin
 from harness.study.domains import Domain, Finite
 from harness.study.fields import StudyFields, list_choices_of, list_models
 from models.choices import MODELS, OF_PSEUDO_INPUTS
@@ -38,6 +39,12 @@ def list_largest(study: StudyFields) -> list[TrialSettings]:
                 if count_outputs(beside) > count_outputs(found):
                     found |= {name: beside[name] for name in OF_OUTPUTS if name in beside}
     return [TrialSettings.from_dict(_give_required(found["model"]) | found) for found in largest.values()]
+
+
+def list_training_plugins(study: StudyFields) -> list[Plugin]:
+    """List the plug-ins that models and networks of a study's trials come from; the others have datasets alone."""
+    used = {sha256 for settings in list_largest(study) for sha256 in settings.plugins}
+    return [plugin for plugin in study.loaded_plugins if plugin.sha256 in used]
 
 
 def _list_sizes(model: str) -> list[str]:

@@ -2,16 +2,23 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.ledger.names import MLFLOW_DATABASE, MLFLOW_LOCK
+from harness.proxies import spare_this_machine
 from harness.storage.local import database_uri
 from harness.tracking.explain import explain
 
 SERVER_VARIABLES = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_DISABLE_TELEMETRY")
+LOG_LEVELS = {
+    "alembic": logging.ERROR,
+    "mlflow": logging.ERROR,
+    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of what it then raises
+    "urllib3": logging.ERROR,
+}
 
 
 def is_own_store() -> bool:
@@ -59,15 +66,17 @@ def check_store(uri: str) -> None:
 
 
 @contextmanager
-def keeping_variables() -> Iterator[None]:
-    """Leave MLflow's variables as they were: a notebook may use MLflow for itself, too."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+def keeping_settings() -> Iterator[None]:
+    """Leave MLflow's variables and levels of loggers as they were: a notebook may use MLflow for itself, too."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    levels = {name: logging.getLogger(name).level for name in LOG_LEVELS}
     try:
         yield
     finally:
-        for name in [name for name in os.environ if name.startswith("MLFLOW_") and name not in before]:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_") and name not in variables]:
             del os.environ[name]
-        os.environ.update(before)
+        os.environ.update(variables)
+        _set_log_levels(levels)
 
 
 def quieten_mlflow() -> None:
@@ -76,6 +85,7 @@ def quieten_mlflow() -> None:
     Of the environment it obeys what says how to reach a server: the rest is meant for other programs, and would log
     later, elsewhere or to another run.
     """
+    spare_this_machine()
     for name in list(os.environ):
         if name.startswith("MLFLOW_") and not name.startswith(SERVER_VARIABLES):
             del os.environ[name]
@@ -90,6 +100,9 @@ def quieten_mlflow() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow", "urllib3"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it then raises
+    _set_log_levels(LOG_LEVELS)
+
+
+def _set_log_levels(levels: Mapping[str, int]) -> None:
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,14 @@ iw_samples: 5
 
 def command(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).parent / "spikeslab"), *arguments]
+
+
+def start_command(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """Start a command in a folder, in a session of its own, as a terminal gives each."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
 
 
 @pytest.fixture

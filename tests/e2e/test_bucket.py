@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from harness.storage.objects import Objects
-from tests.e2e.conftest import Spikeslab, command
+from tests.e2e.conftest import Spikeslab, start_command
 from tests.s3 import SERVER, request
 
 NOT_NUMBERS = ["mlflow_run_id", "train_seconds", "peak_memory_mb"]
@@ -107,16 +107,9 @@ def test_a_study_in_a_bucket_is_what_it_is_in_a_folder(machine: Machine, address
         assert not [path for path in tmp_path.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
 
 
-def start(address: str, folder: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
+def start_in(address: str, folder: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
     aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    return subprocess.Popen(
-        command("run", "tiny.yaml", "--results", address, *options),
-        cwd=folder,
-        env=environment | aws,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_command(folder, environment | aws, "run", "tiny.yaml", "--results", address, *options)
 
 
 def wait_for_results(address: str, count: int, process: subprocess.Popen[str]) -> None:
@@ -130,7 +123,7 @@ def test_another_machine_goes_on_where_one_was_killed(
     machine: Machine, address: str, folder: Path, environment: dict[str, str]
 ) -> None:
     options = ("--set", "epochs=60", "--set", "evaluate=[elbo]")
-    process = start(address, folder, environment, *options)
+    process = start_in(address, folder, environment, *options)
     wait_for_results(address, 2, process)
     process.kill()
     process.communicate()
@@ -151,7 +144,7 @@ def test_a_study_outlasts_a_bucket_that_is_away(
     machine: Machine, address: str, server: subprocess.Popen[str], folder: Path, environment: dict[str, str]
 ) -> None:
     options = ("--set", "epochs=100", "--set", "evaluate=[elbo]")
-    process = start(address, folder, environment, *options)
+    process = start_in(address, folder, environment, *options)
     wait_for_results(address, 1, process)
     server.send_signal(signal.SIGSTOP)
     time.sleep(40)  # longer than the lease lasts

@@ -100,6 +100,16 @@ def test_figures_that_nobody_asked_for_and_that_cannot_be_drawn_are_counted_and_
     assert "traversals: not drawn, the study stored no exhibits" in verbose
 
 
+def test_bare_figures_are_pdfs_in_a_folder_of_their_own(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr("analysis.figures.draw.FIGURES", {"convergence": FIGURES["convergence"]})
+    results = trained / "results" / "tiny"
+    (results / "study.yaml").write_text((trained / "tiny.yaml").read_text())
+    done = CliRunner().invoke(app, ["plot", "tiny", "--bare"])
+    assert done.output == "results/tiny/figures/bare:\n  convergence: convergence.pdf, numbers in convergence.csv\n"
+    assert {path.name for path in (results / "figures" / "bare").iterdir()} == {"convergence.pdf", "convergence.csv"}
+
+
 def test_collect_sends_what_mlflow_lacks(spikeslab: Spikeslab, trained: Path) -> None:
     first = spikeslab("collect", "tiny.yaml")
     assert first.returncode == 0, first.stderr

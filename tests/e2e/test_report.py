@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.commands.report import report_studies
+from tests.e2e.browser import CHROMIUM, WITHOUT_BROWSER, browse
 from tests.e2e.conftest import REPOSITORY, Spikeslab
-from tests.e2e.test_ui import CHROMIUM
 
 PUBLISHED = REPOSITORY / "studies" / "published"
 RUN = """
@@ -88,18 +88,15 @@ FRAME = """<iframe style="border: 0; width: {width}px; height: 900px" src="page.
 <script>onmessage = event => document.title = event.data.join(" ")</script>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: chromium or google-chrome")
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_BROWSER)
 def test_the_page_fits_its_window_and_shows_the_verdicts_that_are_chosen(report: Path, tmp_path: Path) -> None:
     page = (report / "report.html").read_text()
     (tmp_path / "page.html").write_text(page.replace("</body>", f"{MEASURE}</body>"))
 
     def measure(width: int, only: str) -> tuple[int, int]:
         (tmp_path / "frame.html").write_text(FRAME.format(width=width, only=only))
-        flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-        flags += " --hide-scrollbars --virtual-time-budget=20000 --window-size=1400,1000 --dump-dom"
-        command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={tmp_path / 'browser'}"]
-        command += [(tmp_path / "frame.html").as_uri()]
-        dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        flags = ("--hide-scrollbars", "--virtual-time-budget=20000", "--window-size=1400,1000")
+        dumped = browse((tmp_path / "frame.html").as_uri(), tmp_path / "browser", *flags)
         window, content, height, num_claims = map(int, re.findall(r"<title>([\d ]+)</title>", dumped)[0].split())
         assert window == width
         assert content <= window

@@ -11,7 +11,7 @@ import pytest
 
 from harness.ledger.trial_folder import _read_history as read_history
 from harness.tracking.mlflow_store import MlflowStore
-from tests.e2e.conftest import Spikeslab, command
+from tests.e2e.conftest import Spikeslab, command, start_command
 
 QUICK = ("--set", "resources.cpu=2", "--set", "figures=[]")
 """One process at a time on the tests' cluster of two cores, and nothing to draw: seconds less."""
@@ -70,19 +70,6 @@ def test_a_cluster_that_is_not_there_is_one_sentence(spikeslab: Spikeslab, folde
     assert done.stderr.count("\n") == 1
 
 
-def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    # A session of its own, as a terminal gives each command.
-    return subprocess.Popen(
-        command("run", "tiny.yaml", *arguments),
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while len(list(folder.glob("results/tiny/trials/*/result-*.json"))) < count:
@@ -96,7 +83,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(
 ) -> None:
     (folder / "tiny.yaml").write_text((folder / "tiny.yaml").read_text().replace("epochs: 3", "epochs: 40"))
     options = ("--set", "figures=[]", "--set", "evaluate=[elbo]")
-    process = start(folder, environment, *options)
+    process = start_command(folder, environment, "run", "tiny.yaml", *options)
     wait_for_results(folder, 2, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -143,7 +130,8 @@ def test_a_process_that_passes_its_limit_of_cpu_time_ends_the_run(
 def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
     folder: Path, environment: dict[str, str], ending: signal.Signals
 ) -> None:
-    process = start(folder, environment, "--set", "epochs=4000", "--set", "evaluate=[elbo, sparsity]")
+    options = ("--set", "epochs=4000", "--set", "evaluate=[elbo, sparsity]")
+    process = start_command(folder, environment, "run", "tiny.yaml", *options)
     deadline = time.monotonic() + 120
     while not list(folder.glob("results/tiny/trials/*/epoch-*.safetensors")):
         assert process.poll() is None, process.communicate()
@@ -176,7 +164,7 @@ def test_every_polite_ending_stops_cleanly_and_says_how_to_go_on(
 def test_a_reader_that_goes_away_ends_no_study(
     folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_cluster: str
 ) -> None:
-    with start(folder, environment, "--address", ray_cluster, *QUICK) as process:
+    with start_command(folder, environment, "run", "tiny.yaml", "--address", ray_cluster, *QUICK) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "trials done, starting Ray" in process.stdout.readline()

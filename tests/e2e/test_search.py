@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from harness.commands.outcome import Outcome
 from harness.study.file import load_study
 from harness.tracking.mlflow_store import MlflowStore
-from tests.e2e.conftest import Spikeslab, command
+from tests.e2e.conftest import Spikeslab, start_command
 
 pytestmark = pytest.mark.slow
 
@@ -46,21 +46,9 @@ PBT = (
 )
 
 
-def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command("run", "search.yaml"),
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def kill_while_training(folder: Path, environment: dict[str, str], rng: random.Random) -> int:
     """Start the study, kill it at a random moment while it trains; returns how many trials had ended by then."""
-    process = start(folder, environment)
+    process = start_command(folder, environment, "run", "search.yaml")
     before = count_stored(folder)
     while count_stored(folder) <= before and process.poll() is None:
         time.sleep(0.02)

@@ -1,7 +1,6 @@
 """The MLflow UI on a study's store, seen through a real browser."""
 
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -17,9 +16,8 @@ import psutil
 import pytest
 
 from harness.tracking.mlflow_store import MlflowStore
+from tests.e2e.browser import CHROMIUM, WITHOUT_BROWSER, browse
 from tests.e2e.conftest import Spikeslab, command
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture
@@ -59,32 +57,16 @@ def server(folder: Path, environment: dict[str, str], spikeslab: Spikeslab, ray_
 
 
 @pytest.fixture
-def browse(server: str, tmp_path: Path) -> Callable[[str], str]:
+def read(server: str, tmp_path: Path) -> Callable[[str], str]:
     """The text of a page of the UI, once its scripts have run; keeps a screenshot beside it."""
 
-    def browse(route: str) -> str:
-        assert CHROMIUM is not None
-        name = re.sub(r"\W+", "-", route)
-        flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-        page = subprocess.run(
-            [
-                CHROMIUM,
-                *flags.split(),
-                f"--user-data-dir={tmp_path / 'browser'}",
-                "--window-size=1400,1000",
-                "--virtual-time-budget=30000",
-                f"--screenshot={tmp_path / name}.png",
-                "--dump-dom",
-                f"{server}/#/{route}",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.stdout))
+    def read(route: str) -> str:
+        picture = (tmp_path / re.sub(r"\W+", "-", route)).with_suffix(".png")
+        flags = ("--window-size=1400,1000", "--virtual-time-budget=30000", f"--screenshot={picture}")
+        page = browse(f"{server}/#/{route}", tmp_path / "browser", *flags)
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
-    return browse
+    return read
 
 
 def test_what_keeps_the_ui_from_starting_is_said(spikeslab: Spikeslab, folder: Path) -> None:
@@ -110,33 +92,33 @@ def test_what_keeps_the_ui_from_starting_is_said(spikeslab: Spikeslab, folder: P
 
 
 def test_the_ui_shows_parent_children_params_curves_and_figures_on_this_machine_only(
-    server: str, folder: Path, browse: Callable[[str], str]
+    server: str, folder: Path, read: Callable[[str], str]
 ) -> None:
     port = int(server.rpartition(":")[2])
     listening = {c.laddr.ip for c in psutil.net_connections("inet") if c.laddr.port == port and c.status == "LISTEN"}
     assert listening == {"127.0.0.1"}
     if CHROMIUM is None:
-        pytest.skip("the rest needs a browser: chromium or google-chrome")
+        pytest.skip(f"the rest {WITHOUT_BROWSER}")
 
     store = MlflowStore("tiny", folder / "results", create=False)
     store.open()
     child = store._search("tags.`spikeslab.kind` = 'trial'")[0]
-    runs = browse(f"experiments/{store.experiment_id}/runs?viewStateShareKey=spikeslab")
+    runs = read(f"experiments/{store.experiment_id}/runs?viewStateShareKey=spikeslab")
     assert "tiny" in runs
     assert "4 matching runs" in runs  # the trials without their parent
 
-    overview = browse(f"experiments/{store.experiment_id}/runs/{child.info.run_id}")
+    overview = read(f"experiments/{store.experiment_id}/runs/{child.info.run_id}")
     assert child.data.tags["mlflow.runName"] in overview
     assert "Parent run tiny" in overview
     for parameter, value in child.data.params.items():
         assert f"{parameter} {value}" in overview
     assert f"test/elbo {child.data.metrics['test/elbo']}" in overview
 
-    curves = browse(f"experiments/{store.experiment_id}/runs/{child.info.run_id}/model-metrics")
+    curves = read(f"experiments/{store.experiment_id}/runs/{child.info.run_id}/model-metrics")
     sections = Counter(name.rpartition("/")[0] for name in child.data.metrics if "/" in name)
     assert {"train", "test", "final"} <= sections.keys()
     assert all(f"{section} ({num})" in curves for section, num in sections.items())
 
-    figures = browse(f"experiments/{store.experiment_id}/runs/{store.parent_id}/artifacts/figures/convergence.png")
+    figures = read(f"experiments/{store.experiment_id}/runs/{store.parent_id}/artifacts/figures/convergence.png")
     assert "figures/convergence.png" in figures
     assert all(name in figures for name in ("tables", "study.yaml", "resolved.json"))

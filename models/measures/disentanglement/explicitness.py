@@ -23,7 +23,8 @@ def _score_factor(train: Floats, y: Ints, test: Floats, truth: Ints) -> float:  
     from sklearn.metrics import roc_auc_score
 
     classifier = fit_logistic(train, y)
-    if len(classifier.classes_) == 2:  # then both values have the same area
+    is_new = ~np.isin(truth, classifier.classes_)  # of a value so rare that no image to fit on has it
+    if len(classifier.classes_) == 2 and not is_new.any():  # then both values have the same area
         return float(roc_auc_score(truth, classifier.predict_proba(test)[:, 1]))
     probabilities = classifier.predict_proba(test)
     areas = [

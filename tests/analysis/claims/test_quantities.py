@@ -70,9 +70,9 @@ def test_collapse_is_a_share_of_trials_with_its_exact_interval() -> None:
 
 
 def test_a_model_with_fewer_latents_than_are_asked_for_says_nothing_of_collapse() -> None:
-    """Eight latents are fewer than ten whatever they do: planted without any collapse, the claim is refuted."""
+    """Eight latents are fewer than ten whatever they do; ten are not: planted without collapse, it is refuted."""
     first, second = ([-1.0] * NUM_TRIALS,) * 2
-    study = grow((first, second), lambda *args: {"code/num_informative": float(args[2])}, dims=(8, 24, 200))
+    study = grow((first, second), lambda *args: {"code/num_informative": float(args[2])}, dims=(8, 10, 200))
     verdict = judge_one("small-alpha-collapses", study, "elbo-vs-latent-dim-quick")
     assert (verdict.role, verdict.outcome, len(verdict.parts)) == ("exploratory", "refuted", 2)
     few = grow((first, second), lambda *args: {"code/num_informative": float(args[2])}, dims=(2, 8))

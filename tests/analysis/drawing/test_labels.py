@@ -48,6 +48,13 @@ def test_where_too_many_end_together_there_is_a_legend() -> None:
     assert len(ax.get_legend().get_texts()) == 12
 
 
+def test_no_name_stands_farther_from_its_line_than_it_is_high() -> None:
+    """Of lines that end together the first and the last name would move by one and a half of their heights."""
+    ax = draw({str(i): 5 + 0.001 * i for i in range(4)})
+    assert not ax.texts
+    assert len(ax.get_legend().get_texts()) == 4
+
+
 def test_points_without_a_line_keep_a_legend_of_their_own() -> None:
     ax: Axes = make_axes()[0, 0]
     ax.plot([1, 2], [1, 2], label="line")

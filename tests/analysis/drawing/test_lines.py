@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.drawing.lines import fit_to_data
+from analysis.drawing.lines import far_note, fit_to_data, leave_out_the_far
 
 FRAME = pd.DataFrame(
     {
@@ -33,4 +33,26 @@ def test_of_panels_with_one_scale_each_counts_its_own_intervals() -> None:
 def test_where_every_interval_has_room_nothing_is_said() -> None:
     ax = Figure().subplots()
     fit_to_data(ax, FRAME.assign(low=FRAME["mean"] - 0.1, high=FRAME["mean"] + 0.1))
+    assert not ax.texts
+
+
+FAR = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 5.3, -247.0])
+"""The last is far from the others; of those below 5.1 another is no farther than the margin of their axis."""
+
+
+def test_what_is_off_an_axis_is_counted_and_has_a_minus_sign() -> None:
+    near = FAR[FAR.between(0, 5.1)]
+    assert far_note("y", FAR, of_interest=near) == "1 value off the y axis, as far as \N{MINUS SIGN}247"
+    assert far_note("y", near) == ""
+    ax = Figure().subplots()
+    leave_out_the_far(ax, "y", FAR, of_interest=near)
+    low, high = ax.get_ylim()
+    assert (low > 0, high > 5.3) == (True, True)
+    assert [text.get_text() for text in ax.texts] == [far_note("y", FAR, of_interest=near)]
+
+
+def test_what_a_caption_says_of_the_far_stands_on_no_data() -> None:
+    ax = Figure().subplots()
+    leave_out_the_far(ax, "y", FAR, is_said=True)
+    assert ax.get_ylim()[0] > 0
     assert not ax.texts

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.drawing.pictures import draw_picture, draw_pictures
+from analysis.drawing.pictures import draw_picture, draw_pictures, name_columns
 
 
 def drawn(pictures: np.ndarray) -> np.ndarray:
@@ -38,3 +38,11 @@ def test_red_is_drawn_red_and_grey_grey() -> None:
     draw_picture(ax, red)
     assert ax.images[0].get_array()[2, 2].tolist() == [255, 0, 0, 255]
     assert drawn(np.full((1, 1, 4, 4), 7, np.uint8)).shape == (6, 6)
+
+
+def test_names_of_columns_are_legible_and_one_that_neighbours_share_stands_above_their_middle() -> None:
+    ax = Figure().add_subplot()
+    name_columns(ax, ["image", "decoded", "samples", "samples", "samples", "samples"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["image", "decoded", "samples"]
+    assert ax.get_xticks().tolist() == [0, 1, 3.5]
+    assert {label.get_size() for label in ax.get_xticklabels()} == {7}

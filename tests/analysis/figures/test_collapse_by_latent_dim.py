@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection, PolyCollection
 
 from analysis.figures.collapse_by_latent_dim import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
@@ -22,10 +23,9 @@ def test_means_and_single_seeds_are_those_of_the_table() -> None:
     for trial, num in zip(study.trials, (3, 6), strict=True):
         trial["code/num_informative"] = num
     frame = compute(study.tables())
-    first = frame[frame["panel"] == 0]
-    assert sorted(first.loc[first["trial_id"].notna(), "mean"]) == [3, 6]
-    (mean,) = first[first["trial_id"].isna()].to_dict("records")
-    assert (mean["mean"], mean["n"]) == (4.5, 2)
+    (mean,) = frame[frame["panel"] == 0].to_dict("records")
+    assert (mean["mean"], mean["n"], mean["by_seed"]) == (4.5, 2, "3 6")
+    assert mean["high"] == pytest.approx(4.5 + 12.7062 * 1.5, abs=1e-3)  # t(0.975, 1)
 
 
 def test_a_panel_has_a_line_and_dots_for_each_series_that_has_its_metric(study: SyntheticStudy) -> None:
@@ -33,13 +33,31 @@ def test_a_panel_has_a_line_and_dots_for_each_series_that_has_its_metric(study: 
     assert shape(frame) == (2, 2)
     axes = make_axes(2, 2)
     plot(frame, axes)
-    assert [len(ax.collections) for ax in axes.flat] == [3, 2, 2, 2]  # the VAE has no gates
-    assert [len(offsets.get_offsets()) for offsets in axes[0, 0].collections] == [4, 4, 4]
+    dots, bands = (
+        [[item for item in ax.collections if isinstance(item, kind)] for ax in axes.flat]
+        for kind in (PathCollection, PolyCollection)
+    )
+    assert list(map(len, dots)) == list(map(len, bands)) == [3, 2, 2, 2]  # the VAE has no gates
+    assert [len(item.get_offsets()) for item in dots[0]] == [4, 4, 4]
     dotted = [line for line in axes[1, 1].lines if line.get_linestyle() == ":"]
     np.testing.assert_allclose(sorted(list(line.get_ydata()) for line in dotted), [[0.8, 3.2], [4.0, 16.0]])
     labels = [text.get_text() for text in axes[0, 1].get_legend().get_texts()]
     assert [label.partition(",")[0] for label in labels] == ["VAE (2 seeds)", "VSC", "VSC"]
     assert "nats" in axes[1, 0].get_title()
+
+
+def test_the_caption_says_what_the_bands_are(study: SyntheticStudy) -> None:
+    assert note(compute(study.tables())).startswith("Mean and 95% interval (Student t) over seeds; dots: each seed.")
+
+
+def test_an_interval_that_nearly_reaches_zero_does_not_stretch_a_log_axis(study: SyntheticStudy) -> None:
+    for trial in study.trials:
+        trial["code/num_nonzero"] *= 1 + 0.17 * trial["seed"]
+    axes = make_axes(2, 2)
+    frame = compute(study.tables())
+    plot(frame, axes)
+    assert (frame.loc[frame["metric"] == "code/num_nonzero", "low"] < 0.02).all()
+    assert 0.1 < axes[1, 1].get_ylim()[0] < 0.8
 
 
 def test_a_search_shows_each_trial(random_search: SyntheticStudy) -> None:

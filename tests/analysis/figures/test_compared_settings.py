@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (Greek letters, meant as such)
 """What each choice of setting is worth: differences from the default, paired by seed."""
 
 import json
@@ -34,7 +35,38 @@ def test_a_configuration_that_always_diverged_is_shown_as_such() -> None:
     compared_settings.plot(frame, axes)
     assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged", decimal(rows.loc[1e-6, "mean"])]
     assert axes[0, 0].get_yticklabels()[-1].get_text().endswith("clamp 1e-06")
-    assert any(line.get_marker() == "x" for line in axes[0, 0].lines)
+    assert [[line.get_marker() for line in ax.lines].count("x") for ax in axes[0]] == [1, 1]
+    assert "diverged" not in " ".join(text.get_text() for text in axes[0, 1].texts)
+
+
+def test_the_line_at_zero_does_not_strike_out_what_is_said_of_diverged_trials() -> None:
+    frame = compared_settings.compute(links().tables())
+    axes = make_axes(*compared_settings.shape(frame))
+    compared_settings.plot(frame, axes)
+    said = axes[0, 0].texts[0]
+    [zero] = [line for line in axes[0, 0].lines if list(line.get_xdata()) == [0, 0]]
+    assert said.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+    assert zero.get_zorder() < said.get_zorder()
+
+
+def test_a_clamp_that_a_kl_from_logits_does_not_use_is_not_named() -> None:
+    study = SyntheticStudy()
+    for kl_from, clamp in (("gamma", 1e-6), ("gamma", 0.01), ("logits", 1e-6)):
+        for seed in range(3):
+            study.add("vsc", 8, seed, 0.2, kl_from=kl_from, gamma_clamp=clamp)
+            study.trials[-1]["test/elbo"] = -100.0 - seed + (kl_from == "logits") * (1 + 0.1 * seed)
+    frame = compared_settings.compute(study.tables())
+    named = [label.partition("\n")[2] for label in dict.fromkeys(frame["label"])]
+    assert named == ["clamp 1e-06, KL from γ", "KL from logits", "clamp 0.01, KL from γ"]
+    assert compared_settings.find(frame).startswith("VSC, α = 0.2, KL from logits: test ELBO +1.10")
+
+
+def test_a_clamp_that_alone_tells_rows_apart_is_named() -> None:
+    study = SyntheticStudy()
+    for kl_from, clamp in (("gamma", 1e-6), ("logits", 1e-6), ("logits", 0.01)):
+        study.add("vsc", 8, 0, 0.2, kl_from=kl_from, gamma_clamp=clamp)
+    named = [label.partition("\n")[2] for label in dict.fromkeys(compared_settings.compute(study.tables())["label"])]
+    assert named == ["clamp 1e-06, KL from γ", "clamp 1e-06, KL from logits", "clamp 0.01, KL from logits"]
 
 
 def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed() -> None:

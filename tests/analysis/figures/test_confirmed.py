@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.drawing.style import series_colour
 from analysis.figures import confirmed as figure
 from analysis.figures.confirmed import note
 from analysis.tables.configuration_table import tabulate_configurations
@@ -86,6 +87,12 @@ def test_configurations_are_ranked_by_the_mean_on_validation_images_never_by_the
     assert list(frame["rank"]) == [1, 2, 3]
     assert list(frame["validation_mean"]) == [-102, -104, -105]
     assert list(frame["test_mean"]) == [-100, -92, -96]
+
+
+def test_a_configuration_has_the_colour_of_its_model_and_alpha(study: SyntheticStudy) -> None:
+    for ax in draw_all(study)[:, 0]:
+        drawn = {line.get_color() for line in ax.lines if line.get_marker() == "o"}
+        assert drawn == {series_colour("vsc", 0.2)}
 
 
 def test_means_and_intervals_are_those_computed_by_hand(study: SyntheticStudy) -> None:
@@ -293,10 +300,10 @@ def test_the_winner_is_on_top_and_named_with_its_settings(study: SyntheticStudy)
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
-def test_both_means_have_their_bars_and_seeds_in_the_models_colour(study: SyntheticStudy) -> None:
+def test_both_means_have_their_bars_and_seeds_in_the_colour_of_model_and_alpha(study: SyntheticStudy) -> None:
     ax = draw_all(study)[0, 0]
     assert [item.lines[0].get_xdata()[0] for item in ax.containers] == [-102, -100, -104, -92, -105, -96]
-    assert {item.lines[0].get_color() for item in ax.containers} == {"#D55E00"}
+    assert {item.lines[0].get_color() for item in ax.containers} == {series_colour("vsc", 0.2)}
     dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]
     assert dots[:2] == [[-101, -102, -103], [-99, -100, -101]]
     (bar,) = ax.containers[1].lines[2]

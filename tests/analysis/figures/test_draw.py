@@ -1,6 +1,7 @@
 import ast
 import inspect
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from PIL import Image
 from analysis.drawing.figure import Drawn, Figure
 from analysis.drawing.save import read_about
 from analysis.figures import draw as figures
-from analysis.figures.draw import FIGURES, draw_comparison, draw_figures
+from analysis.figures.draw import FIGURES, draw_comparison, draw_figures, draw_studies
 from analysis.tables import Tables, load_tables
 from analysis.tables.series import NothingToDrawError
 from harness.study.sections import FigureName
@@ -193,6 +194,13 @@ def test_a_picture_carries_its_caption(quickstart: SyntheticStudy, tmp_path: Pat
     assert "60 finished trials" in text
 
 
+def test_the_letters_of_a_pdf_are_truetype_as_venues_ask(one_trial: SyntheticStudy, tmp_path: Path) -> None:
+    draw_figures(one_trial.tables(), tmp_path, only=["elbo_by_latent_dim"], formats=["pdf"])
+    content = (tmp_path / "elbo_by_latent_dim.pdf").read_bytes()
+    assert b"/CIDFontType2" in content
+    assert b"/Type3" not in content
+
+
 def test_one_trial_is_drawn_whole(one_trial: SyntheticStudy, tmp_path: Path) -> None:
     assert [path.name for path in draw_figures(one_trial.tables(), tmp_path)] == files_of(ALWAYS)
 
@@ -352,3 +360,22 @@ def test_a_long_legend_takes_no_room_from_the_panels(tmp_path: Path) -> None:
         with Image.open(tmp_path / link / "convergence.png") as picture:
             widths.append(picture.width)
     assert widths[1] > widths[0] + 200
+
+
+class Deadly(frozenset[str]):
+    """Names that kill the process which is sent them."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+def test_studies_are_drawn_even_if_a_process_that_draws_them_is_killed(
+    quickstart: SyntheticStudy, tmp_path: Path
+) -> None:
+    only = {"one": Deadly({"convergence"}), "other": {"convergence"}}
+    drawn = draw_studies(dict.fromkeys(only, quickstart.tables()), tmp_path, only=only, num_processes=2)
+    assert {name: [one.name for one in of_study] for name, of_study in drawn.items()} == {
+        "one": ["convergence"],
+        "other": ["convergence"],
+    }
+    assert (tmp_path / "one" / "convergence.svg").exists()

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis.drawing.style import MODEL_COLOURS, QUIET
+from analysis.drawing.pictures import FAINT
+from analysis.drawing.style import contrast_to_white, series_colour
 from analysis.figures.edited_codes import compute, note, plot, shape
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.axes import make_axes
@@ -53,8 +54,10 @@ def test_only_the_edited_entry_has_a_colour(study: StudyWithExhibits, tmp_path: 
     frame = compute(study.stored(tmp_path))
     axes = make_axes(*shape(frame))
     plot(frame, axes)
-    colours = [to_hex(colour).upper() for colour in axes[0, 1].collections[0].get_colors()]
-    assert colours == [QUIET.upper(), MODEL_COLOURS["vsc"]]
+    colours = [to_hex(colour) for colour in axes[0, 1].collections[0].get_colors()]
+    assert colours == [FAINT, series_colour("vsc", 0.05)]
+    light, dark = map(contrast_to_white, colours)
+    assert dark > 2 * light, "a dark tint stands out from what is beside it"
 
 
 def test_the_caption_says_which_figure_of_the_report_and_which_trial(study: StudyWithExhibits, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: Synth
     ax = make_axes()[0, 0]
     plot(compute(random_search.tables()), ax)
     assert ax.get_ylim()[0] > -100
-    assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as -1e+06"]
+    assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as \N{MINUS SIGN}1e+06"]
 
 
 def test_series_of_a_single_latent_dimension_stand_side_by_side() -> None:

@@ -105,6 +105,17 @@ def test_panels_grow_with_their_rows() -> None:
     assert gate_gradients.stretch(many) == 4
 
 
+def test_the_axis_does_not_strike_out_the_names_of_groups() -> None:
+    frame = gate_gradients.compute(make_study().tables())
+    axes = make_axes(*gate_gradients.shape(frame))
+    gate_gradients.plot(frame, axes)
+    spine = axes[0, 0].spines["left"]
+    assert len(axes[0, 0].texts) == 2
+    for name in axes[0, 0].texts:
+        assert name.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+        assert name.get_zorder() > spine.get_zorder()
+
+
 def test_measures_that_a_table_lacks_have_no_panel() -> None:
     tables = make_study().tables()
     trials = tables.trials.drop(columns=[name for name in tables.trials if name.startswith("gradient/")])

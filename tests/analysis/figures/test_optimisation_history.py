@@ -114,7 +114,7 @@ def test_a_trial_far_off_does_not_set_the_scale_and_is_told(random_search: Synth
     random_search.history[3]["val/elbo"] -= 1e6
     ax = draw_axes(random_search)[0, 0]
     assert ax.get_ylim()[0] > -1000
-    assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as -1e+06"]
+    assert [text.get_text() for text in ax.texts] == ["1 value off the y axis, as far as \N{MINUS SIGN}1e+06"]
 
 
 @pytest.mark.parametrize("num", [1, 2])

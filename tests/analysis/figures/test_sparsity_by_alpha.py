@@ -30,7 +30,7 @@ def test_the_prior_is_the_line_of_equality(quickstart: SyntheticStudy) -> None:
 def test_one_line_per_latent_dimension_and_none_for_the_vae(quickstart: SyntheticStudy) -> None:
     ax = make_axes()[0, 0]
     plot(compute(quickstart.tables()), ax)
-    assert labels(ax)[:-1] == [f"VSC, latent dimension {dim}" for dim in (2, 4, 8, 16, 32)]
+    assert labels(ax)[:-1] == [f"VSC, latent dimension {dim} (3 seeds)" for dim in (2, 4, 8, 16, 32)]
     assert len({line.get_color() for line in ax.lines}) == 6
 
 

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
+from analysis.drawing.style import series_colour
 from analysis.figures.traversals import compute, note, plot, shape
 from tests.analysis.axes import make_axes
 from tests.analysis.made_up_exhibits import StudyWithExhibits, fill, grays_of, make_exhibits
@@ -25,7 +27,22 @@ def test_a_row_of_pictures_per_active_latent_the_code_itself_marked(tmp_path: Pa
     assert [label.get_text() for label in ax.get_yticklabels()] == ["1: \N{MINUS SIGN}2.00", "0: +1.00"]
     (frame_of_column,) = (patch for patch in ax.patches if isinstance(patch, Rectangle))
     assert frame_of_column.get_bbox().extents.tolist() == [0.5, -0.5, 1.5, 1.5]
+    assert to_hex(frame_of_column.get_edgecolor()) == series_colour("vsc", 0.2)
     assert note(frame).startswith("As Figure 5 of the report")
+
+
+def test_of_many_columns_every_second_is_named_and_the_code_among_them(tmp_path: Path) -> None:
+    changes = np.array([-3, -2, -1, 0, 1, 2, 3], np.float32)
+    latents = np.array([[1, 0], [0, -1], [-1, -1]])
+    pictures = fill(np.arange(42).reshape(3, 2, 7))
+    changed = {"traversal_offsets": changes, "traversed_latents": latents, "traversals": pictures}
+    study = StudyWithExhibits(changed={0: make_exhibits(4) | changed})
+    study.add("vsc", 4, 0, 0.2)
+    frame = compute(study.stored(tmp_path))
+    axes = make_axes(*shape(frame))
+    plot(frame, axes)
+    names = [label.get_text() for label in axes[0, 0].get_xticklabels()]
+    assert names == ["", "\N{MINUS SIGN}2", "", "code", "", "+2", ""]
 
 
 def test_models_stand_side_by_side_and_latent_dimensions_below_each_other(tmp_path: Path) -> None:

@@ -17,10 +17,14 @@ from analysis.report.forest import WIDTH, draw_forest, find_axis
 from analysis.report.html import as_html
 from analysis.report.markdown import as_markdown
 from analysis.report.matrix import render_matrix
+from tests.e2e.browser import CHROMIUM, WITHOUT_BROWSER, browse
 
 CLAIMS = load_claims(Path(__file__).parents[3] / "studies" / "claims.yaml")
 GREATER = Criterion("greater", 0.0)
 DATASETS = {study: "fashion-mnist" if "fashion" in study else "mnist" for claim in CLAIMS for study in claim.study}
+
+EDGES = """<script>document.title = [...document.querySelectorAll("summary .forest")].map(
+  plot => Math.round(plot.getBoundingClientRect().left)).join(" ")</script>"""
 
 
 def part(mean: float, low: float, high: float, outcome: Outcome = "supported", criterion: Criterion = GREATER) -> Part:
@@ -108,6 +112,18 @@ def test_of_a_mixed_claim_card_and_cell_show_the_part_that_makes_it_so(outcome: 
     for text in (page, cell):
         assert text.index("2.0") < text.index("−5.0")
     assert re.findall(r"−5.0 \(−6.0 to −4.0\) points", cell)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_BROWSER)
+def test_the_forest_plots_of_one_cell_begin_at_one_edge_as_they_share_an_axis(tmp_path: Path) -> None:
+    against = replace(part(-5.0, -6.0, -4.0, "refuted"), p_for=1.0, p_against=0.01)
+    verdict = replace(judged(CLAIMS[0], "mixed"), parts=(part(2.0, 1.0, 3.0), against))
+    page = as_html([Heading(1, "Page"), Claims([verdict], DATASETS, "")], Path())
+    (tmp_path / "page.html").write_text(page.replace("</body>", f"{EDGES}</body>"))
+    for width in (500, 1000, 1400, 2000):
+        shown = browse((tmp_path / "page.html").as_uri(), tmp_path / "browser", f"--window-size={width},1000")
+        first, second = re.findall(r"<title>(\d+) (\d+)</title>", shown)[0]
+        assert first == second
 
 
 def test_a_forest_plot_has_its_threshold_and_tells_its_numbers() -> None:

@@ -20,7 +20,7 @@ from analysis.figures.draw import FIGURES
 from analysis.report import StudyReport, open_questions, page, write_report
 from analysis.report.claims import describe_untested
 from analysis.report.numbers import tabulate_numbers
-from analysis.report.provenance import describe_cost
+from analysis.report.provenance import describe_cost, tabulate_provenance
 from analysis.tables import Tables
 from tests.analysis.made_up_exhibits import StudyWithExhibits
 from tests.analysis.synthetic import SyntheticStudy
@@ -120,6 +120,13 @@ def test_a_training_that_two_studies_read_at_different_lengths_costs_its_longest
         study.trials[0]["trial_id"] = f"of-{epochs}"
     told = describe_cost({str(i): study.tables() for i, study in enumerate(studies)})
     assert told.startswith("Altogether 1 training, 1 seed, 30 epochs and ")
+
+
+def test_studies_that_one_code_trained_share_a_table_whenever_that_was_and_whatever_their_files() -> None:
+    records = {name: [{"git.commit": "abc", "date": f"2026-01-0{name}", "study": f"name: s{name}"}] for name in "12"}
+    told = tabulate_provenance(records)
+    assert told[0].startswith("`1`, `2`:\n")
+    assert "name: s1" not in "".join(told)
 
 
 def test_a_study_without_a_finished_trial_is_said_to_have_no_figure(tmp_path: Path) -> None:

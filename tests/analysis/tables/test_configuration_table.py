@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.tables import Tables
+from analysis.tables import Tables, join_studies
 from analysis.tables.configuration_table import list_metrics, tabulate_configurations
 from analysis.tables.latex import escape, format_latex
 from tests.analysis.synthetic import SyntheticStudy
@@ -46,6 +49,18 @@ def test_trials_that_were_lost_are_counted_and_others_that_have_not_finished_are
     assert frame["num_lost"].tolist() == [1, 3, 0, 3]
     assert frame["test/elbo_n"].tolist() == [1, 0, 3, 0]
     assert frame["test/elbo_low"].notna().tolist() == [False, False, True, False]
+
+
+def test_a_trial_that_joined_studies_share_counts_once_and_with_what_either_measured() -> None:
+    one = small_grid()
+    alone = tabulate_configurations(one, ["test/elbo", "test/loss"])
+    other = replace(one, trials=one.trials.assign(**{"test/knn": 0.5}))
+    other.trials.loc[0, ["status", "test/elbo"]] = "failed", np.nan
+    for joined in (join_studies({"a": one, "b": other}), join_studies({"b": other, "a": one})):
+        assert joined.trials["trial_id"].nunique() * 2 == len(joined.trials)
+        frame = tabulate_configurations(joined, ["test/elbo", "test/loss", "test/knn"])
+        assert frame["num_seeds"].tolist() == frame["test/knn_n"].tolist() == [3] * 4
+        pd.testing.assert_frame_equal(frame[alone.columns], alone)
 
 
 def test_phases_are_not_averaged_together_and_the_answer_comes_first() -> None:

@@ -82,7 +82,7 @@ def test_an_accuracy_of_few_images_is_as_uncertain_as_a_share_of_them_however_al
 
 
 def test_it_does_not_leave_0_to_1_and_one_seed_still_has_no_interval() -> None:
-    means = pd.DataFrame({"mean": [0.99, 0.5], "low": [0.8, np.nan], "high": [1.18, np.nan]})
+    means = pd.DataFrame({"mean": [0.99, 0.5], "low": [0.8, np.nan], "high": [1.0, np.nan]})
     wide = widen_by_images(means, 2_000)
     assert wide["high"].iloc[0] == 1.0
     assert wide["low"].iloc[0] < 0.8

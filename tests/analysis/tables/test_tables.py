@@ -1,3 +1,5 @@
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,3 +217,10 @@ def test_infinite_metrics_become_nan(folder: Path) -> None:
     tables = load_tables(folder)
     assert tables.history["train/loss"].isna().all()
     assert tables.trials["test/elbo"].isna().all()
+
+
+def test_tables_below_a_name_that_is_not_utf_8_are_not_called_damaged(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"m\xfcller")
+    shutil.copytree(folder, place)
+    with pytest.raises(TableError, match="its name is not UTF-8, so that it cannot be read; rename the folder"):
+        load_tables(place)

@@ -1,15 +1,19 @@
 """Studies as jobs of a cluster: what is shipped, what is refused, and a real job from its start to its end."""
 
 import json
+import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+import ray
 
 from harness.cluster import jobs as module
 from harness.cluster.jobs import Job, Jobs
@@ -250,3 +254,22 @@ def test_a_job_that_is_stopped_stores_everything_and_is_resumed(spikeslab: Clust
     merged = history.merge(after, on=["trial_id", "epoch"], how="inner", suffixes=("", "_after"))
     assert after.groupby("trial_id").epoch.apply(list).map(lambda e: e == list(range(1, len(e) + 1))).all()
     assert (merged["seconds"] == merged["seconds_after"]).all()
+
+
+def test_a_tunnel_from_this_machine_passes_by_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Version(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"version": "4", "ray_version": ray.__version__}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Version) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Jobs(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org,127.0.0.1,localhost"

@@ -19,7 +19,7 @@ from harness.search.grid_and_random import plan_trials
 from harness.storage.bucket import find_fault, open_place
 from harness.storage.place import HERE
 from harness.study.file import load_study
-from tests.e2e.conftest import STUDY, command
+from tests.e2e.conftest import STUDY, start_command
 from tests.harness.cluster.heads import Head
 from tests.harness.training import train_here
 
@@ -77,11 +77,10 @@ def test_the_record_names_the_machines_that_trained(tmp_path: Path) -> None:
     assert read_provenance(tmp_path) == [{"host": "a"}, {"host": "b", "node.c": "cpu X, version.torch 2"}]
 
 
-def start(head: Head, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_tiny(head: Head, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     (folder / "tiny.yaml").write_text(STUDY)
-    words = command("run", "tiny.yaml", "--address", head.address, "--set", "figures=[]", *arguments)
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=folder, env=head.client, stdout=pipe, stderr=pipe, text=True)
+    words = ("tiny.yaml", "--address", head.address, "--set", "figures=[]", *arguments)
+    return start_command(folder, head.client, "run", *words)
 
 
 def hide(*folders: Path) -> list[str]:
@@ -99,7 +98,7 @@ def test_results_that_a_machine_does_not_see_are_said_before_anything_is_trained
     with Head() as head:
         head.join(*hide(tmp_path / "results"))
         head.wait_for_nodes(2)
-        process = start(head, tmp_path)
+        process = start_tiny(head, tmp_path)
         _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert said.count("\n") == 1
@@ -123,7 +122,7 @@ def test_a_machine_that_lacks_our_code_is_given_it(tmp_path: Path, has: str) -> 
     with Head(num_cpus=0) as head:
         head.join(*mounts)
         head.wait_for_nodes(2)
-        process = start(head, tmp_path, "--set", "epochs=1")
+        process = start_tiny(head, tmp_path, "--set", "epochs=1")
         told, said = process.communicate(timeout=200)
     assert (process.returncode, said) == (0, ""), told
     assert "8 of 8 trials done" in told
@@ -140,7 +139,7 @@ def test_machines_that_share_nothing_but_a_bucket_train_as_one(address: str, tmp
         for folder in nodes:  # of its own are a node's temporary folder and its cache
             head.join(*hide(tmp_path / "cache"), f"export TMPDIR={shlex.quote(str(folder))}")
         head.wait_for_nodes(3)
-        process = start(head, tmp_path, "--results", address, "--set", "checkpoint_every=1")
+        process = start_tiny(head, tmp_path, "--results", address, "--set", "checkpoint_every=1")
         told, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (0, ""), told
     assert "8 of 8 trials done (8 trained or measured now)" in told
@@ -170,7 +169,7 @@ def test_a_machine_that_cannot_use_the_bucket_is_said_before_anything_is_trained
     with Head() as head:
         head.join("export AWS_ENDPOINT_URL=http://127.0.0.1:1")
         head.wait_for_nodes(2)
-        process = start(head, tmp_path, "--results", address)
+        process = start_tiny(head, tmp_path, "--results", address)
         _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert said.count("\n") == 1
@@ -185,7 +184,7 @@ def test_a_machine_that_cannot_use_the_bucket_is_said_before_anything_is_trained
 def test_a_machine_that_joins_and_cannot_train_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     with Head(num_cpus=1) as head:
-        process = start(head, tmp_path, "--set", "epochs=300", "--set", "evaluate=[elbo]")
+        process = start_tiny(head, tmp_path, "--set", "epochs=300", "--set", "evaluate=[elbo]")
         while not list(tmp_path.glob("results/tiny/trials/*/result-*.json")):
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)

@@ -26,7 +26,7 @@ from tests.e2e.conftest import STUDY as TEXT
 STUDY = Study.model_validate(
     {"name": "small", "dataset": "digits", "space": [{"model": "vae", "latent_dim": 2}], "evaluate": ["elbo"]}
 )
-OUTCOME = Outcome(8, 8, 0, 8, 24, -26.5, 0, 12.34, 3.0)
+OUTCOME = Outcome(8, 8, 0, 0, 8, 24, -26.5, 0, 12.34, 3.0)
 
 
 class Receiver(HTTPServer):
@@ -73,13 +73,14 @@ def receive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Receiver]
     ("outcome", "raised", "ending"),
     [
         (OUTCOME, None, "done"),
-        (Outcome(8, 7, 1, 8, 24, -26.5, 0, 12.34, 3.0), None, "failed"),
-        (Outcome(8, 3, 0, 3, 24, None, 15, 12.34, 3.0), None, "stopped"),
+        (Outcome(8, 7, 0, 1, 8, 24, -26.5, 0, 12.34, 3.0), None, "failed"),
+        (Outcome(8, 7, 1, 0, 8, 24, -26.5, 0, 12.34, 3.0), None, "failed"),
+        (Outcome(8, 3, 0, 0, 3, 24, None, 15, 12.34, 3.0), None, "stopped"),
         (None, InputError("digits: no such dataset; fetch it"), "failed"),
         (None, Interrupted(2), "stopped"),
         (None, KeyError("a password, say"), "failed"),
     ],
-    ids=["done", "failed", "stopped", "refused", "interrupted", "a bug"],
+    ids=["done", "failed", "diverged", "stopped", "refused", "interrupted", "a bug"],
 )
 def test_a_webhook_is_told_once_how_a_run_ended(
     receive: Callable[..., Receiver], outcome: Outcome | None, raised: BaseException | None, ending: str
@@ -105,7 +106,7 @@ def test_what_is_said_is_a_sentence_for_a_chat() -> None:
 
 
 def test_trials_that_diverged_are_told_apart_from_those_that_failed() -> None:
-    facts = describe(STUDY, "failed", Outcome(8, 5, 3, 8, 24, -26.5, 0, 12.34, 3.0, num_diverged=2))
+    facts = describe(STUDY, "failed", Outcome(8, 5, 2, 1, 8, 24, -26.5, 0, 12.34, 3.0))
     assert (facts["trials_done"], facts["trials_diverged"], facts["trials_failed"]) == (5, 2, 1)
 
 

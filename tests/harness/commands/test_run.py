@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -19,6 +21,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from harness.commands.collect import collect_study
 from harness.commands.outcome import Outcome
 from harness.datasets import load_dataset
+from harness.ledger.provenance import read_provenance
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
 from harness.search.grid_and_random import plan_trials
@@ -27,6 +30,8 @@ from harness.storage.place import Folder
 from harness.study import Study
 from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
+from models.networks.counting import count_parameters
+from models.settings import TrialSettings
 from tests.harness.training import read, runs_of
 
 Run = Callable[..., tuple[Outcome, str]]
@@ -93,7 +98,9 @@ def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Ou
     store.open()
     assert store.parent_id is not None
     names = {item.path for item in store.client.list_artifacts(store.parent_id)}
-    assert {"study.yaml", "resolved.json", "tables"} <= names
+    assert {"study.yaml", "resolved.json", "dataset.json", "tables"} <= names
+    told = json.loads((results / "small" / "dataset.json").read_text())
+    assert (told["name"], told["content_hash"]) == ("digits", load_dataset("digits").content_hash)
     resolved = json.loads((results / "small" / "resolved.json").read_text())
     assert [trial["trial_id"] for trial in resolved["trials"]] == list(read(results / "small")[0].trial_id)
     assert all(trial["settings"]["learning_rate"] == 1e-3 for trial in resolved["trials"])  # a default
@@ -102,6 +109,22 @@ def test_the_parent_run_holds_study_tables_and_figures(first_run: tuple[Path, Ou
     children = runs_of(results)
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {store.parent_id}
     assert {"epoch-3.safetensors", "log.txt"} <= {i.path for i in store.client.list_artifacts(children[0].info.run_id)}
+
+
+def test_a_trial_names_the_folder_of_its_weights_which_the_tutorial_opens_without_us(results: Path) -> None:
+    trials = json.loads((results / "small" / "resolved.json").read_text())["trials"]
+    stored = {path.parent.name for path in (results / "small" / "trials").glob("*/epoch-3.safetensors")}
+    assert {trial["training_id"] for trial in trials} == stored
+    tutorial = (Path(__file__).parents[3] / "docs" / "tutorial.md").read_text()
+    (script,) = (text for text in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL) if "safetensors" in text)
+    assert "harness" not in script
+    found: dict[str, Any] = {}
+    with contextlib.chdir(results.parent):
+        exec(script.replace("my-study", "small"), found)
+    assert found["trial"] == trials[0]
+    assert sum(tensor.numel() for tensor in found["weights"].values()) == count_parameters(
+        TrialSettings.from_dict(trials[0]["settings"]), (1, 8, 8)
+    )
 
 
 def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: Run, results: Path) -> None:
@@ -118,6 +141,7 @@ def test_running_again_trains_nothing_and_adding_a_point_trains_that_point(run: 
     assert (outcome.num_trained, outcome.num_done) == (1, 4)
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
     assert len(read(results / "small")[0]) == len(runs_of(results)) == 4
+    assert ["0.5" in entry["study"] for entry in read_provenance(results / "small")] == [False, True]
 
 
 def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(
@@ -191,7 +215,7 @@ def test_a_diverging_trial_ends_as_diverged_and_the_study_continues(run: Run, tm
         resources=ONE_PROCESS,
     )
     outcome, output = run(study)
-    assert (outcome.num_done, outcome.num_failed, outcome.num_diverged) == (1, 1, 1)
+    assert (outcome.num_done, outcome.num_failed, outcome.num_diverged) == (1, 0, 1)
     assert "1 diverged" in output
     trials, _ = read(tmp_path / "results" / "small")
     (diverged,) = trials[trials.status == "diverged"].itertuples()

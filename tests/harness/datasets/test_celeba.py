@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import transforms
 
-from harness import datasets
-from harness.datasets import celeba, load_dataset, locations
+from harness import datasets, paths
+from harness.datasets import celeba, load_dataset
 from harness.datasets.celeba import ATTRIBUTES, CelebA
 from harness.datasets.faces import FaceDrawer
 from harness.datasets.mapped import MappedDataset
@@ -55,7 +55,7 @@ def folder(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
     shutil.copytree(written, tmp_path / "data" / "celeba")
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
     md5 = {name: hashlib.md5((written / name).read_bytes()).hexdigest() for name in celeba.MD5}
     monkeypatch.setattr(celeba, "MD5", md5)
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)

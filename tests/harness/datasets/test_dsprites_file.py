@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness import datasets
-from harness.datasets import dsprites_file, locations
+from harness import datasets, paths
+from harness.datasets import dsprites_file
 from harness.datasets.dsprites import FACTORS, draw_sprites, list_images
 from harness.datasets.dsprites_file import FILE, PublishedSprites, stream_frames
 from harness.errors import InputError
@@ -24,7 +24,7 @@ def hash_as_git(content: bytes) -> str:
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As published: 0 and 1, compressed, and beside them metadata, an object that only pickle reads."""
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
     path = tmp_path / "data" / "dsprites" / FILE
     path.parent.mkdir(parents=True)
     frames = draw_sprites(FACTORS.to_classes(SOME))[:, 0] // 255

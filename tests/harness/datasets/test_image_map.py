@@ -16,8 +16,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness import datasets
-from harness.datasets import identify_dataset, load_dataset, locate_dataset, locations, verify_dataset
+from harness import datasets, paths
+from harness.datasets import identify_dataset, load_dataset, locate_dataset, verify_dataset
 from harness.datasets.image_map import hash_arrays, is_made, make_map, verify_map
 from harness.datasets.mapped import MappedDataset, open_map
 from harness.errors import InputError
@@ -68,7 +68,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
-    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "maps" / "stripes"
 
 

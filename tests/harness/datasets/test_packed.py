@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness.datasets import identify_dataset, locations
+from harness import paths
+from harness.datasets import identify_dataset
 from harness.datasets.dsprites import FACTORS, Sprites, draw_sprites, list_images
 from harness.datasets.image_map import IMAGES, MANIFEST, hash_arrays, is_made, make_map, open_arrays, verify_map
 from harness.datasets.mapped import find_map, open_map
@@ -73,7 +74,7 @@ def test_a_packed_map_takes_an_eighth_and_has_the_checksum_of_its_images(folder:
 def test_a_map_of_a_byte_a_pixel_made_before_is_not_taken_for_a_packed_one(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locations, "user_cache", lambda: tmp_path)
+    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path)
     old = tmp_path / "maps" / FEW.name
     old.mkdir(parents=True)
     np.save(old / IMAGES, draw_all())

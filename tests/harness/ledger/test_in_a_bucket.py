@@ -272,9 +272,12 @@ def test_others_see_what_a_run_writes_while_it_runs_and_all_of_it_at_the_end(mac
         for content in (b"first", b"later"):
             (folder / "trials.parquet").write_bytes(content)
             wait_for(reader, "study/trials.parquet", content)
+        (folder / "plugins" / "0123abcd").mkdir(parents=True)
+        (folder / "plugins" / "0123abcd" / "mine.py").write_bytes(b"source")
+        wait_for(reader, "study/plugins/0123abcd/mine.py", b"source")
         for name in (".lock", "mlflow.db-wal", "figures/a.png", PACK, "ray.log"):
             (folder / name).write_text(name)
-    expected = ["figures/a.png", "ray.log", "trials.parquet", PACK]
+    expected = ["figures/a.png", "plugins/0123abcd/mine.py", "ray.log", "trials.parquet", PACK]
     assert list_names(driver) == [f"study/{name}" for name in expected]
     assert problems == []
 

@@ -5,6 +5,8 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -122,6 +124,16 @@ def test_a_git_that_is_missing_or_hangs_is_no_harm(monkeypatch: pytest.MonkeyPat
     assert describe_provenance()["git.commit"] == "not a git checkout"
 
 
+def test_a_change_and_a_change_back_are_entries_of_the_record_and_a_run_without_any_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "_git", lambda *_: None)
+    (tmp_path / "study.yaml").write_text("")
+    for content in "abaa":
+        record_provenance(tmp_path, {"dataset.sha256": content})
+    assert [entry["dataset.sha256"] for entry in read_provenance(tmp_path)] == ["a", "b", "a"]
+
+
 @pytest.mark.parametrize(("flaw", "told"), [("{cut", "it is damaged"), ("", "cannot be read"), ("{}", "it is damaged")])
 def test_a_record_that_cannot_be_read_is_not_written_over(
     tmp_path: Path, flaw: str, told: str, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +156,22 @@ def test_a_record_that_cannot_be_read_is_not_written_over(
         with pytest.raises(InputError, match=rf"^{study / PROVENANCE}: {told}"):
             add()
     assert (study / PROVENANCE).read_bytes().decode() == (flaw or '[{"host": "a"}]')
+
+
+def test_each_changed_study_file_leaves_an_entry_with_its_date_and_the_text_that_its_hash_is_of(tmp_path: Path) -> None:
+    texts = ["seeds: [0]\n", "seeds: [0, 1]  # \u00e9\r\n"]
+    for text in (texts[0], texts[0], texts[1]):
+        (tmp_path / "study.yaml").write_bytes(text.encode())
+        record_provenance(tmp_path, {})
+        record = read_provenance(tmp_path)
+        age = datetime.now(UTC) - datetime.fromisoformat(record[-1]["date"])
+        if text == texts[0]:
+            aged = [entry | {"date": "2020-02-02T02:02:02+00:00"} for entry in record]
+            (tmp_path / PROVENANCE).write_text(json.dumps(aged))
+    assert age < timedelta(minutes=5)
+    assert [entry["study"] for entry in record] == texts
+    assert [entry["study.sha256"] for entry in record] == [sha256(text.encode()).hexdigest() for text in texts]
+    assert record[0]["date"] == "2020-02-02T02:02:02+00:00"
 
 
 def test_what_trained_the_states_of_another_study_is_recorded_for_the_study_that_takes_them_over(

@@ -91,6 +91,13 @@ def test_what_stopped_a_trial_early_is_published_and_decides_whether_it_is_taken
     assert take_published(published, [TRIAL], lambda _, result: result.stopped_by == stopped.stopped_by, here) == 1
 
 
+def test_an_epoch_takes_the_mean_over_the_epochs_that_were_trained(tmp_path: Path) -> None:
+    store(tmp_path / "kept" / "demo", {TRIAL: replace(MEASURED, status="stopped")})  # after 2 of 3 epochs, and 1.75 s
+    published = PublishedTrials(tmp_path / "kept")
+    assert published.find_seconds_per_epoch("digits") == 0.875
+    assert published.find_seconds_per_epoch("mnist") is None
+
+
 def test_tables_that_do_not_say_what_was_measured_give_nothing(tmp_path: Path) -> None:
     folder = store(tmp_path / "kept" / "demo", {TRIAL: MEASURED})
     pd.read_parquet(folder / "trials.parquet").drop(columns="evaluated").to_parquet(folder / "trials.parquet")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -348,3 +349,21 @@ def test_what_ended_is_kept_and_what_did_not_runs(
 @pytest.mark.parametrize("stops_early", [False, True])
 def test_a_trial_without_a_result_has_to_run(stops_early: bool) -> None:
     assert needs_training(None, evaluate=[], stops_early=stops_early)
+
+
+def test_a_state_in_a_folder_that_another_user_keeps_private_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [TrialFolder(tmp_path / name, TRIAL) for name in ("mine", "private")]
+    for folder in folders:
+        folder.write_checkpoint({"w": torch.zeros(1)}, HISTORY)
+    assert len(folders[0].list_states()) == 2
+
+    def refuse(path: Path) -> bool:
+        if "private" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return True
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(os, "access", lambda path, _: "private" not in Path(path).parts)
+    assert folders[0].list_states() == folders[0].list_checkpoints()

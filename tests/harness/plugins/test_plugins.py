@@ -14,6 +14,7 @@ import torch
 
 from harness import Study, load_model
 from harness.commands.compare import check_same_space
+from harness.commands.overview import read_states
 from harness.commands.publish import Entry, plan_publication, tabulate
 from harness.datasets import identify_dataset, load_dataset
 from harness.ledger.provenance import describe_changes, record_provenance
@@ -199,6 +200,18 @@ def test_a_package_and_an_installed_module_are_plugins_too(folder: Path, monkeyp
     assert [path for path, _ in plugin.files] == ["my_parts/__init__.py", "my_parts/parts.py"]
 
 
+def test_a_package_registers_what_has_changed_in_a_file_that_is_not_its_first(folder: Path) -> None:
+    (folder / "my_parts").mkdir()
+    (folder / "my_parts.py").rename(folder / "my_parts" / "parts.py")
+    (folder / "my_parts" / "__init__.py").write_text("from my_parts.parts import register\n")
+    hashes = []
+    for seed in (1, 2):
+        change(folder / "my_parts", f"default_rng({seed - 1})", f"default_rng({seed})", "parts.py")
+        read(folder)
+        hashes.append(identify_dataset("stripes").content_hash)
+    assert hashes[0] != hashes[1]
+
+
 def test_trials_of_plugins_are_unpickled_without_them(folder: Path, tmp_path: Path) -> None:
     """By the light processes, which train nothing themselves, and name the same folder."""
     trial = trials_of(read(folder))[1]
@@ -221,6 +234,22 @@ def test_a_change_is_told_from_the_record_of_the_last_run(folder: Path, tmp_path
     (told,) = describe_changes(tmp_path, describe_plugins(read(folder).loaded_plugins))
     assert told.startswith("my_parts has changed since the last run (")
     assert told.endswith("what it makes is trained anew.")
+
+
+def test_no_change_is_told_of_a_plugin_that_makes_a_dataset_alone(folder: Path) -> None:
+    """Nothing is trained anew for its text, only for other images."""
+    add = 'registry.add_dataset("stripes", load_stripes, factors=("orientation", "place"))\n'
+    (folder / "my_data.py").write_text((folder / "my_parts.py").read_text() + f"\ndef register(registry): {add}")
+    change(folder, f"    {add}", "")
+    change(folder, "[my_parts]", "[my_parts, my_data]", "laplace.yaml")
+    (folder / "results" / "laplace").mkdir(parents=True)
+    (folder / "results" / "laplace" / "study.yaml").write_text("name: laplace\n")
+    record_provenance(folder / "results" / "laplace", describe_plugins(read(folder).loaded_plugins))
+    told = []
+    for name in ("my_data.py", "my_parts.py"):
+        (folder / name).write_text((folder / name).read_text() + "# a comment\n")
+        told.append([notice.partition(" since")[0] for notice in read_states(read(folder), folder / "results")[2]])
+    assert told == [[], ["my_parts has changed"]]
 
 
 def test_a_model_takes_over_settings_of_ours_and_parts_of_ours(folder: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from harness import Study, load_model
 from harness.datasets import identify_dataset
 from harness.errors import InputError
+from harness.search.make_source import read_source
+from harness.search.source import Source
 from harness.study.file import load_study
 from models.choices import MODELS
 from tests.harness.plugins.examples import change, read, refusal, trials_of
@@ -197,6 +199,25 @@ def test_nothing_that_lies_among_results_is_run(folder: Path, monkeypatch: pytes
     monkeypatch.chdir(folder.parent)
     with pytest.raises(InputError, match=r"there is no my_parts.py or studies/my_parts.py, nor an installed module"):
         load_study(results / "study.yaml")
+
+
+@pytest.mark.parametrize("evaluation", ["probe", "probe_controls", "edits"])
+def test_classifiers_are_refused_where_all_labels_are_the_same(folder: Path, evaluation: str) -> None:
+    (folder / "laplace.yaml").write_text(f"{(folder / 'laplace.yaml').read_text()}evaluate: [elbo, {evaluation}]\n")
+    assert source_of(folder).num_trials == 10
+    change(folder, "return images[:500], labels[:500]", "return images[:500], labels[:500] * 0")
+    with pytest.raises(InputError) as caught:
+        source_of(folder)
+    assert str(caught.value) == (
+        f"{folder}/laplace.yaml:12: evaluate: {evaluation} needs images of several classes, and the training labels of "
+        "stripes are all the same; remove it"
+    )
+    change(folder, f", {evaluation}]", ", latents, exhibits]", "laplace.yaml")
+    assert source_of(folder).num_trials == 10
+
+
+def source_of(folder: Path) -> Source:
+    return read_source(read(folder), folder / "results")
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path, ray_c
     texts = [output["data"]["text/plain"] for output in outputs if "data" in output]
     (line,) = [text for text in texts if "trials done" in text]  # one line, replaced in place
     assert line.startswith("4/4 trials done")
-    assert any("Outcome(num_trials=4, num_done=4, num_failed=0" in text for text in texts)
+    assert any("Outcome(num_trials=4, num_done=4, num_diverged=0, num_failed=0" in text for text in texts)
     assert [output for output in outputs if output.get("name") == "stderr"] == []
     printed = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
     here, stored = (float(part.split()[0]) for part in printed.splitlines()[-1].split(","))

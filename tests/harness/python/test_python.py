@@ -1,5 +1,6 @@
 """`from harness import ...`: a small study on digits, trained without Ray, then read back."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -171,7 +172,7 @@ def test_a_file_is_run_as_it_is(trained: Path, tmp_path: Path, monkeypatch: pyte
     def note(study: Study, text: str, **_: object) -> Outcome:
         assert study.name == "demo"
         texts.append(text)
-        return Outcome(1, 1, 0, 0, 0, None, 0, 0.0, 0.0)
+        return Outcome(1, 1, 0, 0, 0, 0, None, 0, 0.0, 0.0)
 
     monkeypatch.setattr("harness.python.run.run_study", note)
     monkeypatch.chdir(tmp_path)
@@ -203,26 +204,29 @@ def test_a_second_ctrl_c_is_a_keyboard_interrupt_too(
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])
-def test_a_run_leaves_the_variables_of_mlflow_as_they_were(
+def test_a_run_leaves_the_settings_of_mlflow_as_they_were(
     is_stopped: bool, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def quieten(*_: object, **__: object) -> Outcome:
         quieten_mlflow()
         assert "MLFLOW_EXPERIMENT_NAME" not in os.environ
         assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ
+        assert logger.level == logging.ERROR
         if is_stopped:
             raise_interrupted(signal.SIGINT)
-        return Outcome(1, 1, 0, 0, 0, None, 0, 0.0, 0.0)
+        return Outcome(1, 1, 0, 0, 0, 0, None, 0, 0.0, 0.0)
 
     monkeypatch.setattr("harness.python.run.run_study", quieten)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///mine.db")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    logger = logging.getLogger("mlflow")
+    monkeypatch.setattr(logger, "level", logging.INFO)
     before = dict(os.environ)
     with pytest.raises(KeyboardInterrupt) if is_stopped else nullcontext():
         harness.run(Study.from_file(trained / "study.yaml"), tmp_path)
-    assert dict(os.environ) == before
+    assert (dict(os.environ), logger.level) == (before, logging.INFO)
 
 
 def test_an_address_beside_another_ray_of_this_process_is_refused(

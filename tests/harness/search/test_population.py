@@ -119,6 +119,25 @@ def test_the_worst_quarter_takes_over_from_the_best_and_changes_what_it_took(who
             assert any(fits)
 
 
+def test_of_a_metric_that_is_minimised_the_least_is_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    text = STUDY.replace("num_trials: 8", "num_trials: 4, metric: val/rate, mode: min")
+    (population,) = Living(tmp_path / "a", dataset, text).source(read_only=True)._populations
+    histories: dict[str, list[Row]] = {name: [{"val/rate": float(name)}] for name in "3524"}
+    exploits = population._evolve(histories, {name: {} for name in histories}, 1)
+    assert [(exploit.loser, exploit.donor) for exploit in exploits] == [("5", "2")]
+
+
+def test_each_generation_draws_anew_whom_to_copy_and_by_which_factor(dataset: Dataset, tmp_path: Path) -> None:
+    (population,) = Living(tmp_path / "a", dataset).source(read_only=True)._populations
+    drawn = set()
+    for epoch in range(1, 21):
+        histories: dict[str, list[Row]] = {name: [{"val/elbo": float(name)}] * epoch for name in "01234567"}
+        current = {name: {"beta": 1.0} for name in histories}
+        exploits = population._evolve(histories, current, epoch)
+        drawn.add(tuple((exploit.donor, current[exploit.loser]["beta"]) for exploit in exploits))
+    assert len(drawn) > 5  # of 16 that there are
+
+
 def test_what_a_population_makes_of_a_trial_stands_in_its_history_and_not_in_its_settings(whole: Living) -> None:
     planned = whole.source(read_only=True).trials
     changed = 0

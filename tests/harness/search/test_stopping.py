@@ -1,5 +1,6 @@
 """Searches that end by hours, by epochs, or when no gain is expected."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.datasets import load_dataset
-from harness.ledger.result import Result
+from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.expected_gain import Observed, expect_gain
 from harness.search.source import make_trial
 from harness.search.space import SearchSpace
-from harness.search.stopping import measure_union
+from harness.search.stopping import Stopping, measure_union
 from harness.study import Study
+from harness.study.sections import Stop
 from tests.harness.search.searching import ONE_SPACE, STUDIES, Searching, ids
 from tests.harness.small_studies import edit, load
 
@@ -127,10 +129,10 @@ def test_a_trial_is_placed_in_the_sub_space_that_holds_all_of_its_settings(tmp_p
         assert (place[0], place[1].get("beta")) == (index, configuration.get("beta"))
 
 
-def test_a_large_gain_is_expected_of_what_was_never_tried(tmp_path: Path) -> None:
-    """The process is fitted to one half of an interval, along which the metric rises."""
+def search_half(folder: Path, options: str = "") -> tuple[Study, list[Trial]]:
+    """A search of beta alone, and trials along one half of its interval."""
     text = edit("{int: [2, 9]}", "4", edit("{loguniform: [0.01, 0.3]}", "0.1", ONE_SPACE))
-    study: Study = load(tmp_path, text + "search: {sampler: tpe, num_trials: 9}\n")
+    study: Study = load(folder, text + f"search: {{sampler: tpe, num_trials: 9{options}}}\n")
     trials = [
         make_trial(
             study,
@@ -140,12 +142,45 @@ def test_a_large_gain_is_expected_of_what_was_never_tried(tmp_path: Path) -> Non
         )
         for beta in np.linspace(0.5, 1.25, 15)
     ]
+    return study, trials
+
+
+def test_a_large_gain_is_expected_of_what_was_never_tried(tmp_path: Path) -> None:
+    """The process is fitted to one half of an interval, along which the metric rises."""
+    study, trials = search_half(tmp_path)
     rising = [observe(trial, 10 * trial.settings.beta) for trial in trials]
     falling = [observe(trial, -10 * trial.settings.beta) for trial in trials]
     assert expect_gain(study.sub_spaces(), rising, seed=0) > 1  # 7.5 more at the other end
     assert expect_gain(study.sub_spaces(), falling, seed=0) < 0.2
     flat = [observe(trial, 3.0) for trial in trials]
     assert expect_gain(study.sub_spaces(), flat, seed=0) == 0
+    worse = [one._replace(is_allowed=index >= 8) for index, one in enumerate(falling)]
+    assert expect_gain(study.sub_spaces(), worse, seed=0) > 3  # a gain over -9.3, the best that is allowed
+
+
+@pytest.mark.parametrize(
+    ("options", "best"),
+    [
+        ("metric: val/elbo", 12.5),
+        ("metric: val/rate, mode: min", -5.0),
+        ('metric: val/elbo, constraints: ["val/rate <= 9"]', pytest.approx(9.0, abs=0.5)),
+    ],
+)
+def test_gains_are_over_the_most_or_the_least_that_keeps_to_the_constraints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, best: float
+) -> None:
+    """The process is left out: what it would take for the best stands in place of the gain."""
+
+    def find_best(_: object, known: Sequence[Observed], *, seed: int) -> float:
+        return max(one.value for one in known if one.is_allowed)
+
+    monkeypatch.setattr("harness.search.stopping.expect_gain", find_best)
+    study, trials = search_half(tmp_path, f", {options}")
+    ended = []
+    for trial in trials:  # both rise with beta, from 5 to 12.5
+        row: Row = {"epoch": 2, **dict.fromkeys(("val/elbo", "val/rate"), 10 * trial.settings.beta)}
+        ended.append((trial, Result(status="finished", history=[row])))
+    assert Stopping(Stop(), study, SearchSpace(study, load_dataset("digits")))._expect_gain(ended) == best
 
 
 def test_lists_choices_and_several_sub_spaces_are_points_too(tmp_path: Path) -> None:

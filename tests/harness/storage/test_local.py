@@ -123,6 +123,11 @@ def test_a_folder_in_which_no_file_can_be_made_is_refused(tmp_path: Path) -> Non
         check_writable(Path("/proc/self"), 0)
 
 
+def test_a_folder_whose_name_no_table_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"its name is not UTF-8; choose another folder with --out$"):
+        check_writable(tmp_path / os.fsdecode(b"m\xfcller"), 0, option="--out")
+
+
 def test_a_disk_that_is_too_full_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_500_000))
     check_writable(tmp_path, 2_500_000)

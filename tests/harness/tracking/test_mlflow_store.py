@@ -1,12 +1,14 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.ledger.result import Result, Row, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.tracking.mlflow_store import MlflowStore
+from harness.tracking.mlflow_store import Measured, MlflowStore
 from harness.tracking.sent_runs import describe_run
 from models.settings import TrialSettings
 
@@ -105,17 +107,28 @@ def test_what_ended_for_good_is_known_to_be_sent_without_a_look_at_its_folder(
 
 
 def test_a_run_lasts_as_long_as_its_trial_did_whenever_it_is_sent(tmp_path: Path) -> None:
-    ended = replace(STOPPED, began=1_700_000_000.25, ended=1_700_000_123.5)
+    ended = replace(STOPPED, began=1_700_000_000.25, ended=1_700_000_123.5, stopped_by='{"name": "asha"}')
     send(tmp_path, ended)
     store = MlflowStore("small", tmp_path)
     [run] = store._search("tags.`spikeslab.kind` = 'trial'")
     assert (run.info.start_time, run.info.end_time) == (1_700_000_000_250, 1_700_000_123_500)
     [(_, result)] = store.read_trials()
-    assert (result.began, result.ended) == (ended.began, ended.ended)  # so that another store gets them, too
+    found = (result.began, result.ended, result.stopped_by)  # so that another store gets them, too
+    assert found == (ended.began, ended.ended, ended.stopped_by)
 
 
-def test_epochs_that_are_sent_at_once_have_the_times_of_their_training(tmp_path: Path) -> None:
-    """Or MLflow's axes of time would say when they were sent."""
+def test_epochs_that_are_sent_at_once_have_the_times_of_their_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or MLflow's axes of time would say when they were sent. No call holds more metrics than MLflow accepts."""
+    monkeypatch.setattr("harness.tracking.mlflow_store.MAX_BATCH", 8)
+    log, sizes = MlflowStore._log, list[int]()
+
+    def watch(store: MlflowStore, run_id: str, *, metrics: Sequence[Measured] = (), **others: Any) -> None:
+        sizes.append(len(metrics))
+        log(store, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowStore, "_log", watch)
     rows: list[Row] = [{"epoch": n, "train/loss": 30.0 - n, "seconds": 50.0} for n in (1, 2, 3)]
     ended = replace(STOPPED, history=rows, metrics={"test/elbo": -9.0}, began=1_700_000_000.25, ended=1_700_000_123.5)
     send(tmp_path, ended)
@@ -128,6 +141,7 @@ def test_epochs_that_are_sent_at_once_have_the_times_of_their_training(tmp_path:
     expected = [1_700_000_050_250, 1_700_000_100_250, 1_700_000_123_500]  # not after its end
     assert times("train/loss") == times("train/seconds") == expected
     assert times("test/elbo") == expected[-1:]
+    assert sizes == [8, 3]  # two of the end, and three an epoch
 
 
 def test_what_is_measured_anew_is_shown_whatever_the_clock_of_its_machine_said(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """Results that are copied, moved or named as people name folders, and runs that were deleted in MLflow's UI."""
 
+import contextlib
 import os
+import re
+import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -168,3 +173,25 @@ def test_a_database_that_several_share_is_theirs_whatever_it_is_called(
     for name in ("mlflow.db", "shared.db"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / name}")
         assert not is_own_store()
+
+
+def test_the_documented_way_to_remove_a_study_leaves_other_studies_and_the_original_of_a_copy(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "mlflow.md").read_text().split("## Removing a study")[1]
+    script = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0].replace("my-study", "small")
+    (collecting,) = re.findall(r"^    mlflow (gc .*)$", page, re.MULTILINE)
+    original, copy = tmp_path / "a" / "results", tmp_path / "b" / "results"
+    store_text(original, "mine")
+    other = MlflowStore("other", original)
+    other.open({})
+    other.attach([original / "study.yaml"])
+    shutil.copytree(original, copy)
+    MlflowStore("other", copy, create=False)  # as spikeslab opens the copy
+    with contextlib.chdir(copy.parent):
+        exec(script, {})
+        command = [sys.executable, "-m", "mlflow", *shlex.split(collecting)]
+        subprocess.run(command, capture_output=True, check=True, timeout=120)
+    with closing(sqlite3.connect(copy / "mlflow.db")) as connection:
+        assert {name for (name,) in connection.execute("SELECT name FROM experiments")} == {"Default", "other"}
+    assert [path.parts[-4] for path in copy.glob("mlartifacts/*/*/artifacts/study.yaml")] == ["other"]
+    assert [path for path in (copy / "mlartifacts" / "small").rglob("*") if path.is_file()] == []
+    assert read_text(original) == "mine"

@@ -26,7 +26,7 @@ from harness.tune import callbacks
 from harness.tune.callbacks import Watcher
 from harness.tune.driver import Driver, UnfitError
 from harness.tune.trainable import StudyTrainable
-from tests.e2e.conftest import STUDY, command
+from tests.e2e.conftest import STUDY, start_command
 from tests.harness.cluster.heads import Head, wait_until
 from tests.harness.worker.tiny_trials import dataset, make_trial
 
@@ -130,15 +130,7 @@ def test_what_was_trained_goes_on_once_its_machine_is_asked_to_end(
     with Head(num_cpus=0) as head:
         node = head.join()
         head.wait_for_nodes(2)
-        pipe = subprocess.PIPE
-        run = subprocess.Popen(
-            command(*words, "--address", head.address),
-            cwd=tmp_path,
-            env=head.client,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-        )
+        run = start_command(tmp_path, head.client, *words, "--address", head.address)
         wait_until(lambda: bool(list(tmp_path.glob("results/tiny/trials/*/log.txt"))), 120, run)
         time.sleep(8)
         assert not list(tmp_path.glob("results/tiny/trials/*/*.safetensors"))

@@ -1,7 +1,6 @@
 """Slots for trials that fall free, or that a machine brings when it joins, are used again."""
 
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import psutil
 import pytest
 
 from harness.tune.schedulers import make_scheduler
-from tests.e2e.conftest import command
+from tests.e2e.conftest import start_command
 from tests.harness.cluster.heads import Head, wait_until
 from tests.harness.tune.test_schedulers import make_earlier
 
@@ -133,13 +132,6 @@ figures: []
 """
 
 
-def start(head: Head, folder: Path) -> subprocess.Popen[str]:
-    (folder / "short.yaml").write_text(SHORT)
-    words = command("run", "short.yaml", "--address", head.address)
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=folder, env=head.client, stdout=pipe, stderr=pipe, text=True)
-
-
 def list_processes(node: int) -> set[int]:
     """The processes of a machine that are at work on a trial just now. node: the process that started the machine."""
     found = set()
@@ -172,7 +164,8 @@ class Trains:
 @pytest.mark.slow
 def test_slots_that_fall_free_or_join_are_used_within_half_a_minute(tmp_path: Path) -> None:
     with Head(num_cpus=1) as head:
-        process = start(head, tmp_path)
+        (tmp_path / "short.yaml").write_text(SHORT)
+        process = start_command(tmp_path, head.client, "run", "short.yaml", "--address", head.address)
         wait_until(lambda: count_done(tmp_path) >= 3, 120, process)
         node = head.join(num_cpus=1)
         head.wait_for_nodes(2)

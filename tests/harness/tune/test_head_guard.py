@@ -14,7 +14,7 @@ import pytest
 
 from harness.tune import head_guard
 from harness.tune.head_guard import HeadGuard
-from tests.e2e.conftest import STUDY, command
+from tests.e2e.conftest import STUDY, command, start_command
 from tests.harness.cluster.heads import Head, wait_until
 
 
@@ -44,10 +44,9 @@ def test_a_run_is_concluded_elsewhere_only_if_its_main_thread_does_not_leave(
 def test_without_its_head_a_run_ends_in_order_and_goes_on_with_another(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(STUDY)
     options = ("--set", "figures=[]", "--set", "evaluate=[]", "--set", "checkpoint_every=1", "--set")
-    pipe = subprocess.PIPE
     with Head() as head:
-        words = command("run", "tiny.yaml", "--address", head.address, *options, "epochs=4000")
-        process = subprocess.Popen(words, cwd=tmp_path, env=head.client, stdout=pipe, stderr=pipe, text=True)
+        words = ("run", "tiny.yaml", "--address", head.address, *options, "epochs=4000")
+        process = start_command(tmp_path, head.client, *words)
         wait_until(lambda: bool(list(tmp_path.glob("results/tiny/trials/*/*.safetensors"))), 120, process)
         (gcs,) = (p for p in psutil.Process(head.process.pid).children(recursive=True) if "gcs_server" in p.name())
         gcs.kill()

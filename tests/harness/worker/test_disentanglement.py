@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from harness.datasets import Dataset, make_dataset
 from harness.ledger.trial import Trial
@@ -20,25 +19,18 @@ from tests.models.measures.disentanglement.few_points import take_few_points
 CLASSES = np.stack(np.meshgrid(np.arange(4), np.arange(4), np.arange(2), indexing="ij"), -1).reshape(-1, 3)
 
 
-class Squares(Dataset):
-    """A white pixel at each place of a grid, in two shades; every image ten times."""
-
-    @property
-    def train_factors(self) -> NDArray[np.integer[Any]]:
-        return np.tile(CLASSES, (10, 1))
-
-
 @pytest.fixture(scope="module")
-def squares() -> Squares:
+def squares() -> Dataset:
+    """A white pixel at each place of a grid, in two shades; every image ten times."""
     images = np.zeros((len(CLASSES), 1, 4, 4), np.uint8)
     images[np.arange(len(CLASSES)), 0, CLASSES[:, 0], CLASSES[:, 1]] = 155 + 100 * CLASSES[:, 2]
     images, labels = np.tile(images, (10, 1, 1, 1)), np.tile(CLASSES[:, 2].astype(np.uint8), 10)
-    made = make_dataset("squares", images, labels, images[:20].copy(), labels[:20].copy())
-    return Squares(**{name: getattr(made, name) for name in made.__dataclass_fields__})
+    factors = {"factors": ("row", "column", "shade"), "train_factors": np.tile(CLASSES, (10, 1))}
+    return make_dataset("squares", images, labels, images[:20].copy(), labels[:20].copy(), **factors)
 
 
 def test_a_trial_measures_every_score_from_one_table_of_codes_and_its_log_says_how_far(
-    squares: Squares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_few_points(monkeypatch)
     tables = []
@@ -67,7 +59,7 @@ def test_a_trial_measures_every_score_from_one_table_of_codes_and_its_log_says_h
     assert "dci of the factors, 3 latents: 3 of 3 factors done" in log
 
 
-def test_factors_stay_beside_their_images_where_some_are_held_out(squares: Squares) -> None:
+def test_factors_stay_beside_their_images_where_some_are_held_out(squares: Dataset) -> None:
     images = Images.of(squares, 60, "cpu")
     assert images.train_factors is not None
     assert len(images.train) == len(images.train_factors) == 260

@@ -15,6 +15,8 @@ from harness.worker import evaluator as evaluations
 from harness.worker import trial_run as trial_module
 from harness.worker.images import Images
 from harness.worker.trial_run import run_trial
+from models.measures.bounds import compute_bound
+from models.training.state import init_state
 from tests.harness.worker.tiny_trials import (
     ALL,
     EPOCHS,
@@ -235,6 +237,35 @@ def test_the_number_of_samples_changes_the_importance_weighted_bound_only(
     few, many = result_of(trial, folder).metrics, result_of(trial, tmp_path).metrics
     assert {name for name in few if few[name] != many[name]} == {"test/iw_bound"}
     assert many["test/iw_bound"] > few["test/iw_bound"]
+
+
+def test_the_bounds_of_the_end_are_means_over_ten_samples_hard_ones_and_relaxed_ones(
+    whole: Any, dataset: Dataset
+) -> None:
+    folder, rows = whole["vsc"]
+    trial, images = make_trial(dataset), Images.of(dataset, 0, "cpu")
+    state = init_state(trial.settings, images.shape)
+    state.load(tensors_of(trial, folder), epoch=EPOCHS, step=EPOCHS * STEPS)
+    hard, relaxed = (
+        compute_bound(
+            state.model,
+            images.test,
+            evaluations.make_noise(trial.settings.seed, f"test/{name}", device="cpu"),
+            sharpness=sharpness,
+            num_samples=10,
+        )
+        for name, sharpness in (("elbo", None), ("elbo_relaxed", 200.0))
+    )
+    assert (
+        rows[-1].items()
+        >= {
+            "test/elbo": -float(hard.rate + hard.distortion),
+            "test/elbo_relaxed": -float(relaxed.rate + relaxed.distortion),
+            "test/rate": float(hard.rate),
+            "test/distortion": float(hard.distortion),
+        }.items()
+    )
+    assert hard.distortion != relaxed.distortion
 
 
 def test_gate_gradients_are_those_of_the_step_that_training_would_take_next(

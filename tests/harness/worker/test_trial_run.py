@@ -177,6 +177,7 @@ def test_a_trial_that_diverges_late_keeps_the_epochs_before(
     result = result_of(trial, tmp_path)
     assert result.status == "diverged"
     assert result.error == f"the loss stopped being finite in epoch 3, at step {3 * STEPS}"
+    assert [options["step"] for options in calls] == [STEPS, 2 * STEPS, 3 * STEPS]
     assert untimed(result.history) == untimed(rows[:2]) == untimed(found[:-1])
     assert TrialFolder(tmp_path, trial).count_stored_epochs() == 2
 

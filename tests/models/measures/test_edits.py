@@ -71,6 +71,8 @@ def test_a_class_is_lost_with_the_latent_that_holds_it(code: list[float], kept: 
     images, labels = light_halves(200)
     metrics = measure_edits(make_halves(code), images, labels, images, labels, seed=0)
     assert metrics["edit/pixel_probe_accuracy"] == 1
+    taught_wrong = measure_edits(make_halves(code), images, 1 - labels, images, labels, seed=0)
+    assert taught_wrong["edit/pixel_probe_accuracy"] == 0  # it learns from the training images alone
     assert metrics["edit/class_kept"] == kept
     # Both halves were inked before, and either edit darkens one.
     assert metrics["edit/changed_pixels"] == pytest.approx(0.5)

@@ -94,10 +94,12 @@ def test_of_an_untrained_model_the_control_is_what_mu_is(kind: str) -> None:
 
 def test_a_class_that_stands_in_a_closed_latent_is_read_from_mu_off_alone() -> None:
     labels = torch.arange(250) % 5
-    gamma = torch.tensor([[1.0, 0.01]]).expand(250, 2).clone()
-    mu = torch.stack([torch.zeros(250), labels.float()], 1)
+    gamma = torch.tensor([[1.0, 0.01, 0.01]]).expand(250, 3).clone()
+    gamma[7, 2] = 1.0  # a training image
+    mu = torch.stack([torch.zeros(250), labels.float(), torch.zeros(250)], 1)
     model, images = plant(gamma, mu)
     found = run(model, model, images, labels)
+    assert found["probe/num_on"] == 2
     for probe in ("linear", "mlp", "knn"):
         assert found[f"probe/{probe}_mu_off_all_accuracy"] > 0.95, probe
         assert found[f"probe/{probe}_mu_on_all_accuracy"] < 0.5, probe

@@ -18,6 +18,7 @@ from models.measures.probes.linear import GRID, choose_c, classify_linearly, fit
 from models.measures.probes.mlp import classify_by_mlp
 from models.measures.probes.reproduction import (
     BATCH_SIZE,
+    EPOCHS,
     LEARNING_RATE,
     MOMENTUM,
     ReproductionProbes,
@@ -64,6 +65,15 @@ def test_the_reports_probes_take_the_steps_of_plain_torch() -> None:
     with torch.no_grad():
         torch.testing.assert_close(probes.compute_coded(x)[0], coded(x[:, 0, :-1]).relu(), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(probes.compute_written(x)[0], written(x[:, 0, :-1]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_reports_probes_take_the_images_in_another_order_in_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[list[int]] = []
+    monkeypatch.setattr(ReproductionProbes, "step", lambda _, x, targets, batch: orders.append(batch.tolist()))
+    x, y = make_codes(BATCH_SIZE, seed=0)
+    classify_as_in_reproduction(x, y, x, num_classes=NUM_CLASSES, width=8, seed=0)
+    assert [sorted(order) for order in orders] == [list(range(BATCH_SIZE))] * EPOCHS
+    assert len(set(map(tuple, orders))) == EPOCHS
 
 
 @torch.inference_mode()
@@ -210,6 +220,29 @@ def test_the_network_reads_codes_whose_entries_go_together() -> None:
 
 
 @torch.inference_mode()
+def test_the_network_learns_from_images_that_are_not_held_out_by_steps_that_shrink_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, rates = set[float](), list[float]()
+
+    def watch(weights: list[Tensor], x: Tensor, _: Tensor) -> list[Tensor]:
+        seen.update(x[0, :, 0].tolist())
+        return weights
+
+    def step_adam(*_: object, learning_rate: Tensor, **__: object) -> None:
+        rates.append(float(learning_rate))
+
+    monkeypatch.setattr("models.measures.probes.mlp.STEPS", 60)
+    monkeypatch.setattr("models.measures.probes.mlp._compute_gradients", watch)
+    monkeypatch.setattr("models.measures.probes.mlp.step_adam", step_adam)
+    x, y = make_codes(50, seed=0)
+    x[:, 0, 0] = torch.arange(50)
+    classify_by_mlp(x, y, x, num_classes=NUM_CLASSES, seed=0)
+    assert seen == set(range(45))  # the last tenth is held out
+    assert rates == pytest.approx([6e-3 * left / 60 for left in range(60, 0, -1)])
+
+
+@torch.inference_mode()
 def test_of_many_test_images_the_neighbours_of_some_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -242,14 +275,19 @@ def test_every_probe_input_and_label_set_has_its_number(model: str) -> None:
     assert all(0 <= value <= 1 for name, value in metrics.items() if name.endswith("accuracy"))
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_others() -> None:
-    assert measure() == measure()
-    assert measure(seed=1) != measure()
+@pytest.fixture(scope="module")
+def plain() -> dict[str, float]:
+    return measure()
 
 
-def test_classes_are_those_that_there_are_from_whichever_number_on() -> None:
+def test_the_same_seed_gives_the_same_numbers_and_another_others(plain: dict[str, float]) -> None:
+    assert measure() == plain
+    assert measure(seed=1) != plain
+
+
+def test_classes_are_those_that_there_are_from_whichever_number_on(plain: dict[str, float]) -> None:
     """As of the drawn faces, where 0 stands for an attribute that a face does not have."""
-    assert measure(first_class=1) == measure()
+    assert measure(first_class=1) == plain
 
 
 def test_a_gaussian_code_has_one_mean_under_two_names() -> None:
@@ -265,3 +303,13 @@ def test_with_few_images_all_labels_are_the_few(num: int) -> None:
     for name, value in metrics.items():
         if "_5k_" in name:
             assert value == metrics[name.replace("_5k_", "_all_")]
+
+
+def test_the_few_labels_are_those_of_the_label_set_5k_alone(
+    plain: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "NUM_FEW_LABELS", 60)
+    both = measure()
+    changed = [name for name in both if both[name] != plain[name]]
+    assert changed
+    assert all("_5k_" in name for name in changed)

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from models.build import build_model
+from models.build import build_model, build_objective
 from models.latents.latent import At
+from models.measures.bounds import compute_loss
 from models.objectives.capacity import CapacityElbo
 from models.objectives.objective import Terms
 from models.training.trainer import EpochMetrics
-from tests.models.cases import SMALL, make_images, make_noise, make_settings
+from tests.models.cases import SMALL, make_generator, make_images, make_noise, make_settings
 from tests.models.training.conformance import IMAGES, begin, make_autograd
 
 
@@ -25,6 +26,18 @@ def test_the_capacity_rises_linearly_to_its_end_and_stays_there(step: int, capac
 def test_the_loss_is_the_distance_of_the_batchs_mean_rate_from_the_capacity(capacity: float, distance: float) -> None:
     terms = Terms(torch.tensor([2.0, 4.0]), torch.tensor([10.0, 20.0]), {"capacity": torch.full((2,), capacity)})
     assert CapacityElbo(1000.0, 25.0, 1).loss(terms).item() == 30 + 1000 * distance * 2
+
+
+def test_the_loss_is_measured_at_the_capacity_of_the_step() -> None:
+    """At the end it is nearer to the rate by the whole capacity than at the start, as the rate is far above both."""
+    settings = make_settings("annealed_vae", capacity=3.0, capacity_steps=60, beta=1000.0)
+    model, objective = build_model(settings, SMALL), build_objective(settings)
+    torch.nn.init.constant_(model.encoder.layers[-1].bias, 4.0)
+    start, end = (
+        compute_loss(model, objective, make_images(8, SMALL), make_generator(0), sharpness=None, step=step)
+        for step in (0, 60)
+    )
+    assert start - end == pytest.approx(1000.0 * 3.0)
 
 
 def test_training_draws_the_rate_to_the_capacity_and_tells_the_capacity_of_each_epoch() -> None:

@@ -10,7 +10,7 @@ import pytest
 from models.measures.disentanglement.beta_vae import score_beta_vae
 from models.measures.disentanglement.code_table import CodeTable, Floats
 from models.measures.disentanglement.dci import compute_completeness, compute_disentanglement, score_dci
-from models.measures.disentanglement.explicitness import score_explicitness
+from models.measures.disentanglement.explicitness import _score_factor, score_explicitness
 from models.measures.disentanglement.factor_vae import score_factor_vae
 from models.measures.disentanglement.fitting import fitting, standardise
 from models.measures.disentanglement.infomec import (
@@ -131,6 +131,12 @@ def test_dci_of_a_constant_is_zero_and_its_informativeness_is_that_of_the_common
     assert (scores.disentanglement, scores.completeness) == (0, 0)
     assert scores.informativeness == pytest.approx(0.75, abs=0.06)
     assert done == [1, 2]
+
+
+def test_explicitness_counts_a_value_that_no_image_to_fit_on_has_among_the_rest() -> None:
+    codes, new = np.array([[-1.0], [-0.9], [0.9], [1.0]]), np.array([[-1.0], [0.0], [1.0]])
+    assert _score_factor(codes, np.array([0, 0, 1, 1]), new, np.array([0, 2, 1])) == 1
+    assert _score_factor(codes, np.array([0, 0, 1, 1]), new, np.array([2, 0, 1])) == 0.75  # 1 of two, and 0.5
 
 
 IDENTITY = np.eye(4)
