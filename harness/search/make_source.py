@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.datasets import Dataset, DatasetIdentity, identify_dataset
+from harness.datasets import DATASET_NAMES, Dataset, DatasetIdentity, identify_dataset
 from harness.errors import InputError
 from harness.ledger.recorded_dataset import recall_dataset
 from harness.metrics import CLASS_EVALUATIONS, FACTOR_EVALUATIONS
@@ -63,9 +63,10 @@ def _check_factors(study: Study, dataset: DatasetIdentity) -> None:
     """Refuse measures of disentanglement where nobody knows what the images were made from."""
     needing = [name for name in study.evaluate if name in FACTOR_EVALUATIONS]
     if needing and not dataset.factors:
+        way = "set dataset: dsprites" if study.dataset in DATASET_NAMES else "give them to the plug-in's add_dataset"
         complaint = (
             f"evaluate: {needing[0]} needs images whose factors are known, and those of {study.dataset} are not; "
-            "remove it, or set dataset: dsprites"
+            f"remove it, or {way}"
         )
         raise InputError(study.place_complaint(complaint))
 

@@ -117,3 +117,11 @@ def test_names_of_factors_are_legal(folder: Path, named: str, sentence: str) -> 
     with pytest.raises(InputError) as caught:
         read(folder)
     assert sentence in str(caught.value)
+
+
+def test_scores_without_factors_are_refused_with_the_way_to_give_them(folder: Path) -> None:
+    change(folder, ', factors=("orientation", "place")', "")
+    change(folder, ", factors[:500]", "")
+    change(folder, "seeds: [0, 1]", "evaluate: [disentanglement]", "laplace.yaml")
+    with pytest.raises(InputError, match="those of stripes are not; remove it, or give them to the plug-in's add_dat"):
+        read_source(read(folder), folder / "results")
