@@ -24,6 +24,7 @@ OUTSIDE = {
         "paths",
         "progress",
         "progress_screen",
+        "proxies",
     },
     "analysis": {"__init__", "errors", "files", "metrics", "wording", "yaml12"},
 }
