@@ -289,8 +289,10 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
 
 def _write_resolved(folder: Path, study: Study, source: Source) -> None:
     """Write every setting of every trial known so far, defaults included, and its folder's name, in a line for each."""
-    ids = ("trial_id", "training_id")
-    trials = ({id_: getattr(t, id_) for id_ in ids} | {"settings": t.settings.to_dict()} for t in source.trials)
+    trials = (
+        {"trial_id": trial.trial_id, "training_id": trial.training_id, "settings": trial.settings.to_dict()}
+        for trial in source.trials
+    )
     lines = ",\n  ".join(map(json.dumps, trials))
     resolved = f'{{\n "study": {json.dumps(study.model_dump(mode="json"))},\n "trials": [\n  {lines}\n ]\n}}\n'
     write_text_atomically(folder / "resolved.json", resolved)
