@@ -209,7 +209,7 @@ def _neighbours(ax: Axes, sheet: MplFigure) -> Iterator[BboxBase]:
 def _lift_legends(sheet: MplFigure) -> None:
     """Put what the legends beside the panels say into one above them, of as many columns as have room.
 
-    What some of several legends alone say stands behind the title of its panel.
+    What some of several legends alone say stands behind the title of its panel, and before what all of them say.
     """
     legends = {
         ax: legend
@@ -219,12 +219,16 @@ def _lift_legends(sheet: MplFigure) -> None:
     if not legends:
         return
     common = set.intersection(*({text.get_text() for text in legend.texts} for legend in legends.values()))
-    entries: dict[str, Any] = {}
+    own, shared = dict[str, Any](), dict[str, Any]()
     for ax, legend in legends.items():
         for text, handle in zip(legend.texts, legend.legend_handles, strict=True):
             words, title = text.get_text(), ax.get_title()
-            entries[words if words in common or not title else f"{title}: {words}"] = handle
+            if words in common:
+                shared[words] = handle
+            else:
+                own[f"{title}: {words}" if title else words] = handle
         legend.remove()
+    entries = own | shared
     longest = max(len(line) for label in entries for line in label.splitlines()) + 6
     columns = int(sheet.get_figwidth() * 72 / (0.62 * LEGEND_SIZE * longest))
     before = sheet.get_figheight()

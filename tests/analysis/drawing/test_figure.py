@@ -117,6 +117,6 @@ def test_what_panels_say_each_for_itself_has_their_titles_in_the_legend_above_th
     [legend] = sheet.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "panel 1: reached 1",
-        "the same in both",
         "panel 2: reached 2",
+        "the same in both",
     ]
