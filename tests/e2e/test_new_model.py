@@ -61,7 +61,7 @@ space:
   - model: vae
   - model: laplace
     scale: {grid: [0.5, 1.0]}
-seeds: [0]
+seeds: [0, 1]
 evaluate: [elbo, iw_bound, sparsity, reconstruction, probe, edits, exhibits]
 figures: [rate_distortion, convergence, codes_and_reconstructions, traversals]
 """
@@ -99,13 +99,13 @@ def test_a_new_latent_is_trained_measured_tracked_and_drawn(clone: Path, tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "laplace: 3 of 3 trials done (3 trained or measured now)" in done.stdout
+    assert "laplace: 6 of 6 trials done (6 trained or measured now)" in done.stdout
 
     folder = tmp_path / "results" / "laplace"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert set(trials["status"]) == {"finished"}
     new = trials[trials["model"] == "laplace"]
-    assert sorted(new["scale"]) == [0.5, 1.0]
+    assert sorted(new["scale"]) == [0.5, 0.5, 1.0, 1.0]
     assert trials.loc[trials["model"] == "vae", "scale"].isna().all()
     for metric in ("test/elbo", "test/iw_bound", "test/reconstruction_error", "probe/linear_mu_all_accuracy"):
         assert new[metric].notna().all(), metric
