@@ -1,6 +1,7 @@
 """The proxy that an environment names for HTTP: for other machines, never for this one."""
 
 import os
+from urllib.request import getproxies_environment
 
 THIS_MACHINE = "127.0.0.1,localhost"
 
@@ -10,9 +11,7 @@ def spare_this_machine() -> None:
 
     Call it before a client is made: each reads the variables then.
     """
-    if not any(
-        os.environ.get(name) for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")
-    ):
+    if not getproxies_environment().keys() - {"no"}:
         return
     spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if not spared.endswith(THIS_MACHINE):

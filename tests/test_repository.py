@@ -357,3 +357,13 @@ def test_ci_runs_make_test_on_the_shared_data_if_there_are_any(tmp_path: Path) -
     assert run().stdout == f"{clone} test {data}\n"
     assert run(SPIKESLAB_DATA="/elsewhere").stdout == f"{clone} test /elsewhere\n"
     assert run().returncode == 3
+
+
+def test_what_a_killed_publish_leaves_is_no_change_of_the_checkout() -> None:
+    """Else the next one would ask for a commit of half a copy."""
+    left = [
+        "studies/published/.quickstart-1a2b/quickstart/trials.parquet",
+        "studies/published/unfinished/.a-1/study.yaml",
+    ]
+    done = subprocess.run(["git", "check-ignore", *left], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == left

@@ -1,7 +1,7 @@
 """What a run records of its dataset: results are read by it where the images of a plug-in's dataset are not there."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from harness.datasets import DATASET_NAMES, DatasetIdentity, identify_dataset
@@ -22,13 +22,7 @@ class RecordedDataset:
 
 def record_dataset(folder: Path, dataset: DatasetIdentity) -> None:
     """Record in a study's folder what identifies the dataset that it is about to train on."""
-    content = {
-        "name": dataset.name,
-        "content_hash": dataset.content_hash,
-        "num_train": dataset.num_train,
-        "image_shape": dataset.image_shape,
-        "factors": dataset.factors,
-    }
+    content = {field.name: getattr(dataset, field.name) for field in fields(RecordedDataset)}
     write_text_atomically(folder / DATASET, json.dumps(content))
 
 
