@@ -121,7 +121,7 @@ def _run_study(
             _write_resolved(folder, study, source)
             record_dataset(folder, dataset)
             run = StudyRun(study, source, folder, dataset, console, place=results)
-            run.on_news, sharing.on_problem = sharing.soon, run.end_with
+            run.on_news, run.find_loss, sharing.on_problem = sharing.soon, sharing.find_loss, run.end_with
             with on_endings(run.request_stop):
                 return _train_and_conclude(run, address, draw, partial(lose, run, sharing))
 
