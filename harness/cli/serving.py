@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from threading import Event, Thread
 
 import typer
@@ -83,4 +84,5 @@ def _end(pid: int) -> None:
 
     server = psutil.Process(pid)
     for process in [*server.children(recursive=True), server]:
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):  # the terminal's Ctrl-C has ended it
+            process.terminate()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from analysis.tables import TableError, load_tables
 from harness.errors import InputError
+from harness.ledger.names import TRIALS
 from harness.ledger.provenance import describe_changes
 from harness.ledger.result import DONE, FAILED, Result, list_violated
 from harness.ledger.trial import Trial
@@ -77,9 +78,8 @@ def summarise_status(study: Study, results: Place) -> RenderableType:
     folder = results.folder / study.name
     states: list[TrialState] = []
     notices: Sequence[str] = ()
-    if is_published := _is_published(folder):  # which needs neither its trials nor the dataset
-        counts = _count_published(folder)
-    else:
+    counts = _count_published(folder)
+    if not (is_published := bool(counts)):
         states, unknown, notices = read_states(study, results.folder, as_recorded=True)
         counts = Counter(state.status for state in states)
         counts["waiting"] += sum(unknown.values())
@@ -128,10 +128,10 @@ def summarise_studies(results: Place) -> RenderableType:
     table = _new_table("study", "trials", "done", "diverged", "failed", "left", "")
     for name in names:
         folder = results.folder / name
-        note = "running now" if results.is_held(name) else "tables" if _is_published(folder) else ""
+        note = "running now" if results.is_held(name) else ""
         try:
-            if _is_published(folder):
-                counts = _count_published(folder)
+            if counts := _count_published(folder):
+                note = note or "tables"
             else:
                 loaded = load_found(folder / "study.yaml", results.folder)
                 states, unknown, _ = read_states(loaded, results.folder, as_recorded=True)
@@ -144,12 +144,13 @@ def summarise_studies(results: Place) -> RenderableType:
     return table
 
 
-def _is_published(folder: Path) -> bool:
-    return (folder / "trials.parquet").exists() and not (folder / "trials").exists()
-
-
 def _count_published(folder: Path) -> Counter[str]:
-    """Count the trials of published tables by their status."""
+    """Count the trials of published tables, which need neither states nor dataset, by status.
+
+    There are none where states lie beside the tables, nor where a run ended before its first trial began.
+    """
+    if not (folder / "trials.parquet").exists() or (folder / TRIALS).exists():
+        return Counter()
     return Counter(map(str, load_tables(folder).trials["status"]))
 
 

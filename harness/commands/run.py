@@ -38,6 +38,7 @@ from harness.study import Study
 from harness.study.file import hide_address
 from harness.study.largest import list_training_plugins
 from harness.study.notify import Target
+from harness.tracking.mlflow_settings import quieten_mlflow
 from harness.tracking.presentation import Presentation
 from harness.tune.study_run import StudyRun
 from models.networks.counting import count_parameters
@@ -96,6 +97,7 @@ def _run_study(
     folder = results.folder.absolute() / study.name
     study.use_plugins()
     quieten_ray()
+    quieten_mlflow()  # which Tune imports, too
     check_interpreter()
     check_not_elsewhere(address)
     check_address(address)
@@ -119,7 +121,7 @@ def _run_study(
             _write_resolved(folder, study, source)
             record_dataset(folder, dataset)
             run = StudyRun(study, source, folder, dataset, console, place=results)
-            run.on_news, sharing.on_problem = sharing.soon, run.end_with
+            run.on_news, run.find_loss, sharing.on_problem = sharing.soon, sharing.find_loss, run.end_with
             with on_endings(run.request_stop):
                 return _train_and_conclude(run, address, draw, partial(lose, run, sharing))
 

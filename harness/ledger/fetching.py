@@ -53,7 +53,7 @@ def fetch_study(place: Place, study: str, *, but: Collection[str] = (), trials: 
         fetch_trials(place, folder / TRIALS, place.list(folder / TRIALS), whole=False)
 
 
-def held_still(place: Place, study: str) -> AbstractContextManager[None]:
+def held_still(place: Place, study: str) -> AbstractContextManager[object]:
     """Keep other processes of this machine from fetching a study meanwhile."""
     return locked(place.folder / study / ".fetching") if place.is_remote else nullcontext()
 

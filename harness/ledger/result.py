@@ -1,6 +1,7 @@
 """The result of a trial, and the events that report its epochs and its end while it runs."""
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +23,11 @@ def measure_spending(row: Row, seconds: float) -> dict[str, float]:
     seconds: of training, over all its epochs.
     """
     return {"epoch": row.get("epoch") or 0, "step": row.get("step") or 0, "train_seconds": seconds}
+
+
+def find_end(began: float | None) -> float:
+    """The time, in seconds since 1970, of what ends now: the clock may have been set back since it began."""
+    return max(time.time(), began or 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,9 +90,14 @@ class Sharing:
             else:
                 self._ending.wait(woken - time.monotonic())
 
+    def find_loss(self) -> str | None:
+        """Say why this process works on the study no longer alone, if that is so."""
+        problem = self._hold.problem
+        return problem and f"{self._place.address}/{self._folder.name}: {problem}"
+
     def _check_hold(self) -> None:
-        if self._hold.problem is not None:
-            raise PlaceError(f"{self._place.address}/{self._folder.name}: {self._hold.problem}; see to the other one")
+        if (loss := self.find_loss()) is not None:
+            raise PlaceError(loss)
 
     def _share(self, *, is_end: bool) -> None:
         self._check_hold()

@@ -86,8 +86,11 @@ def build_tables(
 
 
 def write_tables(folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> list[Path]:
-    """Write both tables, each atomically; returns their paths."""
+    """Write both tables, each atomically; returns their paths.
+
+    tables: of trials, and of epochs, which are written first: who reads both meanwhile finds the epochs of each trial.
+    """
     paths = [folder / "trials.parquet", folder / "history.parquet"]
-    for path, table in zip(paths, tables, strict=True):
+    for path, table in reversed([*zip(paths, tables, strict=True)]):
         write_atomically(path, lambda temporary, table=table: table.to_parquet(temporary, index=False))  # type: ignore[misc]
     return paths

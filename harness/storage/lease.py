@@ -22,6 +22,7 @@ EXPIRY_SECONDS = 30.0
 """After so long without being renewed it is free: its holder was killed, or the network lost it."""
 
 POLL_SECONDS = 1.0
+LOST = "another process has taken the study over while the bucket could not be reached; see to that one"
 log = logging.getLogger("spikeslab")
 RELEASED = b"{}"
 
@@ -103,7 +104,7 @@ class Lease:
         while not ending.wait(RENEW_SECONDS):
             try:
                 if not self._write():
-                    self.problem = "another process has taken the study over while the bucket could not be reached"
+                    self.problem = LOST
                     return
             except PlaceError:  # away now; whoever else takes the lease meanwhile needs the bucket, too
                 continue

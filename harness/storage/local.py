@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from analysis.files import write_atomically
 from harness.errors import InputError
@@ -72,7 +73,7 @@ def check_writable(folder: Path, num_bytes: int, *, option: str = "--results") -
 
 
 @contextmanager
-def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
+def locked(path: Path, *, refusal: str | None = None) -> Iterator[IO[str]]:
     """Hold a lock file. The system releases it when the process ends, however it ends.
 
     refusal: the message if another process holds it; None: wait until it is free.
@@ -97,7 +98,7 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
                     f"{path}: its file system has no locks ({error.strerror}); mount it with the option flock, or "
                     "choose another folder with --results"
                 ) from None
-        yield
+        yield file
 
 
 def is_locked(path: Path) -> bool:

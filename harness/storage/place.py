@@ -1,10 +1,11 @@
 """Where the results of studies are kept: in a folder that all who work on them see, or in a bucket."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from harness.storage.local import check_writable, is_locked, locked, write_atomically
 
@@ -98,7 +99,19 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class _Locked:
-    problem: None = None  # a lock is lost with its process alone
+    lock: IO[str]
+    path: Path
+
+    @property
+    def problem(self) -> str | None:
+        """See Hold: a lock is lost with its process, and with its folder."""
+        try:
+            is_there = os.path.samestat(os.fstat(self.lock.fileno()), self.path.stat())
+        except FileNotFoundError:
+            is_there = False
+        except OSError:  # a shared folder that does not answer now
+            is_there = True
+        return None if is_there else "it was moved or deleted while it was run; put it back, or run the study again"
 
 
 @dataclass(frozen=True)
@@ -154,8 +167,9 @@ class Folder:
     @contextmanager
     def hold(self, study: str, refusal: str) -> Iterator[Hold]:
         """See Place."""
-        with locked(self.folder / study / LOCK, refusal=refusal):
-            yield _Locked()
+        path = self.folder / study / LOCK
+        with locked(path, refusal=refusal) as lock:
+            yield _Locked(lock, path)
 
     def is_held(self, study: str) -> bool:
         """See Place."""

@@ -15,7 +15,7 @@ from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
 from harness.ledger.provenance import adopt_provenance
-from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, list_violated
+from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, find_end, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -87,6 +87,7 @@ class StudyRun:
         self.interrupted = 0  # the signal by which, if any; trials that are running then neither stopped nor failed
         self.problem: str | None = None  # why no more can be trained now
         self._tables_due = self.started + TABLE_SECONDS
+        self.find_loss: Callable[[], str | None] = lambda: None  # why this run has its study no longer
         self.on_news: Callable[[], None] = lambda: None  # is called once the source has stored what it proposed
         runs = locate_runs(self.place, study.name)
         self.tracker = Tracker(study.name, runs, self.tags, self._tell_of_mlflow, folder=folder)
@@ -243,7 +244,7 @@ class StudyRun:
             host = before.host if error is None else None  # of the process that died, nobody knows
             stopped_by = describe_stopping(self.study) if error is None else None
             told = replace(before, status=status, history=list(history), error=error, host=host, stopped_by=stopped_by)
-            progress.end(replace(told, ended=time.time()))
+            progress.end(replace(told, ended=find_end(told.began)))
             with self.noticing_problems():
                 TrialFolder(self.folder, trial, self.place).write_result(progress.result)
         result = progress.result
@@ -293,7 +294,10 @@ class StudyRun:
             self.problem = f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again"
 
     def write_tables(self) -> list[Path]:
-        """Write the tables of the trials so far; returns their paths."""
+        """Write the tables of the trials so far; returns their paths. The run ends where it has its study no longer."""
+        if (loss := self.find_loss()) is not None:
+            self.end_with(loss)
+            return []
         began = time.monotonic()
         self.read_stored_results(only_new=True)
         known = [(trial, self._progress.get(trial.trial_id)) for trial in self.source.trials]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from harness.datasets import Dataset
-from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, drop_nonfinite
+from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, drop_nonfinite, find_end
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures, evaluation_of
@@ -174,7 +174,7 @@ class TrialRun:
         before = self.folder.read_result()
         if before is not None and before.epochs_trained > len(self.history):  # as it is before a state is restored
             kept = replace(before, status="failed", error=message, stopped_by=None)
-            ended = self._write(replace(kept, host=socket.gethostname(), ended=time.time()))
+            ended = self._write(replace(kept, host=socket.gethostname(), ended=find_end(kept.began)))
         else:
             ended = self._end("failed", error=message)
         if is_out_of_memory(error):
@@ -273,7 +273,7 @@ class TrialRun:
             device=describe_device(self.device),
             host=socket.gethostname(),
             began=self._began,
-            ended=max(time.time(), self._began),  # the clock may have been set back
+            ended=find_end(self._began),
             spent=time.monotonic() - self._taken_up + self._spent_before,
         )
         return self._write(result)

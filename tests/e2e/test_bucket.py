@@ -86,7 +86,7 @@ def test_a_study_in_a_bucket_is_what_it_is_in_a_folder(machine: Machine, address
 
     # Another machine, which has nothing but the address
     assert "finished       8" in machine(2, "status", "tiny", "--results", address).stdout
-    assert ["tiny", "8", "8", "0", "0"] in [
+    assert ["tiny", "8", "8", "0", "0", "0"] in [
         line.split() for line in machine(2, "status", "--results", address).stdout.splitlines()
     ]
     assert "Nothing is left to train" in machine(2, "plan", "tiny", "--results", address).stdout

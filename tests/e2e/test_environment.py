@@ -51,6 +51,7 @@ def test_a_local_run_is_the_same_whatever_surrounds_it(folder: Path, environment
         "MLFLOW_EXPERIMENT_ID": "77",
         "MLFLOW_RUN_ID": "77",
         "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+        "MLFLOW_LOGGING_LEVEL": "nonsense",
         "OPTUNA_STORAGE": "nonsense://x",
     }
     arguments = command("run", "tiny.yaml", "--set", "epochs=1", "--set", "seeds=[0]")

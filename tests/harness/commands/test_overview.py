@@ -306,6 +306,15 @@ def test_a_status_of_published_tables_says_that_the_trials_are_elsewhere(results
     assert "published" not in " ".join(results.status())
 
 
+def test_a_run_that_ended_before_its_first_trial_leaves_no_published_tables(results: Results) -> None:
+    results.folder.mkdir(parents=True, exist_ok=True)
+    (results.folder / "study.yaml").write_text(STUDY)
+    before = results.status(), lines(summarise_studies(Folder(results.path)))[1:]
+    write_tables(results.folder, build_tables(results.study, [], {}))
+    assert (results.status(), lines(summarise_studies(Folder(results.path)))[1:]) == before
+    assert f"waiting {len(results.trials)}" in before[0]
+
+
 def test_a_cut_short_checkpoint_counts_as_nothing_stored(results: Results) -> None:
     results.begin(results.trials[0], 3)
     (checkpoint,) = TrialFolder(results.folder, results.trials[0]).list_checkpoints()

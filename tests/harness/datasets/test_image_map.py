@@ -339,7 +339,8 @@ def test_parts_are_made_by_as_many_processes_as_there_are_cores(
     from harness.datasets.dsprites import Sprites
 
     monkeypatch.setattr("harness.datasets.image_map.count_cores", lambda: 2)
-    spec = Sprites("few", 32, None, num_train=3_000, num_test=1_000, num_at_once=1_000)
+    monkeypatch.setattr(Sprites, "num_at_once", 1_000)
+    spec = Sprites("few", 32, None, num_train=3_000, num_test=1_000)
     make_map(spec, spec, tmp_path / "two", lambda *_: None)
     monkeypatch.setattr("harness.datasets.image_map.count_cores", lambda: 1)
     make_map(spec, spec, tmp_path / "one", lambda *_: None)

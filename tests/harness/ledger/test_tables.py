@@ -121,6 +121,15 @@ def test_a_table_that_cannot_be_written_leaves_the_old_ones(tmp_path: Path, monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.parquet", "trials.parquet"]
 
 
+def test_the_epochs_of_trials_are_there_before_the_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a figure that is drawn meanwhile would lack them."""
+    written: list[str] = []
+    monkeypatch.setattr("harness.ledger.tables.write_atomically", lambda path, _: written.append(path.name))
+    paths = write_tables(tmp_path, make_tables())
+    assert written == ["history.parquet", "trials.parquet"]
+    assert [path.name for path in paths] == ["trials.parquet", "history.parquet"]
+
+
 def test_only_trials_of_the_search_are_judged_by_its_constraints() -> None:
     """Those that confirm train in full, so a bound on the time of a short trial is not meant for them."""
     constraint = "train_seconds <= 1"

@@ -29,6 +29,7 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path, ray_c
     for path in (REPOSITORY / "docs").glob("notebook.*"):
         shutil.copy(path, tmp_path)
     environment = os.environ | {"RAY_ADDRESS": ray_cluster}  # two workers
+    environment.pop("MPLBACKEND", None)  # which drawing in this process has set
     own = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     environment |= dict.fromkeys(own, str(tmp_path / "jupyter"))
     command = [sys.executable, "-c", EXECUTE]

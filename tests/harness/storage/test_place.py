@@ -1,5 +1,6 @@
 """What every place of results has to do, whether it is a folder or a bucket."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,22 @@ def test_one_process_works_on_a_study_at_a_time(machines: Machines) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_study_whose_folder_was_moved_is_held_no_more(tmp_path: Path, *, put_back: bool) -> None:
+    place = open_place(tmp_path)
+    with place.hold("study", "it is run") as hold:
+        assert hold.problem is None
+        (tmp_path / "study").rename(tmp_path / "moved")
+        assert hold.problem == "it was moved or deleted while it was run; put it back, or run the study again"
+        with place.hold("study", "it is run") as other:  # which nothing keeps away
+            assert hold.problem is not None
+            assert other.problem is None
+        if put_back:
+            shutil.rmtree(tmp_path / "study")
+            (tmp_path / "moved").rename(tmp_path / "study")
+            assert hold.problem is None
+
+
 def test_a_place_that_can_be_written_to_is_left_as_it_was(machines: Machines) -> None:
     here, there = machines
     here.check("study")

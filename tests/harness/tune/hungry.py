@@ -1,5 +1,6 @@
 """A network for tests, as a plug-in: one that has a certain number of latents finds no memory while others train."""
 
+import itertools
 import os
 import time
 from pathlib import Path
@@ -18,8 +19,8 @@ TAKES = "TAKES"  # "memory", for real; "an error" alone; or "an error in a crowd
 CROWD = 2  # networks that one process has memory for
 FRESH_SECONDS = 0.6
 
-
-trained_at: dict[int, float] = {}  # by network of this process
+steps = itertools.count()  # of all networks of this process
+last_steps: dict[int, int] = {}  # by network, each of which has its first step as its name
 
 
 class Encoder(nn.Module):
@@ -30,6 +31,7 @@ class Encoder(nn.Module):
         self.shape = num_heads, latent_dim
         self.layer = nn.Linear(num_pixels, num_heads * latent_dim)
         self.has_looked = False
+        self.name: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, num_heads, latent_dim)
         if TAKES == "an error in a crowd":
@@ -41,10 +43,13 @@ class Encoder(nn.Module):
         return self.layer(x.flatten(1)).view(-1, *self.shape)
 
     def count(self) -> None:
-        """Find no memory where too many train in this process."""
+        """Find no memory where too many others of this process have trained since this one last did."""
         if self.training:
-            trained_at[id(self)] = now = time.monotonic()
-            if sum(now - then < FRESH_SECONDS for then in trained_at.values()) > CROWD:
+            now = next(steps)
+            self.name = now if self.name is None else self.name
+            before = last_steps.get(self.name, now)
+            last_steps[self.name] = now
+            if sum(step > before for step in last_steps.values()) >= CROWD:
                 raise MemoryError("no room")
 
     def look(self) -> None:

@@ -144,6 +144,27 @@ def test_what_a_process_had_measured_before_it_died_stays_with_the_reason(run: S
     assert (result.status, result.error) == ("failed", "out of memory, though nothing was trained beside it")
 
 
+@pytest.mark.parametrize("error", [None, "its process died: killed"])
+def test_no_trial_ends_before_it_began_where_the_clock_is_set_back(run: StudyRun, error: str | None) -> None:
+    trial, later = start(run), time.time() + 3600
+    run.record(trial, make_end(2, began=later))
+    run.begin(trial)
+    run.record(trial, Epoch(make_row(1)))
+    run.end(trial, error=error)
+    result = run.collect_results()[trial.trial_id]
+    assert (result.began, result.ended) == (later, later)
+
+
+def test_a_run_that_has_its_study_no_longer_ends_and_writes_no_tables(run: StudyRun) -> None:
+    run.end(start(run), error="its process died: killed")
+    assert [path.name for path in run.write_tables()] == ["trials.parquet", "history.parquet"]
+    written = [path.stat().st_ino for path in sorted(run.folder.glob("*.parquet"))]
+    run.find_loss = lambda: "results/demo: it was moved"
+    assert run.write_tables() == []
+    assert (run.is_stopping, run.problem) == (True, "results/demo: it was moved")
+    assert [path.stat().st_ino for path in sorted(run.folder.glob("*.parquet"))] == written
+
+
 def test_what_was_running_when_the_user_stopped_has_no_result(run: StudyRun) -> None:
     trial = start(run)
     run.record(trial, Epoch(make_row(1)))
