@@ -110,7 +110,7 @@ def test_all_probes_of_a_trial_take_twenty_seconds_at_most() -> None:
     """On one core; a VSC has three inputs, which at alpha 0.01 are nearly collinear."""
     images = Images.of(load_dataset("mnist", Path(os.environ["SPIKESLAB_DATA"])), 0, "cpu")
     settings = TrialSettings(model="vsc", alpha=0.01, latent_dim=200, epochs=1)
-    state = init_state(settings, images.image_shape)
+    state = init_state(settings, images.shape)
     list(fit(state, settings, images.train))
     started = time.monotonic()
     accuracies = run_probes(state.model, *images.labelled, seed=0)
