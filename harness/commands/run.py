@@ -183,7 +183,8 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     if run.is_stopping:  # whoever sent the signal may not wait long
         run.write_tables()
     run.tracker.flush()
-    _write_resolved(run.folder, run.study, run.source)
+    if run.find_loss() is None:
+        _write_resolved(run.folder, run.study, run.source)
     run.read_stored_results()
     results = run.collect_results()
     for trial in run.source.trials:  # whose last state may have been stored after the trial was sent

@@ -111,7 +111,6 @@ def test_one_process_works_on_a_study_at_a_time(machines: Machines) -> None:
         pass
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("put_back", [False, True])
 def test_a_study_whose_folder_was_moved_is_held_no_more(tmp_path: Path, *, put_back: bool) -> None:
     place = open_place(tmp_path)
@@ -128,6 +127,7 @@ def test_a_study_whose_folder_was_moved_is_held_no_more(tmp_path: Path, *, put_b
             assert hold.problem is None
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_place_that_can_be_written_to_is_left_as_it_was(machines: Machines) -> None:
     here, there = machines
     here.check("study")
