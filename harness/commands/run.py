@@ -283,7 +283,7 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     """Estimate the disk space that checkpoints will take, in the trials' folders and in MLflow."""
     total = 0
     for trial in source.trials:
-        if TrialFolder(folder, trial).list_checkpoints():
+        if TrialFolder(folder, trial).list_own_states():
             continue
         # stored twice; parameters and two moments; float32
         total += 2 * 3 * 4 * (count_parameters(trial.settings, dataset.image_shape) or 0)

@@ -27,8 +27,8 @@ another in <trial_id>-<evaluation>.npz."""
 RESULTS_ID = ".results-id"
 """Holds what names a results folder to others, in it; a copy of the folder has the same."""
 
-CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
-STATE = re.compile(r"epoch-(\d+)\.(safetensors|header)")
+STATE = re.compile(r"epoch-(\d+)\.safetensors")
+STATE_OR_HEADER = re.compile(r"epoch-(\d+)\.(safetensors|header)")
 HEADER = ".header"
 LOG = "log.txt"
 

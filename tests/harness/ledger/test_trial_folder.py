@@ -222,7 +222,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> None:
     folder.write_checkpoint(TENSORS, HISTORY)
-    (path,) = folder.list_checkpoints()
+    (path,) = folder.list_own_states()
     tensors, history = read_checkpoint(path)
     assert history == HISTORY
     assert tensors.keys() == TENSORS.keys()
@@ -231,7 +231,7 @@ def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> 
 
 
 def test_where_there_is_no_checkpoint_nothing_is_stored(folder: TrialFolder) -> None:
-    assert folder.list_checkpoints() == []
+    assert folder.list_own_states() == []
     assert folder.count_stored_epochs() == 0
 
 
@@ -366,4 +366,4 @@ def test_a_state_in_a_folder_that_another_user_keeps_private_is_passed_over(
 
     monkeypatch.setattr(Path, "is_dir", refuse)
     monkeypatch.setattr(os, "access", lambda path, _: "private" not in Path(path).parts)
-    assert folders[0].list_states() == folders[0].list_checkpoints()
+    assert folders[0].list_states() == folders[0].list_own_states()

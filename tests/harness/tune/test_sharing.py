@@ -106,7 +106,7 @@ def test_what_was_measured_of_a_state_that_is_gone_says_nothing_of_one_trained_a
 ) -> None:
     trial = make_trial(dataset)
     run(trial, dataset, tmp_path / "first", ALL)
-    for state in TrialFolder(tmp_path / "first", trial).list_checkpoints():
+    for state in TrialFolder(tmp_path / "first", trial).list_own_states():
         state.unlink()
     monkeypatch.setattr(Evaluator, "evaluate", lambda *_: {"test/elbo": -1.0})
     run(trial, dataset, tmp_path / "second", dataclasses.replace(ALL, evaluate=("elbo",)))

@@ -247,7 +247,7 @@ def test_a_trial_whose_state_is_damaged_says_where_it_goes_on(run: StudyRun, num
     for epoch in range(1, num_whole + 2):
         folder.write_checkpoint({"w": torch.zeros(9)}, [make_row(e) for e in range(1, epoch + 1)])
         (folder.path / "result-1.json").touch()  # so that the state before stays
-    newest = folder.list_checkpoints()[0]
+    newest = folder.list_own_states()[0]
     newest.write_bytes(newest.read_bytes()[:-1])
     start(run)
     whence = "goes on from epoch 1" if num_whole else "begins again"

@@ -124,7 +124,7 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
         assert_alike(events, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"), is_batched=is_batched)
         fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "elsewhere/alone"))
         result = fused.read_result()
-        (checkpoint, _), (reference, _) = (read_checkpoint(f.list_checkpoints()[0]) for f in (fused, alone))
+        (checkpoint, _), (reference, _) = (read_checkpoint(f.list_own_states()[0]) for f in (fused, alone))
         assert result is not None
         assert (result.status, len(result.history)) == ("finished", trial.settings.epochs)
         for name, tensor in reference.items():

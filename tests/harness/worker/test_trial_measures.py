@@ -156,13 +156,13 @@ def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
     run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo",)))
     own, first = TrialFolder(tmp_path, trial), result_of(trial, tmp_path)
     own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
-    for state in own.list_checkpoints():
+    for state in own.list_own_states():
         state.unlink()
     with monkeypatch.context() as patch:  # killed once the new model is stored, and before it is measured
         patch.setattr(evaluations, "compute_bound", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo", "iw_bound")))
-    assert len(own.list_checkpoints()) == 1
+    assert len(own.list_own_states()) == 1
     run(trial, dataset, tmp_path)
     assert result_of(trial, tmp_path).metrics == result_of(trial, whole["vsc"][0]).metrics
 
@@ -176,10 +176,10 @@ def test_what_was_measured_of_another_model_is_measured_again_where_a_longer_tri
     run(shorter, dataset, tmp_path, only_elbo)
     own, first = TrialFolder(tmp_path, shorter), result_of(shorter, tmp_path)
     own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
-    for state in own.list_checkpoints():
+    for state in own.list_own_states():
         state.unlink()
     run(longer, dataset, tmp_path, only_elbo)
-    assert len(own.list_checkpoints()) == 1
+    assert len(own.list_own_states()) == 1
     fits.epochs.clear()
     assert result_of(shorter, tmp_path).evaluated == first.evaluated, "it need not run again"
     run(shorter, dataset, tmp_path, dataclasses.replace(only_elbo, evaluate=("elbo", "iw_bound")))
