@@ -8,8 +8,9 @@ from typing import get_args
 from models.choices import Estimator
 
 BOUNDS_VERSION = 2
-"""Version of the bounds and of what is measured with them: raise it when one changes or is added, and stored measures
-are made again."""
+"""Version of the ELBO and the importance-weighted bound: raise it when one changes or is added, and stored measures are
+made again. Those of the inference gap and of reconstructions have no version and stay as they were stored: a change to
+them has to give them one, in `Measures.evaluated`."""
 
 SPARSITY_METRICS = (
     *("code/slab_prob", "code/nonzero_fraction", "code/num_nonzero", "code/hoyer", "code/active_units"),
