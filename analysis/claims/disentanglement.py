@@ -1,5 +1,7 @@
 """Are sparse codes more disentangled than dense ones?"""
 
+from typing import Literal
+
 from analysis.claims.curves import compare_at, describe_missing, name_at, pick, trace_curves, union_of_dims
 from analysis.claims.levels import select
 from analysis.claims.quantity import Criterion, Quantity, Sample, UndecidableError
@@ -21,7 +23,7 @@ class SparseOverDense(Quantity):
     """
 
     score: str
-    estimator: str = "relaxed"
+    estimator: Literal["relaxed", "straight_through", "disarm"] = "relaxed"
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
