@@ -14,12 +14,11 @@ from rich.console import Console
 from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
-from harness.ledger.provenance import adopt_provenance
+from harness.ledger.provenance import adopt_provenance, describe_study
 from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, find_end, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.plugins.use import describe_plugins
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.source import Source, describe_stopping, is_open
@@ -76,8 +75,7 @@ class StudyRun:
         self.study, self.source, self.folder = study, source, folder
         self.place: Place = place or Folder(folder.parent)
         self.dataset, self.console = dataset, console
-        self.tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
-        self.tags |= describe_plugins(study.loaded_plugins)
+        self.tags = describe_study(dataset, study.loaded_plugins)
         self.started = time.monotonic()
         self._progress: dict[str, TrialProgress] = {}  # by trial_id, of trials that have a result or have begun to run
         self._looked_for: set[str] = set()  # trial_ids
