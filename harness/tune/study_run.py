@@ -22,7 +22,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.source import Source, describe_stopping, is_open
-from harness.storage.place import Folder, Place
+from harness.storage.place import Place
 from harness.study import Study
 from harness.tracking.explain import Failure
 from harness.tracking.local_store import locate_runs
@@ -69,11 +69,10 @@ class StudyRun:
         dataset: Dataset,
         console: Console,
         *,
-        place: Place | None = None,
+        place: Place,
     ) -> None:
-        """place: keeps the results; by default the folder's parent does."""
-        self.study, self.source, self.folder = study, source, folder
-        self.place: Place = place or Folder(folder.parent)
+        """place: keeps the results."""
+        self.study, self.source, self.folder, self.place = study, source, folder, place
         self.dataset, self.console = dataset, console
         self.tags = describe_study(dataset, study.loaded_plugins)
         self.started = time.monotonic()
@@ -139,7 +138,7 @@ class StudyRun:
         self.display.say_stopping()
 
     def end_with(self, problem: str) -> None:
-        """End the run, as nothing more can be stored."""
+        """End the run, as nothing more can be trained. The first problem stays: later ones may come of it."""
         self.problem = self.problem or problem
 
     def _tell_of_mlflow(self, failure: Failure) -> None:
@@ -248,7 +247,7 @@ class StudyRun:
         result = progress.result
         if result.error is not None and is_of_full_disk(result.error):
             where = f"{result.host}: " if result.host else ""
-            self.problem = f"{where}{result.error}; free some space there and run the study again"
+            self.end_with(f"{where}{result.error}; free some space there and run the study again")
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
@@ -284,12 +283,12 @@ class StudyRun:
         try:
             yield
         except InputError as error:
-            self.problem = str(error)
+            self.end_with(str(error))
         except OSError as error:
             if error.errno not in FULL:
                 raise
             where = error.filename or self.folder
-            self.problem = f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again"
+            self.end_with(f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again")
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths. The run ends where it has its study no longer."""

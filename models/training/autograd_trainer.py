@@ -260,5 +260,5 @@ class AutogradTrainer:
         graphed, rows = self._graphed[k], to_rows(images)
         assert isinstance(rows, Tensor), "a card holds all images"
         if graphed is None or graphed.images.data_ptr() != rows.data_ptr():
-            graphed = self._graphed[k] = GraphedStep(rows, self.members[k].settings.batch_size)
+            graphed = self._graphed[k] = GraphedStep(rows)
         return graphed
