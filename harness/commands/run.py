@@ -121,7 +121,7 @@ def _run_study(
             _write_resolved(folder, study, source)
             record_dataset(folder, dataset)
             run = StudyRun(study, source, folder, dataset, console, place=results)
-            run.on_news, run.find_loss, sharing.on_problem = sharing.soon, sharing.find_loss, run.end_with
+            run.on_news, run.find_lost_hold, sharing.on_problem = sharing.soon, sharing.find_lost_hold, run.end_with
             with on_endings(run.request_stop):
                 return _train_and_conclude(run, address, draw, partial(lose, run, sharing))
 
@@ -183,7 +183,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     if run.is_stopping:  # whoever sent the signal may not wait long
         run.write_tables()
     run.tracker.flush()
-    if run.find_loss() is None:
+    if run.find_lost_hold() is None:
         _write_resolved(run.folder, run.study, run.source)
     run.read_stored_results()
     results = run.collect_results()

@@ -84,7 +84,7 @@ class StudyRun:
         self.interrupted = 0  # the signal by which, if any; trials that are running then neither stopped nor failed
         self.problem: str | None = None  # why no more can be trained now
         self._tables_due = self.started + TABLE_SECONDS
-        self.find_loss: Callable[[], str | None] = lambda: None  # why this run has its study no longer
+        self.find_lost_hold: Callable[[], str | None] = lambda: None  # why this run has its study no longer
         self.on_news: Callable[[], None] = lambda: None  # is called once the source has stored what it proposed
         runs = locate_runs(self.place, study.name)
         self.tracker = Tracker(study.name, runs, self.tags, self._tell_of_mlflow, folder=folder)
@@ -292,8 +292,8 @@ class StudyRun:
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths. The run ends where it has its study no longer."""
-        if (loss := self.find_loss()) is not None:
-            self.end_with(loss)
+        if (lost := self.find_lost_hold()) is not None:
+            self.end_with(lost)
             return []
         began = time.monotonic()
         self.read_stored_results(only_new=True)

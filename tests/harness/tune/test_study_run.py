@@ -161,7 +161,7 @@ def test_a_run_that_has_its_study_no_longer_ends_and_writes_no_tables(run: Study
     run.end(start(run), error="its process died: killed")
     assert [path.name for path in run.write_tables()] == ["trials.parquet", "history.parquet"]
     written = [path.stat().st_ino for path in sorted(run.folder.glob("*.parquet"))]
-    run.find_loss = lambda: "results/demo: it was moved"
+    run.find_lost_hold = lambda: "results/demo: it was moved"
     assert run.write_tables() == []
     assert (run.is_stopping, run.problem) == (True, "results/demo: it was moved")
     assert [path.stat().st_ino for path in sorted(run.folder.glob("*.parquet"))] == written
