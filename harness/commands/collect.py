@@ -9,14 +9,14 @@ from harness.commands.present import present_study
 from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import MLFLOW_DATABASE
+from harness.ledger.names import HISTORY_FILE, MLFLOW_DATABASE
 from harness.ledger.provenance import describe_study, recall_provenance
 from harness.ledger.recorded_dataset import recall_dataset
 from harness.ledger.sharing import Sharing
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import read_source
-from harness.search.source import HISTORY_FILE, has_history
+from harness.search.source import has_history
 from harness.storage import sqlite
 from harness.storage.place import Place
 from harness.study import Study

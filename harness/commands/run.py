@@ -21,7 +21,7 @@ from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import DATASET, PROVENANCE
+from harness.ledger.names import DATASET, HISTORY_FILE, PROVENANCE
 from harness.ledger.provenance import describe_changes, locate_plugins, record_provenance, store_plugins
 from harness.ledger.recorded_dataset import record_dataset
 from harness.ledger.result import DONE, list_violated
@@ -30,7 +30,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import counting
 from harness.search.make_source import make_source
-from harness.search.source import HISTORY_FILE, Source
+from harness.search.source import Source
 from harness.storage.local import check_writable, write_text_atomically
 from harness.storage.objects import in_parallel
 from harness.storage.place import Place

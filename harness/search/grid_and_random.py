@@ -12,7 +12,8 @@ from harness.datasets import DatasetIdentity
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.source import describe_forgotten, is_open, make_trial
+from harness.search.open_trials import is_open
+from harness.search.source import describe_forgotten, make_trial
 from harness.study import Study
 
 

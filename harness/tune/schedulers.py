@@ -11,7 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 from harness.datasets import identify_dataset
 from harness.ledger.result import Result, measure_spending
 from harness.ledger.trial import Trial
-from harness.search.source import is_open
+from harness.search.open_trials import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
 from harness.study.sections import Resource

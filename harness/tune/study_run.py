@@ -21,7 +21,8 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
-from harness.search.source import Source, describe_stopping, is_open
+from harness.search.open_trials import describe_stopping, is_open
+from harness.search.source import Source
 from harness.storage.place import Place
 from harness.study import Study
 from harness.tracking.explain import Failure

@@ -20,7 +20,8 @@ from harness.ledger.result import Ended, Epoch, Paused, Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, plan_trials
-from harness.search.source import describe_stopping, make_trial
+from harness.search.open_trials import describe_stopping
+from harness.search.source import make_trial
 from harness.storage.place import Folder
 from harness.tune.study_run import TABLE_SHARE, StudyRun
 from tests.harness.search.searching import ONE_SPACE
