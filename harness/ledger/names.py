@@ -19,6 +19,9 @@ of its SHA-256 in the record: to be read, never to be run."""
 DATASET = "dataset.json"
 """What identifies the dataset of a study's last run, in its folder."""
 
+HISTORY_FILE = "optuna.db"
+"""The history of an Optuna sampler, in the folder of a study."""
+
 TRIALS = "trials"
 EXHIBITS = "exhibits"
 """The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of

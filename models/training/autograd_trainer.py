@@ -26,7 +26,7 @@ from models.training.graphed_step import GraphedStep, Inputs
 from models.training.reproduction_stream import BatchNoise
 from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state
-from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member, Outcome
+from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, EpochOutcome, Member
 
 GRAPHED = ("cuda",)
 """The kinds of device on which steps are recorded and replayed."""
@@ -238,12 +238,12 @@ class AutogradTrainer:
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
 
-    def fit_epoch(self, images: ImageBytes) -> list[Outcome]:
+    def fit_epoch(self, images: ImageBytes) -> list[EpochOutcome]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
             return [self._fit_member(k, images) for k in range(len(self.members))]
 
-    def _fit_member(self, k: int, images: ImageBytes) -> Outcome:
+    def _fit_member(self, k: int, images: ImageBytes) -> EpochOutcome:
         """Train a member for an epoch; an error in its step is the member's own, unless it is everyone's."""
         try:
             with multiplying(self.members[k].settings.precision):
@@ -260,5 +260,5 @@ class AutogradTrainer:
         graphed, rows = self._graphed[k], to_rows(images)
         assert isinstance(rows, Tensor), "a card holds all images"
         if graphed is None or graphed.images.data_ptr() != rows.data_ptr():
-            graphed = self._graphed[k] = GraphedStep(rows, self.members[k].settings.batch_size)
+            graphed = self._graphed[k] = GraphedStep(rows)
         return graphed

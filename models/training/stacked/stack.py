@@ -26,6 +26,7 @@ from models.settings import TrialSettings
 from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
 from models.training.stacked.gradients import (
+    ESTIMATORS,
     Coefficients,
     compare_pixels,
     find_heads_gradient,
@@ -172,7 +173,8 @@ class Stack:
     @staticmethod
     def can_train(settings: TrialSettings) -> bool:
         """Whether a stack can train a trial: the gradients of its model are written out."""
-        return settings.parts in STACKABLE and settings.network == "mlp" and settings.likelihood == "bernoulli"
+        has_gradients = settings.parts in STACKABLE and settings.estimator in (None, *ESTIMATORS)
+        return has_gradients and settings.network == "mlp" and settings.likelihood == "bernoulli"
 
     def admits(self, settings: TrialSettings) -> bool:
         """Whether a trial with these settings can be a member, if there is room.

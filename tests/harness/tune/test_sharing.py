@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from harness.datasets import Dataset
-from harness.ledger.result import needs_training
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, FACTOR_EVALUATIONS, Evaluation, Measures
 from harness.search.grid_and_random import count_epochs_to_train
+from harness.search.open_trials import needs_training
 from harness.worker.evaluator import MEASURES, Evaluator
 from models.measures import inference_gap
 from models.measures.metric_names import GRADIENT_METRICS

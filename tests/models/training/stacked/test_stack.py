@@ -1,13 +1,15 @@
 """A stack trains each of its members as it would train alone, whoever the others are."""
 
 import copy
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+from models.choices import Estimator
 from models.measures.bounds import compute_bound
 from models.measures.sparsity import compute_sparsity
 from models.numerics.recording import Recording
@@ -224,6 +226,13 @@ def test_reduced_precision_is_close_and_not_the_same(digits: Tensor) -> None:
     expected, given = (train(settings, digits)[1][-1].loss for settings in (full, low))
     assert given != expected
     assert given == pytest.approx(expected, rel=0.02)
+
+
+def test_an_estimator_whose_gradients_are_not_written_out_is_no_work_for_a_stack() -> None:
+    settings = make_settings("vsc_sigmoid")
+    assert all(Stack.can_train(replace(settings, estimator=name)) for name in get_args(Estimator))
+    object.__setattr__(settings, "estimator", "newest")
+    assert not Stack.can_train(settings)
 
 
 def test_a_state_is_not_shared_with_the_stack() -> None:
