@@ -21,7 +21,7 @@ from harness.plugins.use import describe_plugins
 from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import read_source
-from harness.search.source import is_open
+from harness.search.open_trials import is_open
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_found

@@ -9,7 +9,6 @@ from harness.errors import InputError
 from harness.ledger.names import HISTORY_FILE
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.search.open_trials import is_open as is_open  # noqa: PLC0414 (for commands/overview.py)
 from harness.study import Study
 
 

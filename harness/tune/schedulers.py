@@ -37,14 +37,14 @@ def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, 
 
 def _new_scheduler(study: Study) -> FillsSlots:
     given = study.scheduler
-    if given.name == "fifo" or given.name == "pbt":  # noqa: PLR1714 (mypy reads it; PopulationSource does what pbt asks)
-        return FillsSlots()
     longest = _count_longest(study)
     grace = min(given.grace_epochs if given.resource == "epochs" else given.grace, longest)
     by: dict[str, Any] = {"metric": "objective", "mode": study.mode, "grace_period": grace}
     by["time_attr"] = TIME_ATTRIBUTES[given.resource]
     halving = {"max_t": longest, "reduction_factor": given.reduction_factor}
     match given.name:
+        case "fifo" | "pbt":  # PopulationSource does what pbt asks for
+            return FillsSlots()
         case "median":
             # An infinite time slice, as the rule would pause trials to give others a turn while it knows of few.
             return MedianStopping(**by, min_time_slice=math.inf)
