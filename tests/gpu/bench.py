@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 
 from models.benchmark.comparison import Floor, choose_chunk, count_steps, measure_floor
+from models.benchmark.floor import synchronize
 from models.benchmark.subjects import SUBJECTS
 from models.benchmark.timing import Task, make_images, time_task
 from models.choices import Precision
@@ -58,19 +59,16 @@ def run_bench(device: str, out: Path, only: str, tell: Callable[[Report], None])
         if time.perf_counter() - started > SECONDS["bench"]:
             report.problems.append(f"no time was left for {name_task(task)}")
             continue
-        key = (task.subject, task.precision)
-        if key not in floors:
-            floors[key] = measure_floor(task)
-            report.details["floors"] = [vars(floor) for floor in floors.values()]
-        report.rows.append(time_row(task, floors[key], report))
+        report.rows.append(time_row(task, floors, report))
         tell(report)
         if task.subject == "conv" and (is_small or task.precision != "float32"):
             with channels_first():
-                report.rows.append(time_row(task, floors[key], report) | {"subject": "conv, channels first"})
+                report.rows.append(time_row(task, floors, report) | {"subject": "conv, channels first"})
             tell(report)
-    report.rows.append(time_plain(base))
     if not is_small:
         report.notes += judge(report.rows)
+        tell(report)
+    report.rows.append(time_plain(base, report))
     return report
 
 
@@ -113,32 +111,42 @@ def list_precisions(device: str) -> list[Precision]:
     return [p for p in get_args(Precision) if has_precision(p, torch.device(device))]
 
 
-def time_row(task: Task, floor: Floor, report: Report) -> dict[str, Any]:
-    """One stack, timed; its launches counted."""
-    row: dict[str, Any] = {"subject": task.subject, "precision": task.precision, "num_trials": task.num_trials}
+@contextmanager
+def noting(row: dict[str, Any], name: str, report: Report) -> Iterator[None]:
+    """Write what breaks a row into it and the report: what was measured of it stays, and the next row may well do."""
     try:
+        yield
+    except Exception as error:
+        row["problem"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        report.problems.append(f"{name}: {row['problem']}")
+
+
+def time_row(task: Task, floors: dict[tuple[str, str], Floor], report: Report) -> dict[str, Any]:
+    """One stack, timed; its launches counted. floors: those measured so far, by model and precision."""
+    row: dict[str, Any] = {"subject": task.subject, "precision": task.precision, "num_trials": task.num_trials}
+    with noting(row, name_task(task), report):
         clear(task.device)
         timing = time_task(replace(task, chunk_steps=choose_chunk(task)))
         clear(task.device)
-        row |= describe(task, timing.ms_per_step) | {
-            "floor_ms": floor.ms_per_trial_step * task.num_trials,
-            "fraction_of_floor": floor.ms_per_trial_step * task.num_trials / timing.ms_per_step,
-            "memory_mb": timing.peak_memory_mb,
-        }
+        row |= describe(task, timing.ms_per_step) | {"memory_mb": timing.peak_memory_mb}
+        key = (task.subject, task.precision)
+        if key not in floors:
+            floors[key] = measure_floor(task)
+            report.details["floors"] = [vars(floor) for floor in floors.values()]
+        floor_ms = floors[key].ms_per_trial_step * task.num_trials
+        row |= {"floor_ms": floor_ms, "fraction_of_floor": floor_ms / timing.ms_per_step}
         row["launches"] = count_launches(task) if task.device == "cuda" else None
-    except Exception as error:  # the next row may well do
-        row["problem"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        report.problems.append(f"{name_task(task)}: {row['problem']}")
     return row
 
 
-def time_plain(base: Task) -> dict[str, Any]:
+def time_plain(base: Task, report: Report) -> dict[str, Any]:
     """The plain PyTorch loop of one trial, for comparison."""
-    clear(base.device)
-    task = replace(base, loop="plain", chunk_steps=25 if base.device == "cuda" else 2)
-    return {"subject": "mnist", "precision": "plain loop, float32", "num_trials": 1} | describe(
-        task, time_task(task).ms_per_step
-    )
+    row: dict[str, Any] = {"subject": "mnist", "precision": "plain loop, float32", "num_trials": 1}
+    with noting(row, "the plain loop", report):
+        clear(base.device)
+        task = replace(base, loop="plain", chunk_steps=25 if base.device == "cuda" else 2)
+        row |= describe(task, time_task(task).ms_per_step)
+    return row
 
 
 def describe(task: Task, ms_per_step: float) -> dict[str, float]:
@@ -164,6 +172,9 @@ def count_launches(task: Task) -> float:
     """Kernels and copies that a step launches, by torch's profiler: ten steps more launch so many more.
 
     So few steps fill no graph; a graph holds the same launches.
+
+    Raises:
+        RuntimeError: the profiler did not see more launches of more steps.
     """
     subject = SUBJECTS[task.subject]
     trainer = make_trainer(
@@ -173,19 +184,22 @@ def count_launches(task: Task) -> float:
         capacity=task.num_trials,
         device=task.device,
     )
-    trainer.add(settings, init_state(settings, subject.image_shape, task.device).tensors(), epoch=0, step=0)
+    for _ in range(task.num_trials):
+        trainer.add(settings, init_state(settings, subject.image_shape, task.device).tensors(), epoch=0, step=0)
     images = make_images(15 * task.batch_size, subject.image_shape).to(task.device)
     parts = (images[: 5 * task.batch_size], images)
     for part in (*parts, *parts):
         raise_failure(trainer.fit_epoch(part))  # what is compiled is compiled now
     counts = []
     for part in parts:
-        torch.cuda.synchronize()
+        synchronize(images.device)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             trainer.fit_epoch(part)
-            torch.cuda.synchronize()
+            synchronize(images.device)
         on_card = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
         counts.append(sum(not e.is_user_annotation for e in on_card))
+    if not counts[1] > counts[0] > 0:
+        raise RuntimeError(f"the profiler saw {counts[0]} launches in 5 steps and {counts[1]} in 15")
     return (counts[1] - counts[0]) / 10
 
 

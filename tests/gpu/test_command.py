@@ -4,11 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
+from models.benchmark.timing import Task
+from models.training.make_trainer import make_trainer
+from models.training.trainer import Trainer
 from tests.gpu import __main__ as command
+from tests.gpu import bench
 from tests.gpu.bench import judge, judge_goal
 from tests.gpu.check import COLUMNS, SUITE, read_results
 from tests.gpu.parts import SECONDS, Report, format_report
@@ -99,6 +108,71 @@ def test_a_part_that_breaks_is_told_and_the_next_one_runs(tmp_path: Path, monkey
     assert command.main(["--device", "cpu", "--parts", "check,bench", "--out", str(tmp_path)]) == 1
     assert "PROBLEM: RuntimeError: the card fell off" in (tmp_path / "check.md").read_text()
     assert "| 1,234 |" in (tmp_path / "bench.md").read_text()
+
+
+def test_a_part_that_breaks_keeps_what_it_has_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(device: str, out: Path, only: str, tell: Callable[[Report], None]) -> Report:
+        tell(Report({"a": "A"}, rows=[{"a": 1234.5}]))
+        raise RuntimeError("the card fell off")
+
+    monkeypatch.setenv("SPIKESLAB_DEVICE", "cpu")
+    monkeypatch.setattr(command, "load", lambda _: run)
+    assert command.main(["--device", "cpu", "--parts", "bench", "--out", str(tmp_path)]) == 1
+    told = json.loads((tmp_path / "bench.json").read_text())
+    assert (told["rows"], told["problems"]) == ([{"a": 1234.5}], ["RuntimeError: the card fell off"])
+
+
+def test_a_row_keeps_what_was_measured_before_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the card fell off")
+
+    task = Task(loop="ours", device="cpu", latent_dim=3, batch_size=8, seconds=0.001, num_images=16)
+    report = Report({})
+    monkeypatch.setattr(bench, "measure_floor", fail)
+    row = bench.time_row(task, {}, report)
+    assert row["ms_per_step"] > 0
+    monkeypatch.setattr(bench, "time_task", fail)
+    assert "ms_per_step" not in bench.time_plain(task, report)
+    assert report.problems == [
+        f"{name}: RuntimeError: the card fell off" for name in ("1 trials of mnist in float32", "the plain loop")
+    ]
+
+
+def let_profiler_see(monkeypatch: pytest.MonkeyPatch, *counts: int) -> None:
+    """Let the sessions of torch's profiler see so many kernels of a card, one after the other."""
+    kernel = SimpleNamespace(device_type=torch.autograd.DeviceType.CUDA, is_user_annotation=False)
+    sessions = iter(counts)
+
+    @contextmanager
+    def profile(**_: object) -> Iterator[Any]:
+        events = [kernel] * next(sessions)
+        yield SimpleNamespace(events=lambda: events)
+
+    monkeypatch.setattr(torch.profiler, "profile", profile)
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (0, 150), (150, 150), (150, 50)])
+def test_launches_that_the_profiler_did_not_see_are_not_measured(
+    counts: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_profiler_see(monkeypatch, *counts)
+    task = Task(loop="ours", device="cpu", latent_dim=3, batch_size=8, seconds=0.001)
+    with pytest.raises(RuntimeError, match=f"saw {counts[0]} launches in 5 steps and {counts[1]} in 15"):
+        bench.count_launches(task)
+
+
+def test_launches_are_counted_of_as_many_trials_as_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainers: list[Trainer] = []
+
+    def keep(*args: Any, **kwargs: Any) -> Trainer:
+        trainers.append(make_trainer(*args, **kwargs))
+        return trainers[-1]
+
+    let_profiler_see(monkeypatch, 500, 1500)
+    monkeypatch.setattr(bench, "make_trainer", keep)
+    task = Task(loop="ours", device="cpu", latent_dim=3, batch_size=2, seconds=0.001, num_trials=3)
+    assert bench.count_launches(task) == 100
+    assert [len(trainer.members) for trainer in trainers] == [3]
 
 
 def test_failures_are_counted_and_named(tmp_path: Path) -> None:
