@@ -19,6 +19,7 @@ from models.numerics import precision as numerics
 from models.numerics.machine import forget_peak_memory
 from models.numerics.precision import has_precision
 from models.training.make_trainer import make_trainer
+from models.training.stacked import cuda_graph
 from models.training.state import init_state
 from models.training.trainer import raise_failure
 from tests.gpu.parts import SECONDS, Report
@@ -136,7 +137,16 @@ def time_row(task: Task, floors: dict[tuple[str, str], Floor], report: Report) -
         floor_ms = floors[key].ms_per_trial_step * task.num_trials
         row |= {"floor_ms": floor_ms, "fraction_of_floor": floor_ms / timing.ms_per_step}
         row["launches"] = count_launches(task) if task.device == "cuda" else None
+    tell_compiled(report)
     return row
+
+
+def tell_compiled(report: Report) -> None:
+    """Say what came of compiling for the card: what could not be compiled runs all the same, and is slow."""
+    report.details["compiled"] = dict(cuda_graph.OUTCOMES)
+    failed = [f"{name}: {outcome}" for name, outcome in cuda_graph.OUTCOMES.items() if outcome != cuda_graph.COMPILED]
+    problems = [f"not compiled, and so slow: {each}" for each in failed]
+    report.problems += [problem for problem in problems if problem not in report.problems]
 
 
 def time_plain(base: Task, report: Report) -> dict[str, Any]:

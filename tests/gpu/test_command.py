@@ -24,6 +24,7 @@ from tests.gpu.bench import judge, judge_goal
 from tests.gpu.check import COLUMNS, SUITE, read_results
 from tests.gpu.parts import SECONDS, Report, format_report
 from tests.gpu.study import STUDIES, list_commands, run_command
+from tests.models.training.stacked.compiling import let_compile
 
 ROOT = Path(__file__).parents[2]
 ABSENT = ("pydantic", "ray", "mlflow", "optuna", "hypothesis", "platformdirs", "torchvision", "yaml", "typer")
@@ -140,6 +141,22 @@ def test_a_row_keeps_what_was_measured_before_it_broke(monkeypatch: pytest.Monke
     assert report.problems == [
         f"{name}: RuntimeError: the card fell off" for name in ("1 trials of mnist in float32", "the plain loop")
     ]
+
+
+@pytest.mark.filterwarnings("ignore:steps take longer")
+def test_what_could_not_be_compiled_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise FileNotFoundError("gcc")
+
+    let_compile(monkeypatch, fail)
+    torch._dynamo.reset()
+    report = Report({})
+    task = Task(loop="ours", device="cpu", latent_dim=3, batch_size=8, seconds=0.001, num_images=16)
+    for _ in range(2):
+        assert "problem" not in bench.time_row(task, {}, report)
+    assert "not compiled, and so slow: sample_codes: FileNotFoundError: gcc" in report.problems
+    assert len(report.problems) == len(set(report.problems))
+    assert report.details["compiled"]["sample_codes"] == "FileNotFoundError: gcc"
 
 
 def let_profiler_see(monkeypatch: pytest.MonkeyPatch, *counts: int) -> None:

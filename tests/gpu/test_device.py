@@ -17,11 +17,13 @@ from models.training import autograd_trainer
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.fit import fit
 from models.training.sharpness import compute_sharpness
+from models.training.stacked import cuda_graph
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, Member
 from tests.models.cases import DEVICE, MIXED, SMALL, assert_same_tensors, get_loss, make_images, make_settings
+from tests.models.training.stacked.compiling import NUM_REGIONS
 
 TRIALS = [TrialSettings(hidden=(16,), batch_size=8, epochs=9, **one) for one in MIXED]
 LATENT_DIM = 8
@@ -161,6 +163,14 @@ def test_resumed_gives_the_same_bits() -> None:
     for _ in range(2):
         second.fit_epoch(images)
     assert_same_tensors(take(second, trial).tensors(), take(whole, trial).tensors())
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="nothing is compiled for a CPU")
+def test_every_region_of_a_step_is_compiled() -> None:
+    """What is not runs all the same, several times slower, so that no other test would fail."""
+    make_stack(TRIALS, 8).fit_epoch(IMAGES.to(DEVICE))
+    assert len(cuda_graph.OUTCOMES) == NUM_REGIONS
+    assert set(cuda_graph.OUTCOMES.values()) == {cuda_graph.COMPILED}
 
 
 @pytest.mark.parametrize("low", ["tf32", "bf16"])

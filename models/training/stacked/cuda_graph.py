@@ -1,19 +1,25 @@
 """Cheap steps on a GPU: steps are replayed as a graph, and elementwise work is compiled into single kernels."""
 
-import logging
+import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from models.numerics.machine import is_out_of_memory
 from models.numerics.recording import Recording
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 GRAPH_STEPS = 25
 """Steps captured in one CUDA graph. The host then launches 75 graphs in an epoch of MNIST."""
+
+
+COMPILED = "compiled"
+OUTCOMES: dict[str, str] = {}
+"""What came of compiling each function for a GPU, by name, in this process: COMPILED, or why it was not."""
 
 
 class Plan(NamedTuple):
@@ -47,15 +53,49 @@ class Plan(NamedTuple):
 
 
 def compile_elementwise(function: Function, device: torch.device) -> Function:
-    """Compile a function into one kernel on a GPU; return it as it is elsewhere, and where compiling fails."""
+    """Compile a function into one kernel on a GPU; return it as it is elsewhere.
+
+    Where compiling fails the function runs as it is, which takes longer: a warning says so, once, and `OUTCOMES` why.
+    """
     if device.type != "cuda":
         return function
     import torch._dynamo
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+    from torch.fx.experimental import _config as shapes
 
-    torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = 64  # a few shapes for each link and each size of a stack
-    logging.getLogger("torch._dynamo").setLevel(logging.CRITICAL)  # a failure to compile is harmless
-    return cast("Function", torch.compile(function))
+    # One kernel for batches of every size, an epoch's last one as well, lest sums be added in another order after it.
+    shapes.use_duck_shape = False  # nor one for sizes that are equal by chance, as of a stack and a batch
+    compiled = torch.compile(function, fullgraph=True, dynamic=True)
+    name = function.__name__
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if OUTCOMES.get(name, COMPILED) == COMPILED:
+            try:
+                result = compiled(*args, **kwargs)
+            except (TorchDynamoException, FailOnRecompileLimitHit) as error:  # before anything was computed
+                if is_out_of_memory(error):
+                    raise
+                _note_failure(name, error)
+            else:
+                OUTCOMES[name] = COMPILED
+                return result
+        return function(*args, **kwargs)
+
+    return cast("Function", run)
+
+
+def _note_failure(name: str, error: Exception) -> None:
+    """Keep why a function could not be compiled; the first of a process is warned of."""
+    cause = getattr(error, "inner_exception", None) or error.__cause__ or error
+    reason = f"{type(cause).__name__}: {cause}".strip().splitlines()[0]
+    if all(outcome == COMPILED for outcome in OUTCOMES.values()):
+        warnings.warn(
+            f"steps take longer than they need, as {name} could not be compiled for the graphics card: {reason}",
+            stacklevel=3,
+        )
+    OUTCOMES[name] = reason
 
 
 class StepGraph:
