@@ -56,20 +56,25 @@ def measure_memory(
     import torch
 
     from models.training.make_trainer import make_trainer
+    from models.training.stacked.cuda_graph import GRAPH_STEPS
     from models.training.state import init_state
     from models.training.trainer import raise_failure
 
     use_plugins(plugins)
     free, _ = torch.cuda.mem_get_info()
-    images = torch.zeros(50 * settings.batch_size, *image_shape, dtype=torch.uint8, device="cuda")  # two graphs' worth
+    # Two whole graphs and the steps of a shorter one, which is recorded in the second epoch, then a smaller batch.
+    num_images = (2 * GRAPH_STEPS + 2) * settings.batch_size + settings.batch_size // 2
+    images = torch.zeros(num_images, *image_shape, dtype=torch.uint8, device="cuda")
     state = init_state(settings, image_shape)
     peaks = []
     for size in SIZES:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         trainer = make_trainer(settings, image_shape, latent_dim=settings.latent_dim, capacity=size, device="cuda")
-        trainer.add(settings, state.tensors(), epoch=0, step=0)
-        raise_failure(trainer.fit_epoch(images))
+        for _ in range(size):  # not every trainer takes memory for members that it has not yet
+            trainer.add(settings, state.tensors(), epoch=0, step=0)
+        for _ in range(2):
+            raise_failure(trainer.fit_epoch(images))
         peaks.append(torch.cuda.max_memory_reserved())
         del trainer
     per_trial = (peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])

@@ -82,7 +82,7 @@ def test_every_part_runs_where_only_pytorch_is_installed(tmp_path: Path) -> None
         (SUITE[2], 0, 0),
     ]
     rows = [(row["subject"], row["num_trials"]) for row in timed["rows"]]
-    models = ("mnist", "celeba", "conv", "conv, channels first", "mnist")
+    models = ("mnist", "mnist, epochs of 47 steps", "celeba", "conv", "conv, channels first", "mnist")
     assert rows == [("mnist", 2), *((name, 1) for name in models)]
     assert all(row["ms_per_step"] > 0 for row in timed["rows"])
     assert study["notes"] == [

@@ -30,7 +30,7 @@ LATENT_DIM = 8
 """To which they are padded. On a CPU torch computes the last few of a tensor's numbers, where their count is no
 multiple of 32, by another implementation of exp: then the last slot would differ in the last bit, now and then."""
 
-# Two whole graphs, the first of which warms up, then steps that fill none.
+# Two whole graphs, the first of which warms up, then the steps of a shorter one.
 NUM_STEPS = 2 * GRAPH_STEPS + 3
 IMAGES = make_images(8 * NUM_STEPS, SMALL)
 

@@ -14,7 +14,7 @@ from models.numerics.recording import Recording
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 GRAPH_STEPS = 25
-"""Steps captured in one CUDA graph. The host then launches 75 graphs in an epoch of MNIST."""
+"""Steps captured in one CUDA graph: the host launches 75 in an epoch of MNIST. What is left of one has another."""
 
 
 COMPILED = "compiled"
@@ -99,30 +99,37 @@ def _note_failure(name: str, error: Exception) -> None:
 
 
 class StepGraph:
-    """GRAPH_STEPS steps as one CUDA graph, which reads buffers that are filled before each replay."""
+    """Some steps as one CUDA graph, which reads buffers that are filled before each replay."""
 
-    def __init__(self, images: Tensor, num_models: int, batch_size: int) -> None:
-        """images: those that the steps train on, at a fixed address."""
-        self.images = images
-        self._batch_size = batch_size
-        order = torch.zeros(num_models, GRAPH_STEPS * batch_size, dtype=torch.int64, device=images.device)
-        sharpness = torch.zeros(num_models, GRAPH_STEPS, device=images.device)
+    def __init__(self, images: Tensor, num_models: int, batch_size: int, num_steps: int | None = None) -> None:
+        """images: those that the steps train on, at a fixed address. num_steps: of the graph; None: GRAPH_STEPS."""
+        self.images, self.num_steps = images, num_steps or GRAPH_STEPS
+        self._num_models, self._batch_size = num_models, batch_size
+        order = torch.zeros(num_models, self.num_steps * batch_size, dtype=torch.int64, device=images.device)
+        sharpness = torch.zeros(num_models, self.num_steps, device=images.device)
         pixel_keys = torch.zeros_like(sharpness, dtype=torch.int64)
         self._plan = Plan(order, torch.zeros_like(order), sharpness, pixel_keys)
-        self._totals = torch.zeros(GRAPH_STEPS, num_models, 2, device=images.device)
+        self._totals = torch.zeros(self.num_steps, num_models, 2, device=images.device)
         self._recording = Recording()
+        self._rest: StepGraph | None = None
 
     def run(self, train: Callable[[Plan, Tensor], None], plan: Plan, totals: Tensor) -> int:
-        """Run as many steps as fill whole graphs; return their number. totals: (steps, members, 2), filled here.
+        """Run the steps of a plan's whole batches; return their number. totals: (steps, members, 2), filled here.
 
+        Those that fill no graph of this length have one of their own, as they are as many in each epoch.
         train: trains all models for the steps of a plan and fills (steps, K, 2). It must be the same at each call.
         """
-        chunk = GRAPH_STEPS * self._batch_size
-        num_chunks = plan.order.shape[1] // chunk
-        for c in range(num_chunks):
+        num_steps = plan.order.shape[1] // self._batch_size
+        done = num_steps - num_steps % self.num_steps
+        for first in range(0, done, self.num_steps):
             for part, buffer in zip(plan, self._plan, strict=True):
                 width = buffer.shape[1]
-                buffer.copy_(part[:, c * width : (c + 1) * width])
+                begin = first // self.num_steps * width
+                buffer.copy_(part[:, begin : begin + width])
             self._recording.run(partial(train, self._plan, self._totals))
-            totals[c * GRAPH_STEPS : (c + 1) * GRAPH_STEPS] = self._totals[:, : totals.shape[1]]
-        return num_chunks * GRAPH_STEPS
+            totals[first : first + self.num_steps] = self._totals[:, : totals.shape[1]]
+        if left := num_steps - done:
+            if self._rest is None or self._rest.num_steps != left:
+                self._rest = StepGraph(self.images, self._num_models, self._batch_size, left)
+            self._rest.run(train, plan.after(done, self._batch_size), totals[done:])
+        return num_steps
