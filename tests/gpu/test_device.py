@@ -244,3 +244,33 @@ def test_with_channels_last_training_is_alike_and_resumes_with_the_same_bits(
         assert get_loss(again.fit_epoch(images)[0]) == get_loss(trainer.fit_epoch(images)[0])
         assert_same_tensors(again._states[0].tensors(), trainer._states[0].tensors())
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_lie_in_memory_as_their_parameters_do(
+    layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card's fused Adam refuses others. autograd makes some: of maps of 16 x 16 the innermost is a single pixel."""
+    settings, shape = make_settings("vae", network="conv", hidden=(400,), batch_size=8), (3, 16, 16)
+    images, grad, step_adam = make_images(24, shape).to(DEVICE), torch.autograd.grad, autograd_trainer.step_adam
+    num_checked = 0
+
+    def give_otherwise(*args: Any) -> list[Tensor]:
+        return [g.contiguous(memory_format=torch.channels_last) if g.ndim == 4 else g for g in grad(*args)]
+
+    def check(parameters: tuple[Tensor, ...], gradients: list[Tensor], *rest: Any, **options: Any) -> None:
+        nonlocal num_checked
+        num_checked += len(gradients)
+        assert [g.stride() for g in gradients] == [p.stride() for p in parameters]
+        step_adam(parameters, gradients, *rest, **options)
+
+    monkeypatch.setattr(autograd_trainer, "choose_layout", lambda *_: layout)
+    monkeypatch.setattr(autograd_trainer, "step_adam", check)
+    trainers = [AutogradTrainer(settings, shape, device=DEVICE) for _ in range(2)]
+    for trainer, given in zip(trainers, (grad, give_otherwise), strict=True):
+        monkeypatch.setattr(torch.autograd, "grad", given)
+        trainer.add(settings, init_state(settings, shape, DEVICE).tensors(), epoch=0, step=0)
+        get_loss(trainer.fit_epoch(images)[0])
+    one, other = (trainer._states[0].tensors() for trainer in trainers)
+    assert_same_tensors(one, other)
+    assert num_checked > 0
