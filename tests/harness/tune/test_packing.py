@@ -18,7 +18,7 @@ from models.training.autograd_trainer import AutogradTrainer
 from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
-from tests.models.cases import MNIST
+from tests.models.cases import MNIST, SMALL
 
 
 def make_study(**changes: Any) -> Study:
@@ -153,6 +153,24 @@ def test_what_each_trial_more_takes_is_measured_whichever_trainer_it_has(
     assert free == 10**9
     assert own <= per_trial <= 1.05 * own
     assert fixed <= 0.05 * own
+
+
+@pytest.mark.parametrize(("room", "measured"), [(20, (16, 1, 3)), (10, (16, 1, 3)), (5, (16, 0, 8))])
+def test_where_many_have_no_room_fewer_are_measured(
+    room: int, measured: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial takes 3, and all of them 1."""
+
+    def measure(_: object, __: object, num_trials: int) -> int:
+        if (peak := 1 + 3 * num_trials) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return peak
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (16, 16))
+    monkeypatch.setattr(packing, "measure_peak", measure)
+    settings = TrialSettings(model="vae", latent_dim=2)
+    assert packing.measure_memory(settings, SMALL) == measured
+    assert choose_packing(*measured, num_trials=99) == (1 if room == 5 else 3)
 
 
 def _zeros_on_cpu(zeros: Any, *shape: Any, **options: Any) -> Any:
