@@ -159,7 +159,7 @@ def _step_adam(
     Their moments are named adam.<prefix><name>.<moment>.
     """
     names, parameters = zip(*module.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(loss, parameters)
+    gradients = [_lay_out_as(p, g) for p, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True)]
     exp_avgs, exp_avg_sqs = ([state.moments[f"adam.{prefix}{name}.{moment}"] for name in names] for moment in MOMENTS)
     step_adam(
         parameters,
@@ -170,6 +170,15 @@ def _step_adam(
         learning_rate=learning_rate,
         betas=betas,
     )
+
+
+def _lay_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with its numbers in memory in the order of the parameter's, as the fused kernel reads them.
+
+    autograd returns them as they came: those of a filter with channels last otherwise, where maps are a single pixel.
+    """
+    same = gradient.stride() == parameter.stride()
+    return gradient if same else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
 
 
 class AutogradTrainer:

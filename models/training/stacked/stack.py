@@ -293,7 +293,7 @@ class Stack:
             if self._graph is None or self._graph.images.data_ptr() != images.data_ptr():
                 self._graph = StepGraph(images, len(slots), size)
             done = self._graph.run(train, plan, totals)
-        if done == len(totals):
+        if done == len(totals):  # else a smaller batch ends the epoch, or this is no GPU
             return
         num_members = totals.shape[1]
         buffer = torch.empty(len(totals) - done, len(slots), 2, device=self.device)
