@@ -118,8 +118,8 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
     planned = read_source(study, folder, as_recorded=True).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
     ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]
-    store = MlflowStore(study.name, runs, create=bool(ended))
     tags = {**describe_study(dataset, study.loaded_plugins), **recall_provenance(folder)}
+    store = MlflowStore(study.name, runs, create=bool(ended))
     store.open(tags)
     num_sent = sum(store.sync(trial, result, trial_folder, tags) for trial, result, trial_folder in ended)
 

@@ -12,7 +12,8 @@ from harness.tune.study_run import StudyRun, is_of_full_disk
 from harness.worker.memory import MemoryShortageError
 
 MAX_CRASHES = 3
-"""A trial counts as failed once its process has died more often than this, and not for want of a machine or memory."""
+"""Crashes that a trial may have; want of a machine or of memory is none. After so many its next failure, whatever its
+cause, is its last."""
 
 MAX_FORGIVEN = 20
 """A trial whose machines go away more often than this may be why."""

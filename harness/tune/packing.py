@@ -19,6 +19,8 @@ MAX_PACKED = 128
 USABLE = 0.8
 """The share of the free memory that is filled: libraries take theirs, and sizes change as trials come and go."""
 
+FIX = "take fewer latents, narrower layers or smaller batches"
+
 SIZES = ((4, 12), (1, 2))
 """Members of the trainers that are measured; the second pair where there is no room for the first."""
 
@@ -40,9 +42,15 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
             "train on the CPU with --set resources.gpu=0"
         )
     measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
-    measured = ray.get(
-        [measure.remote(settings, dataset.image_shape, study.loaded_plugins) for settings in list_largest(study)]
-    )
+    asked = [measure.remote(settings, dataset.image_shape, study.loaded_plugins) for settings in list_largest(study)]
+    try:
+        measured = ray.get(asked)
+    except ray.exceptions.RayTaskError as error:
+        from models.numerics.machine import is_out_of_memory  # loads torch, which a driver needs for nothing else
+
+        if not isinstance(error.cause, Exception) or not is_out_of_memory(error.cause):
+            raise
+        raise InputError(f"resources.gpu: the graphics card has no room for a single trial; {FIX}") from None
     frees, fixeds, per_trials = zip(*measured, strict=True)
     free, fixed, per_trial = min(frees), max(fixeds), max(per_trials)
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
@@ -70,7 +78,7 @@ def measure_memory(
         else:
             per_trial = (peaks[1] - peaks[0]) // (many - few)
             return free, max(peaks[0] - few * per_trial, 0), per_trial
-    return free, 0, free // 2  # two have no room: one may have, beside the images
+    return free, 0, measure_peak(settings, image_shape, 1)  # two have no room together
 
 
 def measure_peak(settings: TrialSettings, image_shape: ImageShape, num_trials: int) -> int:
@@ -107,6 +115,6 @@ def choose_packing(free: int, fixed: int, per_trial: int, num_trials: int) -> in
     if room < 1:
         raise InputError(
             f"resources.gpu: a trial takes {(fixed + per_trial) / 1e9:.1f} GB, but the graphics card has "
-            f"{free / 1e9:.1f} GB free; take fewer latents, narrower layers or smaller batches"
+            f"{free / 1e9:.1f} GB free; {FIX}"
         )
     return min(room, num_trials, MAX_PACKED)

@@ -19,6 +19,7 @@ from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.machine import is_fatal
 from models.numerics.precision import choose_layout, has_precision, multiplying
+from models.numerics.recording import is_same_memory
 from models.pixels import ImageBytes, binarise, to_rows
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
@@ -268,6 +269,6 @@ class AutogradTrainer:
             return None
         graphed, rows = self._graphed[k], to_rows(images)
         assert isinstance(rows, Tensor), "a card holds all images"
-        if graphed is None or graphed.images.data_ptr() != rows.data_ptr():
+        if graphed is None or not is_same_memory(graphed.images, rows):
             graphed = self._graphed[k] = GraphedStep(rows)
         return graphed

@@ -195,7 +195,7 @@ def clear(device: str) -> None:
 def count_launches(task: Task) -> float:
     """Kernels and copies that a step launches, by torch's profiler: ten steps more launch so many more.
 
-    Steps of another number than the last are not replayed but launched one by one; a graph holds the same launches.
+    Steps that were recorded are replayed: a graph holds the same launches.
 
     Raises:
         RuntimeError: the profiler did not see more launches of more steps.
@@ -211,7 +211,7 @@ def count_launches(task: Task) -> float:
     for _ in range(task.num_trials):
         trainer.add(settings, init_state(settings, subject.image_shape, task.device).tensors(), epoch=0, step=0)
     images = make_images(15 * task.batch_size, subject.image_shape).to(task.device)
-    parts = (images[: 5 * task.batch_size], images)
+    parts = (images[: 5 * task.batch_size].clone(), images)  # two addresses, as what is recorded reads one
     for part in (*parts, *parts):
         raise_failure(trainer.fit_epoch(part))  # what is compiled is compiled now
     counts = []

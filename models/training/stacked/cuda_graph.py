@@ -56,6 +56,7 @@ def compile_elementwise(function: Function, device: torch.device) -> Function:
     """Compile a function into one kernel on a GPU; return it as it is elsewhere.
 
     Where compiling fails the function runs as it is, which takes longer: a warning says so, once, and `OUTCOMES` why.
+    One of which the compiler keeps enough shapes already runs compiled for those, and as it is for others.
     """
     if device.type != "cuda":
         return function
@@ -63,39 +64,51 @@ def compile_elementwise(function: Function, device: torch.device) -> Function:
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
     from torch.fx.experimental import _config as shapes
 
-    torch._dynamo.config.recompile_limit = 64  # a few shapes for each link and each size of a stack
+    torch._dynamo.config.recompile_limit = 64  # a shape or two for each link, clamp and precision
     # One kernel for batches of every size, an epoch's last one as well, lest sums be added in another order after it.
     shapes.use_duck_shape = False  # nor one for sizes that are equal by chance, as of a stack and a batch
     compiled = torch.compile(function, fullgraph=True, dynamic=True)
-    name = function.__name__
+    name, is_failed = function.__name__, False
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if OUTCOMES.get(name, COMPILED) == COMPILED:
-            try:
-                result = compiled(*args, **kwargs)
-            except (TorchDynamoException, FailOnRecompileLimitHit) as error:  # before anything was computed
-                if is_out_of_memory(error):
-                    raise
-                _note_failure(name, error)
-            else:
-                OUTCOMES[name] = COMPILED
-                return result
-        return function(*args, **kwargs)
+        nonlocal is_failed
+        if is_failed:
+            return function(*args, **kwargs)
+        try:  # what is raised below comes before anything was computed
+            result = compiled(*args, **kwargs)
+        except FailOnRecompileLimitHit as error:
+            _note_failure(name, error)
+            return function(*args, **kwargs)
+        except TorchDynamoException as error:
+            if is_out_of_memory(error):
+                raise
+            is_failed = True
+            _note_failure(name, error)
+            return function(*args, **kwargs)
+        OUTCOMES.setdefault(name, COMPILED)
+        return result
 
     return cast("Function", run)
 
 
+def describe_failure() -> str | None:
+    """Say what could not be compiled for a GPU in this process, if anything."""
+    failed = [(name, outcome) for name, outcome in OUTCOMES.items() if outcome != COMPILED]
+    if not failed:
+        return None
+    name, reason = failed[0]
+    return f"steps take longer than they need, as {name} could not be compiled for the graphics card: {reason}"
+
+
 def _note_failure(name: str, error: Exception) -> None:
-    """Keep why a function could not be compiled; the first of a process is warned of."""
+    """Keep why a function could not be compiled, or not for all shapes; the first of a process is warned of."""
     cause = getattr(error, "inner_exception", None) or error.__cause__ or error
     reason = f"{type(cause).__name__}: {cause}".strip().splitlines()[0]
-    if all(outcome == COMPILED for outcome in OUTCOMES.values()):
-        warnings.warn(
-            f"steps take longer than they need, as {name} could not be compiled for the graphics card: {reason}",
-            stacklevel=3,
-        )
-    OUTCOMES[name] = reason
+    is_first = describe_failure() is None
+    OUTCOMES[name] = reason  # first, as a warning may be an error
+    if is_first:
+        warnings.warn(str(describe_failure()), stacklevel=3)
 
 
 class StepGraph:

@@ -19,6 +19,7 @@ from models.choices import Activation, Estimator, GammaLink, ImageShape, KlFrom,
 from models.numerics.adam import StepSizes, count_step
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
+from models.numerics.recording import is_same_memory
 from models.pixels import ImageBytes, binarise, to_pixels, to_rows, unpack
 from models.randomness import ROW_STEP, draw_noise, make_key, make_offsets, make_row_keys
 from models.setting import MIN_PROB
@@ -290,7 +291,7 @@ class Stack:
         size, done = self.shared.batch_size, 0
         if self.device.type == "cuda":
             assert isinstance(images, Tensor), "a card holds all images"
-            if self._graph is None or self._graph.images.data_ptr() != images.data_ptr():
+            if self._graph is None or not is_same_memory(self._graph.images, images):
                 self._graph = StepGraph(images, len(slots), size)
             done = self._graph.run(train, plan, totals)
         if done == len(totals):  # else a smaller batch ends the epoch, or this is no GPU

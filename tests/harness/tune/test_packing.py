@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray.exceptions import RayTaskError
 
 from harness.datasets import load_dataset
 from harness.errors import InputError
@@ -155,9 +156,11 @@ def test_what_each_trial_more_takes_is_measured_whichever_trainer_it_has(
     assert fixed <= 0.05 * own
 
 
-@pytest.mark.parametrize(("room", "measured"), [(20, (16, 1, 3)), (10, (16, 1, 3)), (5, (16, 0, 8))])
+@pytest.mark.parametrize(
+    ("room", "measured", "packed"), [(40, (40, 1, 3), 10), (20, (20, 1, 3), 5), (10, (10, 1, 3), 2), (5, (5, 0, 4), 1)]
+)
 def test_where_many_have_no_room_fewer_are_measured(
-    room: int, measured: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+    room: int, measured: tuple[int, int, int], packed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial takes 3, and all of them 1."""
 
@@ -166,11 +169,35 @@ def test_where_many_have_no_room_fewer_are_measured(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return peak
 
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (16, 16))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (room, room))
     monkeypatch.setattr(packing, "measure_peak", measure)
     settings = TrialSettings(model="vae", latent_dim=2)
     assert packing.measure_memory(settings, SMALL) == measured
-    assert choose_packing(*measured, num_trials=99) == (1 if room == 5 else 3)
+    assert choose_packing(*measured, num_trials=99) == packed
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            InputError,
+            "^resources.gpu: .* no room for a single trial; take",
+        ),
+        (ValueError("another"), RayTaskError, "another"),
+    ],
+)
+def test_a_card_without_room_for_the_measured_trial_is_refused(
+    cause: Exception, kind: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RayTaskError("measure_memory", str(cause), cause, "", 1, "").as_instanceof_cause()
+
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 1.0})
+    monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda *_: None))
+    monkeypatch.setattr("ray.get", fail)
+    with pytest.raises(kind, match=words):
+        settle_resources(make_study(resources={"gpu": "auto"}), 60, load_dataset("digits"))
 
 
 def _zeros_on_cpu(zeros: Any, *shape: Any, **options: Any) -> Any:

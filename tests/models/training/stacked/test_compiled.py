@@ -141,6 +141,7 @@ def test_a_step_of_64_models_is_at_most_60_kernels_as_the_compiler_makes_them(
         return run
 
     with monkeypatch.context() as patch:
+        patch.setattr(cuda, "OUTCOMES", {})
         patch.setattr(scheduler.Scheduler, "codegen", count)
         for module in (fused, stacked_linear):
             patch.setattr(module, "compile_elementwise", compile_named)
@@ -148,6 +149,7 @@ def test_a_step_of_64_models_is_at_most_60_kernels_as_the_compiler_makes_them(
         with inductor_config.patch(force_disable_caches=True):
             stack = make_stack(make_mixed(estimator=estimator), SMALL, is_batched=True)
             stack.fit_epoch(make_images(96, SMALL))
+        assert set(cuda.OUTCOMES.values()) == {cuda.COMPILED}
     launches = count_launches_of_a_step(64, monkeypatch, estimator=estimator)
     regions = {name.removeprefix("compiled "): n for name, n in launches.items() if name.startswith("compiled ")}
     assert regions.keys() == kernels.keys()
