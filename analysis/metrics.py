@@ -67,11 +67,6 @@ METRICS: Mapping[str, Metric] = {
     "gate_information": Metric(unit="nats", limits=NEVER_NEGATIVE),
     "support_overlap": Metric(limits=SHARE, is_lower_better=True),
     "support_overlap_same_image": Metric(limits=SHARE),
-    "relaxed_bias": _LOWER_NOT_NEGATIVE,
-    "straight_through_bias": _LOWER_NOT_NEGATIVE,
-    "relaxed_noise": _LOWER_NOT_NEGATIVE,
-    "straight_through_noise": _LOWER_NOT_NEGATIVE,
-    "disarm_noise": _LOWER_NOT_NEGATIVE,
     "class_kept": _OF_IMAGES,
     "class_kept_other": _OF_IMAGES,
     "class_kept_beyond_other": replace(_OF_IMAGES, limits=DIFFERENCE_OF_SHARES),
@@ -97,7 +92,7 @@ def metric_of(name: str) -> Metric:
         return METRICS[bare]
     if bare.endswith("_accuracy") or split == "disentanglement":
         return Metric(limits=SHARE)
-    if bare.endswith("_dead_logits"):
+    if bare.endswith("_dead_logits") or split == "gradient":
         return _LOWER_NOT_NEGATIVE
     if split == "probe" and bare.endswith("_c"):
         return _NOT_NEGATIVE

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.claims import Part, Verdict, judge_claims, load_claims
+from analysis.claims.curves import name_at, name_model
 from analysis.claims.summary import count_parts, format_outcome, format_part
 from analysis.figures import losses_beside_reported
 from analysis.tables import Tables, load_tables
@@ -51,7 +52,7 @@ ASKED_SEEDS = 10
 SEEN_SEEDS, SEEN_OF = range(3), {"gamma-links": range(8), "reproduction-cost": range(100, 103)}
 """Seeds that had been published when the primary endpoints were named (commit 14dac28), and those of some studies."""
 GATES, STRAIGHT = "relaxed-gates-cost-the-bound", "straight_through"
-VSC = "VSC, α = {alpha}"  # noqa: RUF001  (a Greek letter, meant as one)
+VAE = name_model("vae", math.nan)
 
 
 def load_published() -> dict[str, Tables]:
@@ -112,15 +113,13 @@ def make_first_finding(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]
 def make_findings(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> str:
     """The other findings of README: words before numbers, of single parts, whose intervals are not corrected."""
     gap, lead = partial(_gap, verdicts), partial(_lead, verdicts)
-    collapsed = _effect(verdicts, "small-alpha-collapses", _vsc("0.01", 200))
-    diverged = _effect(
-        verdicts, "unguarded-gamma-diverges", f"{_vsc('0.2', 24)}, the report's link, no clamp: diverged"
-    )
-    name = f"{_vsc('0.2', 24)}, the report's link, KL from logits: finite"
+    collapsed = _effect(verdicts, "small-alpha-collapses", _vsc(0.01, 200))
+    diverged = _effect(verdicts, "unguarded-gamma-diverges", f"{_vsc(0.2, 24)}, the report's link, no clamp: diverged")
+    name = f"{_vsc(0.2, 24)}, the report's link, KL from logits: finite"
     finite = _effect(verdicts, "kl-from-logits-needs-no-clamp", name)
     lines = [
-        f"**A VAE models the images better.** Its true bound exceeds that of a VSC with alpha 0.5 by {gap('0.5', 24)} "
-        f"at 24 latent dimensions and by {gap('0.5', 200)} at 200.",
+        f"**A VAE models the images better.** Its true bound exceeds that of a VSC with alpha 0.5 by {gap(0.5, 24)} "
+        f"at 24 latent dimensions and by {gap(0.5, 200)} at 200.",
         "**Whether a VSC classifies better depends on the classifier.** With alpha 0.01 and 200 latent dimensions its "
         f"means lead by {lead('')} under the report's own (5,000 labels), and by {lead('-mlp')} under a multilayer "
         f"perceptron (all labels). Means of latents that are never on suffice: {_tell_unused(tables)}.",
@@ -150,11 +149,11 @@ def make_summary(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> s
 
 
 def _vae(latent_dim: int) -> str:
-    return f"VAE at latent dimension {latent_dim}"
+    return name_at(VAE, latent_dim)
 
 
-def _vsc(alpha: str, latent_dim: int) -> str:
-    return f"{VSC.format(alpha=alpha)} at latent dimension {latent_dim}"
+def _vsc(alpha: float, latent_dim: int) -> str:
+    return name_at(name_model("vsc", alpha), latent_dim)
 
 
 def _find_part(verdicts: Sequence[Verdict], claim: str, name: str) -> Part:
@@ -170,15 +169,15 @@ def _effect(verdicts: Sequence[Verdict], claim: str, name: str) -> str:
     return f"{format_part(part)}{f' (with each of {part.num_seeds} seeds: no interval)' if is_alike else ''}"
 
 
-def _gap(verdicts: Sequence[Verdict], alpha: str, latent_dim: int) -> str:
+def _gap(verdicts: Sequence[Verdict], alpha: float, latent_dim: int) -> str:
     """The VAE's true bound less the VSC's."""
-    name = f"VAE less {VSC.format(alpha=alpha)}, at latent dimension {latent_dim}"
+    name = name_at(f"{VAE} less {name_model('vsc', alpha)},", latent_dim)
     return _effect(verdicts, "vae-has-the-better-true-bound", name)
 
 
 def _lead(verdicts: Sequence[Verdict], variant: str) -> str:
     """By how much sparse codes of 200 latents classify better than the VAE's. variant: of the claim."""
-    name = f"{VSC.format(alpha='0.01')}, less VAE, at latent dimension 200"
+    name = name_at(f"{name_model('vsc', 0.01)}, less {VAE},", 200)
     return _effect(verdicts, f"vsc-accuracy-beats-vae{variant}", name)
 
 
@@ -252,14 +251,14 @@ def find_largest_deviation(tables: Tables, model: str) -> float:
 def _tell_bounds(verdicts: Sequence[Verdict]) -> str:
     gap = partial(_gap, verdicts)
     return (
-        f"Of the true bound, VAE less VSC is {gap('0.5', 24)} at 24 latent dimensions and {gap('0.5', 200)} at 200 "
-        f"with alpha 0.5, {gap('0.01', 24)} and {gap('0.01', 200)} with alpha 0.01: the VAE's is better."
+        f"Of the true bound, VAE less VSC is {gap(0.5, 24)} at 24 latent dimensions and {gap(0.5, 200)} at 200 "
+        f"with alpha 0.5, {gap(0.01, 24)} and {gap(0.01, 200)} with alpha 0.01: the VAE's is better."
     )
 
 
 def _tell_probes(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> str:
     lead = partial(_lead, verdicts)
-    grown = _effect(verdicts, "vsc-accuracy-beats-vae-linear", "VAE: 200 over 24")
+    grown = _effect(verdicts, "vsc-accuracy-beats-vae-linear", f"{VAE}: 200 over 24")
     same_labels = compare(tables[ACCURACY], "probe/mlp_mu_5k_accuracy", SPARSE, {"model": "vae"}, scale=100)
     return (
         "Whether a VSC classifies better depends on the classifier. At 200 latent dimensions and alpha 0.01, VSC less "
@@ -284,11 +283,11 @@ def _tell_unused(tables: Mapping[str, Tables]) -> str:
 
 def _tell_sparsity(verdicts: Sequence[Verdict]) -> str:
     def fraction(latent_dim: int) -> str:
-        return _effect(verdicts, "few-latents-are-non-zero", _vsc("0.01", latent_dim))
+        return _effect(verdicts, "few-latents-are-non-zero", _vsc(0.01, latent_dim))
 
-    collapsed = [_effect(verdicts, "small-alpha-collapses", _vsc("0.01", dim)) for dim in (24, 200)]
-    always_on = _effect(verdicts, "codes-are-sparse", _vsc("0.01", 200))
-    slope = _find_part(verdicts, "non-zero-fraction-follows-alpha", "VSC at latent dimension 200")
+    collapsed = [_effect(verdicts, "small-alpha-collapses", _vsc(0.01, dim)) for dim in (24, 200)]
+    always_on = _effect(verdicts, "codes-are-sparse", _vsc(0.01, 200))
+    slope = _find_part(verdicts, "non-zero-fraction-follows-alpha", _vsc(math.nan, 200))
     return (
         f"With alpha 0.01, {fraction(8)} are not zero at 8 latent dimensions, {fraction(200)} at 200. That is collapse "
         f"rather than sparsity: fewer than 10 latents carry information in {collapsed[0]} at 24 and {collapsed[1]} at "
@@ -313,7 +312,7 @@ def _compare_gates(verdicts: Sequence[Verdict]) -> list[str]:
         "more-latents-are-informative",
         "informative-latents-are-off-at-times",
     )
-    return [_effect(verdicts, claim, _vsc("0.01", 200)) for claim in claims]
+    return [_effect(verdicts, claim, _vsc(0.01, 200)) for claim in claims]
 
 
 def _gain_over_ramp(tables: Mapping[str, Tables]) -> str:
@@ -328,7 +327,7 @@ def _format_gain(tables: Mapping[str, Tables], first: str, second: str, **others
 
 def _tell_gates(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> str:
     with_link, bound, tells, informative, always_on = _compare_gates(verdicts)
-    cost = _gap(verdicts, "0.01", 200)
+    cost = _gap(verdicts, 0.01, 200)
     straight, beside = (_format_gain(tables, *two) for two in ((STRAIGHT, "relaxed"), ("disarm", STRAIGHT)))
     at_larger = [_format_gain(tables, "disarm", "relaxed", alpha=0.2, link=link) for link in ("sigmoid", "exp_relu")]
 
@@ -364,12 +363,10 @@ def _tell_training(verdicts: Sequence[Verdict]) -> str:
     def gain(part: str) -> str:
         return _effect(verdicts, "twenty-thousand-iterations-are-too-few", part)
 
-    tested, trained = (
-        _effect(verdicts, f"{which}-still-falls", _vsc("0.01", 200)) for which in ("loss", "trained-loss")
-    )
+    tested, trained = (_effect(verdicts, f"{which}-still-falls", _vsc(0.01, 200)) for which in ("loss", "trained-loss"))
     return (
-        f"From 11 epochs to 100, the true bound gains {gain(_vae(200))} for the VAE, {gain(_vsc('0.5', 200))} for the "
-        f"VSC with alpha 0.5 and {gain(_vsc('0.01', 200))} with alpha 0.01, at 200 latent dimensions. The loss that is "
+        f"From 11 epochs to 100, the true bound gains {gain(_vae(200))} for the VAE, {gain(_vsc(0.5, 200))} for the "
+        f"VSC with alpha 0.5 and {gain(_vsc(0.01, 200))} with alpha 0.01, at 200 latent dimensions. The loss that is "
         f"trained, of relaxed samples and no bound, falls, to its lowest level after epoch 11, by {trained} with alpha "
         f"0.01, and by {tested} on test images."
     )
@@ -377,11 +374,11 @@ def _tell_training(verdicts: Sequence[Verdict]) -> str:
 
 def _tell_guards(verdicts: Sequence[Verdict]) -> str:
     sigmoid, link = (
-        _effect(verdicts, "unguarded-gamma-diverges", f"{_vsc('0.2', 24)}, {end}")
+        _effect(verdicts, "unguarded-gamma-diverges", f"{_vsc(0.2, 24)}, {end}")
         for end in ("sigmoid, no clamp: finite", "the report's link, no clamp: diverged")
     )
     by_logits = [
-        _effect(verdicts, "kl-from-logits-needs-no-clamp", f"{_vsc('0.2', 24)}, {link}, KL from logits: finite")
+        _effect(verdicts, "kl-from-logits-needs-no-clamp", f"{_vsc(0.2, 24)}, {link}, KL from logits: finite")
         for link in ("the report's link", "sigmoid")
     ]
     return (

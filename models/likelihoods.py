@@ -87,6 +87,8 @@ class Gaussian(nn.Module):
 
 def build(settings: TrialSettings) -> Likelihood:
     """Build the likelihood of a trial's model."""
-    if settings.likelihood == "bernoulli":
-        return Bernoulli()
-    return Gaussian(settings.variance, settings.pixel_sd)
+    match settings.likelihood:
+        case "bernoulli":
+            return Bernoulli()
+        case "gaussian":
+            return Gaussian(settings.variance, settings.pixel_sd)

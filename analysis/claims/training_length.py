@@ -22,6 +22,7 @@ from analysis.metrics import metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.plateau import TAIL
+from analysis.tables.reported_numbers import EPOCHS
 from analysis.wording import NATS, plural, span
 
 
@@ -41,7 +42,7 @@ class StillToGain(Quantity):
 
     metric: Literal["test/loss", "train/loss"] = "test/loss"
     iterations: int = 20_000
-    epochs: int = 11
+    epochs: int = EPOCHS
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
@@ -79,7 +80,7 @@ class GapClosed(Quantity):
     """
 
     metric: str
-    epochs: int = 11
+    epochs: int = EPOCHS
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""
@@ -103,7 +104,7 @@ class BoundGained(Quantity):
     """A bound after the longest training less that after the report's: a part for each model, alpha and latent_dim."""
 
     metric: str
-    epochs: int = 11
+    epochs: int = EPOCHS
 
     def measure(self, tables: Tables) -> list[Sample]:
         """See the class."""

@@ -14,7 +14,7 @@ from analysis.drawing.style import QUIET, series_colour
 from analysis.metrics import ANYWHERE, metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.defaults import is_default
+from analysis.tables.defaults import DEFAULTS, is_default
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
@@ -29,23 +29,7 @@ from analysis.wording import (
     value_label,
 )
 
-COMPARED = (
-    "network",
-    "architecture",
-    "hidden",
-    "activation",
-    "pixel_scaling",
-    "likelihood",
-    "variance",
-    "pixel_sd",
-    "initialisation",
-    "gamma_link",
-    "gamma_clamp",
-    "kl_from",
-    "sharpness_schedule",
-    "estimator",
-    "selector",
-)
+COMPARED = tuple(DEFAULTS)
 MOST_LONG = 8  # rows whose labels have room for two lines
 BELOW = 0.18  # of a row, where the dots of seeds lie; as far above it what diverged is told
 LOST = "#B3261E"

@@ -4,86 +4,17 @@ import gc
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
 
 from analysis.drawing.figure import FORMATS, Drawn, Figure, draw
-from analysis.figures import (
-    accuracy_by_latent_dim,
-    accuracy_gain_by_latent_dim,
-    best_so_far,
-    bounds_beside_published,
-    codes_and_reconstructions,
-    collapse_by_latent_dim,
-    compared_settings,
-    conditional_samples,
-    confirmed,
-    convergence,
-    disentanglement_by_sparsity,
-    disentanglement_scores,
-    edited_codes,
-    elbo_by_latent_dim,
-    elbo_by_training_length,
-    gate_gradients,
-    hyperparameter_importance,
-    inference_gap,
-    latents,
-    learning_curves,
-    learning_rate_by_batch_size,
-    losses_beside_reported,
-    optimisation_history,
-    parallel_coordinates,
-    pareto_front,
-    prior_samples,
-    probe_controls,
-    rate_distortion,
-    relaxed_elbo_by_latent_dim,
-    slices,
-    sparsity_by_alpha,
-    training_cost,
-    traversals,
-)
+from analysis.figure_names import FIGURE_NAMES
+from analysis.figures import best_so_far
 from analysis.tables import Tables, join_studies, of_search
 
-MODULES = (
-    elbo_by_latent_dim,
-    relaxed_elbo_by_latent_dim,
-    inference_gap,
-    accuracy_gain_by_latent_dim,
-    accuracy_by_latent_dim,
-    probe_controls,
-    rate_distortion,
-    convergence,
-    losses_beside_reported,
-    sparsity_by_alpha,
-    collapse_by_latent_dim,
-    latents,
-    compared_settings,
-    gate_gradients,
-    disentanglement_scores,
-    disentanglement_by_sparsity,
-    learning_curves,
-    training_cost,
-    optimisation_history,
-    best_so_far,
-    hyperparameter_importance,
-    parallel_coordinates,
-    slices,
-    elbo_by_training_length,
-    bounds_beside_published,
-    learning_rate_by_batch_size,
-    pareto_front,
-    confirmed,
-    edited_codes,
-    codes_and_reconstructions,
-    traversals,
-    conditional_samples,
-    prior_samples,
-)
-"""A file for each figure, in the order in which they are drawn and shown."""
-
-FIGURES: Mapping[str, Figure] = {module.__name__.rpartition(".")[2]: module.FIGURE for module in MODULES}
+FIGURES: Mapping[str, Figure] = {name: import_module(f"analysis.figures.{name}").FIGURE for name in FIGURE_NAMES}
 """By the name of the file, which is that of the figure in a study and of what is drawn."""
 
 

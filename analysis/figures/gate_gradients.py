@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
+from analysis.drawing.style import QUIET
 from analysis.metrics import NEVER_NEGATIVE, metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -50,11 +51,12 @@ def compute(tables: Tables) -> pd.DataFrame:
         raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
     groups = [name for name in GROUPED_BY if name in varying]
     own = trials["estimator"].astype(str)
+    estimators = list(dict.fromkeys([*COLOURS, *sorted(own)]))
     schedules = list(SCHEDULES)
     trials = trials.assign(group=[_name_group(row, groups) for row in trials.to_dict("records")])
     trials = trials.assign(
         label=_label_rows(trials),
-        rank=own.map(list(COLOURS).index) * len(schedules) + trials["sharpness_schedule"].map(schedules.index),
+        rank=own.map(estimators.index) * len(schedules) + trials["sharpness_schedule"].map(schedules.index),
         **{name: _take_own(trials, own, name) for name in OWN},
     ).sort_values([*groups, "rank", "seed"], kind="stable")
     keys = ["group", "label", "estimator"]
@@ -142,7 +144,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     for ax, panel in each_panel(axes, dict.fromkeys(frame["panel"])):
         values = frame.loc[frame["panel"] == panel, "value"]
         for place, rows in frame[frame["panel"] == panel].groupby(["group", "label"], sort=False):
-            draw_seeds_in_row(ax, places[place], rows, COLOURS[rows["estimator"].iloc[0]])
+            draw_seeds_in_row(ax, places[place], rows, COLOURS.get(rows["estimator"].iloc[0], QUIET))
         ax.set_xlabel(PANELS[panel])
         # From the trials: an interval of three seeds can be far wider than they are, and then ends at the axis.
         low, high = values.min(), values.max()

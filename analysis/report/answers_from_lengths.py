@@ -7,6 +7,7 @@ from analysis.metrics import ANYWHERE
 from analysis.tables import Tables, of_search
 from analysis.tables.configurations import number_configurations, short_labels
 from analysis.tables.intervals import mean_interval
+from analysis.tables.reported_numbers import EPOCHS
 from analysis.tables.series import NothingToDrawError, finished_with, varying_settings
 from analysis.wording import (
     NATS,
@@ -20,7 +21,6 @@ from analysis.wording import (
     with_interval,
 )
 
-REPORT_EPOCHS = 11  # for how long the report trained
 NO_LENGTHS = "no study here reads the same trainings off at several lengths"
 
 
@@ -30,7 +30,7 @@ def has_lengths(tables: Tables) -> bool:
     return bool((trials["sampler"] == "grid").all() and trials["epochs"].nunique() > 1)
 
 
-def compute_gains(rows: pd.DataFrame, epochs: int = REPORT_EPOCHS) -> pd.DataFrame:
+def compute_gains(rows: pd.DataFrame, epochs: int = EPOCHS) -> pd.DataFrame:
     """By how much longer training raised the test ELBO (nats per image): mean and 95% interval, paired by seed.
 
     rows: finished trials, with the number of their `configuration`: all settings but the epochs. One row per
@@ -82,7 +82,7 @@ def describe_convergence(tables: Tables) -> str:
     rows = _read_off(tables)
     gains = compute_gains(rows)
     if gains.empty:
-        raise NothingToDrawError(f"no configuration was read off both at {REPORT_EPOCHS} epochs and later")
+        raise NothingToDrawError(f"no configuration was read off both at {EPOCHS} epochs and later")
     names = ["model", "alpha", "latent_dim"]
     names += varying_settings(rows, apart_from=[*names, "epochs", "configuration", "label"])
     gains = gains.merge(rows[["configuration", *names]].drop_duplicates()).sort_values(["latent_dim", "configuration"])
@@ -102,7 +102,7 @@ def describe_convergence(tables: Tables) -> str:
     without = rows["configuration"].nunique() - len(gains)
     lacking = f" ({plural(without, 'configuration')} lacked one of the two)" if without else ""
     return (
-        f"the test ELBO after the longest training less that after {REPORT_EPOCHS} epochs is {span} {NATS}"
+        f"the test ELBO after the longest training less that after {EPOCHS} epochs is {span} {NATS}"
         f"{lacking}. By configuration, paired by seed, mean and 95% interval:\n\n{markdown_table(head, lines)}"
     )
 

@@ -14,7 +14,6 @@ from analysis.figures.hyperparameter_importance import ENOUGH_TRIALS
 from analysis.report.answers_from_grids import NO_GRID, describe_batch_size, describe_learning_rate, is_grid
 from analysis.report.answers_from_lengths import (
     NO_LENGTHS,
-    REPORT_EPOCHS,
     describe_convergence,
     describe_epochs,
     has_lengths,
@@ -27,6 +26,7 @@ from analysis.report.answers_from_searches import (
 )
 from analysis.report.guard import Guard
 from analysis.tables import Tables, of_search
+from analysis.tables.reported_numbers import EPOCHS
 from analysis.tables.series import NothingToDrawError
 from analysis.wording import ALPHA, plural, span
 
@@ -54,7 +54,7 @@ def answer_open_questions(tables: Mapping[str, Tables], guard: Guard | None = No
         answer(searches, describe_confirmed_learning_rate, NO_SEARCH),
         "### How many epochs are enough at which latent dimension?",
         answer(lengths, describe_epochs, NO_LENGTHS),
-        f"### How far from converged was training for {REPORT_EPOCHS} epochs?",
+        f"### How far from converged was training for {EPOCHS} epochs?",
         answer(lengths, describe_convergence, NO_LENGTHS),
         f"### Which {ALPHA} and latent dimension did a search choose?",
         answer(searches, describe_winner, NO_SEARCH),

@@ -13,7 +13,7 @@ import typer
 from analysis.errors import AnalysisError
 from harness.cli import cluster, data, jobs, publishing, studies, tools
 from harness.cli.options import BAD_INPUT, console, print_error
-from harness.cli.output import is_disk_or_device, make_output_safe, take_loss
+from harness.cli.output import is_disk_or_device, make_output_safe, take_lost_output
 from harness.errors import InputError
 from harness.interruption import on_endings, raise_interrupted
 
@@ -76,7 +76,7 @@ def main() -> None:
             sys.exit(BAD_INPUT)
         _refuse(InputError(_describe_usage(error)))
     except SystemExit as ended:
-        if ended.code or (lost := take_loss()) is None or not is_disk_or_device(lost):
+        if ended.code or (lost := take_lost_output()) is None or not is_disk_or_device(lost):
             raise
         lost.filename = "standard output"
         _refuse(lost)

@@ -48,7 +48,7 @@ def make_output_safe() -> None:
         setattr(sys, name, text)
 
 
-def take_loss() -> OSError | None:
+def take_lost_output() -> OSError | None:
     """Why standard output was lost, if it was; asked again, it says nothing more."""
     stream = _streams.get("stdout")
     if stream is None:

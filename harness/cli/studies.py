@@ -34,7 +34,7 @@ from harness.cli.options import (
     print_error,
     print_indented,
 )
-from harness.cli.output import take_loss
+from harness.cli.output import take_lost_output
 from harness.errors import InputError
 from harness.interruption import Interrupted
 from harness.storage.place import Place
@@ -91,7 +91,7 @@ def run(
     except Interrupted:
         console.print(f"Stopped. {resumes}", soft_wrap=True)
         raise
-    if lost := take_loss():
+    if lost := take_lost_output():
         errors.print(
             f"Output was lost ({(lost.strerror or '').lower()}), the study was not: "
             f"`spikeslab status {loaded.name}{here}` says how far it is.",

@@ -64,7 +64,7 @@ def dashboard(
     """Serve optuna-dashboard on the history of a study's sampler, on 127.0.0.1, until Ctrl-C."""
     from importlib.util import find_spec
 
-    from harness.search.source import HISTORY_FILE
+    from harness.ledger.names import HISTORY_FILE
     from harness.storage.local import database_uri
 
     name = load_named_study(study, results, stored_first=True).name

@@ -186,7 +186,7 @@ def _look_at_trials(study: Study, results: Place, trial_by_name: Mapping[str, st
         else:
             trial_folder = TrialFolder(folder, by_id[trial_id], results)
             trial_folder.fetch()
-            stored = trial_folder.list_checkpoints()
+            stored = trial_folder.list_own_states()
             where = str(stored[0]) if stored else "gone; run the study again"
         lines.append(f"Checkpoint, {name}: {where}")
     return source.notices, lines

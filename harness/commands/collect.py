@@ -9,14 +9,14 @@ from harness.commands.present import present_study
 from harness.datasets import DatasetIdentity
 from harness.errors import InputError
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import MLFLOW_DATABASE
-from harness.ledger.provenance import describe_provenance
+from harness.ledger.names import HISTORY_FILE, MLFLOW_DATABASE
+from harness.ledger.provenance import describe_study, recall_provenance
 from harness.ledger.recorded_dataset import recall_dataset
 from harness.ledger.sharing import Sharing
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.make_source import read_source
-from harness.search.source import HISTORY_FILE, has_history
+from harness.search.source import has_history
 from harness.storage import sqlite
 from harness.storage.place import Place
 from harness.study import Study
@@ -118,8 +118,8 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
     planned = read_source(study, folder, as_recorded=True).trials
     folders = [TrialFolder(folder, trial) for trial in planned]
     ended = [(t, r, f) for t, f in zip(planned, folders, strict=True) if (r := f.read_result()) is not None]
+    tags = {**describe_study(dataset, study.loaded_plugins), **recall_provenance(folder)}
     store = MlflowStore(study.name, runs, create=bool(ended))
-    tags = {**describe_provenance(), "dataset": dataset.name, "dataset.sha256": dataset.content_hash}
     store.open(tags)
     num_sent = sum(store.sync(trial, result, trial_folder, tags) for trial, result, trial_folder in ended)
 

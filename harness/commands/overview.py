@@ -21,7 +21,7 @@ from harness.plugins.use import describe_plugins
 from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import read_source
-from harness.search.source import is_open
+from harness.search.open_trials import is_open
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_found
@@ -35,16 +35,16 @@ PHASES = {"search": "", "select": ", selecting", "confirm": ", confirming"}
 
 def summarise_plan(study: Study, results: Place) -> RenderableType:
     """Describe the plan of a study: trials, done, left, by model and alpha, and the estimated time."""
-    states, unknown, notices = read_states(study, results.folder)
+    standings, unknown, notices = read_standings(study, results.folder)
     table = _new_table("model", "alpha", "trials", "done", "left", "epochs left")
-    groups: dict[tuple[str, float | None], list[TrialState]] = {}
-    for state in states:
-        alpha = state.trial.settings.alpha if study.search.sampler == "grid" else None
-        name = f"{state.trial.settings.model}{PHASES[state.trial.phase]}"
-        groups.setdefault((name, alpha), []).append(state)
+    groups: dict[tuple[str, float | None], list[TrialStanding]] = {}
+    for standing in standings:
+        alpha = standing.trial.settings.alpha if study.search.sampler == "grid" else None
+        name = f"{standing.trial.settings.model}{PHASES[standing.trial.phase]}"
+        groups.setdefault((name, alpha), []).append(standing)
     for (model, alpha), members in groups.items():
-        left = [state for state in members if state.is_open]
-        epochs = sum(state.epochs_left for state in left)
+        left = [standing for standing in members if standing.is_open]
+        epochs = sum(standing.epochs_left for standing in left)
         table.add_row(
             model,
             "" if alpha is None else f"{alpha:g}",
@@ -59,13 +59,13 @@ def summarise_plan(study: Study, results: Place) -> RenderableType:
         f"{study.name} on {study.dataset}",
         *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
-        *_describe_constraints(study, states),
-        _estimate(study, states, sum(unknown.values())),
+        *_describe_constraints(study, standings),
+        _estimate(study, standings, sum(unknown.values())),
     ]
     longest: dict[str, int] = {}
-    for trial in (state.trial for state in states):
+    for trial in (standing.trial for standing in standings):
         longest[trial.training_id] = max(longest.get(trial.training_id, 0), trial.settings.epochs)
-    separate = sum(state.trial.settings.epochs for state in states)
+    separate = sum(standing.trial.settings.epochs for standing in standings)
     if saved := separate - sum(longest.values()):
         lines.append(
             f"Epochs saved: {saved:,} of {separate:,}, as trials that differ only in epochs are parts of one training."
@@ -76,12 +76,12 @@ def summarise_plan(study: Study, results: Place) -> RenderableType:
 def summarise_status(study: Study, results: Place) -> RenderableType:
     """Describe the status of a study: trials by state, whether it is running now, what failed."""
     folder = results.folder / study.name
-    states: list[TrialState] = []
+    standings: list[TrialStanding] = []
     notices: Sequence[str] = ()
     counts = _count_published(folder)
     if not (is_published := bool(counts)):
-        states, unknown, notices = read_states(study, results.folder, as_recorded=True)
-        counts = Counter(state.status for state in states)
+        standings, unknown, notices = read_standings(study, results.folder, as_recorded=True)
+        counts = Counter(standing.status for standing in standings)
         counts["waiting"] += sum(unknown.values())
     table = _new_table("state", "trials")
     for name in ("finished", "stopped", "diverged", "failed", "begun", "running", "waiting"):
@@ -91,13 +91,13 @@ def summarise_status(study: Study, results: Place) -> RenderableType:
         f"{study.name}: {'running now' if results.is_held(study.name) else 'not running'}",
         *(Text(notice, no_wrap=True, overflow="ignore") for notice in notices),
         table,
-        *([] if is_published else _describe_constraints(study, states)),
+        *([] if is_published else _describe_constraints(study, standings)),
     ]
-    for state in states:
-        if state.status == "begun":
-            s = state.trial.settings
-            lines.append(f"begun: {state.trial.label}, {state.num_stored} of {s.epochs} epochs stored")
-    lines += _group_failures(states, results)
+    for standing in standings:
+        if standing.status == "begun":
+            s = standing.trial.settings
+            lines.append(f"begun: {standing.trial.label}, {standing.num_stored} of {s.epochs} epochs stored")
+    lines += _group_failures(standings, results)
     if is_published:
         lines.append(
             "Its tables are here, as published, and can be drawn; its trials are not, and a run would train them again."
@@ -105,12 +105,12 @@ def summarise_status(study: Study, results: Place) -> RenderableType:
     return Group(*lines)
 
 
-def _describe_constraints(study: Study, states: Sequence["TrialState"]) -> list[Text]:
+def _describe_constraints(study: Study, standings: Sequence["TrialStanding"]) -> list[Text]:
     """Say how many trials of a search break its constraints, if it has any."""
     constraints = study.search.constraints
     if not constraints:
         return []
-    known = [s.result for s in states if s.trial.phase == "search" and s.status in DONE and s.result]
+    known = [s.result for s in standings if s.trial.phase == "search" and s.status in DONE and s.result]
     num_broken = sum(bool(list_violated(result, constraints)) for result in known)
     kept_to = ", ".join(map(str, constraints))
     return [Text(f"The best are to keep to {kept_to}: {num_broken} of {len(known)} trials that ended do not.")]
@@ -134,8 +134,8 @@ def summarise_studies(results: Place) -> RenderableType:
                 note = note or "tables"
             else:
                 loaded = load_found(folder / "study.yaml", results.folder)
-                states, unknown, _ = read_states(loaded, results.folder, as_recorded=True)
-                counts = Counter(state.status for state in states) + Counter(unknown)
+                standings, unknown, _ = read_standings(loaded, results.folder, as_recorded=True)
+                counts = Counter(standing.status for standing in standings) + Counter(unknown)
         except (InputError, TableError) as problem:  # the others are listed
             table.add_row(name, "", "", "", "", "", Text(str(problem)))
             continue
@@ -154,17 +154,17 @@ def _count_published(folder: Path) -> Counter[str]:
     return Counter(map(str, load_tables(folder).trials["status"]))
 
 
-def _group_failures(states: Sequence["TrialState"], results: Place) -> list[Text]:
+def _group_failures(standings: Sequence["TrialStanding"], results: Place) -> list[Text]:
     """Why trials failed or diverged: the reason once, with its trials; epochs and other numbers make no difference."""
 
-    def find_log(state: TrialState) -> Path:
-        results.fetch_file(state.folder.log)
-        return state.folder.log
+    def find_log(standing: TrialStanding) -> Path:
+        results.fetch_file(standing.folder.log)
+        return standing.folder.log
 
-    groups: dict[tuple[str, str], list[TrialState]] = {}
-    for state in states:
-        if state.result is not None and state.status in FAILED:
-            groups.setdefault((state.status, re.sub(r"\d+", "", state.result.error or "")), []).append(state)
+    groups: dict[tuple[str, str], list[TrialStanding]] = {}
+    for standing in standings:
+        if standing.result is not None and standing.status in FAILED:
+            groups.setdefault((standing.status, re.sub(r"\d+", "", standing.result.error or "")), []).append(standing)
     lines: list[Text] = []  # Text, so that brackets in an error, as in [Errno 28], are not read as markup
     for (status, _), alike in groups.items():
         first = alike[0]
@@ -173,14 +173,14 @@ def _group_failures(states: Sequence["TrialState"], results: Place) -> list[Text
             lines.append(Text(f"{status}: {first.trial.label}: {first.result.error} ({find_log(first)})"))
             continue
         lines.append(Text(f"{status}, {len(alike)} trials, such as: {first.result.error}"))
-        lines += [Text(f"  {state.trial.label} ({find_log(state)})") for state in alike[:MAX_ALIKE]]
+        lines += [Text(f"  {standing.trial.label} ({find_log(standing)})") for standing in alike[:MAX_ALIKE]]
         if len(alike) > MAX_ALIKE:
             lines.append(Text(f"  and {len(alike) - MAX_ALIKE} more"))
     return lines
 
 
-class TrialState:
-    """One trial, with what is stored of it."""
+class TrialStanding:
+    """How a trial stands: what is stored of it, and what is left to train."""
 
     def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
         self.trial, self.folder = trial, TrialFolder(folder, trial)
@@ -191,21 +191,21 @@ class TrialState:
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
-def read_states(
+def read_standings(
     study: Study, results: Path, *, as_recorded: bool = False
-) -> tuple[list[TrialState], dict[str, int], Sequence[str]]:
+) -> tuple[list[TrialStanding], dict[str, int], Sequence[str]]:
     """Read the trials known so far, how many are not known yet, by the reason, and what begins anew.
 
     as_recorded: see `read_source`.
     """
     folder = results / study.name
     source = read_source(study, folder, as_recorded=as_recorded)
-    states = [TrialState(study, trial, folder) for trial in source.trials]
-    left = count_epochs_to_train((state.trial for state in states if state.is_open), folder)
-    for state in states:
-        state.epochs_left = left.get(state.trial.trial_id, 0)
-    num_unknown = source.num_trials - len(states)
-    num_proposed = sum(state.trial.phase == "search" for state in states)
+    standings = [TrialStanding(study, trial, folder) for trial in source.trials]
+    left = count_epochs_to_train((standing.trial for standing in standings if standing.is_open), folder)
+    for standing in standings:
+        standing.epochs_left = left.get(standing.trial.trial_id, 0)
+    num_unknown = source.num_trials - len(standings)
+    num_proposed = sum(standing.trial.phase == "search" for standing in standings)
     is_adaptive = study.search.sampler in ADAPTIVE_SAMPLERS
     num_unproposed = min(max((study.search.num_trials or 0) - num_proposed, 0), num_unknown) if is_adaptive else 0
     unknown = {
@@ -213,7 +213,7 @@ def read_states(
         "to confirm the best": num_unknown - num_unproposed,
     }
     return (
-        states,
+        standings,
         {what: num for what, num in unknown.items() if num},
         (
             *describe_changes(folder, describe_plugins(list_training_plugins(study))),
@@ -222,13 +222,13 @@ def read_states(
     )
 
 
-def _estimate(study: Study, states: list[TrialState], unknown: int) -> str:
+def _estimate(study: Study, standings: list[TrialStanding], unknown: int) -> str:
     """Estimate the time left from the epochs measured so far."""
-    longest = max((state.trial.settings.epochs for state in states), default=0)
-    epochs_left = sum(state.epochs_left for state in states) + unknown * longest
+    longest = max((standing.trial.settings.epochs for standing in standings), default=0)
+    epochs_left = sum(standing.epochs_left for standing in standings) + unknown * longest
     if not epochs_left and not unknown:
         return "Nothing is left to train."
-    rate = find_epoch_seconds(state.result for state in states)
+    rate = find_epoch_seconds(standing.result for standing in standings)
     if rate is None:
         return "Estimated time: unknown until the first trial has ended."
     slots = count_slots_here(study.resources)

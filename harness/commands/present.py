@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
 
+from analysis.figure_names import FIGURE_NAMES
 from analysis.metrics import metric_of
 from analysis.tables import Tables, load_tables
 from analysis.tables.configuration_table import list_metrics
@@ -19,7 +19,6 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import read_question
-from harness.study.sections import FigureName
 from harness.tracking.presentation import Presentation
 from harness.tracking.winner import Winner
 from models.choices import ImageShape
@@ -58,7 +57,7 @@ def present_study(study: Study, results: Place, trials: Iterable[Trial], image_s
 
 def _find_figure(study: Study, folder: Path) -> str:
     """The first of the figures that were drawn, in the order of the study or else of all figures."""
-    names = (f"{name}.png" for name in study.figures or get_args(FigureName))
+    names = (f"{name}.png" for name in study.figures or FIGURE_NAMES)
     return next((name for name in names if (folder / name).exists()), "")
 
 

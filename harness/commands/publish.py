@@ -29,7 +29,8 @@ from harness.paths import read_text
 from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_to_train
 from harness.search.make_source import read_source
-from harness.search.source import Source, is_open, read_ended
+from harness.search.open_trials import is_open, read_ended
+from harness.search.source import Source
 from harness.storage.local import check_writable, locked
 from harness.storage.place import Folder
 from harness.study import Study

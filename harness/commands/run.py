@@ -21,7 +21,7 @@ from harness.datasets import Dataset, load_dataset
 from harness.errors import InputError, first_line
 from harness.interruption import on_endings
 from harness.ledger.fetching import PACK, fetch_study, held_still, pack_trials
-from harness.ledger.names import DATASET, PROVENANCE
+from harness.ledger.names import DATASET, HISTORY_FILE, PROVENANCE
 from harness.ledger.provenance import describe_changes, locate_plugins, record_provenance, store_plugins
 from harness.ledger.recorded_dataset import record_dataset
 from harness.ledger.result import DONE, list_violated
@@ -30,7 +30,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import counting
 from harness.search.make_source import make_source
-from harness.search.source import HISTORY_FILE, Source
+from harness.search.source import Source
 from harness.storage.local import check_writable, write_text_atomically
 from harness.storage.objects import in_parallel
 from harness.storage.place import Place
@@ -70,31 +70,39 @@ def run_study(
     """
     study_text = hide_address(study_text, study)
     say = partial(console.print, soft_wrap=True)
-    whom = notify or study.notify
-
-    def lose(run: StudyRun, sharing: Sharing) -> NoReturn:
-        _end_without_head(run, sharing, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say))
-
+    whom, folder = notify or study.notify, results.folder.absolute() / study.name
     with telling(study, whom, say) as note:
-        outcome = _run_study(
-            study, study_text, results, console=console, data_dir=data_dir, address=address, draw=draw, lose=lose
-        )
-        note(outcome)
+        dataset = _load(study, results, data_dir, address, console)
+        where = f"{results.address}/{study.name}" if results.is_remote else folder
+        refusal = f"{where}: study {study.name} is being run by another process; wait for it, or stop it"
+        with results.hold(study.name, refusal) as hold:
+            with held_still(results, study.name):
+                fetch_study(results, study.name)
+            with Sharing(results, folder, hold) as sharing:
+                source = make_source(study, dataset, folder, place=results)
+                changes = describe_changes(folder, describe_plugins(list_training_plugins(study)))
+                for notice in (*changes, *source.notices):
+                    say(notice)
+                check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
+                write_text_atomically(folder / "study.yaml", study_text)
+                _write_resolved(folder, study, source)
+                record_dataset(folder, dataset)
+                run = StudyRun(study, source, folder, dataset, console, place=results)
+                run.on_news, run.find_lost_hold, sharing.on_problem = sharing.soon, sharing.find_lost_hold, run.end_with
+
+                def lose() -> NoReturn:
+                    _end_without_head(
+                        run, sharing, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say)
+                    )
+
+                with on_endings(run.request_stop):
+                    outcome = _train_and_conclude(run, address, draw, lose)
+        note(outcome)  # once all is shared and the study let go, which may fail, too
     return outcome
 
 
-def _run_study(
-    study: Study,
-    study_text: str,
-    results: Place,
-    *,
-    console: Console,
-    data_dir: Path | None,
-    address: str | None,
-    draw: Callable[[Path], list[Path]],
-    lose: Callable[[StudyRun, Sharing], NoReturn],
-) -> Outcome:
-    folder = results.folder.absolute() / study.name
+def _load(study: Study, results: Place, data_dir: Path | None, address: str | None, console: Console) -> Dataset:
+    """Load the dataset, once all is well that can be looked at before it."""
     study.use_plugins()
     quieten_ray()
     quieten_mlflow()  # which Tune imports, too
@@ -107,23 +115,7 @@ def _run_study(
         dataset = load_dataset(study.dataset, data_dir, report)
     if not results.is_remote:
         results.check(study.name)
-    where = f"{results.address}/{study.name}" if results.is_remote else folder
-    refusal = f"{where}: study {study.name} is being run by another process; wait for it, or stop it"
-    with results.hold(study.name, refusal) as hold:
-        with held_still(results, study.name):
-            fetch_study(results, study.name)
-        with Sharing(results, folder, hold) as sharing:
-            source = make_source(study, dataset, folder, place=results)
-            for notice in (*describe_changes(folder, describe_plugins(list_training_plugins(study))), *source.notices):
-                console.print(notice, soft_wrap=True)
-            check_writable(folder, 0 if results.is_remote else _estimate_bytes(source, folder, dataset))
-            write_text_atomically(folder / "study.yaml", study_text)
-            _write_resolved(folder, study, source)
-            record_dataset(folder, dataset)
-            run = StudyRun(study, source, folder, dataset, console, place=results)
-            run.on_news, run.find_loss, sharing.on_problem = sharing.soon, sharing.find_loss, run.end_with
-            with on_endings(run.request_stop):
-                return _train_and_conclude(run, address, draw, partial(lose, run, sharing))
+    return dataset
 
 
 def _train_and_conclude(
@@ -183,7 +175,7 @@ def _conclude(run: StudyRun, draw: Callable[[Path], list[Path]]) -> Outcome:
     if run.is_stopping:  # whoever sent the signal may not wait long
         run.write_tables()
     run.tracker.flush()
-    if run.find_loss() is None:
+    if run.find_lost_hold() is None:
         _write_resolved(run.folder, run.study, run.source)
     run.read_stored_results()
     results = run.collect_results()
@@ -283,7 +275,7 @@ def _estimate_bytes(source: Source, folder: Path, dataset: Dataset) -> int:
     """Estimate the disk space that checkpoints will take, in the trials' folders and in MLflow."""
     total = 0
     for trial in source.trials:
-        if TrialFolder(folder, trial).list_checkpoints():
+        if TrialFolder(folder, trial).list_own_states():
             continue
         # stored twice; parameters and two moments; float32
         total += 2 * 3 * 4 * (count_parameters(trial.settings, dataset.image_shape) or 0)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.files import write_atomically
-from harness.datasets.dataset import FileCheck
+from harness.datasets.dataset import DatasetIdentity, FileCheck
 from harness.datasets.packed import ImageArray, PackedArray
 from harness.errors import InputError
 from models.numerics.machine import count_cores
@@ -53,32 +53,19 @@ class Painter(Protocol):
         """
 
 
-class MapSpec(Protocol):
-    """What a dataset on the disk is made of; see DatasetIdentity for the rest."""
+class MapSpec(DatasetIdentity, Protocol):
+    """What a dataset on the disk is made of; its content_hash is known before its images are made.
 
-    @property
-    def name(self) -> str:
-        """Its name in study files."""
-
-    @property
-    def content_hash(self) -> str:
-        """What identifies its images, known before they are made."""
+    Its factors are its attributes, if the images show every combination of them; none otherwise.
+    """
 
     @property
     def sha256(self) -> str | None:
         """What `hash_arrays` gives of its images, if that is known."""
 
     @property
-    def num_train(self) -> int:
-        """How many images are for training."""
-
-    @property
     def num_test(self) -> int:
         """How many are for the test."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
 
     @property
     def is_packed(self) -> bool:
@@ -87,10 +74,6 @@ class MapSpec(Protocol):
     @property
     def attributes(self) -> tuple[str, ...]:
         """The names of what is known of each image."""
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """The attributes, if the images show every combination of them; none otherwise."""
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from analysis.files import write_atomically
-from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, MLFLOW_DATABASE, RESULTS_ID, TRIALS, epoch_of
+from harness.ledger.names import EXHIBITS, HEADER, LOG, MLFLOW_DATABASE, RESULTS_ID, STATE, TRIALS, epoch_of
 from harness.storage.local import is_locked, locked, write_copy
 from harness.storage.objects import in_parallel
 from harness.storage.place import HERE, LOCK, Item, Place
@@ -82,9 +82,9 @@ def fetch_trials(place: Place, folder: Path, items: Iterable[Item], *, whole: bo
     whole: with states and logs; else with the headers of states, which are empty where a result has the same epochs.
     """
     items = list(items)
-    states = [] if whole else [item.path for item in items if CHECKPOINT.fullmatch(item.path.name)]
+    states = [] if whole else [item.path for item in items if STATE.fullmatch(item.path.name)]
     if not whole:
-        items = [item for item in items if not CHECKPOINT.fullmatch(item.path.name) and item.path.name != LOG]
+        items = [item for item in items if not STATE.fullmatch(item.path.name) and item.path.name != LOG]
     _delete_others(folder, {item.path for item in items} | {state.with_suffix(HEADER) for state in states})
     place.fetch(items)
     paths = {item.path for item in items}
@@ -114,7 +114,7 @@ def pack_trials(folder: Path) -> None:
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as pack:
             for file in sorted(_walk(folder / TRIALS)):
-                is_state = bool(CHECKPOINT.fullmatch(file.name)) and not file.with_suffix(HEADER).exists()
+                is_state = bool(STATE.fullmatch(file.name)) and not file.with_suffix(HEADER).exists()
                 name = (file.with_suffix(HEADER) if is_state else file).relative_to(folder).as_posix()
                 is_told = file.with_name(file.name.replace("began-", "result-")).exists()  # the result says it, too
                 if PACKED.fullmatch(name) and not (file.name.startswith("began-") and is_told):

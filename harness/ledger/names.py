@@ -19,6 +19,9 @@ of its SHA-256 in the record: to be read, never to be run."""
 DATASET = "dataset.json"
 """What identifies the dataset of a study's last run, in its folder."""
 
+HISTORY_FILE = "optuna.db"
+"""The history of an Optuna sampler, in the folder of a study."""
+
 TRIALS = "trials"
 EXHIBITS = "exhibits"
 """The folder of a study that holds each trial's arrays for figures: of the evaluation exhibits in <trial_id>.npz, of
@@ -27,8 +30,8 @@ another in <trial_id>-<evaluation>.npz."""
 RESULTS_ID = ".results-id"
 """Holds what names a results folder to others, in it; a copy of the folder has the same."""
 
-CHECKPOINT = re.compile(r"epoch-(\d+)\.safetensors")
-STATE = re.compile(r"epoch-(\d+)\.(safetensors|header)")
+STATE = re.compile(r"epoch-(\d+)\.safetensors")
+STATE_OR_HEADER = re.compile(r"epoch-(\d+)\.(safetensors|header)")
 HEADER = ".header"
 LOG = "log.txt"
 

@@ -5,15 +5,17 @@ import json
 import platform
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.datasets import DatasetIdentity
 from harness.errors import InputError, hide_secrets
 from harness.ledger.names import PLUGINS, PROVENANCE
 from harness.plugins.source import OWN, Plugin
+from harness.plugins.use import describe_plugins
 from harness.storage.local import write_atomically, write_text_atomically
 from models.numerics.machine import count_cores, name_cpu
 from models.settings import SEMANTICS_VERSION
@@ -23,6 +25,10 @@ CODE_FOLDER = Path(__file__).resolve().parents[2]
 
 SHIPPED_FROM = ".shipped-from.json"
 """In the code's folder, where a job brought the code along: the checkout that it comes from."""
+
+TAGS = ("python", "host", "platform", "code.sha256", "git.commit", "git.dirty")
+KINDS_OF_TAGS = ("version.", "plugin.")
+"""What of an entry of the record MLflow's tags have, too."""
 
 NODE = "node."  # in an entry of the record: another machine that trained
 
@@ -56,6 +62,24 @@ def describe_provenance() -> Mapping[str, str]:
     if "git.dirty" in checkout:
         tags["mlflow.source.git.commit"] = checkout["git.commit"]
     return tags
+
+
+def describe_study(dataset: DatasetIdentity, plugins: Sequence[Plugin]) -> dict[str, str]:
+    """What a study trains on and with besides our code, as its record and MLflow's tags have it."""
+    return {"dataset": dataset.name, "dataset.sha256": dataset.content_hash, **describe_plugins(plugins)}
+
+
+def recall_provenance(folder: Path) -> Mapping[str, str]:
+    """What trained a study last, by its record, as MLflow's tags; this process, where nothing is recorded.
+
+    Raises:
+        InputError: as of `read_provenance`.
+    """
+    record = read_provenance(folder)
+    if not record:
+        return describe_provenance()
+    tags = {name: value for name, value in record[-1].items() if name in TAGS or name.startswith(KINDS_OF_TAGS)}
+    return tags | ({"mlflow.source.git.commit": tags["git.commit"]} if "git.dirty" in tags else {})
 
 
 def describe_machine() -> dict[str, str]:
@@ -94,13 +118,13 @@ def describe_checkout() -> dict[str, str]:
     return {"git.commit": commit, "git.dirty": "true", "git.diff": cut}
 
 
-def record_provenance(folder: Path, dataset: Mapping[str, str]) -> None:
+def record_provenance(folder: Path, tags: Mapping[str, str]) -> None:
     """Add the code, machine and study file that are about to train a study to its record, with the date.
 
-    Nothing is added where the last entry is the same but for its date.
+    tags: see `describe_study`. Nothing is added where the last entry is the same but for its date.
     """
     entry = {name: value for name, value in describe_provenance().items() if name != "mlflow.source.git.commit"}
-    entry |= {"cpu": name_cpu(), "cores": str(count_cores()), **dataset}
+    entry |= {"cpu": name_cpu(), "cores": str(count_cores()), **tags}
     content = (folder / "study.yaml").read_bytes()  # without the address of `notify`
     entry |= {"study.sha256": hashlib.sha256(content).hexdigest(), "study": content.decode()}
     entry |= {name: value for name, value in describe_checkout().items() if name == "git.diff"}

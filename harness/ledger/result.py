@@ -107,18 +107,6 @@ def list_violated(result: Result, constraints: Iterable[Constraint]) -> list[Con
     return [constraint for constraint, value in values if value is not None and constraint.measure_excess(value) > 0]
 
 
-def needs_training(result: Result | None, *, evaluate: Iterable[str], stops_early: bool) -> bool:
-    """Whether a trial has to run: it never ended, failed, was stopped by a scheduler that is gone, or lacks a measure.
-
-    A trial that has ended but lacks a measure resumes from its checkpoint: nothing is trained twice.
-    """
-    if result is None or result.status in ("failed", "running"):
-        return True
-    if result.status == "stopped":
-        return not stops_early
-    return result.status == "finished" and not set(evaluate) <= set(result.evaluated)
-
-
 def drop_nonfinite(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop entries that are missing, infinite or NaN, which JSON and MLflow cannot hold."""
     return {k: v for k, v in values.items() if isinstance(v, int | str) or (v is not None and math.isfinite(v))}

@@ -90,14 +90,14 @@ class Sharing:
             else:
                 self._ending.wait(woken - time.monotonic())
 
-    def find_loss(self) -> str | None:
+    def find_lost_hold(self) -> str | None:
         """Say why this process works on the study no longer alone, if that is so."""
         problem = self._hold.problem
         return problem and f"{self._place.address}/{self._folder.name}: {problem}"
 
     def _check_hold(self) -> None:
-        if (loss := self.find_loss()) is not None:
-            raise PlaceError(loss)
+        if (lost := self.find_lost_hold()) is not None:
+            raise PlaceError(lost)
 
     def _share(self, *, is_end: bool) -> None:
         self._check_hold()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.ledger.fetching import fetch_trials
-from harness.ledger.names import CHECKPOINT, EXHIBITS, HEADER, LOG, PROVENANCE, STATE, TRIALS, epoch_of
+from harness.ledger.names import EXHIBITS, HEADER, LOG, PROVENANCE, STATE, STATE_OR_HEADER, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
@@ -129,8 +129,8 @@ class TrialFolder:
         there = {item.path for item in self._place.list(self.path)}
         self._place.remove(*({*_list_files(self.path), *there} - {self.log}))
 
-    def list_checkpoints(self) -> list[Path]:
-        """List the stored states that this trial can resume from, the latest epoch first."""
+    def list_own_states(self) -> list[Path]:
+        """List the states in this study that this trial can resume from, the latest epoch first."""
         return self._pick_states([self.path])
 
     def check_readable(self) -> None:
@@ -139,14 +139,14 @@ class TrialFolder:
         Raises:
             OSError: one cannot, which says nothing of what it holds.
         """
-        for path in self.list_checkpoints():
+        for path in self.list_own_states():
             check_readable(path)
 
     def list_states(self) -> list[Path]:
         """List these states and those in other studies of the same results; of one epoch, this study's first."""
         return self._pick_states([self.path, *self._list_twins()])
 
-    def _pick_states(self, folders: Iterable[Path], pattern: re.Pattern[str] = CHECKPOINT) -> list[Path]:
+    def _pick_states(self, folders: Iterable[Path], pattern: re.Pattern[str] = STATE) -> list[Path]:
         paths = [path for folder in folders for path in _list_files(folder) if pattern.fullmatch(path.name)]
         return sorted((path for path in paths if epoch_of(path) <= self._epochs), key=epoch_of, reverse=True)
 
@@ -161,7 +161,7 @@ class TrialFolder:
 
     def list_damaged(self) -> list[Path]:
         """List the states of this study that were cut short or cannot be read: the trial begins before them."""
-        return [path for path in self.list_checkpoints() if not _read_history(path)]
+        return [path for path in self.list_own_states() if not _read_history(path)]
 
     def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
         """Store the training state and the epochs that led to it, in one file, atomically.
@@ -179,7 +179,7 @@ class TrialFolder:
         self._place.remove(
             *(
                 path
-                for path in self.list_checkpoints()
+                for path in self.list_own_states()
                 if epoch_of(path) < len(history) and not (self.path / f"result-{epoch_of(path)}.json").exists()
             )
         )
@@ -199,7 +199,7 @@ class TrialFolder:
 
     def find_state(self) -> tuple[Path | None, list[Row]]:
         """Find the stored state that this trial resumes from, in whichever study, and the epochs that led to it."""
-        paths = self._pick_states([self.path, *self._list_twins()], STATE)
+        paths = self._pick_states([self.path, *self._list_twins()], STATE_OR_HEADER)
         return next(((path, rows) for path in paths if (rows := _read_history(path))), (None, []))
 
     def fetch(self, *, whole: bool = True) -> None:
@@ -213,12 +213,12 @@ class TrialFolder:
         fetch_trials(self._place, self.path, own, whole=whole)
         if self._is_of_population:
             return
-        newest = max((epoch_of(item.path) for item in own if CHECKPOINT.fullmatch(item.path.name)), default=0)
+        newest = max((epoch_of(item.path) for item in own if STATE.fullmatch(item.path.name)), default=0)
         this, results = self.path.parents[1], self.path.parents[2]
         others = [study for study in self._place.list_folders(results) if study != this.name]
         twins = [results / study / TRIALS / self.path.name for study in others]
         for twin, items in zip(twins, in_parallel(self._place.list, twins), strict=True):
-            epochs = [epoch_of(item.path) for item in items if CHECKPOINT.fullmatch(item.path.name)]
+            epochs = [epoch_of(item.path) for item in items if STATE.fullmatch(item.path.name)]
             if any(newest < epoch <= self._epochs for epoch in epochs):
                 fetch_trials(self._place, twin, items, whole=whole)
                 self._place.fetch_file(twin.parents[1] / PROVENANCE)
@@ -281,7 +281,7 @@ def _read_history(checkpoint: Path) -> list[Row]:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        whole = 8 + length + (max(ends, default=0) if CHECKPOINT.fullmatch(checkpoint.name) else 0)
+        whole = 8 + length + (max(ends, default=0) if STATE.fullmatch(checkpoint.name) else 0)
         if checkpoint.stat().st_size != whole:
             return []  # cut short
         return list(json.loads(header["__metadata__"]["history"]))

@@ -96,21 +96,21 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
         """
         import pandas as pd
 
-        from harness.commands.overview import read_states
+        from harness.commands.overview import read_standings
         from harness.ledger.fetching import fetch_to_read
 
         place = open_place(results)
         fetch_to_read(place, self.name)
-        states, _, _ = read_states(self, place.folder)
+        standings, _, _ = read_standings(self, place.folder)
         rows = [
             {
-                "trial_id": state.trial.trial_id,
-                "phase": state.trial.phase,
-                "status": state.status,
-                "epochs_left": state.epochs_left,
-                **state.trial.settings.to_dict(),
+                "trial_id": standing.trial.trial_id,
+                "phase": standing.trial.phase,
+                "status": standing.status,
+                "epochs_left": standing.epochs_left,
+                **standing.trial.settings.to_dict(),
             }
-            for state in states
+            for standing in standings
         ]
         return pd.DataFrame(rows, columns=None if rows else PLANNED)
 

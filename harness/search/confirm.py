@@ -15,7 +15,8 @@ from harness.ledger.result import Result, list_violated
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, order_trials
-from harness.search.source import Source, is_open, read_ended
+from harness.search.open_trials import is_open, read_ended
+from harness.search.source import Source
 from harness.study import Study
 from harness.study.constraints import Constraint
 

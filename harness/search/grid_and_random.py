@@ -12,7 +12,8 @@ from harness.datasets import DatasetIdentity
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.source import describe_forgotten, is_open, make_trial
+from harness.search.open_trials import is_open
+from harness.search.source import describe_forgotten, make_trial
 from harness.study import Study
 
 
@@ -114,12 +115,15 @@ def _draw_shares(study: Study, num_points: int, num_dims: int) -> list[list[floa
     The first points do not depend on how many are drawn.
     """
     rng = np.random.Generator(np.random.PCG64(study.search.seed))
-    if study.search.sampler == "random":
-        points = rng.random((num_points, num_dims))
-        return [[float(share) for share in point] for point in points]
-    from scipy.stats import qmc
+    match study.search.sampler:
+        case "random":
+            points = rng.random((num_points, num_dims))
+        case "quasirandom":
+            from scipy.stats import qmc
 
-    # A power of two is drawn: other numbers of points are less even, and SciPy warns of them.
-    power = math.ceil(math.log2(max(num_points, 1)))
-    points = qmc.Sobol(num_dims, rng=rng).random_base2(power)[:num_points]
+            # A power of two is drawn: other numbers of points are less even, and SciPy warns of them.
+            power = math.ceil(math.log2(max(num_points, 1)))
+            points = qmc.Sobol(num_dims, rng=rng).random_base2(power)[:num_points]
+        case other:
+            raise ValueError(f"{other} draws no points beforehand")
     return [[float(share) for share in point] for point in points]

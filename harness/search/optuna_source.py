@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from analysis.wording import plural
 from harness.datasets import DatasetIdentity
 from harness.errors import InputError
+from harness.ledger.names import HISTORY_FILE
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
 from harness.search.history import history_errors, name_metrics, open_history
 from harness.search.history_name import list_former_names, name_history
+from harness.search.open_trials import read_ended
 from harness.search.recall import name_parameters, recall, store
 from harness.search.samplers import make_sampler
-from harness.search.source import HISTORY_FILE, count_forgotten, read_ended
+from harness.search.source import count_forgotten
 from harness.search.space import SearchSpace
 from harness.search.stopping import Stopping
 from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials, is_of_todays_code

@@ -21,7 +21,8 @@ from harness.errors import InputError
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, take_over
-from harness.search.source import describe_forgotten, is_open
+from harness.search.open_trials import is_open
+from harness.search.source import describe_forgotten
 from harness.storage.place import HERE, Place
 from harness.study import Study
 from harness.study.sections import MIN_POPULATION

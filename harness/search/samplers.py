@@ -1,7 +1,7 @@
 """The samplers of Optuna, as searches use them."""
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from harness.study import Study
 
@@ -29,7 +29,11 @@ def make_sampler(study: Study, num_trials: int, seed: int) -> "optuna.samplers.B
             case "nsga2":
                 size = min(POPULATION, max(num_trials // 4, 2))
                 return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
-            case _:
+            case "tpe":
                 return optuna.samplers.TPESampler(
                     seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=min(10, few)
                 )
+            case "grid" | "random" | "quasirandom":
+                raise ValueError(f"{study.search.sampler} is none of Optuna's samplers")
+            case other:
+                assert_never(other)

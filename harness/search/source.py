@@ -1,19 +1,15 @@
-"""The protocol that every source of trials follows."""
+"""The protocol that every source of trials follows, and what sources share."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.datasets import DatasetIdentity
 from harness.errors import InputError
-from harness.ledger.result import Result, needs_training
+from harness.ledger.names import HISTORY_FILE
+from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import TrialFolder
 from harness.study import Study
-
-HISTORY_FILE = "optuna.db"
-"""The history of an Optuna sampler, in the folder of a study."""
 
 
 def has_history(study_folder: Path) -> bool:
@@ -62,29 +58,6 @@ def describe_forgotten(study: Study, trials: Iterable[Trial], study_folder: Path
     """What to say of trained trials that a study no longer asks for."""
     count = count_forgotten(study, trials, study_folder)
     return [f"{count} trained trials are not of the study's file as it is now, and are not counted."] if count else []
-
-
-def is_open(study: Study, trial: Trial, result: Result | None) -> bool:
-    """Whether a trial of this study still has to run. result: the stored one, if any."""
-    stopped_by = None if result is None else result.stopped_by
-    is_of_today = stopped_by is None or stopped_by == describe_stopping(study)
-    stops_early = study.scheduler.name != "fifo" and trial.phase == "search" and is_of_today
-    return needs_training(result, evaluate=study.measures.evaluated, stops_early=stops_early)
-
-
-def read_ended(study: Study, trial: Trial, study_folder: Path) -> Result | None:
-    """Read how a trial of this study ended, in the study's folder; None if it still has to run."""
-    result = TrialFolder(study_folder, trial).read_result()
-    return None if is_open(study, trial, result) else result
-
-
-def describe_stopping(study: Study) -> str:
-    """What stops trials of this study early: its scheduler, as far as it is not the default one, and what it compares.
-
-    It is stored with a trial that is stopped, which goes on once it is another.
-    """
-    scheduler = study.scheduler.model_dump(mode="json", exclude_defaults=True)
-    return json.dumps({**scheduler, "metric": study.metric}, sort_keys=True)
 
 
 def make_trial(study: Study, dataset: DatasetIdentity, configuration: Mapping[str, Any], seed: int) -> Trial:

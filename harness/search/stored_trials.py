@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError
 from harness.ledger.result import Result
 from harness.ledger.trial import Trial
-from harness.search.source import read_ended
+from harness.search.open_trials import read_ended
 from harness.search.space import SearchSpace
 from harness.study import Study
 

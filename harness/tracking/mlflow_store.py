@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.ledger.names import CHECKPOINT, MLFLOW_DATABASE
+from harness.ledger.names import MLFLOW_DATABASE, STATE
 from harness.ledger.result import Result, Row
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -132,7 +132,7 @@ class MlflowStore:
         ended_as = f"{result.status}: {' '.join(result.evaluated)}"
         if run is not None and result.status in FINAL and run.has_all_of(ended_as, RUN_STATUS[result.status]):
             return False
-        states = [path.name for path in folder.list_checkpoints()[:1]]  # of a stopped trial it may be stored late
+        states = [path.name for path in folder.list_own_states()[:1]]  # of a stopped trial it may be stored late
         complete = f"{result.status}: {' '.join([*result.evaluated, *states])}"
         has_ended = result.status != "running"
         params: dict[str, str] = {}
@@ -157,7 +157,7 @@ class MlflowStore:
         ended = {"status": result.status, "evaluated": " ".join(result.evaluated)}
         ended |= {key: value for key in ("error", "device", "host", "stopped_by") if (value := getattr(result, key))}
         artifacts = [
-            path for path in (*folder.list_checkpoints()[:1], folder.log, *folder.arrays.values()) if path.exists()
+            path for path in (*folder.list_own_states()[:1], folder.log, *folder.arrays.values()) if path.exists()
         ]
         if artifacts:
             self._store_artifacts(run, artifacts)
@@ -273,7 +273,7 @@ class MlflowStore:
         restored = []
         for item in self.client.list_artifacts(run_id):
             place = places.get(item.path, folder.path)
-            if place != folder.path or CHECKPOINT.fullmatch(item.path):
+            if place != folder.path or STATE.fullmatch(item.path):
                 place.mkdir(parents=True, exist_ok=True)
                 download_artifacts(run_id=run_id, artifact_path=item.path, dst_path=str(place), tracking_uri=self.uri)
                 restored.append(place / item.path)

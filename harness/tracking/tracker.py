@@ -36,14 +36,13 @@ class Tracker:
         tags: Mapping[str, str],
         on_failure: Callable[[Failure], None] = lambda _: None,
         *,
-        folder: Path | None = None,
+        folder: Path,
     ) -> None:
-        """results: where MLflow's own store is. folder: of the study, if not there by its name.
+        """results: where MLflow's own store is. folder: of the study.
 
         on_failure: is called once, in the thread, with what somebody has to mend before anything can be sent."""
         self._on_failure: Callable[[Failure], None] | None = on_failure
-        self._study, self._results, self._tags = study, results, tags
-        self._folder = folder or results / study
+        self._study, self._results, self._tags, self._folder = study, results, tags, folder
         self._pending: OrderedDict[str, tuple[Trial, Result]] = OrderedDict()
         self._sent_at: dict[str, float] = {}
         self._busy = False

@@ -11,13 +11,10 @@ from ray.tune.search import Searcher
 from harness.cluster.room import describe_wait
 from harness.ledger.trial import Trial
 from harness.study.sections import Resources
-from harness.tune.failures import FORGIVABLE, read_failure
+from harness.tune.failures import read_failure
 from harness.tune.study_run import StudyRun
 
 PATIENCE_SECONDS = 5.0  # for a trial to begin, before it is said what is waited for
-
-MAX_FORGIVEN = 20
-"""A trial whose machines go away more often than this may be why."""
 
 
 class TrialSearch(Searcher):  # type: ignore[misc]
@@ -85,7 +82,6 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         """resources: of a trial."""
         super().__init__()
         self._run, self._resources = run, resources
-        self._num_forgiven: dict[str, int] = {}  # by Tune's id of a trial
         self._said: set[str] = set()
         self._began = 0.0
         self._wait: str | None = None  # what the first trial waits for, while that is to be said
@@ -124,14 +120,6 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         """Note that a trial's process has died too often."""
         trial = info["trial"]
         self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
-
-    def on_trial_recover(self, **info: Any) -> None:
-        """Forgive a trial that its process was not fit for it, or that its machine is gone; not without end."""
-        trial = info["trial"]
-        forgiven = self._num_forgiven.get(trial.trial_id, 0)
-        if forgiven < MAX_FORGIVEN and FORGIVABLE.search(read_failure(trial)):
-            self._num_forgiven[trial.trial_id] = forgiven + 1
-            trial.run_metadata.num_failures -= 1
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -56,7 +56,8 @@ class EngineSpec:
 def train_fused(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> Generator[Event]:
     """Train a trial in the engine of the GPU that Ray gave this process, yielding the events that `run_trial` yields.
 
-    One that runs out of memory is followed by one that trains half as many at once, and so on; `say` is told.
+    One that runs out of memory is followed by one that trains half as many at once, and so on; `say` is told, as of
+    what the engine could not compile for its card.
 
     Raises:
         MemoryShortageError: the engine lacked memory for this trial alone.
@@ -65,7 +66,7 @@ def train_fused(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> G
     capacity, num_seen = spec.capacity, 0
     while True:
         try:
-            with closing(_train_in_one(replace(spec, capacity=capacity), trial)) as events:
+            with closing(_train_in_one(replace(spec, capacity=capacity), trial, say)) as events:
                 for event in events:
                     if isinstance(event, Epoch):
                         epoch = int(event.metrics["epoch"] or 0)
@@ -88,12 +89,16 @@ def train_fused(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> G
             return
 
 
-def _train_in_one(spec: EngineSpec, trial: Trial) -> Generator[Event]:
+def _train_in_one(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> Generator[Event]:
     engine, slot = _submit(spec, trial)
-    is_over = False
+    is_over, may_be_slow = False, spec.device == "cuda"
     try:
         while not is_over:
-            for event in ray.get(engine.fetch.remote(slot)):
+            events = ray.get(engine.fetch.remote(slot))
+            if may_be_slow and (sentence := ray.get(engine.describe_slowness.remote())) is not None:
+                may_be_slow = False
+                say(f"{socket.gethostname()}: {sentence}")
+            for event in events:
                 is_over = not isinstance(event, Epoch)
                 yield event
     finally:
@@ -208,6 +213,12 @@ class EngineActor:
     def fetch(self, slot: int) -> list[Event]:
         """See Slots.fetch."""
         return self._engine.slots.fetch(slot)
+
+    def describe_slowness(self) -> str | None:
+        """See cuda_graph.describe_failure."""
+        from models.training.stacked.cuda_graph import describe_failure
+
+        return describe_failure()
 
     def leave(self, slot: int) -> None:
         """See Slots.leave."""

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,13 @@ from analysis.wording import plural
 from harness.tune.driver import UnfitError
 from harness.tune.study_run import StudyRun, is_of_full_disk
 from harness.worker.memory import MemoryShortageError
+
+MAX_CRASHES = 3
+"""Crashes that a trial may have; want of a machine or of memory is none. After so many its next failure, whatever its
+cause, is its last."""
+
+MAX_FORGIVEN = 20
+"""A trial whose machines go away more often than this may be why."""
 
 FORGIVABLE = re.compile(rf"{UnfitError.__name__}|its node has died")
 """In our words and Ray's: none of the trial's own making."""
@@ -34,7 +42,7 @@ def read_failure(trial: Any) -> str:
 
 
 class Judge:
-    """Says what becomes of a trial whose process has failed, and may fail again.
+    """Says what becomes of a trial whose process has failed, and may fail again, and which of its failures are crashes.
 
     One that lacked memory beside others is tried once more while nothing else runs. So is one whose process keeps dying
     without a reason, as the kernel, which ends what has taken too much memory, gives none.
@@ -42,18 +50,33 @@ class Judge:
 
     def __init__(self, run: StudyRun) -> None:
         self._run = run
-        self._spared: set[str] = set()  # Tune's ids of trials
+        self._spared: set[str] = set()  # Tune's ids of trials, here and below
+        self._num_crashes: Counter[str] = Counter()
+        self._num_forgiven: Counter[str] = Counter()
 
     def judge(self, trial: Any, *, is_alone: bool, num_others: int) -> Verdict:
         """Judge one of Tune's trials. is_alone: nothing else ran, on purpose. num_others: that run now."""
         failure = read_failure(trial)
+        self._count(trial, failure)
         if SHORTAGE.search(failure):
-            trial.run_metadata.num_failures -= 1
             return self._judge_shortage(trial, failure, is_alone=is_alone, num_others=num_others)
         has_reason = FORGIVABLE.search(failure) or is_of_full_disk(failure)
         if is_alone or trial.num_failures < trial.max_failures or has_reason:
             return "go on"
         return self._put_off(trial, "keeps dying, perhaps for lack of memory", num_others)
+
+    def _count(self, trial: Any, failure: str) -> None:
+        """Set how many crashes the trial has had, as Tune counts more: what its machine did, too, and lack of memory.
+
+        Where Ray was told of a machine's end before, Tune has not counted it.
+        """
+        name = trial.trial_id
+        if trial.num_failures > self._num_crashes[name] and not SHORTAGE.search(failure):
+            if FORGIVABLE.search(failure) and self._num_forgiven[name] < MAX_FORGIVEN:
+                self._num_forgiven[name] += 1
+            else:
+                self._num_crashes[name] += 1
+        trial.run_metadata.num_failures = self._num_crashes[name]
 
     def _judge_shortage(self, trial: Any, failure: str, *, is_alone: bool, num_others: int) -> Verdict:
         if took_less_than_others(failure) and trial.trial_id not in self._spared:

@@ -38,9 +38,10 @@ class FillsSlots(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Note a trial that is new, or that runs again after its process has died."""
+        is_new = trial not in self._unfinished
         self._unfinished[trial] = None
         super().on_trial_add(tune_controller, trial)
-        if self.judge is None or not trial.num_failures:
+        if self.judge is None or is_new:
             return
         num_others = sum(other.status == Trial.RUNNING for other in self._unfinished)
         match self.judge.judge(trial, is_alone=trial is self._alone, num_others=num_others):

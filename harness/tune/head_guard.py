@@ -46,7 +46,7 @@ class HeadGuard:
                 break
         else:
             return
-        self._run.problem = (
+        self._run.end_with(
             f"{self._address}: the head of the cluster has not answered for {LOST_SECONDS:.0f} s; what was trained is "
             "stored, so see to the cluster, and run the study again to go on"
         )

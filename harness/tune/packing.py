@@ -1,5 +1,6 @@
 """Choose how many trials share a GPU: `resources: {gpu: auto}` measures their memory once, on the card."""
 
+import gc
 from collections.abc import Sequence
 
 from harness.datasets import Dataset
@@ -18,7 +19,10 @@ MAX_PACKED = 128
 USABLE = 0.8
 """The share of the free memory that is filled: libraries take theirs, and sizes change as trials come and go."""
 
-SIZES = (4, 12)  # capacities of the trainers that are measured
+FIX = "take fewer latents, narrower layers or smaller batches"
+
+SIZES = ((4, 12), (1, 2))
+"""Members of the trainers that are measured; the second pair where there is no room for the first."""
 
 
 def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resources:
@@ -38,9 +42,15 @@ def settle_resources(study: Study, num_trials: int, dataset: Dataset) -> Resourc
             "train on the CPU with --set resources.gpu=0"
         )
     measure = ray.remote(num_gpus=1, max_calls=1)(measure_memory)  # its process ends, and frees the card
-    measured = ray.get(
-        [measure.remote(settings, dataset.image_shape, study.loaded_plugins) for settings in list_largest(study)]
-    )
+    asked = [measure.remote(settings, dataset.image_shape, study.loaded_plugins) for settings in list_largest(study)]
+    try:
+        measured = ray.get(asked)
+    except ray.exceptions.RayTaskError as error:
+        from models.numerics.machine import is_out_of_memory  # loads torch, which a driver needs for nothing else
+
+        if not isinstance(error.cause, Exception) or not is_out_of_memory(error.cause):
+            raise
+        raise InputError(f"resources.gpu: the graphics card has no room for a single trial; {FIX}") from None
     frees, fixeds, per_trials = zip(*measured, strict=True)
     free, fixed, per_trial = min(frees), max(fixeds), max(per_trials)
     fixed += dataset.train_images.nbytes + dataset.test_images.nbytes
@@ -55,25 +65,44 @@ def measure_memory(
     """Bytes of the card: free now, taken once by whatever runs there, taken by each trial more. To be run on it."""
     import torch
 
-    from models.training.make_trainer import make_trainer
-    from models.training.state import init_state
-    from models.training.trainer import raise_failure
+    from models.numerics.machine import is_out_of_memory
 
     use_plugins(plugins)
     free, _ = torch.cuda.mem_get_info()
-    images = torch.zeros(50 * settings.batch_size, *image_shape, dtype=torch.uint8, device="cuda")  # two graphs' worth
+    for few, many in SIZES:
+        try:
+            peaks = [measure_peak(settings, image_shape, size) for size in (few, many)]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            per_trial = (peaks[1] - peaks[0]) // (many - few)
+            return free, max(peaks[0] - few * per_trial, 0), per_trial
+    return free, 0, measure_peak(settings, image_shape, 1)  # two have no room together
+
+
+def measure_peak(settings: TrialSettings, image_shape: ImageShape, num_trials: int) -> int:
+    """Bytes of the card that so many trials take at most, trained together."""
+    import torch
+
+    from models.training.make_trainer import make_trainer
+    from models.training.stacked.cuda_graph import GRAPH_STEPS
+    from models.training.state import init_state
+    from models.training.trainer import raise_failure
+
+    gc.collect()  # one that ran out of memory may not be gone yet
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    # Two whole graphs and the steps of a shorter one, which is recorded in the second epoch, then a smaller batch.
+    num_images = (2 * GRAPH_STEPS + 2) * settings.batch_size + settings.batch_size // 2
+    images = torch.zeros(num_images, *image_shape, dtype=torch.uint8, device="cuda")
     state = init_state(settings, image_shape)
-    peaks = []
-    for size in SIZES:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        trainer = make_trainer(settings, image_shape, latent_dim=settings.latent_dim, capacity=size, device="cuda")
+    trainer = make_trainer(settings, image_shape, latent_dim=settings.latent_dim, capacity=num_trials, device="cuda")
+    for _ in range(num_trials):  # not every trainer takes memory for members that it has not yet
         trainer.add(settings, state.tensors(), epoch=0, step=0)
+    for _ in range(2):
         raise_failure(trainer.fit_epoch(images))
-        peaks.append(torch.cuda.max_memory_reserved())
-        del trainer
-    per_trial = (peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])
-    return free, max(peaks[0] - SIZES[0] * per_trial, 0), per_trial
+    return torch.cuda.max_memory_reserved()
 
 
 def choose_packing(free: int, fixed: int, per_trial: int, num_trials: int) -> int:
@@ -86,6 +115,6 @@ def choose_packing(free: int, fixed: int, per_trial: int, num_trials: int) -> in
     if room < 1:
         raise InputError(
             f"resources.gpu: a trial takes {(fixed + per_trial) / 1e9:.1f} GB, but the graphics card has "
-            f"{free / 1e9:.1f} GB free; take fewer latents, narrower layers or smaller batches"
+            f"{free / 1e9:.1f} GB free; {FIX}"
         )
     return min(room, num_trials, MAX_PACKED)

@@ -22,16 +22,13 @@ from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
-from harness.tune.failures import Judge
+from harness.tune.failures import MAX_CRASHES, Judge
 from harness.tune.head_guard import HeadGuard
 from harness.tune.node_guard import NodeGuard
 from harness.tune.own_parts import own_parts
 from harness.tune.plan import Plan, make_plan
 from harness.tune.schedulers import make_scheduler
 from harness.tune.study_run import StudyRun
-
-MAX_CRASHES = 3
-"""A trial counts as failed once its process has died more often than this (killed, out of memory, machine lost)."""
 
 
 def run_tune(run: StudyRun, first: Trial, address: str | None, on_lost: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 from harness.datasets import identify_dataset
 from harness.ledger.result import Result, measure_spending
 from harness.ledger.trial import Trial
-from harness.search.source import is_open
+from harness.search.open_trials import is_open
 from harness.study import Study
 from harness.study.domains import Domain, Finite
 from harness.study.sections import Resource
@@ -37,19 +37,22 @@ def make_scheduler(study: Study, trials: Iterable[Trial], results: Mapping[str, 
 
 def _new_scheduler(study: Study) -> FillsSlots:
     given = study.scheduler
-    if given.name in ("fifo", "pbt"):  # PopulationSource does what pbt asks for
-        return FillsSlots()
     longest = _count_longest(study)
     grace = min(given.grace_epochs if given.resource == "epochs" else given.grace, longest)
     by: dict[str, Any] = {"metric": "objective", "mode": study.mode, "grace_period": grace}
     by["time_attr"] = TIME_ATTRIBUTES[given.resource]
-    if given.name == "median":
-        # An infinite time slice, as the rule would pause trials to give others a turn while it knows of few.
-        return MedianStopping(**by, min_time_slice=math.inf)
-    by |= {"max_t": longest, "reduction_factor": given.reduction_factor}
-    if given.name == "asha":
-        return ASHA(**by)
-    return HyperBand(**by, brackets=1 + int(math.log(longest / grace, given.reduction_factor) + 1e-9))
+    halving = {"max_t": longest, "reduction_factor": given.reduction_factor}
+    match given.name:
+        case "fifo" | "pbt":  # PopulationSource does what pbt asks for
+            return FillsSlots()
+        case "median":
+            # An infinite time slice, as the rule would pause trials to give others a turn while it knows of few.
+            return MedianStopping(**by, min_time_slice=math.inf)
+        case "asha":
+            return ASHA(**by, **halving)
+        case "hyperband":
+            brackets = 1 + int(math.log(longest / grace, given.reduction_factor) + 1e-9)
+            return HyperBand(**by, **halving, brackets=brackets)
 
 
 def _count_longest(study: Study) -> int:

@@ -14,16 +14,16 @@ from rich.console import Console
 from harness.datasets import Dataset
 from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
-from harness.ledger.provenance import adopt_provenance
+from harness.ledger.provenance import adopt_provenance, describe_study
 from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, find_end, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.plugins.use import describe_plugins
 from harness.progress import Progress
 from harness.search.grid_and_random import count_epochs_to_train
-from harness.search.source import Source, describe_stopping, is_open
-from harness.storage.place import Folder, Place
+from harness.search.open_trials import describe_stopping, is_open
+from harness.search.source import Source
+from harness.storage.place import Place
 from harness.study import Study
 from harness.tracking.explain import Failure
 from harness.tracking.local_store import locate_runs
@@ -70,14 +70,12 @@ class StudyRun:
         dataset: Dataset,
         console: Console,
         *,
-        place: Place | None = None,
+        place: Place,
     ) -> None:
-        """place: keeps the results; by default the folder's parent does."""
-        self.study, self.source, self.folder = study, source, folder
-        self.place: Place = place or Folder(folder.parent)
+        """place: keeps the results."""
+        self.study, self.source, self.folder, self.place = study, source, folder, place
         self.dataset, self.console = dataset, console
-        self.tags = {"dataset": dataset.name, "dataset.sha256": dataset.content_hash}
-        self.tags |= describe_plugins(study.loaded_plugins)
+        self.tags = describe_study(dataset, study.loaded_plugins)
         self.started = time.monotonic()
         self._progress: dict[str, TrialProgress] = {}  # by trial_id, of trials that have a result or have begun to run
         self._looked_for: set[str] = set()  # trial_ids
@@ -87,7 +85,7 @@ class StudyRun:
         self.interrupted = 0  # the signal by which, if any; trials that are running then neither stopped nor failed
         self.problem: str | None = None  # why no more can be trained now
         self._tables_due = self.started + TABLE_SECONDS
-        self.find_loss: Callable[[], str | None] = lambda: None  # why this run has its study no longer
+        self.find_lost_hold: Callable[[], str | None] = lambda: None  # why this run has its study no longer
         self.on_news: Callable[[], None] = lambda: None  # is called once the source has stored what it proposed
         runs = locate_runs(self.place, study.name)
         self.tracker = Tracker(study.name, runs, self.tags, self._tell_of_mlflow, folder=folder)
@@ -141,7 +139,7 @@ class StudyRun:
         self.display.say_stopping()
 
     def end_with(self, problem: str) -> None:
-        """End the run, as nothing more can be stored."""
+        """End the run, as nothing more can be trained. The first problem stays: later ones may come of it."""
         self.problem = self.problem or problem
 
     def _tell_of_mlflow(self, failure: Failure) -> None:
@@ -250,7 +248,7 @@ class StudyRun:
         result = progress.result
         if result.error is not None and is_of_full_disk(result.error):
             where = f"{result.host}: " if result.host else ""
-            self.problem = f"{where}{result.error}; free some space there and run the study again"
+            self.end_with(f"{where}{result.error}; free some space there and run the study again")
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
@@ -286,17 +284,17 @@ class StudyRun:
         try:
             yield
         except InputError as error:
-            self.problem = str(error)
+            self.end_with(str(error))
         except OSError as error:
             if error.errno not in FULL:
                 raise
             where = error.filename or self.folder
-            self.problem = f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again"
+            self.end_with(f"{where}: {os.strerror(error.errno).lower()}; free some space and run the study again")
 
     def write_tables(self) -> list[Path]:
         """Write the tables of the trials so far; returns their paths. The run ends where it has its study no longer."""
-        if (loss := self.find_loss()) is not None:
-            self.end_with(loss)
+        if (lost := self.find_lost_hold()) is not None:
+            self.end_with(lost)
             return []
         began = time.monotonic()
         self.read_stored_results(only_new=True)

@@ -20,7 +20,7 @@ from harness.worker.trial_run import TrialRun
 from models.numerics.machine import is_fatal, is_out_of_memory
 from models.training.make_trainer import choose_trainer, make_trainer
 from models.training.state import TrainState, init_state
-from models.training.trainer import Outcome, Trainer
+from models.training.trainer import EpochOutcome, Trainer
 
 PATIENCE_SECONDS = 2.0
 """In step with a scheduler, an epoch waits so long at most for trials that have not asked for it."""
@@ -182,7 +182,7 @@ class Engine:
         for slot in [slot for slot in cohort.slots if slot.has_ended]:
             self._remove(cohort, slot)
 
-    def _measure(self, cohort: Cohort, index: int, outcome: Outcome, slot: Slot) -> None:
+    def _measure(self, cohort: Cohort, index: int, outcome: EpochOutcome, slot: Slot) -> None:
         """Measure a member after an epoch, and hand on what there is to tell."""
         if isinstance(outcome, Exception):
             raise outcome

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from harness.metrics import Evaluation, Measures
+from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures
 from harness.worker.images import Images
 from models.autoencoder import Autoencoder
 from models.build import build_model
@@ -55,8 +55,15 @@ class Evaluator:
     say: Callable[[str], None] = lambda _: None  # is told how far a slow measure is
 
     def evaluate(self, name: Evaluation) -> dict[str, float]:
-        """The metrics of one evaluation of a study; one that stores arrays has none."""
-        return MEASURES[name](self) if name in MEASURES else {}
+        """The metrics of one evaluation of a study; one that stores arrays has none.
+
+        Raises:
+            ValueError: it measures what the tables have no name for, and would lose.
+        """
+        metrics = {} if name in ARRAY_EVALUATIONS else MEASURES[name](self)
+        if unnamed := metrics.keys() - EVALUATION_METRICS[name]:
+            raise ValueError(f"{name}: EVALUATION_METRICS of harness/metrics.py lacks {', '.join(sorted(unnamed))}")
+        return metrics
 
     @property
     def seed(self) -> int:
@@ -66,9 +73,13 @@ class Evaluator:
     def make_arrays(self, name: Evaluation) -> dict[str, NDArray[Any]]:
         """The arrays of one evaluation that stores some."""
         test = self.images.test, self.images.test_labels
-        if name == "latents":
-            return make_latent_arrays(self.model, *test)
-        return make_exhibits(self.model, *test, seed=self.seed)
+        match name:
+            case "latents":
+                return make_latent_arrays(self.model, *test)
+            case "exhibits":
+                return make_exhibits(self.model, *test, seed=self.seed)
+            case _:
+                raise ValueError(f"{name} stores no arrays")
 
     @cached_property
     def code_table(self) -> CodeTable:

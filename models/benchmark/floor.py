@@ -116,7 +116,7 @@ def measure_bandwidth(num_bytes: int, device: torch.device | str = "cpu", *, sec
 
     A CPU copies on one thread. Its caches may hold the state of a model, so give as many bytes as the state has.
     """
-    source = torch.ones(num_bytes // 8, device=device)
+    source = _draw(num_bytes // 8, device=device)
     target = torch.ones_like(source)
     return 2 * source.numel() * 4 / _time_fastest(lambda: target.copy_(source), source.device, seconds)
 
@@ -133,12 +133,17 @@ def measure_products(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     device = torch.device(device)
     if device.type == "cuda":
-        one, other = (torch.ones(BIG_PRODUCT, BIG_PRODUCT, dtype=dtype, device=device) for _ in range(2))
+        one, other = (_draw(BIG_PRODUCT, BIG_PRODUCT, dtype=dtype, device=device) for _ in range(2))
         with multiplying(precision):
             return 2 * BIG_PRODUCT**3 / _time_fastest(lambda: one @ other, device, seconds)
     products = _list_products(layers, batch_size, dtype)
     run = lambda: [multiply(x, weight) for x, weight in products]  # noqa: E731
     return count_work(layers, batch_size, precision).num_operations / _time_fastest(run, device, seconds)
+
+
+def _draw(*shape: int, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Draw normal numbers, with a generator of their own: a card takes less power and time for numbers all alike."""
+    return torch.randn(shape, device=device, dtype=dtype, generator=torch.Generator(device).manual_seed(0))
 
 
 def _list_products(layers: list[Layer], batch_size: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import torch
 
 from models.benchmark.timing import Task, Timing, time_task
+from models.numerics.machine import is_out_of_memory
 
 OUT_OF_MEMORY = "out of memory"
 
@@ -85,7 +86,7 @@ def work(task: Task, requests: TextIO, replies: TextIO) -> None:
         message = json.dumps(asdict(time_task(task, wait_for_the_others)))
     except Exception as error:
         problem = OUT_OF_MEMORY
-        if not any(words in str(error).lower() for words in (OUT_OF_MEMORY, "can't allocate memory")):
+        if not is_out_of_memory(error):
             traceback.print_exc()
             problem = f"{type(error).__name__}: {error}".splitlines()[0]
         message = json.dumps(problem)

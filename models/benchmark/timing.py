@@ -105,16 +105,13 @@ def _make_settings(task: Task) -> list[TrialSettings]:
     ]
 
 
-def _make_states(task: Task, images: Tensor) -> list[TrainState]:
-    """Make the states that the timing starts from, trained for the task's epochs on images (N, C, H, W)."""
-    states = []
-    for settings in _make_settings(task):
-        state = init_state(settings, SUBJECTS[task.subject].image_shape, images.device)
-        if task.epochs:
-            for _ in fit(state, settings, images):
-                pass
-        states.append(state)
-    return states
+def _make_state(task: Task, settings: TrialSettings, images: Tensor) -> TrainState:
+    """Make the state that a trial's timing starts from, trained for the task's epochs on images (N, C, H, W)."""
+    state = init_state(settings, SUBJECTS[task.subject].image_shape, images.device)
+    if task.epochs:
+        for _ in fit(state, settings, images):
+            pass
+    return state
 
 
 def _start_plain(task: Task) -> Callable[[], object]:
@@ -122,7 +119,8 @@ def _start_plain(task: Task) -> Callable[[], object]:
     images = _read_images(task)
     trained = None
     if task.epochs:  # by our trainer, which is faster
-        (trained,) = _make_states(task, images)
+        (settings,) = _make_settings(task)
+        trained = _make_state(task, settings, images)
     (num_hidden,) = MNIST.settings["hidden"]
     steps = train_plainly(
         images.squeeze(1),
@@ -139,11 +137,13 @@ def _start_plain(task: Task) -> Callable[[], object]:
 def _start_ours(task: Task) -> Callable[[], object]:
     """Start our trainer; return a function that trains for a chunk of steps, as an epoch of that many images."""
     images = _read_images(task).to(task.device)
-    trials, states = _make_settings(task), _make_states(task, images)
+    trials = _make_settings(task)
     shape = SUBJECTS[task.subject].image_shape
     trainer = make_trainer(trials[0], shape, latent_dim=task.latent_dim, capacity=len(trials), device=task.device)
-    for settings, state in zip(trials, states, strict=True):
+    for settings in trials:
+        state = _make_state(task, settings, images)
         trainer.add(settings, state.tensors(), epoch=state.epoch, step=state.step)
+        del state  # before the next one is made: the trainer has copied it, and the peak of memory is measured
     assert len(images) >= task.chunk_steps * task.batch_size
     parts = images.split(task.chunk_steps * task.batch_size)
     # A CUDA graph needs the same images each time. On a CPU other images follow, lest the cache hold them all.

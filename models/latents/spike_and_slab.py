@@ -1,7 +1,7 @@
 """Spike-and-slab latents, as in Variational Sparse Coding (VSC)."""
 
 import math
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
@@ -71,8 +71,13 @@ class SpikeAndSlabLatent(Latent):
         if at is None or self.estimator == "disarm":
             return q.open_gates(eps, eta)
         gates = q.relax_gates(eta, at.sharpness)
-        if self.estimator == "straight_through":
-            gates = gates + ((eta >= 1 - q.slab_prob).to(gates.dtype) - gates).detach()
+        match self.estimator:
+            case "relaxed":
+                pass
+            case "straight_through":
+                gates = gates + ((eta >= 1 - q.slab_prob).to(gates.dtype) - gates).detach()
+            case _:
+                assert_never(self.estimator)
         return gates * (q.loc + q.scale * eps)
 
     def estimate_distortion(self, q: Distribution, compute_nats: Decode, noise: Noise, at: At | None) -> Tensor:

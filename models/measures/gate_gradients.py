@@ -2,7 +2,6 @@
 
 import math
 from copy import copy
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -11,10 +10,10 @@ from models.autoencoder import Autoencoder
 from models.choices import Estimator
 from models.latents.latent import At
 from models.latents.spike_and_slab import SpikeAndSlabLatent
+from models.measures.metric_names import ESTIMATORS, WITH_BIAS
 from models.numerics.computing import measuring
 from models.randomness import StreamNoise
 
-ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 NUM_IMAGES = 100
 NUM_DRAWS = 400
 
@@ -57,7 +56,7 @@ def measure_gate_gradients(
                 drawn[name].add(gradient)
                 errors[name].add(gradient - gradients["disarm"])
     length = drawn["disarm"].measure_length()
-    measured = {f"{name}_bias": errors[name].measure_length() / length for name in ESTIMATORS if name != "disarm"}
+    measured = {f"{name}_bias": errors[name].measure_length() / length for name in WITH_BIAS}
     return measured | {f"{name}_noise": drawn[name].measure_spread() / length for name in ESTIMATORS}
 
 

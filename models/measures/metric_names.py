@@ -3,9 +3,14 @@
 They stand apart from the code that measures, as names need no torch.
 """
 
+from typing import get_args
+
+from models.choices import Estimator
+
 BOUNDS_VERSION = 2
-"""Version of the bounds and of what is measured with them: raise it when one changes or is added, and stored measures
-are made again."""
+"""Version of the ELBO and the importance-weighted bound: raise it when one changes or is added, and stored measures are
+made again. Those of the inference gap and of reconstructions have no version and stay as they were stored: a change to
+them has to give them one, in `Measures.evaluated`."""
 
 SPARSITY_METRICS = (
     *("code/slab_prob", "code/nonzero_fraction", "code/num_nonzero", "code/hoyer", "code/active_units"),
@@ -17,9 +22,13 @@ SPARSITY_METRICS = (
 SPARSITY_VERSION = 2
 """Version of these measures: raise it when one changes or is added, and stored measures are made again."""
 
+ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
+WITH_BIAS = tuple(name for name in ESTIMATORS if name != "disarm")
+"""Estimators of the gates' gradient whose mean is not the true one."""
+
 GRADIENT_METRICS = (
-    *("gradient/relaxed_bias", "gradient/straight_through_bias"),
-    *("gradient/relaxed_noise", "gradient/straight_through_noise", "gradient/disarm_noise"),
+    *(f"gradient/{name}_bias" for name in WITH_BIAS),
+    *(f"gradient/{name}_noise" for name in ESTIMATORS),
 )
 """Metrics of `models.measures.gate_gradients.measure_gate_gradients`, shares of the true gradient's length."""
 

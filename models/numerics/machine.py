@@ -70,8 +70,8 @@ def _read_grant(group: Path) -> float:
 OF_DEVICE = ("CUDA error", "CUBLAS_STATUS", "CUDNN_STATUS")
 """What torch's plain RuntimeErrors say where a library of the card failed."""
 
-CPU_ALLOCATOR = "DefaultCPUAllocator"
-"""What torch's RuntimeError about the memory of the machine names; of a card's it has a class."""
+NO_MEMORY = re.compile(r"out of memory|_ALLOC(ATION)?_FAILED|DefaultCPUAllocator", re.IGNORECASE)
+"""What RuntimeErrors say of the memory of a card, by CUDA, Triton or a library, or of the machine, by torch."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -79,7 +79,7 @@ def is_out_of_memory(error: Exception) -> bool:
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error)
+        isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)) is not None
     )
 
 

@@ -97,4 +97,4 @@ def is_bf16_fast() -> bool:
 
 def has_bf16(device: torch.device) -> bool:
     """Whether the device, CPU or GPU, has instructions for matrix products in bf16."""
-    return is_bf16_fast() if device.type == "cpu" else torch.cuda.is_bf16_supported()
+    return is_bf16_fast() if device.type == "cpu" else torch.cuda.is_bf16_supported(including_emulation=False)

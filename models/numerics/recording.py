@@ -4,6 +4,15 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
+from torch import Tensor
+
+
+def is_same_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors without gaps are the same numbers in memory, so that work recorded on one serves the other.
+
+    Those of the first rows of a tensor alone begin at its address, too.
+    """
+    return one.data_ptr() == other.data_ptr() and one.shape == other.shape
 
 
 @cache

@@ -19,6 +19,7 @@ from models.numerics.adam import BETAS, step_adam
 from models.numerics.computing import computing
 from models.numerics.machine import is_fatal
 from models.numerics.precision import choose_layout, has_precision, multiplying
+from models.numerics.recording import is_same_memory
 from models.pixels import ImageBytes, binarise, to_rows
 from models.randomness import CounterNoise, Noise, make_key, make_offsets, make_row_keys
 from models.settings import TrialSettings
@@ -26,7 +27,7 @@ from models.training.graphed_step import GraphedStep, Inputs
 from models.training.reproduction_stream import BatchNoise
 from models.training.sharpness import compute_sharpness
 from models.training.state import MOMENTS, TrainState, init_state
-from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, Member, Outcome
+from models.training.trainer import NOT_ON_A_GPU, DivergedError, EpochMetrics, EpochOutcome, Member
 
 GRAPHED = ("cuda",)
 """The kinds of device on which steps are recorded and replayed."""
@@ -159,7 +160,7 @@ def _step_adam(
     Their moments are named adam.<prefix><name>.<moment>.
     """
     names, parameters = zip(*module.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(loss, parameters)
+    gradients = [_lay_out_as(p, g) for p, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True)]
     exp_avgs, exp_avg_sqs = ([state.moments[f"adam.{prefix}{name}.{moment}"] for name in names] for moment in MOMENTS)
     step_adam(
         parameters,
@@ -170,6 +171,15 @@ def _step_adam(
         learning_rate=learning_rate,
         betas=betas,
     )
+
+
+def _lay_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with its numbers in memory in the order of the parameter's, as the fused kernel reads them.
+
+    autograd returns them as they came: those of a filter with channels last otherwise, where maps are a single pixel.
+    """
+    same = gradient.stride() == parameter.stride()
+    return gradient if same else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
 
 
 class AutogradTrainer:
@@ -238,12 +248,12 @@ class AutogradTrainer:
             raise ValueError(f"{len(self.members)} members do not fit into {capacity} slots")
         self.capacity = capacity
 
-    def fit_epoch(self, images: ImageBytes) -> list[Outcome]:
+    def fit_epoch(self, images: ImageBytes) -> list[EpochOutcome]:
         """Train every member for an epoch. images: (N, C, H, W) uint8, on the trainer's device."""
         with computing():
             return [self._fit_member(k, images) for k in range(len(self.members))]
 
-    def _fit_member(self, k: int, images: ImageBytes) -> Outcome:
+    def _fit_member(self, k: int, images: ImageBytes) -> EpochOutcome:
         """Train a member for an epoch; an error in its step is the member's own, unless it is everyone's."""
         try:
             with multiplying(self.members[k].settings.precision):
@@ -259,6 +269,6 @@ class AutogradTrainer:
             return None
         graphed, rows = self._graphed[k], to_rows(images)
         assert isinstance(rows, Tensor), "a card holds all images"
-        if graphed is None or graphed.images.data_ptr() != rows.data_ptr():
-            graphed = self._graphed[k] = GraphedStep(rows, self.members[k].settings.batch_size)
+        if graphed is None or not is_same_memory(graphed.images, rows):
+            graphed = self._graphed[k] = GraphedStep(rows)
         return graphed

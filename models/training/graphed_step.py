@@ -30,9 +30,9 @@ Step = Callable[[Inputs], Mapping[str, Tensor]]
 class GraphedStep:
     """A step that reads its inputs from buffers at fixed addresses, so that a GPU can replay it."""
 
-    def __init__(self, images: Tensor, batch_size: int) -> None:
-        """images: bytes of those that the step reads, at a fixed address. batch_size: of steps that can be replayed."""
-        self.images, self.batch_size = images, batch_size
+    def __init__(self, images: Tensor) -> None:
+        """images: bytes of those that the step reads, at a fixed address."""
+        self.images = images
         self._recording = Recording()
         self._inputs: Inputs | None = None
         self._names: list[str] = []

@@ -39,7 +39,7 @@ class EpochMetrics:
     seconds: float  # where several members train together, an equal share
 
 
-Outcome = EpochMetrics | Exception
+EpochOutcome = EpochMetrics | Exception
 """What an epoch gives a member: its metrics, or a `DivergedError`, or whatever else its step raised."""
 
 
@@ -134,7 +134,7 @@ class Trainer(Protocol):
             ValueError: there are more members than the new capacity.
         """
 
-    def fit_epoch(self, images: ImageBytes) -> Sequence[Outcome]:
+    def fit_epoch(self, images: ImageBytes) -> Sequence[EpochOutcome]:
         """Train every member for an epoch. A member whose outcome is an error is useless, and changes no other.
 
         images: (N, C, H, W) uint8, on the device that trains.
@@ -144,7 +144,7 @@ class Trainer(Protocol):
         """
 
 
-def raise_failure(outcomes: Iterable[Outcome]) -> None:
+def raise_failure(outcomes: Iterable[EpochOutcome]) -> None:
     """Raise the first error of a step; where members diverged, all their steps were taken."""
     for outcome in outcomes:
         if isinstance(outcome, Exception) and not isinstance(outcome, DivergedError):

@@ -16,6 +16,10 @@ def test_every_metric_that_is_known_is_measured() -> None:
     assert set(METRICS) <= {name.rpartition("/")[2] for name in [*MEASURED, "peak_memory_mb"]}
 
 
+def test_of_the_gradient_of_an_estimator_yet_to_come_as_much_is_known_as_of_the_others() -> None:
+    assert metric_of("gradient/arm_noise") == metric_of("gradient/disarm_noise") != Metric()
+
+
 def test_nothing_is_known_of_another() -> None:
     assert metric_of("test/of_a_plug_in") == Metric()
 

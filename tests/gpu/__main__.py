@@ -48,19 +48,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = False
     for part in parts:
         print(f"== {part}", flush=True)
-
-        def tell(report: Report, part: str = part) -> None:
-            write_report(given.out, part, report, command=command)
-
-        try:
-            report = load(part)(given.device, given.out, given.only, tell)
-        except Exception as error:  # the next part may well do
-            traceback.print_exc()
-            report = Report({}, problems=[f"{type(error).__name__}: {error}"])
-        tell(report)
+        report = run_part(part, given, command)
         print((given.out / f"{part}.md").read_text(encoding="utf-8"), flush=True)
         failed |= bool(report.problems)
     return int(failed)
+
+
+def run_part(part: str, given: argparse.Namespace, command: str) -> Report:
+    """Run a part and write its report. What it has told of stays there should it break."""
+    last = Report({})
+
+    def tell(report: Report) -> None:
+        nonlocal last
+        last = report
+        write_report(given.out, part, report, command=command)
+
+    try:
+        last = load(part)(given.device, given.out, given.only, tell)
+    except Exception as error:  # the next part may well do
+        traceback.print_exc()
+        last.problems.append(f"{type(error).__name__}: {error}")
+    tell(last)
+    return last
 
 
 def has_card() -> bool:

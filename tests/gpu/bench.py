@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 
 from models.benchmark.comparison import Floor, choose_chunk, count_steps, measure_floor
+from models.benchmark.floor import synchronize
 from models.benchmark.subjects import SUBJECTS
 from models.benchmark.timing import Task, make_images, time_task
 from models.choices import Precision
@@ -18,6 +19,7 @@ from models.numerics import precision as numerics
 from models.numerics.machine import forget_peak_memory
 from models.numerics.precision import has_precision
 from models.training.make_trainer import make_trainer
+from models.training.stacked import cuda_graph
 from models.training.state import init_state
 from models.training.trainer import raise_failure
 from tests.gpu.parts import SECONDS, Report
@@ -30,6 +32,9 @@ OTHERS = (("celeba", 1), ("conv", 1), ("celeba", 8), ("conv", 8))
 
 FEW_IMAGES = 12_000
 """Images that the others are timed on, as so many make the longest chunk."""
+
+SHORT_EPOCH = 47
+"""Steps of an epoch of the quickstart, which are no whole number of graphs."""
 
 MOST_LAUNCHES = 60
 COLUMNS = {
@@ -58,19 +63,16 @@ def run_bench(device: str, out: Path, only: str, tell: Callable[[Report], None])
         if time.perf_counter() - started > SECONDS["bench"]:
             report.problems.append(f"no time was left for {name_task(task)}")
             continue
-        key = (task.subject, task.precision)
-        if key not in floors:
-            floors[key] = measure_floor(task)
-            report.details["floors"] = [vars(floor) for floor in floors.values()]
-        report.rows.append(time_row(task, floors[key], report))
+        report.rows.append(time_row(task, floors, report))
         tell(report)
         if task.subject == "conv" and (is_small or task.precision != "float32"):
             with channels_first():
-                report.rows.append(time_row(task, floors[key], report) | {"subject": "conv, channels first"})
+                report.rows.append(time_row(task, floors, report) | {"subject": "conv, channels first"})
             tell(report)
-    report.rows.append(time_plain(base))
     if not is_small:
         report.notes += judge(report.rows)
+        tell(report)
+    report.rows.append(time_plain(base, report))
     return report
 
 
@@ -83,14 +85,24 @@ def list_tasks(base: Task) -> list[Task]:
     ]
     others += [replace(others[1], precision=p) for p in precisions if p != "float32"]
     stacks = [replace(base, precision=p, num_trials=num) for p in precisions for num in STACKS]
-    return [*stacks[: len(STACKS)], *others, *stacks[len(STACKS) :]]
+    return [*stacks[: len(STACKS)], shorten(replace(base, num_trials=8)), *others, *stacks[len(STACKS) :]]
 
 
 def list_small_tasks(base: Task) -> list[Task]:
     """List as little as a test can wait for."""
     small = replace(base, num_images=32)
     celeba, conv = (replace(small, subject=name, latent_dim=8) for name in ("celeba", "conv"))
-    return [replace(base, num_trials=2), base, celeba, conv]
+    return [replace(base, num_trials=2), base, shorten(base), celeba, conv]
+
+
+def shorten(task: Task) -> Task:
+    """The same with epochs as short as the quickstart's."""
+    return replace(task, num_images=SHORT_EPOCH * task.batch_size)
+
+
+def is_short(task: Task) -> bool:
+    """Whether its epochs are as short as the quickstart's: they are timed whole."""
+    return task.num_images == SHORT_EPOCH * task.batch_size
 
 
 @contextmanager
@@ -113,32 +125,52 @@ def list_precisions(device: str) -> list[Precision]:
     return [p for p in get_args(Precision) if has_precision(p, torch.device(device))]
 
 
-def time_row(task: Task, floor: Floor, report: Report) -> dict[str, Any]:
-    """One stack, timed; its launches counted."""
-    row: dict[str, Any] = {"subject": task.subject, "precision": task.precision, "num_trials": task.num_trials}
+@contextmanager
+def noting(row: dict[str, Any], name: str, report: Report) -> Iterator[None]:
+    """Write what breaks a row into it and the report: what was measured of it stays, and the next row may well do."""
     try:
-        clear(task.device)
-        timing = time_task(replace(task, chunk_steps=choose_chunk(task)))
-        clear(task.device)
-        row |= describe(task, timing.ms_per_step) | {
-            "floor_ms": floor.ms_per_trial_step * task.num_trials,
-            "fraction_of_floor": floor.ms_per_trial_step * task.num_trials / timing.ms_per_step,
-            "memory_mb": timing.peak_memory_mb,
-        }
-        row["launches"] = count_launches(task) if task.device == "cuda" else None
-    except Exception as error:  # the next row may well do
+        yield
+    except Exception as error:
         row["problem"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        report.problems.append(f"{name_task(task)}: {row['problem']}")
+        report.problems.append(f"{name}: {row['problem']}")
+
+
+def time_row(task: Task, floors: dict[tuple[str, str], Floor], report: Report) -> dict[str, Any]:
+    """One stack, timed; its launches counted. floors: those measured so far, by model and precision."""
+    subject = f"{task.subject}, epochs of {SHORT_EPOCH} steps" if is_short(task) else task.subject
+    row: dict[str, Any] = {"subject": subject, "precision": task.precision, "num_trials": task.num_trials}
+    with noting(row, name_task(task), report):
+        clear(task.device)
+        timing = time_task(replace(task, chunk_steps=SHORT_EPOCH if is_short(task) else choose_chunk(task)))
+        clear(task.device)
+        row |= describe(task, timing.ms_per_step) | {"memory_mb": timing.peak_memory_mb}
+        key = (task.subject, task.precision)
+        if key not in floors:
+            floors[key] = measure_floor(task)
+            report.details["floors"] = [vars(floor) for floor in floors.values()]
+        floor_ms = floors[key].ms_per_trial_step * task.num_trials
+        row |= {"floor_ms": floor_ms, "fraction_of_floor": floor_ms / timing.ms_per_step}
+        row["launches"] = count_launches(task) if task.device == "cuda" else None
+    tell_compiled(report)
     return row
 
 
-def time_plain(base: Task) -> dict[str, Any]:
+def tell_compiled(report: Report) -> None:
+    """Say what came of compiling for the card: what could not be compiled runs all the same, and is slow."""
+    report.details["compiled"] = dict(cuda_graph.OUTCOMES)
+    failed = [f"{name}: {outcome}" for name, outcome in cuda_graph.OUTCOMES.items() if outcome != cuda_graph.COMPILED]
+    problems = [f"not compiled, and so slow: {each}" for each in failed]
+    report.problems += [problem for problem in problems if problem not in report.problems]
+
+
+def time_plain(base: Task, report: Report) -> dict[str, Any]:
     """The plain PyTorch loop of one trial, for comparison."""
-    clear(base.device)
-    task = replace(base, loop="plain", chunk_steps=25 if base.device == "cuda" else 2)
-    return {"subject": "mnist", "precision": "plain loop, float32", "num_trials": 1} | describe(
-        task, time_task(task).ms_per_step
-    )
+    row: dict[str, Any] = {"subject": "mnist", "precision": "plain loop, float32", "num_trials": 1}
+    with noting(row, "the plain loop", report):
+        clear(base.device)
+        task = replace(base, loop="plain", chunk_steps=25 if base.device == "cuda" else 2)
+        row |= describe(task, time_task(task).ms_per_step)
+    return row
 
 
 def describe(task: Task, ms_per_step: float) -> dict[str, float]:
@@ -163,7 +195,10 @@ def clear(device: str) -> None:
 def count_launches(task: Task) -> float:
     """Kernels and copies that a step launches, by torch's profiler: ten steps more launch so many more.
 
-    So few steps fill no graph; a graph holds the same launches.
+    Steps that were recorded are replayed: a graph holds the same launches.
+
+    Raises:
+        RuntimeError: the profiler did not see more launches of more steps.
     """
     subject = SUBJECTS[task.subject]
     trainer = make_trainer(
@@ -173,19 +208,22 @@ def count_launches(task: Task) -> float:
         capacity=task.num_trials,
         device=task.device,
     )
-    trainer.add(settings, init_state(settings, subject.image_shape, task.device).tensors(), epoch=0, step=0)
+    for _ in range(task.num_trials):
+        trainer.add(settings, init_state(settings, subject.image_shape, task.device).tensors(), epoch=0, step=0)
     images = make_images(15 * task.batch_size, subject.image_shape).to(task.device)
-    parts = (images[: 5 * task.batch_size], images)
+    parts = (images[: 5 * task.batch_size].clone(), images)  # two addresses, as what is recorded reads one
     for part in (*parts, *parts):
         raise_failure(trainer.fit_epoch(part))  # what is compiled is compiled now
     counts = []
     for part in parts:
-        torch.cuda.synchronize()
+        synchronize(images.device)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             trainer.fit_epoch(part)
-            torch.cuda.synchronize()
+            synchronize(images.device)
         on_card = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
         counts.append(sum(not e.is_user_annotation for e in on_card))
+    if not counts[1] > counts[0] > 0:
+        raise RuntimeError(f"the profiler saw {counts[0]} launches in 5 steps and {counts[1]} in 15")
     return (counts[1] - counts[0]) / 10
 
 

@@ -1,11 +1,6 @@
 """Stacks trained on the device that `SPIKESLAB_DEVICE` names, as on a GPU: batched."""
 
-import os
-import shutil
-import subprocess
-import sys
 import weakref
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,18 +17,20 @@ from models.training import autograd_trainer
 from models.training.autograd_trainer import AutogradTrainer
 from models.training.fit import fit
 from models.training.sharpness import compute_sharpness
+from models.training.stacked import cuda_graph
 from models.training.stacked.cuda_graph import GRAPH_STEPS
 from models.training.stacked.stack import Stack
 from models.training.state import TrainState, init_state
 from models.training.trainer import DivergedError, Member
 from tests.models.cases import DEVICE, MIXED, SMALL, assert_same_tensors, get_loss, make_images, make_settings
+from tests.models.training.stacked.compiling import NUM_REGIONS
 
 TRIALS = [TrialSettings(hidden=(16,), batch_size=8, epochs=9, **one) for one in MIXED]
 LATENT_DIM = 8
 """To which they are padded. On a CPU torch computes the last few of a tensor's numbers, where their count is no
 multiple of 32, by another implementation of exp: then the last slot would differ in the last bit, now and then."""
 
-# Two whole graphs, the first of which warms up, then steps that fill none.
+# Two whole graphs, the first of which warms up, then the steps of a shorter one.
 NUM_STEPS = 2 * GRAPH_STEPS + 3
 IMAGES = make_images(8 * NUM_STEPS, SMALL)
 
@@ -168,6 +165,14 @@ def test_resumed_gives_the_same_bits() -> None:
     assert_same_tensors(take(second, trial).tensors(), take(whole, trial).tensors())
 
 
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="nothing is compiled for a CPU")
+def test_every_region_of_a_step_is_compiled() -> None:
+    """What is not runs all the same, several times slower, so that no other test would fail."""
+    make_stack(TRIALS, 8).fit_epoch(IMAGES.to(DEVICE))
+    assert len(cuda_graph.OUTCOMES) == NUM_REGIONS
+    assert set(cuda_graph.OUTCOMES.values()) == {cuda_graph.COMPILED}
+
+
 @pytest.mark.parametrize("low", ["tf32", "bf16"])
 def test_reduced_precision_is_close(low: Any) -> None:
     if not has_precision(low, DEVICE):
@@ -241,10 +246,31 @@ def test_with_channels_last_training_is_alike_and_resumes_with_the_same_bits(
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-@pytest.mark.skipif(DEVICE.type != "cuda" or shutil.which("compute-sanitizer") is None, reason="no compute-sanitizer")
-def test_compute_sanitizer_finds_nothing_in_a_small_step() -> None:
-    command = ["compute-sanitizer", "--error-exitcode", "9", sys.executable, "-m", "tests.gpu.small_step"]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=os.environ, capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_lie_in_memory_as_their_parameters_do(
+    layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card's fused Adam refuses others. autograd makes some: of maps of 16 x 16 the innermost is a single pixel."""
+    settings, shape = make_settings("vae", network="conv", hidden=(400,), batch_size=8), (3, 16, 16)
+    images, grad, step_adam = make_images(24, shape).to(DEVICE), torch.autograd.grad, autograd_trainer.step_adam
+    num_checked = 0
+
+    def give_otherwise(*args: Any) -> list[Tensor]:
+        return [g.contiguous(memory_format=torch.channels_last) if g.ndim == 4 else g for g in grad(*args)]
+
+    def check(parameters: tuple[Tensor, ...], gradients: list[Tensor], *rest: Any, **options: Any) -> None:
+        nonlocal num_checked
+        num_checked += len(gradients)
+        assert [g.stride() for g in gradients] == [p.stride() for p in parameters]
+        step_adam(parameters, gradients, *rest, **options)
+
+    monkeypatch.setattr(autograd_trainer, "choose_layout", lambda *_: layout)
+    monkeypatch.setattr(autograd_trainer, "step_adam", check)
+    trainers = [AutogradTrainer(settings, shape, device=DEVICE) for _ in range(2)]
+    for trainer, given in zip(trainers, (grad, give_otherwise), strict=True):
+        monkeypatch.setattr(torch.autograd, "grad", given)
+        trainer.add(settings, init_state(settings, shape, DEVICE).tensors(), epoch=0, step=0)
+        get_loss(trainer.fit_epoch(images)[0])
+    one, other = (trainer._states[0].tensors() for trainer in trainers)
+    assert_same_tensors(one, other)
+    assert num_checked > 0

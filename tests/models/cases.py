@@ -14,7 +14,7 @@ from models.setting import SETTINGS, belongs
 from models.settings import TrialSettings
 from models.training.fit import EpochMetrics, fit
 from models.training.state import TrainState, init_state
-from models.training.trainer import Outcome
+from models.training.trainer import EpochOutcome
 
 DEVICE = torch.device(os.environ.get("SPIKESLAB_DEVICE", "cpu"))
 """What trainers are tested on: `python -m tests.gpu` sets it to cuda."""
@@ -107,7 +107,7 @@ def train(settings: TrialSettings, images: Tensor) -> tuple[TrainState, list[Epo
     return state, list(fit(state, settings, images))
 
 
-def get_loss(outcome: Outcome) -> float:
+def get_loss(outcome: EpochOutcome) -> float:
     """The training loss of an epoch; an error that stands in its place is raised."""
     if isinstance(outcome, Exception):
         raise outcome

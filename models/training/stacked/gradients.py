@@ -14,6 +14,9 @@ from models.choices import Activation, Estimator, GammaLink, KlFrom
 from models.latents.spike_and_slab import compute_log_probs
 from models.setting import MIN_PROB
 
+ESTIMATORS: tuple[Estimator, ...] = ("relaxed", "straight_through", "disarm")
+"""The estimators of the gates' gradient that are written out here."""
+
 
 class Coefficients(NamedTuple):
     """Coefficients of the objective, which differ between the K models of a stack."""

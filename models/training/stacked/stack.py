@@ -19,6 +19,7 @@ from models.choices import Activation, Estimator, GammaLink, ImageShape, KlFrom,
 from models.numerics.adam import StepSizes, count_step
 from models.numerics.computing import computing
 from models.numerics.precision import has_precision, multiplying
+from models.numerics.recording import is_same_memory
 from models.pixels import ImageBytes, binarise, to_pixels, to_rows, unpack
 from models.randomness import ROW_STEP, draw_noise, make_key, make_offsets, make_row_keys
 from models.setting import MIN_PROB
@@ -26,6 +27,7 @@ from models.settings import TrialSettings
 from models.training.sharpness import compute_sharpness
 from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementwise
 from models.training.stacked.gradients import (
+    ESTIMATORS,
     Coefficients,
     compare_pixels,
     find_heads_gradient,
@@ -172,7 +174,8 @@ class Stack:
     @staticmethod
     def can_train(settings: TrialSettings) -> bool:
         """Whether a stack can train a trial: the gradients of its model are written out."""
-        return settings.parts in STACKABLE and settings.network == "mlp" and settings.likelihood == "bernoulli"
+        has_gradients = settings.parts in STACKABLE and settings.estimator in (None, *ESTIMATORS)
+        return has_gradients and settings.network == "mlp" and settings.likelihood == "bernoulli"
 
     def admits(self, settings: TrialSettings) -> bool:
         """Whether a trial with these settings can be a member, if there is room.
@@ -288,10 +291,10 @@ class Stack:
         size, done = self.shared.batch_size, 0
         if self.device.type == "cuda":
             assert isinstance(images, Tensor), "a card holds all images"
-            if self._graph is None or self._graph.images.data_ptr() != images.data_ptr():
+            if self._graph is None or not is_same_memory(self._graph.images, images):
                 self._graph = StepGraph(images, len(slots), size)
             done = self._graph.run(train, plan, totals)
-        if done == len(totals):
+        if done == len(totals):  # else a smaller batch ends the epoch, or this is no GPU
             return
         num_members = totals.shape[1]
         buffer = torch.empty(len(totals) - done, len(slots), 2, device=self.device)

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import pandas as pd
@@ -16,6 +16,7 @@ from PIL import Image
 
 from analysis.drawing.figure import Drawn, Figure
 from analysis.drawing.save import read_about
+from analysis.figure_names import FIGURE_NAMES
 from analysis.figures import draw as figures
 from analysis.figures.draw import FIGURES, draw_comparison, draw_figures, draw_studies
 from analysis.tables import Tables, load_tables
@@ -153,21 +154,18 @@ def test_the_kinds_of_studies_have_every_figure_between_them() -> None:
 def test_every_file_of_a_figure_is_listed() -> None:
     """Of the files in analysis/figures, all but `draw` and the helper for one axis hold a figure."""
     files = {path.stem for path in Path(figures.__file__).parent.glob("*.py")}
-    assert files - {"__init__", "draw", "parallel_axes"} == {name_of(module) for module in figures.MODULES}
+    assert files - {"__init__", "draw", "parallel_axes"} == set(FIGURE_NAMES)
 
 
 def test_the_file_of_a_figure_ends_with_it_and_draws_with_what_the_file_defines() -> None:
-    for module in figures.MODULES:
+    for name, figure in FIGURES.items():
+        module = import_module(f"analysis.figures.{name}")
         last = ast.parse(inspect.getsource(module)).body[-1]
         assert isinstance(last, ast.Assign), module
         assert ast.unparse(last.targets[0]) == "FIGURE"
-        assert FIGURES[name_of(module)] is module.FIGURE
+        assert figure is module.FIGURE
         assert module.FIGURE.compute is module.compute
         assert callable(module.plot)
-
-
-def name_of(module: ModuleType) -> str:
-    return module.__name__.split(".")[-1]
 
 
 def test_only_the_figures_that_are_asked_for_are_drawn(quickstart: SyntheticStudy, tmp_path: Path) -> None:

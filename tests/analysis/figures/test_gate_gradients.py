@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.drawing.style import QUIET
 from analysis.figures import gate_gradients
 from analysis.tables.series import NothingToDrawError
 from tests.analysis.axes import make_axes
@@ -121,6 +122,17 @@ def test_measures_that_a_table_lacks_have_no_panel() -> None:
     trials = tables.trials.drop(columns=[name for name in tables.trials if name.startswith("gradient/")])
     frame = gate_gradients.compute(type(tables)(trials, tables.history))
     assert set(frame["panel"]) == {"test/elbo", "code/gate_information"}
+
+
+def test_an_estimator_without_a_colour_of_its_own_stands_last_in_grey() -> None:
+    study = make_study(alphas=(0.01,))
+    for row in study.trials:
+        row["estimator"] = "arm" if row["estimator"] == "relaxed" else row["estimator"]
+    frame = gate_gradients.compute(study.tables())
+    assert list(dict.fromkeys(frame["label"])) == ["straight-through", "DisARM", "arm"]
+    axes = make_axes(*gate_gradients.shape(frame))
+    gate_gradients.plot(frame, axes)
+    assert axes[0, 0].lines[-1].get_color() == QUIET
 
 
 def test_one_estimator_or_other_settings_that_differ_are_refused() -> None:

@@ -19,8 +19,10 @@ from harness.commands.notify import describe, parse_target, tell, telling
 from harness.commands.outcome import Outcome
 from harness.errors import InputError
 from harness.interruption import Interrupted
+from harness.storage.place import Folder
 from harness.study import Study
 from harness.study.file import dump_study, format_study_file, load_study
+from harness.tune.study_run import StudyRun
 from tests.e2e.conftest import STUDY as TEXT
 
 STUDY = Study.model_validate(
@@ -178,14 +180,14 @@ def test_no_address_is_stored_with_a_study(
     assert "notify: $SPIKESLAB_NOTIFY" in dump_study(study).replace("'", "").replace('"', "")
     given = {}
 
-    def train(_: Study, text: str, folder: Path, **__: object) -> Outcome:
-        given["text"] = text
+    def train(trains: StudyRun, *_: object) -> Outcome:
+        given["text"] = (trains.folder / "study.yaml").read_text()
         return OUTCOME
 
-    monkeypatch.setattr(run, "_run_study", train)
+    monkeypatch.setattr(run, "_train_and_conclude", train)
     output = io.StringIO()
     text = format_study_file(tmp_path / "tiny.yaml", study, is_changed=False)
-    run.run_study(study, text, results=tmp_path, console=Console(file=output))
+    run.run_study(study, text, results=Folder(tmp_path / "results"), console=Console(file=output))
     assert len(server.received) == 1
     assert "S3CRET" not in given["text"] + output.getvalue() + dump_study(study) + json.dumps(study.model_dump())
     (tmp_path / "stored.yaml").write_text(given["text"])

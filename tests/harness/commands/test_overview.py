@@ -317,7 +317,7 @@ def test_a_run_that_ended_before_its_first_trial_leaves_no_published_tables(resu
 
 def test_a_cut_short_checkpoint_counts_as_nothing_stored(results: Results) -> None:
     results.begin(results.trials[0], 3)
-    (checkpoint,) = TrialFolder(results.folder, results.trials[0]).list_checkpoints()
+    (checkpoint,) = TrialFolder(results.folder, results.trials[0]).list_own_states()
     checkpoint.write_bytes(checkpoint.read_bytes()[:20])
     assert results.status()[1:] == ["state trials", "waiting 10"]
 

@@ -160,7 +160,7 @@ def test_the_same_trial_has_the_same_bits_alone_and_under_ray_beside_others(
         assert [without_seconds(r) for r in result.history] == [
             without_seconds({k: r[k] for k in result.history[0]}) for r in rows
         ]
-        tensors, expected = (read_checkpoint(f.list_checkpoints()[0])[0] for f in (under_ray, alone))
+        tensors, expected = (read_checkpoint(f.list_own_states()[0])[0] for f in (under_ray, alone))
         assert tensors.keys() == expected.keys()
         assert all(torch.equal(tensors[name], expected[name]) for name in tensors)
 

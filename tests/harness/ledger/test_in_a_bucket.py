@@ -137,7 +137,7 @@ def test_a_driver_has_results_and_arrays_and_of_states_what_they_hold(
     fetch_study(driver, "study")
     folder = TrialFolder(driver.folder / "study", trial, driver)
     assert {path.name for path in folder.path.iterdir()} == {f"began-{EPOCHS}.json", "epoch-2.header"}
-    assert (folder.count_stored_epochs(), folder.count_own_epochs(), folder.list_checkpoints()) == (2, 2, [])
+    assert (folder.count_stored_epochs(), folder.count_own_epochs(), folder.list_own_states()) == (2, 2, [])
     assert folder.list_damaged() == []
 
     train(worker, dataset, WITH_ARRAYS)

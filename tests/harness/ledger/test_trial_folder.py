@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from harness.ledger.result import Result, Row, drop_nonfinite, needs_training
+from harness.ledger.result import Result, Row, drop_nonfinite
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.metrics import Measures
@@ -222,7 +222,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> None:
     folder.write_checkpoint(TENSORS, HISTORY)
-    (path,) = folder.list_checkpoints()
+    (path,) = folder.list_own_states()
     tensors, history = read_checkpoint(path)
     assert history == HISTORY
     assert tensors.keys() == TENSORS.keys()
@@ -231,7 +231,7 @@ def test_a_checkpoint_survives_a_round_trip_bit_for_bit(folder: TrialFolder) -> 
 
 
 def test_where_there_is_no_checkpoint_nothing_is_stored(folder: TrialFolder) -> None:
-    assert folder.list_checkpoints() == []
+    assert folder.list_own_states() == []
     assert folder.count_stored_epochs() == 0
 
 
@@ -320,37 +320,6 @@ def test_a_safetensors_file_of_something_else_is_refused(folder: TrialFolder) ->
         read_checkpoint(folder.path / "epoch-2.safetensors")
 
 
-# What still has to run
-
-
-@pytest.mark.parametrize(
-    ("status", "evaluated", "stops_early", "expected"),
-    [
-        ("running", [], False, True),
-        ("failed", ["elbo"], False, True),
-        ("failed", ["elbo"], True, True),
-        ("finished", ["elbo", "sparsity"], False, False),
-        ("finished", ["elbo"], False, False),
-        ("finished", [], False, True),
-        ("finished", ["sparsity"], True, True),
-        ("stopped", [], True, False),
-        ("stopped", [], False, True),
-        ("diverged", [], False, False),
-        ("diverged", [], True, False),
-    ],
-)
-def test_what_ended_is_kept_and_what_did_not_runs(
-    status: Any, evaluated: list[str], stops_early: bool, expected: bool
-) -> None:
-    result = Result(status=status, evaluated=evaluated)
-    assert needs_training(result, evaluate=["elbo"], stops_early=stops_early) is expected
-
-
-@pytest.mark.parametrize("stops_early", [False, True])
-def test_a_trial_without_a_result_has_to_run(stops_early: bool) -> None:
-    assert needs_training(None, evaluate=[], stops_early=stops_early)
-
-
 def test_a_state_in_a_folder_that_another_user_keeps_private_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,4 +335,4 @@ def test_a_state_in_a_folder_that_another_user_keeps_private_is_passed_over(
 
     monkeypatch.setattr(Path, "is_dir", refuse)
     monkeypatch.setattr(os, "access", lambda path, _: "private" not in Path(path).parts)
-    assert folders[0].list_states() == folders[0].list_checkpoints()
+    assert folders[0].list_states() == folders[0].list_own_states()

@@ -14,7 +14,7 @@ import torch
 
 from harness import Study, load_model
 from harness.commands.compare import check_same_space
-from harness.commands.overview import read_states
+from harness.commands.overview import read_standings
 from harness.commands.publish import Entry, plan_publication, tabulate
 from harness.datasets import identify_dataset, load_dataset
 from harness.ledger.provenance import describe_changes, record_provenance
@@ -248,7 +248,7 @@ def test_no_change_is_told_of_a_plugin_that_makes_a_dataset_alone(folder: Path) 
     told = []
     for name in ("my_data.py", "my_parts.py"):
         (folder / name).write_text((folder / name).read_text() + "# a comment\n")
-        told.append([notice.partition(" since")[0] for notice in read_states(read(folder), folder / "results")[2]])
+        told.append([notice.partition(" since")[0] for notice in read_standings(read(folder), folder / "results")[2]])
     assert told == [[], ["my_parts has changed"]]
 
 

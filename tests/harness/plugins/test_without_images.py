@@ -1,5 +1,6 @@
 """Results on a plug-in's dataset, read where its images are not."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from harness.commands.collect import collect_study
 from harness.commands.overview import summarise_plan, summarise_status, summarise_studies
 from harness.datasets import load_dataset
 from harness.errors import InputError
-from harness.ledger.names import DATASET
+from harness.ledger.names import DATASET, PROVENANCE
+from harness.ledger.provenance import describe_provenance, read_provenance, record_provenance
 from harness.ledger.recorded_dataset import RecordedDataset, recall_dataset, record_dataset
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import use_plugins
 from harness.storage.place import Folder
 from harness.study.file import dump_study
+from harness.tracking.mlflow_store import MlflowStore
 from harness.worker.trial_run import run_trial
 from tests.harness.plugins.examples import trials_of
 
@@ -85,6 +88,29 @@ def test_results_are_read_by_what_the_last_run_recorded(
     assert "gives no dataset" not in shown(summarise_studies(results))
     assert "not known" not in shown(summarise_best(study, results))
     assert collect_study(study, results).num_trials == 1
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_collect_sends_says_what_trained_it_not_what_sends_it(
+    is_recorded: bool, trained: tuple[Study, Folder, str]
+) -> None:
+    study, results, _ = trained
+    folder = results.folder / "mine"
+    (plugin,) = study.loaded_plugins
+    if is_recorded:
+        record_provenance(folder, {"plugin.my_data.sha256": "0"})
+        record = [entry | {"version.torch": "1.0", "git.commit": "abc"} for entry in read_provenance(folder)]
+        (folder / PROVENANCE).write_text(json.dumps(record))
+    collect_study(study, results)
+    store = MlflowStore("mine", results.folder, create=False)
+    store.open()
+    assert store.parent_id is not None
+    tags = store.client.get_run(store.parent_id).data.tags
+    now = describe_provenance()
+    asked = ("version.torch", "git.commit", "plugin.my_data.sha256", "python", "dataset")
+    expected = ("1.0", "abc", "0") if is_recorded else (now["version.torch"], now["git.commit"], plugin.sha256)
+    assert tuple(tags[name] for name in asked) == (*expected, now["python"], "mine")
+    assert not {"date", "study", "cpu"} & tags.keys()
 
 
 def test_what_a_run_would_do_is_asked_of_the_images(trained: tuple[Study, Folder, str]) -> None:

@@ -330,7 +330,7 @@ def test_a_damaged_state_is_passed_over(trained: Path) -> None:
     study = Study.from_file(trained / "study.yaml")
     row = study.plan(trained / "results").iloc[0]
     trial = next(t for t in plan_trials(study, load_dataset("digits")) if t.trial_id == row["trial_id"])
-    (state,) = TrialFolder(trained / "results" / "demo", trial).list_checkpoints()
+    (state,) = TrialFolder(trained / "results" / "demo", trial).list_own_states()
     whole = state.read_bytes()
     state.write_bytes(whole[:-10])
     try:

@@ -75,7 +75,7 @@ class Living:
 
     def states(self) -> list[dict[str, torch.Tensor]]:
         folders = [TrialFolder(self.folder, trial) for trial in self.source(read_only=True).trials]
-        return [read_checkpoint(folder.list_checkpoints()[0])[0] for folder in folders]
+        return [read_checkpoint(folder.list_own_states()[0])[0] for folder in folders]
 
 
 def untimed(rows: Sequence[Row]) -> list[Row]:

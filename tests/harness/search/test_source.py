@@ -10,7 +10,7 @@ from harness.datasets import Dataset
 from harness.ledger.result import Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
-from harness.search.source import describe_stopping
+from harness.search.open_trials import describe_stopping
 from harness.study.domains import Finite
 from tests.harness.search.searching import STUDIES, Searching, digest, ids
 from tests.harness.small_studies import GOOD, edit

@@ -100,7 +100,7 @@ def test_what_ended_for_good_is_known_to_be_sent_without_a_look_at_its_folder(
 ) -> None:
     finished = replace(STOPPED, status="finished", evaluated=["elbo"])
     send(tmp_path, finished)
-    monkeypatch.setattr(TrialFolder, "list_checkpoints", die)
+    monkeypatch.setattr(TrialFolder, "list_own_states", die)
     assert not send(tmp_path, finished)
     with pytest.raises(KeyboardInterrupt):
         send(tmp_path, replace(finished, evaluated=["elbo", "sparsity"]))

@@ -47,7 +47,7 @@ def tracker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(tracking, "describe_provenance", dict)
     monkeypatch.setattr(tracking, "GIVE_UP_SECONDS", 0.1)
     monkeypatch.setattr(tracking, "SILENCE_SECONDS", 0.5)
-    made = Tracker("study", tmp_path, {})
+    made = Tracker("study", tmp_path, {}, folder=tmp_path / "study")
     for trial in TRIALS:
         made.update(trial, Result(status="finished"))
     return made
@@ -66,7 +66,7 @@ def test_a_study_that_cannot_be_trained_ends_the_run_that_has_begun_and_begins_n
 ) -> None:
     tracker.abandon()
     assert tracker._store.ended == ["FAILED"]
-    new = Tracker("study", tmp_path, {})
+    new = Tracker("study", tmp_path, {}, folder=tmp_path / "study")
     new.look_at_old_store()
     new.abandon()
     assert new._store is None
@@ -96,7 +96,7 @@ def test_a_store_that_somebody_has_to_mend_is_told_of_once_and_not_waited_for(
     monkeypatch.setattr(tracking, "MlflowStore", OldStore)
     monkeypatch.setattr(tracking, "describe_provenance", dict)
     told: list[Failure] = []
-    tracker = Tracker("study", tmp_path, {}, told.append)
+    tracker = Tracker("study", tmp_path, {}, told.append, folder=tmp_path / "study")
     for trial in TRIALS:
         tracker.update(trial, Result(status="finished"))
     started = time.monotonic()

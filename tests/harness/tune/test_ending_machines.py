@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -22,12 +21,12 @@ from harness.ledger.result import Epoch
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.storage.place import Folder
-from harness.tune import callbacks
-from harness.tune.callbacks import Watcher
+from harness.tune import failures
 from harness.tune.driver import Driver, UnfitError
 from harness.tune.trainable import StudyTrainable
 from tests.e2e.conftest import STUDY, start_command
 from tests.harness.cluster.heads import Head, wait_until
+from tests.harness.tune.test_failures import Run, judge_each
 from tests.harness.worker.tiny_trials import dataset, make_trial
 
 __all__ = ["dataset"]
@@ -84,28 +83,24 @@ def test_a_process_that_is_asked_to_end_stores_what_it_has_trained(
 
 
 @pytest.mark.parametrize(
-    ("error", "is_forgiven"),
+    ("error", "num_crashes"),
     [
-        ("ray.exceptions.RayTaskError(UnfitError): worker-3 was asked to end", True),
-        ("ray.exceptions.RayTaskError(OtherCodeError): /code holds other code than was started", False),
-        ("The actor died because its node has died. Node Id: 12ab", True),
-        ("The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR", False),
-        ("Task was killed due to the node running low on memory.", False),
+        (
+            "ray.exceptions.RayTaskError(UnfitError): worker-3 was asked to end",
+            1,
+        ),  # the third time, it may be the trial
+        ("ray.exceptions.RayTaskError(OtherCodeError): /code holds other code than was started", 3),
+        ("The actor died because its node has died. Node Id: 12ab", 1),
+        ("The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR", 3),
+        ("Task was killed due to the node running low on memory.", 0),  # see test_failures
     ],
 )
 def test_a_trial_is_forgiven_what_its_machine_did(
-    error: str, is_forgiven: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    error: str, num_crashes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(callbacks, "MAX_FORGIVEN", 2)
-    nothing: Any = None
-    watcher = Watcher(nothing, nothing)
-    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at x)\n{error}\n")
-    metadata = SimpleNamespace(num_failures=0)
-    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"), run_metadata=metadata)
-    for _ in range(3):
-        trial.run_metadata.num_failures += 1
-        watcher.on_trial_recover(trial=trial)
-    assert trial.run_metadata.num_failures == (1 if is_forgiven else 3)  # the third time, it may be the trial
+    monkeypatch.setattr(failures, "MAX_FORGIVEN", 2)
+    run: Any = Run()
+    assert judge_each(run, tmp_path, *[error] * 3)[1] == num_crashes
 
 
 def ask_processes(node: subprocess.Popen[bytes]) -> None:

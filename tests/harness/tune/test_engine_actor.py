@@ -34,7 +34,7 @@ def let_engines(monkeypatch: pytest.MonkeyPatch, *lives: list[Event | Exception]
     """Let each engine yield events, up to an error; returns the capacities that they are asked for."""
     capacities: list[int] = []
 
-    def train(spec: EngineSpec, _: object) -> Iterator[Event]:
+    def train(spec: EngineSpec, *_: object) -> Iterator[Event]:
         capacities.append(spec.capacity)
         for event in lives[len(capacities) - 1]:
             if isinstance(event, Exception):
@@ -71,6 +71,18 @@ def test_a_trial_alone_in_its_engine_is_followed_by_none(monkeypatch: pytest.Mon
     let_engines(monkeypatch, [*epochs(1), MemoryShortageError(1)])
     with pytest.raises(MemoryShortageError, match="with 1 trial in"):
         list(train_fused(SPEC, TRIAL, lambda _: pytest.fail("said")))
+
+
+def test_what_an_engine_could_not_compile_for_its_card_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lives = iter([epochs(1), epochs(2), [Ended(Result(status="finished"))]])
+    slow = iter([None, "steps take longer than they need"])
+    calls = {"fetch": lambda _: next(lives), "describe_slowness": lambda: next(slow)}
+    actor = SimpleNamespace(**{name: SimpleNamespace(remote=call) for name, call in calls.items()})
+    monkeypatch.setattr(engine_actor, "_submit", lambda *_: (actor, 0))
+    monkeypatch.setattr("ray.get", lambda value: value)
+    said: list[str] = []
+    assert len(list(train_fused(dataclasses.replace(SPEC, device="cuda"), TRIAL, said.append))) == 3
+    assert [words.partition(": ")[2] for words in said] == ["steps take longer than they need"]
 
 
 def test_a_driver_that_stands_still_for_long_costs_no_trial(

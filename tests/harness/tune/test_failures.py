@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.study.sections import Resources
-from harness.tune.failures import Judge, read_failure
+from harness.tune.failures import MAX_FORGIVEN, Judge, read_failure
 
 OURS = "ray.exceptions.RayTaskError(MemoryShortageError): harness.worker.memory.MemoryShortageError: out of memory "
 ALONE_IN_ENGINE = f"{OURS}with 1 trial in the process"
@@ -19,6 +19,8 @@ Selected to kill: (Actor(aa): job ID=01000000, pid=14970, actual memory used={ow
 Selected to kill: (Actor(bb): job ID=01000000, pid=14971, actual memory used=1.56GB, worker ID=fc6c1f1f9018)
 """
 KILLED = "The actor died unexpectedly. Worker exit type: SYSTEM_ERROR [...] killed by the OOM killer, or ray stop"
+GONE = "The actor died because its node has died."
+FULL = "OSError: [Errno 28] No space left on device: '/tmp/x'"
 
 
 @dataclass
@@ -41,21 +43,41 @@ class Run:
         self.waiting.append(trial.label)
 
 
-def fail(folder: Path, *errors: str, num_failures: int = 1) -> Any:
+@dataclass
+class Tried:
+    """As Tune's trial, where the judge looks."""
+
+    error_file: str | None
+    trial_id: str = "a"
+    max_failures: int = 3
+    run_metadata: Any = field(default_factory=lambda: SimpleNamespace(num_failures=0))
+    config: Any = field(default_factory=lambda: {"trial": SimpleNamespace(label="vsc, 5 latents")})
+
+    @property
+    def num_failures(self) -> int:
+        return int(self.run_metadata.num_failures)
+
+
+def fail(folder: Path, *errors: str) -> Tried:
     """A trial as Tune has it once its process has failed."""
     (folder / "error.txt").write_text("".join(f"Failure # {n} (occurred at x)\n{e}\n" for n, e in enumerate(errors)))
-    metadata = SimpleNamespace(num_failures=num_failures)
-    trial = SimpleNamespace(trial_id="a", error_file=str(folder / "error.txt"), run_metadata=metadata, max_failures=3)
-    trial.num_failures, trial.config = num_failures, {"trial": SimpleNamespace(label="vsc, 5 latents")}
-    return trial
+    return Tried(str(folder / "error.txt"))
+
+
+def judge_each(run: Any, folder: Path, *errors: str, is_alone: bool = False, num_others: int = 1) -> tuple[str, int]:
+    """The last verdict, once a trial's process has failed so one time after the other, and what is counted then."""
+    judge, trial, verdict = Judge(run), Tried(None), ""
+    for n in range(len(errors)):
+        trial.error_file = fail(folder, *errors[: n + 1]).error_file
+        trial.run_metadata.num_failures += 1  # as Tune does
+        verdict = judge.judge(trial, is_alone=is_alone, num_others=num_others)
+    return verdict, trial.num_failures
 
 
 @pytest.mark.parametrize("error", [OURS, RAYS.format(own="1.60"), "MemoryError", "torch.OutOfMemoryError: CUDA out"])
 def test_a_trial_without_memory_waits_until_it_can_run_alone_and_that_is_no_crash(error: str, tmp_path: Path) -> None:
     run: Any = Run()
-    trial = fail(tmp_path, error, num_failures=3)
-    assert Judge(run).judge(trial, is_alone=False, num_others=2) == "wait"
-    assert trial.run_metadata.num_failures == 2
+    assert judge_each(run, tmp_path, KILLED, KILLED, error, num_others=2) == ("wait", 2)
     assert run.waiting == ["vsc, 5 latents"]
     assert run.said[0].startswith("vsc, 5 latents ran out of memory beside 2 others; it is tried again alone")
     assert run.ended == {}
@@ -73,7 +95,7 @@ def test_one_that_lacks_memory_alone_is_given_up_with_what_helps(
     resources: Resources, error: str, is_alone: bool, larger: str, tmp_path: Path
 ) -> None:
     run: Any = Run(resources)
-    assert Judge(run).judge(fail(tmp_path, error), is_alone=is_alone, num_others=1) == "give up"
+    assert judge_each(run, tmp_path, error, is_alone=is_alone) == ("give up", 0)
     assert "smaller batch_size" in run.ended["vsc, 5 latents"]
     assert larger in run.ended["vsc, 5 latents"]
     assert run.said == []
@@ -87,22 +109,21 @@ def test_one_that_ray_ended_beside_a_larger_one_goes_on_beside_others_once(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("error", "num_failures", "is_alone", "verdict"),
+    ("errors", "is_alone", "verdict", "num_crashes"),
     [
-        (KILLED, 1, False, "go on"),
-        (KILLED, 3, False, "wait"),  # the kernel may have ended it for its memory, and does not say so
-        (KILLED, 3, True, "go on"),
-        ("The actor died because its node has died.", 3, False, "go on"),
-        ("OSError: [Errno 28] No space left on device: '/tmp/x'", 3, False, "go on"),  # which ends the run
+        ([KILLED], False, "go on", 1),
+        ([KILLED] * 3, False, "wait", 3),  # the kernel may have ended it for its memory, and does not say so
+        ([KILLED] * 3, True, "go on", 3),
+        ([KILLED, KILLED, GONE], False, "go on", 2),
+        ([GONE] * (MAX_FORGIVEN + 3), False, "go on", 3),  # which will be its last
+        ([KILLED, KILLED, FULL], False, "go on", 3),  # which ends the run
     ],
 )
 def test_one_that_dies_without_a_reason_has_its_last_try_alone(
-    error: str, num_failures: int, is_alone: bool, verdict: str, tmp_path: Path
+    errors: list[str], is_alone: bool, verdict: str, num_crashes: int, tmp_path: Path
 ) -> None:
     run: Any = Run()
-    trial = fail(tmp_path, error, num_failures=num_failures)
-    assert Judge(run).judge(trial, is_alone=is_alone, num_others=1) == verdict
-    assert trial.run_metadata.num_failures == num_failures
+    assert judge_each(run, tmp_path, *errors, is_alone=is_alone) == (verdict, num_crashes)
     assert [words.startswith("vsc, 5 latents keeps dying") for words in run.said] == [True] * (verdict == "wait")
 
 

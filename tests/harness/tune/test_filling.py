@@ -22,7 +22,6 @@ class Pending:
 
     trial_id: str
     status: str = "PENDING"
-    num_failures: int = 0
     config: dict[str, str] = field(default_factory=lambda: {"trial_id": "0" * 16})
 
     def is_finished(self) -> bool:
@@ -91,7 +90,7 @@ def test_a_trial_that_waits_runs_once_nothing_else_does_and_nothing_beside_it(na
     for trial in trials:
         scheduler.on_trial_add(Controller(), trial)  # new ones are not judged
     for trial in trials[:3]:  # as Tune does after their processes have died
-        trial.status, trial.num_failures = "PENDING", 1
+        trial.status = "PENDING"
         scheduler.on_trial_add(Controller(), trial)
     assert [trial.status for trial in trials] == ["PENDING", "PAUSED", "PAUSED", "RUNNING"]
     assert told == [1, 2]

@@ -78,7 +78,7 @@ def test_the_table_is_that_of_the_same_study_without_fusing(run: Run, tmp_path: 
     assert {r.data.tags["spikeslab.trial_id"] for r in runs} == set(trials.trial_id)
     assert {r.info.status for r in runs} == {"FINISHED"}
     planned = plan_trials(make_study(), load_dataset("digits"))
-    assert all(TrialFolder(tmp_path / "results" / "small", trial).list_checkpoints() for trial in planned)
+    assert all(TrialFolder(tmp_path / "results" / "small", trial).list_own_states() for trial in planned)
 
 
 def test_no_engine_is_left_behind(run: Run) -> None:

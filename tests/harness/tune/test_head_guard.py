@@ -30,6 +30,7 @@ def test_a_run_is_concluded_elsewhere_only_if_its_main_thread_does_not_leave(
     for name, seconds in (("LOOK_SECONDS", 0.01), ("LOST_SECONDS", 0.05), ("LEAVE_SECONDS", 0.1)):
         monkeypatch.setattr(head_guard, name, seconds)
     run: Any = SimpleNamespace(problem=None)
+    run.end_with = lambda problem: setattr(run, "problem", problem)
     lost = threading.Event()
     with HeadGuard(run, lost.set):
         deadline = time.monotonic() + (0.2 if answering else 5)

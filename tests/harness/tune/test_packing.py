@@ -1,7 +1,10 @@
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from ray.exceptions import RayTaskError
 
 from harness.datasets import load_dataset
 from harness.errors import InputError
@@ -12,9 +15,11 @@ from harness.tune import packing
 from harness.tune.packing import choose_packing, settle_resources
 from models.choices import NETWORKS
 from models.settings import TrialSettings
+from models.training.autograd_trainer import AutogradTrainer
+from models.training.make_trainer import make_trainer
 from models.training.stacked.stack import Stack
 from models.training.state import init_state
-from tests.models.cases import MNIST
+from tests.models.cases import MNIST, SMALL
 
 
 def make_study(**changes: Any) -> Study:
@@ -114,6 +119,89 @@ def test_a_place_takes_what_its_trial_keeps_and_no_gradients() -> None:
         return sum(t.nbytes for t in (*layers, *stack.parameters.rows.values()))
 
     assert (count(5) - count(2)) / 3 <= 1.001 * own
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_what_each_trial_more_takes_is_measured_whichever_trainer_it_has(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU, where the states and stacks of trainers stand for what a card has reserved."""
+    settings = TrialSettings(model="vae", latent_dim=2, batch_size=2, network=network)
+    shape, trainers = (1, 32, 32), []
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        trainers[:] = [make_trainer(*args, **kwargs | {"device": "cpu"})]
+        return trainers[0]
+
+    def count() -> int:
+        (trainer,) = trainers
+        if isinstance(trainer, Stack):
+            return sum(t.nbytes for layer in trainer.parameters.layers for t in layer.tensors.values())
+        return sum(t.nbytes for state in trainer._states for t in state.tensors().values())
+
+    monkeypatch.setattr("models.training.make_trainer.make_trainer", make)
+    monkeypatch.setattr(AutogradTrainer, "fit_epoch", lambda *_: [])  # slow, and needless here
+    for name, given in {
+        "mem_get_info": lambda: (10**9, 10**9),
+        "empty_cache": lambda: None,
+        "reset_peak_memory_stats": lambda: None,
+        "max_memory_reserved": count,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, given)
+    monkeypatch.setattr(torch, "zeros", partial(_zeros_on_cpu, torch.zeros))
+    free, fixed, per_trial = packing.measure_memory(settings, shape)
+    own = sum(tensor.nbytes for tensor in init_state(settings, shape).tensors().values())
+    assert free == 10**9
+    assert own <= per_trial <= 1.05 * own
+    assert fixed <= 0.05 * own
+
+
+@pytest.mark.parametrize(
+    ("room", "measured", "packed"), [(40, (40, 1, 3), 10), (20, (20, 1, 3), 5), (10, (10, 1, 3), 2), (5, (5, 0, 4), 1)]
+)
+def test_where_many_have_no_room_fewer_are_measured(
+    room: int, measured: tuple[int, int, int], packed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial takes 3, and all of them 1."""
+
+    def measure(_: object, __: object, num_trials: int) -> int:
+        if (peak := 1 + 3 * num_trials) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return peak
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (room, room))
+    monkeypatch.setattr(packing, "measure_peak", measure)
+    settings = TrialSettings(model="vae", latent_dim=2)
+    assert packing.measure_memory(settings, SMALL) == measured
+    assert choose_packing(*measured, num_trials=99) == packed
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            InputError,
+            "^resources.gpu: .* no room for a single trial; take",
+        ),
+        (ValueError("another"), RayTaskError, "another"),
+    ],
+)
+def test_a_card_without_room_for_the_measured_trial_is_refused(
+    cause: Exception, kind: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RayTaskError("measure_memory", str(cause), cause, "", 1, "").as_instanceof_cause()
+
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 1.0})
+    monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda *_: None))
+    monkeypatch.setattr("ray.get", fail)
+    with pytest.raises(kind, match=words):
+        settle_resources(make_study(resources={"gpu": "auto"}), 60, load_dataset("digits"))
+
+
+def _zeros_on_cpu(zeros: Any, *shape: Any, **options: Any) -> Any:
+    return zeros(*shape, **options | {"device": "cpu"})
 
 
 @pytest.mark.parametrize(("gpu", "trials"), [(0, 0), (0.1, 10), (1 / 3, 3), (0.3, 3), (1, 1), (2, 1), (0.0001, 10_000)])

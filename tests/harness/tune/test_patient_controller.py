@@ -1,6 +1,8 @@
 """A trial whose process dies, or fails, while it is handed over runs again; without a cluster."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray.air.execution._internal import RayActorManager, TrackedActor
@@ -10,7 +12,12 @@ from ray.train._internal.storage import StorageContext
 from ray.tune.experiment import Trial
 
 from harness.cluster.connect import quieten_ray
+from harness.study.sections import Resources
+from harness.tune.callbacks import Watcher
+from harness.tune.failures import Judge
+from harness.tune.filling import FillsSlots
 from harness.tune.light_controller import LightController
+from tests.harness.tune.test_failures import Run
 
 quieten_ray()
 
@@ -21,12 +28,19 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LightControll
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "2")  # else it asks a cluster
     for owner, name in ((LightController, "_remove_actor"), (RayActorManager, "remove_actor")):
         monkeypatch.setattr(owner, name, lambda *_, **__: None)  # there is no process to end
-    return LightController(storage=StorageContext(storage_path=str(tmp_path), experiment_dir_name="study"))
+    run: Any = Run()
+    return LightController(
+        storage=StorageContext(storage_path=str(tmp_path), experiment_dir_name="study"),
+        scheduler=FillsSlots(),
+        callbacks=[Watcher(run, Resources())],
+    )
 
 
 def hand_over(controller: LightController, max_failures: int) -> tuple[Trial, TrackedActor]:
     """A trial that is just being handed the process of another."""
-    trial = Trial("nothing", trial_id="next", stub=True, storage=controller._storage, max_failures=max_failures)
+    config = {"trial": SimpleNamespace(label="vsc, 5 latents")}
+    options: dict[str, Any] = {"storage": controller._storage, "max_failures": max_failures}
+    trial = Trial("nothing", config=config, trial_id="next", stub=True, **options)
     trial.init_local_path()
     controller.add_trial(trial)
     controller._staged_trials.add(trial)
@@ -55,3 +69,20 @@ def test_a_trial_that_fails_as_it_is_handed_a_process_runs_again(controller: Lig
     controller._trial_task_failure(trial, RuntimeError("the bucket does not answer"))
     assert (trial.status, trial.num_failures) == (Trial.PENDING, 1)
     assert trial not in controller._resetting_trials
+
+
+def test_a_machine_that_is_drained_costs_no_crash_and_the_crash_after_it_is_judged(controller: LightController) -> None:
+    scheduler, run = controller.scheduler_alg, Run()
+    assert isinstance(scheduler, FillsSlots)
+    scheduler.judge = Judge(run)
+    trial, _ = hand_over(controller, max_failures=3)
+    words = "The actor died because its node has died. Node Id: 12ab\n\tthe actor's node was preempted: spot"
+    drained = ActorDiedError()
+    drained.error_msg, drained._preempted = words, True  # as Ray makes it of a message from the cluster
+    assert drained.preempted, "which Ray counts as no failure"
+    controller._trial_task_failure(trial, drained)
+    assert (trial.status, trial.num_failures) == (Trial.PENDING, 0)
+    controller._set_trial_status(trial, Trial.RUNNING)
+    controller._trial_task_failure(trial, MemoryError("MemoryError"))
+    assert (trial.status, trial.num_failures) == (Trial.PAUSED, 0)
+    assert run.waiting == ["vsc, 5 latents"]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from harness.datasets import Dataset
-from harness.ledger.result import needs_training
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, FACTOR_EVALUATIONS, Evaluation, Measures
 from harness.search.grid_and_random import count_epochs_to_train
+from harness.search.open_trials import needs_training
 from harness.worker.evaluator import MEASURES, Evaluator
 from models.measures import inference_gap
 from models.measures.metric_names import GRADIENT_METRICS
@@ -106,7 +106,7 @@ def test_what_was_measured_of_a_state_that_is_gone_says_nothing_of_one_trained_a
 ) -> None:
     trial = make_trial(dataset)
     run(trial, dataset, tmp_path / "first", ALL)
-    for state in TrialFolder(tmp_path / "first", trial).list_checkpoints():
+    for state in TrialFolder(tmp_path / "first", trial).list_own_states():
         state.unlink()
     monkeypatch.setattr(Evaluator, "evaluate", lambda *_: {"test/elbo": -1.0})
     run(trial, dataset, tmp_path / "second", dataclasses.replace(ALL, evaluate=("elbo",)))

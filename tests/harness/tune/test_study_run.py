@@ -14,12 +14,15 @@ import torch
 from rich.console import Console
 
 from harness.datasets import load_dataset
+from harness.errors import InputError
 from harness.ledger.packed_history import PackedHistory
 from harness.ledger.result import Ended, Epoch, Paused, Result
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import ListSource, plan_trials
-from harness.search.source import describe_stopping, make_trial
+from harness.search.open_trials import describe_stopping
+from harness.search.source import make_trial
+from harness.storage.place import Folder
 from harness.tune.study_run import TABLE_SHARE, StudyRun
 from tests.harness.search.searching import ONE_SPACE
 from tests.harness.small_studies import GOOD, load
@@ -40,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyRun:
     monkeypatch.setattr("harness.tune.study_run.Tracker", SilentTracker)
     study, dataset, folder = load(tmp_path, GOOD), load_dataset("digits"), tmp_path / "results" / "demo"
     source = ListSource(study, plan_trials(study, dataset), folder)
-    return StudyRun(study, source, folder, dataset, Console(file=io.StringIO()))
+    return StudyRun(study, source, folder, dataset, Console(file=io.StringIO()), place=Folder(folder.parent))
 
 
 def start(run: StudyRun) -> Trial:
@@ -159,10 +162,22 @@ def test_a_run_that_has_its_study_no_longer_ends_and_writes_no_tables(run: Study
     run.end(start(run), error="its process died: killed")
     assert [path.name for path in run.write_tables()] == ["trials.parquet", "history.parquet"]
     written = [path.stat().st_ino for path in sorted(run.folder.glob("*.parquet"))]
-    run.find_loss = lambda: "results/demo: it was moved"
+    run.find_lost_hold = lambda: "results/demo: it was moved"
     assert run.write_tables() == []
     assert (run.is_stopping, run.problem) == (True, "results/demo: it was moved")
     assert [path.stat().st_ino for path in sorted(run.folder.glob("*.parquet"))] == written
+
+
+def test_what_a_problem_brings_about_does_not_replace_it(run: StudyRun) -> None:
+    trial = start(run)
+    run.end_with("results/demo: it was moved")
+    error = "OSError: [Errno 28] No space left on device: '/tmp/x'"
+    run.record(trial, make_end(1, status="failed", metrics={}, error=error, host="node7"))
+    run.end(trial)
+    for fault in (InputError("history.db: it is gone"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")):
+        with run.noticing_problems():
+            raise fault
+    assert run.problem == "results/demo: it was moved"
 
 
 def test_what_was_running_when_the_user_stopped_has_no_result(run: StudyRun) -> None:
@@ -247,7 +262,7 @@ def test_a_trial_whose_state_is_damaged_says_where_it_goes_on(run: StudyRun, num
     for epoch in range(1, num_whole + 2):
         folder.write_checkpoint({"w": torch.zeros(9)}, [make_row(e) for e in range(1, epoch + 1)])
         (folder.path / "result-1.json").touch()  # so that the state before stays
-    newest = folder.list_checkpoints()[0]
+    newest = folder.list_own_states()[0]
     newest.write_bytes(newest.read_bytes()[:-1])
     start(run)
     whence = "goes on from epoch 1" if num_whole else "begins again"
@@ -273,7 +288,14 @@ def test_no_epoch_is_the_best_once_its_trial_of_the_search_breaks_a_constraint(
     study, dataset, folder = load(tmp_path, text), load_dataset("digits"), tmp_path / "results" / "demo"
     chosen = {"model": "vsc", "latent_dim": 2, "alpha": 0.1}
     trial = replace(make_trial(study, dataset, chosen, seed=0), phase=phase)
-    run = StudyRun(study, ListSource(study, [trial], folder), folder, dataset, Console(file=io.StringIO()))
+    run = StudyRun(
+        study,
+        ListSource(study, [trial], folder),
+        folder,
+        dataset,
+        Console(file=io.StringIO()),
+        place=Folder(folder.parent),
+    )
     shown: list[float | None] = []
     monkeypatch.setattr(run.display, "add_epoch", lambda value, **_: shown.append(value))
     run.begin(trial)

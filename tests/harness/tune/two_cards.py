@@ -74,7 +74,7 @@ def main(results: Path) -> None:
     seen: list[dict[str, Any]] = []
 
     def kill() -> None:
-        while not all(folder.list_checkpoints() for folder in folders.values()):
+        while not all(folder.list_own_states() for folder in folders.values()):
             time.sleep(0.05)
         seen.extend(sorted(find_engines(), key=lambda engine: str(engine["card"])))
         os.kill(seen[0]["pid"], signal.SIGKILL)

@@ -124,7 +124,7 @@ def test_every_trial_has_the_events_and_files_it_would_have_alone(
         assert_alike(events, train_alone(trial, dataset, tmp_path / "elsewhere" / "alone"), is_batched=is_batched)
         fused, alone = (TrialFolder(tmp_path / name, trial) for name in ("fused", "elsewhere/alone"))
         result = fused.read_result()
-        (checkpoint, _), (reference, _) = (read_checkpoint(f.list_checkpoints()[0]) for f in (fused, alone))
+        (checkpoint, _), (reference, _) = (read_checkpoint(f.list_own_states()[0]) for f in (fused, alone))
         assert result is not None
         assert (result.status, len(result.history)) == ("finished", trial.settings.epochs)
         for name, tensor in reference.items():
@@ -341,12 +341,29 @@ def test_what_was_trained_for_a_driver_that_is_gone_is_stored(
         engine.slots.submit(trial)
 
 
-@pytest.mark.parametrize("where", ["in a step", "in a step of one", "as one joins"])
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("in a step", MemoryError()),
+        ("in a step of one", MemoryError()),
+        ("as one joins", MemoryError()),
+        ("in a step", torch.AcceleratorError("CUDA error: out of memory")),
+        (
+            "in a step of one",
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ),
+        ("in a step", RuntimeError("Triton Error [CUDA]: out of memory")),
+    ],
+)
 def test_an_engine_without_memory_says_with_how_many_trials_and_ends(
-    where: str, dataset: Dataset, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    where: str,
+    error: Exception,
+    dataset: Dataset,
+    make_engine: Callable[..., Engine],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object) -> None:
-        raise MemoryError
+        raise error
 
     engine = make_engine()
     model = {"likelihood": "gaussian"} if where == "in a step of one" else {}

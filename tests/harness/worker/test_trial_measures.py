@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import torch
 
 from harness.datasets import Dataset
 from harness.ledger.trial_folder import TrialFolder
-from harness.metrics import EVALUATION_METRICS, TRAIN_METRICS, VALIDATION_METRICS
+from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, TRAIN_METRICS, VALIDATION_METRICS, Evaluation
 from harness.worker import evaluator as evaluations
 from harness.worker import trial_run as trial_module
 from harness.worker.images import Images
@@ -148,6 +148,24 @@ def test_an_evaluation_added_later_trains_nothing_and_keeps_the_others_bit_for_b
     assert second.metrics == result_of(trial, folder).metrics
 
 
+def test_each_evaluation_measures_what_is_named_or_stores_arrays_and_one_that_does_neither_fails(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = set(get_args(Evaluation))
+    assert names == EVALUATION_METRICS.keys() == {*evaluations.MEASURES, *ARRAY_EVALUATIONS}
+    trial, images = make_trial(dataset), Images.of(dataset, 0, "cpu")
+    evaluator = evaluations.Evaluator(init_state(trial.settings, images.shape).model, images, NONE, trial.settings)
+    for name in names - {*ARRAY_EVALUATIONS}:
+        with pytest.raises(ValueError, match="stores no arrays"):
+            evaluator.make_arrays(name)
+    monkeypatch.setitem(evaluations.MEASURES, "elbo", lambda _: {"test/elbo": 1.0, "test/elbow": 2.0})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"harness/metrics\.py lacks test/elbow$"):
+        evaluator.evaluate("elbo")
+    monkeypatch.delitem(evaluations.MEASURES, "elbo")  # type: ignore[arg-type]
+    with pytest.raises(KeyError):
+        evaluator.evaluate("elbo")
+
+
 def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
     whole: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,13 +174,13 @@ def test_what_was_measured_of_a_model_that_is_gone_is_measured_again(
     run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo",)))
     own, first = TrialFolder(tmp_path, trial), result_of(trial, tmp_path)
     own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
-    for state in own.list_checkpoints():
+    for state in own.list_own_states():
         state.unlink()
     with monkeypatch.context() as patch:  # killed once the new model is stored, and before it is measured
         patch.setattr(evaluations, "compute_bound", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo", "iw_bound")))
-    assert len(own.list_checkpoints()) == 1
+    assert len(own.list_own_states()) == 1
     run(trial, dataset, tmp_path)
     assert result_of(trial, tmp_path).metrics == result_of(trial, whole["vsc"][0]).metrics
 
@@ -176,10 +194,10 @@ def test_what_was_measured_of_another_model_is_measured_again_where_a_longer_tri
     run(shorter, dataset, tmp_path, only_elbo)
     own, first = TrialFolder(tmp_path, shorter), result_of(shorter, tmp_path)
     own.write_result(dataclasses.replace(first, metrics=dict.fromkeys(first.metrics, -999.0)))
-    for state in own.list_checkpoints():
+    for state in own.list_own_states():
         state.unlink()
     run(longer, dataset, tmp_path, only_elbo)
-    assert len(own.list_checkpoints()) == 1
+    assert len(own.list_own_states()) == 1
     fits.epochs.clear()
     assert result_of(shorter, tmp_path).evaluated == first.evaluated, "it need not run again"
     run(shorter, dataset, tmp_path, dataclasses.replace(only_elbo, evaluate=("elbo", "iw_bound")))

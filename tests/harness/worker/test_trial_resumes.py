@@ -135,7 +135,7 @@ def test_a_checkpoint_that_is_cut_short_starts_the_trial_over_and_says_so(
     for _ in range(2):
         next(started)
     started.close()
-    (checkpoint,) = TrialFolder(tmp_path, trial).list_checkpoints()
+    (checkpoint,) = TrialFolder(tmp_path, trial).list_own_states()
     checkpoint.write_bytes(cut(checkpoint.read_bytes())[how])
     fits.epochs.clear()
 
@@ -155,7 +155,7 @@ def test_a_state_that_cannot_be_read_just_now_is_not_trained_again(
     for _ in range(2):
         next(started)
     started.close()
-    (checkpoint,) = TrialFolder(tmp_path, trial).list_checkpoints()
+    (checkpoint,) = TrialFolder(tmp_path, trial).list_own_states()
     content = checkpoint.read_bytes()
 
     def fail(path: Path, *arguments: Any, **named: Any) -> Any:
@@ -183,7 +183,7 @@ def test_a_checkpoint_of_another_model_starts_the_trial_over(
     run(other, dataset, tmp_path, NONE)
     folder = TrialFolder(tmp_path, trial)
     folder.path.mkdir()
-    (checkpoint,) = TrialFolder(tmp_path, other).list_checkpoints()
+    (checkpoint,) = TrialFolder(tmp_path, other).list_own_states()
     checkpoint.rename(folder.path / checkpoint.name)
     fits.epochs.clear()
     assert untimed(run(trial, dataset, tmp_path)) == untimed(rows)

@@ -158,7 +158,7 @@ def test_a_trial_that_diverges_ends_with_its_epoch_and_step(
     assert result.error == f"the loss stopped being finite in epoch 1, at step {step}"
     assert (result.history, result.metrics, result.evaluated) == ([], {}, [])
     assert "diverged: the loss stopped" in log_of(trial, tmp_path)
-    assert TrialFolder(tmp_path, trial).list_checkpoints() == []
+    assert TrialFolder(tmp_path, trial).list_own_states() == []
 
 
 def test_a_trial_that_diverges_late_keeps_the_epochs_before(
@@ -250,7 +250,7 @@ def test_a_failure_before_its_state_is_there_takes_nothing_from_a_trial_that_had
     run(trial, dataset, tmp_path, dataclasses.replace(ALL, evaluate=("elbo",)))
     before, trained = result_of(trial, tmp_path), len(fits.epochs)
     if where == "compute_loss":  # its states are lost, and it is trained again
-        for path in TrialFolder(tmp_path, trial).list_checkpoints():
+        for path in TrialFolder(tmp_path, trial).list_own_states():
             path.unlink()
 
     def fail(*_: object, **__: object) -> None:

@@ -51,7 +51,7 @@ def result_of(trial: Trial, folder: Path) -> Result:
 
 
 def tensors_of(trial: Trial, folder: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(TrialFolder(folder, trial).list_checkpoints()[0])[0]
+    return read_checkpoint(TrialFolder(folder, trial).list_own_states()[0])[0]
 
 
 def log_of(trial: Trial, folder: Path) -> str:

@@ -1,9 +1,12 @@
 """The floor of a step: work counted as a hand does, over rates that are measured."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.benchmark import floor
 from models.benchmark.floor import (
     Layer,
     Rates,
@@ -71,6 +74,27 @@ def test_work_of_each_model_is_that_of_its_layers(name: str) -> None:
 def test_the_floor_is_the_larger_of_the_two_times(rates: tuple[float, float], expected: tuple[float, str]) -> None:
     work = Work(num_parameters=1, num_bytes=100, num_operations=200)
     assert compute_floor(work, Rates(bytes_per_second=rates[0], operations_per_second=rates[1])) == expected
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_rates_of_a_card_are_measured_on_numbers_that_differ(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card computes faster with numbers all alike, of which a step has none."""
+    results: list[Tensor] = []
+
+    def run_once(run: Callable[[], Tensor], *_: object) -> float:
+        results.append(run())
+        return 1.0
+
+    monkeypatch.setattr(floor, "_time_fastest", run_once)
+    draw = floor._draw
+    monkeypatch.setattr(floor, "_draw", lambda *shape, device, **options: draw(*shape, device="cpu", **options))
+    monkeypatch.setattr(floor, "BIG_PRODUCT", 16)
+    before = torch.get_rng_state()
+    measure_bandwidth(800, device)
+    if device == "cuda":
+        measure_products([], 1, "bf16", device)
+    assert [len(result.unique()) > 50 for result in results] == [True] * len(results)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_measured_rates_are_those_of_a_processor() -> None:

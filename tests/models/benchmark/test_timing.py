@@ -3,7 +3,9 @@
 import io
 import json
 import sys
+import weakref
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from models.benchmark import processes
 from models.benchmark.processes import TaskFailedError, time_processes
 from models.benchmark.timing import Task, Timing, time_task
 from models.numerics.machine import read_peak_memory
+from models.training.state import TrainState, init_state
 
 TINY = Task(loop="ours", device="cpu", latent_dim=3, batch_size=16, seconds=1e-3, chunk_steps=2, num_images=64)
 
@@ -51,6 +54,22 @@ def test_peak_memory_counts_what_was_in_use_once() -> None:
     assert peak > max(before, large.nbytes)
     del large
     assert read_peak_memory("cpu") > 0.99 * peak  # the system counts in batches of pages
+
+
+def test_one_trials_state_is_in_memory_besides_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the peak of a stack's memory would be that of all of its trials' states, too."""
+    states: list[weakref.ref[TrainState]] = []
+    num_alive = []
+
+    def count(*args: Any) -> TrainState:
+        num_alive.append(sum(state() is not None for state in states))
+        state = init_state(*args)
+        states.append(weakref.ref(state))
+        return state
+
+    monkeypatch.setattr("models.benchmark.timing.init_state", count)
+    time_task(replace(TINY, num_trials=4))
+    assert num_alive == [0, 0, 0, 0]
 
 
 def test_processes_are_timed_at_once() -> None:

@@ -11,6 +11,7 @@ from models.build import build_model
 from models.latents.spike_and_slab import SpikeAndSlabLatent
 from models.likelihoods import Likelihood
 from models.measures.gate_gradients import measure_gate_gradients
+from models.measures.metric_names import GRADIENT_METRICS
 from tests.models.cases import SMALL, make_generator, make_images, make_settings
 
 SLAB, SHARPNESS = 1.5, 50.0
@@ -77,6 +78,7 @@ def test_an_estimator_without_noise_has_none_and_a_trained_one_is_not_changed() 
         *("relaxed_bias", "straight_through_bias"),
         *("relaxed_noise", "straight_through_noise", "disarm_noise"),
     }
+    assert {f"gradient/{name}" for name in measured} == set(GRADIENT_METRICS)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

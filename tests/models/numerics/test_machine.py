@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.numerics.machine import count_cores, is_fatal, name_cpu
+from models.numerics.machine import count_cores, is_fatal, is_out_of_memory, name_cpu
 
 
 def test_cores_are_those_a_container_is_granted(tmp_path: Path) -> None:
@@ -75,3 +75,23 @@ def test_the_processor_is_named_where_the_system_tells(tmp_path: Path) -> None:
 )
 def test_an_error_of_the_device_or_for_want_of_memory_is_everyones(error: Exception, fatal: bool) -> None:
     assert is_fatal(error) is fatal
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"), True),
+        (MemoryError(), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"), False),
+        (ValueError("alpha: 2 is out of range"), False),
+    ],
+)
+def test_want_of_memory_is_known_by_what_torch_and_its_libraries_say(error: Exception, lacks: bool) -> None:
+    assert is_out_of_memory(error) is lacks
+    assert is_fatal(error) or not lacks

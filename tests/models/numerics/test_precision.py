@@ -27,6 +27,12 @@ def test_a_gpu_since_ampere_has_tf32(capability: tuple[int, int], has: bool, mon
     assert has_precision("tf32", torch.device("cuda")) == has
 
 
+def test_a_gpu_that_only_emulates_bf16_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch counts one that does by default, and on it products take longer than in float32."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not has_precision("bf16", torch.device("cuda"))
+
+
 def test_maps_have_their_channels_last_where_tensor_cores_multiply() -> None:
     cpu, card = torch.device("cpu"), torch.device("cuda")
     assert {choose_layout(p, cpu) for p in get_args(Precision)} == {torch.contiguous_format}

@@ -116,8 +116,11 @@ def test_they_are_autograds(kind: str, changes: dict[str, Any], scaling: str, mo
         *((link, {"kl_from": "logits"}) for link in ("exp_relu", "sigmoid")),
     ],
 )
-def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, ways: dict[str, Any]) -> None:
+def test_compiled_as_on_a_gpu_it_computes_the_same(
+    link: Any, ways: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Compiled for the processor at hand: that the compiler takes it, and changes no number by more than rounding."""
+    monkeypatch.setattr(cuda, "OUTCOMES", {})
     heads, _, coefficients = make_case()
     counters = make_row_keys([make_key(seed, "noise", 1) for seed in range(3)], 5)[..., None] + make_offsets(6)
     sharpness = torch.full((3, 1, 1), 50.0)
@@ -132,3 +135,4 @@ def test_compiled_as_on_a_gpu_it_computes_the_same(link: Any, ways: dict[str, An
         expected = (*noise, *codes[:4], *compare_pixels(2 * x - 1, x))
         for one, other in zip(given, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert set(cuda.OUTCOMES.values()) == {cuda.COMPILED}

@@ -1,13 +1,16 @@
 """A stack trains each of its members as it would train alone, whoever the others are."""
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+from models.choices import Estimator
 from models.measures.bounds import compute_bound
 from models.measures.sparsity import compute_sparsity
 from models.numerics.recording import Recording
@@ -192,26 +195,44 @@ class TestPadding:
 class TestGraph:
     """What a GPU's graph leaves of an epoch, on a graph that is not one but trains as it does."""
 
-    @pytest.mark.parametrize("graph_steps", [1, 2, 3])
+    @pytest.mark.parametrize("graph_steps", [1, 2, 3, 25])
+    @pytest.mark.parametrize("num_images", [96, 170, 20])  # three whole batches; five and a smaller one; a smaller one
     def test_an_epoch_is_the_same_however_many_steps_fill_graphs(
-        self, graph_steps: int, monkeypatch: pytest.MonkeyPatch
+        self, graph_steps: int, num_images: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        images, trials = make_images(96, SMALL), make_mixed()  # three whole batches
+        """Only the smaller batch that ends it is trained outside of them, which launches its kernels one by one."""
+        images, trials = make_images(num_images, SMALL), make_mixed()
         expected = make_stack(trials, SMALL, is_batched=True)
         stack = make_stack(trials, SMALL, is_batched=True, capacity=8)
-        monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
-        monkeypatch.setattr(Recording, "run", lambda _, work: work())
+        step, num_outside, recordings = stack._step, 0, []
+
+        def run(recording: Recording, work: Callable[[], None]) -> None:
+            nonlocal num_outside
+            recordings.append(recording)
+            before = num_outside
+            work()
+            num_outside = before
+
+        def count(*args: Any) -> Tensor:
+            nonlocal num_outside
+            num_outside += 1
+            return step(*args)
+
+        monkeypatch.setattr(stack, "_step", count)
         for _ in range(2):
             outcomes = expected.fit_epoch(images)
-            stack.device = torch.device("cuda")  # for the branch alone: the tensors stay where they are
-            monkeypatch.setattr(Plan, "to", lambda plan, _: plan)
-            monkeypatch.setattr(torch, "empty", partial(_empty_on_cpu, torch.empty))
-            given = stack.fit_epoch(images)
-            monkeypatch.undo()
-            monkeypatch.setattr(cuda, "GRAPH_STEPS", graph_steps)
-            monkeypatch.setattr(Recording, "run", lambda _, work: work())
+            with monkeypatch.context() as patch:
+                patch.setattr(cuda, "GRAPH_STEPS", graph_steps)
+                patch.setattr(Recording, "run", run)
+                patch.setattr(Plan, "to", lambda plan, _: plan)
+                patch.setattr(torch, "empty", partial(_empty_on_cpu, torch.empty))
+                stack.device = torch.device("cuda")  # for the branch alone: the tensors stay where they are
+                given = stack.fit_epoch(images)
             assert [get_loss(o) for o in given] == pytest.approx([get_loss(o) for o in outcomes], rel=1e-5)
-        assert stack.parameters.rows["count"][: len(trials)].tolist() == [6.0] * len(trials)
+        num_steps = -(-num_images // 32)
+        assert num_outside == 2 * (num_images % 32 > 0)
+        assert len(set(recordings)) <= 2  # so that each is replayed in the next epoch
+        assert stack.parameters.rows["count"][: len(trials)].tolist() == [2.0 * num_steps] * len(trials)
 
 
 def _empty_on_cpu(empty: Any, *shape: Any, **_: Any) -> Tensor:
@@ -224,6 +245,13 @@ def test_reduced_precision_is_close_and_not_the_same(digits: Tensor) -> None:
     expected, given = (train(settings, digits)[1][-1].loss for settings in (full, low))
     assert given != expected
     assert given == pytest.approx(expected, rel=0.02)
+
+
+def test_an_estimator_whose_gradients_are_not_written_out_is_no_work_for_a_stack() -> None:
+    settings = make_settings("vsc_sigmoid")
+    assert all(Stack.can_train(replace(settings, estimator=name)) for name in get_args(Estimator))
+    object.__setattr__(settings, "estimator", "newest")
+    assert not Stack.can_train(settings)
 
 
 def test_a_state_is_not_shared_with_the_stack() -> None:
