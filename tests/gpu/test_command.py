@@ -149,7 +149,6 @@ def test_what_could_not_be_compiled_is_told_once(monkeypatch: pytest.MonkeyPatch
         raise FileNotFoundError("gcc")
 
     let_compile(monkeypatch, fail)
-    torch._dynamo.reset()
     report = Report({})
     task = Task(loop="ours", device="cpu", latent_dim=3, batch_size=8, seconds=0.001, num_images=16)
     for _ in range(2):

@@ -1,5 +1,6 @@
 """Stacks on a CPU that compile their regions as on a GPU."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,12 +11,13 @@ import torch
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import linear as stacked_linear
 from models.training.stacked import stack as fused
+from tests.models.cases import DEVICE
 
 NUM_REGIONS = 8
 
 
 def let_compile(monkeypatch: pytest.MonkeyPatch, backend: Callable[..., Any] | None = None) -> None:
-    """Let stacks compile. backend: in the place of torch's compiler."""
+    """Let stacks compile. backend: in the place of torch's compiler, which changes more than the functions given."""
 
     def compile_region(function: Callable[..., Any], _: torch.device) -> Callable[..., Any]:
         return cuda.compile_elementwise(function, torch.device("cuda"))
@@ -23,5 +25,12 @@ def let_compile(monkeypatch: pytest.MonkeyPatch, backend: Callable[..., Any] | N
     for module in (fused, stacked_linear):
         monkeypatch.setattr(module, "compile_elementwise", compile_region)
     monkeypatch.setattr(cuda, "OUTCOMES", {})
+    # Otherwise distributions check no parameters any more in this process.
+    monkeypatch.setattr(torch.distributions.Distribution, "set_default_validate_args", lambda _: None)
+    if DEVICE.type == "cpu":  # Triton, which serves cards alone, tells pages at the end of the process
+        monkeypatch.setitem(sys.modules, "triton", None)
+    from torch import _dynamo
+
+    _dynamo.reset()  # what other tests have compiled serves as well
     if backend is not None:
         monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))

@@ -5,9 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch._dynamo
-from torch._inductor import config as inductor_config
-from torch._inductor import scheduler
 
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import linear as stacked_linear
@@ -36,7 +33,6 @@ def test_one_kernel_serves_batches_of_every_size(monkeypatch: pytest.MonkeyPatch
         return run
 
     let_compile(monkeypatch, record)
-    torch._dynamo.reset()  # what other tests have compiled serves as well
     stack = make_stack(make_mixed(batch_size=8), SMALL, is_batched=True, capacity=8)
     for _ in range(2):
         stack.fit_epoch(make_images(22, SMALL))
@@ -53,7 +49,6 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_is_warned_of_once(monkeypatch
     images, trials = make_images(22, SMALL), make_mixed(batch_size=8)
     expected = make_stack(trials, SMALL, is_batched=True).fit_epoch(images)
     let_compile(monkeypatch, fail)
-    torch._dynamo.reset()
     stack = make_stack(trials, SMALL, is_batched=True)
     with pytest.warns(
         UserWarning, match=r"^steps take longer .* as gather_pixels could .*: FileNotFoundError: gcc"
@@ -67,7 +62,6 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_is_warned_of_once(monkeypatch
 
 def test_more_shapes_than_the_compiler_keeps_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     let_compile(monkeypatch, lambda graph, _: graph.forward)
-    torch._dynamo.reset()
     average = cuda.compile_elementwise(fused.average_terms, torch.device("cuda"))
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
     one, other = torch.ones(2, 3), torch.ones(2, 3, dtype=torch.float64)
@@ -81,7 +75,6 @@ def test_want_of_memory_in_the_compiler_is_no_reason_to_go_without_it(monkeypatc
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     let_compile(monkeypatch, fail)
-    torch._dynamo.reset()
     with pytest.raises(RuntimeError, match="out of memory"):
         cuda.compile_elementwise(fused.average_terms, torch.device("cuda"))(torch.ones(2, 3), torch.ones(2, 3))
     assert cuda.OUTCOMES == {}
@@ -121,6 +114,9 @@ def test_a_step_of_64_models_is_at_most_60_kernels_as_the_compiler_makes_them(
 
     It fuses for a CPU; for a GPU it decides by much the same rules. `make gpu` counts on the card.
     """
+    from torch._inductor import config as inductor_config  # here, as they load Triton
+    from torch._inductor import scheduler
+
     kernels: dict[str, int] = {}  # by region, the most that any of its shapes took
     region = ""
     codegen = scheduler.Scheduler.codegen
