@@ -1,17 +1,16 @@
 """Stacks on a CPU that compile their regions as on a GPU."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch import _dynamo
 
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import linear as stacked_linear
 from models.training.stacked import stack as fused
-from tests.models.cases import DEVICE
 
 NUM_REGIONS = 8
 
@@ -27,10 +26,6 @@ def let_compile(monkeypatch: pytest.MonkeyPatch, backend: Callable[..., Any] | N
     monkeypatch.setattr(cuda, "OUTCOMES", {})
     # Otherwise distributions check no parameters any more in this process.
     monkeypatch.setattr(torch.distributions.Distribution, "set_default_validate_args", lambda _: None)
-    if DEVICE.type == "cpu":  # Triton, which serves cards alone, tells pages at the end of the process
-        monkeypatch.setitem(sys.modules, "triton", None)
-    from torch import _dynamo
-
     _dynamo.reset()  # what other tests have compiled serves as well
     if backend is not None:
         monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch._inductor import config as inductor_config
+from torch._inductor import scheduler
 
 from models.training.stacked import cuda_graph as cuda
 from models.training.stacked import linear as stacked_linear
@@ -114,9 +116,6 @@ def test_a_step_of_64_models_is_at_most_60_kernels_as_the_compiler_makes_them(
 
     It fuses for a CPU; for a GPU it decides by much the same rules. `make gpu` counts on the card.
     """
-    from torch._inductor import config as inductor_config  # here, as they load Triton
-    from torch._inductor import scheduler
-
     kernels: dict[str, int] = {}  # by region, the most that any of its shapes took
     region = ""
     codegen = scheduler.Scheduler.codegen
