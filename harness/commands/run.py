@@ -90,11 +90,10 @@ def run_study(
                 run = StudyRun(study, source, folder, dataset, console, place=results)
                 run.on_news, run.find_lost_hold, sharing.on_problem = sharing.soon, sharing.find_lost_hold, run.end_with
 
-                def lose() -> NoReturn:
-                    _end_without_head(
-                        run, sharing, lambda: tell(whom, describe(study, "failed", None, str(run.problem)), say)
-                    )
+                def tell_failed() -> None:
+                    tell(whom, describe(study, "failed", None, str(run.problem)), say)
 
+                lose = partial(_end_without_head, run, sharing, tell_failed)
                 with on_endings(run.request_stop):
                     outcome = _train_and_conclude(run, address, draw, lose)
         note(outcome)  # once all is shared and the study let go, which may fail, too

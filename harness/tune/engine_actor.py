@@ -32,6 +32,9 @@ IDLE_SECONDS = 60.0
 LEASE_SECONDS = 3.0
 """How often an engine asks whether the driver lives: one whose driver was killed would go on, with all its memory."""
 
+ASKED = 2
+"""How often a trial asks its engine what it could not compile: stored epochs come first, then one that is trained."""
+
 FLUSH_SECONDS = 60.0
 """How long a run that ends waits for an engine to finish an epoch and store its trials."""
 
@@ -91,13 +94,15 @@ def train_fused(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> G
 
 def _train_in_one(spec: EngineSpec, trial: Trial, say: Callable[[str], None]) -> Generator[Event]:
     engine, slot = _submit(spec, trial)
-    is_over, may_be_slow = False, spec.device == "cuda"
+    is_over, num_asked = False, 0
     try:
         while not is_over:
             events = ray.get(engine.fetch.remote(slot))
-            if may_be_slow and (sentence := ray.get(engine.describe_slowness.remote())) is not None:
-                may_be_slow = False
-                say(f"{socket.gethostname()}: {sentence}")
+            if spec.device == "cuda" and num_asked < ASKED:
+                num_asked += 1
+                if (sentence := ray.get(engine.describe_slowness.remote())) is not None:
+                    say(f"{socket.gethostname()}: {sentence}")
+                    num_asked = ASKED
             for event in events:
                 is_over = not isinstance(event, Epoch)
                 yield event

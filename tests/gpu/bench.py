@@ -158,8 +158,7 @@ def time_row(task: Task, floors: dict[tuple[str, str], Floor], report: Report) -
 def tell_compiled(report: Report) -> None:
     """Say what came of compiling for the card: what could not be compiled runs all the same, and is slow."""
     report.details["compiled"] = dict(cuda_graph.OUTCOMES)
-    failed = [f"{name}: {outcome}" for name, outcome in cuda_graph.OUTCOMES.items() if outcome != cuda_graph.COMPILED]
-    problems = [f"not compiled, and so slow: {each}" for each in failed]
+    problems = [f"not compiled, and so slow: {name}: {why}" for name, why in cuda_graph.find_failures().items()]
     report.problems += [problem for problem in problems if problem not in report.problems]
 
 

@@ -93,12 +93,15 @@ def compile_elementwise(function: Function, device: torch.device) -> Function:
 
 
 def describe_failure() -> str | None:
-    """Say what could not be compiled for a GPU in this process, if anything."""
-    failed = [(name, outcome) for name, outcome in OUTCOMES.items() if outcome != COMPILED]
-    if not failed:
-        return None
-    name, reason = failed[0]
-    return f"steps take longer than they need, as {name} could not be compiled for the graphics card: {reason}"
+    """Say what could not be compiled for a GPU in this process, the first of it, if anything."""
+    for name, reason in find_failures().items():
+        return f"steps take longer than they need, as {name} could not be compiled for the graphics card: {reason}"
+    return None
+
+
+def find_failures() -> dict[str, str]:
+    """Why functions could not be compiled for a GPU in this process, by name."""
+    return {name: outcome for name, outcome in OUTCOMES.items() if outcome != COMPILED}
 
 
 def _note_failure(name: str, error: Exception) -> None:

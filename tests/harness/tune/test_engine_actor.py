@@ -75,7 +75,7 @@ def test_a_trial_alone_in_its_engine_is_followed_by_none(monkeypatch: pytest.Mon
 
 def test_what_an_engine_could_not_compile_for_its_card_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lives = iter([epochs(1), epochs(2), [Ended(Result(status="finished"))]])
-    slow = iter([None, "steps take longer than they need"])
+    slow = iter([None, "steps take longer than they need"])  # asked no oftener, though three are fetched
     calls = {"fetch": lambda _: next(lives), "describe_slowness": lambda: next(slow)}
     actor = SimpleNamespace(**{name: SimpleNamespace(remote=call) for name, call in calls.items()})
     monkeypatch.setattr(engine_actor, "_submit", lambda *_: (actor, 0))

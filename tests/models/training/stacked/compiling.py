@@ -16,7 +16,7 @@ NUM_REGIONS = 8
 
 
 def let_compile(monkeypatch: pytest.MonkeyPatch, backend: Callable[..., Any] | None = None) -> None:
-    """Let stacks compile. backend: in the place of torch's compiler, which changes more than the functions given."""
+    """Let stacks compile. backend: in the place of torch's compiler."""
 
     def compile_region(function: Callable[..., Any], _: torch.device) -> Callable[..., Any]:
         return cuda.compile_elementwise(function, torch.device("cuda"))
@@ -24,7 +24,7 @@ def let_compile(monkeypatch: pytest.MonkeyPatch, backend: Callable[..., Any] | N
     for module in (fused, stacked_linear):
         monkeypatch.setattr(module, "compile_elementwise", compile_region)
     monkeypatch.setattr(cuda, "OUTCOMES", {})
-    # Otherwise distributions check no parameters any more in this process.
+    # torch's compiler has distributions check no parameters any more, in the whole process: not in that of tests.
     monkeypatch.setattr(torch.distributions.Distribution, "set_default_validate_args", lambda _: None)
     _dynamo.reset()  # what other tests have compiled serves as well
     if backend is not None:
