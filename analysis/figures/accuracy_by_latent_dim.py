@@ -14,7 +14,15 @@ from matplotlib.lines import Line2D
 
 from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import count_label, draw_reported, draw_series, each_series, legend_beside, scale_x
+from analysis.drawing.lines import (
+    count_label,
+    draw_reported,
+    draw_series,
+    each_series,
+    legend_beside,
+    scale_accuracy,
+    scale_x,
+)
 from analysis.drawing.panels import each_panel, grid_shape
 from analysis.tables import Tables
 from analysis.tables.accuracies import accuracy_note, mean_accuracy, without_dead
@@ -109,10 +117,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
     for ax, panel in draw_classifiers(frame, axes, entries):
         draw_reported(ax, panel)
-    for ax in axes.flat:  # after all are drawn, since the panels of a row share it
-        ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
-    for ax in axes[:, 0]:
-        ax.set_ylabel("test accuracy (0 to 1)")
+    scale_accuracy(axes)
 
 
 def draw_classifiers(

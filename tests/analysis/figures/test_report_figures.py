@@ -213,7 +213,7 @@ def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted()
     )
     axes = make_axes(*accuracy_by_latent_dim.shape(frame))
     accuracy_by_latent_dim.plot(frame, axes)
-    assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
+    assert axes[0, 0].get_ylabel() == "test accuracy (%)"
     assert [ax.get_xlabel() for ax in axes[0]] == ["latent dimensions"] * 2
 
 
