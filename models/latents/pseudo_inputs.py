@@ -119,7 +119,7 @@ class PseudoInputLatent(SpikeAndSlabLatent):
         """Compute the weighed KL of a training step; measured, an upper bound on the KL to the mixture."""
         assert isinstance(q, SpikeAndSlab)
         p = self.encode_pseudo_inputs(encode)
-        clamp = None if at is None or self.kl_from == "logits" else self.gamma_clamp
+        clamp = self.find_clamp(at)
         each = SpikeAndSlab(q.slab_prob[:, None], q.loc[:, None], q.scale[:, None], validate_args=False)
         if clamp is None:
             log_gamma, log_spike = q.log_probs

@@ -4,7 +4,7 @@ They compute the same as `Autoencoder.compute_elbo`; tests compare their gradien
 memory a third as often as autograd, and a GPU runs each as one kernel.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -71,25 +71,23 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
         rate_slopes = [mu, 0.5 * surplus]
     else:
         v = heads[:, :, 2]
-        if gamma_link == "exp_relu":
-            gamma = v.clamp_max(0).exp_()
-            gamma_slope = gamma * (v < 0)
-        else:
-            gamma = v.sigmoid()
-            gamma_slope = gamma * (1 - gamma)
+        gamma, gamma_slope = find_gamma(v, gamma_link)
         relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
         gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
-        if kl_from == "logits":
-            prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
-            by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
-            bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
-            by_prob = by_slab.sub_(by_spike).add_(gaussian)
-        else:
-            prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
-            by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
-            log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
-            bernoulli = torch.addcmul(by_spike, prob, log_ratio)
-            by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+        match kl_from:
+            case "gamma":
+                prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
+                by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
+                log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
+                bernoulli = torch.addcmul(by_spike, prob, log_ratio)
+                by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+            case "logits":
+                prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
+                by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
+                bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
+                by_prob = by_slab.sub_(by_spike).add_(gaussian)
+            case _:
+                assert_never(kl_from)
         if coefficients.is_dense is not None:
             gate.masked_fill_(coefficients.is_dense, 1.0)
             prob.masked_fill_(coefficients.is_dense, 1.0)
@@ -123,6 +121,17 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
     return Codes(z, rate.sum(-1), slope, rate_slope, by_difference)
 
 
+def find_gamma(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
+    """Compute gamma and its derivative by v, each of v's shape."""
+    match link:
+        case "exp_relu":
+            gamma = v.clamp_max(0).exp_()
+            return gamma, gamma * (v < 0)
+        case "sigmoid":
+            gamma = v.sigmoid()
+            return gamma, gamma * (1 - gamma)
+
+
 def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tensor:  # -> (K, B, H, D)
     """Compute the objective's gradient by the encoder's outputs. grad: the distortion's gradient by the codes, as z.
 
@@ -145,8 +154,11 @@ def compare_pixels(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # twice
 def pass_activation(activation: Activation, grad: Tensor, out: Tensor) -> Tensor:
     """Compute the gradient by a hidden layer's output before its activation. grad: by what comes out of it, `out`."""
     by_input: Tensor
-    if activation == "tanh":
-        by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
-    else:
-        by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+    match activation:
+        case "relu":
+            by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+        case "tanh":
+            by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
+        case _:
+            assert_never(activation)
     return by_input
