@@ -23,7 +23,7 @@ from analysis.drawing.lines import (
     scale_accuracy,
     scale_x,
 )
-from analysis.drawing.panels import each_panel, grid_shape
+from analysis.drawing.panels import each_panel
 from analysis.tables import Tables
 from analysis.tables.accuracies import accuracy_note, mean_accuracy, without_dead
 from analysis.tables.configurations import longest_of_each
@@ -75,11 +75,6 @@ def each_classifier(rows: pd.DataFrame) -> Iterator[tuple[int, str, str, pd.Data
 def count_dead(rows: pd.DataFrame) -> dict[str, int]:
     """Columns num_dead, the runs of the report's own classifier in which a logit died, and num_runs, all of them."""
     return {"num_dead": len(rows) - len(without_dead(rows, AS_CODED)), "num_runs": len(rows)}
-
-
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: three to a row."""
-    return grid_shape(frame["panel"].nunique())
 
 
 def note(frame: pd.DataFrame) -> str:
@@ -146,7 +141,6 @@ FIGURE = Figure(
     title="Accuracy of classifiers on codes by number of latent dimensions (the report's Figure 2)",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(4.0, 3.1),
     note=note,
     needs=NEEDS,
