@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
-from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
+from analysis.drawing.panels import draw_seeds_in_row, each_panel
 from analysis.drawing.style import QUIET
 from analysis.metrics import NEVER_NEGATIVE, metric_of
 from analysis.tables import Tables
@@ -103,11 +103,6 @@ def _take_own(trials: pd.DataFrame, own: pd.Series, name: str) -> pd.Series:
     return values
 
 
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: one per measure, three in a row."""
-    return grid_shape(frame["panel"].nunique())
-
-
 def stretch(frame: pd.DataFrame) -> float:
     """How much taller panels are, so that rows stand apart."""
     places, headers = _place_rows(frame)
@@ -169,7 +164,6 @@ FIGURE = Figure(
     title="What the gradient of the gates does",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(3.3, 4.4),
     stretch=stretch,
     shares="y",

@@ -51,11 +51,6 @@ def compute(tables: Tables) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).merge(looks, on="configuration")
 
 
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: one per measure."""
-    return 1, frame["panel"].nunique()
-
-
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     last = int(frame["step"].max())
@@ -96,7 +91,6 @@ FIGURE = Figure(
     title="Learning curves, by steps of training",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(3.8, 3.6),
     shares="x",
     note=note,

@@ -4,7 +4,7 @@ They compute the same as `Autoencoder.compute_elbo`; tests compare their gradien
 memory a third as often as autograd, and a GPU runs each as one kernel.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -76,23 +76,21 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
         rate_slopes = [mu, 0.5 * surplus]
     else:
         v = heads[:, :, 2]
-        if gamma_link == "exp_relu":
-            gamma = v.clamp_max(0).exp_()
-            gamma_slope = gamma * (v < 0)
-        else:
-            gamma = v.sigmoid()
-            gamma_slope = gamma * (1 - gamma)
-        if kl_from == "logits":
-            prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
-            by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
-            bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
-            by_prob = by_slab.sub_(by_spike).add_(gaussian)
-        else:
-            prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
-            by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
-            log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
-            bernoulli = torch.addcmul(by_spike, prob, log_ratio)
-            by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+        gamma, gamma_slope = find_gamma(v, gamma_link)
+        match kl_from:
+            case "gamma":
+                prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
+                by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
+                log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
+                bernoulli = torch.addcmul(by_spike, prob, log_ratio)
+                by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+            case "logits":
+                prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
+                by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
+                bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
+                by_prob = by_slab.sub_(by_spike).add_(gaussian)
+            case _:
+                assert_never(kl_from)
         if coefficients.is_dense is not None:
             prob.masked_fill_(coefficients.is_dense, 1.0)
             gamma_slope.masked_fill_(coefficients.is_dense, 0.0)
@@ -100,17 +98,20 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
             by_prob.masked_fill_(coefficients.is_dense, 0.0)  # without a clamp the old value can be infinite
         rate = bernoulli.addcmul_(prob, gaussian)
         rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
-        if estimator == "disarm":
-            slope = _draw_pairs(gamma, gamma_slope, eta, spread, coefficients)
-            z = slope.gates * slab.repeat(1, 2, 1)
-        else:
-            relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
-            gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
-            if coefficients.is_dense is not None:
-                gate.masked_fill_(coefficients.is_dense, 1.0)
-            by_gamma = (relaxed - relaxed.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
-            z = gate * slab
-            slope = torch.stack([gate, spread.mul_(gate).mul_(0.5), by_gamma], 2)
+        match estimator:
+            case "disarm":
+                slope = _draw_pairs(gamma, gamma_slope, eta, spread, coefficients)
+                z = slope.gates * slab.repeat(1, 2, 1)
+            case "relaxed" | "straight_through":
+                relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
+                gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
+                if coefficients.is_dense is not None:
+                    gate.masked_fill_(coefficients.is_dense, 1.0)
+                by_gamma = (relaxed - relaxed.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
+                z = gate * slab
+                slope = torch.stack([gate, spread.mul_(gate).mul_(0.5), by_gamma], 2)
+            case _:
+                assert_never(estimator)
     rate_slope = torch.stack(rate_slopes, 2).mul_(coefficients.beta.unsqueeze(2))
     if coefficients.is_padding is not None:
         padding = coefficients.is_padding.unsqueeze(2)
@@ -135,6 +136,17 @@ def _draw_pairs(
     first, second = gates.chunk(2, 1)
     by_difference.mul_(first - second).mul_(0.5)
     return PairSlope(gates, spread.mul_(0.5), by_difference)
+
+
+def find_gamma(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
+    """Compute gamma and its derivative by v, each of v's shape."""
+    match link:
+        case "exp_relu":
+            gamma = v.clamp_max(0).exp_()
+            return gamma, gamma * (v < 0)
+        case "sigmoid":
+            gamma = v.sigmoid()
+            return gamma, gamma * (1 - gamma)
 
 
 def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tensor:  # -> (K, B, H, D)
@@ -170,8 +182,11 @@ def compare_pixels(
 def pass_activation(activation: Activation, grad: Tensor, out: Tensor) -> Tensor:
     """Compute the gradient by a hidden layer's output before its activation. grad: by what comes out of it, `out`."""
     by_input: Tensor
-    if activation == "tanh":
-        by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
-    else:
-        by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+    match activation:
+        case "relu":
+            by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+        case "tanh":
+            by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
+        case _:
+            assert_never(activation)
     return by_input

@@ -79,7 +79,7 @@ def test_learning_curves_are_of_the_bound_by_step_whatever_was_trained_on() -> N
     np.testing.assert_allclose(own["mean"], expected)
     assert own["step"].tolist() == [50 * epoch for epoch in range(1, 31)]
     assert set(frame.loc[frame["panel"] == "train/total_correlation", "configuration"]) == set(NAMES[:2])
-    axes = make_axes(*learning_curves.shape(frame))
+    axes = make_axes(*learning_curves.FIGURE.shape(frame))
     learning_curves.plot(frame, axes)
     assert axes[0, 0].get_xlabel() == "steps of training"
     assert [text.get_text() for text in axes[0, -1].get_legend().get_texts()] == NAMES
@@ -121,6 +121,6 @@ def test_a_score_whose_floor_is_as_high_as_its_ceiling_is_not_scaled() -> None:
 @pytest.mark.parametrize(("seeds", "num_bands"), [(4, 0), (5, len(NAMES))])
 def test_a_band_needs_five_seeds(seeds: int, num_bands: int) -> None:
     frame = learning_curves.compute(make_study((), seeds=seeds).tables())
-    axes = make_axes(*learning_curves.shape(frame))
+    axes = make_axes(*learning_curves.FIGURE.shape(frame))
     learning_curves.plot(frame, axes)
     assert len(axes[0, 0].collections) == num_bands
