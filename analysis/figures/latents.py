@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.caption import own_priors_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.style import QUIET, series_colour
 from analysis.tables import Tables
 from analysis.tables.exhibits import MEDIAN_SEED
 from analysis.tables.latents import choose_latents
-from analysis.wording import ALPHA, plural
+from analysis.wording import ALPHA, OWN_PRIORS, plural
 
 MAX_TRIALS = 12
 TITLE_WIDTH = 100  # characters that the first two panels of a row have room for
@@ -67,8 +68,8 @@ def note(frame: pd.DataFrame) -> str:
     num_left_out, left_out = int(frame["num_left_out"].iloc[0]), frame["left_out"].iloc[0]
     return (
         "Means over the test images. A latent is informative above .05 nat (filled), always on above a mean "
-        f"probability of .95; one that idles has that of the prior, {ALPHA}. Right: by class, of "
-        f"{MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and {MEDIAN_SEED} are "
+        f"probability of .95; one that idles has that of the prior, {ALPHA}.{own_priors_note(frame)} Right: by class, "
+        f"of {MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and {MEDIAN_SEED} are "
         "shown."
         + (f" Left out: {plural(num_left_out, 'configuration')}." if num_left_out else "")
         + (f" Left out: {left_out}." if left_out else "")
@@ -93,7 +94,10 @@ def _draw_kl(ax: Axes, latents: pd.DataFrame) -> None:
 
 def _draw_gamma(ax: Axes, latents: pd.DataFrame) -> None:
     _draw_points(ax, latents, latents["slab_prob"])
-    for level in (ALWAYS_ON, latents["alpha"].iloc[0]):
+    levels = [ALWAYS_ON]
+    if latents["model"].iloc[0] not in OWN_PRIORS:
+        levels.append(latents["alpha"].iloc[0])
+    for level in levels:
         ax.axhline(level, color=QUIET, linestyle="--", linewidth=0.9)
     ax.set_ylim(-0.05, 1.05)
     ax.set_ylabel("mean P(z ≠ 0)")

@@ -53,3 +53,15 @@ def test_the_note_counts_what_is_not_shown(tmp_path: Path) -> None:
     for alpha in np.linspace(0.1, 0.8, 14):
         study.add("vsc", 4, 0, float(alpha))
     assert "Left out: 2 configurations." in note(compute(study.stored(tmp_path)))
+
+
+def test_where_training_moves_the_prior_no_line_stands_at_the_alpha_it_starts_from(tmp_path: Path) -> None:
+    study = StudyWithLatents()
+    study.add("vsc", 4, 0, 0.1)
+    assert "Not drawn" not in note(compute(study.stored(tmp_path / "vsc")))
+    study.add("vsc_learned_alpha", 4, 0, 0.1)
+    frame = compute(study.stored(tmp_path / "both"))
+    axes = make_axes(2, 3)
+    plot(frame, axes)
+    assert [sorted(line.get_ydata()[0] for line in ax.lines) for ax in axes[:, 1]] == [[0.1, 0.95], [0.95]]
+    assert "of the prior, α. Not drawn of a VSC (learns α), whose setting α is not the prior's. Right" in note(frame)
