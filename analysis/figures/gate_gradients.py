@@ -40,7 +40,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Of each panel's measure a row per trial, with mean and 95% interval over the seeds of its configuration.
 
     `group` names the settings in which configurations differ, but for those of `label`: the estimator and, where it
-    has several, the schedule of its sharpness.
+    has several, the schedule of its sharpness. sharpness: where that starts in all of them.
     """
     trials = longest_of_each(finished_with(tables.trials, ["estimator"]))
     if trials["estimator"].nunique() < 2:
@@ -68,7 +68,7 @@ def compute(tables: Tables) -> pd.DataFrame:
             frames.append(rows.merge(mean_interval(rows, "value", by=keys, limits=limits), on=keys))
     if not frames:
         raise NothingToDrawError("no trial measured a bound, its sparsity or its gradients")
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).assign(sharpness=trials["sharpness"].max())  # all have the same
 
 
 def _name_group(row: dict[Hashable, Any], groups: list[str]) -> str:
@@ -112,7 +112,8 @@ def stretch(frame: pd.DataFrame) -> float:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     has_schedules = frame["label"].str.contains(",").any()
-    schedules = " Behind a comma: how the sharpness of the gates rises from 50." if has_schedules else ""
+    start = f"{frame['sharpness'].iloc[0]:g}"
+    schedules = f" Behind a comma: how the sharpness of the gates goes on from {start}." if has_schedules else ""
     biases = frame.loc[frame["panel"] == "bias", "value"]
     num_lost = int((biases == 0).sum())
     lost = f" Drawn as 0: the bias of {num_lost} of {len(biases)} trials, not told from noise." if num_lost else ""

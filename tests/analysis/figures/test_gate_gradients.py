@@ -81,8 +81,9 @@ def test_every_seed_is_a_dot_and_rows_are_named_once() -> None:
     assert "3 seeds" in gate_gradients.note(frame)
 
 
-def test_schedules_of_the_sharpness_stand_beside_their_estimator() -> None:
-    study = make_study(alphas=(0.01,))
+@pytest.mark.parametrize("sharpness", [50.0, 100.0])
+def test_schedules_of_the_sharpness_stand_beside_their_estimator(sharpness: float) -> None:
+    study = make_study(alphas=(0.01,), sharpness=sharpness)
     for row in [dict(row) for row in study.trials if row["estimator"] == "relaxed"]:
         shifted = {"trial_id": row["trial_id"] + "r", "sharpness_schedule": "ramp", "test/elbo": row["test/elbo"] + 3}
         study.trials.append(row | shifted)
@@ -95,7 +96,7 @@ def test_schedules_of_the_sharpness_stand_beside_their_estimator() -> None:
     axes = make_axes(*gate_gradients.FIGURE.shape(frame))
     gate_gradients.plot(frame, axes)
     assert [label.get_text() for label in axes[0, 0].get_yticklabels()] == list(elbo.index)
-    assert "how the sharpness of the gates rises" in gate_gradients.note(frame)
+    assert f"how the sharpness of the gates goes on from {sharpness:g}." in gate_gradients.note(frame)
     assert "sharpness" not in gate_gradients.note(gate_gradients.compute(make_study().tables()))
 
 
