@@ -12,8 +12,7 @@ from harness.tune.study_run import StudyRun, is_of_full_disk
 from harness.worker.memory import MemoryShortageError
 
 MAX_CRASHES = 3
-"""Crashes that a trial may have; want of a machine or of memory is none. After so many its next failure, whatever its
-cause, is its last."""
+"""Crashes after which a trial is tried again; want of a machine or of memory is none."""
 
 MAX_FORGIVEN = 20
 """A trial whose machines go away more often than this may be why."""
@@ -41,6 +40,12 @@ def read_failure(trial: Any) -> str:
     return path.read_text(encoding="utf-8").rpartition("Failure # ")[2] if path.is_file() else ""
 
 
+def read_last_line(trial: Any) -> str:
+    """The last of what Tune was told of a trial's last failure."""
+    lines = read_failure(trial).strip().splitlines()
+    return lines[-1][:300] if lines else "no reason given"
+
+
 class Judge:
     """Says what becomes of a trial whose process has failed, and may fail again, and which of its failures are crashes.
 
@@ -60,8 +65,11 @@ class Judge:
         self._count(trial, failure)
         if SHORTAGE.search(failure):
             return self._judge_shortage(trial, failure, is_alone=is_alone, num_others=num_others)
+        if trial.num_failures > MAX_CRASHES:
+            self._run.end(trial.config["trial"], error=f"its process died: {read_last_line(trial)}")
+            return "give up"
         has_reason = FORGIVABLE.search(failure) or is_of_full_disk(failure)
-        if is_alone or trial.num_failures < trial.max_failures or has_reason:
+        if is_alone or trial.num_failures < MAX_CRASHES or has_reason:
             return "go on"
         return self._put_off(trial, "keeps dying, perhaps for lack of memory", num_others)
 

@@ -22,7 +22,7 @@ from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
-from harness.tune.failures import MAX_CRASHES, Judge
+from harness.tune.failures import Judge
 from harness.tune.head_guard import HeadGuard
 from harness.tune.node_guard import NodeGuard
 from harness.tune.own_parts import own_parts
@@ -113,7 +113,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
                 stop=StopOnRequest(run),
                 # Trials store their own checkpoints.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+                failure_config=tune.FailureConfig(max_failures=-1),  # see Judge
                 progress_reporter=tune.CLIReporter(),  # silent; that of notebooks clears what the cell has printed
                 verbose=0,
             ),

@@ -36,8 +36,8 @@ class Run:
         self.study = SimpleNamespace(resources=self.resources)
         self.console = SimpleNamespace(print=lambda words, **_: self.said.append(words))
 
-    def end(self, trial: Any, error: str) -> None:
-        self.ended[trial.label] = error
+    def end(self, trial: Any, error: str = "") -> None:
+        self.ended.setdefault(trial.label, error)
 
     def put_off(self, trial: Any) -> None:
         self.waiting.append(trial.label)
@@ -49,7 +49,6 @@ class Tried:
 
     error_file: str | None
     trial_id: str = "a"
-    max_failures: int = 3
     run_metadata: Any = field(default_factory=lambda: SimpleNamespace(num_failures=0))
     config: Any = field(default_factory=lambda: {"trial": SimpleNamespace(label="vsc, 5 latents")})
 
@@ -115,7 +114,9 @@ def test_one_that_ray_ended_beside_a_larger_one_goes_on_beside_others_once(tmp_p
         ([KILLED] * 3, False, "wait", 3),  # the kernel may have ended it for its memory, and does not say so
         ([KILLED] * 3, True, "go on", 3),
         ([KILLED, KILLED, GONE], False, "go on", 2),
-        ([GONE] * (MAX_FORGIVEN + 3), False, "go on", 3),  # which will be its last
+        ([KILLED] * 3 + [GONE] * 2, True, "go on", 3),
+        ([KILLED] * 4, True, "give up", 4),
+        ([GONE] * (MAX_FORGIVEN + 3), False, "go on", 3),  # its next one counts
         ([KILLED, KILLED, FULL], False, "go on", 3),  # which ends the run
     ],
 )
