@@ -18,9 +18,7 @@ MAX_CRASHES = 3
 MAX_FORGIVEN = 20
 """A trial whose machines go away more often than this may be why."""
 
-FORGIVABLE = re.compile(
-    rf"{UnfitError.__name__}|{PlaceError.__name__}|its node has died|The actor \w+ is unavailable:"
-)
+FORGIVABLE = re.compile(rf"{UnfitError.__name__}|{PlaceError.__name__}|its node has died|The actor \w+ is unavailable:")
 """In our words and Ray's: none of the trial's own making."""
 
 SHORTAGE = re.compile(r"\bMemoryError\b|MemoryShortageError|OutOfMemoryError|low on memory")
