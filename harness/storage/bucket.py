@@ -62,9 +62,9 @@ class Bucket:
     def _objects(self) -> Objects:
         return _open(self.address, objects.PATIENCE_SECONDS, objects.REQUEST_SECONDS)
 
-    def check(self, study: str = "") -> None:
-        """See Place: within seconds. A bucket that does not answer now is not waited for."""
-        first = _open(self.address, 0.0, objects.SHORT_REQUEST_SECONDS)
+    def check(self, study: str = "", patience: float = objects.CHECK_SECONDS) -> None:
+        """See Place: within seconds. patience: how many a bucket that does not answer is waited for."""
+        first = _open(self.address, patience, objects.SHORT_REQUEST_SECONDS)
         probe = "/".join(filter(None, (study, f".probe-{uuid.uuid4().hex}")))
         first.write(probe, b"")
         first.list_level(study)
@@ -181,10 +181,11 @@ def open_place(text: str | os.PathLike[str]) -> Place:
     return Folder(folder)
 
 
-def find_fault(mark: str) -> str:
+def find_fault(mark: str, patience: float = objects.CHECK_SECONDS) -> str:
     """Why this machine cannot store a study beside a file that another one has put there; empty where it can.
 
-    mark: the file's path, or its address in a bucket.
+    mark: the file's path, or its address in a bucket. patience: seconds for which a bucket that does not answer is
+    waited for.
     """
     place, _, name = mark.rpartition("/")
     if "://" not in mark:
@@ -192,8 +193,8 @@ def find_fault(mark: str) -> str:
         return "" if Path(mark).exists() else f"does not see {place}; {fix}"
     try:
         bucket = Bucket(place)
-        bucket.check()
-        _open(place, 0.0, objects.SHORT_REQUEST_SECONDS).read(name)
+        bucket.check(patience=patience)
+        _open(place, patience, objects.SHORT_REQUEST_SECONDS).read(name)
     except FileNotFoundError:
         endpoint = objects.SERVICES[place.partition("://")[0]].endpoints[-1]
         return f"sees another {place}; set {endpoint} as on the machine that starts the study"

@@ -13,6 +13,10 @@ from harness.ledger.provenance import CODE_FOLDER, describe_machine, hash_code
 from harness.plugins.source import Plugin
 from harness.storage.bucket import find_fault
 
+JOIN_SECONDS = 30.0
+"""How long a process waits for a bucket that does not answer, before its trial goes on elsewhere. As often as a trial
+is forgiven that, it is longer than one that trains would wait."""
+
 
 class UnfitError(InputError):
     """This process cannot train the study, though another may; which costs the trial nothing."""
@@ -51,7 +55,7 @@ class Driver:
             )
         if (torch := _find_torch()) != self.torch:
             raise UnfitError(f"{socket.gethostname()} has torch {torch}, and the machine that started it {self.torch}")
-        if self.mark and (fault := find_fault(self.mark)):
+        if self.mark and (fault := find_fault(self.mark, JOIN_SECONDS)):
             raise UnfitError(f"{socket.gethostname()} {fault}")
         is_ours = self.host == socket.gethostname() and self.pid in [p.pid for p in psutil.Process().parents()]
         if is_ours:  # a cluster that was there before has limits of its own
