@@ -70,7 +70,10 @@ def marked(folder: Path, place: Place) -> Iterator[str]:
 
 
 def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
-    """Ask every machine that stays in the cluster. mark: see `marked`. but: those not to ask, by their ids."""
+    """Ask every machine that stays in the cluster. mark: see `marked`. but: those not to ask, by their ids.
+
+    The head misses a machine that is gone after most of a minute: until then it is asked as well, and does not answer.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -95,7 +98,8 @@ def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
             found.append(Node(node["NodeID"], name, problem=f"it has not answered for {ANSWER_SECONDS:.0f} s"))
         except ray.exceptions.RayError as error:  # it is gone, or cannot even start a process
             found.append(Node(node["NodeID"], name, problem=first_line(error)))
-    return found
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    return [node for node in found if not node.problem or node.node_id in alive]
 
 
 def _make_look() -> Any:

@@ -7,8 +7,12 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
+import ray
+from ray.exceptions import TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
 from harness.datasets import load_dataset
@@ -66,6 +70,35 @@ def test_every_machine_is_asked(ray_cluster: str, tmp_path: Path) -> None:
         assert (node.machine, node.unseen, node.problem) == (describe_machine(), "", "")
         assert ask_nodes(mark, but=[node.node_id]) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_that_is_gone_before_the_head_has_missed_it_refuses_no_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, alive = {"a" * 56: "here", "b" * 56: "gone", "c" * 56: "broken"}, {"here", "gone", "broken"}
+
+    class Asked:
+        def options(self, scheduling_strategy: NodeAffinitySchedulingStrategy) -> Self:
+            self.name = names[scheduling_strategy.node_id]
+            return self
+
+        def remote(self, _: str) -> str:
+            return self.name
+
+    def answer(name: str, timeout: float) -> dict[str, Any]:
+        assert timeout > 0
+        if name == "here":
+            return {"machine": describe_machine(), "unseen": "", "problem": ""}
+        alive.discard("gone")  # by then the head has missed it
+        raise TaskUnschedulableError("The node specified via NodeAffinitySchedulingStrategy doesn't exist any more")
+
+    def describe(node_id: str, name: str) -> dict[str, Any]:
+        at = {"NodeManagerHostname": name, "NodeManagerAddress": name}
+        return {"NodeID": node_id, "Alive": name in alive, **at}
+
+    monkeypatch.setattr(ray, "nodes", lambda: [describe(*one) for one in names.items()])
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: Asked())
+    monkeypatch.setattr(ray, "get", answer)
+    monkeypatch.setattr("harness.cluster.draining.list_draining", set)
+    assert [(node.name, bool(node.problem)) for node in ask_nodes("mark")] == [("here", False), ("broken", True)]
 
 
 def test_the_record_names_the_machines_that_trained(tmp_path: Path) -> None:
