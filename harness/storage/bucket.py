@@ -19,7 +19,7 @@ from harness.errors import InputError
 from harness.paths import parse_path, user_cache
 from harness.storage import objects
 from harness.storage.lease import Lease, is_fresh
-from harness.storage.local import is_locked, locked, write_copy
+from harness.storage.local import check_writable, is_locked, locked, write_copy
 from harness.storage.objects import Listed, Objects, PlaceError, in_parallel
 from harness.storage.place import LOCK, Folder, Hold, Item, Place
 
@@ -28,6 +28,8 @@ ADDRESS = re.compile(rf"{SCHEME}[a-z0-9][a-z0-9._-]+(/[\w.=+-]+)*", re.ASCII)
 
 LEASE = ".lease"
 """In the folder of a study in the bucket: who works on it."""
+
+SCRATCH_BYTES = 64_000_000  # that a process needs on its machine's disk, where its trial is worked on
 
 SEGMENT = re.compile(r"[^/\\\0]{1,200}")
 
@@ -192,6 +194,7 @@ def find_fault(mark: str, patience: float = objects.CHECK_SECONDS) -> str:
         fix = "give --results a folder that every machine of the cluster shares, such as one on NFS, or a bucket"
         return "" if Path(mark).exists() else f"does not see {place}; {fix}"
     try:
+        _check_scratch()
         bucket = Bucket(place)
         bucket.check(patience=patience)
         _open(place, patience, objects.SHORT_REQUEST_SECONDS).read(name)
@@ -201,6 +204,19 @@ def find_fault(mark: str, patience: float = objects.CHECK_SECONDS) -> str:
     except InputError as error:
         return f"cannot use {error}"
     return ""
+
+
+def _check_scratch() -> None:
+    """Check that trials can be worked on here.
+
+    Raises:
+        InputError: there is no room.
+    """
+    try:
+        folder = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # as it is where all of them are full
+        raise InputError("any temporary folder; free some space, or set TMPDIR to a folder with room") from None
+    check_writable(folder, SCRATCH_BYTES, option="TMPDIR")
 
 
 @lru_cache(maxsize=8)

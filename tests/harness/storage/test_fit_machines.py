@@ -1,6 +1,9 @@
-"""A bucket that does not answer for a moment: no machine is unfit for that."""
+"""Which machines can train into a bucket: not one without room, but one whose bucket is silent for a moment."""
 
+import shutil
+import tempfile
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import obstore
@@ -53,3 +56,16 @@ def test_a_process_whose_bucket_stays_silent_is_unfit(mark: str, monkeypatch: py
     silence(monkeypatch, "put", 100.0)
     with pytest.raises(UnfitError, match=r"cannot use .*: the bucket does not answer"):
         Driver.here(mark=mark).join()
+
+
+def test_a_machine_without_room_for_its_trials_is_one_sentence(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    folder = tempfile.gettempdir()
+    assert find_fault(mark).startswith(f"cannot use {folder}: 3 MB free, but this study needs about 64 MB; free some")
+    assert find_fault(mark).endswith(" with TMPDIR")
+
+    def refuse() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    assert find_fault(mark).startswith("cannot use any temporary folder; free some space, or set TMPDIR")
