@@ -2,16 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Self
 
 import ray
 from ray.core.generated.common_pb2 import NodeDeathInfo
-from rich.console import Console
 
 from harness.cluster.nodes import Node, ask_nodes
 from harness.ledger.provenance import record_nodes
 from harness.study.sections import Resources
+from harness.tune.study_run import StudyRun
 
 LOOK_SECONDS = 3.0
 IDLE = NodeDeathInfo.Reason.Value("AUTOSCALER_DRAIN_IDLE")
@@ -21,9 +20,9 @@ IDLE = NodeDeathInfo.Reason.Value("AUTOSCALER_DRAIN_IDLE")
 class NodeGuard:
     """Looks for machines that are new or gone in a thread, meanwhile."""
 
-    def __init__(self, mark: str, folder: Path, nodes: Iterable[Node], resources: Resources, console: Console) -> None:
-        """mark: which whoever trains must see. folder: of the study. nodes: asked before. resources: of a trial."""
-        self._mark, self._folder, self._console = mark, folder, console
+    def __init__(self, run: StudyRun, mark: str, nodes: Iterable[Node], resources: Resources) -> None:
+        """mark: which whoever trains must see. nodes: asked before. resources: of a trial."""
+        self._run, self._mark = run, mark
         self._training = {node.node_id: node.name for node in nodes}
         self._known = set(self._training)
         self._resources = resources
@@ -56,20 +55,20 @@ class NodeGuard:
         self._tell_of_lost({node["NodeID"] for node in nodes if not node["Alive"] and node["DeathReason"] != IDLE})
         if alive.keys() <= self._known:
             return
-        for node in ask_nodes(self._mark, but=sorted(self._known)):
+        for node in ask_nodes(self._mark, self._run.dataset.kept, but=sorted(self._known)):
             self._known.add(node.node_id)
             if (fault := node.find_fault()) is None:
                 self._training[node.node_id] = node.name
                 self.on_join()
-                record_nodes(self._folder, [node.machine])
+                record_nodes(self._run.folder, [node.machine])
                 continue
-            self._console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)
+            self._run.console.print(f"A machine joined that trains nothing of this study: {fault}.", soft_wrap=True)
             self._plug(node.node_id, alive[node.node_id]["Resources"])
 
     def _tell_of_lost(self, lost: set[str]) -> None:
         for node_id in lost & self._training.keys():
             name = self._training.pop(node_id)
-            self._console.print(
+            self._run.console.print(
                 f"A machine is gone, {name}: trials that it had go on elsewhere, from their checkpoints.",
                 soft_wrap=True,
             )

@@ -1,7 +1,7 @@
 """Machines that leave while a study runs: those that may have had trials are named, once."""
 
 import io
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,12 +17,15 @@ def describe(node_id: str, *, alive: bool = True, reason: int = 0) -> dict[str, 
     return {"NodeID": node_id, "Alive": alive, "DeathReason": reason}
 
 
-def test_a_machine_that_is_gone_is_said_once_and_one_that_was_idle_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def make_guard(nodes: list[Node], output: io.StringIO) -> NodeGuard:
+    run: Any = SimpleNamespace(console=Console(file=output, width=200))
+    return NodeGuard(run, "mark", nodes, Resources())
+
+
+def test_a_machine_that_is_gone_is_said_once_and_one_that_was_idle_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.StringIO()
     nodes = [Node("a", "head"), Node("b", "first"), Node("c", "second")]
-    guard = NodeGuard("mark", tmp_path, nodes, Resources(), Console(file=output, width=200))
+    guard = make_guard(nodes, output)
     there = [describe("a"), describe("b"), describe("c"), describe("earlier", alive=False, reason=2)]
     monkeypatch.setattr(ray, "nodes", lambda: there)
     guard.look()
