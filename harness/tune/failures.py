@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,8 +55,9 @@ class Judge:
     without a reason, as the kernel, which ends what has taken too much memory, gives none.
     """
 
-    def __init__(self, run: StudyRun) -> None:
-        self._run = run
+    def __init__(self, run: StudyRun, on_unfit: Callable[[], None] = lambda: None) -> None:
+        """on_unfit: called where a process says that its machine cannot train the study."""
+        self._run, self._on_unfit = run, on_unfit
         self._spared: set[str] = set()  # Tune's ids of trials, here and below
         self._num_crashes: Counter[str] = Counter()
         self._num_forgiven: Counter[str] = Counter()
@@ -64,6 +66,8 @@ class Judge:
         """Judge one of Tune's trials. is_alone: nothing else ran, on purpose. num_others: that run now."""
         failure = read_failure(trial)
         self._count(trial, failure)
+        if UnfitError.__name__ in failure:
+            self._on_unfit()
         if SHORTAGE.search(failure):
             return self._judge_shortage(trial, failure, is_alone=is_alone, num_others=num_others)
         if trial.num_failures > MAX_CRASHES:

@@ -84,7 +84,7 @@ def _connect(run: StudyRun, mark: str, address: str | None) -> list[Node]:
 
 def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
     study, scheduler = run.study, make_scheduler(run.study, run.source.trials, run.collect_results())
-    scheduler.judge = Judge(run)
+    scheduler.judge = Judge(run, guard.doubt)
     search = TrialSearch(run, first, lambda: scheduler.is_full)
     if study.search.sampler in ADAPTIVE_SAMPLERS:
         # It should propose as late as possible, with all results that there are.

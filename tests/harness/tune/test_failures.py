@@ -20,6 +20,7 @@ Selected to kill: (Actor(bb): job ID=01000000, pid=14971, actual memory used=1.5
 """
 KILLED = "The actor died unexpectedly. Worker exit type: SYSTEM_ERROR [...] killed by the OOM killer, or ray stop"
 GONE = "The actor died because its node has died."
+UNFIT = "ray.exceptions.RayTaskError(UnfitError): harness.tune.driver.UnfitError: worker-3 does not see /results"
 FULL = "OSError: [Errno 28] No space left on device: '/tmp/x'"
 
 
@@ -126,6 +127,17 @@ def test_one_that_dies_without_a_reason_has_its_last_try_alone(
     run: Any = Run()
     assert judge_each(run, tmp_path, *errors, is_alone=is_alone) == (verdict, num_crashes)
     assert [words.startswith("vsc, 5 latents keeps dying") for words in run.said] == [True] * (verdict == "wait")
+
+
+@pytest.mark.parametrize(("error", "is_unfit"), [(UNFIT, True), (UNFIT.replace("Unfit", "OtherCode"), False)])
+def test_where_a_process_says_that_its_machine_is_unfit_others_are_told(
+    error: str, is_unfit: bool, tmp_path: Path
+) -> None:
+    told: list[bool] = []
+    run: Any = Run()
+    trial = fail(tmp_path, error)
+    assert Judge(run, lambda: told.append(True)).judge(trial, is_alone=False, num_others=1) == "go on"
+    assert told == [True] * is_unfit
 
 
 def test_the_last_failure_counts_alone(tmp_path: Path) -> None:
