@@ -54,7 +54,12 @@ Results = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.", parser=as_path),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder to look for datasets in first; of celeba, each node's own.",
+        parser=as_path,
+    ),
 ]
 EnvFile = Annotated[
     Path | None,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 300.0
 """How long a bucket that does not answer is waited for, once it has answered; training waits meanwhile."""
 
+CHECK_SECONDS = 3.0
+"""How long one is waited for of which it is only asked whether it can be used: it may be busy for a moment."""
+
 REQUEST_SECONDS, SHORT_REQUEST_SECONDS, CONNECT_SECONDS = 60.0, 5.0, 3.0
 """Seconds for which a request may be silent; an upload, which is silent until it has ended, has more by its size."""
 
