@@ -1,15 +1,18 @@
-"""What a run asks of a cluster that starts machines."""
+"""What a run asks of a cluster that starts machines, and of Tune."""
 
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray import tune
 
 from harness.interruption import Interrupted
+from harness.study.sections import Resources
 from harness.tune import plan
+from harness.tune.run import _fit
 from tests.harness.search.searching import ONE_SPACE
-from tests.harness.small_studies import load
+from tests.harness.small_studies import GOOD, load
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,14 @@ def test_a_search_asks_for_no_more_places_than_it_lets_trials_run(
     with pytest.raises(Interrupted):
         plan.make_plan(run, "mark")
     assert asked == [num_places]
+
+
+def test_tune_ends_no_trial_before_the_judge_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(tune, "Tuner", lambda _, **options: asked.update(options) or SimpleNamespace(fit=lambda: None))
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "")  # put back afterwards
+    run: Any = SimpleNamespace(study=load(tmp_path, GOOD), source=SimpleNamespace(trials=()), collect_results=dict)
+    run.console = SimpleNamespace(print=print)
+    nothing: Any = None
+    _fit(run, nothing, plan.Plan(lambda _: None, Resources(), 1, None), SimpleNamespace(doubt=print))  # type: ignore[arg-type]
+    assert asked["run_config"].failure_config.max_failures == -1
