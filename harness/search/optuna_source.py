@@ -189,8 +189,8 @@ class OptunaSource:
         self._end_if_over()
 
     def _end_if_over(self) -> None:
-        """Propose no more if one of the study's rules says so."""
-        if self._stopping is None or len(self.trials) >= self.num_trials:
+        """Propose no more if a rule of the study says so, once all that the next proposal learns from has ended."""
+        if self._stopping is None or len(self.trials) >= self.num_trials or self._is_awaiting():
             return
         ended = [(trial, self._ended[trial.trial_id]) for trial in self.trials if trial.trial_id in self._ended]
         now, steady = time.time(), time.monotonic()
