@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from harness.ledger.fetching import fetch_trials
 from harness.ledger.names import EXHIBITS, HEADER, LOG, PROVENANCE, STATE, STATE_OR_HEADER, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
+from harness.ledger.trainings import Trainings, find_twins_in_bucket
 from harness.ledger.trial import Trial
 from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
 from harness.storage.local import write_atomically, write_copy, write_text_atomically
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
 class TrialFolder:
     """Reads and writes the states, the result and the log of one trial."""
 
-    def __init__(self, study_folder: Path, trial: Trial, place: Place = HERE) -> None:
-        """place: keeps what is written, where the folder is only this machine's."""
-        self._place = place
+    def __init__(
+        self, study_folder: Path, trial: Trial, place: Place = HERE, *, trainings: Trainings | None = None
+    ) -> None:
+        """place: keeps what is written, where the folder is only this machine's.
+
+        trainings: of these results, where they were listed for many trials; else this trial looks for itself."""
+        self._place, self._trainings = place, trainings
         self.path = study_folder / TRIALS / trial.training_id
         self.log = self.path / LOG
         self.arrays: Mapping[Evaluation, Path] = {
@@ -154,8 +159,11 @@ class TrialFolder:
         """The folders of this training in other studies of the same results; none for a member of a population."""
         if self._is_of_population:
             return []
-        this, results = self.path.parents[1], self.path.parents[2]
-        twins = (study / TRIALS / self.path.name for study in sorted(_list_files(results)) if study != this)
+        if self._trainings is not None:
+            twins = self._trainings.find_twins(self.path)
+        else:
+            this, results = self.path.parents[1], self.path.parents[2]
+            twins = [study / TRIALS / self.path.name for study in sorted(_list_files(results)) if study != this]
         # Another user may keep theirs to themselves.
         return [twin for twin in twins if os.access(twin, os.R_OK | os.X_OK)]
 
@@ -214,9 +222,9 @@ class TrialFolder:
         if self._is_of_population:
             return
         newest = max((epoch_of(item.path) for item in own if STATE.fullmatch(item.path.name)), default=0)
-        this, results = self.path.parents[1], self.path.parents[2]
-        others = [study for study in self._place.list_folders(results) if study != this.name]
-        twins = [results / study / TRIALS / self.path.name for study in others]
+        if newest >= self._epochs:
+            return
+        twins = find_twins_in_bucket(self._place, self.path)
         for twin, items in zip(twins, in_parallel(self._place.list, twins), strict=True):
             epochs = [epoch_of(item.path) for item in items if STATE.fullmatch(item.path.name)]
             if any(newest < epoch <= self._epochs for epoch in epochs):

@@ -17,6 +17,7 @@ from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
 from harness.cluster.room import count_slots
 from harness.cluster.shipping import pack_code
 from harness.interruption import Interrupted
+from harness.ledger.names import RAY_LOG
 from harness.ledger.provenance import record_nodes
 from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
@@ -41,7 +42,7 @@ def run_tune(run: StudyRun, first: Trial, address: str | None, on_lost: Callable
             single trial.
     """
     is_ours, plan = not ray.is_initialized(), None
-    log = redirect_log(run.folder / "ray.log")
+    log = redirect_log(run.folder / RAY_LOG)
     try:
         with marked(run.folder, run.place) as mark:
             nodes = _connect(run, mark, address) if is_ours else check_nodes(ask_nodes(mark, run.dataset.kept))

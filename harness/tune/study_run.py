@@ -119,8 +119,8 @@ class StudyRun:
                 result = TrialFolder(self.folder, trial).read_result()
                 if result is not None:
                     progress = self._progress[trial.trial_id] = TrialProgress(result)
-                    self.tracker.update(trial, result)
                     progress.pack()
+                    self.tracker.update(trial, progress.result)
 
     def count_epochs_left(self, first: Trial) -> int:
         """Estimate how many epochs are still to be trained. first: the first trial to run."""
@@ -252,8 +252,8 @@ class StudyRun:
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
-        self.tracker.update(trial, result)
         progress.pack()
+        self.tracker.update(trial, progress.result)
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
             result.status,

@@ -15,6 +15,7 @@ import pytest
 from harness.datasets import Dataset
 from harness.ledger import sharing
 from harness.ledger.fetching import PACK, fetch_study, fetch_to_read, pack_trials
+from harness.ledger.names import RAY_LOG
 from harness.ledger.result import Ended, Result
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
@@ -155,6 +156,31 @@ def test_a_driver_has_results_and_arrays_and_of_states_what_they_hold(
     another.remove(*(item.path for item in another.list(another.folder)))
     fetch_study(driver, "study")
     assert list_files(driver.folder) == [], "what somebody has deleted is gone"
+
+
+def test_who_draws_nothing_reads_no_array_and_knows_that_there_is_one(
+    machines: Iterator[Machine], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, worker, reader = make_trial(dataset), next(machines), next(machines)
+    train(worker, dataset, WITH_ARRAYS)
+    log = worker.folder / "study" / RAY_LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("Ray's words")
+    worker.share(log)
+    asked: list[str] = []
+    plain = Objects.read
+    monkeypatch.setattr(Objects, "read", lambda self, key, *a: asked.append(key) or plain(self, key, *a))
+    fetch_to_read(reader, "study")
+    assert [name for name in asked if "exhibits" in name or RAY_LOG in name] == []
+    folder = TrialFolder(reader.folder / "study", trial)
+    result = folder.read_result()
+    assert result is not None
+    assert [evaluation_of(name) for name in result.evaluated] == ["elbo", "exhibits"]
+    fetch_to_read(reader, "study", arrays=True)
+    content = folder.arrays["exhibits"].read_bytes()
+    assert len(content) > 1000
+    fetch_to_read(reader, "study")
+    assert folder.arrays["exhibits"].read_bytes() == content, "it stays once it is here"
 
 
 def test_a_result_that_is_reported_is_taken_in_with_its_arrays(machines: Iterator[Machine], dataset: Dataset) -> None:
