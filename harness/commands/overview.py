@@ -127,10 +127,8 @@ def summarise_studies(results: Place) -> RenderableType:
     names = list_stored(results.folder)
     if not names:
         raise InputError(f"{results.address}: no study has results there; run one first, or give --results")
-    table, trainings = (
-        _new_table("study", "trials", "done", "diverged", "failed", "left", ""),
-        Trainings(results.folder),
-    )
+    table = _new_table("study", "trials", "done", "diverged", "failed", "left", "")
+    trainings = Trainings(results.folder)
     for name, is_held in zip(names, in_parallel(results.is_held, names), strict=True):
         folder = results.folder / name
         note = "running now" if is_held else ""
