@@ -23,6 +23,7 @@ from harness.progress import format_duration
 from harness.search.grid_and_random import count_epochs_left
 from harness.search.make_source import read_source
 from harness.search.open_trials import is_open
+from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_found
@@ -126,13 +127,11 @@ def summarise_studies(results: Place) -> RenderableType:
     names = list_stored(results.folder)
     if not names:
         raise InputError(f"{results.address}: no study has results there; run one first, or give --results")
-    table, trainings = (
-        _new_table("study", "trials", "done", "diverged", "failed", "left", ""),
-        Trainings(results.folder),
-    )
-    for name in names:
+    table = _new_table("study", "trials", "done", "diverged", "failed", "left", "")
+    trainings = Trainings(results.folder)
+    for name, is_held in zip(names, in_parallel(results.is_held, names), strict=True):
         folder = results.folder / name
-        note = "running now" if results.is_held(name) else ""
+        note = "running now" if is_held else ""
         try:
             if counts := _count_published(folder):
                 note = note or "tables"

@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from analysis.files import write_atomically
@@ -71,16 +72,20 @@ def fetch_to_read(place: Place, study: str, *, trials: bool = True, arrays: bool
     trials: also what says how each trial stands; else tables. arrays: also those that figures are drawn from.
     """
     if place.is_remote and study in place.list_folders(place.folder):
-        with held_still(place, study):
-            if not is_locked(place.folder / study / LOCK):
-                fetch_study(place, study, but=(*MLFLOW, RAY_LOG), trials=trials, arrays=arrays)
+        _fetch_to_read(place, study, trials=trials, arrays=arrays)
+
+
+def _fetch_to_read(place: Place, study: str, *, trials: bool, arrays: bool) -> None:
+    with held_still(place, study):
+        if not is_locked(place.folder / study / LOCK):
+            fetch_study(place, study, but=(*MLFLOW, RAY_LOG), trials=trials, arrays=arrays)
 
 
 def fetch_all_to_read(place: Place, *, trials: bool = True, arrays: bool = False) -> None:
     """Bring the files of all studies here to be read; see `fetch_to_read`."""
     if place.is_remote:
-        for study in place.list_folders(place.folder):
-            fetch_to_read(place, study, trials=trials, arrays=arrays)
+        fetch = partial(_fetch_to_read, place, trials=trials, arrays=arrays)
+        in_parallel(fetch, place.list_folders(place.folder))
 
 
 def fetch_trials(place: Place, folder: Path, items: Iterable[Item], *, whole: bool) -> None:

@@ -43,7 +43,8 @@ class TrialFolder:
     ) -> None:
         """place: keeps what is written, where the folder is only this machine's.
 
-        trainings: of these results, where they were listed for many trials; else this trial looks for itself."""
+        trainings: of these results, where they were listed for many trials; else this trial looks for itself.
+        """
         self._place, self._trainings = place, trainings
         self.path = study_folder / TRIALS / trial.training_id
         self.log = self.path / LOG

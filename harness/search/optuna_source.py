@@ -210,7 +210,8 @@ class OptunaSource:
 
     def _is_awaiting(self) -> bool:
         """Whether a trial still runs that the next proposal learns from, where the study says which do."""
-        return any(t.trial_id not in self._told | self._failed for t in self._split_proposed()[0])
+        over = self._told | self._failed
+        return any(trial.trial_id not in over for trial in self._split_proposed()[0])
 
     def _split_proposed(self) -> tuple[list[Trial], list[Trial]]:
         """What the search has proposed: trials that its next proposal learns from, and the last ones, that may run."""
