@@ -117,7 +117,7 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         self._run.end(info["trial"].config["trial"])
 
     def on_trial_error(self, **info: Any) -> None:
-        """Note that Tune has given a trial up, as what Tune itself did with it failed: see Judge for its process."""
+        """Note a trial that Tune could not start or stop, and gives up; Judge decides on those whose process dies."""
         trial = info["trial"]
         self._run.end(trial.config["trial"], error=f"its process died: {read_last_line(trial)}")
 

@@ -14,12 +14,16 @@ from harness.plugins.source import Plugin
 from harness.storage.bucket import find_fault
 
 JOIN_SECONDS = 30.0
-"""How long a process waits for a bucket that does not answer, before its trial goes on elsewhere. As often as a trial
-is forgiven that, it is longer than one that trains would wait."""
+"""How long a process waits for a bucket that does not answer, before a trial goes on elsewhere. Times MAX_FORGIVEN it
+is longer than PATIENCE_SECONDS, for which one that trains waits."""
 
 
 class UnfitError(InputError):
     """This process cannot train the study, though another may; which costs the trial nothing."""
+
+
+class LeavingError(UnfitError):
+    """This process was asked to end, as where its machine is taken away: of other machines that says nothing."""
 
 
 class OtherCodeError(UnfitError):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from analysis.wording import plural
-from harness.storage.objects import PlaceError
-from harness.tune.driver import UnfitError
+from harness.storage.objects import SILENT
+from harness.tune.driver import LeavingError, UnfitError
 from harness.tune.study_run import StudyRun, is_of_full_disk
 from harness.worker.memory import MemoryShortageError
 
@@ -19,7 +19,9 @@ MAX_CRASHES = 3
 MAX_FORGIVEN = 20
 """A trial whose machines go away more often than this may be why."""
 
-FORGIVABLE = re.compile(rf"{UnfitError.__name__}|{PlaceError.__name__}|its node has died|The actor \w+ is unavailable:")
+FORGIVABLE = re.compile(
+    rf"{UnfitError.__name__}|{LeavingError.__name__}|{SILENT}|its node has died|The actor \w+ is unavailable:"
+)
 """In our words and Ray's: none of the trial's own making."""
 
 SHORTAGE = re.compile(r"\bMemoryError\b|MemoryShortageError|OutOfMemoryError|low on memory")

@@ -35,10 +35,10 @@ def check_slurm(text: str, findings: Findings) -> None:
         findings.add((), "#SBATCH --ntasks-per-node=1 is missing: each node is to run one Ray; add it")
     if not re.search(r"--signal[= ]", directives):
         findings.add((), "#SBATCH --signal=B:TERM@120 is missing: without a warning nothing is stored in time; add it")
-    elif not re.search(r"--signal[= ]B:", directives):
+    elif (warning := re.search(r"--signal[= ]B:(?:SIG)?(\w+)", directives)) is None:
         findings.add((), "--signal without B: ends Ray at once, and nothing is stored; write --signal=B:TERM@120")
-    elif not re.search(r"^\s*trap .*\bTERM\b", code, re.MULTILINE):
-        findings.add((), "passes the warning of --signal on to nobody; trap TERM as docs/clusters/slurm.sh does")
+    elif not re.search(rf"^\s*trap\b.*\s(?:SIG)?{warning[1]}\b[^'\"]*$", code, re.MULTILINE):
+        findings.add((), f"passes the warning of --signal on to nobody; trap {warning[1]}, see docs/clusters/slurm.sh")
     if "RAY_AUTH_MODE=token" not in code:
         findings.add((), "whoever reaches the nodes runs code; write export RAY_AUTH_MODE=token")
     if "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT" not in code:

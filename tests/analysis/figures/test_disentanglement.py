@@ -95,7 +95,7 @@ def test_models_of_pseudo_inputs_have_no_learning_curve_of_a_bound() -> None:
     name = "VSC (UAI, paper), latent dimension = 10"
     assert set(frame.loc[frame["panel"] == "elbo", "configuration"]) == set(NAMES)
     assert set(frame.loc[frame["panel"] == "train/rate", "configuration"]) == {*NAMES, name}
-    axes = make_axes(*learning_curves.shape(frame))
+    axes = make_axes(*learning_curves.FIGURE.shape(frame))
     learning_curves.plot(frame, axes)
     assert {text.get_text() for text in axes[0, -1].get_legend().get_texts()} == {*NAMES, name}
     assert "What a VSC (UAI, paper) is trained on is no bound: none is drawn of it." in learning_curves.note(frame)

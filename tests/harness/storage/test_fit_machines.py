@@ -9,9 +9,10 @@ from typing import Any
 import obstore
 import pytest
 
-from harness.storage import objects
 from harness.storage.bucket import find_fault, open_place
-from harness.tune.driver import Driver, UnfitError
+from harness.storage.objects import CHECK_SECONDS, PATIENCE_SECONDS
+from harness.tune.driver import JOIN_SECONDS, Driver, UnfitError
+from harness.tune.failures import MAX_FORGIVEN
 from tests.s3 import share
 
 REQUESTS = ("put", "get", "list_with_delimiter", "delete")
@@ -43,12 +44,18 @@ def test_a_machine_whose_bucket_is_busy_for_a_moment_can_train(
     assert find_fault(mark) == ""
 
 
-def test_a_process_waits_longer_than_a_machine_that_is_asked(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "MAX_PAUSE", 0.2)
-    silence(monkeypatch, "put", objects.CHECK_SECONDS + 1)
-    assert "the bucket does not answer" in find_fault(mark)
-    silence(monkeypatch, "put", objects.CHECK_SECONDS + 1)
-    Driver.here(mark=mark).join()
+def test_a_process_waits_longer_than_a_machine_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, float]] = []
+
+    def note(mark: str, patience: float) -> str:
+        asked.append((mark, patience))
+        return ""
+
+    monkeypatch.setattr("harness.tune.driver.find_fault", note)
+    Driver.here(mark="s3://bucket/.mark").join()
+    assert asked == [("s3://bucket/.mark", JOIN_SECONDS)]
+    assert JOIN_SECONDS > CHECK_SECONDS
+    assert JOIN_SECONDS * MAX_FORGIVEN > PATIENCE_SECONDS
 
 
 def test_a_process_whose_bucket_stays_silent_is_unfit(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:

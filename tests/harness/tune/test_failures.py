@@ -129,7 +129,10 @@ def test_one_that_dies_without_a_reason_has_its_last_try_alone(
     assert [words.startswith("vsc, 5 latents keeps dying") for words in run.said] == [True] * (verdict == "wait")
 
 
-@pytest.mark.parametrize(("error", "is_unfit"), [(UNFIT, True), (UNFIT.replace("Unfit", "OtherCode"), False)])
+@pytest.mark.parametrize(
+    ("error", "is_unfit"),
+    [(UNFIT, True), *((UNFIT.replace("Unfit", other), False) for other in ("OtherCode", "Leaving"))],
+)
 def test_where_a_process_says_that_its_machine_is_unfit_others_are_told(
     error: str, is_unfit: bool, tmp_path: Path
 ) -> None:
