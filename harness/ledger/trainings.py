@@ -12,7 +12,11 @@ from harness.storage.objects import in_parallel
 from harness.storage.place import HERE, Place
 
 HOLDS_SECONDS = 60.0
-"""How long what a bucket has is remembered. What another study began since is not seen: at worst it trains twice."""
+"""How long what a bucket has is remembered, by each process for itself.
+
+What another study began since is not seen: at worst it trains twice. Only the process that trains a trial knows whether
+it took a state over.
+"""
 
 _remembered: dict[tuple[str, Path, int], "Trainings"] = {}  # the last alone
 _listing = threading.Lock()  # many threads of one process ask at once

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.ledger.fetching import fetch_trials
-from harness.ledger.names import EXHIBITS, HEADER, LOG, PROVENANCE, STATE, STATE_OR_HEADER, TRIALS, epoch_of
+from harness.ledger.names import EXHIBITS, HEADER, LOG, STATE, STATE_OR_HEADER, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
 from harness.ledger.trainings import Trainings, find_twins_in_bucket
 from harness.ledger.trial import Trial
@@ -33,6 +33,8 @@ from harness.storage.place import HERE, Place
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LENDER = "lender"  # in the header of a state: see `write_checkpoint`
 
 
 class TrialFolder:
@@ -172,14 +174,20 @@ class TrialFolder:
         """List the states of this study that were cut short or cannot be read: the trial begins before them."""
         return [path for path in self.list_own_states() if not _read_history(path)]
 
-    def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
+    def write_checkpoint(
+        self, tensors: Mapping[str, "Tensor"], history: Sequence[Row], *, lender: str | None = None
+    ) -> None:
         """Store the training state and the epochs that led to it, in one file, atomically.
+
+        lender: the study that trained the first of these epochs, where this one took them over.
 
         Earlier states are deleted, except those that a shorter trial ended with.
         """
         from safetensors.torch import save
 
         header = {"history": json.dumps(list(history), allow_nan=False)}
+        if lender is not None:
+            header[LENDER] = lender
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         newest = self.path / f"epoch-{len(history)}.safetensors"
         # safetensors' own writing to a file would leave a file of unknown name behind if the process is killed.
@@ -206,9 +214,9 @@ class TrialFolder:
         """The epochs that led to the state this trial resumes from."""
         return self.find_state()[1]
 
-    def find_state(self) -> tuple[Path | None, list[Row]]:
+    def find_state(self, *, only_own: bool = False) -> tuple[Path | None, list[Row]]:
         """Find the stored state that this trial resumes from, in whichever study, and the epochs that led to it."""
-        paths = self._pick_states([self.path, *self._list_twins()], STATE_OR_HEADER)
+        paths = self._pick_states([self.path, *([] if only_own else self._list_twins())], STATE_OR_HEADER)
         return next(((path, rows) for path in paths if (rows := _read_history(path))), (None, []))
 
     def fetch(self, *, whole: bool = True) -> None:
@@ -230,7 +238,6 @@ class TrialFolder:
             epochs = [epoch_of(item.path) for item in items if STATE.fullmatch(item.path.name)]
             if any(newest < epoch <= self._epochs for epoch in epochs):
                 fetch_trials(self._place, twin, items, whole=whole)
-                self._place.fetch_file(twin.parents[1] / PROVENANCE)
 
     def clear(self) -> None:
         """Delete here what is kept elsewhere: the next trial may need the room."""
@@ -278,6 +285,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
             return {name: file.get_tensor(name) for name in file.keys()}, history  # noqa: SIM118
     except (SafetensorError, LookupError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None
+
+
+def read_lender(path: Path) -> str | None:
+    """The study that a stored state, which can be read, was taken over from, by its header; None if there is none."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get(LENDER)
 
 
 def _read_history(checkpoint: Path) -> list[Row]:
