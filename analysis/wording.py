@@ -24,6 +24,10 @@ MODEL_LABELS = {
     "thresholded_vae": "thresholded VAE",
 }
 """Others are written by their name."""
+OF_PSEUDO_INPUTS = ("vsc_uai_paper", "vsc_uai_code")
+"""Models whose prior is made of pseudo-inputs: it has no closed form, and what they are trained on is no bound."""
+OWN_PRIORS = (*OF_PSEUDO_INPUTS, "vsc_learned_alpha")
+"""Models whose setting alpha is not the prior's: gates are drawn to it, or a trained one starts there."""
 SLUG = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # the names of studies and of claims
 OF_IMAGES = ("dataset", "pixel_scaling", "binarisation")  # what images are, and so the entropy floor of bounds on them
 OF_BOUNDS = (*OF_IMAGES, "likelihood")  # what bounds mean: where trials differ in one, theirs cannot be compared

@@ -223,8 +223,8 @@ def _compare_with_reported(tables: Mapping[str, Tables]) -> str:
         deviations = compute_deviations(tables[study].trials, tables[study].history)
         size, own = deviations["percent"].abs(), deviations["seed"] == 1
         at_named = size[own & deviations["latent_dim"].isin([24, 200])]
-        means = deviations.groupby(["model", "alpha", "latent_dim"], dropna=False)["percent"]
-        seeds, means = means.count(), means.mean().abs()
+        of_models = deviations.groupby(["model", "alpha", "latent_dim"], dropna=False)["percent"]
+        seeds, means = of_models.count(), of_models.mean().abs()
         steady = means[means.index.get_level_values("alpha") != ERRATIC_ALPHA]
         told.append(
             f"on {dataset}, with the report's seed, by at most {decimal(at_named.max(), 2)}% at 24 and 200 latent "
@@ -331,7 +331,7 @@ def _tell_gates(verdicts: Sequence[Verdict], tables: Mapping[str, Tables]) -> st
     straight, beside = (_format_gain(tables, *two) for two in ((STRAIGHT, "relaxed"), ("disarm", STRAIGHT)))
     at_larger = [_format_gain(tables, "disarm", "relaxed", alpha=0.2, link=link) for link in ("sigmoid", "exp_relu")]
 
-    def reach(estimator: str, **others: str) -> str:
+    def reach(estimator: str, **others: Any) -> str:
         values = read_values(tables[GATES_STUDY], "test/elbo", gates_of(estimator, **others))
         return decimal(float(values.mean()), 1)
 

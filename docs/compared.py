@@ -19,7 +19,7 @@ SPARSE = {"model": "vsc", "alpha": 0.01}
 def read_values(tables: Tables, metric: str, where: Mapping[str, Any]) -> NDArray[Any]:
     """A metric at 200 latent dimensions, of the trials with these settings of one configuration: (S,) by seed."""
     (sample,) = (one for one in Level(metric=metric, where=where).measure(tables) if one.latent_dim == 200)
-    values = sample.values[np.isfinite(sample.values)]  # not every seed is of each configuration
+    values: NDArray[Any] = sample.values[np.isfinite(sample.values)]  # not every seed is of each configuration
     assert len(values) >= MIN_SEEDS
     return values
 
@@ -28,8 +28,8 @@ def compare(
     tables: Tables, metric: str, first: Mapping[str, Any], second: Mapping[str, Any], *, scale: float = 1
 ) -> Estimate:
     """A metric at 200 latent dimensions with some settings less that with others, times `scale`."""
-    values = (read_values(tables, metric, where) * scale for where in (first, second))
-    return estimate_difference(*values, "greater", 0)
+    ours, theirs = (read_values(tables, metric, where) * scale for where in (first, second))
+    return estimate_difference(ours, theirs, "greater", 0)
 
 
 def format_estimate(found: Estimate) -> str:
@@ -51,6 +51,6 @@ def compare_gates(tables: Mapping[str, Tables], first: str, second: str, **other
 
 def read_last_loss(tables: Tables, where: Mapping[str, Any]) -> float:
     """The loss of test images after the last epoch, of samples as in training, at 200 latent dimensions: the mean."""
-    trials = select(tables.trials, where | {"latent_dim": 200})
+    trials = select(tables.trials, {**where, "latent_dim": 200})
     history = tables.history[tables.history["trial_id"].isin(trials["trial_id"])]
     return float(history[history["epoch"] == trials["epochs"].max()]["test/loss"].mean())

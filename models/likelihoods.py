@@ -1,7 +1,7 @@
 """Likelihoods: the distribution of an image, given the decoder's outputs."""
 
 import math
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -57,19 +57,25 @@ class Gaussian(nn.Module):
         super().__init__()
         self.variance = variance
         log_variance = torch.tensor(2 * math.log(pixel_sd))
-        if variance == "shared":
-            self.log_variance: Tensor = nn.Parameter(log_variance)
-        else:
-            self.register_buffer("log_variance", log_variance, persistent=False)
+        match variance:
+            case "shared":
+                self.log_variance: Tensor = nn.Parameter(log_variance)
+            case "fixed" | "per_pixel":
+                self.register_buffer("log_variance", log_variance, persistent=False)
+            case _:
+                assert_never(variance)
 
     def nats(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Compute the negative log density, summed over an image's pixels."""
         mean, log_variance = self._split(outputs)
-        if self.variance == "fixed":
-            variance = log_variance.exp()
-        else:
-            variance = log_variance.exp() + MIN_VARIANCE
-            log_variance = variance.log()
+        match self.variance:
+            case "fixed":
+                variance = log_variance.exp()
+            case "shared" | "per_pixel":
+                variance = log_variance.exp() + MIN_VARIANCE
+                log_variance = variance.log()
+            case _:
+                assert_never(self.variance)
         nats = 0.5 * ((x - mean).square() / variance + log_variance + math.log(2 * math.pi))
         return nats.flatten(-3).sum(-1)
 
@@ -79,10 +85,12 @@ class Gaussian(nn.Module):
 
     def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance."""
-        if self.variance != "per_pixel":
-            return outputs.sigmoid(), self.log_variance
-        logit, log_variance = outputs.chunk(2, -3)
-        return logit.sigmoid(), log_variance
+        match self.variance:
+            case "fixed" | "shared":
+                return outputs.sigmoid(), self.log_variance
+            case "per_pixel":
+                logit, log_variance = outputs.chunk(2, -3)
+                return logit.sigmoid(), log_variance
 
 
 def build(settings: TrialSettings) -> Likelihood:

@@ -90,10 +90,11 @@ def to_pixels(images: Tensor, scaling: PixelScaling = "minmax") -> Tensor:  # (.
     minmax: divided by 255. unit_norm: each image divided by its Euclidean norm; a black one stays black.
     """
     pixels = images.to(torch.float32)
-    if scaling == "minmax":
-        return pixels.div_(255)
-    # If any byte is not 0, the norm is at least 1.
-    return pixels.div_(torch.linalg.vector_norm(pixels, dim=-1, keepdim=True).clamp_min_(1))
+    match scaling:
+        case "minmax":
+            return pixels.div_(255)
+        case "unit_norm":  # if any byte is not 0, the norm is at least 1
+            return pixels.div_(torch.linalg.vector_norm(pixels, dim=-1, keepdim=True).clamp_min_(1))
 
 
 def binarise(pixels: Tensor, counters: Tensor) -> Tensor:  # (..., P) in [0, 1], (..., P) int64 -> (..., P) of 0 and 1

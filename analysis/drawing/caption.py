@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import one_seed_note, varying_settings
-from analysis.wording import NATS, ONE_SEED, model_label, plural, setting_label, span
+from analysis.wording import ALPHA, NATS, ONE_SEED, OWN_PRIORS, model_label, plural, setting_label, span
 
 MEANS = "Mean and 95% interval (Student t) over seeds; dots: each seed."
 
@@ -53,6 +53,13 @@ def name_models(frame: pd.DataFrame, *, with_alpha: bool) -> str:
     """The models of a frame that have an alpha, and so sparse codes, or those that have none; may be empty."""
     models = frame.loc[frame["alpha"].notna() == with_alpha, "model"]
     return " or ".join(model_label(model) for model in sorted(models.unique()))
+
+
+def own_priors_note(frame: pd.DataFrame) -> str:
+    """Which models of a frame have a prior that their setting alpha does not tell, after a space; may be empty."""
+    models = frame.loc[frame["model"].isin(OWN_PRIORS), "model"]
+    names = " or ".join(model_label(model) for model in sorted(models.unique()))
+    return f" Not drawn of a {names}, whose setting {ALPHA} is not the prior's." if names else ""
 
 
 def trials_note(

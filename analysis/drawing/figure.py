@@ -17,6 +17,7 @@ from matplotlib.transforms import BboxBase
 from pyarrow.csv import write_csv
 
 from analysis.drawing.caption import caption, floor_note, reading_note, trials_note
+from analysis.drawing.panels import grid_shape
 from analysis.drawing.save import About, save, save_lightest
 from analysis.drawing.style import QUIET, drawing_style
 from analysis.errors import AnalysisError, describe_error
@@ -41,16 +42,19 @@ class Figure:
 
     title: what is shown. finding: what is seen, from the frame, to stand behind it; may be empty.
     compute: the frame from the tables of a study; raises NothingToDrawError where they cannot support the figure.
-    plot: draws the frame. shape: the rows and columns of panels that it takes. note: how to read the figure; without
-    one, the caption says how means over seeds are read. shows: the statuses of the trials that are drawn. needs:
-    columns in which each of them has a value. all_phases: draws all trials, also those that were trained again after
-    the search. all_lengths: draws all trials that share a training, not only the longest of them.
+    plot: draws the frame. shape: the rows and columns of panels that it takes; without one, as many as the frame's
+    column `panel` tells apart, three to a row. note: how to read the figure; without one, the caption says how means
+    over seeds are read. shows: the statuses of the trials that are drawn. needs: columns in which each of them has a
+    value. all_phases: draws all trials, also those that were trained again after the search. all_lengths: draws all
+    trials that share a training, not only the longest of them.
     """
 
     title: str
     compute: Callable[[Tables], pd.DataFrame]
     plot: Callable[[pd.DataFrame, np.ndarray], None]
-    shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda _: (1, 1)
+    shape: Callable[[pd.DataFrame], tuple[int, int]] = lambda frame: grid_shape(
+        frame["panel"].nunique() if "panel" in frame else 1
+    )
     panel_size: tuple[float, float] = (6.0, 4.6)  # inches
     shares: str = "xy"  # axes that the panels of a row have in common
     stretch: Callable[[pd.DataFrame], float] = lambda _: 1.0  # how much taller than panel_size its panels are

@@ -32,6 +32,7 @@ DIAMONDS: Look = {
 """Of what the report published."""
 
 PLAIN_NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}")
 
 
 def each_series(frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look]]:
@@ -158,6 +159,18 @@ def scale_x(ax: Axes, values: pd.Series) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     if len(levels) == 1:
         ax.set_xlim(levels[0] - 1, levels[0] + 1)
+
+
+def scale_accuracy(axes: np.ndarray) -> None:
+    """Write test accuracies (0 to 1) in percent on the y axes of all panels, in the unit of their differences, points.
+
+    It is called after all are drawn, since the panels of a row share their axis.
+    """
+    for ax in axes.flat:
+        ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
+        ax.yaxis.set_major_formatter(PERCENT)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("test accuracy (%)")
 
 
 def scale_lengths(ax: Axes, epochs: pd.Series) -> None:

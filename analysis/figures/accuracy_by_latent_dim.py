@@ -14,8 +14,16 @@ from matplotlib.lines import Line2D
 
 from analysis.drawing.caption import name_models
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import count_label, draw_reported, draw_series, each_series, legend_beside, scale_x
-from analysis.drawing.panels import each_panel, grid_shape
+from analysis.drawing.lines import (
+    count_label,
+    draw_reported,
+    draw_series,
+    each_series,
+    legend_beside,
+    scale_accuracy,
+    scale_x,
+)
+from analysis.drawing.panels import each_panel
 from analysis.tables import Tables
 from analysis.tables.accuracies import accuracy_note, mean_accuracy, without_dead
 from analysis.tables.configurations import longest_of_each
@@ -69,11 +77,6 @@ def count_dead(rows: pd.DataFrame) -> dict[str, int]:
     return {"num_dead": len(rows) - len(without_dead(rows, AS_CODED)), "num_runs": len(rows)}
 
 
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: three to a row."""
-    return grid_shape(frame["panel"].nunique())
-
-
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and what it leaves out."""
     dense = name_models(frame, with_alpha=False)
@@ -109,10 +112,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         entries["the report's own, one seed"] = Line2D([], [], color="#444444", linestyle=(0, (3, 2)), linewidth=1)
     for ax, panel in draw_classifiers(frame, axes, entries):
         draw_reported(ax, panel)
-    for ax in axes.flat:  # after all are drawn, since the panels of a row share it
-        ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
-    for ax in axes[:, 0]:
-        ax.set_ylabel("test accuracy (0 to 1)")
+    scale_accuracy(axes)
 
 
 def draw_classifiers(
@@ -141,7 +141,6 @@ FIGURE = Figure(
     title="Accuracy of classifiers on codes by number of latent dimensions (the report's Figure 2)",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(4.0, 3.1),
     note=note,
     needs=NEEDS,

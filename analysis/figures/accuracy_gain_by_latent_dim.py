@@ -17,7 +17,6 @@ from analysis.figures.accuracy_by_latent_dim import (
     dead_note,
     draw_classifiers,
     each_classifier,
-    shape,
 )
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
@@ -72,7 +71,6 @@ FIGURE = Figure(
     title=f"Accuracy on codes less that on the {model_label(BASELINE)}'s, by number of latent dimensions",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(3.6, 2.8),
     note=note,
     needs=NEEDS,

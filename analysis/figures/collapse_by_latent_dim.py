@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.drawing.caption import means_note
+from analysis.drawing.caption import means_note, own_priors_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.lines import draw_line, draw_trials, each_series, legend_beside, scale_x, set_apart
 from analysis.drawing.panels import each_panel, grid_shape
@@ -12,7 +12,7 @@ from analysis.drawing.style import QUIET
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import assign_series, finished_with, mean_over_seeds
-from analysis.wording import ALPHA, EACH_TRIAL
+from analysis.wording import ALPHA, EACH_TRIAL, OWN_PRIORS
 
 NEEDS = ("code/num_informative",)
 PANELS = {
@@ -47,7 +47,7 @@ def note(frame: pd.DataFrame) -> str:
     return (
         f"{how} A code is sparse without collapse if many latents are informative, few of them always on, and the "
         "gates tell much of the image. Dotted: what latents at the prior would have, "
-        f"{ALPHA} times the latent dimension. Without gates a model has none of the last three."
+        f"{ALPHA} times the latent dimension.{own_priors_note(frame)} Without gates a model has none of the last three."
     )
 
 
@@ -78,7 +78,7 @@ def _scale_y(ax: Axes, panel: pd.DataFrame) -> None:
         ax.set_ylim(-0.05, 1.05)
     elif metric in LOGARITHMIC:
         ax.set_yscale("log")
-        for alpha in panel["alpha"].unique():
+        for alpha in panel.loc[~panel["model"].isin(OWN_PRIORS), "alpha"].unique():
             dims = np.unique(panel["latent_dim"])
             ax.plot(dims, alpha * dims, color=QUIET, linestyle=":", linewidth=1, zorder=1.5)
     else:

@@ -125,11 +125,6 @@ def _order(column: pd.Series) -> pd.Series:
     return column.map(lambda value: "" if pd.isna(value) else f"{value.count(','):3}{value}")
 
 
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: one per metric."""
-    return 1, frame["panel"].nunique()
-
-
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     num = int(frame["num_trials"].max())
@@ -215,7 +210,6 @@ FIGURE = Figure(
     finding=find,
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(3.6, 4.0),
     shares="y",
     shows=("finished", "diverged"),

@@ -51,7 +51,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
     Of many latent dimensions, each model shows its smallest, median and largest. `row` is the row of the
     model's panel: one per latent dimension, or one for all if trials are shown individually. Of trials that
-    share a training, the longest is shown. plateau: the mean over seeds of the epoch from which on the loss stays
+    share a training, the longest is shown. plateau: the epoch from which on the loss of every seed stays
     within 1 nat of its plateau; NaN where some seed comes to none. all_dims: how many latent dimensions there are.
     reported: the report's own loss, a column only where the study is that of its Figure 7.
     """
@@ -96,15 +96,15 @@ def _add_reported(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """The mean over seeds of the epoch of plateau, by series and latent_dim; NaN where trials stand alone.
+    """The last epoch of plateau over seeds, by series and latent_dim; NaN where trials stand alone.
 
-    NaN, too, where some seed has none: a mean over those that settled is an epoch at which others still fall.
+    NaN, too, where some seed has none: one of those that settled is an epoch at which others still fall.
     """
     if rows["individual"].any():
         return rows[["series", "latent_dim"]].drop_duplicates().assign(plateau=np.nan)
     found = plateau_epochs(history[history["trial_id"].isin(rows["trial_id"])])
     plateaus = rows.assign(plateau=rows["trial_id"].map(found)).groupby(["series", "latent_dim"], observed=True)
-    return plateaus["plateau"].agg(lambda epochs: epochs.mean(skipna=False)).reset_index()
+    return plateaus["plateau"].agg(lambda epochs: epochs.max(skipna=False)).reset_index()
 
 
 def shape(frame: pd.DataFrame) -> tuple[int, int]:

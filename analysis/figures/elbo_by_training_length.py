@@ -46,9 +46,10 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of the test ELBO (nats per image), by series, latent_dim and epochs.
 
     Only configurations that were read off at two or more lengths are shown; of many latent dimensions the
-    smallest, median and largest, in a panel each (`row`). plateau: the mean over `plateau_n` of `num_seeds`
-    seeds of the epoch from which on the longest training stays within 1 nat of its plateau. all_dims: how many
-    latent dimensions there are. floor: the entropy of the pixels (nats per image), NaN if it is not known.
+    smallest, median and largest, in a panel each (`row`). plateau_min, plateau_max: the first and the last over
+    `plateau_n` of `num_seeds` seeds of the epoch from which on the longest training stays within 1 nat of its plateau.
+    all_dims: how many latent dimensions there are. floor: the entropy of the pixels (nats per image), NaN if it is not
+    known.
 
     Where there are means: gain, gain_low, gain_high, gain_n, gain_by_seed are the same of what was gained since the
     shortest length of the series, `first_epochs`, paired by seed.
@@ -96,13 +97,13 @@ def read_at_lengths(trials: pd.DataFrame) -> pd.DataFrame:
 def find_plateaus(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """The epoch of plateau of each `configuration` at its greatest length, over its seeds.
 
-    plateau, plateau_min, plateau_max: mean, first and last over the plateau_n seeds that have one, of num_seeds.
+    plateau_min, plateau_max: the first and the last over the plateau_n seeds that have one, of num_seeds.
     """
     longest = rows[rows["epochs"] == rows.groupby("configuration")["epochs"].transform("max")]
     epochs = plateau_epochs(history[history["trial_id"].isin(longest["trial_id"])])
     longest = longest.assign(plateau=longest["trial_id"].map(epochs))
     found = longest.groupby("configuration")["plateau"]
-    names = {"mean": "plateau", "min": "plateau_min", "max": "plateau_max", "count": "plateau_n", "size": "num_seeds"}
+    names = {"min": "plateau_min", "max": "plateau_max", "count": "plateau_n", "size": "num_seeds"}
     return found.agg(list(names)).rename(columns=names).reset_index()
 
 
@@ -170,18 +171,18 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def plateau_note(row: pd.Series) -> str:
-    """From which epoch on the trainings of a configuration stay within 1 nat of their plateau, if they do."""
+    """From which epoch on all trainings of a configuration stay within 1 nat of their plateau, if they do."""
     reached, num_seeds = int(row["plateau_n"]), int(row["num_seeds"])
     if not reached:
         return "not yet within 1 nat of a plateau"
     of_seeds = "" if reached == num_seeds else f" ({reached} of {plural(num_seeds, 'seed')})"
-    return f"within 1 nat of its plateau from epoch {row['plateau']:.0f}{of_seeds}"
+    return f"within 1 nat of its plateau from epoch {row['plateau_max']:.0f}{of_seeds}"
 
 
 def _draw_star(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     """Draw a star at the first of the lengths at which all seeds were on their plateau: nothing else was measured."""
     has_settled = rows["plateau_n"] == rows["num_seeds"]
-    there = rows[has_settled & (rows["epochs"] >= rows["plateau"])].sort_values("epochs")
+    there = rows[has_settled & (rows["epochs"] >= rows["plateau_max"])].sort_values("epochs")
     if not there.empty:
         ax.plot(there["at"].iloc[:1], there["mean"].iloc[:1], color=look["color"], zorder=3, **STAR)
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.caption import dots_note
 from analysis.drawing.figure import Figure
-from analysis.drawing.panels import draw_seeds_in_row, each_panel, grid_shape
+from analysis.drawing.panels import draw_seeds_in_row, each_panel
 from analysis.drawing.style import QUIET
 from analysis.metrics import NEVER_NEGATIVE, metric_of
 from analysis.tables import Tables
@@ -40,7 +40,7 @@ def compute(tables: Tables) -> pd.DataFrame:
     """Of each panel's measure a row per trial, with mean and 95% interval over the seeds of its configuration.
 
     `group` names the settings in which configurations differ, but for those of `label`: the estimator and, where it
-    has several, the schedule of its sharpness.
+    has several, the schedule of its sharpness. sharpness: where that starts in all of them.
     """
     trials = longest_of_each(finished_with(tables.trials, ["estimator"]))
     if trials["estimator"].nunique() < 2:
@@ -68,7 +68,7 @@ def compute(tables: Tables) -> pd.DataFrame:
             frames.append(rows.merge(mean_interval(rows, "value", by=keys, limits=limits), on=keys))
     if not frames:
         raise NothingToDrawError("no trial measured a bound, its sparsity or its gradients")
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).assign(sharpness=trials["sharpness"].max())  # all have the same
 
 
 def _name_group(row: dict[Hashable, Any], groups: list[str]) -> str:
@@ -103,11 +103,6 @@ def _take_own(trials: pd.DataFrame, own: pd.Series, name: str) -> pd.Series:
     return values
 
 
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: one per measure, three in a row."""
-    return grid_shape(frame["panel"].nunique())
-
-
 def stretch(frame: pd.DataFrame) -> float:
     """How much taller panels are, so that rows stand apart."""
     places, headers = _place_rows(frame)
@@ -117,7 +112,8 @@ def stretch(frame: pd.DataFrame) -> float:
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     has_schedules = frame["label"].str.contains(",").any()
-    schedules = " Behind a comma: how the sharpness of the gates rises from 50." if has_schedules else ""
+    start = f"{frame['sharpness'].iloc[0]:g}"
+    schedules = f" Behind a comma: how the sharpness of the gates goes on from {start}." if has_schedules else ""
     biases = frame.loc[frame["panel"] == "bias", "value"]
     num_lost = int((biases == 0).sum())
     lost = f" Drawn as 0: the bias of {num_lost} of {len(biases)} trials, not told from noise." if num_lost else ""
@@ -169,7 +165,6 @@ FIGURE = Figure(
     title="What the gradient of the gates does",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(3.3, 4.4),
     stretch=stretch,
     shares="y",

@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.caption import own_priors_note
 from analysis.drawing.figure import Figure
 from analysis.drawing.style import QUIET, series_colour
 from analysis.tables import Tables
 from analysis.tables.exhibits import MEDIAN_SEED
 from analysis.tables.latents import choose_latents
-from analysis.wording import ALPHA, plural
+from analysis.wording import ALPHA, OWN_PRIORS, plural
 
 MAX_TRIALS = 12
 TITLE_WIDTH = 100  # characters that the first two panels of a row have room for
@@ -26,13 +27,15 @@ def compute(tables: Tables) -> pd.DataFrame:
     """A row for each trial shown and each of its latents, the largest mean KL first.
 
     rank: from 1. latent: its place in the code, from 0. kl and gate_information: nats. slab_prob: mean gamma;
-    slab_prob_class_<label>: its mean over the images of a class.
+    slab_prob_class_<label>: its mean over the images of a class. Where the KL has no closed form it is NaN, and the
+    largest slab_prob is first.
     """
     frames = []
     for trial in choose_latents(tables, num_trials=MAX_TRIALS):
         arrays = trial.arrays
-        order = np.argsort(-arrays["kl"], kind="stable")
-        columns = {name: arrays[name][order] for name in ("kl", "slab_prob", "gate_information")}
+        kl = arrays.get("kl", np.full(arrays["slab_prob"].shape, np.nan))
+        order = np.argsort(-arrays.get("kl", arrays["slab_prob"]), kind="stable")
+        columns = {"kl": kl[order]} | {name: arrays[name][order] for name in ("slab_prob", "gate_information")}
         by_class = zip(arrays["classes"], arrays["slab_prob_by_class"], strict=True)
         columns |= {f"{CLASS_COLUMN}{label}": gamma[order] for label, gamma in by_class}
         frame = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "latent": order} | columns)
@@ -48,39 +51,44 @@ def shape(frame: pd.DataFrame) -> tuple[int, int]:
 def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
     """Draw each trial's latents, sorted by KL. axes: rows and columns as `shape` has them."""
     for of_row, (_, latents) in zip(axes, frame.groupby("trial_id", sort=False), strict=True):
-        _draw_kl(of_row[0], latents)
+        title = latents["label"].iloc[0]
+        if has_kl := bool(latents["kl"].notna().all()):
+            _draw_kl(of_row[0], latents)
+            title += f": {int((latents['kl'] > INFORMATIVE_KL).sum())} informative"
+        else:
+            _leave_out(of_row[:1], "no finite KL in closed form")
         if latents["alpha"].isna().any():
-            _leave_out(of_row[1:])
+            _leave_out(of_row[1:], "no gates: every latent is always on")
         else:
             _draw_gamma(of_row[1], latents)
             _draw_by_class(of_row[2], latents)
-        num_informative = int((latents["kl"] > INFORMATIVE_KL).sum())
-        title = f"{latents['label'].iloc[0]}: {num_informative} informative"
         title += f" ({standing})" if (standing := latents["standing"].iloc[0]) else ""
         of_row[0].set_title(textwrap.fill(title, TITLE_WIDTH, break_on_hyphens=False), loc="left", fontsize=9.5)
     for ax in axes[-1]:
-        ax.set_xlabel("latents, the largest KL first")
+        ax.set_xlabel(f"latents, the largest {'KL' if has_kl else 'P(z ≠ 0)'} first")
 
 
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure, and which trials it shows."""
+    some = own_priors_note(frame)
+    some += " Without a KL, all are hollow, the largest P(z ≠ 0) first." if frame["kl"].isna().any() else ""
     num_left_out, left_out = int(frame["num_left_out"].iloc[0]), frame["left_out"].iloc[0]
     return (
         "Means over the test images. A latent is informative above .05 nat (filled), always on above a mean "
-        f"probability of .95; one that idles has that of the prior, {ALPHA}. Right: by class, of "
-        f"{MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and {MEDIAN_SEED} are "
+        f"probability of .95; one that idles has that of the prior, {ALPHA}.{some} Right: by class, "
+        f"of {MAX_BY_CLASS} latents at most. Of each configuration the largest latent dimension and {MEDIAN_SEED} are "
         "shown."
         + (f" Left out: {plural(num_left_out, 'configuration')}." if num_left_out else "")
         + (f" Left out: {left_out}." if left_out else "")
     )
 
 
-def _leave_out(panels: np.ndarray) -> None:
-    """Say why the panels of a model without gates are empty."""
+def _leave_out(panels: np.ndarray, reason: str) -> None:
+    """Say why panels are empty."""
     for ax in panels:
         ax.set_axis_off()
     middle = {"ha": "center", "va": "center", "transform": panels[0].transAxes}
-    panels[0].text(0.5, 0.5, "no gates: every latent is always on", color=QUIET, **middle)
+    panels[0].text(0.5, 0.5, reason, color=QUIET, **middle)
 
 
 def _draw_kl(ax: Axes, latents: pd.DataFrame) -> None:
@@ -93,7 +101,10 @@ def _draw_kl(ax: Axes, latents: pd.DataFrame) -> None:
 
 def _draw_gamma(ax: Axes, latents: pd.DataFrame) -> None:
     _draw_points(ax, latents, latents["slab_prob"])
-    for level in (ALWAYS_ON, latents["alpha"].iloc[0]):
+    levels = [ALWAYS_ON]
+    if latents["model"].iloc[0] not in OWN_PRIORS:
+        levels.append(latents["alpha"].iloc[0])
+    for level in levels:
         ax.axhline(level, color=QUIET, linestyle="--", linewidth=0.9)
     ax.set_ylim(-0.05, 1.05)
     ax.set_ylabel("mean P(z ≠ 0)")

@@ -12,7 +12,7 @@ from analysis.tables.configurations import longest_of_each
 from analysis.tables.intervals import mean_interval
 from analysis.tables.named_configurations import name_configurations
 from analysis.tables.series import NothingToDrawError, finished_with
-from analysis.wording import NATS
+from analysis.wording import NATS, OF_PSEUDO_INPUTS, model_label
 
 PANELS = {
     "elbo": f"bound on training images\n({NATS}, higher is better)",
@@ -27,7 +27,8 @@ MIN_SEEDS = 5  # with fewer, an interval is so wide that its band covers everyth
 def compute(tables: Tables) -> pd.DataFrame:
     """Mean and 95% interval over seeds of each panel's measure, by configuration and step.
 
-    The bound is minus rate and distortion of the samples of training, whatever the weights that they are trained with.
+    The bound is minus rate and distortion of the samples of training, whatever the weights that they are trained with;
+    models of pseudo-inputs have none.
     """
     trials = longest_of_each(finished_with(tables.trials, []))
     history = tables.history
@@ -42,6 +43,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         raise NothingToDrawError(f"{num} configurations are too many, or have one seed each")
     history = history.assign(elbo=-(history["train/rate"] + history["train/distortion"]))
     rows = trials[["trial_id", "configuration", "model", "alpha"]].merge(history, on="trial_id")
+    rows["elbo"] = rows["elbo"].where(~rows["model"].isin(OF_PSEUDO_INPUTS))
     looks = rows[["configuration", "model", "alpha"]].drop_duplicates()
     frames = [
         mean_interval(rows, panel, by=["configuration", "step"], limits=ANYWHERE).assign(panel=panel)
@@ -51,18 +53,16 @@ def compute(tables: Tables) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).merge(looks, on="configuration")
 
 
-def shape(frame: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of panels: one per measure."""
-    return 1, frame["panel"].nunique()
-
-
 def note(frame: pd.DataFrame) -> str:
     """How to read the figure."""
     last = int(frame["step"].max())
+    models = sorted(set(frame["model"]) & {*OF_PSEUDO_INPUTS})
+    names = " or ".join(map(model_label, models))
+    no_bound = f" What a {names} is trained on is no bound: none is drawn of it." if models else ""
     return (
         f"Mean and, of {MIN_SEEDS} seeds or more, 95% interval (Student t), cut where a panel is narrower; training "
         f"ended after {last:,} steps. Where training takes relaxed samples this is no bound: that of samples that are "
-        "exactly sparse is lower."
+        f"exactly sparse is lower.{no_bound}"
     )
 
 
@@ -88,15 +88,16 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
         if means.nunique() > 1:
             margin = 0.1 * (means.max() - means.min())
             ax.set_ylim(means.min() - margin, means.max() + margin)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, -1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    entries = [ax.get_legend_handles_labels() for ax in axes[0]]  # not every model has a line in every panel
+    named = {label: handle for handles, labels in entries for handle, label in zip(handles, labels, strict=True)}
+    names = [str(name) for name in configurations["configuration"]]
+    axes[0, -1].legend([named[name] for name in names], names, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 FIGURE = Figure(
     title="Learning curves, by steps of training",
     compute=compute,
     plot=plot,
-    shape=shape,
     panel_size=(3.8, 3.6),
     shares="x",
     note=note,

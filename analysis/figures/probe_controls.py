@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 
 from analysis.drawing.figure import Figure
-from analysis.drawing.lines import draw_line, legend_beside, scale_x
+from analysis.drawing.lines import draw_line, legend_beside, scale_accuracy, scale_x
 from analysis.tables import Tables
 from analysis.tables.accuracies import accuracy_note, mean_accuracy, without_dead
 from analysis.tables.configurations import longest_of_each
@@ -93,10 +93,7 @@ def plot(frame: pd.DataFrame, axes: np.ndarray) -> None:
             ax.set_title(f"{series},\n{probe}", fontsize=10)
             handles, labels = ax.get_legend_handles_labels()
             entries |= dict(zip(labels, handles, strict=True))
-    for ax in axes.flat:  # after all are drawn, since the panels of a row share it
-        ax.set_ylim(top=min(1.0, ax.get_ylim()[1]))  # an interval of few seeds can reach beyond
-    for ax in axes[:, 0]:
-        ax.set_ylabel("test accuracy (0 to 1)")
+    scale_accuracy(axes)
     for ax in axes[-1]:
         ax.set_xlabel("latent dimensions")
     legend_beside(axes[0, -1], {label: entries[label] for label, _ in INPUTS.values() if label in entries})

@@ -12,7 +12,7 @@ from analysis.drawing.style import LINE_STYLES, MARKERS, QUIET, level_colour
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
 from analysis.tables.series import MAX_SERIES, assign_series, finished_with, mean_over_seeds, spread
-from analysis.wording import ALPHA
+from analysis.wording import ALPHA, OWN_PRIORS, model_label
 
 NEEDS = ("alpha", "code/nonzero_fraction")  # a model without alpha has a dense code: nothing to follow
 MAX_LATENT_DIMS = 5
@@ -33,7 +33,8 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 
 def plot(frame: pd.DataFrame, ax: Axes) -> None:
-    """Draw one line per series and latent dimension (larger is lighter) and, dashed, what the prior expects.
+    """Draw one line per series and latent dimension (larger is lighter) and, dashed, what the prior expects
+    of the models whose alpha is its own.
 
     Tints of one model's colour stand for alphas in other figures, so that latent dimensions have colours of their own.
     """
@@ -54,8 +55,14 @@ def plot(frame: pd.DataFrame, ax: Axes) -> None:
             line_look = look | {"color": shade, "linestyle": style, "marker": MARKERS[rank], "label": label}
             draw_line(ax, "alpha", line, line_look)
     _scale(ax, frame["alpha"], floor if is_log else None)
-    _draw_prior(ax)
-    ax.set_xlabel(f"{ALPHA} (prior probability that a code entry is not zero)")
+    is_prior = ~frame["model"].isin(OWN_PRIORS)
+    names = " or ".join(model_label(model) for model in sorted(frame.loc[is_prior, "model"].unique()))
+    if is_prior.any():
+        _draw_prior(ax, "the prior" if is_prior.all() else f"the prior of {names}")
+        what = "prior probability that a code entry is not zero"
+        ax.set_xlabel(f"{ALPHA} ({what if is_prior.all() else f'for {names} the {what}'})")
+    else:
+        ax.set_xlabel(f"{ALPHA}, as it is set")
     ax.set_ylabel("fraction of non-zero code entries")
     name_lines(ax)
 
@@ -79,10 +86,10 @@ def _scale(ax: Axes, alpha: pd.Series, log_floor: float | None) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _draw_prior(ax: Axes) -> None:
+def _draw_prior(ax: Axes, name: str) -> None:
     limits = ax.get_xlim()
     x = np.linspace(*limits, 200)
-    ax.plot(x, x, color=QUIET, linestyle="--", linewidth=1, label=f"the prior: fraction = {ALPHA}", zorder=1.5)
+    ax.plot(x, x, color=QUIET, linestyle="--", linewidth=1, label=f"{name}: fraction = {ALPHA}", zorder=1.5)
     ax.set_xlim(limits)
 
 

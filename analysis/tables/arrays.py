@@ -68,7 +68,7 @@ def read_arrays(
     """The arrays of a layout, complete and of shapes that fit each other.
 
     places: arrays that hold indices, -1 for none, and the size, a letter, that they stay below. later: arrays that are
-    read where the file has all of them; those of older versions lack them.
+    read where the file has all of them; those of older versions, or of some models, lack them.
 
     Raises:
         NothingToDrawError: the file is missing, broken, or not of this layout.

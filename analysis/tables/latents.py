@@ -1,8 +1,8 @@
 """The arrays that trials stored of each latent: read, checked, and which trials of a study show theirs.
 
 The file `<trial_id>-latents.npz` of a trial is a contract with `models.measures.per_latent`, whose docstring says what
-each array is. LAYOUT repeats it here, since analysis may not import models; tests/analysis/tables/test_latents.py
-writes a file with the one and reads it with the other.
+each array is. LAYOUT and KL_LAYOUT repeat it here, since analysis may not import models;
+tests/analysis/tables/test_latents.py writes a file with the one and reads it with the other.
 """
 
 from analysis.tables.arrays import Layout, Shown, find_stored, read_arrays, read_each
@@ -12,11 +12,11 @@ from analysis.tables.tables import Tables
 
 LAYOUT: Layout = {
     "slab_prob": ("f", "D"),
-    "kl": ("f", "D"),
     "gate_information": ("f", "D"),
     "classes": ("i", "K"),
     "slab_prob_by_class": ("f", "KD"),
 }
+KL_LAYOUT: Layout = {"kl": ("f", "D")}  # absent where it has no closed form
 ENDING = "-latents.npz"
 
 
@@ -50,4 +50,4 @@ def choose_latents(tables: Tables, *, num_trials: int) -> list[Shown]:
     for label, reached, row in zip(labels, standing[shown.index], shown.to_dict("records"), strict=True):
         columns = {name: row[name] for name in ("trial_id", "model", "alpha", "latent_dim", "seed")}
         trials.append(columns | {"label": label, "standing": reached, "num_left_out": len(rows) - len(shown)})
-    return read_each(trials, lambda trial_id: read_arrays(folder / f"{trial_id}{ENDING}", LAYOUT))
+    return read_each(trials, lambda trial_id: read_arrays(folder / f"{trial_id}{ENDING}", LAYOUT, later=KL_LAYOUT))

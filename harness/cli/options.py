@@ -54,7 +54,12 @@ Results = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder to look for datasets in first.", parser=as_path),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder to look for datasets in first; of celeba, each node's own.",
+        parser=as_path,
+    ),
 ]
 EnvFile = Annotated[
     Path | None,
@@ -81,17 +86,18 @@ def load_named_study(
     *,
     stored_first: bool = False,
     trials: bool = True,
+    arrays: bool = False,
 ) -> "Study":
     """Load the study that the user named, by its file or by its name, and bring its results here to be read.
 
-    trials: also what is stored of each; else its tables alone.
+    trials: also what is stored of each; else its tables alone. arrays: also what figures are drawn from.
     """
     from harness.ledger.fetching import fetch_to_read
     from harness.study.file import load_found
 
     path = find_named_study(named, results, stored_first=stored_first)
     study = load_found(path, results.folder, overrides or ())
-    fetch_to_read(results, study.name, trials=trials)
+    fetch_to_read(results, study.name, trials=trials, arrays=arrays)
     return study
 
 

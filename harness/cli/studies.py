@@ -166,7 +166,7 @@ def plot(
     is_wrong = False
     for study in studies:
         try:
-            loaded = load_named_study(study, results, stored_first=True, trials=False)
+            loaded = load_named_study(study, results, stored_first=True, trials=False, arrays=True)
             folder = results.folder / loaded.name
             place = folder / "figures" / ("bare" if bare else "") if out is None else out / loaded.name
             console.print(f"{place}:", soft_wrap=True)
@@ -291,9 +291,9 @@ def report(
     place, tell = out or results.folder / "report", partial(errors.print, soft_wrap=True)
     with errors.status("Reading tables ...") as shown:  # seen in a terminal alone
         for study in (studies or ()) if results.is_remote else ():
-            load_named_study(study, results, stored_first=True, trials=False)
+            load_named_study(study, results, stored_first=True, trials=False, arrays=True)
         if not studies:
-            fetch_all_to_read(results, trials=False)
+            fetch_all_to_read(results, trials=False, arrays=True)
 
         def progress(num_drawn: int, num_studies: int) -> None:
             shown.update(f"Drawing figures: {num_drawn} of {plural(num_studies, 'study')} ...")

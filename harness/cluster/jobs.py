@@ -22,7 +22,8 @@ from harness.errors import InputError, first_line, hide_secrets
 from harness.proxies import spare_this_machine
 
 REQUEST_SECONDS = 60.0  # the package is uploaded in one request
-POLL_SECONDS = 1.0
+POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 30.0
+READ_SHARE = 0.05  # of the time, up to the longest pause, that reading a log anew, all of it, may take
 PATIENCE_SECONDS = 120.0  # without an answer, after which a log is followed no longer
 
 STOP_SECONDS = 600
@@ -193,10 +194,11 @@ class Jobs:
 
     def follow(self, name: str) -> Iterator[str]:
         """Yield what a job has printed, and then what it prints, until it ends; short losses of the network pass."""
-        shown, heard = 0, time.monotonic()
+        shown, heard, pause = 0, time.monotonic(), POLL_SECONDS
         while True:
             try:
                 has_ended = self.find(name).has_ended  # asked before its log is read, whose end would else be missing
+                began = time.monotonic()
                 log = self.read_log(name)
             except InputError as error:
                 if time.monotonic() - heard > PATIENCE_SECONDS:
@@ -204,12 +206,13 @@ class Jobs:
                     raise InputError(f"{error}; {again}") from None
             else:
                 heard = time.monotonic()
+                pause = min(max(POLL_SECONDS, (heard - began) / READ_SHARE), MAX_POLL_SECONDS)
                 if len(log) > shown:
                     yield log[shown:]
                     shown = len(log)
                 if has_ended:
                     return
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause)
 
     def stop(self, name: str) -> Job:
         """Ask a job to end, as Ctrl-C asks a run, and wait until it has; returns how it ended."""

@@ -24,7 +24,7 @@ class Node:
     node_id: str  # as Ray has it
     name: str
     machine: dict[str, str] = field(default_factory=dict)  # as provenance has it; empty: it has no code of ours
-    unseen: str = ""  # why the results of the study are out of its reach
+    unseen: str = ""  # why the results of the study, or its images, are out of its reach
     problem: str = ""  # why it does not answer
 
     @property
@@ -69,8 +69,11 @@ def marked(folder: Path, place: Place) -> Iterator[str]:
             place.remove(mark)
 
 
-def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
-    """Ask every machine that stays in the cluster. mark: see `marked`. but: those not to ask, by their ids."""
+def ask_nodes(mark: str, kept: tuple[str, ...] = (), *, but: Sequence[str] = ()) -> list[Node]:
+    """Ask every machine that stays in the cluster. mark: see `marked`. kept: see Dataset. but: ids of those not to ask.
+
+    The head misses a machine that is gone after most of a minute: until then it is asked as well, and does not answer.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -82,7 +85,7 @@ def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
     asked = []
     for node in nodes:
         place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(look.options(scheduling_strategy=place).remote(mark))
+        asked.append(look.options(scheduling_strategy=place).remote(mark, kept))
     found = []
     for node, answer in zip(nodes, asked, strict=True):
         name = str(node["NodeManagerHostname"])
@@ -95,13 +98,14 @@ def ask_nodes(mark: str, *, but: Sequence[str] = ()) -> list[Node]:
             found.append(Node(node["NodeID"], name, problem=f"it has not answered for {ANSWER_SECONDS:.0f} s"))
         except ray.exceptions.RayError as error:  # it is gone, or cannot even start a process
             found.append(Node(node["NodeID"], name, problem=first_line(error)))
-    return found
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    return [node for node in found if not node.problem or node.node_id in alive]
 
 
 def _make_look() -> Any:
     """Make the function that a machine runs; nested, so that Ray ships its code to one that lacks ours."""
 
-    def look(mark: str) -> dict[str, Any]:
+    def look(mark: str, kept: tuple[str, ...]) -> dict[str, Any]:
         import os
         import time
 
@@ -111,6 +115,7 @@ def _make_look() -> Any:
             time.sleep(0.2)
         said: dict[str, Any] = {"machine": {}, "unseen": "", "problem": ""}
         try:
+            from harness.datasets import find_lack
             from harness.ledger.provenance import describe_machine
             from harness.storage.bucket import find_fault
         except ModuleNotFoundError as error:
@@ -119,6 +124,8 @@ def _make_look() -> Any:
             said["machine"] = {"code.sha256": "older"}
         else:
             said["machine"], said["unseen"] = describe_machine(), find_fault(mark)
+            if kept and not said["unseen"]:
+                said["unseen"] = find_lack(*kept)
         return said
 
     return look

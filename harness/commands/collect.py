@@ -123,7 +123,8 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
     store.open(tags)
     num_sent = sum(store.sync(trial, result, trial_folder, tags) for trial, result, trial_folder in ended)
 
-    trials = {trial.trial_id: (trial, result) for trial, result in store.read_trials()}
+    known = {trial.trial_id: (trial, result) for trial, result, _ in ended}
+    trials = {t.trial_id: known.get(t.trial_id, (t, result)) for t, result in store.read_trials(known=known)}
     num_restored = 0
     for trial_id, (trial, result) in trials.items():
         trial_folder = TrialFolder(folder, trial, place)
@@ -136,8 +137,8 @@ def _collect(study: Study, dataset: DatasetIdentity, folder: Path, place: Place)
     # In the order of the plan, which is made again, as results decide which trials confirm the best. A sampler whose
     # history is lost has no plan: then all its trials are taken.
     again = read_source(study, folder, as_recorded=True).trials or [trial for trial, _ in trials.values()]
-    known = ((trial, TrialFolder(folder, trial).read_result()) for trial in again if trial.trial_id in trials)
-    kept = [(trial, result or trials[trial.trial_id][1]) for trial, result in known]  # a folder has what is new
+    found = ((trial, TrialFolder(folder, trial).read_result()) for trial in again if trial.trial_id in trials)
+    kept = [(trial, result or trials[trial.trial_id][1]) for trial, result in found]  # a folder has what is new
     if not kept:
         raise InputError(f"{folder}: neither it nor MLflow has a trial that the study's file asks for; run it first")
     tables = write_tables(folder, build_tables(study, kept, store.run_ids))

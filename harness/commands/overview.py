@@ -15,13 +15,15 @@ from harness.errors import InputError
 from harness.ledger.names import TRIALS
 from harness.ledger.provenance import describe_changes
 from harness.ledger.result import DONE, FAILED, Result, list_violated
+from harness.ledger.trainings import Trainings
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.plugins.use import describe_plugins
 from harness.progress import format_duration
-from harness.search.grid_and_random import count_epochs_to_train
+from harness.search.grid_and_random import count_epochs_left
 from harness.search.make_source import read_source
 from harness.search.open_trials import is_open
+from harness.storage.objects import in_parallel
 from harness.storage.place import Place
 from harness.study import Study
 from harness.study.file import list_stored, load_found
@@ -126,15 +128,16 @@ def summarise_studies(results: Place) -> RenderableType:
     if not names:
         raise InputError(f"{results.address}: no study has results there; run one first, or give --results")
     table = _new_table("study", "trials", "done", "diverged", "failed", "left", "")
-    for name in names:
+    trainings = Trainings(results.folder)
+    for name, is_held in zip(names, in_parallel(results.is_held, names), strict=True):
         folder = results.folder / name
-        note = "running now" if results.is_held(name) else ""
+        note = "running now" if is_held else ""
         try:
             if counts := _count_published(folder):
                 note = note or "tables"
             else:
                 loaded = load_found(folder / "study.yaml", results.folder)
-                standings, unknown, _ = read_standings(loaded, results.folder, as_recorded=True)
+                standings, unknown, _ = read_standings(loaded, results.folder, as_recorded=True, trainings=trainings)
                 counts = Counter(standing.status for standing in standings) + Counter(unknown)
         except (InputError, TableError) as problem:  # the others are listed
             table.add_row(name, "", "", "", "", "", Text(str(problem)))
@@ -182,26 +185,28 @@ def _group_failures(standings: Sequence["TrialStanding"], results: Place) -> lis
 class TrialStanding:
     """How a trial stands: what is stored of it, and what is left to train."""
 
-    def __init__(self, study: Study, trial: Trial, folder: Path) -> None:
-        self.trial, self.folder = trial, TrialFolder(folder, trial)
+    def __init__(self, study: Study, trial: Trial, folder: Path, trainings: Trainings) -> None:
+        self.trial, self.folder = trial, TrialFolder(folder, trial, trainings=trainings)
         self.result: Result | None = self.folder.read_result()
         self.is_open = is_open(study, trial, self.result)
         self.epochs_left = 0  # to be trained for this trial
-        self.num_stored = self.folder.count_own_epochs() if self.is_open else 0
+        state, epochs = self.folder.find_state() if self.is_open else (None, [])
+        self.num_known = len(epochs)  # epochs that need not be trained again, in whichever study they are stored
+        self.num_stored = len(epochs) if state is not None and state.parent == self.folder.path else 0
         self.status: str = self.result.status if self.result else ("begun" if self.num_stored else "waiting")
 
 
 def read_standings(
-    study: Study, results: Path, *, as_recorded: bool = False
+    study: Study, results: Path, *, as_recorded: bool = False, trainings: Trainings | None = None
 ) -> tuple[list[TrialStanding], dict[str, int], Sequence[str]]:
     """Read the trials known so far, how many are not known yet, by the reason, and what begins anew.
 
-    as_recorded: see `read_source`.
+    as_recorded: see `read_source`. trainings: of these results, where they were listed for other studies, too.
     """
-    folder = results / study.name
+    folder, trainings = results / study.name, trainings or Trainings(results)
     source = read_source(study, folder, as_recorded=as_recorded)
-    standings = [TrialStanding(study, trial, folder) for trial in source.trials]
-    left = count_epochs_to_train((standing.trial for standing in standings if standing.is_open), folder)
+    standings = [TrialStanding(study, trial, folder, trainings) for trial in source.trials]
+    left = count_epochs_left((standing.trial, standing.num_known) for standing in standings if standing.is_open)
     for standing in standings:
         standing.epochs_left = left.get(standing.trial.trial_id, 0)
     num_unknown = source.num_trials - len(standings)

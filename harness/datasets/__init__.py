@@ -19,7 +19,7 @@ from harness.datasets.faces import Faces
 from harness.datasets.fashion_mnist import FASHION_MNIST
 from harness.datasets.fetch import fetch
 from harness.datasets.idx import IdxSpec
-from harness.datasets.image_map import MapSpec, OnCount, verify_map
+from harness.datasets.image_map import MapSpec, OnCount, is_made, verify_map
 from harness.datasets.locations import ENVIRONMENT_VARIABLE, find_unreadable, locate, search_roots
 from harness.datasets.mapped import fetch_map, find_map, load_map
 from harness.datasets.mnist import MNIST
@@ -34,6 +34,7 @@ __all__ = [
     "FileCheck",
     "Location",
     "fetch_dataset",
+    "find_lack",
     "identify_dataset",
     "install_datasets",
     "load_dataset",
@@ -124,6 +125,20 @@ def verify_dataset(name: str, data_dir: Path | None = None) -> list[FileCheck]:
         return verify_map(_MAP_SPECS[name], folder)
     spec = _spec(name)
     return [] if spec is None else spec.verify(_folder(spec, data_dir))
+
+
+def find_lack(name: str, folder: str, data_dir: str) -> str:
+    """Why this machine neither has nor can make the images that another one has on its disk; empty where it can.
+
+    folder: where the other has them. data_dir: that the user named, or empty.
+    """
+    spec, named = _MAP_SPECS[name], Path(data_dir) if data_dir else None
+    try:
+        if not is_made(spec, Path(folder)) and find_map(spec, named) is None:
+            spec.find_painter(named)
+    except InputError as error:
+        return f"lacks the images: {error}"
+    return ""
 
 
 def fetch_dataset(

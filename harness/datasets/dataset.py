@@ -77,6 +77,11 @@ class Dataset:
         return channels, height, width
 
     @property
+    def kept(self) -> tuple[str, ...]:
+        """Where its images are on the disk, for `find_lack`: as words, for a machine of other code; none in memory."""
+        return ()
+
+    @property
     def has_classes(self) -> bool:
         """Whether the training labels tell images apart."""
         return bool((self.train_labels != self.train_labels[:1]).any())

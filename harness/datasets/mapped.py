@@ -26,6 +26,11 @@ class MappedDataset(Dataset):
     folder: Path
     data_dir: Path | None = None  # that the user named, where another machine finds what its map is made of
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """See Dataset."""
+        return self.name, str(self.folder), str(self.data_dir or "")
+
     def hold_out(self, num_held_out: int, seed: int) -> tuple[Rows, Rows]:  # noqa: ARG002
         """Hold out the last training images, whose order is random: a slice of a map is no copy."""
         first = self.num_train - num_held_out

@@ -9,10 +9,11 @@ import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from analysis.files import write_atomically
-from harness.ledger.names import EXHIBITS, HEADER, LOG, MLFLOW_DATABASE, RESULTS_ID, STATE, TRIALS, epoch_of
+from harness.ledger.names import EXHIBITS, HEADER, LOG, MLFLOW_DATABASE, RAY_LOG, RESULTS_ID, STATE, TRIALS, epoch_of
 from harness.storage.local import is_locked, locked, write_copy
 from harness.storage.objects import in_parallel
 from harness.storage.place import HERE, LOCK, Item, Place
@@ -29,10 +30,13 @@ MLFLOW = (MLFLOW_DATABASE,)
 """What only those need who send or show runs."""
 
 
-def fetch_study(place: Place, study: str, *, but: Collection[str] = (), trials: bool = True) -> None:
+def fetch_study(
+    place: Place, study: str, *, but: Collection[str] = (), trials: bool = True, arrays: bool = True
+) -> None:
     """Bring the files of a study here: those beside its trials, their results and arrays, headers instead of states.
 
-    but: names of files to leave. trials: also those of single trials. What is here and not there is deleted.
+    but: names of files to leave. trials: also those of single trials. arrays: else an empty file stands for each that
+    is not here, as a result counts an evaluation whose file is gone as not made. What is here and not there is deleted.
     """
     if not place.is_remote:
         return
@@ -40,9 +44,13 @@ def fetch_study(place: Place, study: str, *, but: Collection[str] = (), trials: 
     folder = place.folder / study
     top = [item for item in place.list(folder, deep=False) if not is_private(item.path)]
     _delete_others(folder, {item.path for item in top} | {folder / name for name in but}, deep=False)
-    arrays = place.list(folder / EXHIBITS)
-    _delete_others(folder / EXHIBITS, {item.path for item in arrays})
-    place.fetch([item for item in (*top, *arrays) if item.path.name not in but])
+    stored = place.list(folder / EXHIBITS)
+    _delete_others(folder / EXHIBITS, {item.path for item in stored})
+    place.fetch([item for item in (*top, *(stored if arrays else ())) if item.path.name not in but])
+    if not arrays:
+        for item in stored:
+            item.path.parent.mkdir(parents=True, exist_ok=True)
+            item.path.touch()
     if not trials:
         return
     pack = next((item for item in top if item.path.name == PACK), None)
@@ -58,22 +66,26 @@ def held_still(place: Place, study: str) -> AbstractContextManager[object]:
     return locked(place.folder / study / ".fetching") if place.is_remote else nullcontext()
 
 
-def fetch_to_read(place: Place, study: str, *, trials: bool = True) -> None:
+def fetch_to_read(place: Place, study: str, *, trials: bool = True, arrays: bool = False) -> None:
     """Bring the files of a study here to be read. Where a run of this machine writes them, they are here.
 
-    trials: also what says how each trial stands; else tables and arrays.
+    trials: also what says how each trial stands; else tables. arrays: also those that figures are drawn from.
     """
     if place.is_remote and study in place.list_folders(place.folder):
-        with held_still(place, study):
-            if not is_locked(place.folder / study / LOCK):
-                fetch_study(place, study, but=MLFLOW, trials=trials)
+        _fetch_to_read(place, study, trials=trials, arrays=arrays)
 
 
-def fetch_all_to_read(place: Place, *, trials: bool = True) -> None:
+def _fetch_to_read(place: Place, study: str, *, trials: bool, arrays: bool) -> None:
+    with held_still(place, study):
+        if not is_locked(place.folder / study / LOCK):
+            fetch_study(place, study, but=(*MLFLOW, RAY_LOG), trials=trials, arrays=arrays)
+
+
+def fetch_all_to_read(place: Place, *, trials: bool = True, arrays: bool = False) -> None:
     """Bring the files of all studies here to be read; see `fetch_to_read`."""
     if place.is_remote:
-        for study in place.list_folders(place.folder):
-            fetch_to_read(place, study, trials=trials)
+        fetch = partial(_fetch_to_read, place, trials=trials, arrays=arrays)
+        in_parallel(fetch, place.list_folders(place.folder))
 
 
 def fetch_trials(place: Place, folder: Path, items: Iterable[Item], *, whole: bool) -> None:

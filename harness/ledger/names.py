@@ -34,6 +34,7 @@ STATE = re.compile(r"epoch-(\d+)\.safetensors")
 STATE_OR_HEADER = re.compile(r"epoch-(\d+)\.(safetensors|header)")
 HEADER = ".header"
 LOG = "log.txt"
+RAY_LOG = "ray.log"  # what Ray says of a run
 
 
 def epoch_of(checkpoint: Path) -> int:

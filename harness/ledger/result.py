@@ -72,10 +72,19 @@ class Result:
 
 
 @dataclass(frozen=True)
+class TakenOver:
+    """What a trial goes on from was trained by another study, wholly or at first."""
+
+    study: str  # its name
+    num_epochs: int  # that were stored
+
+
+@dataclass(frozen=True)
 class Epoch:
     """A trial has trained an epoch, now or in an earlier run."""
 
     metrics: Row
+    taken_over: TakenOver | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class Ended:
     """A trial has ended; this result and what it trained are stored."""
 
     result: Result
+    taken_over: TakenOver | None = None
 
     @property
     def metrics(self) -> Row:

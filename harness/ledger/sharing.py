@@ -14,7 +14,7 @@ from typing import Self
 
 from harness.errors import first_line
 from harness.ledger.fetching import MLFLOW, PACK, is_private
-from harness.ledger.names import PLUGINS
+from harness.ledger.names import PLUGINS, RAY_LOG
 from harness.storage import sqlite
 from harness.storage.objects import PlaceError
 from harness.storage.place import Hold, Place
@@ -23,7 +23,7 @@ SHARE_SECONDS = 5.0  # between two looks at what has changed
 SHARE = 0.1  # of the time, at most, that a look takes: large tables are looked at less often
 LOOK_SECONDS = 0.5
 
-AT_THE_END = ("ray.log", PACK, *MLFLOW)
+AT_THE_END = (RAY_LOG, PACK, *MLFLOW)
 """What changes all the time, or is not whole before; the pack comes last."""
 
 FOLDERS = ("figures", "mlartifacts")

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.ledger.fetching import fetch_trials
-from harness.ledger.names import EXHIBITS, HEADER, LOG, PROVENANCE, STATE, STATE_OR_HEADER, TRIALS, epoch_of
+from harness.ledger.names import EXHIBITS, HEADER, LOG, STATE, STATE_OR_HEADER, TRIALS, epoch_of
 from harness.ledger.result import Result, Row
+from harness.ledger.trainings import Trainings, find_twins_in_bucket
 from harness.ledger.trial import Trial
 from harness.metrics import ARRAY_EVALUATIONS, Evaluation, evaluation_of
 from harness.storage.local import write_atomically, write_copy, write_text_atomically
@@ -33,13 +34,20 @@ from harness.storage.place import HERE, Place
 if TYPE_CHECKING:
     from torch import Tensor
 
+LENDER = "lender"  # in the header of a state: see `write_checkpoint`
+
 
 class TrialFolder:
     """Reads and writes the states, the result and the log of one trial."""
 
-    def __init__(self, study_folder: Path, trial: Trial, place: Place = HERE) -> None:
-        """place: keeps what is written, where the folder is only this machine's."""
-        self._place = place
+    def __init__(
+        self, study_folder: Path, trial: Trial, place: Place = HERE, *, trainings: Trainings | None = None
+    ) -> None:
+        """place: keeps what is written, where the folder is only this machine's.
+
+        trainings: of these results, where they were listed for many trials; else this trial looks for itself.
+        """
+        self._place, self._trainings = place, trainings
         self.path = study_folder / TRIALS / trial.training_id
         self.log = self.path / LOG
         self.arrays: Mapping[Evaluation, Path] = {
@@ -154,8 +162,11 @@ class TrialFolder:
         """The folders of this training in other studies of the same results; none for a member of a population."""
         if self._is_of_population:
             return []
-        this, results = self.path.parents[1], self.path.parents[2]
-        twins = (study / TRIALS / self.path.name for study in sorted(_list_files(results)) if study != this)
+        if self._trainings is not None:
+            twins = self._trainings.find_twins(self.path)
+        else:
+            this, results = self.path.parents[1], self.path.parents[2]
+            twins = [study / TRIALS / self.path.name for study in sorted(_list_files(results)) if study != this]
         # Another user may keep theirs to themselves.
         return [twin for twin in twins if os.access(twin, os.R_OK | os.X_OK)]
 
@@ -163,14 +174,20 @@ class TrialFolder:
         """List the states of this study that were cut short or cannot be read: the trial begins before them."""
         return [path for path in self.list_own_states() if not _read_history(path)]
 
-    def write_checkpoint(self, tensors: Mapping[str, "Tensor"], history: Sequence[Row]) -> None:
+    def write_checkpoint(
+        self, tensors: Mapping[str, "Tensor"], history: Sequence[Row], *, lender: str | None = None
+    ) -> None:
         """Store the training state and the epochs that led to it, in one file, atomically.
+
+        lender: the study that trained the first of these epochs, where this one took them over.
 
         Earlier states are deleted, except those that a shorter trial ended with.
         """
         from safetensors.torch import save
 
         header = {"history": json.dumps(list(history), allow_nan=False)}
+        if lender is not None:
+            header[LENDER] = lender
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         newest = self.path / f"epoch-{len(history)}.safetensors"
         # safetensors' own writing to a file would leave a file of unknown name behind if the process is killed.
@@ -197,9 +214,9 @@ class TrialFolder:
         """The epochs that led to the state this trial resumes from."""
         return self.find_state()[1]
 
-    def find_state(self) -> tuple[Path | None, list[Row]]:
+    def find_state(self, *, only_own: bool = False) -> tuple[Path | None, list[Row]]:
         """Find the stored state that this trial resumes from, in whichever study, and the epochs that led to it."""
-        paths = self._pick_states([self.path, *self._list_twins()], STATE_OR_HEADER)
+        paths = self._pick_states([self.path, *([] if only_own else self._list_twins())], STATE_OR_HEADER)
         return next(((path, rows) for path in paths if (rows := _read_history(path))), (None, []))
 
     def fetch(self, *, whole: bool = True) -> None:
@@ -214,14 +231,13 @@ class TrialFolder:
         if self._is_of_population:
             return
         newest = max((epoch_of(item.path) for item in own if STATE.fullmatch(item.path.name)), default=0)
-        this, results = self.path.parents[1], self.path.parents[2]
-        others = [study for study in self._place.list_folders(results) if study != this.name]
-        twins = [results / study / TRIALS / self.path.name for study in others]
+        if newest >= self._epochs:
+            return
+        twins = find_twins_in_bucket(self._place, self.path)
         for twin, items in zip(twins, in_parallel(self._place.list, twins), strict=True):
             epochs = [epoch_of(item.path) for item in items if STATE.fullmatch(item.path.name)]
             if any(newest < epoch <= self._epochs for epoch in epochs):
                 fetch_trials(self._place, twin, items, whole=whole)
-                self._place.fetch_file(twin.parents[1] / PROVENANCE)
 
     def clear(self) -> None:
         """Delete here what is kept elsewhere: the next trial may need the room."""
@@ -269,6 +285,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], list[Row]]:
             return {name: file.get_tensor(name) for name in file.keys()}, history  # noqa: SIM118
     except (SafetensorError, LookupError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None
+
+
+def read_lender(path: Path) -> str | None:
+    """The study that a stored state, which can be read, was taken over from, by its header; None if there is none."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get(LENDER)
 
 
 def _read_history(checkpoint: Path) -> list[Row]:

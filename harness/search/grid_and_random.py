@@ -10,6 +10,7 @@ import numpy as np
 from analysis.wording import plural
 from harness.datasets import DatasetIdentity
 from harness.ledger.result import Result
+from harness.ledger.trainings import Trainings
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.open_trials import is_open
@@ -85,11 +86,17 @@ def count_epochs_to_train(trials: Iterable[Trial], study_folder: Path) -> dict[s
 
     Epochs that are stored, or that a shorter one of these trials will train, do not count.
     """
+    trainings = Trainings(study_folder.parent)
+    folders = ((trial, TrialFolder(study_folder, trial, trainings=trainings)) for trial in trials)
+    return count_epochs_left((trial, folder.count_stored_epochs()) for trial, folder in folders)
+
+
+def count_epochs_left(stored: Iterable[tuple[Trial, int]]) -> dict[str, int]:
+    """Count as `count_epochs_to_train` does, of trials with the epochs that each finds stored."""
     left: dict[str, int] = {}
     reached: dict[str, int] = {}
-    for trial in sorted(trials, key=lambda t: t.settings.epochs):
-        stored = TrialFolder(study_folder, trial).count_stored_epochs()
-        left[trial.trial_id] = trial.settings.epochs - max(stored, reached.get(trial.training_id, 0))
+    for trial, num_stored in sorted(stored, key=lambda pair: pair[0].settings.epochs):
+        left[trial.trial_id] = trial.settings.epochs - max(num_stored, reached.get(trial.training_id, 0))
         reached[trial.training_id] = trial.settings.epochs
     return left
 

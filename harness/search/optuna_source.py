@@ -55,7 +55,7 @@ class OptunaSource:
         self.trials: list[Trial] = []
         self._numbers: dict[str, int] = {}  # trial_id -> Optuna's number
         self._stored: set[str] = set()  # trial_ids of those that an earlier search trained
-        self._ended: dict[str, Result] = {}
+        self._ended: dict[str, Result] = {}  # where the search may end by it
         self._begun: dict[str, float] = {}  # when those that run were handed out, by a clock that none sets
         self._told: set[str] = set()
         self._failed: set[str] = set()
@@ -189,8 +189,8 @@ class OptunaSource:
         self._end_if_over()
 
     def _end_if_over(self) -> None:
-        """Propose no more if one of the study's rules says so."""
-        if self._stopping is None or len(self.trials) >= self.num_trials:
+        """Propose no more if a rule of the study says so, once all that the next proposal learns from has ended."""
+        if self._stopping is None or len(self.trials) >= self.num_trials or self._is_awaiting():
             return
         ended = [(trial, self._ended[trial.trial_id]) for trial in self.trials if trial.trial_id in self._ended]
         now, steady = time.time(), time.monotonic()
@@ -210,7 +210,8 @@ class OptunaSource:
 
     def _is_awaiting(self) -> bool:
         """Whether a trial still runs that the next proposal learns from, where the study says which do."""
-        return any(t.trial_id not in self._told | self._failed for t in self._split_proposed()[0])
+        over = self._told | self._failed
+        return any(trial.trial_id not in over for trial in self._split_proposed()[0])
 
     def _split_proposed(self) -> tuple[list[Trial], list[Trial]]:
         """What the search has proposed: trials that its next proposal learns from, and the last ones, that may run."""
@@ -288,7 +289,8 @@ class OptunaSource:
         if result.status == "running":
             return
         self._begun.pop(trial.trial_id, None)
-        self._ended[trial.trial_id] = result
+        if self._stopping is not None:
+            self._ended[trial.trial_id] = result
         if result.status == "failed":  # it will run again, and stays open until then
             self._failed.add(trial.trial_id)
         elif trial.trial_id not in self._told:

@@ -23,6 +23,7 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, take_over
 from harness.search.open_trials import is_open
 from harness.search.source import describe_forgotten
+from harness.storage.objects import in_parallel
 from harness.storage.place import HERE, Place
 from harness.study import Study
 from harness.study.sections import MIN_POPULATION
@@ -125,8 +126,7 @@ class _Population:
 
     def _fetch(self) -> None:
         """Bring here what the members have stored; what is here may be a part alone, as a pack is."""
-        for folder in self._folders.values():
-            folder.fetch()
+        in_parallel(TrialFolder.fetch, self._folders.values())
 
     def repair(self) -> Trial | None:
         """Repair what an earlier run left, before this run continues; returns the member whose loss undoes it all.

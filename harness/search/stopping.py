@@ -19,6 +19,8 @@ class Stopping:
 
     def __init__(self, stop: Stop, study: Study, space: SearchSpace) -> None:
         self._stop, self._study, self._space = stop, study, space
+        self._known: list[Observed] = []
+        self._gain = 0.0  # as expected of these, which takes seconds where they are hundreds
 
     def find_reason(
         self, ended: Collection[Known], stored: Collection[Known], running: Iterable[tuple[float, float]]
@@ -59,7 +61,10 @@ class Stopping:
         spaces = self._space.sub_spaces
         if len(known) < count_needed(spaces) or not any(one.is_allowed for one in known):
             return None
-        return expect_gain(spaces, known, seed=self._study.search.seed)
+        if known != self._known:
+            self._gain = expect_gain(spaces, known, seed=self._study.search.seed)
+            self._known = known
+        return self._gain
 
 
 def measure_union(spans: Iterable[tuple[float, float]]) -> float:

@@ -19,7 +19,7 @@ from harness.errors import InputError
 from harness.paths import parse_path, user_cache
 from harness.storage import objects
 from harness.storage.lease import Lease, is_fresh
-from harness.storage.local import is_locked, locked, write_copy
+from harness.storage.local import check_writable, is_locked, locked, write_copy
 from harness.storage.objects import Listed, Objects, PlaceError, in_parallel
 from harness.storage.place import LOCK, Folder, Hold, Item, Place
 
@@ -28,6 +28,8 @@ ADDRESS = re.compile(rf"{SCHEME}[a-z0-9][a-z0-9._-]+(/[\w.=+-]+)*", re.ASCII)
 
 LEASE = ".lease"
 """In the folder of a study in the bucket: who works on it."""
+
+SCRATCH_BYTES = 64_000_000  # that a process needs on its machine's disk, where its trial is worked on
 
 SEGMENT = re.compile(r"[^/\\\0]{1,200}")
 
@@ -62,9 +64,9 @@ class Bucket:
     def _objects(self) -> Objects:
         return _open(self.address, objects.PATIENCE_SECONDS, objects.REQUEST_SECONDS)
 
-    def check(self, study: str = "") -> None:
-        """See Place: within seconds. A bucket that does not answer now is not waited for."""
-        first = _open(self.address, 0.0, objects.SHORT_REQUEST_SECONDS)
+    def check(self, study: str = "", patience: float = objects.CHECK_SECONDS) -> None:
+        """See Place: within seconds. patience: how many a bucket that does not answer is waited for."""
+        first = _open(self.address, patience, objects.SHORT_REQUEST_SECONDS)
         probe = "/".join(filter(None, (study, f".probe-{uuid.uuid4().hex}")))
         first.write(probe, b"")
         first.list_level(study)
@@ -181,25 +183,40 @@ def open_place(text: str | os.PathLike[str]) -> Place:
     return Folder(folder)
 
 
-def find_fault(mark: str) -> str:
+def find_fault(mark: str, patience: float = objects.CHECK_SECONDS) -> str:
     """Why this machine cannot store a study beside a file that another one has put there; empty where it can.
 
-    mark: the file's path, or its address in a bucket.
+    mark: the file's path, or its address in a bucket. patience: seconds for which a bucket that does not answer is
+    waited for.
     """
     place, _, name = mark.rpartition("/")
     if "://" not in mark:
         fix = "give --results a folder that every machine of the cluster shares, such as one on NFS, or a bucket"
         return "" if Path(mark).exists() else f"does not see {place}; {fix}"
     try:
+        _check_scratch()
         bucket = Bucket(place)
-        bucket.check()
-        _open(place, 0.0, objects.SHORT_REQUEST_SECONDS).read(name)
+        bucket.check(patience=patience)
+        _open(place, patience, objects.SHORT_REQUEST_SECONDS).read(name)
     except FileNotFoundError:
         endpoint = objects.SERVICES[place.partition("://")[0]].endpoints[-1]
         return f"sees another {place}; set {endpoint} as on the machine that starts the study"
     except InputError as error:
         return f"cannot use {error}"
     return ""
+
+
+def _check_scratch() -> None:
+    """Check that trials can be worked on here.
+
+    Raises:
+        InputError: there is no room.
+    """
+    try:
+        folder = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # as it is where all of them are full
+        raise InputError("any temporary folder; free some space, or set TMPDIR to a folder with room") from None
+    check_writable(folder, SCRATCH_BYTES, option="TMPDIR")
 
 
 @lru_cache(maxsize=8)

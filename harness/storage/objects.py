@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 300.0
 """How long a bucket that does not answer is waited for, once it has answered; training waits meanwhile."""
 
+SILENT = "the bucket does not answer"
+"""How the sentence of such a PlaceError begins, by which a driver knows it of another process."""
+
+CHECK_SECONDS = 3.0
+"""How long one is waited for of which it is only asked whether it can be used: it may be busy for a moment."""
+
 REQUEST_SECONDS, SHORT_REQUEST_SECONDS, CONNECT_SECONDS = 60.0, 5.0, 3.0
 """Seconds for which a request may be silent; an upload, which is silent until it has ended, has more by its size."""
 
@@ -249,7 +255,7 @@ def _serve(address: str) -> Service:
 def _describe_silence(address: str) -> str:
     endpoint = find_endpoint(address)
     where = f"{_serve(address).endpoints[-1]} ({endpoint})" if endpoint else "the network"
-    return f"the bucket does not answer; see to {where}, and run it again"
+    return f"{SILENT}; see to {where}, and run it again"
 
 
 def _describe(meta: Any) -> Listed:

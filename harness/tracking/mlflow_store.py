@@ -7,7 +7,7 @@ not be sent, because the server was down or the driver was killed, is sent by th
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -224,8 +224,11 @@ class MlflowStore:
         if self._write_ahead is not None:
             self._write_ahead.end()
 
-    def read_trials(self) -> list[tuple[Trial, Result]]:
-        """Read every trial of the study that has ended from MLflow."""
+    def read_trials(self, *, known: Collection[str] = ()) -> list[tuple[Trial, Result]]:
+        """Read every trial of the study that has ended from MLflow.
+
+        known: trial_ids of those whose epochs are left out, as each metric of each trial takes a request.
+        """
         trials = []
         for run in self._search("tags.`spikeslab.kind` = 'trial'"):
             tags, params = run.data.tags, run.data.params
@@ -250,7 +253,7 @@ class MlflowStore:
             at_end = {name: value for (name, is_final), value in named if is_final}
             result = Result(
                 status=tags["status"],
-                history=self._read_history(run),
+                history=[] if trial.trial_id in known else self._read_history(run),
                 metrics={name: at_end[name] for name in sorted(FINAL_METRICS & set(at_end))},
                 evaluated=tags["evaluated"].split(),
                 error=tags.get("error"),

@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from harness.cluster.room import describe_wait
 from harness.ledger.trial import Trial
 from harness.study.sections import Resources
-from harness.tune.failures import read_failure
+from harness.tune.failures import read_last_line
 from harness.tune.study_run import StudyRun
 
 PATIENCE_SECONDS = 5.0  # for a trial to begin, before it is said what is waited for
@@ -117,14 +117,9 @@ class Watcher(TrialProgressCallback):  # type: ignore[misc]
         self._run.end(info["trial"].config["trial"])
 
     def on_trial_error(self, **info: Any) -> None:
-        """Note that a trial's process has died too often."""
+        """Note a trial that Tune could not start or stop, and gives up; Judge decides on those whose process dies."""
         trial = info["trial"]
-        self._run.end(trial.config["trial"], error=f"its process died: {_last_line(trial)}")
+        self._run.end(trial.config["trial"], error=f"its process died: {read_last_line(trial)}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-def _last_line(trial: Any) -> str:
-    lines = read_failure(trial).strip().splitlines()
-    return lines[-1][:300] if lines else "no reason given"

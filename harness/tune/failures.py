@@ -3,22 +3,25 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from analysis.wording import plural
-from harness.tune.driver import UnfitError
+from harness.storage.objects import SILENT
+from harness.tune.driver import LeavingError, UnfitError
 from harness.tune.study_run import StudyRun, is_of_full_disk
 from harness.worker.memory import MemoryShortageError
 
 MAX_CRASHES = 3
-"""Crashes that a trial may have; want of a machine or of memory is none. After so many its next failure, whatever its
-cause, is its last."""
+"""Crashes after which a trial is tried again; want of a machine or of memory is none."""
 
 MAX_FORGIVEN = 20
 """A trial whose machines go away more often than this may be why."""
 
-FORGIVABLE = re.compile(rf"{UnfitError.__name__}|its node has died")
+FORGIVABLE = re.compile(
+    rf"{UnfitError.__name__}|{LeavingError.__name__}|{SILENT}|its node has died|The actor \w+ is unavailable:"
+)
 """In our words and Ray's: none of the trial's own making."""
 
 SHORTAGE = re.compile(r"\bMemoryError\b|MemoryShortageError|OutOfMemoryError|low on memory")
@@ -41,6 +44,12 @@ def read_failure(trial: Any) -> str:
     return path.read_text(encoding="utf-8").rpartition("Failure # ")[2] if path.is_file() else ""
 
 
+def read_last_line(trial: Any) -> str:
+    """The last of what Tune was told of a trial's last failure."""
+    lines = read_failure(trial).strip().splitlines()
+    return lines[-1][:300] if lines else "no reason given"
+
+
 class Judge:
     """Says what becomes of a trial whose process has failed, and may fail again, and which of its failures are crashes.
 
@@ -48,8 +57,9 @@ class Judge:
     without a reason, as the kernel, which ends what has taken too much memory, gives none.
     """
 
-    def __init__(self, run: StudyRun) -> None:
-        self._run = run
+    def __init__(self, run: StudyRun, on_unfit: Callable[[], None] = lambda: None) -> None:
+        """on_unfit: called where a process says that its machine cannot train the study."""
+        self._run, self._on_unfit = run, on_unfit
         self._spared: set[str] = set()  # Tune's ids of trials, here and below
         self._num_crashes: Counter[str] = Counter()
         self._num_forgiven: Counter[str] = Counter()
@@ -58,10 +68,15 @@ class Judge:
         """Judge one of Tune's trials. is_alone: nothing else ran, on purpose. num_others: that run now."""
         failure = read_failure(trial)
         self._count(trial, failure)
+        if UnfitError.__name__ in failure:
+            self._on_unfit()
         if SHORTAGE.search(failure):
             return self._judge_shortage(trial, failure, is_alone=is_alone, num_others=num_others)
+        if trial.num_failures > MAX_CRASHES:
+            self._run.end(trial.config["trial"], error=f"its process died: {read_last_line(trial)}")
+            return "give up"
         has_reason = FORGIVABLE.search(failure) or is_of_full_disk(failure)
-        if is_alone or trial.num_failures < trial.max_failures or has_reason:
+        if is_alone or trial.num_failures < MAX_CRASHES or has_reason:
             return "go on"
         return self._put_off(trial, "keeps dying, perhaps for lack of memory", num_others)
 

@@ -41,9 +41,8 @@ def make_plan(run: StudyRun, mark: str) -> Plan:
     """
     study = run.study
     asked = study.resources if study.resources.gpu != "auto" else study.resources.model_copy(update={"gpu": 1.0})
-    num_left = run.source.num_trials - len(run.source.trials) + len(run.list_open())
     say = partial(run.console.print, soft_wrap=True)
-    make_room(asked, num_left, say=say, is_stopping=lambda: run.is_stopping)
+    make_room(asked, _count_places(run), say=say, is_stopping=lambda: run.is_stopping)
     if run.is_stopping:
         raise Interrupted(run.interrupted)
     resources = settle_resources(study, run.source.num_trials, run.dataset)
@@ -65,6 +64,15 @@ def make_plan(run: StudyRun, mark: str) -> Plan:
         driver=driver,
     )
     return Plan(trainable, resources, num_slots, engines)
+
+
+def _count_places(run: StudyRun) -> int:
+    """Count the trials that may ever run at once: of a search no more than it lets run, then all that confirm."""
+    num_left = run.source.num_trials - len(run.source.trials) + len(run.list_open())
+    at_once, confirm = run.study.search.at_once, run.study.confirm
+    if at_once is None:
+        return num_left
+    return min(num_left, max(at_once, 2 * confirm.top * len(confirm.seeds) if confirm else 0))
 
 
 def _specify_engines(

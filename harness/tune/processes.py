@@ -1,13 +1,16 @@
-"""The processes of trials, as Tune knows them, one of which may be ended as its machine runs out of memory."""
+"""The processes of trials, as Tune knows them, one of which may fail in a way that Tune does not know."""
 
 from typing import Any
 
 from ray.air.execution._internal import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 
 class Processes(RayActorManager):  # type: ignore[misc]
-    """Takes a process that Ray ended for lack of memory as one that has died. Tune would end the whole study."""
+    """Takes a process as one that has died where Ray ended it for lack of memory, or has lost what it was to read.
+
+    Tune would end the whole study.
+    """
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
         name = self._name(tracked_actor_task._tracked_actor)
@@ -22,8 +25,9 @@ class Processes(RayActorManager):  # type: ignore[misc]
 
 
 def as_death(name: str, failure: Exception) -> Exception:
-    """The end of a process for lack of memory as its death, which begins with its name; any other failure as it is."""
-    if not isinstance(failure, OutOfMemoryError):
+    """What Ray says, and Tune does not know, as the death of the process, which begins with its name; else as it is."""
+    is_known = not isinstance(failure, RayError) or isinstance(failure, RayActorError | RayTaskError)
+    if is_known and not isinstance(failure, OutOfMemoryError):  # one may be a RayTaskError, too
         return failure
     death: Exception = RayActorError(error_msg=f"actor {name}: {failure}")
     return death

@@ -17,12 +17,13 @@ from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
 from harness.cluster.room import count_slots
 from harness.cluster.shipping import pack_code
 from harness.interruption import Interrupted
+from harness.ledger.names import RAY_LOG
 from harness.ledger.provenance import record_nodes
 from harness.ledger.trial import Trial
 from harness.study.sections import ADAPTIVE_SAMPLERS
 from harness.tune.callbacks import StopOnRequest, TrialSearch, Watcher
 from harness.tune.engine_actor import end_engines
-from harness.tune.failures import MAX_CRASHES, Judge
+from harness.tune.failures import Judge
 from harness.tune.head_guard import HeadGuard
 from harness.tune.node_guard import NodeGuard
 from harness.tune.own_parts import own_parts
@@ -41,16 +42,16 @@ def run_tune(run: StudyRun, first: Trial, address: str | None, on_lost: Callable
             single trial.
     """
     is_ours, plan = not ray.is_initialized(), None
-    log = redirect_log(run.folder / "ray.log")
+    log = redirect_log(run.folder / RAY_LOG)
     try:
         with marked(run.folder, run.place) as mark:
-            nodes = _connect(mark, address) if is_ours else check_nodes(ask_nodes(mark))
+            nodes = _connect(run, mark, address) if is_ours else check_nodes(ask_nodes(mark, run.dataset.kept))
             record_nodes(run.folder, [node.machine for node in nodes])
             run.tracker.look_at_old_store()
             with HeadGuard(run, on_lost):
                 if not run.is_stopping:
                     plan = make_plan(run, mark)
-                    with NodeGuard(mark, run.folder, nodes, plan.resources, run.console) as guard:
+                    with NodeGuard(run, mark, nodes, plan.resources) as guard:
                         _fit(run, first, plan, guard)
     except SystemExit as ended:  # by a second signal, or by Ray's own handler while it starts
         run.request_stop(ended.signum if isinstance(ended, Interrupted) else signal.SIGTERM)
@@ -63,7 +64,7 @@ def run_tune(run: StudyRun, first: Trial, address: str | None, on_lost: Callable
         log.close()
 
 
-def _connect(mark: str, address: str | None) -> list[Node]:
+def _connect(run: StudyRun, mark: str, address: str | None) -> list[Node]:
     """Connect to Ray; returns the machines, which all can train. Where some lack our code, it is shipped to all.
 
     Raises:
@@ -71,20 +72,20 @@ def _connect(mark: str, address: str | None) -> list[Node]:
     """
     connect(address)
     if is_local(address) or is_job():
-        return check_nodes(ask_nodes(mark))
-    nodes = ask_nodes(mark)
+        return check_nodes(ask_nodes(mark, run.dataset.kept))
+    nodes = ask_nodes(mark, run.dataset.kept)
     if all(node.has_our_code for node in nodes):
         return check_nodes(nodes)
     ray.shutdown()
     with tempfile.TemporaryDirectory(prefix="spikeslab-code-") as code:
         pack_code(Path(code))
         connect(address, code=Path(code))
-    return check_nodes(ask_nodes(mark))
+    return check_nodes(ask_nodes(mark, run.dataset.kept))
 
 
 def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
     study, scheduler = run.study, make_scheduler(run.study, run.source.trials, run.collect_results())
-    scheduler.judge = Judge(run)
+    scheduler.judge = Judge(run, guard.doubt)
     search = TrialSearch(run, first, lambda: scheduler.is_full)
     if study.search.sampler in ADAPTIVE_SAMPLERS:
         # It should propose as late as possible, with all results that there are.
@@ -113,7 +114,7 @@ def _fit(run: StudyRun, first: Trial, plan: Plan, guard: NodeGuard) -> None:
                 stop=StopOnRequest(run),
                 # Trials store their own checkpoints.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+                failure_config=tune.FailureConfig(max_failures=-1),  # see Judge
                 progress_reporter=tune.CLIReporter(),  # silent; that of notebooks clears what the cell has printed
                 verbose=0,
             ),

@@ -1,6 +1,8 @@
 """Tune's schedulers, which stop trials early, with the results of trials that ended in earlier runs."""
 
 import math
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any
@@ -71,12 +73,25 @@ def _count_longest(study: Study) -> int:
             return MAX_SECONDS
 
 
+class _Past:
+    """When a trial has reported, and the mean over its first reports, as far as somebody has asked for it."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.is_in_order = True  # a trial whose process has died may report epochs again
+        self.means: dict[int, Any] = {}  # by the number of reports
+
+
 class MedianStopping(FillsSlots, MedianStoppingRule):  # type: ignore[misc]
     """Tune's rule, which notes epochs that an earlier run has judged (`is_judged`), but does not judge them again.
 
     Compared with trials that have got ahead meanwhile, a trial that the earlier run kept would be stopped at an epoch
     long past, and what it has trained since would be lost.
     """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._pasts: defaultdict[Any, _Past] = defaultdict(_Past)  # by trial
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide whether the trial continues."""
@@ -85,6 +100,20 @@ class MedianStopping(FillsSlots, MedianStoppingRule):  # type: ignore[misc]
         if "objective" in result:
             self.on_trial_complete(tune_controller, trial, result)  # which only notes the result
         return str(TrialScheduler.CONTINUE)
+
+    def _running_mean(self, trial: Any, time: float) -> Any:
+        """Tune's mean over a trial's reports up to a time, which Tune computes anew of all trials at every report."""
+        past, reports = self._pasts[trial], self._results[trial]
+        for report in reports[len(past.times) :]:
+            reported = report[self._time_attr]
+            past.is_in_order &= not past.times or reported >= past.times[-1]
+            past.times.append(reported)
+        if not past.is_in_order:
+            return super()._running_mean(trial, time)
+        num_reports = bisect_right(past.times, time)
+        if num_reports not in past.means:
+            past.means[num_reports] = super()._running_mean(trial, time)
+        return past.means[num_reports]
 
 
 class ASHA(FillsSlots, AsyncHyperBandScheduler):  # type: ignore[misc]

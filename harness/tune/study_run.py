@@ -13,9 +13,10 @@ from rich.console import Console
 
 from harness.datasets import Dataset
 from harness.errors import InputError
+from harness.ledger.names import PROVENANCE
 from harness.ledger.packed_history import PackedHistory
 from harness.ledger.provenance import adopt_provenance, describe_study
-from harness.ledger.result import Ended, Event, Paused, Result, Row, Status, find_end, list_violated
+from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, TakenOver, find_end, list_violated
 from harness.ledger.tables import build_tables, write_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -47,6 +48,7 @@ class TrialProgress:
     rows: list[Row] = field(default_factory=list)  # its epochs so far in this run
     earlier: Result | None = None  # of a trial that runs again: how it had ended
     num_stored: int = 0  # epochs that its checkpoint held when it began to run
+    taken_over: TakenOver | None = None  # as its process tells
     is_running: bool = False  # a process is at work on it
     is_paused: bool = False
 
@@ -119,8 +121,8 @@ class StudyRun:
                 result = TrialFolder(self.folder, trial).read_result()
                 if result is not None:
                     progress = self._progress[trial.trial_id] = TrialProgress(result)
-                    self.tracker.update(trial, result)
                     progress.pack()
+                    self.tracker.update(trial, progress.result)
 
     def count_epochs_left(self, first: Trial) -> int:
         """Estimate how many epochs are still to be trained. first: the first trial to run."""
@@ -167,27 +169,29 @@ class StudyRun:
         progress = self._progress[trial.trial_id] = TrialProgress(running, rows, is_running=True)
         if before is not None:
             progress.earlier = before.earlier if before.result.status == "running" else before.result
-        state, epochs = trial_folder.find_state()
-        progress.num_stored = len(epochs)
-        self._explain(trial, progress.earlier, trial_folder, len(epochs))
-        if state is not None and state.parent != trial_folder.path:  # another study trained it
-            with self.noticing_problems():
-                adopt_provenance(self.folder, state.parents[2])
+        progress.num_stored = len(trial_folder.find_state(only_own=True)[1])
+        self._explain(trial, progress.earlier, trial_folder)
         if before is None or not before.is_running:
             self.display.start_trial(trial.trial_id, trial.label, trial.settings.epochs)
 
-    def _explain(self, trial: Trial, earlier: Result | None, folder: TrialFolder, num_epochs: int) -> None:
+    def _explain(self, trial: Trial, earlier: Result | None, folder: TrialFolder) -> None:
         """Say that a trial begins again, and why."""
-        whence = f"goes on from epoch {num_epochs}" if num_epochs else "begins again"
         if damaged := folder.list_damaged():
-            self.console.print(f"{trial.label} {whence}: {damaged[0]} is damaged", soft_wrap=True)
+            reason = f"{damaged[0]} is damaged"
         elif earlier is not None and earlier.status == "failed":
-            self.console.print(f"{trial.label} {whence}: it failed before ({earlier.error})", soft_wrap=True)
+            reason = f"it failed before ({earlier.error})"
+        else:
+            return
+        num_epochs = folder.count_stored_epochs()
+        whence = f"goes on from epoch {num_epochs}" if num_epochs else "begins again"
+        self.console.print(f"{trial.label} {whence}: {reason}", soft_wrap=True)
 
     def record(self, trial: Trial, event: Event) -> None:
         """Note an epoch of a trial, its pause or its end."""
         self.startup_seconds = self.startup_seconds or time.monotonic() - self.started
         progress = self._progress[trial.trial_id]
+        if isinstance(event, Epoch | Ended) and event.taken_over not in (None, progress.taken_over):
+            self._take_over(progress, event.taken_over)
         if isinstance(event, Ended):
             progress.end(event.result)
             with self.noticing_problems():
@@ -204,6 +208,15 @@ class StudyRun:
         if time.monotonic() > self._tables_due:
             with self.noticing_problems():
                 self.write_tables()
+
+    def _take_over(self, progress: TrialProgress, taken_over: TakenOver) -> None:
+        """Note that another study trained what a trial goes on from, with what trained that study."""
+        progress.taken_over = taken_over
+        progress.num_stored = max(progress.num_stored, taken_over.num_epochs)
+        lender = self.folder.parent / taken_over.study
+        with self.noticing_problems():
+            self.place.fetch_file(lender / PROVENANCE)
+            adopt_provenance(self.folder, lender)
 
     def _count_epoch(self, trial: Trial, progress: TrialProgress, metrics: Row) -> None:
         is_allowed = not list_violated(progress.result, self.study.constraints_of(trial.phase))
@@ -252,8 +265,8 @@ class StudyRun:
         self.num_trained += 1
         with self.noticing_problems():
             self.source.tell(trial, result)
-        self.tracker.update(trial, result)
         progress.pack()
+        self.tracker.update(trial, progress.result)
         self.display.set_num_trials(self.source.num_trials)
         self.display.end_trial(
             result.status,

@@ -18,7 +18,7 @@ from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures
 from harness.plugins.use import use_plugins
 from harness.storage.place import Place
-from harness.tune.driver import Driver, UnfitError
+from harness.tune.driver import Driver, LeavingError, UnfitError
 from harness.tune.engine_actor import EngineSpec, train_fused
 
 
@@ -70,7 +70,7 @@ class StudyTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _note_ending(self, *_: object) -> None:
         """Store what is trained, and train no more: the machine is taken away, and Ray on it may live for a moment."""
-        self._unfit = UnfitError(f"{socket.gethostname()} was asked to end")
+        self._unfit = LeavingError(f"{socket.gethostname()} was asked to end")
         if not self._is_stepping:
             self.cleanup()
 

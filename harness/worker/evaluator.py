@@ -85,7 +85,7 @@ class Evaluator:
     def code_table(self) -> CodeTable:
         """Codes of training images beside the factors that they were made from, for all measures of disentanglement."""
         assert self.images.train_factors is not None, "such a study is refused before it starts"
-        return make_code_table(self.model, self.images.train, self.images.train_factors)
+        return make_code_table(self.model, self.images.train_as_measured, self.images.train_factors)
 
     def make_noise(self, purpose: str) -> torch.Generator:
         """The noise of one evaluation."""

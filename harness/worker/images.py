@@ -65,12 +65,18 @@ class Images:
     @property
     def labelled(self) -> tuple[ImageBytes, Tensor, Tensor, Tensor]:
         """Training images and labels, test images and labels."""
-        train = self.train
+        train = self.train_as_measured
         if isinstance(train, StoredImages):
             train = train.whole
-        if self.is_binary and isinstance(train, Tensor):  # packed ones are black and white
-            train = binarise_once(train, "train")
         return train, self.train_labels, self.test, self.test_labels
+
+    @property
+    def train_as_measured(self) -> ImageBytes:
+        """Training images as a trial is measured on them: where pixels are binary, they are drawn once."""
+        if not self.is_binary:
+            return self.train
+        train = self.train.whole if isinstance(self.train, StoredImages) else self.train
+        return binarise_once(train, "train") if isinstance(train, Tensor) else train  # packed ones are black and white
 
 
 class StoredImages(HeldImages):

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from harness.datasets import Dataset
-from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, drop_nonfinite, find_end
+from harness.ledger.result import Ended, Epoch, Event, Paused, Result, Row, Status, TakenOver, drop_nonfinite, find_end
 from harness.ledger.trial import Trial
-from harness.ledger.trial_folder import TrialFolder, read_checkpoint
+from harness.ledger.trial_folder import TrialFolder, read_checkpoint, read_lender
 from harness.metrics import ARRAY_EVALUATIONS, EVALUATION_METRICS, Evaluation, Measures, evaluation_of
 from harness.storage.log_file import LogFile
 from harness.storage.objects import PlaceError
@@ -87,6 +87,7 @@ class TrialRun:
         self._evaluated: list[str] = []  # the evaluations that `metrics` holds, even if a later one fails
         self._num_stored = 0  # epochs that the newest checkpoint holds
         self._restored_from: Path | None = None  # the folder, of this study or another, that had the last state
+        self._taken_over: TakenOver | None = None
         self.log = logging.Logger("spikeslab.no-trial", logging.CRITICAL + 1)  # until the log file is open
         self._until_end = ExitStack()
         self._taken_up, self._spent_before = time.monotonic(), 0.0  # by this process; seconds, in this study, by others
@@ -121,7 +122,7 @@ class TrialRun:
 
     def list_stored(self) -> list[Epoch]:
         """List the epochs trained before, except the trial's last one, which its end or pause includes."""
-        return [Epoch(row) for row in self.history[: self._goal - 1]]
+        return [Epoch(row, self._taken_over) for row in self.history[: self._goal - 1]]
 
     def add_epoch(self, state: TrainState, epoch: EpochMetrics, images: Images) -> Epoch:
         """Measure the state after an epoch, add it to the history, and store it where a checkpoint is due.
@@ -154,7 +155,9 @@ class TrialRun:
                 self.log.warning("not stored: %s", error)
 
     def _store(self, state: TrainState) -> None:
-        self.folder.write_checkpoint(state.tensors(), self.history)
+        self.folder.write_checkpoint(
+            state.tensors(), self.history, lender=self._taken_over.study if self._taken_over else None
+        )
         self._num_stored = len(self.history)
         self.folder.share_log()
 
@@ -202,7 +205,12 @@ class TrialRun:
             self.history, self._num_stored = history, len(history)
             self._restored_from = path.parent if len(history) == self._goal else None
             self.log.info("resumed from its checkpoint after epoch %d", state.epoch)
-            if path.parent != self.folder.path:
+            is_lent = path.parent != self.folder.path
+            # The driver, which may list others' states at another time, learns it from here alone. A process that dies
+            # before it tells leaves it with the state, to the next one.
+            lender = path.parents[2].name if is_lent else read_lender(path)
+            self._taken_over = TakenOver(lender, len(history)) if lender is not None else None
+            if is_lent:
                 self.log.info("which another study trained: %s", path)
                 self._store(state)
             else:
@@ -281,7 +289,7 @@ class TrialRun:
     def _write(self, result: Result) -> Ended:
         self.folder.write_result(result)
         self.log.info("%s%s", result.status, f": {result.error}" if result.error else "")
-        return Ended(result)
+        return Ended(result, self._taken_over)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Spike-and-slab latents whose prior is made of the posteriors of trained pseudo-inputs, as first published."""
 
 import math
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -74,9 +74,13 @@ class PseudoInputLatent(SpikeAndSlabLatent):
     def encode_pseudo_inputs(self, encode: Encode) -> SpikeAndSlab:
         """Compute q(z|x_u) of every pseudo-input, of batch shape (U, D); gammas keep MIN_PROB away from 0 and 1."""
         q = self.posterior(encode(self.pseudo_inputs.view(-1, *self.image_shape)))
-        gamma = q.slab_prob
-        if self.pseudo_gammas == "sharpened":
-            gamma = torch.sigmoid(GAMMA_SHARPNESS * (gamma - 0.5))
+        match self.pseudo_gammas:
+            case "encoded":
+                gamma = q.slab_prob
+            case "sharpened":
+                gamma = torch.sigmoid(GAMMA_SHARPNESS * (q.slab_prob - 0.5))
+            case _:
+                assert_never(self.pseudo_gammas)
         return SpikeAndSlab(gamma.clamp(MIN_PROB, 1 - MIN_PROB), q.loc, q.scale, validate_args=False)
 
     def select(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, U)
@@ -119,7 +123,7 @@ class PseudoInputLatent(SpikeAndSlabLatent):
         """Compute the weighed KL of a training step; measured, an upper bound on the KL to the mixture."""
         assert isinstance(q, SpikeAndSlab)
         p = self.encode_pseudo_inputs(encode)
-        clamp = None if at is None or self.kl_from == "logits" else self.gamma_clamp
+        clamp = self.find_clamp(at)
         each = SpikeAndSlab(q.slab_prob[:, None], q.loc[:, None], q.scale[:, None], validate_args=False)
         if clamp is None:
             log_gamma, log_spike = q.log_probs
@@ -138,24 +142,37 @@ class PseudoInputLatent(SpikeAndSlabLatent):
         assert isinstance(self.alpha, Tensor)
         weights, means = self.select(x), self.encode_pseudo_inputs(encode).slab_prob.mean(1)  # (B, U), (U,)
         with torch.autocast(x.device.type, enabled=False):  # in bf16 a probability above 0.998 is 1, its logarithm NaN
-            if self.sparsity_of == "mixture":
-                return self.latent_dim * _compute_bernoulli_kl((weights @ means) / weights.sum(1), self.alpha[0])
-            return self.latent_dim * weights @ _compute_bernoulli_kl(means, self.alpha[0])
+            match self.sparsity_of:
+                case "each":
+                    return self.latent_dim * weights @ _compute_bernoulli_kl(means, self.alpha[0])
+                case "mixture":
+                    return self.latent_dim * _compute_bernoulli_kl((weights @ means) / weights.sum(1), self.alpha[0])
 
     # The warm-up of the spikes
 
     def compute_lambda(self, step: int) -> float:
         """Compute lambda at a step (from 0): 0, then rising, then 1; of log_variance, as in the code, one step less."""
         length = self.warm_up_to - self.warm_up_from
-        most = 1 - 1 / length if self.warm_up == "log_variance" and length else 1.0
+        match self.warm_up:
+            case "variance":
+                most = 1.0
+            case "log_variance":
+                most = 1 - 1 / length if length else 1.0
+            case _:
+                assert_never(self.warm_up)
         if step >= self.warm_up_to:
             return most
         return min(max(step - self.warm_up_from, 0) / length, most) if length else 0.0
 
     def cool_slab(self, q: SpikeAndSlab, share: float) -> SpikeAndSlab:
         """Draw the slab to N(0, 1) by lambda, `share`, so that at 0 the spikes alone tell of the image."""
-        is_linear = self.warm_up == "variance"
-        scale = (share * q.scale.square() + 1 - share).sqrt() if is_linear else q.scale**share
+        match self.warm_up:
+            case "variance":
+                scale = (share * q.scale.square() + 1 - share).sqrt()
+            case "log_variance":
+                scale = q.scale**share
+            case _:
+                assert_never(self.warm_up)
         return SpikeAndSlab(q.slab_prob, share * q.loc, scale, validate_args=False)
 
     def estimate_distortion(self, q: Distribution, compute_nats: Decode, noise: Noise, at: At | None) -> Tensor:

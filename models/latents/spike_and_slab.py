@@ -55,8 +55,7 @@ class SpikeAndSlabLatent(Latent):
         exp(-relu(-v)), from the code of "[Re] Variational Sparse Coding", reaches exactly 1.
         """
         loc, log_var, v = heads.unbind(1)
-        gamma = (-(-v).relu()).exp() if self.gamma_link == "exp_relu" else v.sigmoid()
-        log_probs = compute_log_probs(v, self.gamma_link)
+        gamma, log_probs = compute_gamma(v, self.gamma_link), compute_log_probs(v, self.gamma_link)
         return SpikeAndSlab(gamma, loc, (0.5 * log_var).exp(), log_probs=log_probs, validate_args=False)
 
     def prior(self, encode: Encode) -> Distribution:  # noqa: ARG002 (the prior is fixed)
@@ -104,8 +103,17 @@ class SpikeAndSlabLatent(Latent):
         prior = self.prior(encode)
         assert isinstance(q, SpikeAndSlab)
         assert isinstance(prior, SpikeAndSlab)
-        clamp = None if at is None or self.kl_from == "logits" else self.gamma_clamp
-        return compute_kl(q, prior, clamp=clamp).sum(-1)
+        return compute_kl(q, prior, clamp=self.find_clamp(at)).sum(-1)
+
+    def find_clamp(self, at: At | None) -> float | None:
+        """Return the least distance of gamma from 0 and 1 in the rate; None where it is measured or from logits."""
+        if at is None:
+            return None
+        match self.kl_from:
+            case "gamma":
+                return self.gamma_clamp
+            case "logits":
+                return None
 
     def slab_prob(self, q: Distribution) -> Tensor:
         """Return the posterior's gamma."""
@@ -118,6 +126,15 @@ class SpikeAndSlabLatent(Latent):
         return {"mu": q.loc, "gamma_mu": q.mean}
 
 
+def compute_gamma(v: Tensor, link: GammaLink) -> Tensor:
+    """Compute gamma, of v's shape."""
+    match link:
+        case "exp_relu":
+            return (-(-v).relu()).exp()
+        case "sigmoid":
+            return v.sigmoid()
+
+
 def compute_log_probs(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
     """Compute log gamma and log(1 - gamma), each of v's shape, finite for every finite v, and so are their gradients.
 
@@ -125,13 +142,15 @@ def compute_log_probs(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
     so that its product with a 1 - gamma of 0 is 0, the limit. Source of both branches of log(1 - exp(x)): Maechler,
     Accurately Computing log(1 - exp(-|a|)) (2012).
     """
-    if link == "sigmoid":
-        return logsigmoid(v), logsigmoid(-v)
-    log_gamma = v.clamp_max(-torch.finfo(v.dtype).tiny)
-    # Each branch is clamped to where it is taken: a gradient that is not finite would pass `where` as NaN.
-    near_one = (-log_gamma.clamp_min(-LOG_2).expm1()).log()
-    near_zero = (-log_gamma.clamp_max(-LOG_2).exp()).log1p()
-    return log_gamma, torch.where(log_gamma > -LOG_2, near_one, near_zero)
+    match link:
+        case "exp_relu":
+            log_gamma = v.clamp_max(-torch.finfo(v.dtype).tiny)
+            # Each branch is clamped to where it is taken: a gradient that is not finite would pass `where` as NaN.
+            near_one = (-log_gamma.clamp_min(-LOG_2).expm1()).log()
+            near_zero = (-log_gamma.clamp_max(-LOG_2).exp()).log1p()
+            return log_gamma, torch.where(log_gamma > -LOG_2, near_one, near_zero)
+        case "sigmoid":
+            return logsigmoid(v), logsigmoid(-v)
 
 
 def build_arguments(settings: TrialSettings) -> dict[str, Any]:

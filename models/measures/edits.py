@@ -103,9 +103,11 @@ def decode(model: Autoencoder, codes: Tensor) -> Tensor:  # (..., latent_dim) ->
     With unit_norm the brightness of an image is lost; the brightest pixel of each picture is then set to 1.
     """
     pictures = model.decode(codes)
-    if model.pixel_scaling == "unit_norm":
-        return pictures / pictures.amax((-3, -2, -1), keepdim=True).clamp_min(1e-12)
-    return pictures
+    match model.pixel_scaling:
+        case "minmax":
+            return pictures
+        case "unit_norm":
+            return pictures / pictures.amax((-3, -2, -1), keepdim=True).clamp_min(1e-12)
 
 
 def share_changed(before: Tensor, after: Tensor) -> Tensor:  # (N, pixels) intensities -> (N,)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.choices import ImageShape, Initialisation
 from models.networks.architectures import ConvShapes, list_shapes
-from models.networks.mlp import MLP
+from models.networks.mlp import MLP, bound_weights
 from models.numerics.onednn import is_float32_on_cpu
 from models.settings import TrialSettings
 
@@ -38,7 +38,7 @@ def make_convolution(
     side: int,
     generator: torch.Generator | None,
     *,
-    initialisation: Initialisation = "kaiming",
+    initialisation: Initialisation,
 ) -> Convolution:
     """Make a convolution of stride 2 that halves an image, or a transposed one that doubles it.
 
@@ -52,7 +52,7 @@ def make_convolution(
         return layer
     fan_out, fan_in = (num * side**2 for num in layer.weight.shape[:2])
     bound = 1 / math.sqrt(fan_in)
-    weight_bound = bound if initialisation == "kaiming" else math.sqrt(6 / (fan_in + fan_out))
+    weight_bound = bound_weights(initialisation, fan_in, fan_out)
     with torch.no_grad():
         layer.weight.uniform_(-weight_bound, weight_bound, generator=generator)
         assert layer.bias is not None
@@ -69,7 +69,7 @@ class ConvEncoder(nn.Module):
         generator: torch.Generator | None,
         *,
         num_heads: int,
-        initialisation: Initialisation = "kaiming",
+        initialisation: Initialisation,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -99,7 +99,7 @@ class ConvDecoder(nn.Module):
     """Fully connected layers, then transposed convolutions: codes to one or two outputs for each pixel of an image."""
 
     def __init__(
-        self, shapes: ConvShapes, generator: torch.Generator | None, *, initialisation: Initialisation = "kaiming"
+        self, shapes: ConvShapes, generator: torch.Generator | None, *, initialisation: Initialisation
     ) -> None:
         super().__init__()
         self.innermost = shapes.innermost

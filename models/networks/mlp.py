@@ -23,19 +23,34 @@ class Linear(nn.Linear):
         return apply_layer(x, weight, bias, activation=activation)
 
 
+INITIALISATION: Initialisation = "kaiming"
+"""As torch does: of layers that no setting speaks of."""
+
+
+def bound_weights(initialisation: Initialisation, num_in: int, num_out: int) -> float:
+    """Compute the bound of the uniform distribution that a layer's weights are drawn from, by what each end has.
+
+    Source of xavier: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks
+    (AISTATS 2010), equation 16.
+    """
+    match initialisation:
+        case "kaiming":
+            return 1 / math.sqrt(num_in)
+        case "xavier":
+            return math.sqrt(6 / (num_in + num_out))
+
+
 def make_linear(
     num_in: int,
     num_out: int,
     generator: torch.Generator | None,
     *,
     num_heads: int = 1,
-    initialisation: Initialisation = "kaiming",
+    initialisation: Initialisation = INITIALISATION,
 ) -> Linear:
     """Make a linear layer, initialised as torch does (Kaiming uniform), but from a generator; None: not initialised.
 
-    initialisation: xavier draws the weights uniformly within sqrt(6 / (inputs + outputs)), the biases as kaiming does.
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (AISTATS 2010),
-    equation 16.
+    initialisation: xavier draws the weights as `bound_weights` says, the biases as kaiming does.
 
     num_heads: number of layers of equal width that stand side by side, computed in one product. Their parameters are
     drawn one head after the other, so that they equal those of separate layers.
@@ -45,7 +60,7 @@ def make_linear(
     if generator is None:
         return layer
     bound = 1 / math.sqrt(num_in)
-    weight_bound = bound if initialisation == "kaiming" else math.sqrt(6 / (num_in + num_out // num_heads))
+    weight_bound = bound_weights(initialisation, num_in, num_out // num_heads)
     with torch.no_grad():
         for weight, bias in zip(layer.weight.chunk(num_heads), layer.bias.chunk(num_heads), strict=True):
             weight.uniform_(-weight_bound, weight_bound, generator=generator)
@@ -62,7 +77,7 @@ class MLP(nn.Module):
         generator: torch.Generator | None,
         *,
         num_heads: int = 1,
-        initialisation: Initialisation = "kaiming",
+        initialisation: Initialisation = INITIALISATION,
         activation: Activation = "relu",
     ) -> None:
         """widths: of the input, each hidden layer and the output, which holds `num_heads` heads side by side."""
@@ -97,8 +112,8 @@ class MLPEncoder(MLP):
         generator: torch.Generator | None,
         *,
         num_heads: int,
-        initialisation: Initialisation = "kaiming",
-        activation: Activation = "relu",
+        initialisation: Initialisation,
+        activation: Activation,
     ) -> None:
         super().__init__(widths, generator, num_heads=num_heads, initialisation=initialisation, activation=activation)
         self.num_heads = num_heads
@@ -122,9 +137,9 @@ class MLPDecoder(MLP):
         generator: torch.Generator | None,
         *,
         image_shape: ImageShape,
-        outputs_per_pixel: int = 1,
-        initialisation: Initialisation = "kaiming",
-        activation: Activation = "relu",
+        outputs_per_pixel: int,
+        initialisation: Initialisation,
+        activation: Activation,
     ) -> None:
         """outputs_per_pixel: those of one kind stand behind those of the other, as further channels."""
         num = outputs_per_pixel

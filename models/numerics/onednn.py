@@ -72,7 +72,13 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activatio
 
 
 def _activate(x: Tensor, activation: Activation | None) -> Tensor:
-    return x if activation is None else x.relu() if activation == "relu" else x.tanh()
+    match activation:
+        case "relu":
+            return x.relu()
+        case "tanh":
+            return x.tanh()
+        case None:
+            return x
 
 
 def _pays(x: Tensor, weight: Tensor) -> bool:

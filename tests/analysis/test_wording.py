@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001  (a minus sign and a Greek letter, meant as such)
 import pytest
 
+from analysis import wording
 from analysis.wording import (
     configuration_label,
     decimal,
@@ -11,8 +12,14 @@ from analysis.wording import (
     with_interval,
     with_minus,
 )
+from models import choices
 
 NAN = float("nan")
+
+
+def test_the_lists_of_models_are_those_of_the_package_that_makes_them() -> None:
+    assert wording.OF_PSEUDO_INPUTS == choices.OF_PSEUDO_INPUTS
+    assert (*choices.OF_PSEUDO_INPUTS, *choices.OF_LEARNED_ALPHA) == wording.OWN_PRIORS
 
 
 @pytest.mark.parametrize(

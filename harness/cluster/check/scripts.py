@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 from harness.cluster.check.findings import SECRET, Findings, find_values
@@ -33,7 +34,11 @@ def check_slurm(text: str, findings: Findings) -> None:
     if not re.search(r"--ntasks-per-node[= ]1\b", directives):
         findings.add((), "#SBATCH --ntasks-per-node=1 is missing: each node is to run one Ray; add it")
     if not re.search(r"--signal[= ]", directives):
-        findings.add((), "#SBATCH --signal=TERM@120 is missing: without a warning nothing is stored in time; add it")
+        findings.add((), "#SBATCH --signal=B:TERM@120 is missing: without a warning nothing is stored in time; add it")
+    elif (warning := re.search(r"--signal[= ]B:(?:SIG)?(\w+)", directives)) is None:
+        findings.add((), "--signal without B: ends Ray at once, and nothing is stored; write --signal=B:TERM@120")
+    elif not re.search(rf"^\s*trap\b.*\s(?:SIG)?{warning[1]}\b[^'\"]*$", code, re.MULTILINE):
+        findings.add((), f"passes the warning of --signal on to nobody; trap {warning[1]}, see docs/clusters/slurm.sh")
     if "RAY_AUTH_MODE=token" not in code:
         findings.add((), "whoever reaches the nodes runs code; write export RAY_AUTH_MODE=token")
     if "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT" not in code:
@@ -71,9 +76,9 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
         findings.check_dashboard((field,), commands)
     run = str(content.get("run") or "")
     findings.check_results(("run",), run)
-    mounted = {str(target) for target, source in findings.mapping(("file_mounts",), content.get("file_mounts")).items()
-               if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")}  # fmt: skip
-    mounted |= set(map(str, findings.mapping(("volumes",), content.get("volumes"))))
+    buckets = [str(target) for target, source in findings.mapping(("file_mounts",), content.get("file_mounts")).items()
+               if isinstance(source, dict) and str(source.get("mode", "MOUNT")).startswith("MOUNT")]  # fmt: skip
+    volumes = list(map(str, findings.mapping(("volumes",), content.get("volumes"))))
     results = find_values("--results", run)
     if any(re.match(SCHEME, place) for place in results):
         return
@@ -82,5 +87,15 @@ def check_skypilot(content: dict[str, Any], findings: Findings) -> None:
         findings.add(
             ("run",), "has no --results with an absolute path; name a bucket (s3://bucket/path) or a volume's folder"
         )
-    elif not any(f"{folder}/".startswith(f"{target.rstrip('/')}/") for target in mounted):
-        findings.add(("run",), f"--results {folder} ends with the nodes; mount a bucket or a volume there")
+    elif _is_below(folder, buckets):
+        findings.add(
+            ("run",),
+            f"--results {folder} is a mounted bucket, in which no database can be written; write --results "
+            "s3://bucket/path, and mount nothing",
+        )
+    elif not _is_below(folder, volumes):
+        findings.add(("run",), f"--results {folder} ends with the nodes; name a bucket (s3://bucket/path) or a volume")
+
+
+def _is_below(folder: str, mounted: Iterable[str]) -> bool:
+    return any(f"{folder}/".startswith(f"{target.rstrip('/')}/") for target in mounted)

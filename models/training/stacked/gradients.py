@@ -4,7 +4,7 @@ They compute the same as `Autoencoder.compute_elbo`; tests compare their gradien
 memory a third as often as autograd, and a GPU runs each as one kernel.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -28,16 +28,21 @@ class Coefficients(NamedTuple):
     is_padding: Tensor | None  # (K, 1, D) bool: True beyond the model's number of latents; None: nowhere
 
 
+class PairSlope(NamedTuple):
+    """Derivatives of the two codes that DisARM draws of each image: what `Codes.slope` would repeat is written once."""
+
+    gates: Tensor  # (K, 2 B, D), 0 or 1: of z by mu
+    by_log_var: Tensor  # (K, B, D): of z by log sigma^2 where the gate is 1
+    by_difference: Tensor  # (K, B, D): gradient by v for each nat between the distortions of both codes
+
+
 class Codes(NamedTuple):
     """Codes sampled for a batch, their rate, and the derivatives of both by the encoder's H outputs per latent."""
 
     z: Tensor  # (K, B, D); by DisARM (K, 2 B, D), the first codes of all images, then the second ones
     rate: Tensor  # (K, B), nats per image
-    slope: Tensor  # (K, B, H, D), by DisARM (K, 2 B, H, D): derivatives of z
+    slope: Tensor | PairSlope  # (K, B, H, D), or by DisARM: derivatives of z
     rate_slope: Tensor  # (K, B, H, D): derivatives of beta times the rate
-    by_difference: (
-        Tensor | None
-    )  # by DisARM (K, B, D): gradient by v for each nat between the distortions of both codes
 
 
 def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
@@ -64,63 +69,84 @@ def sample_codes(  # noqa: PLR0915 (one pass over memory, as one kernel has it)
     spread = sigma.mul_(eps)
     slab = mu + spread
     gaussian = (surplus - log_var).addcmul_(mu, mu).mul_(0.5)
-    by_difference = None
+    slope: Tensor | PairSlope
     if gamma_link is None:
         z, rate = slab, gaussian
-        slopes = [torch.ones_like(mu), 0.5 * spread]
+        slope = torch.stack([torch.ones_like(mu), 0.5 * spread], 2)
         rate_slopes = [mu, 0.5 * surplus]
     else:
         v = heads[:, :, 2]
-        if gamma_link == "exp_relu":
-            gamma = v.clamp_max(0).exp_()
-            gamma_slope = gamma * (v < 0)
-        else:
-            gamma = v.sigmoid()
-            gamma_slope = gamma * (1 - gamma)
-        relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
-        gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
-        if kl_from == "logits":
-            prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
-            by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
-            bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
-            by_prob = by_slab.sub_(by_spike).add_(gaussian)
-        else:
-            prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
-            by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
-            log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
-            bernoulli = torch.addcmul(by_spike, prob, log_ratio)
-            by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+        gamma, gamma_slope = find_gamma(v, gamma_link)
+        match kl_from:
+            case "gamma":
+                prob = gamma.clamp(gamma_clamp, 1 - gamma_clamp)
+                by_spike = (-prob).log1p_().sub_(coefficients.log_spike)
+                log_ratio = prob.log().sub_(coefficients.log_slab).sub_(by_spike)
+                bernoulli = torch.addcmul(by_spike, prob, log_ratio)
+                by_prob = log_ratio.add_(gaussian).mul_(prob == gamma)  # clamping stops the gradient
+            case "logits":
+                prob, (log_gamma, log_spike) = gamma.clone(), compute_log_probs(v, gamma_link)
+                by_spike, by_slab = log_spike - coefficients.log_spike, log_gamma - coefficients.log_slab
+                bernoulli = torch.addcmul(log_spike.exp().mul_(by_spike), prob, by_slab)
+                by_prob = by_slab.sub_(by_spike).add_(gaussian)
+            case _:
+                assert_never(kl_from)
         if coefficients.is_dense is not None:
-            gate.masked_fill_(coefficients.is_dense, 1.0)
             prob.masked_fill_(coefficients.is_dense, 1.0)
             gamma_slope.masked_fill_(coefficients.is_dense, 0.0)
             bernoulli.masked_fill_(coefficients.is_dense, 0.0)
             by_prob.masked_fill_(coefficients.is_dense, 0.0)  # without a clamp the old value can be infinite
         rate = bernoulli.addcmul_(prob, gaussian)
         rate_slopes = [prob * mu, surplus.mul_(prob).mul_(0.5), by_prob.mul_(gamma_slope)]
-        if estimator == "disarm":
-            second = (eta < gamma).to(eta.dtype)
-            if coefficients.is_dense is not None:
-                second.masked_fill_(coefficients.is_dense, 1.0)
-            inner = gamma.clamp(MIN_PROB, 1 - MIN_PROB)
-            by_difference = torch.maximum(inner, 1 - inner).div_(inner * (1 - inner)).mul_(gamma_slope)
-            by_difference.mul_(gate - second).mul_(0.5)
-            gate, slab, spread = torch.cat([gate, second], 1), slab.repeat(1, 2, 1), spread.repeat(1, 2, 1)
-            by_gamma = torch.zeros_like(gate)
-        else:
-            by_gamma = (relaxed - relaxed.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
-        z = gate * slab
-        slopes = [gate, spread.mul_(gate).mul_(0.5), by_gamma]
-    slope, rate_slope = torch.stack(slopes, 2), torch.stack(rate_slopes, 2).mul_(coefficients.beta.unsqueeze(2))
+        match estimator:
+            case "disarm":
+                slope = _draw_pairs(gamma, gamma_slope, eta, spread, coefficients)
+                z = slope.gates * slab.repeat(1, 2, 1)
+            case "relaxed" | "straight_through":
+                relaxed = (eta - 1).add_(gamma).mul_(sharpness).sigmoid_()
+                gate = relaxed if estimator == "relaxed" else (eta >= 1 - gamma).to(eta.dtype)
+                if coefficients.is_dense is not None:
+                    gate.masked_fill_(coefficients.is_dense, 1.0)
+                by_gamma = (relaxed - relaxed.square()).mul_(slab).mul_(gamma_slope).mul_(sharpness)
+                z = gate * slab
+                slope = torch.stack([gate, spread.mul_(gate).mul_(0.5), by_gamma], 2)
+            case _:
+                assert_never(estimator)
+    rate_slope = torch.stack(rate_slopes, 2).mul_(coefficients.beta.unsqueeze(2))
     if coefficients.is_padding is not None:
         padding = coefficients.is_padding.unsqueeze(2)
         z, rate = z.masked_fill(coefficients.is_padding, 0.0), rate.masked_fill(coefficients.is_padding, 0.0)
-        slope.masked_fill_(padding, 0.0)
         rate_slope.masked_fill_(padding, 0.0)
-        by_difference = (
-            by_difference if by_difference is None else by_difference.masked_fill(coefficients.is_padding, 0.0)
-        )
-    return Codes(z, rate.sum(-1), slope, rate_slope, by_difference)
+        if isinstance(slope, Tensor):
+            slope.masked_fill_(padding, 0.0)
+    return Codes(z, rate.sum(-1), slope, rate_slope)
+
+
+def _draw_pairs(
+    gamma: Tensor, gamma_slope: Tensor, eta: Tensor, spread: Tensor, coefficients: Coefficients
+) -> PairSlope:
+    """Open the gates of the two codes that DisARM draws of each image, (K, B, D) each. `spread` is overwritten."""
+    gates = torch.cat([eta >= 1 - gamma, eta < gamma], 1).to(eta.dtype)
+    inner = gamma.clamp(MIN_PROB, 1 - MIN_PROB)
+    by_difference = torch.maximum(inner, 1 - inner).div_(inner * (1 - inner)).mul_(gamma_slope)
+    if coefficients.is_dense is not None:
+        gates.masked_fill_(coefficients.is_dense, 1.0)
+    if coefficients.is_padding is not None:
+        gates.masked_fill_(coefficients.is_padding, 0.0)
+    first, second = gates.chunk(2, 1)
+    by_difference.mul_(first - second).mul_(0.5)
+    return PairSlope(gates, spread.mul_(0.5), by_difference)
+
+
+def find_gamma(v: Tensor, link: GammaLink) -> tuple[Tensor, Tensor]:
+    """Compute gamma and its derivative by v, each of v's shape."""
+    match link:
+        case "exp_relu":
+            gamma = v.clamp_max(0).exp_()
+            return gamma, gamma * (v < 0)
+        case "sigmoid":
+            gamma = v.sigmoid()
+            return gamma, gamma * (1 - gamma)
 
 
 def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tensor:  # -> (K, B, H, D)
@@ -128,25 +154,39 @@ def find_heads_gradient(codes: Codes, grad: Tensor, distortion: Tensor) -> Tenso
 
     distortion: (K, B), nats per image; by DisARM (K, 2 B), and `grad` is then the gradient of the mean of both.
     """
-    if codes.by_difference is None:
+    if isinstance(codes.slope, Tensor):
         return torch.addcmul(codes.rate_slope, codes.slope, grad.unsqueeze(2))
-    first, second = (codes.slope * grad.unsqueeze(2)).chunk(2, 1)
-    gradient = first.add(second).add_(codes.rate_slope)
-    difference = distortion.chunk(2, 1)[0] - distortion.chunk(2, 1)[1]
-    gradient[:, :, 2] += codes.by_difference * difference.unsqueeze(2)
-    return gradient
+    first, second = (codes.slope.gates * grad).chunk(2, 1)
+    one, other = distortion.unsqueeze(2).chunk(2, 1)
+    by_heads = [
+        first + second,
+        first * codes.slope.by_log_var + second * codes.slope.by_log_var,
+        codes.slope.by_difference * (one - other),
+    ]
+    return torch.stack(by_heads, 2).add_(codes.rate_slope)
 
 
-def compare_pixels(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # twice (K, B, P) -> (K, B), (K, B, P)
-    """Compute the distortion -log p(x|z) of Bernoulli pixels, nats per image, and its gradient by the logits."""
-    return softplus(logits).sub_(x * logits).sum(-1), logits.sigmoid().sub_(x)
+def compare_pixels(
+    logits: Tensor, x: Tensor, *, is_pair: bool = False
+) -> tuple[Tensor, Tensor]:  # twice (K, B, P) -> (K, B), (K, B, P)
+    """Compute the distortion -log p(x|z) of Bernoulli pixels, nats per image, and its gradient by the logits.
+
+    is_pair: the logits are of both codes of each image, (K, 2 B, P), and the gradient is of the mean of both.
+    """
+    if is_pair:
+        x = x.repeat(1, 2, 1)
+    distortion, grad = softplus(logits).sub_(x * logits).sum(-1), logits.sigmoid().sub_(x)
+    return distortion, grad.mul_(0.5) if is_pair else grad
 
 
 def pass_activation(activation: Activation, grad: Tensor, out: Tensor) -> Tensor:
     """Compute the gradient by a hidden layer's output before its activation. grad: by what comes out of it, `out`."""
     by_input: Tensor
-    if activation == "tanh":
-        by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
-    else:
-        by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+    match activation:
+        case "relu":
+            by_input = torch.ops.aten.threshold_backward(grad, out, 0.0)  # 0 where out is 0
+        case "tanh":
+            by_input = torch.ops.aten.tanh_backward(grad, out)  # grad (1 - out^2)
+        case _:
+            assert_never(activation)
     return by_input

@@ -29,6 +29,7 @@ from models.training.stacked.cuda_graph import Plan, StepGraph, compile_elementw
 from models.training.stacked.gradients import (
     ESTIMATORS,
     Coefficients,
+    PairSlope,
     compare_pixels,
     find_heads_gradient,
     pass_activation,
@@ -349,11 +350,7 @@ class Stack:
             estimator=estimator,
         )
         logits, decoder_inputs = self._forward(self.parameters.decoder, codes.z, slots)
-        if estimator == "disarm" and codes.by_difference is not None:  # two codes an image, whose mean is minimised
-            distortion, grad = self._compare(logits, x.repeat(1, 2, 1))
-            grad = grad.mul_(0.5)
-        else:
-            distortion, grad = self._compare(logits, x)
+        distortion, grad = self._compare(logits, x, is_pair=isinstance(codes.slope, PairSlope))
 
         # Gradients are of the sum over the batch: see Objective.loss.
         count, learning_rate = (

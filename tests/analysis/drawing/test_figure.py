@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
@@ -46,6 +47,15 @@ def test_words_of_a_panel_stay_clear_of_its_neighbours(
     assert " ".join(words.split()) == (
         "latents that carry information (mean KL above 0.05 nats, over the ten thousand test images)"
     )
+
+
+@pytest.mark.parametrize(("panels", "expected"), [([0, 1, 1], (1, 2)), ([0, 1, 2, 3], (2, 3))])
+def test_a_figure_that_names_no_shape_has_the_panels_of_its_frame_three_to_a_row(
+    panels: list[int], expected: tuple[int, int]
+) -> None:
+    figure = Figure(title="", compute=lambda tables: tables.trials, plot=lambda *_: None)
+    assert figure.shape(pd.DataFrame({"panel": panels})) == expected
+    assert figure.shape(pd.DataFrame({"mean": panels})) == (1, 1)
 
 
 def read_pdf(content: bytes) -> tuple[float, float, str]:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.drawing.lines import far_note, fit_to_data, leave_out_the_far
+from analysis.drawing.lines import far_note, fit_to_data, leave_out_the_far, scale_accuracy
 
 FRAME = pd.DataFrame(
     {
@@ -56,3 +56,14 @@ def test_what_a_caption_says_of_the_far_stands_on_no_data() -> None:
     leave_out_the_far(ax, "y", FAR, is_said=True)
     assert ax.get_ylim()[0] > 0
     assert not ax.texts
+
+
+def test_an_axis_of_accuracies_reads_in_percent_and_ends_at_100() -> None:
+    axes = Figure().subplots(1, 2, squeeze=False, sharey="row")
+    for ax, share in zip(axes[0], (0.825, 1.2), strict=True):
+        ax.plot([8, 32], [0.8, share])
+    scale_accuracy(axes)
+    assert axes[0, 0].get_ylabel() == "test accuracy (%)"
+    for ax in axes[0]:
+        assert ax.yaxis.get_major_formatter().format_ticks([0.8, 0.825, 0.9]) == ["80", "82.5", "90"]
+        assert ax.get_ylim()[1] == 1.0

@@ -69,3 +69,16 @@ def test_a_search_shows_each_trial(random_search: SyntheticStudy) -> None:
 def test_an_older_table_without_the_measures_is_a_reason(quickstart: SyntheticStudy) -> None:
     with pytest.raises(NothingToDrawError, match="no finished trial has a value of code/num_informative"):
         compute(quickstart.tables())
+
+
+def test_only_models_whose_alpha_is_the_priors_have_a_line_of_what_it_would_have(study: SyntheticStudy) -> None:
+    assert "Not drawn" not in note(compute(study.tables()))
+    for seed in range(2):
+        for latent_dim in (8, 32):
+            study.add("vsc_learned_alpha", latent_dim, seed, alpha=0.25)
+    frame = compute(with_collapse(study).tables())
+    axes = make_axes(2, 2)
+    plot(frame, axes)
+    dotted = [line for line in axes[1, 1].lines if line.get_linestyle() == ":"]
+    np.testing.assert_allclose(sorted(list(line.get_ydata()) for line in dotted), [[0.8, 3.2], [4.0, 16.0]])
+    assert "Not drawn of a VSC (learns α), whose setting α is not the prior's." in note(frame)  # noqa: RUF001

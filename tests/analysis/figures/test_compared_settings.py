@@ -31,7 +31,7 @@ def test_a_configuration_that_always_diverged_is_shown_as_such() -> None:
     assert rows.loc[0.0, "num_diverged"] == 3
     assert pd.isna(rows.loc[0.0, "mean"])
     assert rows.loc[1e-6, "num_diverged"] == 0
-    axes = make_axes(*compared_settings.shape(frame))
+    axes = make_axes(*compared_settings.FIGURE.shape(frame))
     compared_settings.plot(frame, axes)
     assert [text.get_text() for text in axes[0, 0].texts] == ["3 of 3 diverged", decimal(rows.loc[1e-6, "mean"])]
     assert axes[0, 0].get_yticklabels()[-1].get_text().endswith("clamp 1e-06")
@@ -41,7 +41,7 @@ def test_a_configuration_that_always_diverged_is_shown_as_such() -> None:
 
 def test_the_line_at_zero_does_not_strike_out_what_is_said_of_diverged_trials() -> None:
     frame = compared_settings.compute(links().tables())
-    axes = make_axes(*compared_settings.shape(frame))
+    axes = make_axes(*compared_settings.FIGURE.shape(frame))
     compared_settings.plot(frame, axes)
     said = axes[0, 0].texts[0]
     [zero] = [line for line in axes[0, 0].lines if list(line.get_xdata()) == [0, 0]]
@@ -81,7 +81,7 @@ def test_choices_are_drawn_as_differences_from_the_default_paired_by_seed() -> N
     assert rows.loc["xavier", "gain"] == pytest.approx(1.1)
     assert rows.loc["xavier", "gain_high"] == pytest.approx(1.1 + 4.302653 * 0.1 / 3**0.5)
     assert rows.loc["xavier", "gain_by_seed"] == "1 1.1 1.2"
-    axes = make_axes(*compared_settings.shape(frame))
+    axes = make_axes(*compared_settings.FIGURE.shape(frame))
     compared_settings.plot(frame, axes)
     ax = axes[0, 0]
     dots = [item.get_offsets()[:, 0].tolist() for item in ax.collections if len(item.get_offsets()) == 3]

@@ -79,11 +79,26 @@ def test_learning_curves_are_of_the_bound_by_step_whatever_was_trained_on() -> N
     np.testing.assert_allclose(own["mean"], expected)
     assert own["step"].tolist() == [50 * epoch for epoch in range(1, 31)]
     assert set(frame.loc[frame["panel"] == "train/total_correlation", "configuration"]) == set(NAMES[:2])
-    axes = make_axes(*learning_curves.shape(frame))
+    axes = make_axes(*learning_curves.FIGURE.shape(frame))
     learning_curves.plot(frame, axes)
     assert axes[0, 0].get_xlabel() == "steps of training"
     assert [text.get_text() for text in axes[0, -1].get_legend().get_texts()] == NAMES
     assert "training ended after 1,500 steps" in learning_curves.note(frame)
+
+
+def test_models_of_pseudo_inputs_have_no_learning_curve_of_a_bound() -> None:
+    study = make_study(("mig",))
+    assert "no bound: none" not in learning_curves.note(learning_curves.compute(study.tables()))
+    for seed in range(3):
+        study.add("vsc_uai_paper", 10, seed, 0.1)
+    frame = learning_curves.compute(study.tables())
+    name = "VSC (UAI, paper), latent dimension = 10"
+    assert set(frame.loc[frame["panel"] == "elbo", "configuration"]) == set(NAMES)
+    assert set(frame.loc[frame["panel"] == "train/rate", "configuration"]) == {*NAMES, name}
+    axes = make_axes(*learning_curves.FIGURE.shape(frame))
+    learning_curves.plot(frame, axes)
+    assert {text.get_text() for text in axes[0, -1].get_legend().get_texts()} == {*NAMES, name}
+    assert "What a VSC (UAI, paper) is trained on is no bound: none is drawn of it." in learning_curves.note(frame)
 
 
 def test_tables_that_cannot_support_a_figure_are_refused() -> None:
@@ -121,6 +136,6 @@ def test_a_score_whose_floor_is_as_high_as_its_ceiling_is_not_scaled() -> None:
 @pytest.mark.parametrize(("seeds", "num_bands"), [(4, 0), (5, len(NAMES))])
 def test_a_band_needs_five_seeds(seeds: int, num_bands: int) -> None:
     frame = learning_curves.compute(make_study((), seeds=seeds).tables())
-    axes = make_axes(*learning_curves.shape(frame))
+    axes = make_axes(*learning_curves.FIGURE.shape(frame))
     learning_curves.plot(frame, axes)
     assert len(axes[0, 0].collections) == num_bands

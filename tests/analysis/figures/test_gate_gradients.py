@@ -69,7 +69,7 @@ def test_no_interval_leaves_the_range_of_its_measure() -> None:
 
 def test_every_seed_is_a_dot_and_rows_are_named_once() -> None:
     frame = gate_gradients.compute(make_study().tables())
-    axes = make_axes(*gate_gradients.shape(frame))
+    axes = make_axes(*gate_gradients.FIGURE.shape(frame))
     gate_gradients.plot(frame, axes)
     dots = [len(line.get_xdata()) for line in axes[0, 0].lines]
     assert sum(dots) == 18
@@ -81,8 +81,9 @@ def test_every_seed_is_a_dot_and_rows_are_named_once() -> None:
     assert "3 seeds" in gate_gradients.note(frame)
 
 
-def test_schedules_of_the_sharpness_stand_beside_their_estimator() -> None:
-    study = make_study(alphas=(0.01,))
+@pytest.mark.parametrize("sharpness", [50.0, 100.0])
+def test_schedules_of_the_sharpness_stand_beside_their_estimator(sharpness: float) -> None:
+    study = make_study(alphas=(0.01,), sharpness=sharpness)
     for row in [dict(row) for row in study.trials if row["estimator"] == "relaxed"]:
         shifted = {"trial_id": row["trial_id"] + "r", "sharpness_schedule": "ramp", "test/elbo": row["test/elbo"] + 3}
         study.trials.append(row | shifted)
@@ -92,10 +93,10 @@ def test_schedules_of_the_sharpness_stand_beside_their_estimator() -> None:
         "relaxed, per epoch": -149, "relaxed, to 200": -146, "straight-through": -139, "DisARM": -129,
     }  # fmt: skip
     assert set(frame["group"]) == {"VSC"}, "the schedule is no group of its own"
-    axes = make_axes(*gate_gradients.shape(frame))
+    axes = make_axes(*gate_gradients.FIGURE.shape(frame))
     gate_gradients.plot(frame, axes)
     assert [label.get_text() for label in axes[0, 0].get_yticklabels()] == list(elbo.index)
-    assert "how the sharpness of the gates rises" in gate_gradients.note(frame)
+    assert f"how the sharpness of the gates goes on from {sharpness:g}." in gate_gradients.note(frame)
     assert "sharpness" not in gate_gradients.note(gate_gradients.compute(make_study().tables()))
 
 
@@ -108,7 +109,7 @@ def test_panels_grow_with_their_rows() -> None:
 
 def test_the_axis_does_not_strike_out_the_names_of_groups() -> None:
     frame = gate_gradients.compute(make_study().tables())
-    axes = make_axes(*gate_gradients.shape(frame))
+    axes = make_axes(*gate_gradients.FIGURE.shape(frame))
     gate_gradients.plot(frame, axes)
     spine = axes[0, 0].spines["left"]
     assert len(axes[0, 0].texts) == 2
@@ -130,7 +131,7 @@ def test_an_estimator_without_a_colour_of_its_own_stands_last_in_grey() -> None:
         row["estimator"] = "arm" if row["estimator"] == "relaxed" else row["estimator"]
     frame = gate_gradients.compute(study.tables())
     assert list(dict.fromkeys(frame["label"])) == ["straight-through", "DisARM", "arm"]
-    axes = make_axes(*gate_gradients.shape(frame))
+    axes = make_axes(*gate_gradients.FIGURE.shape(frame))
     gate_gradients.plot(frame, axes)
     assert axes[0, 0].lines[-1].get_color() == QUIET
 

@@ -53,3 +53,35 @@ def test_the_note_counts_what_is_not_shown(tmp_path: Path) -> None:
     for alpha in np.linspace(0.1, 0.8, 14):
         study.add("vsc", 4, 0, float(alpha))
     assert "Left out: 2 configurations." in note(compute(study.stored(tmp_path)))
+
+
+def test_where_training_moves_the_prior_no_line_stands_at_the_alpha_it_starts_from(tmp_path: Path) -> None:
+    study = StudyWithLatents()
+    study.add("vsc", 4, 0, 0.1)
+    assert "Not drawn" not in note(compute(study.stored(tmp_path / "vsc")))
+    study.add("vsc_learned_alpha", 4, 0, 0.1)
+    frame = compute(study.stored(tmp_path / "both"))
+    axes = make_axes(2, 3)
+    plot(frame, axes)
+    assert [sorted(line.get_ydata()[0] for line in ax.lines) for ax in axes[:, 1]] == [[0.1, 0.95], [0.95]]
+    assert "of the prior, α. Not drawn of a VSC (learns α), whose setting α is not the prior's. Right" in note(frame)
+
+
+def test_without_a_kl_the_other_panels_are_drawn_the_latents_that_are_most_often_on_first(tmp_path: Path) -> None:
+    study = StudyWithLatents()
+    study.add("vsc", 4, 0, 0.1)
+    assert "Without a KL" not in note(compute(study.stored(tmp_path / "with")))
+    study = StudyWithLatents(without=("kl",))
+    study.add("vsc", 4, 0, 0.1)
+    frame = compute(study.stored(tmp_path / "without"))
+    assert list(frame["latent"]) == [3, 2, 1, 0]
+    assert frame["kl"].isna().all()
+    axes = make_axes(1, 3)
+    plot(frame, axes)
+    kl, gamma, by_class = axes[0]
+    assert [text.get_text() for text in kl.texts] == ["no finite KL in closed form"]
+    assert kl.get_title("left").startswith("VSC, α = 0.1, latent dimension = 4 (")
+    np.testing.assert_allclose(gamma.collections[0].get_offsets()[:, 1], [1, 0.7, 0.4, 0.1], rtol=1e-6)
+    assert gamma.get_xlabel() == "latents, the largest P(z ≠ 0) first"
+    assert len(by_class.images) == 1
+    assert "Without a KL, all are hollow, the largest P(z ≠ 0) first." in note(frame)

@@ -32,7 +32,7 @@ def test_each_probe_and_series_has_a_panel_with_a_line_per_input_that_it_has(stu
         "hidden layer, projected at random",
         "μ by the untrained encoder",
     ]
-    assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
+    assert axes[0, 0].get_ylabel() == "test accuracy (%)"
 
 
 def test_means_are_over_seeds(study: SyntheticStudy) -> None:

@@ -211,9 +211,9 @@ def test_runs_in_which_a_logit_died_are_left_out_of_its_panel_only_and_counted()
     assert "4 of 12 runs, in which a logit died, so that its points are of 2 seeds" in accuracy_by_latent_dim.note(
         frame
     )
-    axes = make_axes(*accuracy_by_latent_dim.shape(frame))
+    axes = make_axes(*accuracy_by_latent_dim.FIGURE.shape(frame))
     accuracy_by_latent_dim.plot(frame, axes)
-    assert axes[0, 0].get_ylabel() == "test accuracy (0 to 1)"
+    assert axes[0, 0].get_ylabel() == "test accuracy (%)"
     assert [ax.get_xlabel() for ax in axes[0]] == ["latent dimensions"] * 2
 
 
@@ -222,7 +222,7 @@ def test_panels_that_share_an_axis_show_all_of_their_curves() -> None:
     for row in study.trials:
         row |= {"probe/mlp_mu_all_accuracy": 0.98}
     frame = accuracy_by_latent_dim.compute(study.tables())
-    axes = Figure().subplots(*accuracy_by_latent_dim.shape(frame), squeeze=False, sharey="row")
+    axes = Figure().subplots(*accuracy_by_latent_dim.FIGURE.shape(frame), squeeze=False, sharey="row")
     accuracy_by_latent_dim.plot(frame, axes)
     for ax in axes.flat:
         low, high = ax.get_ylim()
@@ -236,7 +236,7 @@ def test_the_legend_of_accuracies_has_every_series_whatever_the_last_panel_shows
         row.update(dict.fromkeys(list(accuracy_by_latent_dim.PANELS)[3 : 3 + num_more], 0.9))
         row |= {"probe/knn_z_all_accuracy": 0.9 if row["model"] == "vsc" else np.nan}
     frame = accuracy_by_latent_dim.compute(study.tables())
-    axes = make_axes(*accuracy_by_latent_dim.shape(frame))
+    axes = make_axes(*accuracy_by_latent_dim.FIGURE.shape(frame))
     accuracy_by_latent_dim.plot(frame, axes)
     told = [text.get_text() for text in axes[0, -1].get_legend().get_texts()]
     assert told == ["VAE (3 seeds)", f"VSC, {wording.ALPHA} = 0.5 (3 seeds)", "the report's own, one seed"]
@@ -284,7 +284,7 @@ def test_accuracy_gains_are_points_over_the_vae_of_the_same_seed() -> None:
     assert frame["mean"].tolist() == pytest.approx([2, 2])
     assert (frame["high"] - frame["low"]).max() < 1e-6
     assert sorted(frame["n"]) == [2, 3]
-    axes = make_axes(*accuracy_gain_by_latent_dim.shape(frame))
+    axes = make_axes(*accuracy_gain_by_latent_dim.FIGURE.shape(frame))
     accuracy_gain_by_latent_dim.plot(frame, axes)
     assert axes[0, 0].get_ylabel() == "accuracy less the VAE's\n(points)"
     left_out = (
@@ -301,7 +301,7 @@ def test_a_line_is_broken_where_it_has_no_pair_and_a_point_of_one_seed_is_ringed
         row |= {CODED: 0.8 + 0.03 * row["seed"] * (row["model"] == "vsc"), "probe/linear_mu_all_accuracy": 0.9}
         row[DEAD] = float(row["latent_dim"] == 16 or (row["latent_dim"] == 24 and row["seed"] > 0))
     frame = accuracy_gain_by_latent_dim.compute(study.tables())
-    axes = make_axes(*accuracy_gain_by_latent_dim.shape(frame))
+    axes = make_axes(*accuracy_gain_by_latent_dim.FIGURE.shape(frame))
     accuracy_gain_by_latent_dim.plot(frame, axes)
     means, ring, _ = axes[0, 0].lines
     assert np.isnan(means.get_ydata()).tolist() == [False, True, False]

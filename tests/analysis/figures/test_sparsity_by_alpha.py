@@ -81,3 +81,25 @@ def test_a_study_of_vaes_alone_has_nothing_to_draw() -> None:
     study.add("vae", 8, 0)
     with pytest.raises(NothingToDrawError, match="no finished trial has a value of alpha"):
         compute(study.tables())
+
+
+@pytest.mark.parametrize("model", ["vsc_learned_alpha", "vsc_uai_paper", "vsc_uai_code"])
+def test_the_prior_is_no_line_for_models_whose_alpha_is_not_the_priors(model: str) -> None:
+    study = SyntheticStudy()
+    for alpha in (0.1, 0.2):
+        study.add(model, 8, 0, alpha)
+    ax = make_axes()[0, 0]
+    plot(compute(study.tables()), ax)
+    assert "--" not in [line.get_linestyle() for line in ax.lines]
+    assert ax.get_xlabel() == "α, as it is set"
+
+
+def test_beside_models_whose_alpha_is_not_the_priors_its_line_names_those_that_it_is_of() -> None:
+    study = SyntheticStudy()
+    for model in ("vsc", "vsc_learned_alpha"):
+        for alpha in (0.1, 0.2):
+            study.add(model, 8, 0, alpha)
+    ax = make_axes()[0, 0]
+    plot(compute(study.tables()), ax)
+    assert [line.get_label() for line in ax.lines if line.get_linestyle() == "--"] == ["the prior of VSC: fraction = α"]
+    assert ax.get_xlabel() == "α (for VSC the prior probability that a code entry is not zero)"

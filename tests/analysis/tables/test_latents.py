@@ -9,7 +9,7 @@ import torch
 
 from analysis.tables import Tables
 from analysis.tables.arrays import read_arrays
-from analysis.tables.latents import LAYOUT, choose_latents
+from analysis.tables.latents import KL_LAYOUT, LAYOUT, choose_latents
 from analysis.tables.series import NothingToDrawError
 from models.build import build_model
 from models.measures.per_latent import make_latent_arrays
@@ -23,8 +23,8 @@ def test_what_a_model_stores_is_what_analysis_reads(kind: str, tmp_path: Path) -
     model = build_model(make_settings(kind, latent_dim=5), SMALL)
     arrays = make_latent_arrays(model, make_images(40, SMALL), torch.arange(40) % 3)
     np.savez_compressed(tmp_path / "t.npz", **arrays)
-    read = read_arrays(tmp_path / "t.npz", LAYOUT)
-    assert arrays.keys() == LAYOUT.keys() == read.keys()
+    read = read_arrays(tmp_path / "t.npz", LAYOUT, later=KL_LAYOUT)
+    assert arrays.keys() == LAYOUT.keys() | KL_LAYOUT.keys() == read.keys()
     assert read["slab_prob_by_class"].shape == (3, 5)
 
 
@@ -89,8 +89,20 @@ def test_a_study_that_stored_none_is_a_reason(quickstart: SyntheticStudy) -> Non
         choose_latents(quickstart.tables(), num_trials=3)
 
 
-def test_a_kl_without_a_closed_form_is_a_reason(tmp_path: Path) -> None:
-    study = StudyWithLatents(without=("kl",))
+def test_a_model_whose_kl_has_no_closed_form_shows_all_else(tmp_path: Path) -> None:
+    study = StudyWithLatents()
+    study.add("vsc_uai_paper", 5, 0, 0.3)
+    tables = study.stored(tmp_path)
+    model = build_model(make_settings("vsc_uai_paper", latent_dim=5), SMALL)
+    arrays = make_latent_arrays(model, make_images(40, SMALL), torch.arange(40) % 3)
+    np.savez_compressed(tmp_path / "exhibits" / "t00000-latents.npz", **arrays)
+    (trial,) = choose_latents(tables, num_trials=3)
+    assert trial.arrays.keys() == arrays.keys() == LAYOUT.keys()
+    assert trial.columns["left_out"] == ""
+
+
+def test_a_file_that_lacks_what_every_model_has_is_a_reason(tmp_path: Path) -> None:
+    study = StudyWithLatents(without=("slab_prob",))
     study.add("vsc", 4, 0, 0.1)
-    with pytest.raises(NothingToDrawError, match="lacks an array: kl"):
+    with pytest.raises(NothingToDrawError, match="lacks an array: slab_prob"):
         choose_latents(study.stored(tmp_path), num_trials=3)

@@ -17,6 +17,7 @@ MOUNT = "  - mountpoint -q /mnt/results || sudo mount -t nfs4 fs-CHANGE-ME.efs.u
 AWS, GCP, OWN, KUBE, SLURM, SKY = (
     *("cluster.yaml", "gcp.yaml", "on-premises.yaml", "kuberay.yaml", "slurm.sh", "skypilot.yaml"),
 )
+BUCKET = "s3://CHANGE-ME/results"
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -79,18 +80,22 @@ BROKEN = [
     (KUBE, "    enableInTreeAutoscaling: true\n", "", "replicas: no worker ever comes"),
     (KUBE, "    headGroupSpec:\n", "    headGroupSpec:\n      serviceType: LoadBalancer\n", "makes the dashboard"),
     (SLURM, "#SBATCH --ntasks-per-node=1\n", "", "--ntasks-per-node=1 is missing"),
-    (SLURM, "#SBATCH --signal=TERM@120\n", "", "--signal=TERM@120 is missing"),
+    (SLURM, "#SBATCH --signal=B:TERM@120\n", "", "--signal=B:TERM@120 is missing"),
+    (SLURM, "--signal=B:TERM@120", "--signal=TERM@120", "--signal without B: ends Ray at once.*=B:TERM@120"),
+    (SLURM, "trap 'kill", "echo 'kill", "passes the warning of --signal on to nobody; trap TERM"),
+    (SLURM, """trap 'kill -TERM "$(cat "$driver")"' TERM""", "trap 'echo TERM' EXIT", "passes the warning"),
+    (SLURM, "B:TERM@120", "B:USR1@120", "passes the warning of --signal on to nobody; trap USR1"),
     (SLURM, "RAY_AUTH_MODE=token ", "", "RAY_AUTH_MODE=token"),
     (SLURM, "$SLURM_SUBMIT_DIR/results", "$TMPDIR/results", r"--results \$TMPDIR/results is a node's own"),
     (SLURM, 'trap \'rm', "if true; trap 'rm", "no shell script"),
     (SLURM, ' --min-nodes "$SLURM_JOB_NUM_NODES"', "", "the study begins before all nodes are there"),
     (SKY, "use_spot: true", "use_spots: true", r"resources.use_spots: .*did you mean use_spot"),
     (SKY, "  disk_size: 150", "  ports: 8265", "ports: 8265 makes the dashboard public"),
-    (SKY, "--results /mnt/results", "--results results", "--results results is relative"),
-    (SKY, "    mode: MOUNT\n", "    mode: COPY\n", "ends with the nodes; mount a bucket"),
+    (SKY, f"--results {BUCKET}", "--results results", "--results results is relative"),
+    (SKY, BUCKET, "/mnt/results", "run: --results /mnt/results ends with the nodes; name a bucket"),
     (SKY, "--port=6479", "--port=6380", "port 6380 is that of SkyPilot's own Ray"),
     (SKY, "--port=6479", "--port='6380'", "port 6380 is that of SkyPilot's own Ray"),
-    (SKY, "--results /mnt/results", '--results "/mnt/other"', "--results /mnt/other ends with the nodes"),
+    (SKY, f"--results {BUCKET}", '--results "/mnt/other"', "--results /mnt/other ends with the nodes"),
     (SKY, "  source ~/venv", "  ray stop\n  source ~/venv", "ends SkyPilot's own Ray"),
     (SKY, "secrets:\n  RAY_AUTH_TOKEN: null", "envs:\n  RAY_AUTH_TOKEN: abc", "RAY_AUTH_TOKEN: its value stands in"),
 ]  # fmt: skip
@@ -128,8 +133,8 @@ def test_a_dashboard_that_others_reach_is_a_fault(tmp_path: Path, name: str, hos
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [
-        (SKY, "--results /mnt/results", '--results "/mnt/results"'),
-        (SKY, "--results /mnt/results", "--results='s3://bucket/results'"),
+        (SKY, f"--results {BUCKET}", '--results "s3://bucket/results"'),
+        (SKY, f"--results {BUCKET}", "--results='s3://bucket/results'"),
         (KUBE, "--results /mnt/results", '--results "/mnt/results"'),
         (KUBE, "entrypoint: spikeslab run", "entrypoint: echo 'x'; spikeslab run"),
         (KUBE, "--results /mnt/results", "--results /mnt/results' && echo 'done"),  # in a command in quotes
@@ -143,6 +148,23 @@ def test_a_value_in_quotes_is_no_fault(tmp_path: Path, name: str, before: str, a
     path = tmp_path / name
     path.write_text(text.replace(before, after))
     assert check_file(path)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("mounted", "said"),
+    [
+        ("volumes: {/mnt/results: my-volume}", None),
+        ("file_mounts: {/mnt/results: {source: s3://a, mode: MOUNT}}", "results/a is a mounted bucket"),
+        ("file_mounts: {/mnt: {source: s3://a}}", "results/a is a mounted bucket"),
+        ("file_mounts: {/mnt/results: {source: s3://a, mode: COPY}}", "results/a ends with the nodes"),
+    ],
+)
+def test_results_of_skypilot_are_in_a_bucket_itself_or_a_volume(tmp_path: Path, mounted: str, said: str | None) -> None:
+    path = tmp_path / SKY
+    path.write_text(TEMPLATES[SKY].read_text().replace(BUCKET, '"/mnt/results/a"') + mounted + "\n")
+    faults = check_file(path)[1]
+    assert len(faults) == (said is not None)
+    assert said is None or said in faults[0]
 
 
 def test_the_command_prints_a_sentence_for_each_fault(tmp_path: Path) -> None:

@@ -203,12 +203,13 @@ def test_a_cluster_can_be_joined_after_a_ray_was_started_here(
     assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
 
 
-def test_a_process_with_other_code_or_other_files_trains_no_trial(tmp_path: Path) -> None:
+def test_a_process_with_other_code_torch_or_files_trains_no_trial(tmp_path: Path) -> None:
     nothing: Any = None
     given = dict.fromkeys(("dataset", "measures", "place", "study", "metric", "report_seconds", "engines"), nothing)
     engine = EngineActor.__ray_metadata__.modified_class  # type: ignore[attr-defined]
     for driver, said in (
         (replace(Driver.here(), code="of other code"), "other code than was started"),
+        (replace(Driver.here(), torch="1.0"), r"has torch 2\..*, and the machine that started it 1\.0"),
         (Driver.here(mark=str(tmp_path / "study" / "mark")), f"does not see {tmp_path / 'study'}"),
     ):
         trainable = object.__new__(StudyTrainable)

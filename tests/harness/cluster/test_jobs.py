@@ -133,6 +133,32 @@ def test_following_outlasts_a_short_loss_of_the_network(monkeypatch: pytest.Monk
         list(jobs.follow("tiny-1"))
 
 
+def test_a_long_log_is_read_anew_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, now, slept = object.__new__(Jobs), 0.0, list[float]()
+    log = ""
+
+    def read(*_: object) -> str:
+        nonlocal log, now
+        log += "x"
+        now += [0.01, 0.1, 0.2, 5.0, 0.01, 0.0][len(log) - 1]
+        return log
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    def find(_: Jobs, name: str) -> Job:
+        return Job(name, "", "", "RUNNING" if len(log) < 5 else "SUCCEEDED", None, None, 0, "")
+
+    monkeypatch.setattr(Jobs, "find", find)
+    monkeypatch.setattr(Jobs, "read_log", read)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr("time.sleep", sleep)
+    assert list(jobs.follow("tiny-1")) == ["x"] * 6
+    assert slept == pytest.approx([1, 2, 4, 30, 1])
+
+
 @pytest.mark.parametrize(
     ("log", "progress"),
     [

@@ -1,5 +1,6 @@
 """Whether each machine of a cluster can train a study."""
 
+import json
 import os
 import shlex
 import shutil
@@ -7,16 +8,25 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Self
 
+import numpy as np
 import pytest
+import ray
+from ray.exceptions import TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.cluster.nodes import Node, ask_nodes, check_nodes, marked
+from harness import paths
+from harness.cluster.nodes import Node, _make_look, ask_nodes, check_nodes, marked
 from harness.datasets import load_dataset
+from harness.datasets.celeba import CelebA
+from harness.datasets.mapped import MappedDataset
 from harness.errors import InputError
 from harness.ledger.provenance import CODE_FOLDER, describe_machine, read_provenance, record_nodes
 from harness.ledger.trial_folder import TrialFolder
 from harness.search.grid_and_random import plan_trials
 from harness.storage.bucket import find_fault, open_place
+from harness.storage.local import write_text_atomically
 from harness.storage.place import HERE
 from harness.study.file import load_study
 from tests.e2e.conftest import STUDY, start_command
@@ -62,10 +72,56 @@ def test_every_machine_is_asked(ray_cluster: str, tmp_path: Path) -> None:
     (tmp_path / ".seen-by-nodes-of-a-driver-that-was-killed").touch()
     with marked(tmp_path, HERE) as mark:
         assert [path.name for path in tmp_path.iterdir()] == [Path(mark).name]
-        (node,) = ask_nodes(mark)
+        (node,) = ask_nodes(mark, ("faces", "/no/such/folder", ""))  # which any machine can draw
         assert (node.machine, node.unseen, node.problem) == (describe_machine(), "", "")
         assert ask_nodes(mark, but=[node.node_id]) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_that_is_gone_before_the_head_has_missed_it_refuses_no_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, alive = {"a" * 56: "here", "b" * 56: "gone", "c" * 56: "broken"}, {"here", "gone", "broken"}
+
+    class Asked:
+        def options(self, scheduling_strategy: NodeAffinitySchedulingStrategy) -> Self:
+            self.name = names[scheduling_strategy.node_id]
+            return self
+
+        def remote(self, *_: object) -> str:
+            return self.name
+
+    def answer(name: str, timeout: float) -> dict[str, Any]:
+        assert timeout > 0
+        if name == "here":
+            return {"machine": describe_machine(), "unseen": "", "problem": ""}
+        alive.discard("gone")  # by then the head has missed it
+        raise TaskUnschedulableError("The node specified via NodeAffinitySchedulingStrategy doesn't exist any more")
+
+    def describe(node_id: str, name: str) -> dict[str, Any]:
+        at = {"NodeManagerHostname": name, "NodeManagerAddress": name}
+        return {"NodeID": node_id, "Alive": name in alive, **at}
+
+    monkeypatch.setattr(ray, "nodes", lambda: [describe(*one) for one in names.items()])
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: Asked())
+    monkeypatch.setattr(ray, "get", answer)
+    monkeypatch.setattr("harness.cluster.draining.list_draining", set)
+    assert [(node.name, bool(node.problem)) for node in ask_nodes("mark")] == [("here", False), ("broken", True)]
+
+
+def test_a_machine_that_lacks_the_photographs_of_celeba_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SPIKESLAB_DATA", raising=False)
+    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
+    mark, spec, nothing = tmp_path / "mark", CelebA("celeba", 32, "report", 100_000, 20_000), np.zeros((1, 1))
+    mark.touch()
+    there = MappedDataset("celeba", *[nothing] * 4, spec.content_hash, spec, tmp_path / "of the driver")
+    look = _make_look()
+    assert look(str(mark), there.kept)["unseen"].startswith("lacks the images: celeba: CelebA was not found in any of")
+    manifest = {"content_hash": spec.content_hash, "is_packed": False}
+    write_text_atomically(there.folder / "manifest.json", json.dumps(manifest))
+    assert look(str(mark), there.kept)["unseen"] == ""
+    assert look(str(mark), load_dataset("digits").kept)["unseen"] == ""
+    assert not (tmp_path / "cache").exists(), "nothing is made as a machine is asked"
 
 
 def test_the_record_names_the_machines_that_trained(tmp_path: Path) -> None:

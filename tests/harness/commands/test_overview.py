@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,24 @@ def test_without_a_study_each_has_a_row(results: Results, tmp_path: Path) -> Non
     assert published == "traversals 6 6 0 0 0 tables"
     with locked(results.folder / ".lock", refusal="held"):
         assert lines(summarise_studies(Folder(results.path)))[2] == "demo 10 1 2 1 6 running now"
+
+
+class Meeting(Folder):
+    """A place that answers once it is asked of four studies."""
+
+    meeting = threading.Barrier(4, timeout=60)
+
+    def is_held(self, study: str) -> bool:
+        self.meeting.wait()
+        return study == "study-2"
+
+
+def test_whether_studies_are_run_is_asked_of_all_at_once(tmp_path: Path) -> None:
+    for i in range(4):
+        (tmp_path / f"study-{i}").mkdir()
+        (tmp_path / f"study-{i}" / "study.yaml").write_text(STUDY.replace("demo", f"study-{i}"))
+    notes = [line.endswith("running now") for line in lines(summarise_studies(Meeting(tmp_path)))[1:]]
+    assert notes == [False, False, True, False]
 
 
 def test_the_list_of_published_studies_names_each_in_80_columns() -> None:

@@ -3,7 +3,9 @@
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder, read_checkpoint
 from harness.search.make_source import make_source
 from harness.search.population import FACTORS, PopulationSource
+from harness.storage.place import Folder, Item
 from harness.worker.trial_run import run_trial
 from tests.harness.small_studies import load
 
@@ -93,6 +96,26 @@ def same(a: Living, b: Living) -> bool:
     pairs = zip(a.states(), b.states(), strict=True)
     alike = all(torch.equal(x[name], y[name]) for x, y in pairs for name in x)
     return alike and a.histories() == b.histories()
+
+
+@dataclass(frozen=True)
+class Meeting(Folder):
+    """An empty bucket that answers once all members ask it."""
+
+    asked: list[Path] = field(default_factory=list, compare=False)
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(8, timeout=60), compare=False)
+    is_remote = True
+
+    def list(self, folder: Path, *, deep: bool = True) -> Sequence[Item]:
+        self.asked.append(folder)
+        self.meeting.wait()
+        return []
+
+
+def test_members_are_fetched_from_a_bucket_at_once(dataset: Dataset, tmp_path: Path) -> None:
+    place = Meeting(tmp_path / "here")
+    make_source(load(tmp_path, STUDY), dataset, place.folder / "demo", place=place)
+    assert len(place.asked) == 8
 
 
 def test_everyone_trains_for_all_epochs_generation_by_generation(whole: Living) -> None:

@@ -1,6 +1,8 @@
 """What every source of trials promises."""
 
 import dataclasses
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,18 @@ def test_every_trial_comes_once_and_then_none(searching: Searching, request: pyt
     assert len(ran) == len(set(ids(ran))) == source.num_trials == NUM_TRIALS.get(name, 6)
     assert ids(source.trials) == ids(ran)
     assert source.next() is None
+
+
+def test_no_result_is_kept_that_nothing_will_ask_for(searching: Searching) -> None:
+    source = searching.source()
+    trial = source.next()
+    assert trial is not None
+    result = searching.end(trial)
+    told = weakref.ref(result)
+    source.tell(trial, result)
+    del result
+    gc.collect()
+    assert told() is None
 
 
 def test_every_trial_lies_in_a_sub_space(searching: Searching) -> None:

@@ -111,6 +111,53 @@ def test_a_search_ends_when_no_gain_is_expected_and_near_the_best(tmp_path: Path
     assert max(map(score, ran)) > -0.01
 
 
+@pytest.fixture
+def gains(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of how many trials a gain was computed, each time; it is 9 of up to 14, and else none."""
+    asked: list[int] = []
+
+    def expect(_: object, known: Sequence[Observed], *, seed: int) -> float:
+        asked.append(len(known))
+        return 9.0 if len(known) <= 14 else 0.0
+
+    monkeypatch.setattr("harness.search.stopping.expect_gain", expect)
+    monkeypatch.setattr("harness.search.stopping.count_needed", lambda _: 10)
+    return asked
+
+
+def test_a_gain_is_computed_once_of_the_same_results(tmp_path: Path, gains: list[int]) -> None:
+    searching = search(tmp_path, "{gain: 0.01}", 60)
+    source = searching.source()
+    searching.run(source, at_most=12)
+    gains.clear()
+    assert None not in [source.next() for _ in range(10)]
+    assert gains == [12]
+    source.tell(source.trials[12], searching.end(source.trials[12]))
+    assert source.next() is not None
+    assert gains == [12, 13]
+
+
+def test_a_search_that_awaits_a_trial_asks_for_no_gain_and_ends_by_all_that_it_learns_from(
+    tmp_path: Path, gains: list[int]
+) -> None:
+    searching = search(tmp_path, "{gain: 0.01}, at_once: 2", 60)
+    source = searching.source()
+    searching.run(source, at_most=14)
+    first, second = source.next(), source.next()
+    assert first is not None
+    assert second is not None
+    gains.clear()
+    source.tell(second, searching.end(second))
+    for _ in range(10):
+        assert source.next() is None
+    assert (gains, source.is_waiting) == ([], True)
+    again = searching.source()
+    assert (gains, again.num_trials) == ([], 60), "nor does one that goes on after a kill"
+    source.tell(first, searching.end(first))
+    assert source.next() is None
+    assert (gains, source.is_waiting, source.num_trials) == ([16], False, 16)
+
+
 def observe(trial: Trial, value: float) -> Observed:
     names = ("hidden", "epochs", "model", "latent_dim", "alpha", "beta")
     return Observed(0, {name: getattr(trial.settings, name) for name in names}, value, is_allowed=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ray.exceptions import ActorUnavailableError
 
 from harness.datasets import Dataset
 from harness.ledger.result import Epoch
@@ -86,11 +87,15 @@ def test_a_process_that_is_asked_to_end_stores_what_it_has_trained(
     ("error", "num_crashes"),
     [
         (
-            "ray.exceptions.RayTaskError(UnfitError): worker-3 was asked to end",
+            "ray.exceptions.RayTaskError(LeavingError): worker-3 was asked to end",
             1,
         ),  # the third time, it may be the trial
+        ("ray.exceptions.RayTaskError(UnfitError): worker-3 does not see /results", 1),
         ("ray.exceptions.RayTaskError(OtherCodeError): /code holds other code than was started", 3),
         ("The actor died because its node has died. Node Id: 12ab", 1),
+        ("harness.storage.objects.PlaceError: s3://bucket/results: the bucket does not answer; see to the network", 1),
+        ("harness.storage.objects.PlaceError: /results/epoch-2: cannot be read just now (Input/output error)", 3),
+        (str(ActorUnavailableError("The actor is temporarily unavailable: RpcError", b"1" * 16)), 1),
         ("The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR", 3),
         ("Task was killed due to the node running low on memory.", 0),  # see test_failures
     ],

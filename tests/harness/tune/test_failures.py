@@ -20,6 +20,7 @@ Selected to kill: (Actor(bb): job ID=01000000, pid=14971, actual memory used=1.5
 """
 KILLED = "The actor died unexpectedly. Worker exit type: SYSTEM_ERROR [...] killed by the OOM killer, or ray stop"
 GONE = "The actor died because its node has died."
+UNFIT = "ray.exceptions.RayTaskError(UnfitError): harness.tune.driver.UnfitError: worker-3 does not see /results"
 FULL = "OSError: [Errno 28] No space left on device: '/tmp/x'"
 
 
@@ -36,8 +37,8 @@ class Run:
         self.study = SimpleNamespace(resources=self.resources)
         self.console = SimpleNamespace(print=lambda words, **_: self.said.append(words))
 
-    def end(self, trial: Any, error: str) -> None:
-        self.ended[trial.label] = error
+    def end(self, trial: Any, error: str = "") -> None:
+        self.ended.setdefault(trial.label, error)
 
     def put_off(self, trial: Any) -> None:
         self.waiting.append(trial.label)
@@ -49,7 +50,6 @@ class Tried:
 
     error_file: str | None
     trial_id: str = "a"
-    max_failures: int = 3
     run_metadata: Any = field(default_factory=lambda: SimpleNamespace(num_failures=0))
     config: Any = field(default_factory=lambda: {"trial": SimpleNamespace(label="vsc, 5 latents")})
 
@@ -115,7 +115,9 @@ def test_one_that_ray_ended_beside_a_larger_one_goes_on_beside_others_once(tmp_p
         ([KILLED] * 3, False, "wait", 3),  # the kernel may have ended it for its memory, and does not say so
         ([KILLED] * 3, True, "go on", 3),
         ([KILLED, KILLED, GONE], False, "go on", 2),
-        ([GONE] * (MAX_FORGIVEN + 3), False, "go on", 3),  # which will be its last
+        ([KILLED] * 3 + [GONE] * 2, True, "go on", 3),
+        ([KILLED] * 4, True, "give up", 4),
+        ([GONE] * (MAX_FORGIVEN + 3), False, "go on", 3),  # its next one counts
         ([KILLED, KILLED, FULL], False, "go on", 3),  # which ends the run
     ],
 )
@@ -125,6 +127,20 @@ def test_one_that_dies_without_a_reason_has_its_last_try_alone(
     run: Any = Run()
     assert judge_each(run, tmp_path, *errors, is_alone=is_alone) == (verdict, num_crashes)
     assert [words.startswith("vsc, 5 latents keeps dying") for words in run.said] == [True] * (verdict == "wait")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_unfit"),
+    [(UNFIT, True), *((UNFIT.replace("Unfit", other), False) for other in ("OtherCode", "Leaving"))],
+)
+def test_where_a_process_says_that_its_machine_is_unfit_others_are_told(
+    error: str, is_unfit: bool, tmp_path: Path
+) -> None:
+    told: list[bool] = []
+    run: Any = Run()
+    trial = fail(tmp_path, error)
+    assert Judge(run, lambda: told.append(True)).judge(trial, is_alone=False, num_others=1) == "go on"
+    assert told == [True] * is_unfit
 
 
 def test_the_last_failure_counts_alone(tmp_path: Path) -> None:

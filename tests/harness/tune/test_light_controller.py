@@ -1,6 +1,7 @@
 """Tune's controller that keeps nothing of trials that have ended; without a cluster."""
 
 import gc
+import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 from ray.train._internal.storage import StorageContext
 from ray.tune.analysis import ExperimentAnalysis
 from ray.tune.experiment import Trial
@@ -79,19 +80,29 @@ def test_a_study_runs_with_tunes_own_parts(
     assert output.count("is not as spikeslab knows it") == 1
 
 
-def test_a_process_that_ray_ended_for_lack_of_memory_has_died_and_says_who_it_was() -> None:
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (OutOfMemoryError("low"), "aa11: low$"),
+        (ObjectLostError("ab", None, ""), "aa11: .*Failed to retrieve object ab"),
+    ],
+)
+def test_a_process_that_fails_as_tune_does_not_know_has_died_and_says_who_it_was(failure: Exception, said: str) -> None:
     """Tune itself takes the error for one that cannot be, and ends the study."""
     deaths: list[Exception] = []
     manager = Processes(Mock())
     process = manager.add_actor(Mock(), {}, Mock(), on_error=lambda _, error: deaths.append(error))
     started = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: "aa11"))
     manager._live_actors_to_ray_actors_resources[process] = (started, Mock())
-    manager._actor_task_failed(SimpleNamespace(_tracked_actor=process, _on_error=None), OutOfMemoryError("low"))
+    manager._actor_task_failed(SimpleNamespace(_tracked_actor=process, _on_error=None), failure)
     (death,) = deaths
     assert isinstance(death, RayActorError)
-    assert str(death) == "actor aa11: low"
-    other = RuntimeError("no luck")
-    assert as_death("aa11", other) is other
+    assert re.match(f"actor {said}", str(death))
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no luck"), RayTaskError("f", "", KeyError()), RayActorError()])
+def test_what_tune_knows_stays_as_it_is(failure: Exception) -> None:
+    assert as_death("aa11", failure) is failure
 
 
 def test_tune_adds_no_callback_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from ray.air.execution._internal import RayActorManager, TrackedActor
-from ray.exceptions import ActorDiedError
+from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.exceptions import ActorDiedError, RayTaskError
 from ray.train._internal import storage
 from ray.train._internal.storage import StorageContext
 from ray.tune.experiment import Trial
@@ -14,10 +15,11 @@ from ray.tune.experiment import Trial
 from harness.cluster.connect import quieten_ray
 from harness.study.sections import Resources
 from harness.tune.callbacks import Watcher
-from harness.tune.failures import Judge
+from harness.tune.driver import UnfitError
+from harness.tune.failures import MAX_CRASHES, Judge
 from harness.tune.filling import FillsSlots
 from harness.tune.light_controller import LightController
-from tests.harness.tune.test_failures import Run
+from tests.harness.tune.test_failures import GONE, KILLED, Run
 
 quieten_ray()
 
@@ -34,6 +36,12 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LightControll
         scheduler=FillsSlots(),
         callbacks=[Watcher(run, Resources())],
     )
+
+
+def die(words: str, reason: int = NodeDeathInfo.UNEXPECTED_TERMINATION) -> ActorDiedError:
+    """What Ray makes of a message from the cluster. reason: why the node is gone."""
+    told = ActorDiedErrorContext(actor_id=b"1" * 16, error_message=words, node_death_info=NodeDeathInfo(reason=reason))
+    return ActorDiedError(cause=told)
 
 
 def hand_over(controller: LightController, max_failures: int) -> tuple[Trial, TrackedActor]:
@@ -76,9 +84,7 @@ def test_a_machine_that_is_drained_costs_no_crash_and_the_crash_after_it_is_judg
     assert isinstance(scheduler, FillsSlots)
     scheduler.judge = Judge(run)
     trial, _ = hand_over(controller, max_failures=3)
-    words = "The actor died because its node has died. Node Id: 12ab\n\tthe actor's node was preempted: spot"
-    drained = ActorDiedError()
-    drained.error_msg, drained._preempted = words, True  # as Ray makes it of a message from the cluster
+    drained = die(GONE, NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
     assert drained.preempted, "which Ray counts as no failure"
     controller._trial_task_failure(trial, drained)
     assert (trial.status, trial.num_failures) == (Trial.PENDING, 0)
@@ -86,3 +92,34 @@ def test_a_machine_that_is_drained_costs_no_crash_and_the_crash_after_it_is_judg
     controller._trial_task_failure(trial, MemoryError("MemoryError"))
     assert (trial.status, trial.num_failures) == (Trial.PAUSED, 0)
     assert run.waiting == ["vsc, 5 latents"]
+
+
+CRASHED, LEFT = die(KILLED), die(GONE)
+ASKED = RayTaskError("step", "harness.tune.driver.UnfitError: worker-3 was asked to end", UnfitError("worker-3 ..."))
+
+
+@pytest.mark.parametrize(
+    ("failures", "num_crashes"),
+    [
+        ([CRASHED] * 3 + [LEFT], 3),
+        ([CRASHED] * 3 + [ASKED] * 2, 3),
+        ([CRASHED] * 4, 4),
+        ([CRASHED] * 3 + [LEFT, CRASHED], 4),
+    ],
+)
+def test_after_three_crashes_a_lost_machine_costs_nothing_and_a_crash_ends_the_trial(
+    failures: list[Exception], num_crashes: int, controller: LightController
+) -> None:
+    scheduler, run = controller.scheduler_alg, Run()
+    assert isinstance(scheduler, FillsSlots)
+    scheduler.judge = Judge(run)
+    trial, _ = hand_over(controller, max_failures=-1)
+    for failure in failures:
+        controller._set_trial_status(trial, Trial.RUNNING)
+        controller._trial_task_failure(trial, failure)
+    assert trial.num_failures == num_crashes
+    if num_crashes > MAX_CRASHES:
+        assert trial.status == Trial.TERMINATED
+        assert run.ended == {"vsc, 5 latents": f"its process died: {KILLED}"}
+    else:
+        assert (trial.status, run.ended) == (Trial.PENDING, {})

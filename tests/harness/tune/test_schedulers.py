@@ -1,7 +1,10 @@
+import random
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
+from ray.tune.schedulers import MedianStoppingRule
 
 from harness.datasets import identify_dataset
 from harness.ledger.result import Result, Row
@@ -48,6 +51,48 @@ def test_trials_of_an_earlier_run_are_replayed_to_their_end_however_good_the_oth
     newcomer: Any = _PastTrial("0" * 16)
     scheduler.on_trial_add(None, newcomer)
     assert scheduler.on_trial_result(None, newcomer, {"epoch": 1, "objective": -50.0}) == "STOP"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_median_rule_decides_as_tunes_does(seed: int) -> None:
+    """Also of trials whose process has died, and which report epochs again."""
+    draw = random.Random(seed)
+    study, trials, results = make_earlier("median", [draw.gauss(-50, 20) for _ in range(4)])
+    ours: Any = make_scheduler(study, trials, results)
+    tunes: Any = make_scheduler(study, trials, results)
+    tunes._running_mean = partial(MedianStoppingRule._running_mean, tunes)
+    reached: dict[Any, int] = {_PastTrial(f"{i:016x}"): 0 for i in range(8)}
+    decisions: list[str] = []
+    while reached:
+        trial = draw.choice(list(reached))
+        reached[trial] = max(reached[trial] - 3, 1) if draw.random() < 0.1 else reached[trial] + 1
+        value = draw.choice([-60.0, -50.0, -40.0, draw.gauss(-50, 20)])
+        report = {"epoch": reached[trial], "objective": value, "is_judged": draw.random() < 0.2}
+        decision = ours.on_trial_result(None, trial, dict(report))
+        assert decision == tunes.on_trial_result(None, trial, dict(report))
+        decisions.append(decision)
+        if decision == "STOP" or reached[trial] == 12:
+            for scheduler in (ours, tunes):
+                scheduler.on_trial_complete(None, trial, dict(report))
+            del reached[trial]
+    assert {"STOP", "CONTINUE"} == set(decisions)
+
+
+def test_the_median_rule_looks_through_each_past_of_a_trial_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler: Any = make_scheduler(*make_earlier("median", [-10.0] * 5))
+    asked, plain = 0, MedianStoppingRule._running_mean
+
+    def count(self: MedianStoppingRule, trial: Any, time: float) -> Any:
+        nonlocal asked
+        asked += 1
+        return plain(self, trial, time)
+
+    monkeypatch.setattr(MedianStoppingRule, "_running_mean", count)
+    for i in range(40):
+        newcomer: Any = _PastTrial(f"{i:016x}")
+        for epoch in range(1, EPOCHS + 1):
+            assert scheduler.on_trial_result(None, newcomer, {"epoch": epoch, "objective": -10.0}) == "CONTINUE"
+    assert asked <= 45 * EPOCHS + 5
 
 
 @pytest.mark.parametrize("name", ["median", "asha", "hyperband"])

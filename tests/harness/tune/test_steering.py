@@ -250,7 +250,7 @@ def test_a_trial_whose_process_dies_before_it_begins_fails_and_the_study_ends(
         space=[{"model": "vae", "latent_dim": {"grid": [2, 3]}}],
     )
     monkeypatch.setattr("harness.tune.plan.StudyTrainable", Doomed)
-    monkeypatch.setattr("harness.tune.run.MAX_CRASHES", 1)  # each costs a process
+    monkeypatch.setattr("harness.tune.failures.MAX_CRASHES", 1)  # each costs a process
     outcome, _ = run(study)
     trials, _ = read(tmp_path / "results" / "doomed")
     assert (outcome.num_done, outcome.num_failed) == (2, 2)

@@ -33,9 +33,11 @@ class SilentTracker:
 
     run_ids: dict[str, str] = {}  # noqa: RUF012
 
-    def __init__(self, *_: object, **__: object) -> None: ...
+    def __init__(self, *_: object, **__: object) -> None:
+        self.news: list[Result] = []
 
-    def update(self, trial: Trial, result: Result) -> None: ...
+    def update(self, trial: Trial, result: Result) -> None:
+        self.news.append(result)
 
 
 @pytest.fixture
@@ -72,6 +74,18 @@ def test_a_trial_ends_with_the_result_that_its_end_carries_whatever_lies_on_the_
     assert run.collect_results() == {trial.trial_id: end.result}
     assert isinstance(run.collect_results()[trial.trial_id].history, PackedHistory)  # there may be thousands
     assert (run.num_trained, run.num_epochs) == (1, 2)
+
+
+def test_what_waits_for_mlflow_is_packed_once_its_trial_has_ended(run: StudyRun) -> None:
+    before, *others = run.source.trials
+    TrialFolder(run.folder, before).write_result(make_end(2).result)
+    run.read_stored_results()
+    run.source.trials = others
+    trial = start(run)
+    run.record(trial, make_end(2))
+    run.end(trial)
+    assert isinstance(run.tracker, SilentTracker)
+    assert [type(result.history) for result in run.tracker.news] == [PackedHistory] * 2
 
 
 def test_a_trial_that_diverged_counts_the_epochs_it_yielded(run: StudyRun) -> None:

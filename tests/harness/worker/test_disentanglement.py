@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from harness.datasets import Dataset, make_dataset
 from harness.ledger.trial import Trial
@@ -13,6 +14,8 @@ from harness.metrics import EVALUATION_METRICS, FACTOR_EVALUATIONS, Measures
 from harness.worker import evaluator
 from harness.worker.images import Images
 from harness.worker.trial_run import run_trial
+from models.build import build_model
+from models.pixels import binarise_once
 from models.settings import TrialSettings
 from tests.models.measures.disentanglement.few_points import take_few_points
 
@@ -57,6 +60,26 @@ def test_a_trial_measures_every_score_from_one_table_of_codes_and_its_log_says_h
     assert result.metrics["disentanglement/factor_vae_ceiling"] == 1
     log = TrialFolder(tmp_path, trial).log.read_text()
     assert "dci of the factors, 3 latents: 3 of 3 factors done" in log
+
+
+@pytest.mark.parametrize("is_binary", [True, False])
+def test_codes_are_those_of_the_pixels_that_a_model_is_measured_on(is_binary: bool) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (64, 1, 4, 4), dtype=np.uint8)
+    labels, factors = np.zeros(64, np.uint8), np.stack([np.arange(64) % 4, np.arange(64) // 4], 1)
+    held = {"factors": ("shade", "place"), "train_factors": factors}
+    images = Images.of(make_dataset("grey", grey, labels, grey, labels, **held), 0, "cpu", is_binary=is_binary)
+    settings = TrialSettings(
+        model="vae", latent_dim=3, hidden=(8,), epochs=1, binarisation="static" if is_binary else "none"
+    )
+    model = build_model(settings, images.shape)
+    measures = Measures(FACTOR_EVALUATIONS, iw_samples=3, checkpoint_every=1)
+    table = evaluator.Evaluator(model, images, measures, settings).code_table
+    pixels = torch.from_numpy(grey)
+    pixels = binarise_once(pixels, "train") if is_binary else pixels
+    with torch.no_grad():
+        means = model.posterior(model.to_pixels(pixels)).mean
+    np.testing.assert_allclose(table.codes, means.numpy(), atol=1e-6)
+    np.testing.assert_array_equal(table.factors, factors)
 
 
 def test_factors_stay_beside_their_images_where_some_are_held_out(squares: Dataset) -> None:

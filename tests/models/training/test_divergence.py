@@ -108,10 +108,10 @@ def poisoned(compare_pixels: Callable[..., tuple[Tensor, Tensor]], at: int, pois
     """The same, but the distortion of call number `at` (from 1) is not finite."""
     calls = 0
 
-    def wrapped(*args: Tensor) -> object:
+    def wrapped(*args: Tensor, is_pair: bool) -> object:
         nonlocal calls
         calls += 1
-        distortion, grad = compare_pixels(*args)
+        distortion, grad = compare_pixels(*args, is_pair=is_pair)
         return (distortion + poison if calls == at else distortion), grad
 
     return wrapped

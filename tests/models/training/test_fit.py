@@ -89,9 +89,9 @@ class TestEpochs:
         seen: list[int] = []
         compare_pixels = fused.compare_pixels
 
-        def watch(logits: Tensor, x: Tensor) -> object:
+        def watch(logits: Tensor, x: Tensor, *, is_pair: bool) -> object:
             seen.extend((x[0, :, 0] * 255).round().int().tolist())
-            return compare_pixels(logits, x)
+            return compare_pixels(logits, x, is_pair=is_pair)
 
         monkeypatch.setattr(fused, "compare_pixels", watch)
         train(settings, numbered)
@@ -155,9 +155,9 @@ class TestSameBits:
         settings = make_settings("vae", epochs=1)
         seen, compare_pixels = [], fused.compare_pixels
 
-        def watch(*args: Tensor) -> object:
+        def watch(*args: Tensor, is_pair: bool) -> object:
             seen.append(torch.get_num_threads())
-            return compare_pixels(*args)
+            return compare_pixels(*args, is_pair=is_pair)
 
         monkeypatch.setattr(fused, "compare_pixels", watch)
         with num_threads(2):

@@ -108,7 +108,7 @@ def test_compiled_a_stack_trains_as_it_does_uncompiled(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("estimator", ["relaxed", "straight_through"])
+@pytest.mark.parametrize("estimator", ["relaxed", "straight_through", "disarm"])
 def test_a_step_of_64_models_is_at_most_60_kernels_as_the_compiler_makes_them(
     estimator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

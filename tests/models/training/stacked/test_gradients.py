@@ -6,9 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.choices import Estimator
 from models.randomness import CounterNoise, draw_noise, make_key, make_offsets, make_row_keys
 from models.training.stacked import cuda_graph as cuda
-from models.training.stacked.gradients import Coefficients, compare_pixels, find_heads_gradient, sample_codes
+from models.training.stacked.gradients import (
+    ESTIMATORS,
+    Coefficients,
+    compare_pixels,
+    find_heads_gradient,
+    sample_codes,
+)
 from models.training.state import init_state
 from tests.models.cases import SMALL, at, make_images, make_settings
 
@@ -31,13 +38,15 @@ def make_case() -> tuple[Tensor, tuple[tuple[Tensor, Tensor], Tensor], Coefficie
 
 
 @pytest.mark.parametrize("link", ["exp_relu", "sigmoid"])
-def test_gradients_of_padding_are_exactly_zero(link: Any) -> None:
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_gradients_of_padding_are_exactly_zero(estimator: Estimator, link: Any) -> None:
     heads, noise, coefficients = make_case()
-    codes = sample_codes(heads, *noise, coefficients, link)
-    grad = find_heads_gradient(codes, torch.full_like(codes.z, 7.0), torch.zeros(3, 5))
+    codes = sample_codes(heads, *noise, coefficients, link, estimator=estimator)
+    distortion = torch.arange(codes.z.shape[1]).square().expand(3, -1).float()
+    grad = find_heads_gradient(codes, torch.full_like(codes.z, 7.0), distortion)
     assert coefficients.is_padding is not None
-    padding = coefficients.is_padding.expand_as(codes.z)
-    assert (codes.z[padding] == 0).all()
+    padding = coefficients.is_padding.expand(3, 5, 6)
+    assert (codes.z[coefficients.is_padding.expand_as(codes.z)] == 0).all()
     assert (grad.transpose(2, 3)[padding] == 0).all()
     assert (grad[2, :, 2] == 0).all(), "a VAE has no third head"
     assert (grad.transpose(2, 3)[:2][~padding[:2]] != 0).any()
