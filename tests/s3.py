@@ -5,11 +5,13 @@ import logging
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.storage import objects
+from harness.storage.bucket import Bucket
 from harness.storage.place import Place
 
 _numbers = itertools.count()
@@ -23,6 +25,17 @@ print("listens on", *server.get_host_and_port(), flush=True)
 time.sleep(100_000)
 """
 """Of a process of its own, which can be frozen: its argument is the address to listen on."""
+
+
+@dataclass(frozen=True)
+class Machine(Bucket):
+    """A bucket as another machine of the test sees it."""
+
+    root: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        return self.root
 
 
 def share(place: Place, name: str, content: bytes = b"content") -> Path:

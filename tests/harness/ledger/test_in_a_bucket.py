@@ -3,7 +3,6 @@
 import dataclasses
 import shutil
 import sqlite3
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,14 +14,12 @@ import pytest
 
 from harness.datasets import Dataset
 from harness.ledger import sharing
-from harness.ledger.fetching import PACK, fetch_all_to_read, fetch_study, fetch_to_read, pack_trials
-from harness.ledger.names import RAY_LOG
+from harness.ledger.fetching import PACK, fetch_study, fetch_to_read, pack_trials
 from harness.ledger.result import Ended, Result
 from harness.ledger.sharing import Sharing
 from harness.ledger.trial_folder import TrialFolder
 from harness.metrics import Measures, evaluation_of
 from harness.search.make_source import make_source
-from harness.storage.bucket import Bucket
 from harness.storage.objects import Objects, PlaceError
 from harness.storage.place import Folder, Place
 from harness.worker.trial_run import run_trial
@@ -39,6 +36,7 @@ from tests.harness.worker.tiny_trials import (
     untimed,
 )
 from tests.models.cases import assert_same_tensors
+from tests.s3 import Machine
 
 __all__ = ["dataset", "fits"]  # fixtures
 
@@ -53,17 +51,6 @@ evaluate: [elbo]
 """
 
 WITH_ARRAYS = Measures(("elbo", "exhibits"), iw_samples=3, checkpoint_every=1)
-
-
-@dataclass(frozen=True)
-class Machine(Bucket):
-    """A bucket as another machine of the test sees it."""
-
-    root: Path = Path()
-
-    @property
-    def folder(self) -> Path:
-        return self.root
 
 
 @pytest.fixture
@@ -157,59 +144,6 @@ def test_a_driver_has_results_and_arrays_and_of_states_what_they_hold(
     another.remove(*(item.path for item in another.list(another.folder)))
     fetch_study(driver, "study")
     assert list_files(driver.folder) == [], "what somebody has deleted is gone"
-
-
-def test_who_draws_nothing_reads_no_array_and_knows_that_there_is_one(
-    machines: Iterator[Machine], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trial, worker, reader = make_trial(dataset), next(machines), next(machines)
-    train(worker, dataset, WITH_ARRAYS)
-    log = worker.folder / "study" / RAY_LOG
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("Ray's words")
-    worker.share(log)
-    asked: list[str] = []
-    plain = Objects.read
-    monkeypatch.setattr(Objects, "read", lambda self, key, *a: asked.append(key) or plain(self, key, *a))
-    fetch_to_read(reader, "study")
-    assert [name for name in asked if "exhibits" in name or RAY_LOG in name] == []
-    folder = TrialFolder(reader.folder / "study", trial)
-    result = folder.read_result()
-    assert result is not None
-    assert [evaluation_of(name) for name in result.evaluated] == ["elbo", "exhibits"]
-    fetch_to_read(reader, "study", arrays=True)
-    content = folder.arrays["exhibits"].read_bytes()
-    assert len(content) > 1000
-    fetch_to_read(reader, "study")
-    assert folder.arrays["exhibits"].read_bytes() == content, "it stays once it is here"
-
-
-def test_all_studies_are_read_at_once_after_one_look_at_their_names(
-    machines: Iterator[Machine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer, reader = next(machines), next(machines)
-    names = [f"study-{i}" for i in range(8)]
-    for name in names:
-        (writer.folder / name).mkdir(parents=True)
-        (writer.folder / name / "trials.parquet").write_text(name)
-    writer.share(*(writer.folder / name / "trials.parquet" for name in names))
-    asked: list[str] = []
-    levels, lists, meeting = Objects.list_level, Objects.list, threading.Barrier(len(names), timeout=60)
-
-    def ask(self: Objects, folder: str = "") -> object:
-        asked.append(folder)
-        return levels(self, folder)
-
-    def meet(self: Objects, folder: str = "") -> object:
-        if folder.endswith("exhibits"):
-            meeting.wait()
-        return lists(self, folder)
-
-    monkeypatch.setattr(Objects, "list_level", ask)
-    monkeypatch.setattr(Objects, "list", meet)
-    fetch_all_to_read(reader, trials=False)
-    assert sorted(asked) == ["", *names]
-    assert [(reader.folder / name / "trials.parquet").read_text() for name in names] == names
 
 
 def test_a_result_that_is_reported_is_taken_in_with_its_arrays(machines: Iterator[Machine], dataset: Dataset) -> None:

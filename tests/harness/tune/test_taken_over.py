@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,28 +12,16 @@ from harness.datasets import Dataset
 from harness.ledger import trainings
 from harness.ledger.provenance import read_provenance
 from harness.search.grid_and_random import ListSource
-from harness.storage.bucket import Bucket
 from harness.tune.study_run import StudyRun
 from harness.worker.trial_run import TrialRun, run_trial
 from tests.harness.small_studies import GOOD, load
 from tests.harness.tune.test_study_run import SilentTracker
 from tests.harness.worker.tiny_trials import ALL, EPOCHS, Fits, dataset, fits, make_trial
-from tests.s3 import share
+from tests.s3 import Machine, share
 
 __all__ = ["dataset", "fits"]  # fixtures
 
 THEIRS = {"host": "other-machine"}
-
-
-@dataclass(frozen=True)
-class Process(Bucket):
-    """A bucket as a process of another machine sees it."""
-
-    root: Path = Path()
-
-    @property
-    def folder(self) -> Path:
-        return self.root
 
 
 class Runs:
@@ -42,7 +29,7 @@ class Runs:
 
     def __init__(self, address: str, tmp_path: Path, dataset: Dataset) -> None:
         self.driver, self.worker, self.other = (
-            Process(address, root=tmp_path / name) for name in ("driver", "worker", "other")
+            Machine(address, root=tmp_path / name) for name in ("driver", "worker", "other")
         )
         self.trial, self.dataset = make_trial(dataset), dataset
         study, folder = load(tmp_path, GOOD), self.driver.folder / "demo"
