@@ -13,8 +13,9 @@ from analysis.tables.significance import OUTCOMES
 from analysis.wording import plural
 
 PROTOCOL = (
-    "Each claim has one primary endpoint, named in `studies/claims.yaml`; everything else is exploratory. Only seeds "
-    "that nobody had seen when the endpoints were named can confirm: the file says which had been. A part of a "
+    "Each claim has one primary endpoint, named in `studies/claims.yaml`; everything else is exploratory. "
+    "Verdicts count all seeds, among them those that had been seen when the endpoints were named, which confirm "
+    "nothing; the file says which they are. A part of a "
     "claim *holds* if its 95% interval lies wholly on the side of the threshold that is claimed, and *does not* if it "
     "lies wholly on the other side: so are parts counted. One part against a claim is enough, so for a verdict, an "
     "exploratory one, too, its p counts as often as there are parts: a part *surely* does not hold if its p, times "
