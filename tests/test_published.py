@@ -246,7 +246,9 @@ def test_what_readme_says_of_undecided_claims_is_so(verdicts: list[Verdict]) -> 
     primary = [verdict for verdict in verdicts if verdict.role == "primary"]
     undecided = [verdict for verdict in primary if verdict.outcome == "undecided"]
     few = [v for v in undecided if min((p.num_seeds for p in v.judged_parts), default=0) < ASKED_SEEDS]
-    said = f"{len(undecided)} of {len(primary)} endpoints are undecided, {len(few)} of them with fewer seeds."
+    said = (
+        f"for {len(primary)} endpoints {len(undecided)} are undecided, {len(few)} of these with fewer than ten seeds."
+    )
     assert said in " ".join(README.read_text().split())
 
 

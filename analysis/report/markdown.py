@@ -37,6 +37,7 @@ def _render_picture(picture: Picture, folder: Path) -> str:
     alt = picture.alt.replace("[", "(").replace("]", ")")
     numbers = picture.numbers.relative_to(folder).as_posix()
     parts = [
+        f'<a id="{picture.slug}"></a>',
         f"#### {picture.title}",
         "\n".join(f"- {line}" for line in picture.found),
         f"![{alt}]({picture.file.relative_to(folder).as_posix()})",

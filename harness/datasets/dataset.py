@@ -106,11 +106,15 @@ def make_dataset(
     factors, train_factors: see Dataset.
 
     Raises:
-        InputError: they are not bytes, their shapes do not fit each other, or no score can be made of the factors.
+        InputError: they are not bytes, their shapes do not fit each other, their pixels are 0 and 1, or no score can be
+            made of the factors.
     """
     arrays = train_images, train_labels, test_images, test_labels
     if not all(isinstance(array, np.ndarray) and array.dtype == np.uint8 for array in arrays):
-        raise InputError(f"dataset {name}: its images and labels should be arrays of bytes; give numpy arrays of uint8")
+        raise InputError(
+            f"dataset {name}: its images and labels should be arrays of bytes; give numpy arrays of uint8, "
+            "pixels from 0 to 255"
+        )
     shapes = [array.shape for array in arrays]
     fits = shapes[0][1:] == shapes[2][1:] and len(shapes[0]) == 4
     if not fits or not all(images[:1] == labels for images, labels in (shapes[:2], shapes[2:])):
@@ -120,8 +124,14 @@ def make_dataset(
         )
     if not len(train_images) or not len(test_images):
         raise InputError(f"dataset {name}: it has no images to train or to test on; give some")
+    if (channels := shapes[0][1]) not in (1, 3):
+        raise InputError(f"dataset {name}: its images have {channels} channels; give 1 (grey) or 3 (red, green, blue)")
+    if (brightest := train_images.max(initial=0)) <= 1:
+        raise InputError(f"dataset {name}: its brightest pixel is {brightest} of 255; multiply its images by 255")
+    # Training reads rows where they lie. Of a map on the disk this is a view, which other processes get as an array.
+    train, labels, test, test_labels = map(np.ascontiguousarray, arrays)
     content = hashlib.sha256()
-    for array in arrays:
+    for array in (train, labels, test, test_labels):
         array.setflags(write=False)
         content.update(repr(array.shape).encode() + array.tobytes())
     if factors:
@@ -129,7 +139,9 @@ def make_dataset(
         train_factors = np.array(train_factors, np.int64)  # the same hash however many bytes a class took
         train_factors.setflags(write=False)
         content.update(repr(train_factors.shape).encode() + train_factors.tobytes())
-    return Dataset(name, *arrays, content.hexdigest(), factors=tuple(factors), train_factors=train_factors)
+    return Dataset(
+        name, train, labels, test, test_labels, content.hexdigest(), factors=tuple(factors), train_factors=train_factors
+    )
 
 
 @dataclass(frozen=True)

@@ -158,17 +158,23 @@ class IdxSpec:
 
 
 def _gunzip(content: bytes, limit: int) -> bytes:
-    """Decompress at most `limit` bytes: enough to see that a file is too long."""
-    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    """Decompress at most `limit` bytes of all members: enough to see that a file is too long."""
     if content and not content.startswith(GZIP_MAGIC):
         raise FlawError("is not gzip, though its name says so")
-    try:
-        unpacked = stream.decompress(content, limit)
-    except zlib.error as error:
-        raise FlawError("is damaged: its gzip stream cannot be unpacked") from error
-    if len(unpacked) < limit and not stream.eof:
-        raise FlawError("is truncated: its gzip stream ends too soon")
-    return unpacked
+    unpacked = b""
+    while True:
+        stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            unpacked += stream.decompress(content, limit - len(unpacked))
+        except zlib.error as error:
+            raise FlawError("is damaged: its gzip stream cannot be unpacked") from error
+        if len(unpacked) == limit:
+            return unpacked
+        if not stream.eof:
+            raise FlawError("is truncated: its gzip stream ends too soon")
+        content = stream.unused_data
+        if not content.startswith(GZIP_MAGIC):  # what lies behind the last member is none of it, as for gunzip
+            return unpacked
 
 
 def _times(shape: tuple[int, ...]) -> str:

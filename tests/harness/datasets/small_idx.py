@@ -60,6 +60,12 @@ def zipped(contents: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
 
 
+def zipped_in_members(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """As bgzip does it, which ends with an empty member, and with something behind it that gunzip passes over."""
+    parts = {name: (content[:5], content[5:], b"") for name, content in contents.items()}
+    return {f"{name}.gz": b"".join(map(gzip.compress, own)) + b"more" for name, own in parts.items()}
+
+
 def set_downloads(monkeypatch: pytest.MonkeyPatch, *given: downloads.Download) -> None:
     spec = dataclasses.replace(SPECS["mnist"], downloads=given)
     monkeypatch.setattr(datasets, "_IDX_SPECS", {**SPECS, "mnist": spec})

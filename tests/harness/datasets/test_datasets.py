@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import datasets
-from harness.datasets import fetch_dataset, load_dataset, locate_dataset, verify_dataset
+from harness.datasets import fetch_dataset, load_dataset, locate_dataset, make_dataset, verify_dataset
 from harness.errors import InputError
 from tests.harness.datasets.small_idx import (
     CONTENTS,
@@ -25,6 +25,7 @@ from tests.harness.datasets.small_idx import (
     SPECS,
     put,
     zipped,
+    zipped_in_members,
 )
 
 # idx files that are right
@@ -34,7 +35,7 @@ def dotted(contents: dict[str, bytes]) -> dict[str, bytes]:
     return {name.replace("-idx", ".idx"): content for name, content in contents.items()}
 
 
-@pytest.mark.parametrize("pack", [dict, zipped, dotted, lambda contents: zipped(dotted(contents))])
+@pytest.mark.parametrize("pack", [dict, zipped, zipped_in_members, dotted, lambda contents: zipped(dotted(contents))])
 def test_idx_files_load_gzipped_or_not_dashed_or_dotted(
     small: Path, pack: Callable[[dict[str, bytes]], dict[str, bytes]]
 ) -> None:
@@ -63,6 +64,27 @@ def test_loaded_arrays_are_read_only(small: Path) -> None:
     for dataset in (load_dataset("mnist", small), load_dataset("digits")):
         with pytest.raises(ValueError, match="read-only"):
             dataset.train_images[0] = 0
+
+
+def with_channels_last(images: np.ndarray) -> np.ndarray:
+    return images.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("lay", [np.asfortranarray, with_channels_last, None])
+def test_arrays_lie_as_training_reads_them_however_they_were_given(
+    tmp_path: Path, lay: Callable[[np.ndarray], np.ndarray] | None
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 2), np.uint8)
+    labels = np.arange(5, dtype=np.uint8)
+    expected = make_dataset("mine", images.copy(), labels, images.copy(), labels)
+    np.save(tmp_path / "mine.npy", images)
+    given = lay(images) if lay else np.load(tmp_path / "mine.npy", mmap_mode="r")
+    dataset = make_dataset("mine", given, labels, given[:], labels)
+    assert dataset.content_hash == expected.content_hash
+    for array in (dataset.train_images, dataset.test_images):
+        assert type(array) is np.ndarray
+        assert array.flags.c_contiguous
+        np.testing.assert_array_equal(array, images)
 
 
 def test_the_folders_are_looked_in_in_order(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

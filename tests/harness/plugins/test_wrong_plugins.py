@@ -227,6 +227,8 @@ def source_of(folder: Path) -> Source:
         ("b(3, 1, 2, 2), b(2), b(2, 1, 2, 2), b(2)", "have the shapes (3, 1, 2, 2), (2,), (2, 1, 2, 2), (2,)"),
         ("b(3, 2, 2), b(3), b(2, 2, 2), b(2)", "give images (N, C, H, W) and labels (N,)"),
         ("b(3, 1, 2, 2), b(3), b(0, 1, 2, 2), b(0)", "it has no images to train or to test on"),
+        ("b(3, 4, 2, 2), b(3), b(2, 4, 2, 2), b(2)", "its images have 4 channels; give 1 (grey) or 3"),
+        ("b(3, 1, 2, 2) + 1, b(3), b(2, 1, 2, 2), b(2)", "its brightest pixel is 1 of 255; multiply its images by 255"),
         ("b(3, 1, 2, 2), b(3), b(2, 1, 2, 2)", "dataset stripes: the plug-in's load() gives no dataset (TypeError"),
         ("int('three')", "load() gives no dataset (ValueError: invalid literal for int()"),
     ],
