@@ -1,12 +1,20 @@
-"""The command line as a user runs it: a process of its own."""
+"""The command line as a user runs it: a process of its own, or, where that buys nothing, this one."""
 
+import atexit
+import gc
+import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from harness.cli import output
+from harness.cli.main import main
 
 Result = subprocess.CompletedProcess[str]
 Spikeslab = Callable[..., Result]
@@ -67,3 +75,36 @@ def spikeslab(folder: Path, environment: dict[str, str]) -> Spikeslab:
         )
 
     return run
+
+
+@pytest.fixture
+def spikeslab_here(
+    folder: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Spikeslab:
+    """Run the command in the user's folder, but in this process, which is left as it was."""
+
+    def run(*arguments: str, **extra: str) -> Result:
+        before = read_state()
+        with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment | extra, clear=True):
+            for name in ("stdout", "stderr", "excepthook"):  # which `main` replaces
+                patch.setattr(sys, name, getattr(sys, name))
+            patch.setattr(output, "_streams", {})
+            patch.setattr(sys, "argv", ["spikeslab", *arguments])
+            patch.setattr(sys.modules["__main__"], "__package__", None)  # as in a script, which is named by its file
+            patch.chdir(folder)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        atexit.unregister(gc.freeze)  # which `run` registers
+        assert read_state() == before
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Result(list(arguments), code, *capfd.readouterr())
+
+    return run
+
+
+def read_state() -> list[object]:
+    """What a command could leave changed in its process; loading a library alone changes none of it."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    streams = (sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
+    return [dict(os.environ), Path.cwd(), list(sys.path), handlers, streams, list(logging.root.handlers)]

@@ -1,23 +1,15 @@
 """The command line: help, paths in every option, and what is said of bad input."""
 
-import atexit
-import gc
-import logging
-import os
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from harness.cli import output
-from harness.cli.main import app, main
-from tests.e2e.conftest import REPOSITORY, Result, Spikeslab
+from harness.cli.main import app
+from tests.e2e.conftest import REPOSITORY, Spikeslab
 
 
 def test_version_and_help(spikeslab: Spikeslab) -> None:
@@ -140,38 +132,6 @@ BAD_INPUT = {
 
 IN_A_PROCESS = ("unknown key", "bad port")
 """Those that a process is started for, as for a user; the others take the same way, through `main`, in this one."""
-
-
-@pytest.fixture
-def spikeslab_here(
-    folder: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Spikeslab:
-    """Run the command in the user's folder, but in this process, which is left as it was."""
-
-    def run(*arguments: str) -> Result:
-        before = read_state()
-        with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment, clear=True):
-            for name in ("stdout", "stderr", "excepthook"):  # which `main` replaces
-                patch.setattr(sys, name, getattr(sys, name))
-            patch.setattr(output, "_streams", {})
-            patch.setattr(sys, "argv", ["spikeslab", *arguments])
-            patch.setattr(sys.modules["__main__"], "__package__", None)  # as in a script, which is named by its file
-            patch.chdir(folder)
-            with pytest.raises(SystemExit) as ended:
-                main()
-        atexit.unregister(gc.freeze)  # which `run` registers
-        assert read_state() == before
-        assert isinstance(ended.value.code, int)
-        return Result(list(arguments), ended.value.code, *capfd.readouterr())
-
-    return run
-
-
-def read_state() -> list[object]:
-    """What a command could leave changed in its process; loading a library alone changes none of it."""
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    streams = (sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
-    return [dict(os.environ), Path.cwd(), list(sys.path), handlers, streams, list(logging.root.handlers)]
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)

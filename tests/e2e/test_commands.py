@@ -50,27 +50,27 @@ def test_the_example_of_plugins_is_planned_from_anywhere(spikeslab: Spikeslab) -
     assert re.search(r"laplace +8 +0 +8 +24", done.stdout)
 
 
-def test_plan_starts_nothing(spikeslab: Spikeslab, folder: Path) -> None:
-    assert spikeslab("plan", "tiny.yaml").returncode == 0
+def test_plan_starts_nothing(spikeslab_here: Spikeslab, folder: Path) -> None:
+    assert spikeslab_here("plan", "tiny.yaml").returncode == 0
     assert not (folder / "results").exists()
 
 
-def test_plan_of_an_adaptive_study_counts_what_is_not_yet_proposed(spikeslab: Spikeslab, folder: Path) -> None:
-    done = spikeslab("plan", str(REPOSITORY / "studies" / "example-tpe.yaml"))
+def test_plan_of_an_adaptive_study_counts_what_is_not_yet_proposed(spikeslab_here: Spikeslab, folder: Path) -> None:
+    done = spikeslab_here("plan", str(REPOSITORY / "studies" / "example-tpe.yaml"))
     assert done.returncode == 0, done.stderr
     assert re.search(r"not yet proposed by tpe\s+24\s+0\s+24", done.stdout)
     assert not (folder / "results").exists()
 
 
-def test_status_counts_states(spikeslab: Spikeslab, trained: Path) -> None:
-    done = spikeslab("status", "tiny.yaml")
+def test_status_counts_states(spikeslab_here: Spikeslab, trained: Path) -> None:
+    done = spikeslab_here("status", "tiny.yaml")
     assert done.returncode == 0, done.stderr
     assert "not running" in done.stdout
     assert re.search(r"finished\s+4", done.stdout)
     assert re.search(r"waiting\s+4", done.stdout)
 
 
-def test_plot_draws_from_the_tables_alone(spikeslab: Spikeslab, trained: Path) -> None:
+def test_plot_draws_from_the_tables_alone(spikeslab: Spikeslab, spikeslab_here: Spikeslab, trained: Path) -> None:
     (trained / "results" / "tiny" / "study.yaml").write_text((trained / "tiny.yaml").read_text())
     done = spikeslab("plot", "tiny.yaml", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
@@ -79,11 +79,11 @@ def test_plot_draws_from_the_tables_alone(spikeslab: Spikeslab, trained: Path) -
     assert not imported & {"ray", "torch", "mlflow", "optuna"}
     assert "elbo_by_latent_dim: elbo_by_latent_dim.png and elbo_by_latent_dim.pdf" in done.stdout
     assert (trained / "results" / "tiny" / "figures" / "convergence.pdf").exists()
-    several = spikeslab("plot", "gone", "tiny.yaml", "--out", "drawn")
+    several = spikeslab_here("plot", "gone", "tiny.yaml", "--out", "drawn")
     assert several.returncode == 2
     assert several.stderr.startswith("error: gone: no study of that name")
     assert (trained / "drawn" / "tiny" / "convergence.pdf").exists()
-    by_name = spikeslab("plot", "tiny")
+    by_name = spikeslab_here("plot", "tiny")
     assert by_name.stdout == done.stdout
 
 
@@ -149,19 +149,21 @@ def list_winners(folder: Path, study: str) -> list[str]:
     return [model.tags["spikeslab.trial_id"] for model in store.client.search_logged_models([store.experiment_id])]
 
 
-def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Path, ray_cluster: str) -> None:
+def test_best_compare_and_report_after_a_search(
+    spikeslab: Spikeslab, spikeslab_here: Spikeslab, folder: Path, ray_cluster: str
+) -> None:
     searches = {name: SEARCH.replace("NAME", name) for name in ("first", "second")}
     text = searches["first"].replace("SAMPLER", "random")
     (folder / "first.yaml").write_text(text + "confirm: {top: 2, seeds: [0, 1]}\n")
     (folder / "second.yaml").write_text(searches["second"].replace("SAMPLER", "quasirandom"))
-    early = spikeslab("best", "first.yaml")
+    early = spikeslab_here("best", "first.yaml")
     assert (early.returncode, early.stderr.count("\n")) == (2, 1)
     assert "trials.parquet does not exist" in early.stderr
     assert spikeslab("run", "first.yaml", "--address", ray_cluster).returncode == 0
     train_here(load_study(folder / "second.yaml"), folder / "results")
     shutil.copy(folder / "second.yaml", folder / "results/second/study.yaml")
 
-    found = spikeslab("best", "first")
+    found = spikeslab_here("best", "first")
     assert found.returncode == 0, found.stderr
     assert "first on digits, confirmed over 2 seeds, on all training images" in found.stdout
     assert re.search(r"winner  VAE.*\n.*test ELBO .* nats per image, 2 seeds", found.stdout)
@@ -187,7 +189,7 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
 
     # Edited since, it asks for other trials, and that is said.
     (folder / "first.yaml").write_text(text.replace("[2, 9]", "[20, 29]"))
-    changed = spikeslab("best", "first.yaml")
+    changed = spikeslab_here("best", "first.yaml")
     assert "trained trials are not of the study's file as it is now, and are not counted." in changed.stdout
 
     # The settings are a study as they stand, and its trial is the confirmed one.
@@ -199,23 +201,23 @@ def test_best_compare_and_report_after_a_search(spikeslab: Spikeslab, folder: Pa
     assert "1 of 1 trials done (nothing to train)" in spikeslab("run", "again.yaml").stdout
 
 
-def test_a_study_that_chooses_nothing_has_no_best(spikeslab: Spikeslab, trained: Path) -> None:
-    done = spikeslab("best", "tiny.yaml")
+def test_a_study_that_chooses_nothing_has_no_best(spikeslab_here: Spikeslab, trained: Path) -> None:
+    done = spikeslab_here("best", "tiny.yaml")
     assert done.returncode == 2
     assert "tiny: its trials are compared by test/loss" in done.stderr
     assert "add confirm: {top: 5}" in done.stderr
-    never = spikeslab("best", "tiny.yaml", "--results", "nothing")
+    never = spikeslab_here("best", "tiny.yaml", "--results", "nothing")
     assert "trials.parquet does not exist" in never.stderr
 
 
-def test_a_damaged_history_of_a_sampler_is_named_with_the_way_out(spikeslab: Spikeslab, folder: Path) -> None:
+def test_a_damaged_history_of_a_sampler_is_named_with_the_way_out(spikeslab_here: Spikeslab, folder: Path) -> None:
     (folder / "results" / "tiny").mkdir(parents=True)
     (folder / "results" / "tiny" / "optuna.db").write_text("no database" * 100)
     text = (
         (folder / "tiny.yaml").read_text().replace("seeds: [0, 1]", "seeds: [0]\nsearch: {sampler: tpe, num_trials: 4}")
     )
     (folder / "tiny.yaml").write_text(text)
-    done = spikeslab("status", "tiny.yaml")
+    done = spikeslab_here("status", "tiny.yaml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "optuna.db: is damaged (file is not a database); `spikeslab collect tiny` restores it" in done.stderr
 
@@ -272,16 +274,18 @@ def test_results_that_cannot_be_written_to_can_be_looked_at(
         assert "cannot be written to (File exists); choose another folder with --out" in done.stderr
 
 
-def test_what_is_published_needs_no_images_to_be_looked_at(spikeslab: Spikeslab) -> None:
+def test_what_is_published_needs_no_images_to_be_looked_at(spikeslab_here: Spikeslab) -> None:
     published = ("--results", str(REPOSITORY / "studies" / "published"))
-    done = spikeslab("best", "open-hyperparameters-vsc", *published)  # on MNIST, which is not here
+    done = spikeslab_here("best", "open-hyperparameters-vsc", *published)  # on MNIST, which is not here
     assert done.returncode == 0, done.stderr
     assert "confirmed over 2 seeds" in done.stdout  # the third was the search's own
     assert done.stdout.endswith("Checkpoints: none here, as tables alone were published.\n")
     assert "run the study again" not in done.stdout
 
 
-def test_export_writes_the_table_of_published_configurations_in_each_format(spikeslab: Spikeslab, folder: Path) -> None:
+def test_export_writes_the_table_of_published_configurations_in_each_format(
+    spikeslab: Spikeslab, spikeslab_here: Spikeslab, folder: Path
+) -> None:
     published = ("--results", str(REPOSITORY / "studies" / "published"))
     words = ("export", "elbo-vs-latent-dim", *published)
     printed = spikeslab(*words, PYTHONPROFILEIMPORTTIME="1")
@@ -291,22 +295,22 @@ def test_export_writes_the_table_of_published_configurations_in_each_format(spik
     assert len(csv) == 28
     is_primary = csv["latent_dim"].isin([24, 200])
     assert csv["num_seeds"].tolist() == [10 if primary else 5 for primary in is_primary]
-    written = spikeslab(*words, "--format", "parquet", "--out", "here/table.parquet")
+    written = spikeslab_here(*words, "--format", "parquet", "--out", "here/table.parquet")
     assert written.stdout == "here/table.parquet\n"
     parquet = pd.read_parquet(folder / "here" / "table.parquet")
     pd.testing.assert_frame_equal(csv, parquet, check_dtype=False)
-    latex = spikeslab(*words, "--format", "latex", "--metric", "test/elbo")
+    latex = spikeslab_here(*words, "--format", "latex", "--metric", "test/elbo")
     assert r"VAE & 8 & -- & $-111.41 \pm 0.25$ & 5 \\" in latex.stdout  # as the published report has it
-    assert spikeslab(*words, "--metric", "test/elbo", "--out", "table.tex").returncode == 0
+    assert spikeslab_here(*words, "--metric", "test/elbo", "--out", "table.tex").returncode == 0
     assert (folder / "table.tex").read_text() == latex.stdout
-    wrong = spikeslab(*words, "--metric", "test/x")
+    wrong = spikeslab_here(*words, "--metric", "test/x")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "elbo-vs-latent-dim: no trial has test/x; choose with --metric among" in wrong.stderr
 
 
-def test_the_best_of_several_metrics_are_the_trials_of_its_front(spikeslab: Spikeslab) -> None:
+def test_the_best_of_several_metrics_are_the_trials_of_its_front(spikeslab_here: Spikeslab) -> None:
     published = REPOSITORY / "studies" / "published"
-    done = spikeslab("best", "rate-distortion-quick", "--results", str(published))
+    done = spikeslab_here("best", "rate-distortion-quick", "--results", str(published))
     assert done.returncode == 0, done.stderr
     trials = pd.read_parquet(published / "rate-distortion-quick" / "trials.parquet")
     history = pd.read_parquet(published / "rate-distortion-quick" / "history.parquet")
@@ -321,35 +325,35 @@ def test_the_best_of_several_metrics_are_the_trials_of_its_front(spikeslab: Spik
     assert f"Of {len(points)} finished trials, {len(front)} are on the front: no other is as good" in done.stdout
 
 
-def test_a_population_has_no_best(spikeslab: Spikeslab, folder: Path) -> None:
+def test_a_population_has_no_best(spikeslab_here: Spikeslab, folder: Path) -> None:
     text = SEARCH.replace("NAME", "population").replace("SAMPLER, num_trials: 3", "random, num_trials: 4")
     text = text.replace("latent_dim: {int: [2, 9]}", "latent_dim: 2, learning_rate: {loguniform: [1.0e-4, 1.0e-2]}")
     (folder / "population.yaml").write_text(text + "scheduler: {name: pbt, interval: 1}\n")
-    done = spikeslab("best", "population.yaml")
+    done = spikeslab_here("best", "population.yaml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "population: pbt does not end with one configuration" in done.stderr
 
 
-def test_data_commands(spikeslab: Spikeslab, folder: Path) -> None:
-    listed = spikeslab("data", "list")
+def test_data_commands(spikeslab_here: Spikeslab, folder: Path) -> None:
+    listed = spikeslab_here("data", "list")
     assert listed.returncode == 0
     assert re.search(r"digits\s+embedded", listed.stdout)
     assert "spikeslab data fetch mnist" in listed.stdout
-    assert spikeslab("data", "verify", "digits").returncode == 0
-    assert spikeslab("data", "fetch", "digits").returncode == 0
+    assert spikeslab_here("data", "verify", "digits").returncode == 0
+    assert spikeslab_here("data", "fetch", "digits").returncode == 0
     (folder / "mnist").mkdir()
     (folder / "mnist" / "train-images-idx3-ubyte").write_bytes(b"nonsense")
-    wrong = spikeslab("data", "verify", "mnist", "--data", ".")
+    wrong = spikeslab_here("data", "verify", "mnist", "--data", ".")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: ")
 
 
-def test_publish_plans_what_a_list_lacks(spikeslab: Spikeslab, folder: Path) -> None:
+def test_publish_plans_what_a_list_lacks(spikeslab_here: Spikeslab, folder: Path) -> None:
     (folder / "list.yaml").write_text("studies:\n  - study: tiny.yaml\n    set: {epochs: 7}\n")
     (folder / "tiny.yaml").write_text(STUDY)
-    done = spikeslab("publish", "list.yaml", "--into", "kept", "--plan")
+    done = spikeslab_here("publish", "list.yaml", "--into", "kept", "--plan")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^tiny +(\d+) +\1 +unknown", done.stdout, re.MULTILINE)
     assert not (folder / "kept").exists()
-    wrong = spikeslab("publish", "nowhere.yaml")
+    wrong = spikeslab_here("publish", "nowhere.yaml")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
