@@ -1,8 +1,13 @@
-"""What trials cost the driver; `python -m tests.scale` measures more of them."""
+"""What trials cost the driver, and a bucket; `python -m tests.scale` and `tests.scale_bucket` measure more of them."""
+
+import os
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from tests.scale import measure
+from tests.scale_bucket import measure_reading, serving
 
 
 @pytest.mark.slow
@@ -17,3 +22,17 @@ def test_trials_that_train_nothing_are_complete_and_running_them_again_costs_lit
     assert measured["open files, most"] < 1000
     first, *_, last = measured["by part"]
     assert last["files opened"] < 1.5 * first["files opened"] + 1  # for a trial, whatever there were before
+
+
+@pytest.mark.slow
+def test_finished_trials_are_read_from_a_bucket_as_from_a_folder(tmp_path: Path) -> None:
+    with mock.patch.dict(os.environ), serving():
+        measured = measure_reading(100, tmp_path)
+    print(measured)
+    for command in ("status", "plot"):
+        processor = {
+            how: measured[f"{command}, {how}, s and s of processor time"][1]
+            for how in ("in a folder", "from a bucket", "again")
+        }
+        assert processor["again"] <= processor["from a bucket"] + 0.5
+        assert processor["from a bucket"] < processor["in a folder"] + 5
