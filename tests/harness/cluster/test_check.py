@@ -86,6 +86,7 @@ BROKEN = [
     (SLURM, """trap 'kill -TERM "$(cat "$driver")"' TERM""", "trap 'echo TERM' EXIT", "passes the warning"),
     (SLURM, "B:TERM@120", "B:USR1@120", "passes the warning of --signal on to nobody; trap USR1"),
     (SLURM, "RAY_AUTH_MODE=token ", "", "RAY_AUTH_MODE=token"),
+    (SLURM, "export RAY_TMPDIR=", "export OTHER=", "Ray uses /tmp/ray, where every user of a node may write"),
     (SLURM, "$SLURM_SUBMIT_DIR/results", "$TMPDIR/results", r"--results \$TMPDIR/results is a node's own"),
     (SLURM, 'trap \'rm', "if true; trap 'rm", "no shell script"),
     (SLURM, ' --min-nodes "$SLURM_JOB_NUM_NODES"', "", "the study begins before all nodes are there"),
