@@ -114,6 +114,26 @@ def test_each_fault_is_named(tmp_path: Path, name: str, before: str, after: str,
     assert [fault for fault in faults if re.search(said, fault)], faults
 
 
+@pytest.mark.parametrize("own", ["", "SecurityGroupIds: [sg-1]", "IamInstanceProfile: {Name: head}"])
+def test_the_rights_that_ray_gives_on_aws_are_told_and_are_no_fault(tmp_path: Path, own: str) -> None:
+    path = tmp_path / AWS
+    text = TEMPLATES[AWS].read_text()
+    path.write_text(text.replace("      InstanceType: m6i", f"      {own}\n      InstanceType: m6i"))
+    _, faults, notes = check_file(path)
+    told = [note for note in notes if "head.node_config: no SecurityGroupIds and no IamInstanceProfile" in note]
+    assert (faults, len(told)) == ([], not own)
+
+
+def test_the_group_and_the_role_that_our_template_offers_are_right(tmp_path: Path) -> None:
+    path = tmp_path / AWS
+    path.write_text(re.sub("# (SecurityGroupIds|IamInstanceProfile): ", r"\1: ", TEMPLATES[AWS].read_text()))
+    _, faults, notes = check_file(path)
+    assert faults == []
+    assert [note for note in notes if "sg-CHANGE-ME: still to be filled in" in note]
+    types = read_yaml_mapping(path.read_text(), path)[0]["available_node_types"].values()
+    assert [node["node_config"]["SecurityGroupIds"] for node in types] == [["sg-CHANGE-ME"]] * 2
+
+
 @pytest.mark.parametrize("name", [AWS, SLURM, SKY])
 @pytest.mark.parametrize("host", ['"127.0.0.1"', "'localhost'", "::1", '"::1"; date'])
 def test_a_dashboard_that_this_machine_alone_reaches_is_no_fault(tmp_path: Path, name: str, host: str) -> None:
