@@ -17,6 +17,7 @@ ARTIFACTS_FOLDER = "mlartifacts"  # in the results folder
 HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
 """Names of the server: a page of another site, open in a browser here, must not reach it by one that it points here."""
 
+OPEN = "Every user of this machine can read and change all that it serves."
 MOST_PAGES = 5  # that are listed
 ALONE = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -61,6 +62,7 @@ def serve_pages(results: Place, port: int) -> None:
         if pages:
             more = f"{len(pages) - MOST_PAGES} more studies at {address}; " if len(pages) > MOST_PAGES else ""
             console.print(f"The trials of each study in MLflow; {more}Ctrl-C ends it.", soft_wrap=True)
+        console.print(OPEN, soft_wrap=True)
 
     serve(_make_command(port, 1), make_own_environment(uri, folder), port, what=f"{uri}: the MLflow UI", tell=tell)
 
@@ -95,7 +97,7 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
     def tell() -> None:
         console.print(
             f"MLflow server: {address}, reached from this machine alone (Ctrl-C ends it). Studies log to it with "
-            f"MLFLOW_TRACKING_URI={address}, elsewhere through `ssh -N -L {port}:127.0.0.1:{port} HERE`.",
+            f"MLFLOW_TRACKING_URI={address}, elsewhere through `ssh -N -L {port}:127.0.0.1:{port} HERE`. {OPEN}",
             soft_wrap=True,
         )
 
