@@ -18,6 +18,10 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$SLURM_SUBMIT_DIR/.ray-token-$SL
 driver="$SLURM_SUBMIT_DIR/.driver-$SLURM_JOB_ID"  # its process, on the first node, as is this script
 trap 'rm -f "$RAY_AUTH_TOKEN_PATH" "$driver"' EXIT
 
+# A folder of this job's own on every node, as in Ray's, which else is /tmp/ray, each user of the node may write.
+export RAY_TMPDIR="/tmp/spikeslab-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
+srun --ntasks-per-node=1 mkdir -m 700 "$RAY_TMPDIR"
+
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000))

@@ -28,13 +28,11 @@ def check(
     from harness.cluster.connect import quieten_ray
 
     quieten_ray()  # a file of `ray up` is checked by the schema of Ray, which is imported for it
-    kind, faults, unfilled = check_file(file)
-    for sentence in unfilled:
+    kind, faults, notes = check_file(file)
+    for sentence in notes:
         console.print(sentence, soft_wrap=True)
     for sentence in faults:
         print_error(sentence)
     if faults:
         raise typer.Exit(BAD_INPUT)
-    console.print(
-        f"{file}: {kind}; nothing is wrong with it{' once that is filled in' if unfilled else ''}.", soft_wrap=True
-    )
+    console.print(f"{file}: {kind}; nothing {'else ' if notes else ''}is wrong with it.", soft_wrap=True)

@@ -13,6 +13,11 @@ from harness.errors import InputError, hide_secrets
 from harness.storage.place import Place
 
 STORE, ARTIFACTS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_DESTINATION"
+ARTIFACTS_FOLDER = "mlartifacts"  # in the results folder
+HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
+"""Names of the server: a page of another site, open in a browser here, must not reach it by one that it points here."""
+
+OPEN = "Every user of this machine can read and change all that it serves."
 MOST_PAGES = 5  # that are listed
 ALONE = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -57,9 +62,16 @@ def serve_pages(results: Place, port: int) -> None:
         if pages:
             more = f"{len(pages) - MOST_PAGES} more studies at {address}; " if len(pages) > MOST_PAGES else ""
             console.print(f"The trials of each study in MLflow; {more}Ctrl-C ends it.", soft_wrap=True)
+        console.print(OPEN, soft_wrap=True)
 
-    environment = {**os.environ, STORE: uri, **ALONE}
-    serve(_make_command(port, 1), environment, port, what=f"{uri}: the MLflow UI", tell=tell)
+    serve(_make_command(port, 1), make_own_environment(uri, folder), port, what=f"{uri}: the MLflow UI", tell=tell)
+
+
+def make_own_environment(uri: str, results: Path) -> dict[str, str]:
+    """The environment of a server of one's own pages; the tunnel that it is reached through may have another port."""
+    names = ("localhost", "127.0.0.1")
+    own = {STORE: uri, ARTIFACTS: str(results.absolute() / ARTIFACTS_FOLDER)}
+    return os.environ | own | {HOSTS: ",".join([*names, *(f"{name}:*" for name in names)])} | ALONE
 
 
 def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
@@ -85,7 +97,7 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
     def tell() -> None:
         console.print(
             f"MLflow server: {address}, reached from this machine alone (Ctrl-C ends it). Studies log to it with "
-            f"MLFLOW_TRACKING_URI={address}, elsewhere through `ssh -N -L {port}:127.0.0.1:{port} HERE`.",
+            f"MLFLOW_TRACKING_URI={address}, elsewhere through `ssh -N -L {port}:127.0.0.1:{port} HERE`. {OPEN}",
             soft_wrap=True,
         )
 
@@ -97,9 +109,8 @@ def make_environment(given: Mapping[str, str], results: Path, port: int, hosts: 
     """The environment of the server; what it does not name has the defaults of one that strangers may try to reach."""
     names = ["localhost", "127.0.0.1", *hosts]
     defaults = {
-        ARTIFACTS: str(results.absolute() / "mlartifacts"),
-        # A page of another site, open in a browser here, must not reach it by a name that it points to this machine.
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join([*hosts, *(f"{name}:{port}" for name in names)]),
+        ARTIFACTS: str(results.absolute() / ARTIFACTS_FOLDER),
+        HOSTS: ",".join([*hosts, *(f"{name}:{port}" for name in names)]),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **ALONE,
     }

@@ -14,11 +14,6 @@ from harness.cli.options import FAILED, RESULTS, Data, EnvFile, Results, StudyAr
 from harness.cli.serving import check_port, serve
 from harness.errors import InputError
 
-OPTUNA_DASHBOARD = (  # its command, which is no module
-    "from importlib.metadata import entry_points; "
-    "[main] = entry_points(group='console_scripts', name='optuna-dashboard'); main.load()()"
-)
-
 app = typer.Typer()
 
 
@@ -64,6 +59,7 @@ def dashboard(
     """Serve optuna-dashboard on the history of a study's sampler, on 127.0.0.1, until Ctrl-C."""
     from importlib.util import find_spec
 
+    from harness.cli import dashboard_server
     from harness.ledger.names import HISTORY_FILE
     from harness.storage.local import database_uri
 
@@ -74,8 +70,7 @@ def dashboard(
     if find_spec("optuna_dashboard") is None:
         raise InputError("optuna-dashboard is not installed; `pip install -c constraints.txt -e '.[dashboard]'`")
     check_port(port)
-    command = [sys.executable, "-P", "-c", OPTUNA_DASHBOARD, database_uri(history)]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-P", str(dashboard_server.__file__), database_uri(history), str(port)]
 
     def tell() -> None:
         console.print(f"Optuna's dashboard of {name}: http://127.0.0.1:{port} (Ctrl-C ends it)", soft_wrap=True)

@@ -20,6 +20,7 @@ from harness.cluster import LOOPBACK
 from harness.errors import InputError, first_line
 from harness.interruption import keeping_handlers
 from harness.ledger.provenance import CODE_FOLDER
+from harness.storage.local import make_private, private_folder
 from harness.storage.log_file import LogFile
 from models.numerics.machine import count_cores
 
@@ -76,7 +77,7 @@ def connect(address: str | None, num_cpus: int | None = None, *, code: Path | No
             reason = first_line(error).rstrip(".")
             if wanted != "local":
                 raise _refuse(address, f"Ray cannot connect ({reason})") from None
-            fix = "give it a short folder that can be written to with RAY_TMPDIR=/tmp"
+            fix = "unset RAY_TMPDIR, or let it name a short folder of your own that can be written to"
             if "timed out" in reason:
                 fix = "try again when less runs here"
             raise InputError(
@@ -132,11 +133,22 @@ class _OwnCode(list[str]):
 
 
 def _find_short_folder() -> str | None:
-    """Find a place for Ray's folder: its sockets' paths are short of room. None: where the user or Ray wants it."""
-    folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]  # noqa: S108 (Ray makes a folder of its own there)
+    """Find a place for Ray's folder, whose sockets' paths are short of room; None: where the user wants it.
+
+    Ray lets everyone write in its folder: it stands in one that only this user opens.
+
+    Raises:
+        InputError: there is none.
+    """
     if "RAY_TMPDIR" in os.environ:
         return None
-    return next((f"{f}/ray" for f in folders if len(os.fsencode(f)) <= MAX_FOLDER and os.access(f, os.W_OK)), None)
+    for shared in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 (a private one in it)
+        folder = private_folder(Path(shared))
+        if len(os.fsencode(folder)) <= MAX_FOLDER and os.access(shared, os.W_OK):
+            with suppress(InputError):  # another user has taken the name
+                make_private(folder)
+                return f"{folder}/ray"
+    raise InputError("Ray finds no folder for its sockets; name a short one of your own with RAY_TMPDIR")
 
 
 @contextmanager

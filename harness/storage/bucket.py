@@ -19,7 +19,7 @@ from harness.errors import InputError
 from harness.paths import parse_path, user_cache
 from harness.storage import objects
 from harness.storage.lease import Lease, is_fresh
-from harness.storage.local import check_writable, is_locked, locked, write_copy
+from harness.storage.local import check_writable, is_locked, locked, make_private, private_folder, write_copy
 from harness.storage.objects import Listed, Objects, PlaceError, in_parallel
 from harness.storage.place import LOCK, Folder, Hold, Item, Place
 
@@ -229,12 +229,13 @@ def _make_scratch() -> Path:
     """Make a folder for this process, and delete those of processes that have ended.
 
     Raises:
-        PlaceError: another user has taken its name.
+        PlaceError: it cannot be made, or another user has taken its name.
     """
-    root = Path(tempfile.gettempdir()) / f"spikeslab-{os.getuid()}"
-    root.mkdir(mode=0o700, exist_ok=True)
-    if root.lstat().st_uid != os.getuid() or not root.is_dir() or root.is_symlink():
-        raise PlaceError(f"{root}: another user's; delete it, or set TMPDIR to a folder of your own")
+    root = private_folder(Path(tempfile.gettempdir()))
+    try:
+        make_private(root)
+    except InputError as error:
+        raise PlaceError(str(error)) from None
     host = socket.gethostname()  # containers may share the folder, but not their processes' numbers
     for other in root.glob(f"{host}-*"):
         number = other.name.removeprefix(f"{host}-")

@@ -1,8 +1,10 @@
-"""Files that are written atomically, and folders that one process uses at a time."""
+"""Files that are written atomically, folders that one process uses at a time, and such that only one user opens."""
 
 import errno
 import fcntl
+import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ __all__ = [
     "database_uri",
     "is_locked",
     "locked",
+    "make_private",
+    "private_folder",
     "write_atomically",
     "write_copy",
     "write_text_atomically",
@@ -70,6 +74,28 @@ def check_writable(folder: Path, num_bytes: int, *, option: str = "--results") -
             f"{folder}: {free / 1e6:,.0f} MB free, but this study needs about {num_bytes / 1e6:,.0f} MB; "
             f"free some space, or choose another folder with {option}"
         )
+
+
+def private_folder(shared: Path) -> Path:
+    """The folder of this user's alone in one where all may write, such as that of temporary files."""
+    return shared / f"spikeslab-{os.getuid()}"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that this user alone opens.
+
+    Raises:
+        InputError: it cannot be made, or something else has its name.
+    """
+    reason = "is not of this user alone"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()  # who made it first, if not we, may have made it a link
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+            return
+    except OSError as error:
+        reason = f"cannot be made a folder ({error.strerror})"
+    raise InputError(f"{folder}: {reason}; delete it, or set TMPDIR to a folder of your own")
 
 
 @contextmanager

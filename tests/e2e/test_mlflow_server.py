@@ -12,7 +12,9 @@ import mlflow
 import psutil
 import pytest
 
-from harness.cli.mlflow_server import make_environment
+from harness.cli import mlflow_server
+from harness.cli.mlflow_server import make_environment, make_own_environment
+from harness.storage.place import Folder
 from tests.e2e.conftest import command
 from tests.harness.cluster.heads import free_port
 
@@ -30,6 +32,41 @@ def test_a_server_answers_to_this_machine_and_named_proxies_and_keeps_what_was_c
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert "MLFLOW_TRACKING_URI" not in environment
     assert make_environment({}, Path("/results"), 5001, [])["MLFLOW_ARTIFACTS_DESTINATION"] == "/results/mlartifacts"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_answered"),
+    [
+        ("127.0.0.1:5000", True),
+        ("localhost:7000", True),  # through a tunnel
+        ("localhost", True),
+        ("10.evil.example", False),  # by MLflow's defaults it would be
+        ("localhost.evil.example:5000", False),
+    ],
+)
+def test_the_pages_of_results_answer_to_names_of_this_machine_alone(host: str, *, is_answered: bool) -> None:
+    from mlflow.server.security_utils import is_allowed_host_header
+
+    environment = make_own_environment("sqlite:///a.db", Path("/results"))
+    assert is_allowed_host_header(environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(","), host) == is_answered
+    assert environment["MLFLOW_ARTIFACTS_DESTINATION"] == "/results/mlartifacts", "not in the current folder"
+
+
+@pytest.mark.parametrize("kind", ["pages", "team"])
+def test_it_is_told_that_every_user_of_the_machine_reaches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    (tmp_path / "mlflow.db").touch()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("harness.tracking.mlflow_settings.check_store", lambda _: None)
+    monkeypatch.setattr("harness.tracking.local_store.make_database", lambda _: None)
+    monkeypatch.setattr("harness.tracking.presentation.list_pages", lambda *_: [])
+    monkeypatch.setattr(mlflow_server, "serve", lambda *_, tell, **__: tell())
+    if kind == "pages":
+        mlflow_server.serve_pages(Folder(tmp_path), free_port())
+    else:
+        mlflow_server.serve_team(tmp_path, free_port(), ())
+    assert "Every user of this machine can read and change all that it serves." in capsys.readouterr().out
 
 
 def ask(address: str, host: str) -> int:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from harness.cli import dashboard_server
 from harness.commands.outcome import Outcome
 from harness.study.file import load_study
 from harness.tracking.mlflow_store import MlflowStore
@@ -107,11 +108,12 @@ def test_a_tpe_search_killed_three_times_has_every_trial_once_and_told_each_once
 
 
 def check_dashboard(storage: str) -> None:
-    """optuna-dashboard opens the storage and shows the study."""
+    """Optuna's dashboard opens the storage and shows the study."""
     port = "18471"
-    program = str(Path(sys.executable).parent / "optuna-dashboard")
     server = subprocess.Popen(
-        [program, storage, "--host", "127.0.0.1", "--port", port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-P", dashboard_server.__file__, storage, port],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 60
@@ -121,7 +123,7 @@ def check_dashboard(storage: str) -> None:
                     content = answer.read().decode()
                 break
             except OSError:
-                assert time.monotonic() < deadline, "optuna-dashboard did not answer"
+                assert time.monotonic() < deadline, "the dashboard did not answer"
                 time.sleep(0.3)
         assert '"study_name": "search-' in content or '"study_name":"search-' in content, content[:300]
     finally:

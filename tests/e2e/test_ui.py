@@ -18,6 +18,7 @@ import pytest
 from harness.tracking.mlflow_store import MlflowStore
 from tests.e2e.browser import CHROMIUM, WITHOUT_BROWSER, browse
 from tests.e2e.conftest import Spikeslab, command
+from tests.e2e.test_mlflow_server import ask
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ def test_the_ui_shows_parent_children_params_curves_and_figures_on_this_machine_
     port = int(server.rpartition(":")[2])
     listening = {c.laddr.ip for c in psutil.net_connections("inet") if c.laddr.port == port and c.status == "LISTEN"}
     assert listening == {"127.0.0.1"}
+    assert [ask(server, host) for host in (f"localhost:{port}", "localhost:7000", "10.evil.example")] == [200, 200, 403]
     if CHROMIUM is None:
         pytest.skip(f"the rest {WITHOUT_BROWSER}")
 

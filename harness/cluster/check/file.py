@@ -12,7 +12,7 @@ PLACEHOLDER = re.compile(r"[\w./-]*CHANGE-ME[\w./-]*")
 
 
 def check_file(path: Path) -> tuple[str, list[str], list[str]]:
-    """Check a cluster's file: which kind it is, what is wrong with it, and what of it is still to be filled in.
+    """Check a cluster's file: which kind it is, what is wrong with it, and what is still to be filled in, or advised.
 
     Raises:
         InputError: it cannot be read, or is of no kind that is known.
@@ -49,4 +49,4 @@ def check_file(path: Path) -> tuple[str, list[str], list[str]]:
         kind = "a task of SkyPilot"
     else:
         raise InputError(f"{path}: not the file of a cluster; those of `ray up`, KubeRay, Slurm and SkyPilot are known")
-    return kind, list(dict.fromkeys(findings.sentences)), unfilled
+    return kind, list(dict.fromkeys(findings.sentences)), [*unfilled, *findings.advice]

@@ -31,12 +31,17 @@ class Findings:
     path: Path
     lines: Mapping[FieldPath, int] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
 
-    def add(self, where: FieldPath, said: str, line: int | None = None) -> None:
-        """Note what is wrong with a field, and the fix. line: of the file, where it is not the field's."""
+    def add(self, where: FieldPath, said: str, line: int | None = None, *, is_fault: bool = True) -> None:
+        """Note what is wrong with a field, and the fix. line: of the file, where it is not the field's.
+
+        is_fault: else it is advice, and the file may stay as it is.
+        """
         line = line or find_line(self.lines, where)
         place = f"{self.path}:{line}" if line else str(self.path)
-        self.sentences.append(f"{place}: {format_path(where)}: {said}" if where else f"{place}: {said}")
+        noted = self.sentences if is_fault else self.advice
+        noted.append(f"{place}: {format_path(where)}: {said}" if where else f"{place}: {said}")
 
     def mapping(self, where: FieldPath, given: Any) -> dict[str, Any]:
         """What stands in a field that holds a mapping, empty if nothing does; notes what is none."""

@@ -41,6 +41,9 @@ def check_slurm(text: str, findings: Findings) -> None:
         findings.add((), f"passes the warning of --signal on to nobody; trap {warning[1]}, see docs/clusters/slurm.sh")
     if "RAY_AUTH_MODE=token" not in code:
         findings.add((), "whoever reaches the nodes runs code; write export RAY_AUTH_MODE=token")
+    if not re.search(r"\bRAY_TMPDIR=|--temp-dir\b", code):
+        findings.add((), "Ray uses /tmp/ray, where every user of a node may write; export RAY_TMPDIR, a folder of the "
+                     "job's own, see docs/clusters/slurm.sh")  # fmt: skip
     if "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT" not in code:
         findings.add((), "Ray waits 30 s for all nodes; export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300")
     if "ray symmetric-run" in code and "--min-nodes" not in code:

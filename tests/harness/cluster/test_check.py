@@ -86,6 +86,7 @@ BROKEN = [
     (SLURM, """trap 'kill -TERM "$(cat "$driver")"' TERM""", "trap 'echo TERM' EXIT", "passes the warning"),
     (SLURM, "B:TERM@120", "B:USR1@120", "passes the warning of --signal on to nobody; trap USR1"),
     (SLURM, "RAY_AUTH_MODE=token ", "", "RAY_AUTH_MODE=token"),
+    (SLURM, "export RAY_TMPDIR=", "export OTHER=", "Ray uses /tmp/ray, where every user of a node may write"),
     (SLURM, "$SLURM_SUBMIT_DIR/results", "$TMPDIR/results", r"--results \$TMPDIR/results is a node's own"),
     (SLURM, 'trap \'rm', "if true; trap 'rm", "no shell script"),
     (SLURM, ' --min-nodes "$SLURM_JOB_NUM_NODES"', "", "the study begins before all nodes are there"),
@@ -111,6 +112,26 @@ def test_each_fault_is_named(tmp_path: Path, name: str, before: str, after: str,
     assert faults
     assert any(Path(fault.partition(":")[0]) == path for fault in faults)
     assert [fault for fault in faults if re.search(said, fault)], faults
+
+
+@pytest.mark.parametrize("own", ["", "SecurityGroupIds: [sg-1]", "IamInstanceProfile: {Name: head}"])
+def test_the_rights_that_ray_gives_on_aws_are_told_and_are_no_fault(tmp_path: Path, own: str) -> None:
+    path = tmp_path / AWS
+    text = TEMPLATES[AWS].read_text()
+    path.write_text(text.replace("      InstanceType: m6i", f"      {own}\n      InstanceType: m6i"))
+    _, faults, notes = check_file(path)
+    told = [note for note in notes if "head.node_config: no SecurityGroupIds and no IamInstanceProfile" in note]
+    assert (faults, len(told)) == ([], not own)
+
+
+def test_the_group_and_the_role_that_our_template_offers_are_right(tmp_path: Path) -> None:
+    path = tmp_path / AWS
+    path.write_text(re.sub("# (SecurityGroupIds|IamInstanceProfile): ", r"\1: ", TEMPLATES[AWS].read_text()))
+    _, faults, notes = check_file(path)
+    assert faults == []
+    assert [note for note in notes if "sg-CHANGE-ME: still to be filled in" in note]
+    types = read_yaml_mapping(path.read_text(), path)[0]["available_node_types"].values()
+    assert [node["node_config"]["SecurityGroupIds"] for node in types] == [["sg-CHANGE-ME"]] * 2
 
 
 @pytest.mark.parametrize("name", [AWS, SLURM, SKY])

@@ -99,11 +99,31 @@ def test_an_address_is_that_of_the_variable_where_none_is_given(
 def test_ray_gets_a_folder_whose_sockets_have_room(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    folder = "/tmp".ljust(length, "x")
+    made: list[Path] = []
+    folder, own = "/tmp".ljust(length, "x"), f"spikeslab-{os.getuid()}"
     monkeypatch.setattr(module.tempfile, "gettempdir", lambda: folder)
     monkeypatch.setattr(os, "access", lambda path, _: True)
+    monkeypatch.setattr(module, "make_private", made.append)
     connect(None)
-    assert asked["_temp_dir"] == (f"{folder}/ray" if length <= MAX_FOLDER else "/tmp/ray")
+    is_short = length + 1 + len(own) <= MAX_FOLDER
+    assert asked["_temp_dir"] == (f"{folder}/{own}/ray" if is_short else f"/tmp/{own}/ray")
+    assert [f"{path}/ray" for path in made] == [asked["_temp_dir"]], "and in it only this user writes"
+
+
+def test_ray_gets_no_folder_that_another_user_has_made(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [module.private_folder(Path("/tmp"))]
+
+    def make_private(folder: Path) -> None:
+        if folder in taken:
+            raise InputError("taken")
+
+    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: "/tmp")
+    monkeypatch.setattr(module, "make_private", make_private)
+    connect(None)
+    assert asked["_temp_dir"] == f"/var/tmp/spikeslab-{os.getuid()}/ray"
+    taken += [module.private_folder(Path(shared)) for shared in ("/var/tmp", "/dev/shm")]
+    with pytest.raises(InputError, match="name a short one of your own with RAY_TMPDIR"):
+        connect(None)
 
 
 @pytest.mark.parametrize(("part", "name"), [(part, n) for part, names in PRIVATE_NAMES.items() for n in names])
@@ -147,7 +167,7 @@ def test_a_folder_that_the_user_chose_for_ray_stays(asked: dict[str, Any], monke
     [
         (
             OSError("AF_UNIX path of 107 bytes: /long\nmore"),
-            r"107 bytes: /long\); give it a short folder .* RAY_TMPDIR=/tmp",
+            r"107 bytes: /long\); unset RAY_TMPDIR, or let it name a short folder of your own",
         ),
         (Exception("The current node timed out during startup."), r"during startup\); try again when less runs here"),
     ],

@@ -33,9 +33,10 @@ def start(
 def test_the_warning_of_slurm_reaches_the_driver_alone_and_the_job_ends_once_it_has_stored(tmp_path: Path) -> None:
     programs = {
         "scontrol": "echo this-node",
+        "mkdir": ":",
         "srun": 'trap "echo told >> srun" TERM; echo "$*" >> words; shift; "$@" & wait $! || wait $!',
         "ray": 'trap "echo told >> ray" TERM; while [ "$1" != -- ]; do shift; done; shift; "$@"',
-        "spikeslab": f'trap "echo stored; exit 143" TERM; echo "study $*" >> words; {WAIT}',
+        "spikeslab": f'trap "echo stored; exit 143" TERM; echo "study $RAY_TMPDIR $*" >> words; {WAIT}',
     }
     slurm = {"JOB_ID": "7", "JOB_NODELIST": "this-node", "JOB_NUM_NODES": "2", "CPUS_PER_TASK": "8"}
     slurm |= {"SUBMIT_DIR": str(tmp_path)}
@@ -51,9 +52,10 @@ def test_the_warning_of_slurm_reaches_the_driver_alone_and_the_job_ends_once_it_
     assert not (tmp_path / "srun").exists()
     assert not (tmp_path / "ray").exists()
     assert not list(tmp_path.glob(".[a-z]*")), "neither the token nor the driver's number stays"
-    step, study = words.read_text().splitlines()
+    making, step, study = words.read_text().splitlines()
+    assert making == "--ntasks-per-node=1 mkdir -m 700 /tmp/spikeslab-7-0", "where Ray opens its folder to all"
     assert step.startswith("--cpus-per-task=8 ray symmetric-run --address this-node:20007 --min-nodes 2 --num-cpus 8 ")
-    assert study == f"study run study.yaml --address auto --results {tmp_path}/results"
+    assert study == f"study /tmp/spikeslab-7-0 run study.yaml --address auto --results {tmp_path}/results"
 
 
 @pytest.mark.parametrize(("rank", "status"), [("0", 3), ("1", 0)])

@@ -1,4 +1,4 @@
-"""Files that are whole or not there; folders that can be written to; locks that die with their holder."""
+"""Files that are whole or not there; folders to write to, or of one user alone; locks that die with their holder."""
 
 import errno
 import fcntl
@@ -17,7 +17,14 @@ import pytest
 from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.search.make_source import make_source
-from harness.storage.local import check_writable, locked, write_atomically, write_text_atomically
+from harness.storage.local import (
+    check_writable,
+    locked,
+    make_private,
+    private_folder,
+    write_atomically,
+    write_text_atomically,
+)
 from harness.tracking.mlflow_store import MlflowStore
 from tests.harness.small_studies import SEEDS, TPE, edit, load
 
@@ -137,6 +144,26 @@ def test_a_disk_that_is_too_full_is_refused(tmp_path: Path, monkeypatch: pytest.
         f"{tmp_path}: 2 MB free, but this study needs about 3,000 MB; free some space, "
         "or choose another folder with --results"
     )
+
+
+def test_a_private_folder_is_made_once_and_a_name_that_is_taken_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = private_folder(tmp_path)
+    for _ in range(2):
+        make_private(folder)
+        assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o770)
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    for taken in (folder, *(tmp_path / name for name in ("link", "nowhere", "file"))):
+        with pytest.raises(InputError, match=rf"^{taken}: .*; delete it, or set TMPDIR to a folder of your own$"):
+            make_private(taken)
+    folder.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(InputError, match="is not of this user alone"):
+        make_private(folder)
 
 
 # Locks
