@@ -165,7 +165,7 @@ def value_label(name: str, value: Any) -> str:
         widths = json.loads(value)
         is_even = len(widths) > 1 and len(set(widths)) == 1
         return f"hidden {len(widths)} × {widths[0]}" if is_even else f"hidden {value[1:-1]}"  # noqa: RUF001
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return f"{setting_label(name)} {value:g}"
     return VALUE_LABELS.get((name, str(value)), str(value))
 

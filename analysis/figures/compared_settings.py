@@ -1,6 +1,6 @@
-"""What is a choice of network, link, clamp, schedule, scaling or initialisation worth? (the report's sections 4, 7)"""
+"""What is a choice of network, link, schedule, initialisation or learning rate worth? (the report's sections 4, 7)"""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from analysis.drawing.style import QUIET, series_colour
 from analysis.metrics import ANYWHERE, metric_of
 from analysis.tables import Tables
 from analysis.tables.configurations import longest_of_each
-from analysis.tables.defaults import DEFAULTS, is_default
+from analysis.tables.defaults import DEFAULTS, OF_TRAINING, is_default
 from analysis.tables.entropy_floor import have_comparable_bounds
 from analysis.tables.intervals import mean_interval
 from analysis.tables.series import NothingToDrawError, values_by_seed, varying_settings, varying_within_models
@@ -59,10 +59,11 @@ def compute(tables: Tables) -> pd.DataFrame:
         raise NothingToDrawError("no trial has ended")
     differing = varying_settings(ended, apart_from=["model", "alpha"])
     within = varying_within_models(ended, apart_from=["alpha"])
-    varying = [name for name in within if name in COMPARED]
+    compared = _list_compared(trials, within)
+    varying = [name for name in within if name in compared]
     if not varying and within == differing:
-        raise NothingToDrawError(f"trials differ in none of {', '.join(map(setting_label, COMPARED))}")
-    others = [name for name in within if name not in COMPARED]
+        raise NothingToDrawError(f"trials differ in none of {', '.join(map(setting_label, compared))}")
+    others = [name for name in within if name not in compared]
     if others:
         raise NothingToDrawError(f"trials differ in {', '.join(map(setting_label, others))}, too")
     keys = ["model", "alpha", *varying]
@@ -82,6 +83,14 @@ def compute(tables: Tables) -> pd.DataFrame:
     frame = pd.concat(frames, ignore_index=True)
     frame["label"] = _label_rows(counts, varying) * len(frames)
     return frame
+
+
+def _list_compared(trials: pd.DataFrame, varying: Sequence[str]) -> Sequence[str]:
+    """The settings that can be compared; those of training where a grid varies one: two of them are a figure's own."""
+    is_grid = (trials["sampler"] == "grid").all()
+    if is_grid and not set(OF_TRAINING) <= set(varying):
+        return COMPARED
+    return [name for name in COMPARED if name not in OF_TRAINING]
 
 
 def _compare_with_default(

@@ -14,7 +14,7 @@ from analysis.drawing.figure import Figure
 from analysis.drawing.style import model_colour
 from analysis.metrics import metric_label
 from analysis.tables import Tables
-from analysis.tables.objectives import count_best, goals, searched_values
+from analysis.tables.objectives import count_best, goals, is_allowed, searched_values
 from analysis.tables.quiet_optuna import quiet_optuna
 from analysis.tables.searched_settings import prefers_log, refuse_populations
 from analysis.tables.series import NothingToDrawError, varying_settings
@@ -31,6 +31,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
     Columns: objective, model, setting, share (0 to 1; those of a model add up to 1), num_trials; the largest first.
     A model with too few finished trials, or whose trials agree in all settings or in what they reached, has none.
+    Trials that break a constraint of the search come after all others.
     """
     trials, history = tables.trials, tables.history
     refuse_populations(trials)
@@ -42,6 +43,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         losses = sign * finished["trial_id"].map(values.set_index("trial_id")[name])
         for model, of_model in finished.groupby("model"):
             model_losses = losses[of_model.index]
+            model_losses = model_losses + (model_losses.max() - model_losses.min() + 1) * ~is_allowed(of_model)
             settings = varying_settings(of_model)
             if len(model_losses) < ENOUGH_TRIALS or not settings or model_losses.nunique() == 1:
                 continue

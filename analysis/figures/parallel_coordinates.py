@@ -28,7 +28,8 @@ def compute(tables: Tables) -> pd.DataFrame:
     """A row per trial and axis: the settings in which trials differ, then the objectives.
 
     Columns: axis, is_objective, is_maximised, trial_id, at, level (see `list_searched_settings`), goal (the first
-    objective's value), is_best (among the best tenth by it of the finished trials: 1 to 20 of them).
+    objective's value), is_best (among the best tenth by it of the finished trials that keep to the constraints of the
+    search: 1 to 20 of them, if there are any).
     """
     trials, history = tables.trials, tables.history
     values = searched_values(trials, history)
@@ -72,8 +73,9 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def _are_best(values: pd.DataFrame, name: str, is_maximised: bool) -> pd.Series:
-    is_finished = values["status"] == "finished"
-    ranked = values[is_finished if is_finished.any() else ~is_finished].sort_values(
+    allowed = values[values["is_allowed"]]
+    is_finished = allowed["status"] == "finished"
+    ranked = allowed[is_finished if is_finished.any() else ~is_finished].sort_values(
         name, ascending=not is_maximised, kind="stable"
     )
     return values["trial_id"].isin(ranked["trial_id"].head(int(np.clip(BEST_SHARE * len(ranked), 1, MAX_BEST))))

@@ -17,7 +17,7 @@ USUAL_METRICS = ("test/elbo", "test/rate", "test/distortion", "code/nonzero_frac
 """What is tabulated where nothing is asked for, of these as far as they were measured."""
 
 COSTS = ("train_seconds", "peak_memory_mb")
-ENDED = ("finished", "diverged", "failed")
+ENDED = ("finished", "diverged", "failed", "stopped")
 INTERVAL = ("mean", "low", "high", "n")
 
 
@@ -27,8 +27,9 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
     - phase, where the study has several: search, select or confirm; they are never averaged together.
     - model, alpha, and every other setting in which configurations differ; empty where a model has no such setting.
     - num_seeds: finished trials, in select and confirm without those that `find_lucky` finds. num_lost: trials that
-      diverged or failed, over which no mean is taken: the mean of the others is then a lucky one. Trials that a
-      scheduler stopped, or that still run, are left out.
+      diverged or failed, or that a scheduler stopped where it let other seeds of the configuration go on; no mean is
+      taken over these: the mean of the others is then a lucky one. Other trials that it stopped, and those that still
+      run, are left out.
     - <metric>_mean, _low, _high, _n of each metric: mean and 95% interval (Student t) over those of these trials that
       have the metric, and their number. There is no interval where n = 1.
 
@@ -38,7 +39,7 @@ def tabulate_configurations(tables: Tables, metrics: Sequence[str] = ()) -> pd.D
     Raises:
         AnalysisError: no trial has ended, or none has one of the metrics.
     """
-    trials = _merge_repeated(tables.trials[tables.trials["status"].isin(ENDED)])
+    trials = _merge_repeated(_leave_out_stopped(tables.trials[tables.trials["status"].isin(ENDED)]))
     name = str(tables.trials["study"].iloc[0]) if len(tables.trials) else "the study"
     if trials.empty:
         raise AnalysisError(f"{name}: no trial has ended, so there is nothing to export; run the study")
@@ -67,6 +68,15 @@ def list_metrics(tables: Tables) -> list[str]:
     names = [name for name in columns if name in tables.trials and (name in COSTS or "/" in name)]
     final = [name for name in dict.fromkeys(names) if tables.trials[name].notna().any()]
     return final + [name for name in map(str, tables.history) if "/" in name and tables.history[name].notna().any()]
+
+
+def _leave_out_stopped(trials: pd.DataFrame) -> pd.DataFrame:
+    """Without the configurations of which a scheduler stopped every trial that has ended, in their phase."""
+    if not (trials["status"] == "stopped").any():
+        return trials
+    configurations = number_configurations(trials, apart_from=[])
+    goes_on = (trials["status"] != "stopped").groupby([configurations, trials["phase"]]).transform("any")
+    return trials[goes_on]
 
 
 def _merge_repeated(trials: pd.DataFrame) -> pd.DataFrame:

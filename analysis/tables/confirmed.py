@@ -46,8 +46,9 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
 
     Takes all phases of one study. Each setting has its column; besides:
 
-    - rank: from 1, by validation_mean; NaN where there is none, or where it diverged or failed with some seed: a mean
-      over the others would be a lucky one; or where it broke a constraint in the search with some seed.
+    - rank: from 1, by validation_mean; NaN where there is none, or where it diverged or failed with some seed, or the
+      search's scheduler stopped it with one: a mean over the others would be a lucky one; or where it broke a
+      constraint in the search with some seed.
     - label: the model, its alpha and the settings in which the configurations differ; if there is only one, those in
       which the trials of the study differ.
     - objective, is_maximised: the first objective of the study, and its direction.
@@ -72,7 +73,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     confirming = rows[rows["phase"] == "confirm"]
     searched = rows.loc[rows["phase"] == "search", ["configuration", "seed"]]
     frame = confirming.drop_duplicates("configuration")[["configuration", *settings_of(trials)]]
-    is_lost = rows["status"].isin(["diverged", "failed"]) | ~is_allowed(rows)
+    is_stopped = (rows["status"] == "stopped") & (rows["phase"] == "search")
+    is_lost = rows["status"].isin(["diverged", "failed"]) | is_stopped | ~is_allowed(rows)
     unreliable = set(rows.loc[is_lost, "configuration"])
     rows = rows[(rows["status"] == "finished") & rows["configuration"].isin(frame["configuration"])]
     tested = rows[rows["phase"] == "confirm"].dropna(subset=["test/elbo"])
@@ -97,7 +99,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     candidates = frame["validation_mean"].mask(frame["configuration"].isin(unreliable))
     if candidates.isna().all():
         raise NothingToDrawError(
-            "every configuration that was to be confirmed diverged or failed with some seed, or broke a constraint"
+            "every configuration that was to be confirmed diverged or failed with some seed, was stopped early with "
+            "one, or broke a constraint"
         )
     frame["rank"] = candidates.rank(ascending=not is_maximised, method="first")
     frame = frame.assign(objective=objective, is_maximised=is_maximised)

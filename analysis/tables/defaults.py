@@ -22,8 +22,13 @@ DEFAULTS: Mapping[str, Any] = {
     "sharpness_schedule": "per_epoch",
     "estimator": "relaxed",
     "selector": "sharpened",
+    "learning_rate": 1e-3,
+    "batch_size": 32,
 }
-"""Of settings that change what a model is, as tables have them: the report's own choices."""
+"""Of settings that change what a model is, as tables have them: the report's own choices; of training, our defaults."""
+
+OF_TRAINING = ("learning_rate", "batch_size")
+"""Those of them that say how a model trains."""
 
 
 def is_default(rows: pd.DataFrame, names: Sequence[str]) -> pd.Series:

@@ -74,6 +74,7 @@ class PopulationSource:
                         "have copied from it."
                     )
                 population.begin_generation()
+                self._note_losses(population)
 
     @property
     def is_waiting(self) -> bool:
@@ -87,6 +88,16 @@ class PopulationSource:
     def tell(self, trial: Trial, result: Result) -> None:
         """Note that a member has reached the end of its generation, or has ended."""
         self._of[trial.trial_id].tell(trial, result)
+        self._note_losses(self._of[trial.trial_id])
+
+    def _note_losses(self, population: "_Population") -> None:
+        of, num = population.members[0].label, len(population.members)
+        notice = (
+            f"The population of {of} has {num - population.num_lost} of {num} members left: the others diverged or "
+            "failed, and are not replaced."
+        )
+        if population.num_lost and notice not in self.notices:
+            self.notices.append(notice)
 
 
 class _Population:
@@ -106,6 +117,7 @@ class _Population:
         self._draws_from = int(name[:12], 16)
         self._waiting: list[Trial] = []
         self._running: set[str] = set()
+        self.num_lost = 0  # members that diverged or failed, as far as the latest generation knows
 
     @property
     def is_running(self) -> bool:
@@ -164,6 +176,7 @@ class _Population:
             name: self._folders[name].read_history() if result is None else result.history
             for name, result in results.items()
         }
+        self.num_lost = sum(r is not None and r.status in ("diverged", "failed") for r in results.values())
         current = {t.trial_id: _pick_settings(t, self._study.scheduler.perturb) for t in self.members}
         interval, length = self._study.scheduler.interval, self.members[0].settings.epochs
         slowest = min((len(histories[name]) for name, result in results.items() if result is None), default=length)
@@ -193,7 +206,8 @@ class _Population:
         values = {name: rows[epoch - 1].get(metric) for name, rows in histories.items() if len(rows) >= epoch}
         # A member without a value ranks last.
         ranked = sorted(values, key=lambda name: (values[name] is None, sign * (values[name] or 0.0)))
-        size = len(ranked) // SHARE
+        # Of fewer than SHARE members that are left, still one; a last one has nobody to copy.
+        size = max(len(ranked) // SHARE, 1) if len(ranked) > 1 else 0
         rng = np.random.Generator(np.random.PCG64([self._draws_from, epoch]))
         exploits = []
         for loser in ranked[len(ranked) - size :]:

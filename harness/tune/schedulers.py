@@ -3,8 +3,9 @@
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,44 @@ class MedianStopping(FillsSlots, MedianStoppingRule):  # type: ignore[misc]
         return past.means[num_reports]
 
 
+class _Bracket:
+    """The rungs of a bracket, of which each trial is judged once at the highest that a report of it reaches.
+
+    Tune compares the first values past a rung, and goes down to rungs that a report has jumped over. By epochs that is
+    the same, as reports are an epoch apart. By steps or seconds it would compare an early value with much later ones.
+    Here a trial is compared with what others, which have come as far as the rung, had reached by then.
+    """
+
+    def __init__(self, tunes: Any) -> None:
+        self._rungs: Sequence[float] = [rung for rung, _ in tunes._rungs]  # the highest first; Tune counts them
+        self._cutoff = tunes.cutoff
+        self._passed: dict[str, float] = {}  # the highest rung that a trial has passed, by trial_id
+        self._reports: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)  # (spent, value), by trial_id
+
+    def on_result(self, trial: Any, spent: float, value: float) -> str:
+        """Decide whether the trial continues. value: higher is better."""
+        name, own = trial.trial_id, self._reports[trial.trial_id]
+        if not own or spent > own[-1][0]:  # a trial whose process has died may report epochs again
+            own.append((spent, value))
+        rung = next((rung for rung in self._rungs if spent >= rung), 0)
+        if rung <= self._passed.get(name, 0):
+            return str(TrialScheduler.CONTINUE)
+        others = [self._reports[other] for other, passed in self._passed.items() if passed >= rung]
+        self._passed[name] = rung
+        known = [reports[: bisect_right(reports, spent, key=itemgetter(0))] for reports in others]
+        cutoff = self._cutoff({i: reports[-1][1] for i, reports in enumerate(known) if reports})
+        return str(TrialScheduler.STOP if cutoff is not None and value < cutoff else TrialScheduler.CONTINUE)
+
+    def debug_str(self) -> str:
+        return f"Bracket: passed {self._passed}"
+
+
 class ASHA(FillsSlots, AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Tune's rule, which does not judge epochs again, as in `MedianStopping`."""
+    """Tune's rule in brackets of our own, which does not judge epochs again, as in `MedianStopping`."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._brackets[:] = map(_Bracket, self._brackets)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide whether the trial continues."""

@@ -152,6 +152,45 @@ def test_models_each_with_a_schedule_of_its_own_are_compared_by_their_names() ->
     }
 
 
+def learning_rates(*rates: float, **changes: object) -> SyntheticStudy:
+    study = SyntheticStudy()
+    for rate in rates:
+        for model, alpha in (("vae", float("nan")), ("vsc", 0.05)):
+            for seed in range(3):
+                study.add(model, 8, seed, alpha, learning_rate=rate, **changes)
+                study.trials[-1]["test/elbo"] = -100.0 - seed + (rate == 5e-3) * (model == "vsc") * (2 + 0.1 * seed)
+    return study
+
+
+def test_learning_rates_of_a_grid_are_compared_with_the_default_one_of_each_model_and_prior() -> None:
+    frame = compared_settings.compute(learning_rates(5e-3, 1e-3).tables())
+    rows = frame[frame["panel"] == "test/elbo"].set_index(["model", "learning_rate"])
+    assert rows["is_default"].to_dict() == {
+        **{("vae", 1e-3): True, ("vae", 5e-3): False},
+        **{("vsc", 1e-3): True, ("vsc", 5e-3): False},
+    }
+    assert rows.loc[("vsc", 5e-3), "gain"] == pytest.approx(2.1)
+    assert compared_settings.find(frame).startswith("VSC, α = 0.05, learning rate 0.005: test ELBO +2.10")
+
+
+def test_batch_sizes_are_named_and_without_the_default_the_first_is_compared_with() -> None:
+    study = SyntheticStudy()
+    for size in (64, 128):
+        study.add("vae", 8, 0, batch_size=size)
+    frame = compared_settings.compute(study.tables())
+    rows = frame[frame["panel"] == "test/elbo"]
+    assert rows["label"].tolist() == ["VAE\nbatch size 64", "VAE\nbatch size 128"]
+    assert rows["is_default"].tolist() == [True, False]
+
+
+def test_learning_rates_of_a_search_and_those_by_batch_size_are_left_to_figures_of_their_own() -> None:
+    by_batch_size = learning_rates(1e-3, 5e-3)
+    by_batch_size.trials += learning_rates(1e-3, 5e-3, batch_size=64).trials
+    for study in (learning_rates(1e-3, 5e-3, sampler="random"), by_batch_size):
+        with pytest.raises(NothingToDrawError, match=r"trials differ in none of .*, selector$"):
+            compared_settings.compute(study.tables())
+
+
 def test_a_study_of_other_settings_compares_none(quickstart: SyntheticStudy) -> None:
     with pytest.raises(NothingToDrawError, match="differ in none of"):
         compared_settings.compute(quickstart.tables())

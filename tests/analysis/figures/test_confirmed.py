@@ -170,6 +170,20 @@ def test_a_configuration_that_was_lost_with_one_seed_is_no_winner(
     assert np.isnan(frame["rank"].iloc[2])
 
 
+def test_a_configuration_that_a_scheduler_stopped_with_one_seed_is_no_winner() -> None:
+    """Where the search itself counts, as nothing was confirmed: the seed that was left is a lucky one."""
+    study = SyntheticStudy()
+    for latent_dim, values in {8: (-10.0, -90.0), 16: (-20.0, -21.0)}.items():
+        for seed, value in enumerate(values):
+            status = "stopped" if value == -90.0 else "finished"
+            study.add_searched(value, latent_dim=latent_dim, seed=seed, status=status)
+    tables = study.tables()
+    both = pd.concat([tables.trials, tables.trials.assign(phase="confirm")], ignore_index=True)
+    frame = compute_confirmed(both, tables.history)
+    assert list(frame["latent_dim"]) == [16, 8]
+    assert np.isnan(frame["rank"].iloc[1])
+
+
 def test_where_every_configuration_was_lost_with_one_seed_there_is_no_winner(study: SyntheticStudy) -> None:
     for row in study.trials:
         if (row["phase"], row["seed"]) == ("select", 1):

@@ -110,6 +110,19 @@ def test_stopped_trials_do_not_count() -> None:
     pd.testing.assert_frame_equal(importance_of(study), importance_of(search()))
 
 
+def test_trials_that_break_a_constraint_are_not_among_the_best() -> None:
+    """By value alone the latent dimension would decide: the best break a constraint there."""
+    study = SyntheticStudy()
+    for _ in range(60):
+        log_rate, latent_dim = study.rng.uniform(-4, -2), int(study.rng.integers(8, 200))
+        breaks = latent_dim > 150
+        settings = {"learning_rate": float(10**log_rate), "latent_dim": latent_dim}
+        value = latent_dim if breaks else -100 * abs(log_rate + 3)
+        study.add_searched(value, **settings, violates="val/rate <= 9" if breaks else None)
+    shares = importance_of(study).set_index("setting")["share"]
+    assert shares["learning_rate"] > shares["latent_dim"]
+
+
 @pytest.mark.parametrize(
     "study",
     [search(19), search(40, status="stopped")],

@@ -42,6 +42,17 @@ def test_the_best_are_of_the_finished_trials() -> None:
     assert "the best 1 in full" in note(frame)
 
 
+def test_what_breaks_a_constraint_is_not_the_best() -> None:
+    study = three_trials(violates=None)
+    study.trials[1]["violates"] = "val/rate <= 9"
+    frame, _ = draw(study)
+    assert set(frame[frame["is_best"]]["trial_id"]) == {"t00000"}
+    for row in study.trials:
+        row["violates"] = "val/rate <= 9"
+    frame, _ = draw(study)
+    assert not frame["is_best"].any()
+
+
 @pytest.mark.parametrize(("directions", "best"), [('["maximize"]', "t00002"), ('["minimize"]', "t00000")])
 def test_the_best_is_so_by_the_direction_of_the_search(directions: str, best: str) -> None:
     frame, _ = draw(three_trials(directions=directions, status="finished"))

@@ -51,6 +51,15 @@ def test_trials_that_were_lost_are_counted_and_others_that_have_not_finished_are
     assert frame["test/elbo_low"].notna().tolist() == [False, False, True, False]
 
 
+def test_a_trial_that_was_stopped_is_lost_where_another_seed_of_its_configuration_went_on() -> None:
+    tables = small_grid()
+    trials = tables.trials
+    trials.loc[trials["latent_dim"] == 8, "status"] = "stopped"
+    trials.loc[0, "status"] = "stopped"
+    frame = tabulate_configurations(tables, ["test/elbo"])
+    assert frame[["model", "num_seeds", "num_lost"]].to_numpy().tolist() == [["vae", 2, 1], ["vsc", 3, 0]]
+
+
 def test_a_trial_that_joined_studies_share_counts_once_and_with_what_either_measured() -> None:
     one = small_grid()
     alone = tabulate_configurations(one, ["test/elbo", "test/loss"])

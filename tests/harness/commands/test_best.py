@@ -12,10 +12,13 @@ from rich.console import Console
 
 from harness.commands.best import _write_apart, format_settings, summarise_best
 from harness.errors import InputError
+from harness.ledger.tables import write_tables
 from harness.storage.place import Folder
 from harness.study.file import load_study
 from harness.study.yamlfile import read_yaml_mapping
 from models.setting import SETTING_TYPES, SETTINGS, setting
+from tests.analysis.synthetic import SyntheticStudy
+from tests.harness.small_studies import load
 
 
 def test_the_winners_settings_are_those_of_a_study_lists_of_a_plug_in_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +91,20 @@ def test_a_front_of_no_finished_trial_is_refused_in_one_sentence(traded_off: Pat
         match=r"^rate-distortion-quick: no (finished )?trial has .*; see spikeslab status rate-distortion-quick$",
     ):
         write_best(traded_off)
+
+
+def test_where_a_scheduler_stopped_a_seed_of_every_configuration_the_fix_is_named(tmp_path: Path) -> None:
+    study = SyntheticStudy()
+    for latent_dim in (4, 8):
+        for seed, status in enumerate(("finished", "stopped")):
+            study.add_searched(-10.0, latent_dim=latent_dim, seed=seed, status=status, scheduler="asha")
+    write_tables(tmp_path / "halved", (study.tables().trials, study.tables().history))
+    text = (
+        "name: halved\ndataset: digits\nspace: [{model: vae, latent_dim: {int: [4, 8]}}]\nseeds: [0, 1]\n"
+        "search: {sampler: random, num_trials: 2}\nscheduler: {name: asha}\n"
+    )
+    with pytest.raises(InputError, match=r"^halved: every .* was stopped early with one, .* as asha stops some seeds"):
+        summarise_best(load(tmp_path, text), Folder(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,17 @@ def test_of_a_metric_that_is_minimised_the_least_is_the_best(dataset: Dataset, t
     assert [(exploit.loser, exploit.donor) for exploit in exploits] == [("5", "2")]
 
 
+@pytest.mark.parametrize(("left", "exploits"), [("352", [("2", "5")]), ("35", [("3", "5")]), ("3", [])])
+def test_the_worst_of_a_small_population_that_lost_a_member_still_takes_over(
+    left: str, exploits: list[tuple[str, str]], dataset: Dataset, tmp_path: Path
+) -> None:
+    text = STUDY.replace("num_trials: 8", "num_trials: 4")
+    (population,) = Living(tmp_path / "a", dataset, text).source(read_only=True)._populations
+    histories: dict[str, list[Row]] = {name: [{"val/elbo": float(name)}] * (1 + (name in left)) for name in "3524"}
+    found = population._evolve(histories, {name: {} for name in histories}, 2)
+    assert [(exploit.loser, exploit.donor) for exploit in found] == exploits
+
+
 def test_each_generation_draws_anew_whom_to_copy_and_by_which_factor(dataset: Dataset, tmp_path: Path) -> None:
     (population,) = Living(tmp_path / "a", dataset).source(read_only=True)._populations
     drawn = set()
@@ -239,6 +250,8 @@ def test_a_population_continues_without_members_that_diverged_or_failed(dataset:
     results = [TrialFolder(living.folder, trial).read_result() for trial in source.trials]
     assert [r.status for r in results if r] == ["diverged", "failed"] + ["finished"] * 6
     assert living.source().next() is None
+    for told in (source, living.source()):
+        assert ["has 6 of 8 members left" in notice for notice in told.notices] == [True]
 
 
 def test_each_architecture_is_a_population_of_its_own(dataset: Dataset, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import math
 import random
 from dataclasses import replace
 from functools import partial
@@ -5,6 +6,7 @@ from typing import Any
 
 import pytest
 from ray.tune.schedulers import MedianStoppingRule
+from ray.tune.schedulers.async_hyperband import _Bracket
 
 from harness.datasets import identify_dataset
 from harness.ledger.result import Result, Row
@@ -130,6 +132,78 @@ def test_trials_are_compared_that_have_spent_as_much_of_the_resource(
     scheduler.on_trial_add(None, newcomer)
     report = {"epoch": 1, "step": 10, "train_seconds": 0.1, "objective": -50.0} | spent
     assert scheduler.on_trial_result(None, newcomer, report) == decision
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@pytest.mark.parametrize("seed", range(5))
+def test_by_epochs_a_bracket_decides_as_tunes_does(name: str, seed: int) -> None:
+    """Also of trials whose process has died, and which report epochs again."""
+    draw = random.Random(seed)
+    study = edit_scheduler(make_earlier(name, [-10.0])[0], {"epochs": 27}, reduction_factor=3)
+    ours: Any = make_scheduler(study, [], {})
+    tunes: Any = make_scheduler(study, [], {})
+    tunes._brackets = [_Bracket(1, 27, 3, s) for s in range(len(tunes._brackets))]
+    trials: list[Any] = [_PastTrial(f"{draw.randrange(16**16):016x}") for _ in range(20)]
+    values = {trial: [draw.choice([-60.0, -50.0, draw.gauss(-50, 20)]) for _ in range(27)] for trial in trials}
+    reached, decisions = dict.fromkeys(trials, 0), []
+    for scheduler in (ours, tunes):
+        for trial in trials:
+            scheduler.on_trial_add(None, trial)
+    while reached:
+        trial = draw.choice(list(reached))
+        reached[trial] = max(reached[trial] - 3, 1) if draw.random() < 0.1 else reached[trial] + 1
+        report = {"epoch": reached[trial], "objective": values[trial][reached[trial] - 1]}
+        decision = ours.on_trial_result(None, trial, report)
+        assert decision == tunes.on_trial_result(None, trial, report)
+        decisions.append(decision)
+        if decision == "STOP":
+            for scheduler in (ours, tunes):
+                scheduler.on_trial_complete(None, trial, report)
+            del reached[trial]
+    assert {"STOP", "CONTINUE"} == set(decisions)
+
+
+@pytest.mark.parametrize("resource", ["steps", "seconds"])
+@pytest.mark.parametrize("grace", [1, 100, 1000])
+@pytest.mark.parametrize("is_better_large", [True, False], ids=["large", "small"])
+def test_a_trial_that_is_better_at_every_step_is_never_stopped(
+    resource: str, grace: int, is_better_large: bool
+) -> None:
+    """However many rungs a report jumps over, and whoever comes first."""
+    study = edit_scheduler(make_earlier("asha", [-10.0])[0], {"batch_size": 2, "epochs": 40}, resource=resource)
+    study = edit_scheduler(study, {}, grace=grace)
+    scheduler: Any = make_scheduler(study, [], {})
+    large = [_PastTrial(f"{i:016x}") for i in range(6)]
+    small = [_PastTrial(f"{i:016x}") for i in range(6, 12)]
+    better = (large if is_better_large else small)[-1]
+    for trials, steps in ((small[:-1], 1563), (large, 98), (small[-1:], 1563)):
+        for trial in trials:
+            scheduler.on_trial_add(None, trial)
+            for spent in range(steps, 12505, steps):
+                value = -200 + 90 * (1 - math.exp(-spent / 3000)) + 3 * (trial is better)
+                report = {"step": spent, "train_seconds": float(spent), "objective": value}
+                decision = scheduler.on_trial_result(None, trial, report)
+                assert trial is not better or decision == "CONTINUE"
+
+
+def test_by_steps_the_worst_is_stopped_where_it_stands_beside_others() -> None:
+    study = edit_scheduler(make_earlier("asha", [-10.0])[0], {"epochs": 40}, resource="steps")
+    scheduler: Any = make_scheduler(study, [], {})
+    reached = []
+    for i in range(5):
+        trial: Any = _PastTrial(f"{i:016x}")
+        scheduler.on_trial_add(None, trial)
+        reports = [{"step": step, "objective": step - 100.0 * (i == 4)} for step in (100, 200)]
+        reached.append([scheduler.on_trial_result(None, trial, report) for report in reports])
+    assert reached == [["CONTINUE"] * 2] * 4 + [["STOP", "CONTINUE"]]
+
+
+def edit_scheduler(study: Study, defaults: dict[str, Any], **scheduler: Any) -> Study:
+    """The study with other settings and another scheduler."""
+    fields = study.model_dump(mode="json", exclude_defaults=True)
+    fields["defaults"] |= defaults
+    fields["scheduler"] |= scheduler
+    return Study.model_validate(fields)
 
 
 def test_no_trial_is_stopped_because_it_took_many_steps() -> None:
