@@ -17,7 +17,7 @@ from harness.search.history import history_errors, name_metrics, open_history
 from harness.search.history_name import list_former_names, name_history
 from harness.search.open_trials import read_ended
 from harness.search.recall import name_parameters, recall, store
-from harness.search.samplers import make_sampler
+from harness.search.samplers import OF_GENERATIONS, make_sampler
 from harness.search.source import count_forgotten
 from harness.search.space import SearchSpace
 from harness.search.stopping import Stopping
@@ -91,12 +91,14 @@ class OptunaSource:
     def _explain(self, num_others: int) -> None:
         """Say what an earlier search has left. num_others: histories other than the search's own."""
         count = count_forgotten(self._study, self.trials, self._folder)
-        path, name = self._folder / HISTORY_FILE, self._study.name
+        path, name, sampler = self._folder / HISTORY_FILE, self._study.name, self._study.search.sampler
         if self._stored:
             self.notices.append(
                 f"The space, the search or the code of {name} is another than before: it begins with the "
-                f"{plural(len(self._stored), 'trained trial')} of the old one that lie in it, and proposes "
-                f"{self.num_trials - len(self._stored)} more." + (f" {count} others are not counted." if count else "")
+                f"{plural(len(self._stored), 'trained trial')} of the old one that lie in it, "
+                + (f"from which {sampler} learns nothing, " if sampler in OF_GENERATIONS else "")
+                + f"and proposes {self.num_trials - len(self._stored)} more."
+                + (f" {count} others are not counted." if count else "")
             )
         elif count and num_others:
             self.notices.append(

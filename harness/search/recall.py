@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+_NOT_OF_THE_SAMPLER = {"constraints", "fixed_params", "relative_params"}
+"""What else Optuna notes of a trial: how it ended, what was asked for, and parameters, some of them not its own."""
+
 
 def recall(
     ended: "Sequence[FrozenTrial]",
@@ -21,7 +24,7 @@ def recall(
 
     history = optuna.create_study(directions=directions, sampler=sampler)
     history.add_trials(list(ended))
-    history.add_trials([_create_running(t.params, t.distributions, t.user_attrs) for t in running])
+    history.add_trials([_create_running(trial, trial.user_attrs) for trial in running])
     return history
 
 
@@ -37,16 +40,23 @@ def name_parameters(space: SearchSpace, parameters: dict[str, Any]) -> "FrozenTr
 
 def store(history: "optuna.Study", proposed: "FrozenTrial", **attributes: Any) -> int:
     """Store a trial that begins, in one go; returns its number. attributes: of the user."""
-    history.add_trial(_create_running(proposed.params, proposed.distributions, attributes))
+    history.add_trial(_create_running(proposed, attributes))
     return len(history.get_trials(deepcopy=False)) - 1
 
 
-def _create_running(parameters: Any, distributions: Any, attributes: Any) -> "FrozenTrial":
+def _create_running(proposed: "FrozenTrial", attributes: dict[str, Any]) -> "FrozenTrial":
+    """Make a trial that runs of one that was proposed, with what the sampler noted of it, such as its generation."""
     import optuna
 
+    noted = {
+        name: value
+        for name, value in proposed.system_attrs.items()
+        if not _NOT_OF_THE_SAMPLER.intersection(name.split(":"))
+    }
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
-        params=parameters,
-        distributions=distributions,
+        params=proposed.params,
+        distributions=proposed.distributions,
         user_attrs=attributes,
+        system_attrs=noted,
     )

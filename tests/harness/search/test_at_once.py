@@ -9,6 +9,7 @@ from harness.datasets import load_dataset
 from harness.ledger.result import Result, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.search.samplers import OF_GENERATIONS
 from harness.search.source import Source
 from tests.harness.search.searching import ONE_SPACE, Searching, ids
 
@@ -70,6 +71,9 @@ def test_the_proposals_are_the_same_with_one_two_and_four_at_once(tmp_path: Path
     )
     assert len(set(one)) == NUM_TRIALS
     assert one == two == four == killed
+    *_, last = search(tmp_path / "1", sampler, 4).optuna_trials()
+    generations = [value for name, value in last.system_attrs.items() if name.endswith(":generation")]
+    assert [generation > 0 for generation in generations] == [True] * (sampler in OF_GENERATIONS)
 
 
 def test_what_may_run_at_once_is_waited_for(tmp_path: Path) -> None:
