@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,11 +194,13 @@ class OptunaSource:
         """Propose no more if a rule of the study says so, once all that the next proposal learns from has ended."""
         if self._stopping is None or len(self.trials) >= self.num_trials or self._is_awaiting():
             return
-        ended = [(trial, self._ended[trial.trial_id]) for trial in self.trials if trial.trial_id in self._ended]
+        learnt, last = self._split_proposed()
+        ended = self._list_ended([*learnt, *last])
         now, steady = time.time(), time.monotonic()
         reason = self._stopping.find_reason(
-            [(trial, result) for trial, result in ended if trial.trial_id not in self._stored],
-            [(trial, result) for trial, result in ended if trial.trial_id in self._stored],
+            ended,
+            ended if self._study.search.at_once is None else self._list_ended(learnt),
+            self._list_ended(trial for trial in self.trials if trial.trial_id in self._stored),
             [(now - (steady - began), now) for began in self._begun.values()],
         )
         if reason:
@@ -208,6 +210,9 @@ class OptunaSource:
     @property
     def is_waiting(self) -> bool:
         """Whether the next trial learns from one that still runs."""
+    def _list_ended(self, trials: Iterable[Trial]) -> list[tuple[Trial, Result]]:
+        return [(trial, self._ended[trial.trial_id]) for trial in trials if trial.trial_id in self._ended]
+
         return len(self.trials) < self.num_trials and self._is_awaiting()
 
     def _is_awaiting(self) -> bool:
@@ -234,8 +239,10 @@ class OptunaSource:
         return trial
 
     def _propose(self) -> Trial | None:
-        self._end_if_over()
-        while len(self.trials) < self.num_trials and not self._is_awaiting():
+        while True:
+            self._end_if_over()
+            if len(self.trials) >= self.num_trials or self._is_awaiting():
+                return None
             trial = self._propose_new()
             if trial is None:
                 self.num_trials = len(self.trials)  # the space holds nothing new
@@ -244,7 +251,6 @@ class OptunaSource:
             if result is None:
                 return trial
             self.tell(trial, result)  # trained for an earlier version of the study file
-        return None
 
     def _propose_new(self) -> Trial | None:
         """Ask the sampler for a trial that is not known yet; None if it finds none."""
