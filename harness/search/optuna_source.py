@@ -31,7 +31,7 @@ MAX_REPEATS = 200
 """After this many repeated proposals in a row, the space is taken to hold nothing new."""
 
 STUCK_REPEATS = 20
-"""After this many, the sampler is stuck with what it knows, and proposals are drawn at random."""
+"""After this many, the sampler is stuck with what it knows, and this one proposal is drawn at random."""
 
 
 class OptunaSource:
@@ -168,7 +168,7 @@ class OptunaSource:
                     self._optuna.tell(frozen.number, state=TrialState.FAIL)
             # The seed changes, as a resumed search must not repeat its first draws.
             num_known = len(self._optuna.get_trials(deepcopy=False))
-        self._optuna.sampler = self._make_sampler(1000 * num_known)
+        self._optuna.sampler = self._make_sampler(num_known)
         for trial in reversed(self.trials):
             result = read_ended(self._study, trial, self._folder)
             if result is None:
@@ -177,8 +177,11 @@ class OptunaSource:
                 self.tell(trial, result)
 
     def _make_sampler(self, place: int) -> "optuna.samplers.BaseSampler":
-        """place: makes the seed another than that of other samplers of the search."""
-        return make_sampler(self._study, self.num_trials - len(self._stored), self._study.search.seed + place)
+        return make_sampler(self._study, self.num_trials - len(self._stored), self._make_seed(place))
+
+    def _make_seed(self, place: int) -> int:
+        """Make a seed of the search's own. place: makes it another than that of the search's other samplers."""
+        return self._study.search.seed + 1000 * place
 
     def _note_results(self) -> None:
         """Read how trials ended, where the search may end by it."""
@@ -207,12 +210,12 @@ class OptunaSource:
             self.notices.append(f"The search ends after {len(self.trials)} of {self.num_trials} trials: {reason}.")
             self.num_trials = len(self.trials)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the next trial learns from one that still runs."""
     def _list_ended(self, trials: Iterable[Trial]) -> list[tuple[Trial, Result]]:
         return [(trial, self._ended[trial.trial_id]) for trial in trials if trial.trial_id in self._ended]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next trial learns from one that still runs."""
         return len(self.trials) < self.num_trials and self._is_awaiting()
 
     def _is_awaiting(self) -> bool:
@@ -254,13 +257,21 @@ class OptunaSource:
 
     def _propose_new(self) -> Trial | None:
         """Ask the sampler for a trial that is not known yet; None if it finds none."""
+        history = self._optuna if self._study.search.at_once is None else self._recall()
+        sampler = history.sampler
+        try:
+            return self._find_new(history)
+        finally:
+            history.sampler = sampler  # where it was stuck, that one proposal was drawn at random
+
+    def _find_new(self, history: "optuna.Study") -> Trial | None:
         import optuna
 
-        history = self._optuna if self._study.search.at_once is None else self._recall()
         illegal: list[InputError] = []
         for num_repeats in range(MAX_REPEATS):
             if num_repeats == STUCK_REPEATS:
-                history.sampler = optuna.samplers.RandomSampler(seed=len(history.get_trials(deepcopy=False)))
+                place = len(history.get_trials(deepcopy=False))
+                history.sampler = optuna.samplers.RandomSampler(seed=self._make_seed(place))
             asked = history.ask()
             configuration = self._space.suggest(asked)
             try:
@@ -290,7 +301,7 @@ class OptunaSource:
         stored = [trial for trial in self.trials if trial.trial_id in self._stored]
         learnt, last = self._split_proposed()
         ended, running = ([known[self._numbers[t.trial_id]] for t in part] for part in ([*stored, *learnt], last))
-        return recall(ended, running, self._study.directions, self._make_sampler(1000 * (len(learnt) + len(last))))
+        return recall(ended, running, self._study.directions, self._make_sampler(len(learnt) + len(last)))
 
     def tell(self, trial: Trial, result: Result) -> None:
         """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with its last value."""

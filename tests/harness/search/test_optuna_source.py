@@ -161,6 +161,39 @@ def test_a_space_with_fewer_points_than_trials_ends_when_it_is_used_up(
     assert TrialState.RUNNING not in [t.state for t in searching.optuna_trials()]
 
 
+def test_a_proposal_where_the_sampler_is_stuck_is_drawn_by_the_searchs_seed_and_the_next_is_its_own_again(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_source, "STUCK_REPEATS", 0)
+    seeds: list[int] = []
+
+    class Spy(optuna.samplers.RandomSampler):
+        def __init__(self, seed: int) -> None:
+            seeds.append(seed)
+            super().__init__(seed)
+
+    monkeypatch.setattr("optuna.samplers.RandomSampler", Spy)
+    for seed in (0, 1):
+        searching = Searching(tmp_path / str(seed), dataset, TINY.replace("tpe,", f"tpe, seed: {seed},"))
+        source = searching.source()
+        assert isinstance(source, optuna_source.OptunaSource)
+        assert len(searching.run(source)) == 3
+        assert isinstance(source._optuna.sampler, optuna.samplers.TPESampler)
+    assert len(set(seeds)) == 6
+
+
+def test_what_is_drawn_where_the_sampler_is_stuck_is_the_same_after_a_kill(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_source, "STUCK_REPEATS", 0)
+    whole, killed = (
+        Searching(tmp_path / name, dataset, STUDIES["tpe"].replace("6}", "3, at_once: 2}")) for name in ("a", "b")
+    )
+    killed.run(at_most=1)
+    killed.run()
+    assert ids(killed.source().trials) == ids(whole.run())
+
+
 def test_proposals_whose_settings_do_not_go_together_are_passed_over(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
