@@ -22,6 +22,7 @@ from harness.search.source import count_forgotten
 from harness.search.space import SearchSpace
 from harness.search.stopping import Stopping
 from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials, is_of_todays_code
+from harness.search.told import STATUS, find_worst, measure
 from harness.study import Study
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class OptunaSource:
         for found in stored:
             self._begin(found.trial, name_parameters(self._space, found.parameters), found.configuration, stored=True)
             self._stored.add(found.trial.trial_id)
-            self.tell(found.trial, found.result)
+        self._tell_all([(found.trial, found.result) for found in stored])
 
     def _begin(
         self, trial: Trial, proposed: "optuna.trial.FrozenTrial", configuration: Mapping[str, Any], **attributes: Any
@@ -169,12 +170,14 @@ class OptunaSource:
             # The seed changes, as a resumed search must not repeat its first draws.
             num_known = len(self._optuna.get_trials(deepcopy=False))
         self._optuna.sampler = self._make_sampler(num_known)
-        for trial in reversed(self.trials):
+        ended: list[tuple[Trial, Result]] = []
+        for trial in self.trials:
             result = read_ended(self._study, trial, self._folder)
             if result is None:
-                self._unfinished.append(trial)
+                self._unfinished.insert(0, trial)
             else:
-                self.tell(trial, result)
+                ended.append((trial, result))
+        self._tell_all(ended)
 
     def _make_sampler(self, place: int) -> "optuna.samplers.BaseSampler":
         return make_sampler(self._study, self.num_trials - len(self._stored), self._make_seed(place))
@@ -304,7 +307,10 @@ class OptunaSource:
         return recall(ended, running, self._study.directions, self._make_sampler(len(learnt) + len(last)))
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with its last value."""
+        """Tell the sampler, once, how a trial ended.
+
+        One stopped early counts as pruned, with its last value, and one that diverged as the worst that is known.
+        """
         if result.status == "running":
             return
         self._begun.pop(trial.trial_id, None)
@@ -317,23 +323,31 @@ class OptunaSource:
             with self._history():
                 self._tell(trial, result)
 
+    def _tell_all(self, ended: Iterable[tuple[Trial, Result]]) -> None:
+        """Tell how several trials ended; last those that diverged, which count as the worst of the others."""
+        for trial, result in sorted(ended, key=lambda pair: pair[1].status == "diverged"):
+            self.tell(trial, result)
+
     def _tell(self, trial: Trial, result: Result) -> None:
         import optuna
         from optuna.trial import TrialState
 
-        number, constraints = self._numbers[trial.trial_id], self._study.search.constraints
-        values = [result.last_value(metric) for metric in self._study.objectives]
-        bounded = [result.last_value(constraint.metric) for constraint in constraints]
-        if result.status == "diverged" or None in (*values, *bounded):
+        number, known = self._numbers[trial.trial_id], self._optuna.get_trials(deepcopy=False)
+        asked = optuna.Trial(self._optuna, known[number]._trial_id)
+        if has_diverged := result.status == "diverged":
+            asked.set_user_attr(STATUS, result.status)
+        told = find_worst(known, self._study.directions) if has_diverged else measure(self._study, result)
+        if told is None:
             self._optuna.tell(number, state=TrialState.FAIL)
             return
-        asked = optuna.Trial(self._optuna, self._optuna.get_trials(deepcopy=False)[number]._trial_id)
-        for constraint, value in zip(constraints, bounded, strict=True):
-            assert value is not None
-            if str(constraint) not in asked.constraints:  # else a run that was killed noted it, and told no more
-                asked.set_constraint(str(constraint), constraint.measure_excess(value))
-        if result.status == "finished" or len(values) > 1:  # with several objectives Optuna cannot prune
-            self._optuna.tell(number, values)
-        else:
-            asked.report(values[0], result.epochs_trained)
+        for name, excess in told.excesses.items():
+            if name not in asked.constraints:  # else a run that was killed noted it, and told no more
+                asked.set_constraint(name, excess)
+        if result.status == "stopped" and len(told.values) == 1:  # with several objectives Optuna cannot prune
+            asked.report(told.values[0], result.epochs_trained)
             self._optuna.tell(number, state=TrialState.PRUNED)
+        elif has_diverged and self._study.search.sampler == "tpe" and self._study.scheduler.name != "fifo":
+            asked.report(told.values[0], 0)  # TPE holds whatever is complete for better than what was stopped
+            self._optuna.tell(number, state=TrialState.PRUNED)
+        else:
+            self._optuna.tell(number, told.values)

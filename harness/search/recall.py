@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.search.space import SearchSpace
+from harness.search.told import STATUS, Told, find_worst
 
 if TYPE_CHECKING:
     import optuna
@@ -19,11 +20,15 @@ def recall(
     directions: Sequence[str],
     sampler: "optuna.samplers.BaseSampler",
 ) -> "optuna.Study":
-    """Make a history in memory of these trials. running: how they ended, if they have, is not to be known."""
+    """Make a history in memory of these trials. running: how they ended, if they have, is not to be known.
+
+    Those that diverged are the worst of `ended`, whatever was known when they were told.
+    """
     import optuna
 
     history = optuna.create_study(directions=directions, sampler=sampler)
-    history.add_trials(list(ended))
+    worst = find_worst(ended, directions)
+    history.add_trials([_create_diverged(trial, worst) if STATUS in trial.user_attrs else trial for trial in ended])
     history.add_trials([_create_running(trial, trial.user_attrs) for trial in running])
     return history
 
@@ -45,7 +50,21 @@ def store(history: "optuna.Study", proposed: "FrozenTrial", **attributes: Any) -
 
 
 def _create_running(proposed: "FrozenTrial", attributes: dict[str, Any]) -> "FrozenTrial":
-    """Make a trial that runs of one that was proposed, with what the sampler noted of it, such as its generation."""
+    from optuna.trial import TrialState
+
+    return _create(proposed, attributes, state=TrialState.RUNNING)
+
+
+def _create_diverged(told: "FrozenTrial", worst: Told | None) -> "FrozenTrial":
+    from optuna.trial import TrialState
+
+    if worst is None:
+        return _create(told, told.user_attrs, state=TrialState.FAIL)
+    return _create(told, told.user_attrs, state=TrialState.COMPLETE, values=worst.values, constraints=worst.excesses)
+
+
+def _create(proposed: "FrozenTrial", attributes: dict[str, Any], **end: Any) -> "FrozenTrial":
+    """Make a trial of one that was proposed, with what the sampler noted of it, such as its generation."""
     import optuna
 
     noted = {
@@ -54,9 +73,9 @@ def _create_running(proposed: "FrozenTrial", attributes: dict[str, Any]) -> "Fro
         if not _NOT_OF_THE_SAMPLER.intersection(name.split(":"))
     }
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING,
         params=proposed.params,
         distributions=proposed.distributions,
         user_attrs=attributes,
         system_attrs=noted,
+        **end,
     )

@@ -76,6 +76,21 @@ def test_the_proposals_are_the_same_with_one_two_and_four_at_once(tmp_path: Path
     assert [generation > 0 for generation in generations] == [True] * (sampler in OF_GENERATIONS)
 
 
+def test_trials_that_diverge_change_no_proposal_by_when_they_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(self: Scored, trial: Trial) -> Result:
+        return finish(self, trial, "diverged" if trial.settings.latent_dim > 5 else "finished")
+
+    finish = Scored.end
+    monkeypatch.setattr(Scored, "end", end)
+    one, three, killed = (
+        run(search(tmp_path / str(order), "tpe", 3), slots, order, kill_after=kill_after)
+        for slots, order, kill_after in ((1, 0, None), (3, 1, None), (3, 2, 7))
+    )
+    assert one == three == killed
+
+
 def test_a_search_ends_by_epochs_at_the_same_trial_however_many_run_at_once(tmp_path: Path) -> None:
     """Each trains one: the third trial's epoch counts once a proposal learns from it, which the fifth would do."""
     for slots, order in ((1, 0), (2, 0), (2, 1)):

@@ -65,6 +65,37 @@ def test_a_trial_without_a_value_teaches_the_sampler_nothing(tpe: Searching, sta
     assert [(t.state, t.value) for t in tpe.optuna_trials()] == [(state, None)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("tpe", TrialState.COMPLETE), ("nsga2", TrialState.COMPLETE), ("tpe-asha", TrialState.PRUNED)],
+)
+def test_a_trial_that_diverged_counts_as_the_worst_so_far(
+    tmp_path: Path, dataset: Dataset, kind: str, state: TrialState
+) -> None:
+    """In each metric; what was pruned before its first epoch is worse for TPE than all others."""
+    searching = Searching(tmp_path, dataset, STUDIES[kind])
+    source = searching.source()
+    for value, status in ((-3.0, "finished"), (-7.0, "finished"), (99.0, "diverged"), (-8.0, "finished")):
+        trial = source.next()
+        assert trial is not None
+        source.tell(trial, searching.end(trial, status, value))  # type: ignore[arg-type]
+    (diverged,) = (t for t in searching.optuna_trials() if t.user_attrs.get("status") == "diverged")
+    assert diverged.state == state
+    assert diverged.values == [-7.0, -3.0][: len(diverged.values)]  # val/elbo, and val/rate, of which less is better
+    assert diverged.intermediate_values == ({0: -7.0} if state == TrialState.PRUNED else {})
+
+
+def test_trials_that_diverged_are_told_last_at_the_next_start(tpe: Searching) -> None:
+    source = tpe.source()
+    first, second = source.next(), source.next()
+    assert first is not None
+    assert second is not None
+    tpe.end(first, "diverged")
+    tpe.end(second, value=-7.0)
+    tpe.source()
+    assert [t.value for t in tpe.optuna_trials()] == [-7.0, -7.0]
+
+
 def test_a_trial_stopped_early_is_pruned_with_what_it_reached(tmp_path: Path, dataset: Dataset) -> None:
     searching = Searching(tmp_path, dataset, STUDIES["tpe-asha"])
     (trial,) = searching.run(at_most=1, status="stopped")

@@ -39,3 +39,21 @@ def test_a_trial_that_runs_has_what_its_sampler_noted_and_not_how_it_ended() -> 
     (running,) = recall([], [ended], ["minimize"], optuna.samplers.RandomSampler()).get_trials()
     assert (running.state, running.values) == (optuna.trial.TrialState.RUNNING, None)
     assert running.system_attrs == noted
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_one_that_diverged_is_the_worst_of_those_that_ended_whatever_it_was_told_as(direction: str) -> None:
+    """What it was told as depends on which had ended by then."""
+    sign = 1 if direction == "minimize" else -1
+    diverged = optuna.trial.create_trial(value=sign * 99.0, user_attrs={"status": "diverged"})
+    diverged.set_constraint("val/rate >= 3", 9.0)
+    others = [optuna.trial.create_trial(value=sign * value) for value in (2.0, 5.0, 3.0)]
+    for other in others:
+        other.set_constraint("val/rate >= 3", other.value or 0.0)
+    random = optuna.samplers.RandomSampler()
+    first, *_ = recall([diverged, *others], [], [direction], random).get_trials()
+    excess = max(other.value or 0.0 for other in others)
+    assert (first.value, first.constraints) == (sign * 5.0, {"val/rate >= 3": excess})
+    assert first.user_attrs == {"status": "diverged"}
+    (alone,) = recall([diverged], others, [direction], random).get_trials(states=[optuna.trial.TrialState.FAIL])
+    assert (alone.values, alone.constraints) == (None, {})
