@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from harness.search.history import history_errors, name_metrics, open_history
 from harness.search.history_name import list_former_names, name_history
 from harness.search.open_trials import read_ended
 from harness.search.recall import name_parameters, recall, store
-from harness.search.samplers import make_sampler
+from harness.search.samplers import OF_GENERATIONS, make_sampler
 from harness.search.source import count_forgotten
 from harness.search.space import SearchSpace
 from harness.search.stopping import Stopping
 from harness.search.stored_trials import SPACE, StoredTrial, find_stored_trials, is_of_todays_code
+from harness.search.told import STATUS, find_worst, measure
 from harness.study import Study
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MAX_REPEATS = 200
 """After this many repeated proposals in a row, the space is taken to hold nothing new."""
 
 STUCK_REPEATS = 20
-"""After this many, the sampler is stuck with what it knows, and proposals are drawn at random."""
+"""After this many, the sampler is stuck with what it knows, and this one proposal is drawn at random."""
 
 
 class OptunaSource:
@@ -91,12 +92,14 @@ class OptunaSource:
     def _explain(self, num_others: int) -> None:
         """Say what an earlier search has left. num_others: histories other than the search's own."""
         count = count_forgotten(self._study, self.trials, self._folder)
-        path, name = self._folder / HISTORY_FILE, self._study.name
+        path, name, sampler = self._folder / HISTORY_FILE, self._study.name, self._study.search.sampler
         if self._stored:
             self.notices.append(
                 f"The space, the search or the code of {name} is another than before: it begins with the "
-                f"{plural(len(self._stored), 'trained trial')} of the old one that lie in it, and proposes "
-                f"{self.num_trials - len(self._stored)} more." + (f" {count} others are not counted." if count else "")
+                f"{plural(len(self._stored), 'trained trial')} of the old one that lie in it, "
+                + (f"from which {sampler} learns nothing, " if sampler in OF_GENERATIONS else "")
+                + f"and proposes {self.num_trials - len(self._stored)} more."
+                + (f" {count} others are not counted." if count else "")
             )
         elif count and num_others:
             self.notices.append(
@@ -147,7 +150,7 @@ class OptunaSource:
         for found in stored:
             self._begin(found.trial, name_parameters(self._space, found.parameters), found.configuration, stored=True)
             self._stored.add(found.trial.trial_id)
-            self.tell(found.trial, found.result)
+        self._tell_all([(found.trial, found.result) for found in stored])
 
     def _begin(
         self, trial: Trial, proposed: "optuna.trial.FrozenTrial", configuration: Mapping[str, Any], **attributes: Any
@@ -166,17 +169,22 @@ class OptunaSource:
                     self._optuna.tell(frozen.number, state=TrialState.FAIL)
             # The seed changes, as a resumed search must not repeat its first draws.
             num_known = len(self._optuna.get_trials(deepcopy=False))
-        self._optuna.sampler = self._make_sampler(1000 * num_known)
-        for trial in reversed(self.trials):
+        self._optuna.sampler = self._make_sampler(num_known)
+        ended: list[tuple[Trial, Result]] = []
+        for trial in self.trials:
             result = read_ended(self._study, trial, self._folder)
             if result is None:
-                self._unfinished.append(trial)
+                self._unfinished.insert(0, trial)
             else:
-                self.tell(trial, result)
+                ended.append((trial, result))
+        self._tell_all(ended)
 
     def _make_sampler(self, place: int) -> "optuna.samplers.BaseSampler":
-        """place: makes the seed another than that of other samplers of the search."""
-        return make_sampler(self._study, self.num_trials - len(self._stored), self._study.search.seed + place)
+        return make_sampler(self._study, self.num_trials - len(self._stored), self._make_seed(place))
+
+    def _make_seed(self, place: int) -> int:
+        """Make a seed of the search's own. place: makes it another than that of the search's other samplers."""
+        return self._study.search.seed + 1000 * place
 
     def _note_results(self) -> None:
         """Read how trials ended, where the search may end by it."""
@@ -192,16 +200,21 @@ class OptunaSource:
         """Propose no more if a rule of the study says so, once all that the next proposal learns from has ended."""
         if self._stopping is None or len(self.trials) >= self.num_trials or self._is_awaiting():
             return
-        ended = [(trial, self._ended[trial.trial_id]) for trial in self.trials if trial.trial_id in self._ended]
+        learnt, last = self._split_proposed()
+        ended = self._list_ended([*learnt, *last])
         now, steady = time.time(), time.monotonic()
         reason = self._stopping.find_reason(
-            [(trial, result) for trial, result in ended if trial.trial_id not in self._stored],
-            [(trial, result) for trial, result in ended if trial.trial_id in self._stored],
+            ended,
+            ended if self._study.search.at_once is None else self._list_ended(learnt),
+            self._list_ended(trial for trial in self.trials if trial.trial_id in self._stored),
             [(now - (steady - began), now) for began in self._begun.values()],
         )
         if reason:
             self.notices.append(f"The search ends after {len(self.trials)} of {self.num_trials} trials: {reason}.")
             self.num_trials = len(self.trials)
+
+    def _list_ended(self, trials: Iterable[Trial]) -> list[tuple[Trial, Result]]:
+        return [(trial, self._ended[trial.trial_id]) for trial in trials if trial.trial_id in self._ended]
 
     @property
     def is_waiting(self) -> bool:
@@ -232,8 +245,10 @@ class OptunaSource:
         return trial
 
     def _propose(self) -> Trial | None:
-        self._end_if_over()
-        while len(self.trials) < self.num_trials and not self._is_awaiting():
+        while True:
+            self._end_if_over()
+            if len(self.trials) >= self.num_trials or self._is_awaiting():
+                return None
             trial = self._propose_new()
             if trial is None:
                 self.num_trials = len(self.trials)  # the space holds nothing new
@@ -242,17 +257,24 @@ class OptunaSource:
             if result is None:
                 return trial
             self.tell(trial, result)  # trained for an earlier version of the study file
-        return None
 
     def _propose_new(self) -> Trial | None:
         """Ask the sampler for a trial that is not known yet; None if it finds none."""
+        history = self._optuna if self._study.search.at_once is None else self._recall()
+        sampler = history.sampler
+        try:
+            return self._find_new(history)
+        finally:
+            history.sampler = sampler  # where it was stuck, that one proposal was drawn at random
+
+    def _find_new(self, history: "optuna.Study") -> Trial | None:
         import optuna
 
-        history = self._optuna if self._study.search.at_once is None else self._recall()
         illegal: list[InputError] = []
         for num_repeats in range(MAX_REPEATS):
             if num_repeats == STUCK_REPEATS:
-                history.sampler = optuna.samplers.RandomSampler(seed=len(history.get_trials(deepcopy=False)))
+                place = len(history.get_trials(deepcopy=False))
+                history.sampler = optuna.samplers.RandomSampler(seed=self._make_seed(place))
             asked = history.ask()
             configuration = self._space.suggest(asked)
             try:
@@ -282,10 +304,13 @@ class OptunaSource:
         stored = [trial for trial in self.trials if trial.trial_id in self._stored]
         learnt, last = self._split_proposed()
         ended, running = ([known[self._numbers[t.trial_id]] for t in part] for part in ([*stored, *learnt], last))
-        return recall(ended, running, self._study.directions, self._make_sampler(1000 * (len(learnt) + len(last))))
+        return recall(ended, running, self._study.directions, self._make_sampler(len(learnt) + len(last)))
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Tell the sampler, once, how a trial ended; one stopped early counts as pruned, with its last value."""
+        """Tell the sampler, once, how a trial ended.
+
+        One stopped early counts as pruned, with its last value, and one that diverged as the worst that is known.
+        """
         if result.status == "running":
             return
         self._begun.pop(trial.trial_id, None)
@@ -298,23 +323,31 @@ class OptunaSource:
             with self._history():
                 self._tell(trial, result)
 
+    def _tell_all(self, ended: Iterable[tuple[Trial, Result]]) -> None:
+        """Tell how several trials ended; last those that diverged, which count as the worst of the others."""
+        for trial, result in sorted(ended, key=lambda pair: pair[1].status == "diverged"):
+            self.tell(trial, result)
+
     def _tell(self, trial: Trial, result: Result) -> None:
         import optuna
         from optuna.trial import TrialState
 
-        number, constraints = self._numbers[trial.trial_id], self._study.search.constraints
-        values = [result.last_value(metric) for metric in self._study.objectives]
-        bounded = [result.last_value(constraint.metric) for constraint in constraints]
-        if result.status == "diverged" or None in (*values, *bounded):
+        number, known = self._numbers[trial.trial_id], self._optuna.get_trials(deepcopy=False)
+        asked = optuna.Trial(self._optuna, known[number]._trial_id)
+        if has_diverged := result.status == "diverged":
+            asked.set_user_attr(STATUS, result.status)
+        told = find_worst(known, self._study.directions) if has_diverged else measure(self._study, result)
+        if told is None:
             self._optuna.tell(number, state=TrialState.FAIL)
             return
-        asked = optuna.Trial(self._optuna, self._optuna.get_trials(deepcopy=False)[number]._trial_id)
-        for constraint, value in zip(constraints, bounded, strict=True):
-            assert value is not None
-            if str(constraint) not in asked.constraints:  # else a run that was killed noted it, and told no more
-                asked.set_constraint(str(constraint), constraint.measure_excess(value))
-        if result.status == "finished" or len(values) > 1:  # with several objectives Optuna cannot prune
-            self._optuna.tell(number, values)
-        else:
-            asked.report(values[0], result.epochs_trained)
+        for name, excess in told.excesses.items():
+            if name not in asked.constraints:  # else a run that was killed noted it, and told no more
+                asked.set_constraint(name, excess)
+        if result.status == "stopped" and len(told.values) == 1:  # with several objectives Optuna cannot prune
+            asked.report(told.values[0], result.epochs_trained)
             self._optuna.tell(number, state=TrialState.PRUNED)
+        elif has_diverged and self._study.search.sampler == "tpe" and self._study.scheduler.name != "fifo":
+            asked.report(told.values[0], 0)  # TPE holds whatever is complete for better than what was stopped
+            self._optuna.tell(number, state=TrialState.PRUNED)
+        else:
+            self._optuna.tell(number, told.values)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 POPULATION = 16
 """NSGA-II's population; a quarter of the trials if that is less, so that short searches have several generations."""
 
+OF_GENERATIONS = ("cmaes", "nsga2")
+"""These learn from the generations that they proposed themselves, and from no other trial."""
+
 
 def make_sampler(study: Study, num_trials: int, seed: int) -> "optuna.samplers.BaseSampler":
     """Make the sampler of a study. num_trials: how many it will propose."""

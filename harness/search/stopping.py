@@ -23,11 +23,17 @@ class Stopping:
         self._gain = 0.0  # as expected of these, which takes seconds where they are hundreds
 
     def find_reason(
-        self, ended: Collection[Known], stored: Collection[Known], running: Iterable[tuple[float, float]]
+        self,
+        ended: Collection[Known],
+        learnt: Collection[Known],
+        stored: Collection[Known],
+        running: Iterable[tuple[float, float]],
     ) -> str:
         """Say why no more trials are to be proposed; empty if more are.
 
-        ended: trials of the search. stored: of an earlier one, with which it began; they have cost it nothing.
+        ended: trials of the search. learnt: those of them that the next proposal learns from: epochs and gain are of
+        these, so that they end a search with `at_once` at the same trial, whatever has ended by then.
+        stored: of an earlier search, with which it began; they have cost it nothing.
         running: of those that run, when they were handed out and now, in seconds since 1970.
         """
         if self._stop.hours is not None:
@@ -36,11 +42,11 @@ class Stopping:
             if hours >= self._stop.hours:
                 return f"its trials ran for {hours:.3g} hours (search.stop.hours: {self._stop.hours:g})"
         if self._stop.epochs is not None:
-            epochs = sum(result.epochs_trained for _, result in ended)
+            epochs = sum(result.epochs_trained for _, result in learnt)
             if epochs >= self._stop.epochs:
                 return f"its trials have trained {epochs} epochs (search.stop.epochs: {self._stop.epochs})"
         if self._stop.gain is not None:
-            gain = self._expect_gain([*stored, *ended])
+            gain = self._expect_gain([*stored, *learnt])
             if gain is not None and gain < self._stop.gain:
                 return (
                     f"the best next trial is expected to gain {gain:.2g} in {self._study.metric} "

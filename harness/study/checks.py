@@ -117,11 +117,12 @@ def _check_stop(study: StudyFields) -> None:
     is_list = sampler not in ADAPTIVE_SAMPLERS
     if is_list and search.stop is not None:
         raise ValueError(
-            f"search.stop: {sampler} lists all of its trials beforehand; remove it, or use tpe, gp or cmaes"
+            f"search.stop: {sampler} lists all of its trials beforehand; remove it, or use tpe, gp, cmaes or nsga2"
         )
     if is_list and search.at_once is not None:
         raise ValueError(
-            f"search.at_once: {sampler} lists the same trials whatever runs at once; remove it, or use tpe, gp or cmaes"
+            f"search.at_once: {sampler} lists the same trials whatever runs at once; remove it, or use tpe, gp, cmaes "
+            "or nsga2"
         )
     if search.stop is not None and search.stop.gain is not None and len(study.objectives) > 1:
         raise ValueError("search.stop.gain: several metrics have no one best; remove it, or search by one metric")

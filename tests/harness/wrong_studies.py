@@ -441,9 +441,9 @@ WRONG_FIELDS = [
                 "search: {sampler: random, num_trials: 3, stop: {epochs: 9}}\n",
                 13,
                 "search.stop",
-                "use tpe",
+                "use tpe, gp, cmaes or nsga2",
             ),
-            ("at-once-of-grid", "search: {at_once: 2}\n", 13, "search.at_once", "remove it"),
+            ("at-once-of-grid", "search: {at_once: 2}\n", 13, "search.at_once", "use tpe, gp, cmaes or nsga2"),
             (
                 "stop-0",
                 "search: {sampler: tpe, num_trials: 3, stop: {hours: 0}}\n",

@@ -9,6 +9,7 @@ from harness.datasets import load_dataset
 from harness.ledger.result import Result, Status
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
+from harness.search.samplers import OF_GENERATIONS
 from harness.search.source import Source
 from tests.harness.search.searching import ONE_SPACE, Searching, ids
 
@@ -36,7 +37,7 @@ class Scored(Searching):
         return result
 
 
-def search(folder: Path, sampler: str, at_once: int) -> Searching:
+def search(folder: Path, sampler: str, at_once: int | str) -> Searching:
     return Scored(folder, load_dataset("digits"), TEXTS[sampler].replace("AT_ONCE", str(at_once)))
 
 
@@ -70,6 +71,30 @@ def test_the_proposals_are_the_same_with_one_two_and_four_at_once(tmp_path: Path
     )
     assert len(set(one)) == NUM_TRIALS
     assert one == two == four == killed
+    *_, last = search(tmp_path / "1", sampler, 4).optuna_trials()
+    generations = [value for name, value in last.system_attrs.items() if name.endswith(":generation")]
+    assert [generation > 0 for generation in generations] == [True] * (sampler in OF_GENERATIONS)
+
+
+def test_trials_that_diverge_change_no_proposal_by_when_they_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(self: Scored, trial: Trial) -> Result:
+        return finish(self, trial, "diverged" if trial.settings.latent_dim > 5 else "finished")
+
+    finish = Scored.end
+    monkeypatch.setattr(Scored, "end", end)
+    one, three, killed = (
+        run(search(tmp_path / str(order), "tpe", 3), slots, order, kill_after=kill_after)
+        for slots, order, kill_after in ((1, 0, None), (3, 1, None), (3, 2, 7))
+    )
+    assert one == three == killed
+
+
+def test_a_search_ends_by_epochs_at_the_same_trial_however_many_run_at_once(tmp_path: Path) -> None:
+    """Each trains one: the third trial's epoch counts once a proposal learns from it, which the fifth would do."""
+    for slots, order in ((1, 0), (2, 0), (2, 1)):
+        assert len(run(search(tmp_path / f"{slots}-{order}", "tpe", "2, stop: {epochs: 3}"), slots, order)) == 4
 
 
 def test_what_may_run_at_once_is_waited_for(tmp_path: Path) -> None:

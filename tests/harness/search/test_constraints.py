@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.commands.overview import summarise_plan, summarise_status
 from harness.datasets import load_dataset
-from harness.ledger.result import Result, list_violated
+from harness.ledger.result import Result, Row, list_violated
 from harness.ledger.tables import build_tables
 from harness.ledger.trial import Trial
 from harness.ledger.trial_folder import TrialFolder
@@ -77,6 +77,18 @@ def test_a_trial_without_a_value_of_a_constraints_metric_teaches_nothing(tmp_pat
     assert trial is not None
     source.tell(trial, Result(status="finished", history=[{"epoch": 1, "val/elbo": -1.0}]))
     assert [t.state for t in searching.optuna_trials()] == [TrialState.FAIL]
+
+
+def test_a_trial_that_diverged_exceeds_a_constraint_as_far_as_any_other(tmp_path: Path) -> None:
+    searching = constrained(tmp_path, "tpe")
+    source = searching.source()
+    for rate in (1.0, 2.5, None):
+        trial = source.next()
+        assert trial is not None
+        history: list[Row] = [] if rate is None else [{"epoch": 1, "val/elbo": -rate, "val/rate": rate}]
+        source.tell(trial, Result(status="diverged" if rate is None else "finished", history=history))
+    diverged = searching.optuna_trials()[-1]
+    assert (diverged.value, diverged.constraints) == (-2.5, {"val/rate >= 3": 2.0})
 
 
 def test_a_run_that_was_killed_between_constraint_and_value_tells_the_value(tmp_path: Path) -> None:

@@ -65,6 +65,37 @@ def test_a_trial_without_a_value_teaches_the_sampler_nothing(tpe: Searching, sta
     assert [(t.state, t.value) for t in tpe.optuna_trials()] == [(state, None)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("tpe", TrialState.COMPLETE), ("nsga2", TrialState.COMPLETE), ("tpe-asha", TrialState.PRUNED)],
+)
+def test_a_trial_that_diverged_counts_as_the_worst_so_far(
+    tmp_path: Path, dataset: Dataset, kind: str, state: TrialState
+) -> None:
+    """In each metric; what was pruned before its first epoch is worse for TPE than all others."""
+    searching = Searching(tmp_path, dataset, STUDIES[kind])
+    source = searching.source()
+    for value, status in ((-3.0, "finished"), (-7.0, "finished"), (99.0, "diverged"), (-8.0, "finished")):
+        trial = source.next()
+        assert trial is not None
+        source.tell(trial, searching.end(trial, status, value))  # type: ignore[arg-type]
+    (diverged,) = (t for t in searching.optuna_trials() if t.user_attrs.get("status") == "diverged")
+    assert diverged.state == state
+    assert diverged.values == [-7.0, -3.0][: len(diverged.values)]  # val/elbo, and val/rate, of which less is better
+    assert diverged.intermediate_values == ({0: -7.0} if state == TrialState.PRUNED else {})
+
+
+def test_trials_that_diverged_are_told_last_at_the_next_start(tpe: Searching) -> None:
+    source = tpe.source()
+    first, second = source.next(), source.next()
+    assert first is not None
+    assert second is not None
+    tpe.end(first, "diverged")
+    tpe.end(second, value=-7.0)
+    tpe.source()
+    assert [t.value for t in tpe.optuna_trials()] == [-7.0, -7.0]
+
+
 def test_a_trial_stopped_early_is_pruned_with_what_it_reached(tmp_path: Path, dataset: Dataset) -> None:
     searching = Searching(tmp_path, dataset, STUDIES["tpe-asha"])
     (trial,) = searching.run(at_most=1, status="stopped")
@@ -159,6 +190,39 @@ def test_a_space_with_fewer_points_than_trials_ends_when_it_is_used_up(
     assert again.next() is None
     assert len(searching.optuna_trials()) == before < 50  # nothing was asked for in vain
     assert TrialState.RUNNING not in [t.state for t in searching.optuna_trials()]
+
+
+def test_a_proposal_where_the_sampler_is_stuck_is_drawn_by_the_searchs_seed_and_the_next_is_its_own_again(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_source, "STUCK_REPEATS", 0)
+    seeds: list[int] = []
+
+    class Spy(optuna.samplers.RandomSampler):
+        def __init__(self, seed: int) -> None:
+            seeds.append(seed)
+            super().__init__(seed)
+
+    monkeypatch.setattr("optuna.samplers.RandomSampler", Spy)
+    for seed in (0, 1):
+        searching = Searching(tmp_path / str(seed), dataset, TINY.replace("tpe,", f"tpe, seed: {seed},"))
+        source = searching.source()
+        assert isinstance(source, optuna_source.OptunaSource)
+        assert len(searching.run(source)) == 3
+        assert isinstance(source._optuna.sampler, optuna.samplers.TPESampler)
+    assert len(set(seeds)) == 6
+
+
+def test_what_is_drawn_where_the_sampler_is_stuck_is_the_same_after_a_kill(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_source, "STUCK_REPEATS", 0)
+    whole, killed = (
+        Searching(tmp_path / name, dataset, STUDIES["tpe"].replace("6}", "3, at_once: 2}")) for name in ("a", "b")
+    )
+    killed.run(at_most=1)
+    killed.run()
+    assert ids(killed.source().trials) == ids(whole.run())
 
 
 def test_proposals_whose_settings_do_not_go_together_are_passed_over(

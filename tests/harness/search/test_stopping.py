@@ -155,7 +155,16 @@ def test_a_search_that_awaits_a_trial_asks_for_no_gain_and_ends_by_all_that_it_l
     assert (gains, again.num_trials) == ([], 60), "nor does one that goes on after a kill"
     source.tell(first, searching.end(first))
     assert source.next() is None
-    assert (gains, source.is_waiting, source.num_trials) == ([16], False, 16)
+    assert (gains, source.is_waiting, source.num_trials) == ([15], False, 16)
+
+
+def test_trials_that_were_trained_before_end_a_search_where_they_did(tmp_path: Path) -> None:
+    searching = search(tmp_path, "{epochs: 4}, at_once: 1")
+    ran = searching.run()
+    assert len(ran) == 2
+    (tmp_path / "results" / "optuna.db").unlink()  # the same trials are proposed
+    source = searching.source()
+    assert (source.next(), ids(source.trials)) == (None, ids(ran))
 
 
 def observe(trial: Trial, value: float) -> Observed:

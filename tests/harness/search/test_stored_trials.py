@@ -40,6 +40,17 @@ def test_a_widened_search_goes_on_from_all_of_its_trials_and_says_how_many(resul
     assert (ids(again.trials), again.num_trials, again.next()) == (ids([*first, *rest]), 12, None)
 
 
+def test_a_sampler_of_generations_says_that_it_learns_nothing_from_stored_trials(results: Path) -> None:
+    text = edit("tpe", "cmaes", SIX["tpe"])
+    search(results, text).run(at_most=2)
+    wider = search(results, edit(*WIDER, text))
+    notice = (
+        "The space, the search or the code of demo is another than before: it begins with the 2 trained trials of the "
+        "old one that lie in it, from which cmaes learns nothing, and proposes 6 more."
+    )
+    assert wider.source().notices == [notice]
+
+
 def test_only_what_lies_in_the_new_space_is_taken_over(results: Path) -> None:
     first = search(results, SIX["tpe"]).run()
     narrower = search(results, edit("int: [2, 9]", "int: [5, 12]", SIX["tpe"]))
