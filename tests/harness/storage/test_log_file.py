@@ -33,3 +33,14 @@ def test_neither_a_message_nor_a_traceback_has_a_password_in_the_log(tmp_path: P
     assert text.startswith("at http://***@host\nConnectionError")
     assert text.endswith("GET https://***@host/x?token=***\n")
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path: Path, mode: str) -> None:
+    victim, log = tmp_path / ".bashrc", tmp_path / "log.txt"
+    victim.write_text("export A=1\n")
+    log.symlink_to(victim)
+    handler = LogFile(log, mode=mode, delay=mode == "w")
+    handler.handle(logging.LogRecord("name", logging.INFO, "", 0, "kept", None, None))
+    handler.close()
+    assert (victim.read_text(), log.read_text()) == ("export A=1\n", "kept\n")
