@@ -14,7 +14,9 @@ INTRODUCTION = """# The study file
 <!-- Written by `make docs` from the schema of study files: change their descriptions, not this page. -->
 
 A study file is YAML 1.2. Editors that know JSON schemas complete its fields from `studies/schema.json`. Whatever is
-wrong in a file is answered in one sentence that names its line and the fix.
+wrong in a file is answered in one sentence that names its line and the fix. A study file may name code that is run, in
+`plugins` and as the command of `notify`, so read a stranger's first; code that lies among results is never run, nor is
+the command of a study file there.
 
 A setting takes one value, or several: `{grid: [...]}`, `{range: [first, last, step]}`, `{choice: [...]}`; where a
 sampler draws them also `{uniform: [lo, hi]}`, `{loguniform: [lo, hi]}` and `{int: [lo, hi]}`.

@@ -1,8 +1,10 @@
-"""Paths that a user gives, and the text of files there."""
+"""Paths that a user gives, the text of files there, and the files of locks."""
 
+import errno
 import os
 import re
 from pathlib import Path
+from typing import IO
 
 from harness.errors import InputError
 
@@ -53,3 +55,18 @@ def read_text(path: Path, fix: str, *, option: str = "") -> str:
     except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
         reason = error.strerror if isinstance(error, OSError) else "no name of a file"
         raise InputError(f"{named}: cannot be read ({reason}); {fix}") from None
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open a file that is locked, or make it. What it holds stays, as does what a link of its name would point to.
+
+    Raises:
+        InputError: it is a link, which whoever gave us the folder may have put there.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.fdopen(os.open(path, flags, 0o666), "w")  # as NFS locks only what is open for writing
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}: is a link, but a lock has to be a file of its own; delete the link") from None

@@ -51,11 +51,14 @@ def submit(
     This code, the study and its plug-ins are shipped; data, results and the environment are not.
     """
     from harness.commands.jobs import open_jobs, submit_study
+    from harness.commands.notify import explain_unheeded
     from harness.study.file import find_study, format_study_file, load_found
 
     path = find_study(study, RESULTS.folder)
     loaded = load_found(path, RESULTS.folder, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
+    if unheeded := explain_unheeded(loaded, "give it with --set notify=[...]"):
+        console.print(unheeded, soft_wrap=True)
     job = submit_study(loaded, text, address=address, results=results, data=data, env_file=env_file)
     shown, ended = _again("logs", job, address), _again("stop", job, address)
     console.print(f"Submitted as {job}: {shown} shows it, {ended} ends it.", soft_wrap=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from harness.commands.console import make_console
 from harness.errors import InputError, hide_secrets
 from harness.paths import parse_path
 from harness.storage.bucket import open_place
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT = 1, 2
 
-console = Console(highlight=False, markup=False)
-errors = Console(stderr=True, highlight=False, markup=False)
+console = make_console()
+errors = make_console(stderr=True)
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a study.")]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import time
 import urllib.error
@@ -71,6 +72,14 @@ def describe(study: Study, ending: Ending, outcome: Outcome | None, error: str =
     return facts | {"text": text}
 
 
+def explain_unheeded(study: Study, fix: str = "give it with --notify") -> str:
+    """Why the command that a study's file names is not run; empty where it names none, or is obeyed."""
+    if study.origin is None or not study.origin.command:
+        return ""
+    place, command = study.origin.locate(("notify",)), shlex.join(study.origin.command)
+    return f"{place}: notify: its command `{command}` is not run, as results may be a stranger's; {fix}."
+
+
 def tell(target: Target | None, said: Said, say: Callable[[str], None]) -> None:
     """Tell a target, if there is one, and try once more where that goes wrong."""
     if target is None:
@@ -137,8 +146,6 @@ def parse_target(text: str) -> Target:
     Raises:
         InputError: it is none of them.
     """
-    import shlex
-
     is_command = not text.startswith(("$", "https://", "http://"))
     try:
         return check_target(tuple(shlex.split(text)) if is_command else text)

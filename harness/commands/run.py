@@ -14,7 +14,7 @@ from rich.console import Console
 
 from analysis.wording import plural
 from harness.cluster.connect import check_address, check_interpreter, check_not_elsewhere, quieten_ray
-from harness.commands.notify import describe, tell, telling
+from harness.commands.notify import describe, explain_unheeded, tell, telling
 from harness.commands.outcome import Outcome
 from harness.commands.present import present_study
 from harness.datasets import Dataset, load_dataset
@@ -71,6 +71,8 @@ def run_study(
     study_text = hide_address(study_text, study)
     say = partial(console.print, soft_wrap=True)
     whom, folder = notify or study.notify, results.folder.absolute() / study.name
+    if not notify and (unheeded := explain_unheeded(study)):
+        say(unheeded)
     with telling(study, whom, say) as note:
         dataset = _load(study, results, data_dir, address, console)
         where = f"{results.address}/{study.name}" if results.is_remote else folder

@@ -29,6 +29,7 @@ from analysis.files import write_atomically
 from harness.datasets.dataset import DatasetIdentity, FileCheck
 from harness.datasets.packed import ImageArray, PackedArray
 from harness.errors import InputError
+from harness.paths import open_lock
 from models.numerics.machine import count_cores
 
 IMAGES, ATTRIBUTES, MANIFEST, PARTS = "images.npy", "attributes.npy", "manifest.json", "parts.json"
@@ -251,8 +252,12 @@ def _check_room(spec: MapSpec, folder: Path, num_bytes: int) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes the map in a folder."""
-    with (folder / ".lock").open("w") as file:
+    """Wait until no other process makes the map in a folder.
+
+    Raises:
+        InputError: as of `open_lock`.
+    """
+    with open_lock(folder / ".lock") as file:
         with contextlib.suppress(OSError):  # a disk without locks: then two that make the same write the same
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

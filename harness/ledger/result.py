@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.errors import hide_secrets
 from harness.study.constraints import Constraint
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
@@ -46,6 +47,12 @@ class Result:
     ended: float | None = field(default=None, compare=False)
     spent: float | None = field(default=None, compare=False)  # seconds that processes had it
     stopped_by: str | None = field(default=None, compare=False)  # see `describe_stopping`; None if nobody noted it
+
+    def __post_init__(self) -> None:
+        if (
+            self.error is not None
+        ):  # of whatever library, which may quote an address; it is stored and shown in many places
+            object.__setattr__(self, "error", hide_secrets(self.error))
 
     @property
     def epochs_trained(self) -> int:

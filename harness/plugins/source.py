@@ -39,10 +39,11 @@ class Plugin:
         return digest.hexdigest()
 
 
-def find_plugin(name: str, study_file: Path, line: int | None = None) -> Plugin:
+def find_plugin(name: str, study_file: Path, line: int | None = None, *, is_stored: bool = False) -> Plugin:
     """Find a plug-in beside a study file (of a stored study: in the current folder or ./studies), or as a module.
 
     Nothing is executed, and nothing in a folder of results is found. line: of the file that names it, for messages.
+    is_stored: the file is known to be of a stored study, whatever lies beside it.
 
     Raises:
         InputError: it is not there, cannot be read, or its name is that of another module.
@@ -53,7 +54,7 @@ def find_plugin(name: str, study_file: Path, line: int | None = None) -> Plugin:
         raise InputError(f"{place}: {name!r} is not the name of a module; {hint}")
     if name in sys.stdlib_module_names or name in OWN:
         raise InputError(f"{place}: {name} is a module of Python's or of spikeslab's; rename yours")
-    folders = [Path(), Path("studies")] if _is_of_results(study_file.parent) else [study_file.parent]
+    folders = [Path(), Path("studies")] if is_stored or is_of_results(study_file.parent) else [study_file.parent]
     for folder in folders:
         for path in (folder / f"{name}.py", folder / name / "__init__.py"):
             if path.is_file():
@@ -81,7 +82,7 @@ def _find_installed(name: str) -> Path | None:
 
 def _read(name: str, path: Path, place: str) -> Plugin:
     """Read a module's file or, of a package, every Python file in its folder."""
-    if _is_of_results(path.parent):
+    if is_of_results(path.parent):
         raise InputError(f"{place}: {path} lies among results, whose code is never run; move it elsewhere")
     folder = path.parent.parent if path.name == "__init__.py" else path.parent
     paths = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
@@ -119,7 +120,7 @@ def _list_imports(content: bytes) -> Iterator[tuple[str, int]]:
             yield node.module.partition(".")[0], node.lineno
 
 
-def _is_of_results(folder: Path) -> bool:
+def is_of_results(folder: Path) -> bool:
     """Whether a folder, or one that it lies in, holds the results of a study."""
     here = folder.resolve()
     return any((above / name).exists() for above in (here, *here.parents) for name in STORED)

@@ -3,8 +3,7 @@
 import os
 from functools import partial
 
-from rich.console import Console
-
+from harness.commands.console import make_console
 from harness.commands.outcome import Outcome
 from harness.commands.plot import draw_quietly
 from harness.commands.run import run_study
@@ -40,7 +39,7 @@ def run(
     """
     place = open_place(results)
     study = as_study(study, place.folder, stored_first=False)
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     try:
         with keeping_settings():
             outcome = run_study(

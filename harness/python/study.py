@@ -12,7 +12,7 @@ from harness.paths import parse_path
 from harness.storage.bucket import open_place
 from harness.study import Study as StudyOfFile
 from harness.study.fields import MAX_NAME, SLUG
-from harness.study.file import check_folder, describe, dump_study, find_study, format_study_file, load_study
+from harness.study.file import check_folder, describe, dump_study, find_study, format_study_file, is_in, load_study
 from harness.study.origin import Origin
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def as_study(study: StudyOrName, results: Path, *, stored_first: bool = True) ->
             f"no study, but of type {type(study).__name__}; give a Study, its name or the path of its file"
         )
     path = find_study(os.fspath(study), results, stored_first=stored_first)
-    found = Study.from_file(path)
+    found = load_study(path, kind=Study, is_stored=is_in(path, results))
+    found._path = path
     check_folder(found, path, results)
     return found
 

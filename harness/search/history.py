@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from harness.errors import InputError, first_line
@@ -86,6 +87,9 @@ def history_errors(path: Path, study: str, *, read_only: bool) -> Iterator[None]
     try:
         with sqlite.telling_of_waits(path):
             yield
+    except UnpicklingError as error:
+        fix = f"move it elsewhere, and `spikeslab run {study}` begins a new search"
+        raise InputError(f"{path}: {first_line(error)}; {fix}") from error
     except (sqlite3.DatabaseError, DatabaseError, StorageInternalError, RuntimeError) as error:
         if (
             isinstance(error, RuntimeError)

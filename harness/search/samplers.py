@@ -26,7 +26,9 @@ def make_sampler(study: Study, num_trials: int, seed: int) -> "optuna.samplers.B
             case "gp":
                 return optuna.samplers.GPSampler(seed=seed, n_startup_trials=min(10, few))
             case "cmaes":
-                return optuna.samplers.CmaEsSampler(
+                from harness.search.cmaes_sampler import GuardedCmaEsSampler
+
+                return GuardedCmaEsSampler(
                     seed=seed, with_margin=True, consider_pruned_trials=study.scheduler.name != "fifo"
                 )
             case "nsga2":

@@ -14,6 +14,7 @@ from typing import IO
 
 from analysis.files import write_atomically
 from harness.errors import InputError
+from harness.paths import open_lock
 
 __all__ = [
     "check_writable",
@@ -105,10 +106,10 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[IO[str]]:
     refusal: the message if another process holds it; None: wait until it is free.
 
     Raises:
-        InputError: another process holds it, and there is a refusal; or its file system has no locks.
+        InputError: another process holds it, and there is a refusal; its file system has no locks; or it is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with open_lock(path) as file:
         for patience in (0.2, 0.2, 0.0):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))

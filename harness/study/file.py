@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from analysis.wording import find_near, suggest
 from harness.errors import InputError
 from harness.paths import parse_path, read_text
-from harness.plugins.source import Plugin, find_plugin
+from harness.plugins.source import Plugin, find_plugin, is_of_results
 from harness.plugins.use import list_datasets_in_use, use_plugins
 from harness.study.fields import MAX_NAME, SLUG, extend_fields
 from harness.study.notify import hide_target
@@ -32,19 +32,28 @@ _LONG = re.compile(r"'[^']{120,}'|\"[^\"]{120,}\"|\[[\[\], \d.e+-]{120,}\]|\[[^\
 
 
 @overload
-def load_study(path: Path, overrides: Iterable[str] = ()) -> Study: ...
+def load_study(path: Path, overrides: Iterable[str] = (), *, is_stored: bool = False) -> Study: ...
 @overload
-def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[S]) -> S: ...
-def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] = Study) -> Study:
+def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[S], is_stored: bool = False) -> S: ...
+def load_study(
+    path: Path, overrides: Iterable[str] = (), *, kind: type[Study] = Study, is_stored: bool = False
+) -> Study:
     """Load the study of a file, with `key=value` overrides applied. kind: the class to make of it.
+
+    is_stored: the file is known to lie among results, which may be a stranger's: no code beside it is found, and the
+    command that it names is not run.
 
     Raises:
         InputError: one sentence that names the file, the line, the field and the fix.
     """
     text = read_text(path, FIX)
     content, lines = read_yaml_mapping(text, path)
-    plugins = _load_plugins(content.get("plugins"), path, lines)
-    origin = Origin(path, lines, {_apply_override(content, override, path): override for override in overrides})
+    is_stored = is_stored or is_of_results(path.parent)
+    plugins = _load_plugins(content.get("plugins"), path, lines, is_stored=is_stored)
+    overridden = {_apply_override(content, override, path): override for override in overrides}
+    is_foreign = is_stored and ("notify",) not in overridden and isinstance(content.get("notify"), list)
+    command = tuple(map(str, content.pop("notify"))) if is_foreign else ()
+    origin = Origin(path, lines, overridden, command)
     try:
         study = (extend_fields(kind, plugins, list_datasets_in_use()) if plugins else kind).model_validate(content)
     except ValidationError as error:
@@ -53,12 +62,12 @@ def load_study(path: Path, overrides: Iterable[str] = (), *, kind: type[Study] =
     return study
 
 
-def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int]) -> tuple[Plugin, ...]:
+def _load_plugins(named: Any, path: Path, lines: Mapping[FieldPath, int], *, is_stored: bool) -> tuple[Plugin, ...]:
     """Find the plug-ins that a study file names, and make them those of this process. What is no name is said later."""
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     if len(set(names)) < len(names):
         raise InputError(f"{path}:{lines['plugins',]}: plugins: one stands twice in {names}; remove it")
-    plugins = tuple(find_plugin(name, path, lines.get(("plugins",))) for name in names)
+    plugins = tuple(find_plugin(name, path, lines.get(("plugins",)), is_stored=is_stored) for name in names)
     use_plugins(plugins)
     return plugins
 
@@ -197,10 +206,15 @@ def load_found(path: Path, results: Path, overrides: Iterable[str] = ()) -> Stud
         InputError: as of `load_study`; or the file is in the results of another name, which nobody would read.
     """
     overrides = list(overrides)
-    study = load_study(path, overrides)
+    study = load_study(path, overrides, is_stored=is_in(path, results))
     if not any(override.startswith("name=") for override in overrides):
         check_folder(study, path, results)
     return study
+
+
+def is_in(path: Path, results: Path) -> bool:
+    """Whether the file of a study is one that is stored in a folder of results."""
+    return path.absolute() == (results / path.parent.name / "study.yaml").absolute()
 
 
 def check_folder(study: Study, path: Path, results: Path) -> None:
@@ -210,7 +224,7 @@ def check_folder(study: Study, path: Path, results: Path) -> None:
         InputError: it is in those of another, which nobody would read.
     """
     folder = path.parent.name
-    if path.absolute() == (results / folder / "study.yaml").absolute() and study.name != folder:
+    if is_in(path, results) and study.name != folder:
         raise InputError(
             f"{path}: name: this folder holds study {study.name}; rename the folder to {study.name} again, or write "
             f"name: {folder} in that file"
@@ -241,10 +255,11 @@ def read_question(path: Path) -> str:
 def format_study_file(path: Path, study: Study, *, is_changed: bool) -> str:
     """Format the study file that is stored with the results: a copy, or a new one if overrides changed the study.
 
-    A new one begins with the comments at the head of the file, which ask the study's question.
+    A new one begins with the comments at the head of the file, which ask the study's question. So does one of results
+    whose command is not run: it may be shipped to where it lies among none.
     """
     text = read_text(path, FIX)
-    if not is_changed:
+    if not is_changed and not (study.origin and study.origin.command):
         return text
     question = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
     return "".join(question) + dump_study(study)

@@ -14,6 +14,7 @@ class Origin:
     path: Path
     lines: Mapping[FieldPath, int]
     overridden: Mapping[FieldPath, str]  # the --set that changed a field
+    command: tuple[str, ...] = ()  # of `notify`, where the file lies among results: it is not run
 
     def locate(self, field: FieldPath) -> str:
         """Say where a field stands: the --set that gave it, or the file with its line."""

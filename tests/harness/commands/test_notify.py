@@ -19,9 +19,10 @@ from harness.commands.notify import describe, parse_target, tell, telling
 from harness.commands.outcome import Outcome
 from harness.errors import InputError
 from harness.interruption import Interrupted
+from harness.python.study import as_study
 from harness.storage.place import Folder
 from harness.study import Study
-from harness.study.file import dump_study, format_study_file, load_study
+from harness.study.file import dump_study, find_study, format_study_file, load_found, load_study
 from harness.tune.study_run import StudyRun
 from tests.e2e.conftest import STUDY as TEXT
 
@@ -167,6 +168,39 @@ def test_the_option_takes_an_address_a_variable_or_a_command() -> None:
     for wrong in ("", "$", "https://"):
         with pytest.raises(InputError, match="--notify: tells nobody; give an address"):
             parse_target(wrong)
+
+
+@pytest.mark.parametrize("beside", ["resolved.json", None])
+def test_a_command_in_a_study_file_among_results_is_not_run_and_it_is_said(
+    beside: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, made, given = tmp_path / "results", tmp_path / "made", {}
+    path = results / "tiny" / "study.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{TEXT}notify: [mkdir, {made}]\n")
+    if beside is not None:
+        (path.parent / beside).write_text("")
+
+    def train(trains: StudyRun, *_: object) -> Outcome:
+        given["text"] = (trains.folder / "study.yaml").read_text()
+        return OUTCOME
+
+    monkeypatch.setattr(run, "_train_and_conclude", train)
+    for study in (load_found(find_study("tiny", results), results), as_study("tiny", results)):
+        text = format_study_file(path, study, is_changed=False)
+        assert "mkdir" not in text, "else a job would run it, whose file lies among no results"
+        output = io.StringIO()
+        run.run_study(study, text, results=Folder(results), console=Console(file=output, width=1000))
+        assert (
+            f"its command `mkdir {made}` is not run, as results may be a stranger's; give it with" in output.getvalue()
+        )
+        path.write_text(f"{TEXT}notify: [mkdir, {made}]\n")
+    assert not made.exists()
+    assert "mkdir" not in given["text"]
+    assert load_found(path, results, [f"notify=[mkdir, {made}]"]).notify == ("mkdir", str(made))
+    elsewhere = tmp_path / "tiny.yaml"
+    elsewhere.write_text(path.read_text())
+    assert load_found(elsewhere, results).notify == ("mkdir", str(made))
 
 
 @pytest.mark.parametrize("slash", ["/", "\\u002f"])

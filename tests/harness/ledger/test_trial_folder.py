@@ -175,6 +175,16 @@ def test_a_result_survives_a_round_trip(folder: TrialFolder, result: Result) -> 
     assert folder.read_result() == result
 
 
+def test_a_password_in_an_error_is_not_stored(folder: TrialFolder) -> None:
+    folder.write_result(dataclasses.replace(RESULT, error="GET https://alice:s3cret@host/x?token=s3cret"))
+    (path,) = folder.path.iterdir()
+    assert "s3cret" not in path.read_text()
+    path.write_text(path.read_text().replace("***@", "alice:s3cret@"))  # as one that was stored before
+    result = folder.read_result()
+    assert result is not None
+    assert result.error == "GET https://***@host/x?token=***"
+
+
 def test_a_trial_that_has_not_ended_has_no_result(folder: TrialFolder) -> None:
     assert folder.read_result() is None
 

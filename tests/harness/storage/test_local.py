@@ -7,14 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from harness.datasets import identify_dataset
+from harness.datasets.image_map import _alone
 from harness.errors import InputError
 from harness.search.make_source import make_source
 from harness.storage.local import (
@@ -222,6 +223,21 @@ def test_a_lock_is_released_at_the_end_also_after_an_error(tmp_path: Path) -> No
     with locked(path, refusal="held still"), pytest.raises(InputError, match="taken"):  # noqa: SIM117
         with locked(path, refusal="taken"):
             pass
+
+
+@pytest.mark.parametrize("lock", [locked, lambda path: _alone(path.parent)])
+def test_a_link_in_the_place_of_a_lock_is_refused_and_what_it_points_to_stays(
+    tmp_path: Path, lock: Callable[[Path], AbstractContextManager[object]]
+) -> None:
+    victim, path = tmp_path / ".bashrc", tmp_path / ".lock"
+    victim.write_text("export A=1\n")
+    path.symlink_to(victim)
+    with pytest.raises(InputError, match=r"\.lock: is a link, but .*; delete the link"), lock(path):
+        raise AssertionError
+    assert victim.read_text() == "export A=1\n"
+    path.unlink()
+    with lock(path):
+        pass
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
