@@ -49,9 +49,7 @@ class Result:
     stopped_by: str | None = field(default=None, compare=False)  # see `describe_stopping`; None if nobody noted it
 
     def __post_init__(self) -> None:
-        if (
-            self.error is not None
-        ):  # of whatever library, which may quote an address; it is stored and shown in many places
+        if self.error is not None:  # any library's words, which may quote an address, and are stored and shown
             object.__setattr__(self, "error", hide_secrets(self.error))
 
     @property
