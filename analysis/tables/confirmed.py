@@ -100,7 +100,8 @@ def compute_confirmed(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFra
     if candidates.isna().all():
         raise NothingToDrawError(
             "every configuration that was to be confirmed diverged or failed with some seed, was stopped early with "
-            "one, or broke a constraint"
+            "one (a scheduler stops some seeds and not others: search with one, and confirm over several), or broke a "
+            "constraint"
         )
     frame["rank"] = candidates.rank(ascending=not is_maximised, method="first")
     frame = frame.assign(objective=objective, is_maximised=is_maximised)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.console import clean
 from harness.cli.options import FAILED, RESULTS, Overrides, StudyArgument, as_path, as_place, console, format_option
 from harness.cluster import DASHBOARD
 from harness.interruption import Interrupted
@@ -57,7 +58,7 @@ def submit(
     path = find_study(study, RESULTS.folder)
     loaded = load_found(path, RESULTS.folder, overrides or ())
     text = format_study_file(path, loaded, is_changed=bool(overrides))
-    if unheeded := explain_unheeded(loaded, "give it with --set notify=[...]"):
+    if unheeded := explain_unheeded(loaded):
         console.print(unheeded, soft_wrap=True)
     job = submit_study(loaded, text, address=address, results=results, data=data, env_file=env_file)
     shown, ended = _again("logs", job, address), _again("stop", job, address)
@@ -84,7 +85,7 @@ def logs(job: JobArgument, address: Address = DASHBOARD, *, follow: Follow = Fal
     if follow:
         _follow(jobs, job)
         return
-    sys.stdout.write(jobs.read_log(job).rstrip("\n") + "\n")
+    sys.stdout.write(clean(jobs.read_log(job)).rstrip("\n") + "\n")
     _exit_as(found)
 
 
@@ -106,7 +107,7 @@ def _follow(jobs: "Jobs", job: str) -> None:
     text = "\n"
     try:
         for text in jobs.follow(job):
-            sys.stdout.write(text)
+            sys.stdout.write(clean(text))
             sys.stdout.flush()
         sys.stdout.write("" if text.endswith("\n") else "\n")
     except (Interrupted, KeyboardInterrupt):

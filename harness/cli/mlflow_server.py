@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from harness.cli.options import console
 from harness.cli.serving import check_port, serve
@@ -64,14 +65,9 @@ def serve_pages(results: Place, port: int) -> None:
             console.print(f"The trials of each study in MLflow; {more}Ctrl-C ends it.", soft_wrap=True)
         console.print(OPEN, soft_wrap=True)
 
-    serve(_make_command(port, 1), make_own_environment(uri, folder), port, what=f"{uri}: the MLflow UI", tell=tell)
-
-
-def make_own_environment(uri: str, results: Path) -> dict[str, str]:
-    """The environment of a server of one's own pages; the tunnel that it is reached through may have another port."""
-    names = ("localhost", "127.0.0.1")
-    own = {STORE: uri, ARTIFACTS: str(results.absolute() / ARTIFACTS_FOLDER)}
-    return os.environ | own | {HOSTS: ",".join([*names, *(f"{name}:*" for name in names)])} | ALONE
+    # The tunnel that the pages are reached through may have another port.
+    environment = make_environment({**os.environ, STORE: uri}, folder, "*", ["localhost", "127.0.0.1"]) | ALONE
+    serve(_make_command(port, 1), environment, port, what=f"{uri}: the MLflow UI", tell=tell)
 
 
 def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
@@ -105,7 +101,9 @@ def serve_team(results: Path, port: int, hosts: Sequence[str]) -> None:
     serve(_make_command(port, 2), environment, port, what=f"{hide_secrets(given[STORE])}: the MLflow server", tell=tell)
 
 
-def make_environment(given: Mapping[str, str], results: Path, port: int, hosts: Sequence[str]) -> dict[str, str]:
+def make_environment(
+    given: Mapping[str, str], results: Path, port: int | Literal["*"], hosts: Sequence[str]
+) -> dict[str, str]:
     """The environment of the server; what it does not name has the defaults of one that strangers may try to reach."""
     names = ["localhost", "127.0.0.1", *hosts]
     defaults = {

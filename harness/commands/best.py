@@ -83,13 +83,7 @@ def rank_candidates(study: Study, results: Place) -> tuple[pd.DataFrame, bool]:
     try:
         return compute_confirmed(trials, tables.history), is_confirmed
     except NothingToDrawError as reason:
-        fix = "run the study to its end"
-        if study.scheduler.name != "fifo" and len(study.all_seeds) > 1:
-            fix += (
-                f"; or, as {study.scheduler.name} stops some seeds of a configuration and not others, search with one "
-                "seed, and confirm over several"
-            )
-        raise InputError(f"{study.name}: {reason}; {fix}") from None
+        raise InputError(f"{study.name}: {reason}; run the study to its end") from None
 
 
 def _summarise_front(study: Study, results: Place) -> RenderableType:

@@ -15,6 +15,11 @@ def make_console(*, stderr: bool = False) -> Console:
     return _Console(stderr=stderr, highlight=False, markup=False)
 
 
+def clean(text: str) -> str:
+    """Text that steers no terminal."""
+    return STEERING.sub("", text)
+
+
 class _Console(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Render all that is printed. What results hold, as errors of trials do, may come from anybody."""
@@ -22,4 +27,4 @@ class _Console(Console):
             if segment.control or not STEERING.search(segment.text):  # colours and links are no text by now
                 yield segment
             else:
-                yield Segment(STEERING.sub("", segment.text), segment.style)
+                yield Segment(clean(segment.text), segment.style)

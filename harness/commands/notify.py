@@ -72,12 +72,12 @@ def describe(study: Study, ending: Ending, outcome: Outcome | None, error: str =
     return facts | {"text": text}
 
 
-def explain_unheeded(study: Study, fix: str = "give it with --notify") -> str:
+def explain_unheeded(study: Study) -> str:
     """Why the command that a study's file names is not run; empty where it names none, or is obeyed."""
     if study.origin is None or not study.origin.command:
         return ""
     place, command = study.origin.locate(("notify",)), shlex.join(study.origin.command)
-    return f"{place}: notify: its command `{command}` is not run, as results may be a stranger's; {fix}."
+    return f"{place}: notify: its command `{command}` is not run, as results may be a stranger's; run a study file of your own."
 
 
 def tell(target: Target | None, said: Said, say: Callable[[str], None]) -> None:

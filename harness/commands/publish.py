@@ -82,7 +82,8 @@ class Publication:
             trials = load_tables(place).trials
         except (InputError, TableError):
             return False
-        if dump_study(stored) != dump_study(self.study) or not is_measured(trials, self.study.measures.evaluated):
+        one, other = (dump_study(study.model_copy(update={"notify": None})) for study in (stored, self.study))
+        if one != other or not is_measured(trials, self.study.measures.evaluated):
             return False
         if self.study.search.sampler in ADAPTIVE_SAMPLERS or self.study.confirm is not None:
             # What it proposes is known to its sampler alone.

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from analysis.wording import plural
 from harness.cluster.connect import check_address, check_interpreter, check_not_elsewhere, quieten_ray
+from harness.commands.console import clean
 from harness.commands.notify import describe, explain_unheeded, tell, telling
 from harness.commands.outcome import Outcome
 from harness.commands.present import present_study
@@ -164,7 +165,7 @@ def _end_without_head(run: StudyRun, sharing: Sharing, tell: Callable[[], None])
     except Exception as error:
         logging.getLogger(__name__).warning("not all could be stored (%s)", first_line(error))
     run.display.__exit__(None, None, None)
-    sys.stderr.write(f"error: {run.problem}\n")
+    sys.stderr.write(f"error: {clean(str(run.problem))}\n")
     tell()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -56,6 +56,7 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
     """
 
     _path: Path | None = PrivateAttr(default=None)
+    _is_stored: bool = PrivateAttr(default=False)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
@@ -80,7 +81,7 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
             InputError: one sentence that names the field and the fix.
         """
         made = type(self)(**self.model_dump(mode="json", exclude_none=True) | dict(update or {}))
-        made._path = self._path
+        made._path, made._is_stored = self._path, self._is_stored
         return made
 
     def plan(self, results: str | os.PathLike[str] = RESULTS) -> "pd.DataFrame":
@@ -118,7 +119,7 @@ class Study(StudyOfFile, metaclass=_InOneSentence):
         """The study as the text of a study file, with the question of the file that it was read from."""
         if self._path is None:
             return dump_study(self)
-        is_changed = dump_study(load_study(self._path)) != dump_study(self)
+        is_changed = dump_study(load_study(self._path, is_stored=self._is_stored)) != dump_study(self)
         return format_study_file(self._path, self, is_changed=is_changed)
 
 
@@ -135,8 +136,9 @@ def as_study(study: StudyOrName, results: Path, *, stored_first: bool = True) ->
             f"no study, but of type {type(study).__name__}; give a Study, its name or the path of its file"
         )
     path = find_study(os.fspath(study), results, stored_first=stored_first)
-    found = load_study(path, kind=Study, is_stored=is_in(path, results))
-    found._path = path
+    is_stored = is_in(path, results)
+    found = load_study(path, kind=Study, is_stored=is_stored)
+    found._path, found._is_stored = path, is_stored
     check_folder(found, path, results)
     return found
 

@@ -214,7 +214,7 @@ def load_found(path: Path, results: Path, overrides: Iterable[str] = ()) -> Stud
 
 def is_in(path: Path, results: Path) -> bool:
     """Whether the file of a study is one that is stored in a folder of results."""
-    return path.absolute() == (results / path.parent.name / "study.yaml").absolute()
+    return path.resolve() == (results / path.parent.name / "study.yaml").resolve()
 
 
 def check_folder(study: Study, path: Path, results: Path) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness.cli import mlflow_server
-from harness.cli.mlflow_server import make_environment, make_own_environment
+from harness.cli.mlflow_server import make_environment
 from harness.storage.place import Folder
 from tests.e2e.conftest import command
 from tests.harness.cluster.heads import free_port
@@ -47,7 +47,7 @@ def test_a_server_answers_to_this_machine_and_named_proxies_and_keeps_what_was_c
 def test_the_pages_of_results_answer_to_names_of_this_machine_alone(host: str, *, is_answered: bool) -> None:
     from mlflow.server.security_utils import is_allowed_host_header
 
-    environment = make_own_environment("sqlite:///a.db", Path("/results"))
+    environment = make_environment({}, Path("/results"), "*", ["localhost", "127.0.0.1"])
     assert is_allowed_host_header(environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(","), host) == is_answered
     assert environment["MLFLOW_ARTIFACTS_DESTINATION"] == "/results/mlartifacts", "not in the current folder"
 

@@ -78,13 +78,13 @@ def _check_node_type(name: str, node_type: dict[str, Any], kind: str, *, is_head
         )
     if kind == "aws" and "ImageId" not in config:
         findings.add((*where, "node_config"), "no ImageId, and Ray's own image is too old; name one with Python 3.11")
-    if kind == "aws" and is_head and not {"SecurityGroupIds", "IamInstanceProfile"} & set(config):
-        findings.add(
-            (*where, "node_config"),
-            "no SecurityGroupIds and no IamInstanceProfile, so that Ray opens port 22 to everyone and gives the head "
-            "all rights on EC2 and S3; better name your own",
-            is_fault=False,
-        )
+    given_by_ray = {"SecurityGroupIds": "opens port 22 to everyone"}
+    if is_head:
+        given_by_ray["IamInstanceProfile"] = "gives the head all rights on EC2 and S3"
+    for own, effect in given_by_ray.items() if kind == "aws" else ():
+        if own not in config:
+            said = f"no {own}, so that Ray {effect}; better name your own"
+            findings.add((*where, "node_config"), said, is_fault=False)
     has_gpu = bool(GPU_TYPE.match(str(config.get("InstanceType", ""))) or config.get("guestAccelerators"))
     if kind in NODE_CONFIG and not is_head and has_gpu != bool(resources.get("GPU")):
         findings.add((*where, "resources"), "they disagree with the instance's type about GPUs; write what it has")

@@ -115,13 +115,14 @@ def test_each_fault_is_named(tmp_path: Path, name: str, before: str, after: str,
 
 
 @pytest.mark.parametrize("own", ["", "SecurityGroupIds: [sg-1]", "IamInstanceProfile: {Name: head}"])
-def test_the_rights_that_ray_gives_on_aws_are_told_and_are_no_fault(tmp_path: Path, own: str) -> None:
+def test_the_rights_that_ray_gives_on_aws_are_told_one_by_one_and_are_no_fault(tmp_path: Path, own: str) -> None:
     path = tmp_path / AWS
     text = TEMPLATES[AWS].read_text()
     path.write_text(text.replace("      InstanceType: m6i", f"      {own}\n      InstanceType: m6i"))
     _, faults, notes = check_file(path)
-    told = [note for note in notes if "head.node_config: no SecurityGroupIds and no IamInstanceProfile" in note]
-    assert (faults, len(told)) == ([], not own)
+    told = re.findall(r"types\.(\w+)\.node_config: no (\w+), so that Ray", "\n".join(notes))
+    expected = [("head", "SecurityGroupIds"), ("head", "IamInstanceProfile"), ("gpu", "SecurityGroupIds")]
+    assert (faults, told) == ([], [(node, name) for node, name in expected if node != "head" or name not in own])
 
 
 def test_the_group_and_the_role_that_our_template_offers_are_right(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from harness.datasets import identify_dataset
 from harness.errors import InputError
 from harness.search.make_source import read_source
 from harness.search.source import Source
+from harness.python.study import as_study
 from harness.study.file import load_found, load_study
 from models.choices import MODELS
 from tests.harness.plugins.examples import change, read, refusal, trials_of
@@ -202,6 +203,11 @@ def test_nothing_that_lies_among_results_is_run(folder: Path, monkeypatch: pytes
     (results / "resolved.json").unlink()  # as a stranger may, who has made the folder by hand
     with pytest.raises(InputError, match=r"there is no my_parts.py or studies/my_parts.py, nor an installed module"):
         load_found(results / "study.yaml", folder / "results")
+    (folder / "linked").symlink_to(folder / "results")
+    with pytest.raises(InputError, match=r"there is no my_parts.py or studies/my_parts.py, nor an installed module"):
+        load_found(results / "study.yaml", folder / "linked")
+    monkeypatch.chdir(folder)
+    assert "laplace" in as_study("laplace", folder / "results").to_yaml()  # by ./my_parts.py
 
 
 @pytest.mark.parametrize("evaluation", ["probe", "probe_controls", "edits"])
