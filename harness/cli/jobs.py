@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.console import clean
 from harness.cli.options import FAILED, RESULTS, Overrides, StudyArgument, as_path, as_place, console, format_option
 from harness.cluster import DASHBOARD
+from harness.commands.console import clean
 from harness.interruption import Interrupted
 from harness.storage.place import Place
 

@@ -77,7 +77,8 @@ def explain_unheeded(study: Study) -> str:
     if study.origin is None or not study.origin.command:
         return ""
     place, command = study.origin.locate(("notify",)), shlex.join(study.origin.command)
-    return f"{place}: notify: its command `{command}` is not run, as results may be a stranger's; run a study file of your own."
+    not_run = f"{place}: notify: its command `{command}` is not run, as results may be a stranger's"
+    return f"{not_run}; run a study file of your own."
 
 
 def tell(target: Target | None, said: Said, say: Callable[[str], None]) -> None:

@@ -192,7 +192,8 @@ def test_a_command_in_a_study_file_among_results_is_not_run_and_it_is_said(
         output = io.StringIO()
         run.run_study(study, text, results=Folder(results), console=Console(file=output, width=1000))
         assert (
-            f"its command `mkdir {made}` is not run, as results may be a stranger's; run a study file of your own." in output.getvalue()
+            f"its command `mkdir {made}` is not run, as results may be a stranger's; run a study file of your own."
+            in output.getvalue()
         )
         path.write_text(f"{TEXT}notify: [mkdir, {made}]\n")
     assert not made.exists()

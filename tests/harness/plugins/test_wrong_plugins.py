@@ -8,9 +8,9 @@ import pytest
 from harness import Study, load_model
 from harness.datasets import identify_dataset
 from harness.errors import InputError
+from harness.python.study import as_study
 from harness.search.make_source import read_source
 from harness.search.source import Source
-from harness.python.study import as_study
 from harness.study.file import load_found, load_study
 from models.choices import MODELS
 from tests.harness.plugins.examples import change, read, refusal, trials_of
