@@ -171,6 +171,17 @@ def test_tables_that_lack_what_has_ended_are_not_published(folder: Path, monkeyp
     assert list_rows(folder / "kept") == {}
 
 
+def test_a_study_with_a_command_is_published_whole(folder: Path) -> None:
+    """The command of what is published is not run, but says nothing of what was trained."""
+    study = load_study(folder / "second.yaml", ["evaluate=[]"])
+    (folder / "list.yaml").write_text("studies: [{study: second.yaml, set: {evaluate: [], notify: ['true']}}]")
+    store(folder / "here" / "second", study, {2, 3, 4}, in_tables={2, 3, 4})
+    publish_tables(folder / "here" / "second", folder / "kept", plan_trials(study, DIGITS), is_whole=True)
+    with (folder / "kept" / "second" / "study.yaml").open("a") as file:
+        file.write("notify: ['true']\n")
+    assert plan(folder, "two")[0].is_whole
+
+
 def test_what_is_left_is_estimated_by_today_s_trials_alone(folder: Path) -> None:
     """By the study's own trials here, else by what is published of the dataset; older tables tell of slower code."""
     study = load_study(folder / "second.yaml", ["evaluate=[]"])
