@@ -174,7 +174,7 @@ class OptunaSource:
         for trial in self.trials:
             result = read_ended(self._study, trial, self._folder)
             if result is None:
-                self._unfinished.insert(0, trial)
+                self._unfinished.append(trial)
             else:
                 ended.append((trial, result))
         self._tell_all(ended)
@@ -236,7 +236,7 @@ class OptunaSource:
     def next(self) -> Trial | None:
         """Take an unfinished trial of an earlier run, or a new one that the sampler proposes."""
         if self._unfinished:
-            trial: Trial | None = self._unfinished.pop()
+            trial: Trial | None = self._unfinished.pop(0)
         else:
             with self._history():
                 trial = self._propose()

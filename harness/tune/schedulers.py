@@ -1,11 +1,11 @@
 """Tune's schedulers, which stop trials early, with the results of trials that ended in earlier runs."""
 
 import math
+from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -129,20 +129,22 @@ class _Bracket:
         self._rungs: Sequence[float] = [rung for rung, _ in tunes._rungs]  # the highest first; Tune counts them
         self._cutoff = tunes.cutoff
         self._passed: dict[str, float] = {}  # the highest rung that a trial has passed, by trial_id
-        self._reports: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)  # (spent, value), by trial_id
+        self._spent: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))  # of each report, by trial_id
+        self._values: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
 
     def on_result(self, trial: Any, spent: float, value: float) -> str:
         """Decide whether the trial continues. value: higher is better."""
-        name, own = trial.trial_id, self._reports[trial.trial_id]
-        if not own or spent > own[-1][0]:  # a trial whose process has died may report epochs again
-            own.append((spent, value))
+        name, own = trial.trial_id, self._spent[trial.trial_id]
+        if not own or spent > own[-1]:  # a trial whose process has died may report epochs again
+            own.append(spent)
+            self._values[name].append(value)
         rung = next((rung for rung in self._rungs if spent >= rung), 0)
         if rung <= self._passed.get(name, 0):
             return str(TrialScheduler.CONTINUE)
-        others = [self._reports[other] for other, passed in self._passed.items() if passed >= rung]
+        others = [other for other, passed in self._passed.items() if passed >= rung]
         self._passed[name] = rung
-        known = [reports[: bisect_right(reports, spent, key=itemgetter(0))] for reports in others]
-        cutoff = self._cutoff({i: reports[-1][1] for i, reports in enumerate(known) if reports})
+        known = {other: bisect_right(self._spent[other], spent) for other in others}  # reports, by then
+        cutoff = self._cutoff({other: self._values[other][count - 1] for other, count in known.items() if count})
         return str(TrialScheduler.STOP if cutoff is not None and value < cutoff else TrialScheduler.CONTINUE)
 
     def debug_str(self) -> str:
